@@ -1,0 +1,88 @@
+"""A dataset and the calendar pieces it is kept in."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, moment, ns
+
+
+class Grain(StrEnum):
+    """The calendar length of a partition; its value is the Hive column that names it in paths."""
+
+    YEAR = "year"
+    MONTH = "month"
+    DATE = "date"
+
+
+FORMATS: Final = {Grain.YEAR: "%Y", Grain.MONTH: "%Y-%m", Grain.DATE: "%Y-%m-%d"}
+_KEYS: Final = {
+    Grain.YEAR: re.compile(r"\d{4}"),
+    Grain.MONTH: re.compile(r"\d{4}-\d\d"),
+    Grain.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """(exchange, symbol, data type, span): one Dagster asset. ``span`` is the bar length, OHLC only."""
+
+    exchange: str
+    symbol: Symbol
+    data_type: DataType
+    span: Ns | None = None
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The asset key: exchange, data type, slug and, for bars, the span."""
+        span = (format_bar_span(self.span),) if self.span else ()
+        return (self.exchange, self.data_type.value, self.symbol.slug, *span)
+
+    @property
+    def grain(self) -> Grain:
+        if self.data_type is not DataType.OHLC:
+            return Grain.DATE
+        assert self.span is not None
+        return Grain.MONTH if self.span < HOUR else Grain.YEAR
+
+
+def partition_span(grain: Grain, key: str) -> TimeSpan:
+    """Return the time a partition covers.
+
+    >>> partition_span(Grain.MONTH, "2024-02").length // DAY
+    29
+    """
+    if not _KEYS[grain].fullmatch(key):
+        raise ConfigError(f"{key!r} is no {grain} partition", hint=f"keys look like {FORMATS[grain]}")
+    start = datetime.strptime(key, FORMATS[grain]).replace(tzinfo=UTC)
+    if grain is Grain.YEAR:
+        end = start.replace(year=start.year + 1)
+    elif grain is Grain.MONTH:
+        end = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    else:
+        return TimeSpan(ns(start), Ns(ns(start) + DAY))
+    return TimeSpan(ns(start), ns(end))
+
+
+def partition_key(grain: Grain, at: Ns) -> str:
+    """Return the key of the partition that holds ``at``."""
+    return moment(at).strftime(FORMATS[grain])
+
+
+def partition_keys(grain: Grain, span: TimeSpan) -> Iterator[str]:
+    """Yield the keys of every partition that shares time with ``span``, in order."""
+    at = span.start
+    while at < span.end:
+        key = partition_key(grain, at)
+        yield key
+        at = partition_span(grain, key).end
