@@ -1,0 +1,180 @@
+"""Bring one partition up to date: what is due -> collect -> sift -> draft -> commit with its ledger."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from dccd_core.adapter.contract import IdWindows, Snapshot
+from dccd_core.domain.dataset import Dataset, partition_key, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.fetch.collect import Course, collect
+from dccd_core.fetch.pager import Page
+from dccd_core.fetch.planner import due, settled
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Draft, Judge, Lake, State
+from dccd_core.lake.ledger import Asked, Source
+from dccd_core.quality.holes import (
+    BEFORE_LISTING,
+    NO_TRADES,
+    BarJudge,
+    Evidence,
+    IdJudge,
+    NoJudge,
+    missing_bars,
+)
+from dccd_core.quality.sanity import sift
+
+Progress = Callable[[Dataset, str, int, Ns], None]
+"""Told after each page: dataset, partition key, rows that came, and up to which moment all is fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A partition brought up to date. ``state`` is None when there is nothing to know yet."""
+
+    state: State | None
+    requests: int = 0
+    rows: int = 0
+
+
+async def fill(venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: Progress) -> Filled:
+    """Ask for what is due of a partition and store it.
+
+    What was fetched before an error is stored, with a ledger that says how far it goes; then the error
+    is raised. Filling again asks only for the rest, and for gaps nobody has explained.
+    """
+    if isinstance(venue.endpoint(dataset).paging, Snapshot):
+        raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
+    held = lake.state(dataset, key)
+    span = partition_span(dataset.grain, key)
+    now = venue.clock.now()
+    wanted = due(span, held.ledger if held else None, settled(dataset, now, venue.exchange.settle))
+    if not wanted:
+        return Filled(held)
+    with lake.draft(dataset, key) as draft:
+        work = _Work(venue, lake, dataset, key, draft, now, progress)
+        failure = await work.gather(wanted, first_time=held is None)
+        state = draft.commit(work.asked, work.judge) if work.asked else held
+    if failure:
+        raise failure
+    return Filled(state, work.requests, work.rows)
+
+
+async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: int) -> Filled:
+    """Add the present order book, ``depth`` levels a side, to the partition of today."""
+    endpoint, now = venue.endpoint(dataset), venue.clock.now()
+    if key != partition_key(dataset.grain, now):
+        raise ConfigError(
+            f"{dataset}: order books of {key} cannot be asked for, the venue only shows the present",
+            hint=f"materialise {partition_key(dataset.grain, now)}",
+        )
+    request = endpoint.request(venue.query(dataset, TimeSpan(now, now), depth))
+    rows = await venue.ask(dataset, request, lambda r: endpoint.decode(r.body, r.received))
+    good, bad = sift(dataset.data_type, rows, None)
+    if bad.height:
+        lake.quarantine(dataset, key, bad)
+    at = rows["ts"].to_physical()[0] if rows.height else now
+    asked = Asked(TimeSpan(Ns(at), Ns(at + 1)), Source.REST, now, 1, good.height)
+    with lake.draft(dataset, key) as draft:
+        draft.append(good)
+        return Filled(draft.commit([asked], NoJudge), 1, good.height)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One fill under way: what was asked, what came, what could be proven."""
+
+    venue: Venue
+    lake: Lake
+    dataset: Dataset
+    key: str
+    draft: Draft
+    now: Ns
+    progress: Progress
+    asked: list[Asked] = field(default_factory=list[Asked])
+    proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
+    ends: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    opens: list[pl.Series] = field(default_factory=list[pl.Series])
+
+    @property
+    def requests(self) -> int:
+        return sum(asked.requests for asked in self.asked)
+
+    @property
+    def rows(self) -> int:
+        return sum(asked.rows for asked in self.asked)
+
+    async def gather(self, wanted: list[TimeSpan], *, first_time: bool) -> DccdError | None:
+        """Collect all of ``wanted``; return the error that ended it early, if one did."""
+        try:
+            for part in wanted:
+                listed = await self._listed_part(part) if first_time else part
+                if listed:
+                    await self._collect(listed)
+            await self._prove_holes()
+        except DccdError as e:
+            return e
+        return None
+
+    async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
+        """Take off what lies before the venue's very first row."""
+        listed = await self.venue.listed_since(self.dataset)
+        if listed is not None and listed <= part.start:
+            return part
+        before = TimeSpan(part.start, min(listed or part.end, part.end))
+        self.asked.append(Asked(before, Source.REST, self.now, 1, 0))
+        self.proven.append((before, BEFORE_LISTING))
+        return TimeSpan(before.end, part.end) if before.end < part.end else None
+
+    async def _collect(self, part: TimeSpan) -> None:
+        course, until, rows = Course(), part.start, 0
+        try:
+            async with aclosing(collect(self.venue, self.dataset, part, course)) as pages:
+                async for page in pages:
+                    rows += self._keep(page)
+                    until = page.until
+                    self.progress(self.dataset, self.key, page.rows.height, until)
+        finally:
+            if until > part.start:
+                span = TimeSpan(part.start, until)
+                self.asked.append(Asked(span, Source.REST, self.now, course.requests, rows))
+            self.ends += course.ends
+
+    def _keep(self, page: Page) -> int:
+        good, bad = sift(self.dataset.data_type, page.rows, self.dataset.span)
+        if page.strays is not None:
+            reason = pl.lit("its time contradicts its id")
+            bad = pl.concat([bad, page.strays.with_columns(reason=reason)])
+        if bad.height:
+            self.lake.quarantine(self.dataset, self.key, bad)
+        if self.dataset.span:
+            self.opens.append(good["ts"].to_physical())
+        self.draft.append(good)
+        return good.height
+
+    async def _prove_holes(self) -> None:
+        """Ask the trades about every run of absent bars: where nothing was traded, nothing is lost."""
+        if self.dataset.span is None:
+            return
+        known = [span for span, _ in self.proven]
+        spans = [part for asked in self.asked for part in asked.span.minus(known)]
+        opens = pl.concat(self.opens).to_numpy() if self.opens else pl.Series(dtype=pl.Int64).to_numpy()
+        holes = [span for span, _ in missing_bars(opens, self.dataset.span, spans)]
+        quiet = await asyncio.gather(*(self.venue.nothing_traded(self.dataset, hole) for hole in holes))
+        self.proven += [(hole, NO_TRADES) for hole, proof in zip(holes, quiet, strict=True) if proof]
+
+    def judge(self) -> Judge:
+        refused = self.lake.quarantined(self.dataset, self.key)
+        evidence = Evidence(self.now, [asked.span for asked in self.asked], self.proven, refused)
+        if self.dataset.span:
+            return BarJudge(self.dataset.span, evidence)
+        if self.dataset.data_type is DataType.TRADES and isinstance(
+            self.venue.endpoint(self.dataset).paging, IdWindows
+        ):
+            return IdJudge(evidence, self.ends)
+        return NoJudge()

@@ -1,0 +1,141 @@
+"""Turn one question into pages, without I/O: the caller carries requests out and answers in.
+
+A walk follows one window to its end. An answer that stops short is asked again from where it stopped,
+so the size of the pages never matters; an empty answer ends the window. Windows do not overlap and do not
+depend on one another, so any number of them can be walked at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import polars as pl
+
+from dccd_core.adapter.contract import Endpoint, Query, Request, Response
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.datatype import TIME
+from dccd_core.domain.errors import PagingError
+from dccd_core.domain.timespan import Ns, TimeSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """New rows, in order.
+
+    ``until``: every row before it has been given. ``cut``: what follows is not final yet.
+    ``strays``: rows whose time contradicts their place among the ids.
+    """
+
+    rows: pl.DataFrame
+    until: Ns
+    cut: bool = False
+    strays: pl.DataFrame | None = None
+
+
+class Walk(Protocol):
+    def request(self) -> Request | None:
+        """Return what to ask next, or None when the window is covered."""
+        ...
+
+    def receive(self, response: Response) -> Page:
+        """Take the answer to the last request. A failure leaves the walk as it was: ask again."""
+        ...
+
+
+class BarWalk:
+    """The bars that open in ``query.span``, each once, final ones only."""
+
+    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns) -> None:
+        self._endpoint = endpoint
+        self._rest: Query | None = query
+        self._settle = settle
+
+    def request(self) -> Request | None:
+        return self._endpoint.request(self._rest) if self._rest else None
+
+    def receive(self, response: Response) -> Page:
+        query = self._rest
+        assert query is not None
+        assert query.bar is not None
+        asked = query.span
+        final = bar_open(Ns(response.venue_time - self._settle), query.bar)
+        rows = within(self._endpoint.decode(response.body, response.venue_time), asked)
+        rows = rows.unique("ts", keep="last", maintain_order=True)
+        last = latest(rows)
+        if final < asked.end and (last is None or last >= final - query.bar):
+            self._rest = None
+            until = max(asked.start, final)
+            return Page(within(rows, TimeSpan(asked.start, until)), until, cut=True)
+        done = last is None or last + query.bar >= asked.end
+        until = asked.end if last is None or done else Ns(last + query.bar)
+        self._rest = None if done else replace(query, span=TimeSpan(until, asked.end))
+        return Page(rows, until)
+
+
+class IdWalk:
+    """The trades with ids in ``ids`` that happened in ``query.span``, each once.
+
+    ``bounded`` says that the row of id ``ids.stop`` is known to happen at or after the end of the span.
+    """
+
+    def __init__(self, endpoint: Endpoint, query: Query, ids: range, settle: Ns, *, bounded: bool) -> None:
+        self._endpoint = endpoint
+        self._query = query
+        self._ids = ids
+        self._settle = settle
+        self._bounded = bounded
+
+    def request(self) -> Request | None:
+        if not self._ids:
+            return None
+        return self._endpoint.request(replace(self._query, first_id=self._ids.start, limit=len(self._ids)))
+
+    def receive(self, response: Response) -> Page:
+        asked = self._query.span
+        rows = self._endpoint.decode(response.body, response.venue_time)
+        ids = rows["trade_id"].cast(pl.Int64)
+        if (ids < self._ids.start).any():
+            raise PagingError(
+                f"asked from id {self._ids.start}, answered from {ids.min()}",
+                hint="the venue ignored the id: nothing of this answer was stored",
+            )
+        rows = rows.filter(ids < self._ids.stop).unique("trade_id", maintain_order=True)
+        last_id = rows["trade_id"].cast(pl.Int64).max()
+        self._ids = range(last_id + 1 if isinstance(last_id, int) else self._ids.stop, self._ids.stop)
+        last = latest(rows)
+        if last is None:
+            return Page(rows, asked.start)
+        final = Ns(response.venue_time - self._settle)
+        until = max(asked.start, min(last, final, asked.end))
+        cut = last >= final and final < asked.end
+        shown = TimeSpan(asked.start, until) if cut else asked
+        early = pl.col("ts") < pl.lit(asked.start).cast(TIME)
+        late = pl.col("ts") >= pl.lit(asked.end).cast(TIME)
+        strays = rows.filter(early | late if self._bounded else early)
+        return Page(within(rows, shown), until, cut=cut, strays=strays if strays.height else None)
+
+
+def bar_walks(endpoint: Endpoint, query: Query, settle: Ns) -> Iterator[BarWalk]:
+    """Cut ``query.span`` into windows of one page each, on the grid of the bars."""
+    assert query.bar is not None
+    opened = bar_open(query.span.start, query.bar)
+    first = opened if opened == query.span.start else Ns(opened + query.bar)
+    if first < query.span.end:
+        for window in TimeSpan(first, query.span.end).split(Ns(query.limit * query.bar)):
+            yield BarWalk(endpoint, replace(query, span=window), settle)
+
+
+def id_walks(endpoint: Endpoint, query: Query, ids: range, settle: Ns, *, bounded: bool) -> Iterator[IdWalk]:
+    """Cut ``ids`` into windows of one page each."""
+    for first in range(ids.start, ids.stop, query.limit):
+        window = range(first, min(first + query.limit, ids.stop))
+        yield IdWalk(endpoint, query, window, settle, bounded=bounded)
+
+
+def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:
+    start, end = (pl.lit(at).cast(TIME) for at in (span.start, span.end))
+    return rows.filter(pl.col("ts") >= start, pl.col("ts") < end)
+
+
+def latest(rows: pl.DataFrame) -> Ns | None:
+    return Ns(int(rows["ts"].to_physical()[-1])) if rows.height else None

@@ -1,0 +1,201 @@
+"""The lake as others use it: state, drafts, rows and quarantine of its partitions."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial, reduce
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import polars as pl
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.lake import quarantine, reader
+from dccd_core.lake.layout import data_path, parse_data_path, quarantine_path
+from dccd_core.lake.ledger import Asked, Ledger
+from dccd_core.lake.merge import merged
+from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
+from dccd_core.lake.spool import Spool
+from dccd_core.lake.store import Folder, Store, Stored, rewrite, writing
+
+_AT_ONCE: Final = 16
+_CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
+
+
+class Judge(Protocol):
+    """Sees every row of a partition as it will be stored, and says what is missing from it."""
+
+    def see(self, rows: pl.DataFrame) -> None:
+        """Take the next rows; called with all of the partition's, in order."""
+        ...
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        """Return ``ledger``, which knows all that was asked, with its holes filled in."""
+        ...
+
+
+class Lake:
+    """A store of partitions.
+
+    Args:
+        url: a folder, or ``s3://bucket/prefix`` (credentials and AWS_ENDPOINT_URL from the environment).
+
+    Every method raises LakeError when the store refuses, and DamagedFile when a file is not what was written.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self._store = open_store(url)
+
+    def path(self, dataset: Dataset, key: str) -> str:
+        """Return the full path or URL of a partition's file, whether it is there or not."""
+        return self._store.url(data_path(dataset, key))
+
+    def state(self, dataset: Dataset, key: str) -> State | None:
+        """Return what the footer says; None when there is no file."""
+        return self._state(data_path(dataset, key))
+
+    def states(self, dataset: Dataset) -> dict[str, State]:
+        """Return the state of every partition there is, by key, in order."""
+        found = reader.partitions(self._store, dataset)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            states = zip(found, pool.map(self._state, found.values()), strict=True)
+            return {key: state for key, state in states if state}
+
+    def datasets(self) -> list[Dataset]:
+        """Return what has at least one partition, sorted by name."""
+        paths = (path for data_type in DataType for path in self._store.find(data_type))
+        return sorted({place[0] for path in paths if (place := parse_data_path(path))}, key=str)
+
+    @contextmanager
+    def draft(self, dataset: Dataset, key: str) -> Generator["Draft"]:
+        """Open a draft of fresh rows; it leaves nothing behind unless it is committed."""
+        path = data_path(dataset, key)
+        with ExitStack() as stack:
+            with writing(self._store.url(path)):
+                file = stack.enter_context(self._store.draft(path))
+            yield Draft(self._store, dataset, key, file)
+
+    def chunks(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
+        """Yield a partition's rows in order, a row group at a time; none when there is no file."""
+        path = data_path(dataset, key)
+        with self._store.open(path) as stored:
+            if stored:
+                yield from Reader(stored.file, dataset.data_type, self._store.url(path)).groups()
+
+    def verify(self, dataset: Dataset, key: str) -> State | None:
+        """Read every row again and hold it against the content hash; None when there is no file."""
+        return reader.verify(self._store, dataset, data_path(dataset, key))
+
+    def scan(self, dataset: Dataset, span: TimeSpan | None = None) -> pl.LazyFrame:
+        """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then."""
+        return reader.scan(self._store, dataset, span)
+
+    def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
+        """Keep refused rows, each with its ``reason``, beside the partition; return how many are there now.
+
+        A row that is there already is not added again.
+        """
+        path = quarantine_path(dataset, key)
+        with writing(self._store.url(path)):
+            return quarantine.add(self._store, path, rows)
+
+    def quarantined(self, dataset: Dataset, key: str) -> pl.DataFrame:
+        """Return the refused rows: the table's columns and ``reason``."""
+        return quarantine.read(self._store, quarantine_path(dataset, key), dataset.data_type)
+
+    def _state(self, path: str) -> State | None:
+        return state_from_tail(lambda size: self._store.tail(path, size), self._store.url(path))
+
+
+def open_store(url: str | Path) -> Store:
+    if str(url).startswith("s3://"):
+        from dccd_core.lake.s3 import Bucket  # noqa: PLC0415 -- boto3 takes half a second to import
+
+        return Bucket(str(url))
+    if "://" in str(url):
+        raise ConfigError(f"{url} is no store", hint="use a folder or s3://bucket/prefix")
+    return Folder(Path(url))
+
+
+class Draft:
+    """Fresh rows of one partition on their way into the lake. Made by ``Lake.draft``."""
+
+    def __init__(self, store: Store, dataset: Dataset, key: str, file: BinaryIO) -> None:
+        self._store = store
+        self._data_type = dataset.data_type
+        self._span = partition_span(dataset.grain, key)
+        self._path = data_path(dataset, key)
+        self._quarantine = quarantine_path(dataset, key)
+        self._url = store.url(self._path)
+        self._spool = Spool(file, dataset.data_type)
+        self._last: Ns | None = None
+        self._committed = False
+
+    def append(self, rows: pl.DataFrame) -> None:
+        """Add rows of the data type's table, none earlier than the last one, all within the partition.
+
+        Raises:
+            LakeError: they are not; none of them is added.
+        """
+        if self._committed:
+            raise LakeError(f"{self._url}: this draft is committed already", hint="open a new one")
+        if rows.schema != TABLES[self._data_type].schema:
+            raise LakeError(f"{self._url}: rows of another table: {rows.schema}", hint=_CALLER)
+        if rows.height:
+            self._refuse_strangers(rows)
+            with writing(self._url):
+                self._spool.append(rows)
+            self._last = Ns(int(rows["ts"].to_physical()[-1]))
+
+    def commit(self, asked: Sequence[Asked], judge: Callable[[], Judge]) -> State:
+        """Unite the draft with what is stored by now, durably, and return the partition's new state.
+
+        A fresh row takes the place of the stored one with the same key. The file stays as it is when
+        neither a row nor the ledger changes.
+
+        Args:
+            asked: what was asked for to get these rows.
+            judge: makes the judge of the united rows; asked again when another writer gets in between.
+        """
+        with writing(self._url):
+            state = rewrite(self._store, self._path, partial(self._fill, asked, judge))
+        self._committed = True
+        return state
+
+    def _fill(
+        self,
+        asked: Sequence[Asked],
+        judge: Callable[[], Judge],
+        file: BinaryIO,
+        stored: Stored | None,
+    ) -> tuple[State, bool]:
+        old = Reader(stored.file, self._data_type, self._url) if stored else None
+        ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
+        judging = judge()
+        with Writer(file, self._data_type) as writer:
+            for rows in merged(self._data_type, old.feed() if old else None, self._spool.feed()):
+                writer.write(rows)
+                judging.see(rows)
+            refused = quarantine.count(self._store, self._quarantine)
+            ledger = judging.verdict(replace(ledger, quarantined=refused))
+            writer.seal(ledger)
+        new = Reader(file, self._data_type, self._url).state  # what cannot be read again is never swapped in
+        if old and (old.state.content_hash, old.state.ledger) == (new.content_hash, ledger):
+            return old.state, False
+        return new, True
+
+    def _refuse_strangers(self, rows: pl.DataFrame) -> None:
+        required = rows.select(TABLES[self._data_type].required)
+        if required.null_count().sum_horizontal().item():
+            raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
+        times = rows["ts"].to_physical()
+        first, last = Ns(int(times[0])), Ns(int(times[-1]))
+        if not times.is_sorted() or (self._last is not None and first < self._last):
+            raise LakeError(f"{self._url}: rows are not in the order of time", hint=_CALLER)
+        if first < self._span.start or last >= self._span.end:
+            outside = first if first < self._span.start else last
+            raise LakeError(f"{self._url}: a row of {iso(outside)} is not of this partition", hint=_CALLER)

@@ -1,0 +1,132 @@
+"""What a partition was asked for, and what is known about its holes. Pure; JSON in and out."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from dccd_core.domain.errors import DamagedFile
+from dccd_core.domain.timespan import Ns, TimeSpan, union
+
+
+class Source(StrEnum):
+    REST = "rest"
+    ARCHIVE = "archive"
+    STREAM = "stream"
+    DERIVED = "derived"
+
+
+class Condition(StrEnum):
+    AVAILABLE = "available"
+    DEGRADED = "degraded"
+    PENDING = "pending"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``span`` was asked of ``source`` with ``requests`` requests, the last of them answered ``at``."""
+
+    span: TimeSpan
+    source: Source
+    at: Ns
+    requests: int
+    rows: int
+
+    def touches(self, other: "Asked") -> bool:
+        """Whether both come from one source and share time or a border."""
+        near = self.span.start <= other.span.end and other.span.start <= self.span.end
+        return near and self.source is other.source
+
+    def joined(self, other: "Asked") -> "Asked":
+        return Asked(
+            TimeSpan(min(self.span.start, other.span.start), max(self.span.end, other.span.end)),
+            self.source,
+            max(self.at, other.at),
+            self.requests + other.requests,
+            self.rows + other.rows,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """``missing`` bars or ids that are not there.
+
+    ``asked`` are the moments at which the venue was asked for them and answered nothing; ``proof`` says
+    why they cannot be had. A hole without proof is a gap.
+    """
+
+    span: TimeSpan
+    missing: int
+    asked: tuple[Ns, ...] = ()
+    proof: str | None = None
+
+
+class _Version1(msgspec.Struct, forbid_unknown_fields=True):
+    version: Literal[1]
+    asked: tuple[Asked, ...]
+    holes: tuple[Hole, ...]
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    asked: tuple[Asked, ...] = ()
+    """In order of time; no two of one source touch."""
+    holes: tuple[Hole, ...] = ()
+    quarantined: int = 0
+
+    @property
+    def requests(self) -> int:
+        return sum(asked.requests for asked in self.asked)
+
+    def covered(self) -> list[TimeSpan]:
+        """Return the time that was asked for, from whichever source."""
+        return union(asked.span for asked in self.asked)
+
+    def covered_until(self, span: TimeSpan) -> Ns:
+        """Return where the covered run that begins at ``span.start`` ends, at most ``span.end``."""
+        run = (covered.end for covered in self.covered() if covered.start <= span.start < covered.end)
+        return min(next(run, span.start), span.end)
+
+    def gaps(self) -> tuple[Hole, ...]:
+        return tuple(hole for hole in self.holes if hole.proof is None)
+
+    def add(self, asked: Asked) -> "Ledger":
+        """Return the ledger with ``asked`` in it, joined with what it touches of the same source."""
+        apart: list[Asked] = []
+        whole = asked
+        for other in self.asked:
+            if other.touches(asked):
+                whole = whole.joined(other)
+            else:
+                apart.append(other)
+        return replace(self, asked=tuple(sorted([*apart, whole], key=lambda each: (each.span, each.source))))
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(_Version1(1, self.asked, self.holes, self.quarantined)).decode()
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "Ledger":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            DamagedFile: it is something else, or of a version that is not known here.
+        """
+        try:
+            read = msgspec.json.decode(text, type=_Version1)
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise DamagedFile(
+                f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
+            ) from e
+        return cls(read.asked, read.holes, read.quarantined)
+
+
+def condition(ledger: Ledger | None, span: TimeSpan) -> Condition:
+    """Say in one word what can be expected of the partition that covers ``span``."""
+    if ledger is None:
+        return Condition.MISSING
+    if ledger.gaps() or ledger.quarantined:
+        return Condition.DEGRADED
+    return Condition.AVAILABLE if ledger.covered_until(span) == span.end else Condition.PENDING

@@ -1,0 +1,113 @@
+"""A store in a bucket: drafts are local, a replacement is one PUT that fails if another one came first."""
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import BinaryIO, Final, cast
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dccd_core.domain.errors import LakeError
+from dccd_core.lake.layout import DATA
+from dccd_core.lake.store import Stored, letting_go
+
+_ABSENT: Final = ("NoSuchKey", "404")
+_LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
+_EMPTY: Final = "InvalidRange"
+_BLOCK: Final = 1 << 20
+
+
+class Bucket:
+    """``s3://bucket/prefix``. Endpoint, region and credentials come from the environment, as boto3 reads it.
+
+    The service must honour ``If-Match`` and ``If-None-Match`` on PUT, or two writers may lose rows.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.strip('/')}/".lstrip("/")
+        self._client = boto3.client("s3")
+
+    def url(self, path: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{path}"
+
+    def find(self, folder: str) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2")
+        found: list[str] = []
+        with self._asking(folder):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/".lstrip("/")):
+                found += [item.get("Key", "") for item in page.get("Contents", ())]
+        return sorted(key.removeprefix(self._prefix) for key in found if key.endswith(f"/{DATA}"))
+
+    def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._prefix + path, Range=f"bytes=-{size}"
+            )
+            return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
+        except (ClientError, BotoCoreError) as e:
+            if _code(e) == _EMPTY:
+                return b"", 0
+            return self._absent(e, path)
+
+    @contextmanager
+    def open(self, path: str) -> Generator[Stored | None]:
+        """Fetch the whole object, so that it stays as it is while it is read."""
+        with tempfile.TemporaryFile() as file:
+            yield self._fetch(path, cast("BinaryIO", file))
+
+    @contextmanager
+    def locked(self, path: str) -> Generator[None]:  # noqa: ARG002 -- nothing to lock: swap compares
+        yield
+
+    @contextmanager
+    def draft(self, path: str) -> Generator[BinaryIO]:  # noqa: ARG002 -- it has no name until it is put
+        file = cast("BinaryIO", tempfile.TemporaryFile())
+        with letting_go(file):
+            yield file
+
+    def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
+        file.seek(0)
+        bucket, key = self._bucket, self._prefix + path
+        try:
+            if over:
+                self._client.put_object(Bucket=bucket, Key=key, Body=file, IfMatch=over.version)
+            else:
+                self._client.put_object(Bucket=bucket, Key=key, Body=file, IfNoneMatch="*")
+        except (ClientError, BotoCoreError) as e:
+            if _code(e) in _LOST_RACE:
+                return False
+            raise self._refused(e, path) from e
+        return True
+
+    def _fetch(self, path: str, file: BinaryIO) -> Stored | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
+            file.writelines(answer["Body"].iter_chunks(_BLOCK))
+        except (ClientError, BotoCoreError) as e:
+            return self._absent(e, path)
+        file.seek(0)
+        return Stored(file, answer["ETag"])
+
+    def _absent(self, error: ClientError | BotoCoreError, path: str) -> None:
+        """Return None when there is no such object; every other answer is an error."""
+        if _code(error) not in _ABSENT:
+            raise self._refused(error, path) from error
+
+    @contextmanager
+    def _asking(self, path: str) -> Generator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, path) from e
+
+    def _refused(self, error: Exception, path: str) -> LakeError:
+        return LakeError(
+            f"{self.url(path)}: {error}",
+            hint="check bucket, credentials and AWS_ENDPOINT_URL; what was stored before is untouched",
+        )
+
+
+def _code(error: Exception) -> str:
+    return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""

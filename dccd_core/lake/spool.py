@@ -1,0 +1,47 @@
+"""Fresh rows on disk until they are merged: Arrow streams one after another, cheap to write and to read."""
+
+from io import BytesIO
+from typing import BinaryIO
+
+import polars as pl
+
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import Ns
+from dccd_core.lake.merge import Feed
+from dccd_core.lake.parquet import GROUP
+
+
+class Spool:
+    """Takes rows in portions of any size and holds at most ``GROUP`` of them in memory."""
+
+    def __init__(self, file: BinaryIO, data_type: DataType) -> None:
+        self._file = file
+        self._data_type = data_type
+        self._held: list[pl.DataFrame] = []
+        self._places: list[tuple[int, int]] = []
+        self._starts: list[Ns] = []
+
+    def append(self, rows: pl.DataFrame) -> None:
+        self._held.append(rows)
+        if sum(held.height for held in self._held) >= GROUP:
+            self._spill()
+
+    def feed(self) -> Feed:
+        """Return all rows appended so far, from the front; may be asked for again."""
+        if self._held:
+            self._spill()
+        return Feed(self._data_type, tuple(self._starts), self._piece)
+
+    def _spill(self) -> None:
+        rows = pl.concat(self._held)
+        stream = BytesIO()
+        rows.write_ipc_stream(stream, compression="lz4")
+        self._places.append((self._file.tell(), stream.tell()))
+        self._file.write(stream.getbuffer())
+        self._starts.append(Ns(int(rows["ts"].to_physical()[0])))
+        self._held = []
+
+    def _piece(self, n: int) -> pl.DataFrame:
+        at, size = self._places[n]
+        self._file.seek(at)
+        return pl.read_ipc_stream(BytesIO(self._file.read(size)))

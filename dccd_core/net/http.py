@@ -1,0 +1,174 @@
+"""One request at a time over HTTP: paid for from the budget, sent, and judged by the exchange file.
+
+There is one client of one connection for every request that may be under way. A client with many connections
+looks at each of them several times per request: at 32 of them that took three times the CPU of all the rest.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Final, Protocol
+from urllib.parse import urlencode
+
+import httpx
+
+from dccd_core.adapter.contract import Exchange, Request, Response
+from dccd_core.domain.errors import ConfigError, Rejected, Throttled, Unavailable
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.net.budget import Budget, budget_path
+from dccd_core.net.clock import Clock, SystemClock
+from dccd_core.net.tally import Booking
+
+DEFAULT_SHARE: Final = 0.95
+"""The share of a venue's limits to spend; the rest is for other programs behind the same address."""
+_BAN_S: Final = 60.0
+"""How long the breaker stays open when the venue does not say."""
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+_ONE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30.0)
+
+
+class Transport(Protocol):
+    async def send(self, request: Request) -> Response:
+        """Return a good answer, or raise what the answer means."""
+        ...
+
+
+class HttpTransport:
+    """Sends requests of one exchange; ``requests`` and ``weight`` count what went out.
+
+    Args:
+        exchange: judges answers and reads the venue's count from them.
+        clients: one for each request that may be under way at once.
+        budget: what pays.
+        clock: the wall clock.
+        rest_url: replaces scheme, host and prefix of the exchange's.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        clients: Sequence[httpx.AsyncClient],
+        budget: Budget,
+        clock: Clock,
+        *,
+        rest_url: str | None = None,
+    ) -> None:
+        self.requests = 0
+        self.weight = 0
+        self._exchange = exchange
+        self._idle = asyncio.LifoQueue[httpx.AsyncClient]()
+        for client in clients:
+            self._idle.put_nowait(client)
+        self._budget = budget
+        self._clock = clock
+        self._base = (rest_url or exchange.rest_url).rstrip("/")
+
+    @property
+    def waited_s(self) -> float:
+        """How long the budget held requests back; those that waited together count once."""
+        return self._budget.waited_s
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and return its good answer.
+
+        A client is taken before the weight is booked: so what is booked goes out at once.
+
+        Raises:
+            Throttled, Banned: the venue shut us out, for the breaker and so for every process.
+            Unavailable: no whole answer came.
+            DccdError: whatever else the exchange's ``verdict`` says.
+        """
+        client = await self._idle.get()
+        try:
+            booking = await self._budget.spend(request.weight)
+            self.requests += 1
+            self.weight += request.weight
+            response = await self._get(client, request)
+            self._learn(booking, response)
+        finally:
+            self._idle.put_nowait(client)
+        self._judge(response, request)
+        return response
+
+    async def _get(self, client: httpx.AsyncClient, request: Request) -> Response:
+        query = f"?{urlencode(request.params)}" if request.params else ""
+        try:
+            answer = await client.get(f"{self._base}{request.path}{query}")
+        except httpx.RequestError as e:
+            raise Unavailable(
+                f"{type(e).__name__} {e} asking {httpx.URL(self._base).netloc.decode()} for {request.path}",
+                hint="the network or the venue has trouble: run it again later",
+            ) from e
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers.raw
+        }
+        return Response(answer.status_code, headers, answer.content, self._clock.now())
+
+    def _learn(self, booking: Booking, response: Response) -> None:
+        used = self._exchange.used(response.headers)
+        self._budget.learn(booking, used, response.received if used is None else response.venue_time)
+
+    def _judge(self, response: Response, request: Request) -> None:
+        if 300 <= response.status < 400:
+            raise Rejected(
+                f"HTTP {response.status}: {request.path} redirects to {response.headers.get('location')}",
+                hint="set rest_url to where the venue answers itself, or see what stands in between",
+            )
+        error = self._exchange.verdict(response)
+        if isinstance(error, Throttled):
+            wait_s = _BAN_S if error.wait_s is None else error.wait_s
+            self._budget.trip(Ns(response.received + round(wait_s * SECOND)), str(error))
+        if error is not None:
+            raise error
+
+
+@asynccontextmanager
+async def open_transport(
+    exchange: Exchange,
+    *,
+    rest_url: str | None = None,
+    share: float = DEFAULT_SHARE,
+    clock: Clock | None = None,
+    max_in_flight: int = 32,
+    patience_s: float = 120.0,
+) -> AsyncGenerator[HttpTransport]:
+    """Open the way to an exchange, on the budget that all processes of this machine share.
+
+    Args:
+        exchange: the venue.
+        rest_url: replaces scheme, host and prefix of the venue's; its paths follow.
+        share: how much of the venue's rate limits this machine may spend.
+        clock: the wall clock; the system's if None.
+        max_in_flight: requests that may be under way at once.
+        patience_s: how long a request waits for an open breaker before it fails instead.
+
+    Raises:
+        ConfigError: ``rest_url`` is no http address, or ``share`` no share.
+    """
+    clock = clock or SystemClock()
+    url = rest_url or exchange.rest_url
+    _check(url)
+    budget = Budget(budget_path(exchange.name, url), exchange.limits, share, clock, patience_s=patience_s)
+    agent = {"user-agent": f"dccd/{version('dccd')}"}
+    trust = httpx.create_ssl_context()
+    try:
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(limits=_ONE, timeout=_TIMEOUT, headers=agent, verify=trust)
+                )
+                for _ in range(max_in_flight)
+            ]
+            yield HttpTransport(exchange, clients, budget, clock, rest_url=url)
+    finally:
+        budget.close()
+
+
+def _check(url: str) -> None:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as e:
+        raise ConfigError(f"rest_url {url!r} is no address: {e}", hint="write it like https://host") from e
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"rest_url {url!r} is no http address", hint="write it like https://host")

@@ -1,0 +1,147 @@
+"""What is missing from a partition, and what is proven about it. Pure.
+
+A judge sees the rows of a partition once, in order, and writes the holes into its ledger. Bars are expected
+at every step of the grid; trades with consecutive ids are expected to have every id. A hole is explained
+when nothing was traded in it, when it lies before the listing, or when the venue was asked again later and
+still answered nothing. Every other hole is a gap.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, union
+from dccd_core.lake.ledger import Hole, Ledger
+
+NO_TRADES: Final = "nothing was traded"
+BEFORE_LISTING: Final = "before the listing"
+ASKED_AGAIN: Final = "asked again later, still empty"
+ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
+"""How far apart two empty answers must lie to prove a hole: longer than venues take to mend their history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What this fill learnt: when it asked for what, and what it can prove.
+
+    ``refused``: the rows kept in quarantine, of this fill and of earlier ones.
+    """
+
+    now: Ns
+    asked: Sequence[TimeSpan] = ()
+    proven: Sequence[tuple[TimeSpan, str]] = ()
+    refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"ts": [], "trade_id": []}))
+
+
+def missing_bars(opens: np.ndarray, bar: Ns, covered: Sequence[TimeSpan]) -> list[tuple[TimeSpan, int]]:
+    """Return the runs of absent bars in ``covered``, each with its number of bars.
+
+    ``opens``: int64 nanoseconds, the bars there are.
+    """
+    holes: list[tuple[TimeSpan, int]] = []
+    for span in covered:
+        first = bar_open(Ns(span.start + bar - 1), bar)
+        grid = np.arange(first, span.end, bar, dtype=np.int64)
+        absent = np.setdiff1d(grid, opens, assume_unique=True)
+        for run in np.split(absent, np.flatnonzero(np.diff(absent) != bar) + 1):
+            if run.size:
+                holes.append((TimeSpan(Ns(int(run[0])), Ns(int(run[-1]) + bar)), run.size))
+    return holes
+
+
+class BarJudge:
+    """Expects a bar at every step of the grid."""
+
+    def __init__(self, bar: Ns, evidence: Evidence) -> None:
+        self._bar = bar
+        self._evidence = evidence
+        self._seen: list[np.ndarray] = []
+
+    def see(self, rows: pl.DataFrame) -> None:
+        self._seen.append(_ns(rows))
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        opens = np.concatenate([np.empty(0, np.int64), *self._seen])
+        # parts with different proofs are judged apart, or a proven hour would vanish in a longer hole
+        borders = [span for span, _ in self._evidence.proven] + [h.span for h in ledger.holes if h.proof]
+        parts = [part for span in ledger.covered() for part in _cut(span, borders)]
+        found = missing_bars(opens, self._bar, parts)
+        holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in found)
+        refused = np.setdiff1d(_ns(self._evidence.refused), opens)  # a good row came later: mended
+        return replace(ledger, holes=holes, quarantined=int(refused.size))
+
+
+class IdJudge:
+    """Expects consecutive ids within every covered span. ``ends``: ids absent at the end of a span."""
+
+    def __init__(self, evidence: Evidence, ends: Sequence[tuple[TimeSpan, int]] = ()) -> None:
+        self._evidence = evidence
+        self._found = list(ends)
+        self._last: tuple[int, int] | None = None
+        self._refused = set(evidence.refused["trade_id"].to_list())
+
+    def see(self, rows: pl.DataFrame) -> None:
+        self._refused -= set(rows["trade_id"].to_list()) if self._refused else set()
+        frame = rows.select(id=pl.col("trade_id").cast(pl.Int64), ts=pl.col("ts").to_physical()).sort("id")
+        ids, times = frame["id"].to_numpy(), frame["ts"].to_numpy()
+        if self._last is not None:
+            ids, times = np.append(self._last[0], ids), np.append(self._last[1], times)
+        for at in np.flatnonzero(np.diff(ids) > 1):
+            span = TimeSpan(Ns(int(times[at])), Ns(max(int(times[at]), int(times[at + 1])) + 1))
+            self._found.append((span, int(ids[at + 1] - ids[at]) - 1))
+        if ids.size:
+            self._last = int(ids[-1]), int(times[-1])
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        covered = ledger.covered()
+        holes = tuple(
+            judged(span, missing, ledger, self._evidence)
+            for span, missing in sorted(self._found)
+            if any(part.start <= span.start and span.end <= part.end for part in covered)
+        )
+        return replace(ledger, holes=holes, quarantined=len(self._refused))
+
+
+class NoJudge:
+    """For data of which nobody can say what is missing: order-book snapshots, trades without ids."""
+
+    def see(self, rows: pl.DataFrame) -> None: ...
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        return ledger
+
+
+def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> Hole:
+    """Say what is known about a hole: what earlier fills found out, and what this one adds."""
+    known = [hole for hole in ledger.holes if hole.span.clip(span)]
+    asked = sorted({at for hole in known for at in hole.asked})
+    times = _ns(evidence.refused)
+    refused = bool(((times >= span.start) & (times < span.end)).any())
+    if not refused and not span.minus(evidence.asked):
+        asked.append(evidence.now)
+    proof = _proof(span, [(hole.span, hole.proof) for hole in known if hole.proof] + list(evidence.proven))
+    if proof is None and asked and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER:
+        proof = ASKED_AGAIN
+    return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof)
+
+
+def _ns(rows: pl.DataFrame) -> np.ndarray:
+    return rows["ts"].cast(pl.Int64).to_numpy()
+
+
+def _proof(span: TimeSpan, proven: Sequence[tuple[TimeSpan, str]]) -> str | None:
+    """Return the proof that covers all of ``span``; several may do it together."""
+    parts = [(part, proof) for part, proof in proven if part.clip(span)]
+    if not parts or span.minus(part for part, _ in parts):
+        return None
+    return parts[0][1]
+
+
+def _cut(span: TimeSpan, borders: Sequence[TimeSpan]) -> Iterator[TimeSpan]:
+    """Cut ``span`` where a proven part begins or ends."""
+    inside = [part for other in union(borders) if (part := other.clip(span))]
+    yield from sorted([*inside, *span.minus(inside)])

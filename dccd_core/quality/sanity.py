@@ -1,0 +1,58 @@
+"""Rows that cannot be true. They never enter a partition; they are kept beside it with the reason."""
+
+from typing import Final
+
+import polars as pl
+
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import MONDAY, WEEK, Ns
+
+_PRICES: Final = ("open", "high", "low", "close")
+
+
+def sift(data_type: DataType, rows: pl.DataFrame, bar: Ns | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Part ``rows`` into good ones and bad ones; the bad ones carry a column ``reason``."""
+    judged = rows.with_columns(reason=_reason(data_type, bar))
+    if judged["reason"].null_count() == judged.height:
+        return rows, judged.clear()
+    return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.drop_nulls("reason")
+
+
+def faults(data_type: DataType, bar: Ns | None) -> dict[str, pl.Expr]:
+    """Return what can be wrong with a row: a reason, and the expression that is true where it holds."""
+    found = {f"{name} is missing": pl.col(name).is_null() for name in TABLES[data_type].required}
+    if data_type is DataType.OHLC:
+        assert bar is not None
+        found |= {f"{name} is no positive number": ~_positive(name) for name in _PRICES}
+        found |= {
+            "high is below another price": pl.col("high") < pl.max_horizontal("open", "low", "close"),
+            "low is above another price": pl.col("low") > pl.min_horizontal("open", "high", "close"),
+            "volume is negative or no number": ~_finite("volume") | (pl.col("volume") < 0),
+            "quote volume is negative or no number": ~_finite("quote_volume") | (pl.col("quote_volume") < 0),
+            "trade count is negative": pl.col("trades") < 0,
+            "open time is off the bar grid": _off_grid(bar),
+        }
+    else:
+        found |= {f"{name} is no positive number": ~_positive(name) for name in ("price", "amount")}
+    return found
+
+
+def _reason(data_type: DataType, bar: Ns | None) -> pl.Expr:
+    """The first fault of each row, null for a good one."""
+    chain = pl.lit(None, dtype=pl.String)
+    for reason, holds in reversed(faults(data_type, bar).items()):
+        chain = pl.when(holds.fill_null(value=False)).then(pl.lit(reason)).otherwise(chain)
+    return chain
+
+
+def _finite(name: str) -> pl.Expr:
+    return pl.col(name).is_finite()
+
+
+def _positive(name: str) -> pl.Expr:
+    return _finite(name) & (pl.col(name) > 0)
+
+
+def _off_grid(bar: Ns) -> pl.Expr:
+    anchor = MONDAY if bar % WEEK == 0 else 0
+    return (pl.col("ts").to_physical() - anchor) % bar != 0

@@ -1,0 +1,130 @@
+"""The truth: which symbols trade, and every trade and bar of them at every exchange, for all time."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import HOUR, Ns, TimeSpan, parse_time, union
+from dccd_core.testing.sandbox.bars import BarBook
+from dccd_core.testing.sandbox.grid import Page, bar_page
+from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.tape import Instrument, Tape
+
+# symbol: (price in ticks, decimals of the price, decimals of the amount)
+_KNOWN: Final = {
+    "BTC/USDT": (4_000_000, 2, 5),
+    "ETH/USDT": (220_000, 2, 4),
+    "SOL/USDT": (11_000, 2, 3),
+    "BNB/USDT": (38_000, 2, 3),
+    "XRP/USDT": (6_000, 4, 1),
+    "ADA/USDT": (5_000, 4, 1),
+    "DOGE/USDT": (9_000, 5, 0),
+    "LTC/USDT": (9_500, 2, 3),
+    "ETH/BTC": (5_500, 5, 3),
+    "NEW/USDT": (12_000, 4, 1),
+}
+_LISTED: Final = {"BTC/USDT": "2017-08-17T04:00", "NEW/USDT": "2024-02-10T08:00"}
+_OUTAGES: Final = (
+    ("2018-02-08T00:00", "2018-02-09T09:00"),
+    ("2020-11-30T06:00", "2020-11-30T07:00"),
+    ("2021-04-25T04:01:30", "2021-04-25T08:45"),  # begins inside a minute, so that minute is half a bar
+    ("2024-03-12T10:00", "2024-03-12T11:00"),
+)
+TRADES_PER_DAY: Final = 6_000
+
+
+def default_outages() -> list[TimeSpan]:
+    return [TimeSpan(parse_time(start), parse_time(end)) for start, end in _OUTAGES]
+
+
+class Market:
+    """What really happened, the same in every process that configures it alike.
+
+    Args:
+        symbols: unified symbols besides the default ones.
+        trades_per_day: the density of a symbol; the others have ``TRADES_PER_DAY``.
+        outages: spans besides the default ones in which nothing trades and no venue has bars.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str] = (),
+        trades_per_day: Mapping[str, int] | None = None,
+        outages: Sequence[TimeSpan] = (),
+    ) -> None:
+        density = trades_per_day or {}
+        names = dict.fromkeys((*_KNOWN, *symbols, *density))
+        self.outages: Final = tuple(union((*default_outages(), *outages)))
+        self.instruments: Final = {
+            Symbol.parse(name): _instrument(name, density.get(name, TRADES_PER_DAY)) for name in names
+        }
+        self.tape: Final = cache(self._tape)
+        self.book: Final = cache(self._book)
+
+    def truth_trades(self, exchange: str, symbol: Symbol, span: TimeSpan) -> pl.DataFrame:
+        """Return the trades of ``span`` in our table."""
+        trades = self.tape(exchange, symbol).between(span)
+        instrument = self.instruments[symbol]
+        side = pl.when("sold").then(pl.lit("sell")).otherwise(pl.lit("buy"))
+        columns = {
+            "ts": trades.time,
+            "price": trades.price / 10**instrument.price_scale,
+            "amount": trades.amount / 10**instrument.amount_scale,
+            "sold": trades.buyer_is_maker,
+            "trade_id": trades.id,
+        }
+        return _table(DataType.TRADES, pl.DataFrame(columns).with_columns(side=side))
+
+    def truth_bars(self, exchange: str, symbol: Symbol, bar: Ns, span: TimeSpan) -> pl.DataFrame:
+        """Return the whole bars of length ``bar`` that open in ``span``, in our table.
+
+        Bars before the first trade and bars wholly inside an outage do not exist.
+        """
+        page = Page(span.start, span.end, span.length // bar + 1)
+        opens, closes = bar_page(bar, page, self.tape(exchange, symbol).first_time, self.outages)
+        instrument = self.instruments[symbol]
+        scale, both = instrument.price_scale, instrument.price_scale + instrument.amount_scale
+        if not opens.size:
+            return pl.DataFrame(schema=TABLES[DataType.OHLC].schema)
+        bars = self.book(exchange, symbol).bars(opens, closes)
+        prices = {name: getattr(bars, name) / 10**scale for name in ("open", "high", "low", "close")}
+        columns = {
+            "ts": bars.time,
+            **prices,
+            "volume": nearest(bars.volume, instrument.amount_scale),
+            "quote_volume": nearest(bars.quote_volume, both),
+            "trades": bars.trades,
+        }
+        return _table(DataType.OHLC, pl.DataFrame(columns))
+
+    def _tape(self, exchange: str, symbol: Symbol) -> Tape:
+        return Tape(exchange, self.instruments[symbol], self.outages)
+
+    def _book(self, exchange: str, symbol: Symbol) -> BarBook:
+        return BarBook(self.tape(exchange, symbol))
+
+
+def nearest(values: Ints, scale: int) -> list[float]:
+    """Divide by a power of ten; the result is the double nearest to it even beyond 2**53."""
+    return [value / 10**scale for value in values.tolist()]
+
+
+def _instrument(name: str, per_day: int) -> Instrument:
+    if per_day < 1:
+        raise ConfigError(f"{name} has {per_day} trades per day", hint="it takes at least 1")
+    hashed = mixed(seed_of(name), np.arange(2))
+    random_hour = parse_time("2018-03-01") + int(bits(hashed, 0, 14)[0]) * HOUR  # 2020-01 at the latest
+    listed = parse_time(_LISTED[name]) if name in _LISTED else Ns(random_hour)
+    ticks, price_scale, amount_scale = _KNOWN.get(name, (2_000 + int(bits(hashed, 0, 14)[1]), 3, 2))
+    return Instrument(Symbol.parse(name), listed, ticks, price_scale, amount_scale, per_day)
+
+
+def _table(data_type: DataType, frame: pl.DataFrame) -> pl.DataFrame:
+    schema = TABLES[data_type].schema
+    return frame.select(schema.names()).cast({name: schema[name] for name in schema})

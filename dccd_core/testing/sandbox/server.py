@@ -1,0 +1,158 @@
+"""The server: counts, limits, spoils and answers what the venues are asked, and can be controlled.
+
+``/{venue}/...`` speaks the venue's REST interface. ``/_control/`` takes JSON: ``POST faults`` a list of
+faults that replaces those in force, ``POST clock`` ``{"now": ns | null, "frozen": true}``, ``POST reset``
+nothing (everything back to the start), ``GET stats`` gives the counts.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from email.utils import formatdate
+from typing import Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+from starlette.types import Receive, Scope, Send
+
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.testing.sandbox import binance
+from dccd_core.testing.sandbox.clock import SandboxClock
+from dccd_core.testing.sandbox.faults import Fault, Injector, Strike, delay_s, hidden, replacement, spoiled
+from dccd_core.testing.sandbox.limits import WeightMeter
+from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.options import Options
+from dccd_core.testing.sandbox.stats import Tally
+from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
+
+VENUES: Final = (binance.VENUE,)
+T = TypeVar("T")
+
+
+class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """``frozen`` stops the clock at ``now``; otherwise it runs on from there."""
+
+    now: int | None
+    frozen: bool = True
+
+
+class Sandbox:
+    """The state of a running sandbox."""
+
+    def __init__(self, options: Options) -> None:
+        self._options: Final = options
+        self.market: Final[Market] = options.market()
+        self.reset()
+
+    def reset(self) -> None:
+        self.clock = SandboxClock()
+        self.tally = Tally()
+        self.meters = {venue.name: WeightMeter(self._options.weight_rule(venue.patience)) for venue in VENUES}
+        self.set_faults(self._options.faults)
+
+    def set_faults(self, faults: Sequence[Fault]) -> None:
+        self._injector = Injector(faults, self._options.seed)
+
+    async def answer(self, venue: Venue, route: Route, query: str) -> Answer:
+        """Charge the request at once, answer it after the round trip."""
+        path, now, meter = f"/{venue.name}{route.path}", self.clock.now(), self.meters[venue.name]
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        weight = route.weight(params)
+        charge = meter.charge(weight, now)
+        self.tally.asked(path, query, weight)
+        self.tally.used(venue.name, now - now % meter.rule.window, charge.used)
+        if charge.status == 200:
+            strikes = self._injector.strikes(path, params)
+            await self._pause(delay_s(strikes))
+            answer = self._said(venue, route, params, strikes)
+        else:
+            await self._pause(0)
+            wait = {"retry-after": str(charge.wait_s(now))}
+            answer = Answer(venue.refused(charge, meter.rule), charge.status, wait)
+        self.tally.answered(path, answer.status)
+        return replace(answer, headers={**answer.headers, **venue.headers(charge.used), "date": self._date()})
+
+    def _said(self, venue: Venue, route: Route, params: Params, strikes: list[Strike]) -> Answer:
+        if instead := replacement(strikes, venue):
+            return instead
+        rule = self.meters[venue.name].rule
+        ask = Ask(self.market, params, self.clock.now(), rule, hidden(strikes))
+        try:
+            answer = Answer(route.answer(ask))
+        except VenueError as e:
+            answer = e.answer
+        return spoiled(answer, strikes, route.fields)
+
+    async def _pause(self, extra_s: float) -> None:
+        seconds = self._options.rtt_ms / 1_000 + extra_s
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _date(self) -> str:
+        return formatdate(self.clock.now() // SECOND, usegmt=True)
+
+
+class _Endpoint:
+    """One route of one venue as an ASGI application."""
+
+    def __init__(self, sandbox: Sandbox, venue: Venue, route: Route) -> None:
+        self._sandbox, self._venue, self._route = sandbox, venue, route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._sandbox.answer(self._venue, self._route, scope["query_string"].decode("latin-1"))
+        response = Response(answer.body, answer.status, answer.headers, "application/json;charset=UTF-8")
+        if not answer.cut:
+            await response(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": response.raw_headers})
+        half = answer.body[: len(answer.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+def create_app(options: Options) -> Starlette:
+    """Build the application; each call has its own state."""
+    sandbox = Sandbox(options)
+    venues = [
+        HttpRoute(f"/{venue.name}{route.path}", _Endpoint(sandbox, venue, route))
+        for venue in VENUES
+        for route in venue.routes
+    ]
+    return Starlette(routes=[*venues, *_control(sandbox)], exception_handlers={404: _nothing_here})
+
+
+def _control(sandbox: Sandbox) -> list[HttpRoute]:
+    def order(path: str, shape: type[T], obey: Callable[[T], None]) -> HttpRoute:
+        async def endpoint(request: Request) -> Response:
+            try:
+                obey(msgspec.json.decode(await request.body() or b"null", type=shape))
+            except msgspec.DecodeError as e:
+                return _json({"error": str(e)}, 400)
+            return _json({"ok": True})
+
+        return HttpRoute(f"/_control/{path}", endpoint, methods=["POST"])
+
+    async def stats(_: Request) -> Response:
+        return _json(sandbox.tally.stats())
+
+    def set_clock(wanted: ClockOrder) -> None:
+        sandbox.clock.set(None if wanted.now is None else Ns(wanted.now), frozen=wanted.frozen)
+
+    return [
+        order("faults", tuple[Fault, ...], sandbox.set_faults),
+        order("clock", ClockOrder, set_clock),
+        order("reset", type(None), lambda _: sandbox.reset()),
+        HttpRoute("/_control/stats", stats),
+    ]
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+async def _nothing_here(request: Request, _: Exception) -> Response:
+    known = ", ".join(venue.name for venue in VENUES)
+    return _json({"error": f"nothing at {request.url.path}; simulated here: {known}"}, 404)

@@ -1,0 +1,70 @@
+"""What a simulated venue is made of: its routes, and its own words for trouble."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.testing.sandbox.limits import Charge, WeightRule
+from dccd_core.testing.sandbox.market import Market
+
+Params: TypeAlias = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What a fault withholds though it exists: bars in these spans, trades with these ids (inclusive)."""
+
+    spans: tuple[TimeSpan, ...] = ()
+    ids: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, and all it takes to answer it."""
+
+    market: Market
+    params: Params
+    now: Ns
+    rule: WeightRule
+    hidden: Hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``cut`` breaks the connection in the middle of the body."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cut: bool = False
+
+
+class VenueError(Exception):
+    """The venue answers with an error."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(body.decode())
+        self.answer = Answer(body, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``fields`` tells the faults where a row keeps what: position or name by meaning."""
+
+    path: str
+    answer: Callable[[Ask], bytes]
+    weight: Callable[[Params], int]
+    fields: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """``trouble`` gives the body of a failure with this HTTP status; 200 is an error inside a good answer."""
+
+    name: str
+    routes: tuple[Route, ...]
+    patience: int
+    headers: Callable[[int], Mapping[str, str]]
+    refused: Callable[[Charge, WeightRule], bytes]
+    trouble: Callable[[int], bytes]

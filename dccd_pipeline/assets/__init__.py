@@ -1,0 +1,1 @@
+"""The assets. One module per way a dataset comes into being."""

@@ -1,0 +1,168 @@
+"""History: the datasets of one ``collect`` entry, filled together on one event loop.
+
+Belongs here: key -> partition -> fill -> materialisation. Does not: paging, parsing, storing (dccd_core).
+See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
+"""
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from dccd_core.adapter.contract import Reach
+from dccd_core.domain.dataset import Dataset, partition_key
+from dccd_core.domain.errors import DccdError
+from dccd_core.exchanges import get
+from dccd_core.fetch.fill import Filled, fill, snapshot
+from dccd_core.fetch.fill import Progress as PageProgress
+from dccd_core.fetch.together import Outcome, fill_all
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake, State
+from dccd_pipeline.checks import check_specs, evaluate
+from dccd_pipeline.entry import Entry
+from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
+from dccd_pipeline.partitions import partitions_of
+from dccd_pipeline.progress import condition_of
+from dccd_pipeline.resources import LakeResource, Venues
+
+CATCH_UP = "dccd/catch_up"
+"""Tag of runs that a schedule started: they leave partitions alone that need nothing."""
+
+_RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def entry_partitions(entry: Entry) -> dg.TimeWindowPartitionsDefinition:
+    return partitions_of(entry.datasets[0].grain, entry.start)
+
+
+def history_assets(entry: Entry) -> dg.AssetsDefinition:
+    """Return one asset per dataset of ``entry``; they share a run, a connection pool and the budget."""
+    exchange = get(entry.exchange)
+    docs = exchange.endpoints[entry.data_type].docs
+    specs = [
+        dg.AssetSpec(
+            dataset.parts,
+            description=f"{exchange.title} {dataset.symbol} {dataset.data_type}. Source: {docs}",
+            group_name=entry.exchange,
+            kinds={"parquet"},
+            skippable=True,
+            metadata={"dagster/column_schema": column_schema(entry.data_type)},
+        )
+        for dataset in entry.datasets
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy
+
+        @dg.multi_asset(
+            name=f"fill_{entry.name}",
+            specs=specs,
+            check_specs=[spec for dataset in entry.datasets for spec in check_specs(dataset)],
+            partitions_def=entry_partitions(entry),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            can_subset=True,
+            pool=entry.exchange,
+            retry_policy=_RETRY,
+        )
+        def history(
+            context: dg.AssetExecutionContext,
+            lake: LakeResource,
+            venues: Venues,
+            progress: dg.ResourceParam[PageProgress],
+        ) -> Iterator[dg.AssetCheckResult]:
+            run = _Run(context, entry, lake.open())
+            run.fill_now(venues, progress)
+            yield from run.checks()
+            run.raise_failures()
+
+    return history
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run over the selected datasets and partitions of an entry."""
+
+    context: dg.AssetExecutionContext
+    entry: Entry
+    lake: Lake
+    states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])
+    changed: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
+    errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
+
+    def __post_init__(self) -> None:
+        wanted = self.context.selected_asset_keys
+        for dataset in self.entry.datasets:
+            if dg.AssetKey(dataset.parts) in wanted:
+                self.states[dataset] = self.lake.states(dataset)
+                self.changed[dataset] = []
+
+    def fill_now(self, venues: Venues, progress: PageProgress) -> None:
+        try:
+            asyncio.run(self.fill(venues, progress))
+        except Exception as e:
+            said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
+            raise dg.Failure(said, allow_retries=False) from e  # asking again would not mend it
+
+    async def fill(self, venues: Venues, progress: PageProgress) -> None:
+        async with venues.connect(self.entry.exchange) as venue:
+
+            async def fill_one(dataset: Dataset, key: str) -> Filled:
+                if depth := self.entry.depth:
+                    return await snapshot(venue, self.lake, dataset, key, depth)
+                return await fill(venue, self.lake, dataset, key, progress)
+
+            jobs = [(dataset, key) for key in self._keys(venue) for dataset in self.states]
+            await fill_all(jobs, fill_one, self._report)
+            self.context.log.info("%s", venue.transport)
+
+    def _keys(self, venue: Venue) -> list[str]:
+        if self.context.has_partition_key or self.context.has_partition_key_range:
+            return list(self.context.partition_keys)
+        dataset = next(iter(self.states))
+        if venue.endpoint(dataset).reach is Reach.NOW:
+            return [partition_key(dataset.grain, venue.clock.now())]
+        return list(entry_partitions(self.entry).get_partition_keys())
+
+    def _report(self, outcome: Outcome) -> None:
+        dataset, key, result = outcome.dataset, outcome.key, outcome.result
+        if isinstance(result, DccdError):
+            self.errors.append((dataset, key, result))
+            self.context.log.error("%s %s: %s", dataset, key, result)
+        elif result.state is None:
+            self.context.log.info("%s %s: nothing is final yet", dataset, key)
+        elif result.requests or CATCH_UP not in self.context.run.tags:
+            self._materialise(dataset, key, result, result.state)
+
+    def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
+        self.states[dataset][key] = state
+        if filled.requests:
+            self.changed[dataset].append(key)
+        chart = price_chart(self.lake, dataset, key)
+        self.context.log_event(
+            dg.AssetMaterialization(
+                dataset.parts,
+                partition=key,
+                metadata=partition_metadata(dataset, key, self.states[dataset], chart),
+                tags={"dagster/data_version": state.content_hash},
+            )
+        )
+        self.context.log.info(
+            "%s %s: %s, %d rows in %d requests, %d rows in all, %d gaps",
+            *(dataset, key, condition_of(dataset, key, state), filled.rows, filled.requests, state.rows),
+            len(state.ledger.gaps()),
+        )
+
+    def checks(self) -> Iterator[dg.AssetCheckResult]:
+        for dataset, states in self.states.items():
+            keys = self.changed[dataset]
+            yield from evaluate(self.lake, get(self.entry.exchange), dataset, keys, states)
+
+    def raise_failures(self) -> None:
+        if self.errors:
+            lines = [f"{dataset} {key}: {error}" for dataset, key, error in self.errors]
+            raise dg.Failure(
+                "\n".join([f"{len(lines)} of {len(self.states)} datasets failed", *lines]),
+                metadata={str(dataset): str(error) for dataset, _, error in self.errors},
+                allow_retries=any(error.retryable for _, _, error in self.errors),
+            )

@@ -1,0 +1,68 @@
+"""Asset checks: what is stored, read again and held against the promises.
+
+Belongs here: check specs and their results. Does not: what is right or wrong (dccd_core.quality).
+See https://docs.dagster.io/guides/test/asset-checks
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import dagster as dg
+
+from dccd_core.adapter.contract import Exchange
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.ledger import Condition
+from dccd_core.quality.audit import COMPLETE, FINAL, ORDER, SANITY, SCHEMA, Audit
+from dccd_pipeline.progress import condition_of
+
+_SHOWN = 20
+_ASKS = {
+    SCHEMA: "columns, types and required values are those of the table",
+    ORDER: "rows are in the order of time and stand there once",
+    SANITY: "no row is impossible, and none had to go to quarantine",
+    FINAL: "every bar was stored after it was closed and settled",
+    COMPLETE: "no stored partition of the dataset has a gap that nobody explained",
+}
+
+
+def check_names(dataset: Dataset) -> list[str]:
+    return [name for name in _ASKS if name != FINAL or dataset.data_type is DataType.OHLC]
+
+
+def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
+    key = dg.AssetKey(dataset.parts)
+    return [dg.AssetCheckSpec(name, asset=key, description=_ASKS[name]) for name in check_names(dataset)]
+
+
+def evaluate(
+    lake: Lake, exchange: Exchange, dataset: Dataset, keys: Iterable[str], states: Mapping[str, State]
+) -> Iterator[dg.AssetCheckResult]:
+    """Read the partitions ``keys`` again; completeness speaks of all stored partitions."""
+    found: dict[str, list[str]] = {name: [] for name in check_names(dataset)}
+    audited = 0
+    for key in keys:
+        audit = Audit(dataset)
+        for rows in lake.chunks(dataset, key):
+            audit.see(rows)
+        audit.judge_state(states[key], exchange.settle)
+        audited += 1
+        for name, texts in audit.found.items():
+            found[name] += [f"{key}: {text}" for text in texts]
+    for key, state in sorted(states.items()):
+        if condition_of(dataset, key, state) is Condition.DEGRADED and (gaps := state.ledger.gaps()):
+            found[COMPLETE].append(
+                f"{key}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} rows missing"
+            )
+    for name, texts in found.items():
+        yield dg.AssetCheckResult(
+            asset_key=dg.AssetKey(dataset.parts),
+            check_name=name,
+            passed=not texts,
+            severity=dg.AssetCheckSeverity.WARN if name == COMPLETE else dg.AssetCheckSeverity.ERROR,
+            metadata={
+                "partitions_read": audited,
+                "problems": len(texts),
+                "found": dg.MetadataValue.md("\n".join(f"- {text}" for text in texts[:_SHOWN]) or "nothing"),
+            },
+        )

@@ -1,0 +1,270 @@
+"""The ``dccd`` command: options in, exit code out. The work is done elsewhere, the printing in show.py.
+
+Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 2 it cannot be done like this.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+import polars as pl
+
+from dccd_core.domain.barspan import parse_bar_span
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import NAMES, get
+from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.http import DEFAULT_SHARE
+from dccd_core.testing.sandbox.__main__ import main as sandbox
+from dccd_pipeline import show
+from dccd_pipeline.backfill import Result, keys_of, plan
+from dccd_pipeline.backfill import backfill as run_backfill
+from dccd_pipeline.config import json_schema, load_settings
+from dccd_pipeline.demo import STORE
+from dccd_pipeline.demo import demo as run_demo
+from dccd_pipeline.home import open_instance
+from dccd_pipeline.inventory import holdings
+from dccd_pipeline.matrix import exchange_table
+from dccd_pipeline.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_ALWAYS = TimeSpan(Ns(0), Ns(2**63 - 1))
+_WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
+    ".csv": lambda rows, file: rows.sink_csv(file),
+    ".parquet": lambda rows, file: rows.sink_parquet(file),
+    ".json": lambda rows, file: rows.sink_ndjson(file),
+}
+
+
+def told(action: Callable[P, R]) -> Callable[P, R]:
+    """Print our own errors as their line and exit; any other error is a bug and keeps its trace."""
+
+    @wraps(action)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return action(*args, **kwargs)
+        except DccdError as e:
+            click.echo(str(e), err=True)
+            sys.exit(2 if isinstance(e, ConfigError) else 1)
+
+    return run
+
+
+class Moment(click.ParamType[Ns]):
+    """An ISO date or timestamp, UTC."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Ns:
+        try:
+            return parse_time(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no ISO date: write 2024-01-31 or 2024-01-31T12:00:00Z", param, ctx)
+
+
+def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
+    """EXCHANGE SYMBOL --data-type --span: which dataset is meant."""
+    span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
+    data_type = click.option("--data-type", type=click.Choice([kind.value for kind in DataType]), required=True)
+    return click.argument("exchange")(click.argument("symbol")(data_type(span(action))))
+
+
+def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> Dataset:
+    bars = data_type == DataType.OHLC
+    if bars != (span is not None):
+        raise ConfigError("--span goes with --data-type ohlc, and only with it", hint="for example --span 1m")
+    return Dataset(
+        get(exchange).name,
+        Symbol.parse(symbol),
+        DataType(data_type),
+        parse_bar_span(span) if span else None,
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dccd")
+def main() -> None:
+    """A crypto market-data lake that fills itself, keeps itself fresh and proves what it holds."""
+
+
+@main.command()
+@dataset_options
+@click.option("--start", type=Moment(), required=True, help="First moment wanted, UTC.")
+@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC. Without it: now.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def backfill(
+    exchange: str,
+    symbol: str,
+    data_type: str,
+    span: str | None,
+    start: Ns,
+    end: Ns | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fill the partitions that share time with [start, end), whole ones, in a recorded Dagster run.
+
+    Exit code 0 only when every one of them is complete.
+    """
+    settings, dataset = load_settings(), dataset_of(exchange, symbol, data_type, span)
+    keys = keys_of(dataset, start, end)
+    if dry_run:
+        _show_plan(settings, dataset, keys, as_json=as_json)
+        return
+    with show.FillProgress() as progress, open_instance() as instance:
+        result = run_backfill(settings, dataset, keys, instance, progress)
+    _show_result(result, as_json=as_json)
+    sys.exit(0 if result.complete else 1)
+
+
+def _show_plan(settings: Settings, dataset: Dataset, keys: list[str], *, as_json: bool) -> None:
+    found = asyncio.run(plan(settings, dataset, keys))
+    limit = get(dataset.exchange).limits[0]
+    own = settings.exchanges.get(dataset.exchange)
+    share = own.budget if own and own.budget else DEFAULT_SHARE
+    per_minute = share * limit.amount * MINUTE / limit.period
+    if as_json:
+        minutes = found.weight / per_minute
+        click.echo(json.dumps(asdict(found) | {"partitions": len(keys), "minutes": minutes}))
+    else:
+        show.plan(found, len(keys), per_minute)
+
+
+def _show_result(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        partitions = {
+            f"{dataset} {key}": condition for (dataset, key), condition in result.conditions.items()
+        }
+        click.echo(json.dumps({"run_id": result.run_id, "failure": result.failure, "partitions": partitions}))
+        return
+    show.conditions(result.conditions)
+    if result.failure:
+        click.echo(result.failure, err=True)
+
+
+@main.command()
+@dataset_options
+@click.option("--start", type=Moment(), help="First moment wanted, UTC.")
+@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .csv, .parquet or .json file.")
+@told
+def read(
+    exchange: str,
+    symbol: str,
+    data_type: str,
+    span: str | None,
+    start: Ns | None,
+    end: Ns | None,
+    output: Path | None,
+) -> None:
+    """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
+    dataset = dataset_of(exchange, symbol, data_type, span)
+    lake = Lake(load_settings().store)
+    if not lake.states(dataset):
+        raise ConfigError(f"the lake holds nothing of {dataset}", hint="see dccd inventory, or dccd backfill")
+    wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
+    rows = lake.scan(dataset, wanted)
+    if output is None:
+        with pl.Config(tbl_rows=20, tbl_cols=-1):
+            click.echo(str(rows.collect(engine="streaming")))
+    elif output.suffix not in _WRITERS:
+        raise ConfigError(f"cannot write {output.name}", hint=f"end it in {', '.join(_WRITERS)}")
+    else:
+        _WRITERS[output.suffix](rows, output)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def inventory(as_json: bool) -> None:
+    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
+    _inventory(load_settings().store, as_json=as_json)
+
+
+def _inventory(store: str, *, as_json: bool) -> None:
+    held = holdings(Lake(store), SystemClock().now())
+    if as_json:
+        click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
+    else:
+        show.inventory(held)
+
+
+@main.group()
+def config() -> None:
+    """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
+
+
+@config.command()
+@told
+def check() -> None:
+    """Check it; every mistake is one line that says where, what, and what to write instead."""
+    settings = load_settings()
+    datasets = sum(len(entry.datasets) for entry in settings.collect)
+    click.echo(
+        f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
+    )
+
+
+@config.command()
+def schema() -> None:
+    """Print its JSON schema, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def exchanges(name: str | None, as_json: bool) -> None:
+    """What each exchange serves, or one of them."""
+    rows = exchange_table([name] if name else NAMES)
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    head = ("exchange", "markets", "since", "data type", "reach", "bars", "rows a page", "paging")
+    show.table(
+        "What each exchange serves",
+        head,
+        [
+            (
+                row["exchange"],
+                " ".join(row["kinds"]),
+                row["since"],
+                row["data_type"],
+                row["reach"] or "-",
+                " ".join(row["spans"]) or "-",
+                str(row["page_limit"] or "-"),
+                row["paging"] or "-",
+            )
+            for row in rows
+        ],
+    )
+
+
+@main.command()
+@told
+def demo() -> None:
+    """Collect from the sandbox in real Dagster runs, then show the inventory. Needs no network."""
+    complete = True
+    with show.FillProgress() as progress, open_instance() as instance:
+        for result in run_demo(instance, progress):
+            _show_result(result, as_json=False)
+            complete = complete and result.complete
+    _inventory(STORE, as_json=False)
+    sys.exit(0 if complete else 1)
+
+
+main.add_command(sandbox, "sandbox")

@@ -1,0 +1,71 @@
+"""How far a dataset is, small enough to ride on every materialisation: a tick reads it, never the lake.
+
+Belongs here: what a schedule must know of a dataset. Does not: how a tick uses it (schedules.py).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypedDict
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.lake.lake import State
+from dccd_core.lake.ledger import Condition, condition
+
+PROGRESS: Final = "dccd/progress"
+"""The metadata entry that holds ``Progress`` as JSON."""
+
+_FIRST_RETRY: Final = Ns(15 * MINUTE)
+
+
+class Progress(TypedDict):
+    complete: list[tuple[str, str]]
+    """Runs of finished partitions: the first and the last key of each."""
+    retry_at: dict[str, int]
+    """Per partition with gaps, the moment (ns) from which asking again makes sense."""
+
+
+def condition_of(dataset: Dataset, key: str, state: State | None) -> Condition:
+    """Return a partition's condition. Snapshots promise no moment, so any are all there can be."""
+    if dataset.data_type is DataType.ORDERBOOK and state is not None:
+        return Condition.AVAILABLE
+    return condition(state.ledger if state else None, partition_span(dataset.grain, key))
+
+
+def progress(dataset: Dataset, states: Mapping[str, State]) -> Progress:
+    """Sum up the partitions of a dataset."""
+    conditions = {key: condition_of(dataset, key, states[key]) for key in sorted(states)}
+    complete = [key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE]
+    degraded = [key for key, is_now in conditions.items() if is_now is Condition.DEGRADED]
+    return {"complete": _runs(dataset, complete), "retry_at": {k: retry_at(states[k]) for k in degraded}}
+
+
+def behind(summary: Progress | None, keys: Iterable[str], now: Ns) -> list[str]:
+    """Return the partitions among ``keys`` that a tick should ask for; all of them when nothing is known."""
+    if summary is None:
+        return list(keys)
+    complete, retry = summary["complete"], summary["retry_at"]
+    return [
+        key
+        for key in keys
+        if not any(first <= key <= last for first, last in complete) and retry.get(key, 0) <= now
+    ]
+
+
+def retry_at(state: State) -> Ns:
+    """Wait a quarter of an hour before the second question about a gap, then ever as long as so far."""
+    gaps = [hole.asked for hole in state.ledger.gaps() if hole.asked]
+    if not gaps:
+        return Ns(0)
+    return Ns(min(asked[-1] + max(_FIRST_RETRY, asked[-1] - asked[0]) for asked in gaps))
+
+
+def _runs(dataset: Dataset, keys: Iterable[str]) -> list[tuple[str, str]]:
+    runs: list[tuple[str, str]] = []
+    for key in keys:
+        start = partition_span(dataset.grain, key).start
+        if runs and partition_span(dataset.grain, runs[-1][1]).end == start:
+            runs[-1] = (runs[-1][0], key)
+        else:
+            runs.append((key, key))
+    return runs

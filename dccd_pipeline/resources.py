@@ -1,0 +1,39 @@
+"""Dagster resources: configuration in, dccd_core objects out, no logic between.
+
+See https://docs.dagster.io/guides/build/external-resources
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import dagster as dg
+from pydantic import Field
+
+from dccd_core.exchanges import get
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.http import DEFAULT_SHARE, open_transport
+
+
+class LakeResource(dg.ConfigurableResource[None]):
+    """Where the Parquet files live: a folder, or ``s3://bucket/prefix``."""
+
+    url: str
+
+    def open(self) -> Lake:
+        return Lake(self.url)
+
+
+class Venues(dg.ConfigurableResource[None]):
+    """The ways to the exchanges; ``rest_urls`` and ``budgets`` override per exchange what it says itself."""
+
+    rest_urls: dict[str, str] = Field(default_factory=dict)
+    budgets: dict[str, float] = Field(default_factory=dict)
+
+    @asynccontextmanager
+    async def connect(self, name: str) -> AsyncGenerator[Venue]:
+        exchange, clock, url = get(name), SystemClock(), self.rest_urls.get(name)
+        share = self.budgets.get(name, DEFAULT_SHARE)
+        async with open_transport(exchange, rest_url=url, share=share, clock=clock) as transport:
+            yield Venue(exchange, transport, clock)

@@ -1,0 +1,50 @@
+"""Telling people: a failed run goes to the log and, when configured, to a webhook.
+
+Belongs here: what is said, to whom. Does not: what went wrong (the run's own failure says it).
+See https://docs.dagster.io/guides/automate/run-status-sensors
+"""
+
+import dagster as dg
+import httpx
+
+from dccd_pipeline.settings import Alerts
+
+
+def failure_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
+    """Return the sensor that reports failed runs, after ``alerts.after_failures`` of one job in a row."""
+
+    @dg.run_failure_sensor(
+        name="run_failures",
+        monitor_all_code_locations=False,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Says which exchange, endpoint and symbol failed; posts it to the webhook.",
+    )
+    def run_failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        text = failure_text(context)
+        context.log.error(text)
+        if alerts is None:
+            return dg.SkipReason("no alerts.webhook_url in dccd.yaml: logged only")
+        if not _in_a_row(context, alerts.after_failures):
+            return dg.SkipReason(f"fewer than {alerts.after_failures} failures in a row: logged only")
+        httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
+        return None
+
+    return run_failures
+
+
+def failure_text(context: dg.RunFailureSensorContext) -> str:
+    """Return the lines that name what failed: the step's own failure, not the stack around it."""
+    run = context.dagster_run
+    said = [
+        event.step_failure_data.user_failure_data.description
+        if event.step_failure_data.user_failure_data
+        else str(event.message)
+        for event in context.get_step_failure_events()
+    ]
+    return "\n".join([f"{run.job_name} failed (run {run.run_id})", *(text for text in said if text)])
+
+
+def _in_a_row(context: dg.RunFailureSensorContext, count: int) -> bool:
+    runs = context.instance.get_run_records(dg.RunsFilter(job_name=context.dagster_run.job_name), limit=count)
+    failed = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in runs]
+    return len(failed) == count and all(failed)

@@ -1,0 +1,182 @@
+"""What a human typed in ``dccd.yaml``, as frozen models. How it is read is in ``config.py``."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Final, cast
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.entry import Entry, ExchangeName, Strict
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where settings come from; given to pydantic as the validation context."""
+
+    source: str
+    folder: Path
+
+
+def _http(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:  # what was typed may hold a secret: it is not repeated
+        raise ConfigError("is no http address", hint="write it like https://example.org/path")
+    return url
+
+
+def _prefix(url: str) -> str:
+    if "?" in url or "#" in url:
+        raise ConfigError("is more than scheme, host and prefix", hint="let it end before the ? or #")
+    return _http(url).rstrip("/")
+
+
+class ExchangeSettings(Strict):
+    """How to reach an exchange, and how much of its rate limits to spend."""
+
+    rest_url: Annotated[str, AfterValidator(_prefix)] | None = Field(
+        default=None, examples=["http://127.0.0.1:8900/binance"]
+    )
+    """Replaces scheme, host and prefix of the exchange's REST address; the exchange's own paths follow."""
+
+    budget: float | None = Field(default=None, strict=True, gt=0, le=1, examples=[0.9])
+    """The share of the exchange's rate limits to spend, above 0, at most 1. Without it: all but a reserve."""
+
+
+class Alerts(Strict):
+    """Where to say that something keeps failing."""
+
+    webhook_url: Annotated[str, AfterValidator(_http)] = Field(
+        repr=False, examples=["https://example.org/hook"]
+    )
+    """Receives an HTTP POST."""
+
+    after_failures: int = Field(default=3, strict=True, ge=1, examples=[3])
+    """How many failures in a row it takes."""
+
+
+class Settings(Strict):
+    """What dccd collects, from where, and where it keeps it."""
+
+    store: str = Field(default="./data", validate_default=True, examples=["./data"])
+    """A folder, relative to this file's folder, or s3://bucket/prefix."""
+
+    exchanges: dict[ExchangeName, ExchangeSettings] = Field(default_factory=dict[str, ExchangeSettings])
+    """What differs from the defaults, per exchange."""
+
+    collect: tuple[Entry, ...] = ()
+    """What to collect, and how often."""
+
+    alerts: Alerts | None = None
+    """Where to say that something keeps failing. Without it: only in Dagster."""
+
+    _source: str = PrivateAttr(default="")
+
+    @property
+    def source(self) -> str:
+        """Where the settings were read: a path or ``embedded defaults``; empty when made in Python."""
+        return self._source
+
+    def model_post_init(self, context: object, /) -> None:
+        self._source = context.source if isinstance(context, Origin) else ""
+
+    @field_validator("store")
+    @classmethod
+    def _place(cls, store: str, info: ValidationInfo) -> str:
+        if _BUCKET.fullmatch(store):
+            return store.rstrip("/")
+        if not store or _SCHEME.match(store):
+            hint = "write a folder like ./data, or s3://bucket/prefix"
+            raise ConfigError(f"{store!r} is no place for the data", hint=hint)
+        folder = info.context.folder if isinstance(info.context, Origin) else Path()
+        try:
+            return str(folder / Path(store).expanduser())
+        except RuntimeError:
+            raise ConfigError(f"{store!r}: no such home folder", hint="write the path out") from None
+
+    @field_validator("collect", mode="wrap")
+    @classmethod
+    def _no_two_alike(cls, raw: object, validate: ValidatorFunctionWrapHandler) -> tuple[Entry, ...]:
+        mistakes: list[ErrorDetails] = []
+        entries: tuple[Entry, ...] = ()
+        try:
+            entries = validate(raw)
+        except ValidationError as e:
+            # what pydantic leaves out because of a mistake is none itself
+            mistakes = [m for m in e.errors() if m["type"] != "default_factory_not_called"]
+        known = _sound_part(raw, mistakes) if mistakes else dict(enumerate(entries))
+        if lines := list(chain(map(_again, mistakes), _clashes(known))):
+            raise ValidationError.from_exception_data("collect", lines)
+        return entries
+
+
+def _again(mistake: ErrorDetails) -> InitErrorDetails:
+    """Return a mistake in the form in which pydantic takes it back."""
+    ctx = mistake.get("ctx", {})
+    return InitErrorDetails(type=mistake["type"], loc=mistake["loc"], input=mistake["input"], ctx=ctx)
+
+
+def _sound_part(raw: object, mistakes: list[ErrorDetails]) -> dict[int, Entry]:
+    """Read the entries without their wrong keys, so that clashes show beside the other mistakes.
+
+    Those that then lack something needed drop out.
+    """
+    wrong: defaultdict[int | str, set[int | str]] = defaultdict(set)
+    for mistake in mistakes:
+        at, *key = mistake["loc"] or (0,)
+        wrong[at].update(key[:1])
+    entries: dict[int, Entry] = {}
+    for at, item in enumerate(cast("list[object]", raw) if isinstance(raw, list) else ()):
+        if not isinstance(item, dict):
+            continue
+        kept = {key: value for key, value in cast("dict[str, object]", item).items() if key not in wrong[at]}
+        if "name" in wrong[at]:  # or it would be compared by a default name that nobody meant
+            kept["name"] = f"entry_{at}"
+        try:
+            entries[at] = Entry.model_validate(kept)
+        except ValidationError:
+            continue
+    return entries
+
+
+def _clashes(entries: Mapping[int, Entry]) -> Iterator[InitErrorDetails]:
+    datasets: dict[Dataset, tuple[int, int]] = {}
+    names: dict[str, int] = {}
+    for at, entry in entries.items():
+        for n, dataset in enumerate(entry.datasets):
+            first, m = datasets.setdefault(dataset, (at, n))
+            if (first, m) != (at, n):
+                said = f"{dataset} is already collected by collect[{first}].symbols[{m}]"
+                yield _clash((at, "symbols", n), said, "remove one of the two")
+        first = names.setdefault(entry.name, at)
+        if first != at:
+            said = f"{entry.name} is already the name of collect[{first}]"
+            hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
+            yield _clash((at, "name"), said, hint)
+
+
+def _clash(loc: tuple[int | str, ...], said: str, hint: str) -> InitErrorDetails:
+    error = ConfigError(said, hint=hint)
+    return InitErrorDetails(type="value_error", loc=loc, input=None, ctx={"error": error})

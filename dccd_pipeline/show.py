@@ -1,0 +1,107 @@
+"""What the ``dccd`` command prints on a terminal: tables and a progress bar.
+
+Belongs here: layout of output. Does not: finding anything out.
+"""
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.timespan import Ns, iso
+from dccd_core.fetch.estimate import Estimate
+from dccd_core.lake.ledger import Condition
+from dccd_pipeline.inventory import Holding
+
+OUT = Console()
+ERR = Console(stderr=True)
+_COLOURS = {
+    Condition.AVAILABLE: "green",
+    Condition.PENDING: "cyan",
+    Condition.DEGRADED: "red",
+    Condition.MISSING: "yellow",
+}
+
+
+def table(
+    title: str, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
+) -> None:
+    drawn = Table(title=title, title_justify="left")
+    for name in head:
+        drawn.add_column(name, justify="right" if name in numbers else "left", no_wrap=name == head[0])
+    for row in rows:
+        drawn.add_row(*row)
+    OUT.print(drawn)
+
+
+def inventory(held: Sequence[Holding]) -> None:
+    numbers = ("rows", "partitions", "coverage", "gaps", "bytes")
+    head = ("dataset", "condition", "rows", "first", "last", "partitions", "coverage", "gaps", "bytes")
+    rows = [
+        (
+            str(one.dataset),
+            f"[{_COLOURS[one.condition]}]{one.condition}[/]",
+            f"{one.rows:,}",
+            iso(one.first) if one.first is not None else "-",
+            iso(one.last) if one.last is not None else "-",
+            f"{one.partitions:,}",
+            f"{one.coverage:.1%}",
+            f"{one.gaps:,}",
+            f"{one.bytes:,}",
+        )
+        for one in held
+    ]
+    table(f"{len(held)} datasets", head, rows, numbers)
+
+
+def conditions(found: dict[tuple[Dataset, str], Condition]) -> None:
+    """Say how many partitions are in which condition, and name those that are not complete."""
+    for condition in Condition:
+        keys = [f"{dataset} {key}" for (dataset, key), now in found.items() if now is condition]
+        if keys:
+            named = "" if condition is Condition.AVAILABLE else f": {', '.join(keys[:12])}"
+            OUT.print(f"[{_COLOURS[condition]}]{condition}[/] {len(keys)} partitions{named}", highlight=False)
+
+
+def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
+    OUT.print(
+        f"{partitions} partitions: {found.requests:,} requests, at the budget about "
+        f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {found.bytes:,} bytes",
+        highlight=False,
+    )
+
+
+class FillProgress:
+    """A bar per partition under way; nothing is drawn where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rows]:>12,} rows"),
+            TimeRemainingColumn(),
+        )
+        self._drawn = Progress(*columns, console=ERR, disable=not ERR.is_terminal, transient=True)
+        self._bars: dict[tuple[Dataset, str], TaskID] = {}
+        self._rows: dict[tuple[Dataset, str], int] = {}
+
+    def __enter__(self) -> "FillProgress":
+        self._drawn.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drawn.stop()
+
+    def __call__(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        span, bar = partition_span(dataset.grain, key), (dataset, key)
+        if bar not in self._bars:
+            self._bars[bar] = self._drawn.add_task(f"{dataset} {key}", total=100, rows=0)
+        self._rows[bar] = self._rows.get(bar, 0) + rows
+        done = 100 * (until - span.start) // span.length
+        self._drawn.update(self._bars[bar], completed=done, rows=self._rows[bar])

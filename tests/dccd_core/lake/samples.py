@@ -1,0 +1,87 @@
+"""Rows, ledgers and judges that the lake's tests, and the processes they start, share."""
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.lake.parquet import State
+
+BTC = Symbol("BTC", "USDT")
+TRADES = Dataset("binance", BTC, DataType.TRADES)
+BARS = Dataset("binance", BTC, DataType.OHLC, MINUTE)
+BOOKS = Dataset("binance", BTC, DataType.ORDERBOOK)
+DAY = "2024-01-31"
+MONTH = "2024-01"
+SPAN = partition_span(TRADES.grain, DAY)
+
+Trade = tuple[int, str | None, float]
+"""Nanoseconds since the day began, id, price."""
+
+
+def trades(rows: Iterable[Trade]) -> pl.DataFrame:
+    rows = list(rows)
+    return pl.DataFrame(
+        {
+            "ts": [SPAN.start + at for at, _, _ in rows],
+            "price": [price for _, _, price in rows],
+            "amount": [1.0] * len(rows),
+            "side": ["buy"] * len(rows),
+            "trade_id": [name for _, name, _ in rows],
+        },
+        schema=TABLES[DataType.TRADES].schema,
+    )
+
+
+def numbered(ids: Sequence[int], every: Ns = SECOND) -> pl.DataFrame:
+    """One trade ``every`` so often, each at the time its id says."""
+    return trades((number * every, str(number), float(number)) for number in ids)
+
+
+def many(start: int, count: int) -> pl.DataFrame:
+    """``count`` trades from the id ``start`` on, 5 ms apart, three to a moment; made fast."""
+    ids = pl.int_range(start, start + count, eager=True)
+    return pl.select(
+        ts=(SPAN.start + ids // 3 * 5_000_000).cast(pl.Datetime("ns", "UTC")),
+        price=(ids * 7919 % 10_007).cast(pl.Float64) / 100,
+        amount=(ids * 104_729 % 100_003).cast(pl.Float64) / 1e5,
+        side=pl.when(ids % 2 == 0)
+        .then(pl.lit("buy"))
+        .otherwise(pl.lit("sell"))
+        .cast(pl.Enum(["buy", "sell"])),
+        trade_id=ids.cast(pl.String),
+    )
+
+
+def asked(start: int = 0, end: int | None = None, *, at: int = 1, rows: int = 0) -> Asked:
+    """One request for a part of the day, in nanoseconds since it began; the whole day by default."""
+    span = TimeSpan(Ns(SPAN.start + start), SPAN.end if end is None else Ns(SPAN.start + end))
+    return Asked(span, Source.REST, Ns(at), 1, rows)
+
+
+class Witness:
+    """A judge that finds nothing and remembers what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[pl.DataFrame] = []
+
+    def see(self, rows: pl.DataFrame) -> None:
+        self.seen.append(rows)
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        return ledger
+
+
+def store(lake: Lake, rows: pl.DataFrame, *, dataset: Dataset = TRADES, key: str = DAY, at: int = 1) -> State:
+    with lake.draft(dataset, key) as draft:
+        draft.append(rows)
+        return draft.commit([asked(at=at, rows=rows.height)], Witness)
+
+
+def stored(lake: Lake, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=TABLES[dataset.data_type].schema), *lake.chunks(dataset, key)])

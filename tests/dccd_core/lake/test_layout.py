@@ -1,0 +1,55 @@
+import pytest
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import HOUR
+from dccd_core.lake.layout import data_path, parse_data_path, quarantine_path
+from tests.dccd_core.lake.samples import BARS, BOOKS, BTC, DAY, MONTH, TRADES
+
+HOURS = Dataset("okx", Symbol("BTC", "USDT", "USDT"), DataType.OHLC, HOUR)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key", "path"),
+    [
+        (TRADES, DAY, "trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"),
+        (BOOKS, DAY, "orderbook/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"),
+        (BARS, MONTH, "ohlc/exchange=binance/symbol=BTC-USDT/span=1m/month=2024-01/data.parquet"),
+        (HOURS, "2024", "ohlc/exchange=okx/symbol=BTC-USDT_USDT/span=1h/year=2024/data.parquet"),
+    ],
+)
+def test_a_partition_has_one_place_and_the_place_names_the_partition(
+    dataset: Dataset, key: str, path: str
+) -> None:
+    assert data_path(dataset, key) == path
+    assert parse_data_path(path) == (dataset, key)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/other.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/date=2024-13-01/data.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/month=2024-01/data.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/span=1m/date=2024-01-31/data.parquet",
+        "trades/exchange=binance/symbol=BTCUSDT/date=2024-01-31/data.parquet",
+        "ohlc/exchange=binance/symbol=BTC-USDT/year=2024/data.parquet",
+        "ohlc/exchange=binance/symbol=BTC-USDT/span=60s/month=2024-01/data.parquet",
+        "quotes/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet",
+    ],
+)
+def test_other_paths_are_no_partitions(path: str) -> None:
+    assert parse_data_path(path) is None
+
+
+def test_a_key_of_another_grain_is_refused() -> None:
+    with pytest.raises(ConfigError, match="2024"):
+        data_path(TRADES, "2024")
+
+
+def test_only_data_files_end_in_parquet() -> None:
+    assert quarantine_path(Dataset("okx", BTC, DataType.TRADES), DAY) == (
+        "trades/exchange=okx/symbol=BTC-USDT/date=2024-01-31/_quarantine.ndjson"
+    )

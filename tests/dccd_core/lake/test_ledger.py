@@ -1,0 +1,125 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dccd_core.domain.errors import DamagedFile
+from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.lake.ledger import Asked, Condition, Hole, Ledger, Source, condition
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> TimeSpan:
+    start = draw(st.integers(0, 60))
+    return TimeSpan(Ns(start), Ns(start + draw(st.integers(1, 15))))
+
+
+@st.composite
+def askeds(draw: st.DrawFn) -> Asked:
+    numbers = st.integers(0, 9)
+    at, requests, rows = draw(numbers), draw(numbers), draw(numbers)
+    return Asked(draw(spans()), draw(st.sampled_from(Source)), Ns(at), requests, rows)
+
+
+def ledger_of(parts: list[Asked]) -> Ledger:
+    ledger = Ledger()
+    for part in parts:
+        ledger = ledger.add(part)
+    return ledger
+
+
+def rest(start: int, end: int, at: int = 0, requests: int = 1, rows: int = 0) -> Asked:
+    return Asked(TimeSpan(Ns(start), Ns(end)), Source.REST, Ns(at), requests, rows)
+
+
+@settings(max_examples=50)
+@given(parts=st.lists(askeds(), max_size=12), data=st.data())
+def test_what_was_asked_is_covered_in_whatever_order_it_is_told(
+    parts: list[Asked], data: st.DataObject
+) -> None:
+    ledger = ledger_of(parts)
+    assert ledger.covered() == union(part.span for part in parts)
+    assert ledger.requests == sum(part.requests for part in parts)
+    assert sum(part.rows for part in ledger.asked) == sum(part.rows for part in parts)
+    assert ledger == ledger_of(data.draw(st.permutations(parts)))
+
+
+@settings(max_examples=50)
+@given(parts=st.lists(askeds(), max_size=12))
+def test_no_two_intervals_of_one_source_touch(parts: list[Asked]) -> None:
+    for source in Source:
+        own = [part.span for part in ledger_of(parts).asked if part.source is source]
+        assert all(one.end < other.start for one, other in pairwise(own))
+
+
+@settings(max_examples=50)
+@given(parts=st.lists(askeds(), max_size=12), span=spans())
+def test_covered_until_is_where_the_first_uncovered_moment_lies(parts: list[Asked], span: TimeSpan) -> None:
+    left = span.minus(part.span for part in parts)
+    assert ledger_of(parts).covered_until(span) == (left[0].start if left else span.end)
+
+
+def test_intervals_that_touch_add_up_and_keep_the_later_moment() -> None:
+    ledger = ledger_of([rest(0, 10, at=5, requests=2, rows=7), rest(20, 30), rest(10, 20, at=3, rows=1)])
+    assert ledger.asked == (rest(0, 30, at=5, requests=4, rows=8),)
+
+
+def test_other_sources_are_kept_apart() -> None:
+    live = Asked(TimeSpan(Ns(5), Ns(15)), Source.STREAM, Ns(0), 0, 0)
+    assert ledger_of([rest(0, 10), live]).asked == (rest(0, 10), live)
+
+
+@settings(max_examples=50)
+@given(parts=st.lists(askeds(), max_size=5), holes=st.lists(spans(), max_size=5), proof=st.none() | st.text())
+def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeSpan], proof: str | None) -> None:
+    found = tuple(Hole(span, 3, (Ns(4), Ns(1_700_000_000_123_456_789)), proof) for span in holes)
+    ledger = Ledger(ledger_of(parts).asked, found, quarantined=2)
+    assert Ledger.from_json(ledger.to_json()) == ledger
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"asked":[],"holes":[],"quarantined":0}',
+        '{"version":2,"asked":[],"holes":[],"quarantined":0}',
+        '{"version":1,"asked":[],"holes":[]}',
+        '{"version":1,"asked":[{"span":{"start":2,"end":1},"source":"rest","at":0,"requests":1,"rows":0}],'
+        '"holes":[],"quarantined":0}',
+        '{"version":1,"asked":[{"span":{"start":1,"end":2},"source":"hearsay","at":0,"requests":1,"rows":0}],'
+        '"holes":[],"quarantined":0}',
+        '{"version":1,"asked":[],"holes":[],"quarantined":0,"extra":1}',
+        b'{"version":1,"asked":[],"holes":[{"span":{"start":1,"end":2},"missing":1,"proof":"\xff"}],"quarantined":0}',
+    ],
+)
+def test_a_ledger_that_is_not_understood_is_damage(text: str | bytes) -> None:
+    with pytest.raises(DamagedFile, match="ledger"):
+        Ledger.from_json(text)
+
+
+def test_a_hole_without_proof_is_a_gap() -> None:
+    gap, quiet = Hole(TimeSpan(Ns(1), Ns(2)), 1), Hole(TimeSpan(Ns(3), Ns(4)), 1, proof="nothing traded")
+    assert Ledger(holes=(gap, quiet)).gaps() == (gap,)
+
+
+WHOLE = TimeSpan(Ns(0), Ns(10))
+
+
+@pytest.mark.parametrize(
+    ("ledger", "expected"),
+    [
+        (None, Condition.MISSING),
+        (Ledger((rest(0, 10),)), Condition.AVAILABLE),
+        (Ledger((rest(0, 9),)), Condition.PENDING),
+        (Ledger((rest(1, 10),)), Condition.PENDING),
+        (Ledger((rest(0, 10),), (Hole(WHOLE, 1, proof="outage"),)), Condition.AVAILABLE),
+        (Ledger((rest(0, 10),), (Hole(WHOLE, 1),)), Condition.DEGRADED),
+        (Ledger((rest(0, 5),), (Hole(WHOLE, 1),)), Condition.DEGRADED),
+        (Ledger((rest(0, 10),), quarantined=1), Condition.DEGRADED),
+    ],
+)
+def test_condition(ledger: Ledger | None, expected: Condition) -> None:
+    assert condition(ledger, WHOLE) is expected

@@ -1,0 +1,182 @@
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.lake.merge import Feed, merged, unite
+from tests.dccd_core.lake.samples import SPAN, Trade, numbered, trades
+
+NOTHING = trades([])
+
+
+def union(stored: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    return unite(DataType.TRADES, stored, fresh)
+
+
+def facts(number: int) -> Trade:
+    """The one trade that has this id; several share a moment, more share a second."""
+    return number // 3 * 400 * MILLISECOND, str(number), float(number)
+
+
+named = st.sets(st.integers(0, 40), max_size=25).map(
+    lambda ids: trades(facts(number) for number in sorted(ids))
+)
+nameless = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=25).map(
+    lambda rows: trades(sorted((at * 700 * MILLISECOND, None, float(price)) for at, price in rows))
+)
+mixed = st.tuples(named, nameless).map(lambda both: pl.concat(both).sort("ts", maintain_order=True))
+
+
+def feed(rows: pl.DataFrame, cuts: Sequence[int]) -> Feed:
+    """``rows`` in pieces cut anywhere, also between rows of one moment."""
+    borders = [0, *sorted({cut % (rows.height + 1) for cut in cuts}), rows.height]
+    pieces = [rows.slice(a, b - a) for a, b in pairwise(borders) if b > a]
+    starts = [Ns(int(piece["ts"].to_physical()[0])) for piece in pieces]
+    return Feed(DataType.TRADES, starts, pieces.__getitem__)
+
+
+@settings(max_examples=50)
+@given(a=mixed, b=mixed)
+def test_each_row_is_there_once(a: pl.DataFrame, b: pl.DataFrame) -> None:
+    rows = Counter(union(a, b).rows())
+    assert rows == Counter(a.rows()) | Counter(b.rows())
+
+
+@settings(max_examples=50)
+@given(a=mixed, b=mixed)
+def test_the_rows_do_not_depend_on_who_comes_first(a: pl.DataFrame, b: pl.DataFrame) -> None:
+    assert sorted(union(a, b).rows(), key=str) == sorted(union(b, a).rows(), key=str)
+
+
+@settings(max_examples=50)
+@given(a=mixed, b=mixed)
+def test_what_is_there_already_changes_nothing_not_even_the_order(a: pl.DataFrame, b: pl.DataFrame) -> None:
+    once = union(union(NOTHING, a), b)
+    assert_frame_equal(union(once, b), once)
+    assert_frame_equal(union(once, a), once)
+    assert_frame_equal(union(once, once), once)
+
+
+@settings(max_examples=50)
+@given(
+    a=mixed,
+    b=mixed,
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+    more=st.lists(st.integers(0, 60), max_size=8),
+)
+def test_pieces_make_no_difference(
+    a: pl.DataFrame, b: pl.DataFrame, cuts: list[int], more: list[int]
+) -> None:
+    whole = union(union(NOTHING, a), b)
+    chunks = list(merged(DataType.TRADES, feed(union(NOTHING, a), cuts), feed(b, more)))
+    assert_frame_equal(pl.concat([NOTHING, *chunks]), whole)
+
+
+@settings(max_examples=50)
+@given(
+    rows=mixed, cuts=st.lists(st.integers(0, 60), max_size=8), at=st.lists(st.integers(0, 6_000), max_size=8)
+)
+@example(rows=numbered([1, 2]), cuts=[1], at=[2_000])
+def test_a_feed_gives_what_lies_before_each_cut(rows: pl.DataFrame, cuts: list[int], at: list[int]) -> None:
+    source, before = feed(rows, cuts), SPAN.start
+    for cut in sorted(Ns(SPAN.start + moment * MILLISECOND) for moment in at):
+        times = rows["ts"].to_physical()
+        assert_frame_equal(source.until(cut), rows.filter((times >= before) & (times < cut)))
+        before = cut
+    assert_frame_equal(source.until(None), rows.filter(rows["ts"].to_physical() >= before))
+
+
+def test_pieces_are_read_only_when_their_time_has_come() -> None:
+    read: list[int] = []
+
+    def piece(n: int) -> pl.DataFrame:
+        read.append(n)
+        return numbered([10 * n, 10 * n + 1])
+
+    starts = [Ns(SPAN.start + 10 * n * SECOND) for n in range(5)]
+    chunks = merged(DataType.TRADES, Feed(DataType.TRADES, starts, piece), feed(NOTHING, []))
+    next(chunks)
+    assert read == [0]
+    assert len(list(chunks)) == 4
+
+
+def test_ids_that_are_numbers_order_as_numbers() -> None:
+    rows = trades([(0, "9", 1), (0, "100", 2), (0, "10", 3), (5, "1", 4)])
+    assert union(NOTHING, rows)["trade_id"].to_list() == ["9", "10", "100", "1"]
+
+
+def test_ids_beyond_64_bits_order_as_numbers_too() -> None:
+    rows = trades([(0, "100000000000000000000001", 1), (0, "99999999999999999999999", 2)])
+    assert union(NOTHING, rows)["price"].to_list() == [2, 1]
+
+
+def test_other_ids_keep_the_order_they_came_in() -> None:
+    old, new = trades([(0, "c", 1), (0, "a", 2)]), trades([(0, "b", 3), (0, "a", 4)])
+    assert union(old, new).select("trade_id", "price").rows() == [("c", 1), ("a", 4), ("b", 3)]
+
+
+def test_a_fresh_row_takes_the_place_of_the_stored_one() -> None:
+    assert union(numbered([1, 2]), trades([(SECOND, "1", 99)]))["price"].to_list() == [99, 2]
+
+
+def test_a_trade_told_with_a_finer_time_meets_itself_across_any_cut() -> None:
+    """REST may say milliseconds where the archive says microseconds."""
+    coarse = trades((at * MILLISECOND, str(at), 1.0) for at in range(100))
+    fine = trades((at * MILLISECOND + 123_456, str(at), 1.0) for at in range(100))
+    chunks = merged(DataType.TRADES, feed(coarse, [7, 31, 50]), feed(fine, [3, 31, 80]))
+    assert_frame_equal(pl.concat(chunks), fine)
+
+
+def test_two_equal_trades_without_ids_are_two_rows() -> None:
+    twice, thrice = trades([(0, None, 1.0)] * 2), trades([(0, None, 1.0)] * 3)
+    assert union(NOTHING, twice).height == 2
+    assert union(twice, twice).height == 2
+    assert union(twice, thrice).height == union(thrice, twice).height == 3
+
+
+def test_an_unknown_side_is_a_value_like_any_other() -> None:
+    unknown = trades([(0, None, 1.0)]).with_columns(side=pl.lit(None, pl.Enum(["buy", "sell"])))
+    assert union(unknown, unknown).height == 1
+    assert union(unknown, trades([(0, None, 1.0)])).height == 2
+
+
+def test_a_repeat_within_the_fresh_rows_is_one_row() -> None:
+    assert union(NOTHING, trades([(0, "1", 1), (0, "2", 2), (0, "1", 3)]))["price"].to_list() == [3, 2]
+
+
+def bars(rows: dict[int, float]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"ts": list(rows), "close": list(rows.values())}, schema_overrides={"ts": pl.Int64}
+    ).select(
+        pl.col("close" if name == "close" else "ts").cast(of).alias(name)
+        for name, of in TABLES[DataType.OHLC].schema.items()
+    )
+
+
+def test_a_bar_is_known_by_its_time() -> None:
+    rows = unite(DataType.OHLC, bars({0: 1.0, 60: 2.0}), bars({60: 3.0, 30: 4.0}))
+    assert rows["close"].to_list() == [1.0, 4.0, 3.0]
+
+
+@pytest.mark.parametrize("stored_first", [True, False])
+def test_a_book_orders_by_moment_side_and_level(stored_first: bool) -> None:  # noqa: FBT001 -- a parameter
+    book = pl.DataFrame(
+        {
+            "ts": [0, 0, 0, 5],
+            "side": ["bid", "bid", "ask", "bid"],
+            "level": [0, 1, 0, 0],
+            "price": [1.0, 2.0, 3.0, 4.0],
+            "amount": 1.0,
+        },
+        schema=TABLES[DataType.ORDERBOOK].schema,
+    )
+    one, other = book[[2, 3]], book[[1, 0]]
+    rows = unite(DataType.ORDERBOOK, one, other) if stored_first else unite(DataType.ORDERBOOK, other, one)
+    assert_frame_equal(rows, book)

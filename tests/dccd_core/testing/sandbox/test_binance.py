@@ -1,0 +1,261 @@
+from typing import Any
+
+import polars as pl
+import pytest
+
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import binance as adapter
+from dccd_core.testing.sandbox.market import Market
+from tests.dccd_core.testing.sandbox.inprocess import InProcess
+
+ETH = Symbol.parse("ETH/USDT")
+MARKET = Market()
+NOW = parse_time("2024-06-05T12:00:30")
+BINANCE = InProcess()
+BINANCE.clock(NOW)
+
+
+def ms(text: str) -> int:
+    return parse_time(text) // MILLISECOND
+
+
+def get(path: str, **params: str | int) -> Any:  # noqa: ANN401 -- JSON of any shape
+    answer = BINANCE.get(path, **params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def klines(**params: str | int) -> list[int]:
+    """Return the open times of ETHUSDT minutes."""
+    return [row[0] for row in get("klines", **{"symbol": "ETHUSDT", "interval": "1m", **params})]
+
+
+def trades(**params: str | int) -> list[int]:
+    return [row["a"] for row in get("aggTrades", symbol="ETHUSDT", **params)]
+
+
+def count_before(text: str) -> int:
+    return MARKET.tape("binance", ETH).count_before(parse_time(text))
+
+
+@pytest.mark.parametrize(
+    ("interval", "bar", "start", "rows"),
+    [
+        ("1s", SECOND, "2024-03-01", 1_000),
+        ("1m", MINUTE, "2024-03-12T02:00", 940),
+        ("5m", Ns(5 * MINUTE), "2024-03-01", 1_000),
+        ("1h", HOUR, "2024-03-01", 999),
+        ("1d", DAY, "2023-01-01", 521),
+        ("3d", Ns(3 * DAY), "2023-01-01", 173),
+        ("1w", WEEK, "2023-01-01", 74),
+    ],
+)
+def test_our_decoder_reads_the_bars_back_as_the_truth(interval: str, bar: Ns, start: str, rows: int) -> None:
+    span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 1_000 * bar, NOW - bar)))
+    request = adapter.klines_request(adapter.Query("ETHUSDT", span, 1_000, bar))
+    assert request.params["interval"] == interval
+    decoded = adapter.decode_klines(
+        BINANCE.send("GET", f"/binance{request.path}", b"", **request.params).content, NOW
+    )
+    assert decoded.height == rows
+    assert decoded.equals(MARKET.truth_bars("binance", ETH, bar, span))
+
+
+def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
+    first, span = count_before("2024-03-12"), TimeSpan(parse_time("2024-03-12"), parse_time("2024-03-13"))
+    truth = MARKET.truth_trades("binance", ETH, span)
+    body = BINANCE.get("aggTrades", symbol="ETHUSDT", fromId=first, limit=1_000).content
+    assert adapter.decode_trades(body, NOW).equals(truth.head(1_000))
+
+
+def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
+    for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
+        bar = MINUTE if data_type is DataType.OHLC else None
+        query = adapter.Query("BTCUSDT", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
+        for request in (endpoint.request(query), endpoint.oldest(query) if endpoint.oldest else None):
+            if request is None:
+                continue
+            answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
+            assert endpoint.decode(answer.content, NOW).height > 0
+    request = adapter.markets_request()
+    markets = adapter.decode_markets(BINANCE.send("GET", f"/binance{request.path}").content)
+    assert markets["symbol"].to_list() == [str(symbol) for symbol in MARKET.instruments]
+    assert markets["active"].all()
+
+
+def test_a_bar_is_written_as_binance_writes_it() -> None:
+    [row] = get("klines", symbol="ETHBTC", interval="1h", startTime=ms("2024-03-01"), limit=1)
+    assert [type(cell) for cell in row] == [int, *[str] * 5, int, str, int, str, str, str]
+    assert row[0] == ms("2024-03-01")
+    assert row[6] == ms("2024-03-01T01:00") - 1
+    assert all(len(cell.partition(".")[2]) == 8 for cell in (*row[1:6], row[7], row[9], row[10]))
+    assert 0 < float(row[9]) < float(row[5])
+
+
+def test_a_trade_is_written_as_binance_writes_it() -> None:
+    [row] = get("aggTrades", symbol="ETHUSDT", limit=1)
+    assert list(row) == ["a", "p", "q", "f", "l", "T", "m", "M"]
+    assert row["a"] == row["f"] == row["l"] == count_before("2024-06-05T12:00:30") - 1
+    assert (type(row["m"]), type(row["p"])) == (bool, str)
+
+
+class TestBoundsOfBars:
+    def test_both_bounds_are_inclusive(self) -> None:
+        start, end = ms("2024-06-01T00:00"), ms("2024-06-01T00:03")
+        assert klines(startTime=start, endTime=end) == [start + i * 60_000 for i in range(4)]
+        assert klines(startTime=start + 1, endTime=end - 1) == [start + 60_000, start + 120_000]
+        assert klines(startTime=start, endTime=start) == [start]
+
+    def test_a_start_gives_the_oldest_an_end_the_newest_rows(self) -> None:
+        at = ms("2024-06-01")
+        assert klines(startTime=at, limit=3) == [at, at + 60_000, at + 120_000]
+        assert klines(endTime=at, limit=3) == [at - 120_000, at - 60_000, at]
+        assert klines(startTime=at, endTime=at + 10 * 60_000, limit=2) == [at, at + 60_000]
+
+    def test_without_bounds_the_running_bar_is_last(self) -> None:
+        assert klines(limit=2) == [ms("2024-06-05T11:59"), ms("2024-06-05T12:00")]
+        assert len(klines()) == 500
+        assert len(klines(limit=5_000)) == 1_000
+
+    def test_the_running_bar_holds_the_trades_so_far(self) -> None:
+        [row] = get("klines", symbol="ETHUSDT", interval="1d", limit=1)
+        assert row[8] == count_before("2024-06-05T12:00:30") - count_before("2024-06-05")
+        assert row[6] == ms("2024-06-06") - 1
+
+    def test_history_begins_with_the_listing(self) -> None:
+        [first] = get("klines", symbol="NEWUSDT", interval="1m", startTime=0, limit=1)
+        assert first[0] >= ms("2024-02-10T08:00")
+        assert first[8] > 0
+        assert get("klines", symbol="NEWUSDT", interval="1m", endTime=ms("2024-02-10")) == []
+
+    def test_an_outage_is_skipped_and_does_not_shorten_the_page(self) -> None:
+        times = klines(startTime=ms("2024-03-12T09:59"), limit=2)
+        assert times == [ms("2024-03-12T09:59"), ms("2024-03-12T11:00")]
+        assert klines(startTime=ms("2024-03-12T10:00"), endTime=ms("2024-03-12T10:59")) == []
+
+    def test_months_are_calendar_months(self) -> None:
+        rows = get("klines", symbol="ETHUSDT", interval="1M", startTime=ms("2024-02-01"))
+        assert [row[0] for row in rows] == [ms(f"2024-0{month}-01") for month in range(2, 7)]
+        assert rows[0][6] == ms("2024-03-01") - 1
+
+
+class TestBoundsOfTrades:
+    def test_ids_are_contiguous_from_the_one_asked_for(self) -> None:
+        assert trades(fromId=1_000, limit=3) == [1_000, 1_001, 1_002]
+        assert trades(fromId=0, limit=1) == [0]
+        assert len(trades(fromId=1_000)) == 500
+        assert len(trades(fromId=1_000, limit=1_001)) == 1_000
+
+    def test_nothing_is_told_of_the_future(self) -> None:
+        newest = count_before("2024-06-05T12:00:30") - 1
+        assert trades(fromId=newest - 1) == [newest - 1, newest]
+        assert trades(fromId=newest + 1) == []
+        assert trades(startTime=ms("2024-06-05T13:00")) == []
+
+    def test_both_bounds_are_inclusive(self) -> None:
+        [row] = get("aggTrades", symbol="ETHUSDT", fromId=12_000_000, limit=1)
+        same = trades(startTime=row["T"], endTime=row["T"])
+        assert row["a"] in same
+        assert trades(startTime=row["T"] + 1, limit=1) == [same[-1] + 1]
+        assert trades(endTime=row["T"] - 1, limit=1) == [same[0] - 1]
+
+    def test_no_bounds_mean_the_newest(self) -> None:
+        newest = count_before("2024-06-05T12:00:30") - 1
+        assert trades(limit=2) == [newest - 1, newest]
+
+    def test_a_start_gives_the_oldest_from_there(self) -> None:
+        first = count_before("2024-06-01")
+        both = trades(startTime=ms("2024-06-01"), endTime=ms("2024-06-02"), limit=2)
+        assert both == trades(startTime=ms("2024-06-01"), limit=2) == [first, first + 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code"),
+    [
+        ("klines", {"interval": "1m"}, -1102),
+        ("klines", {"symbol": "", "interval": "1m"}, -1102),
+        ("klines", {"symbol": "ETHUSDT"}, -1102),
+        ("klines", {"symbol": "ETHUSDT", "interval": "7m"}, -1120),
+        ("klines", {"symbol": "NOPE", "interval": "1m"}, -1121),
+        ("klines", {"symbol": "eth usdt", "interval": "1m"}, -1100),
+        ("klines", {"symbol": "ETHUSDT", "interval": "1m", "startTime": "now"}, -1100),
+        ("klines", {"symbol": "ETHUSDT", "interval": "1m", "limit": "0"}, -1130),
+        ("aggTrades", {"symbol": "NOPE"}, -1121),
+        ("aggTrades", {"symbol": "ETHUSDT", "fromId": "1", "startTime": "1"}, -1128),
+        ("aggTrades", {"symbol": "ETHUSDT", "fromId": "1", "endTime": "1"}, -1128),
+        ("depth", {"symbol": "NOPE"}, -1121),
+        ("exchangeInfo", {"symbol": "NOPE"}, -1121),
+        ("exchangeInfo", {"symbols": "ETHUSDT"}, -1100),
+    ],
+)
+def test_a_wrong_request_is_told_so(path: str, params: dict[str, str], code: int) -> None:
+    answer = BINANCE.get(path, **params)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == code
+    assert answer.json()["msg"]
+
+
+def test_a_book_lies_around_the_price_best_first() -> None:
+    book = get("depth", symbol="ETHUSDT", limit=50)
+    bids, asks = ([float(price) for price, _ in book[side]] for side in ("bids", "asks"))
+    price = float(get("aggTrades", symbol="ETHUSDT", limit=1)[0]["p"])
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert bids[0] < price < asks[0] < price * 1.001
+    assert (len(bids), len(asks)) == (50, 50)
+    assert book == get("depth", symbol="ETHUSDT", limit=50)
+    assert len(get("depth", symbol="ETHUSDT")["bids"]) == 100
+    assert len(get("depth", symbol="ETHUSDT", limit=9_999)["bids"]) == 5_000
+
+
+def test_no_price_of_a_book_is_below_zero() -> None:
+    book = get("depth", symbol="DOGEUSDT", limit=5_000)
+    assert all(float(price) > 0 for price, _ in book["bids"])
+    assert len(book["bids"]) < len(book["asks"]) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("path", "weight"),
+    [
+        ("ping", 1),
+        ("time", 1),
+        ("exchangeInfo", 20),
+        ("klines?symbol=ETHUSDT&interval=1m", 2),
+        ("aggTrades?symbol=ETHUSDT", 4),
+        ("depth?symbol=ETHUSDT", 5),
+        ("depth?symbol=ETHUSDT&limit=500", 25),
+        ("depth?symbol=ETHUSDT&limit=1000", 50),
+        ("depth?symbol=ETHUSDT&limit=1001", 250),
+        ("depth?symbol=ETHUSDT&limit=many", 5),
+    ],
+)
+def test_every_answer_says_what_was_used(path: str, weight: int) -> None:
+    before = int(BINANCE.get("ping").headers["x-mbx-used-weight-1m"])
+    assert int(BINANCE.get(path).headers["x-mbx-used-weight-1m"]) == before + weight
+
+
+def test_the_exchange_tells_its_limits_and_symbols() -> None:
+    info = get("exchangeInfo")
+    assert info["rateLimits"] == [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000}
+    ]
+    [btc] = get("exchangeInfo", symbol="BTCUSDT")["symbols"]
+    assert (btc["baseAsset"], btc["quoteAsset"], btc["status"]) == ("BTC", "USDT", "TRADING")
+    assert btc["filters"][0]["tickSize"] == "0.01000000"
+    some = get("exchangeInfo", symbols='["BTCUSDT","ETHBTC"]')["symbols"]
+    assert [one["symbol"] for one in some] == ["BTCUSDT", "ETHBTC"]
+
+
+def test_dense_markets_page_like_others() -> None:
+    dense = Market(trades_per_day={"ETH/USDT": 10_000_000})
+    sandbox = InProcess(trades_per_day={"ETH/USDT": 10_000_000})
+    span = TimeSpan(parse_time("2024-03-01"), parse_time("2024-03-01T00:00:10"))
+    truth = dense.truth_trades("binance", ETH, span)
+    pages: list[pl.DataFrame] = []
+    while sum(page.height for page in pages) < truth.height:
+        first = int(truth["trade_id"][0]) + sum(page.height for page in pages)
+        body = sandbox.get("aggTrades", symbol="ETHUSDT", fromId=first, limit=1_000).content
+        pages.append(adapter.decode_trades(body, NOW))
+    assert pl.concat(pages).head(truth.height).equals(truth)
