@@ -38,7 +38,7 @@ def table(data_type: DataType, frame: pl.DataFrame) -> pl.DataFrame:
     """Cast to the data type's schema, strictly, and order by time; ties keep the venue's order."""
     schema = TABLES[data_type].schema
     try:
-        return frame.select(schema.names()).cast(dict(schema)).sort("ts", maintain_order=True)
+        return frame.select(schema.names()).cast(schema).sort("ts", maintain_order=True)
     except pl.exceptions.PolarsError as e:
         raise PayloadError(
             f"a value is not what its column holds: {e}",

@@ -6,7 +6,7 @@ Quirks:
 - Both bounds of a time window are inclusive; for bars they act on the open time.
 - Both bounds given: oldest rows first, cut at the end. Times are milliseconds.
 - The last bar is the running one when the window reaches now; there is no closed flag.
-- A minute without trades comes as a bar of volume 0; in an outage of the matching engine the bars are missing.
+- A minute without trades comes as a bar of volume 0; in an outage of the engine the bars are missing.
 - ``aggTrades``: fills of one taker order at one price are one row; ids are consecutive per symbol.
   ``m`` says the BUYER was the maker, so the taker sold. ``fromId`` cannot be combined with times (-1128).
 - The order book carries no time: its rows take the time of the answer.
@@ -44,7 +44,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, parse_time
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints"
-_SPANS: Final = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split()
+_SPANS: Final = ["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
 _KLINES: Final = "/api/v3/klines"
 _AGG_TRADES: Final = "/api/v3/aggTrades"
 _DEPTH: Final = "/api/v3/depth"
@@ -238,6 +238,8 @@ def verdict(response: Response) -> DccdError | None:
     error = _error_in(response.body)
     said = f"{error.code} {error.msg}" if error else response.body[:160].decode(errors="replace")
     text = f"HTTP {response.status}: {said}"
+    if error is None and response.status < 400:
+        return None
     if response.status in (418, 429) or (error and error.code == _TOO_MANY):
         kind = Banned if response.status == 418 or "banned" in said.lower() else Throttled
         return kind(
@@ -245,20 +247,17 @@ def verdict(response: Response) -> DccdError | None:
         )
     if response.status == 403:
         return Banned(text, wait_s=60, hint="Binance's firewall shut this address out; wait, then try again")
-    if response.status == 451:
-        return Rejected(text, hint="Binance does not serve this country; set rest_url to a reachable host")
     if response.status >= 500 or (error and error.code in _OVERLOADED):
         return Unavailable(text, hint="the venue has trouble: run it again later")
     if error and error.code in _BAD_SYMBOL:
         return UnknownSymbol(text, hint="Binance does not list this symbol; see `dccd exchanges binance`")
-    if error or response.status >= 400:
-        return Rejected(text, hint="Binance refused the request itself: nothing was stored from it")
-    return None
+    abroad = "it does not serve this country: set rest_url to a host that answers here"
+    return Rejected(text, hint=abroad if response.status == 451 else "Binance refused the request itself")
 
 
 def _error_in(body: bytes) -> Error | None:
     """Return the error a body carries; data bodies (lists, or objects without a code) carry none."""
-    if not body.lstrip()[:1] == b"{" or b'"code"' not in body[:256]:
+    if body.lstrip()[:1] != b"{" or b'"code"' not in body[:256]:
         return None
     try:
         return _READ_ERROR.decode(body)

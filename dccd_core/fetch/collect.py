@@ -55,9 +55,7 @@ async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course
     yield Page(empty(dataset.data_type), span.end)
 
 
-async def border_ids(
-    venue: Venue, dataset: Dataset, paging: IdWindows, query: Query
-) -> tuple[range, bool]:
+async def border_ids(venue: Venue, dataset: Dataset, paging: IdWindows, query: Query) -> tuple[range, bool]:
     """Return the ids of ``query.span``, and whether a row at or after its end exists already."""
     first = await venue.first_row(dataset, paging.at(query))
     at = first_ts(first)

@@ -25,8 +25,15 @@ TAIL: Final = 1 << 16
 """Bytes from the end of a file that hold most footers whole."""
 
 _LEDGER: Final = "dccd.ledger"
-_STATE: Final = "dccd.state"
+_SUMMARY: Final = "dccd.state"
 _MAGIC: Final = 8
+_UNREADABLE: Final = (
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    UnicodeDecodeError,
+    OSError,
+)
 _RESTORE: Final = "restore it from an archive, or delete it and fill the partition again"
 
 # Measured on trades: half the size of pyarrow's defaults, and as fast. What is not listed is a dictionary.
@@ -47,8 +54,10 @@ class State:
 
 
 class _Summary(msgspec.Struct):
+    """``starts``: the time of each row group's first row."""
+
     rows: int
-    first: Ns | None
+    starts: list[Ns]
     last: Ns | None
     content_hash: str
 
@@ -72,7 +81,7 @@ class Writer:
         self._digest = Digest(table)
         self._left = empty(data_type)
         self._rows = 0
-        self._first: Ns | None = None
+        self._starts: list[Ns] = []
         self._last: Ns | None = None
 
     def __enter__(self) -> "Writer":
@@ -95,15 +104,15 @@ class Writer:
         """Write what is left, and the footer."""
         if self._left.height:
             self._put(self._left)
-        summary = _Summary(self._rows, self._first, self._last, self._digest.hexdigest())
+        summary = _Summary(self._rows, self._starts, self._last, self._digest.hexdigest())
         self._file.add_key_value_metadata(
-            {_LEDGER: ledger.to_json(), _STATE: msgspec.json.encode(summary).decode()}
+            {_LEDGER: ledger.to_json(), _SUMMARY: msgspec.json.encode(summary).decode()}
         )
         self._file.close()
 
     def _put(self, rows: pl.DataFrame) -> None:
         times = rows["ts"].to_physical()
-        self._first = Ns(int(times[0])) if self._first is None else self._first
+        self._starts += [Ns(int(times[n])) for n in range(0, rows.height, GROUP)]
         self._last = Ns(int(times[-1]))
         self._rows += rows.height
         self._digest.add(rows)
@@ -120,15 +129,10 @@ class Reader:
     def __init__(self, file: BinaryIO, data_type: DataType, name: str) -> None:
         self._name = name
         self._data_type = data_type
-        with _damage(name):
+        with damage(name):
             self._file = pq.ParquetFile(file, page_checksum_verification=True)
+        self._starts = _summary(self._file.metadata, name).starts
         self.state = _state(self._file.metadata, file.seek(0, SEEK_END), name)
-        with _damage(name):
-            self._starts = [
-                _start(self._file.metadata.row_group(n)) for n in range(self._file.num_row_groups)
-            ]
-        if self._starts != sorted(self._starts):
-            raise DamagedFile(f"{name}: row groups are not in the order of time", hint=_RESTORE)
 
     def feed(self) -> Feed:
         return Feed(self._data_type, self._starts, self._group)
@@ -154,9 +158,13 @@ class Reader:
             raise DamagedFile(f"{self._name}: the rows are not those that were written", hint=_RESTORE)
 
     def _group(self, n: int) -> pl.DataFrame:
-        with _damage(self._name):
+        with damage(self._name):
             table = self._file.read_row_group(n)
-            return pl.DataFrame(pl.from_arrow(table), schema=TABLES[self._data_type].schema)
+            table.validate(full=True)  # Polars takes text and dictionary indices on trust
+            rows = pl.DataFrame(pl.from_arrow(table))
+        if rows.schema != TABLES[self._data_type].schema:
+            raise DamagedFile(f"{self._name} has other columns than its table: {rows.schema}", hint=_RESTORE)
+        return rows
 
 
 def state_from_tail(read: Callable[[int], tuple[bytes, int] | None], name: str) -> State | None:
@@ -171,33 +179,40 @@ def state_from_tail(read: Callable[[int], tuple[bytes, int] | None], name: str) 
         tail, whole = ending
         size = int.from_bytes(tail[-_MAGIC:-4], "little") + _MAGIC
         if len(tail) >= min(size, whole):
-            with _damage(name):
+            with damage(name):
                 metadata = pq.read_metadata(BytesIO(tail))
             return _state(metadata, whole, name)
     return None
 
 
 def _state(metadata: pq.FileMetaData, size: int, name: str) -> State:
-    pairs = metadata.metadata or {}
+    known = _summary(metadata, name)
+    first = known.starts[0] if known.starts else None
     try:
-        summary = msgspec.json.decode(pairs[_STATE.encode()], type=_Summary)
-        ledger = Ledger.from_json(pairs[_LEDGER.encode()])
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise DamagedFile(f"{name}: the footer has no state of this lake", hint=_RESTORE) from e
+        ledger = Ledger.from_json(_pair(metadata, _LEDGER, name))
     except DamagedFile as e:
         raise DamagedFile(f"{name}: {e.args[0]}", hint=e.hint) from e
-    if summary.rows != metadata.num_rows:
-        raise DamagedFile(
-            f"{name}: {metadata.num_rows} rows where {summary.rows} were written", hint=_RESTORE
-        )
-    return State(name, summary.rows, summary.first, summary.last, size, summary.content_hash, ledger)
+    return State(name, known.rows, first, known.last, size, known.content_hash, ledger)
 
 
-def _start(group: pq.RowGroupMetaData) -> Ns:
-    times = group.column(0).statistics
-    if times is None or not isinstance(times.min_raw, int):
-        raise pa.ArrowInvalid("a row group does not say where it starts")
-    return Ns(times.min_raw)
+def _summary(metadata: pq.FileMetaData, name: str) -> _Summary:
+    try:
+        known = msgspec.json.decode(_pair(metadata, _SUMMARY, name), type=_Summary)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise DamagedFile(f"{name}: its state cannot be read: {e}", hint=_RESTORE) from e
+    groups = -(-known.rows // GROUP)
+    if (metadata.num_rows, metadata.num_row_groups, len(known.starts)) != (known.rows, groups, groups):
+        raise DamagedFile(f"{name}: {metadata.num_rows} rows where {known.rows} were written", hint=_RESTORE)
+    if known.starts != sorted(known.starts):
+        raise DamagedFile(f"{name}: row groups are not in the order of time", hint=_RESTORE)
+    return known
+
+
+def _pair(metadata: pq.FileMetaData, key: str, name: str) -> bytes:
+    value = (metadata.metadata or {}).get(key.encode())
+    if value is None:
+        raise DamagedFile(f"{name} was not written by dccd: it has no {key}", hint=_RESTORE)
+    return value
 
 
 def _to_arrow(rows: pl.DataFrame) -> pa.Table:
@@ -206,8 +221,9 @@ def _to_arrow(rows: pl.DataFrame) -> pa.Table:
 
 
 @contextmanager
-def _damage(name: str) -> Generator[None]:
+def damage(name: str) -> Generator[None]:
+    """Turn what the libraries say of a file that they cannot read into a DamagedFile."""
     try:
         yield
-    except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as e:
+    except _UNREADABLE as e:
         raise DamagedFile(f"{name} cannot be read: {e}", hint=_RESTORE) from e

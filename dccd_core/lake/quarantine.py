@@ -6,6 +6,7 @@ from typing import BinaryIO, Final
 import polars as pl
 
 from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.lake.parquet import damage
 from dccd_core.lake.store import Store, Stored, rewrite
 
 REASON: Final = "reason"
@@ -25,11 +26,12 @@ def add(store: Store, path: str, rows: pl.DataFrame) -> int:
 
 
 def read(store: Store, path: str, data_type: DataType) -> pl.DataFrame:
-    """Return the rows: the table's columns and ``reason``; other columns come as JSON has them."""
+    """Return the rows: the data type's table and ``reason``."""
     schema = {**TABLES[data_type].schema, REASON: pl.String()}
     with store.open(path) as stored:
         text = stored.file.read() if stored else b""
-    return pl.read_ndjson(BytesIO(text), schema_overrides=schema) if text else pl.DataFrame(schema=schema)
+    with damage(store.url(path)):
+        return pl.read_ndjson(BytesIO(text), schema=schema) if text else pl.DataFrame(schema=schema)
 
 
 def count(store: Store, path: str) -> int:

@@ -73,6 +73,6 @@ def _within(url: str, span: TimeSpan | None) -> pl.LazyFrame:
 def _collected(store: Store, dataset: Dataset, path: str, rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     try:
         yield from rows.collect_batches()
-    except (pl.exceptions.PolarsError, OSError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         verify(store, dataset, path)  # raises when it is the file's fault, and names it
         raise

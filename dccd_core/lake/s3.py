@@ -63,7 +63,7 @@ class Bucket:
 
     @contextmanager
     def draft(self, path: str) -> Generator[BinaryIO]:  # noqa: ARG002 -- it has no name until it is put
-        file = cast("BinaryIO", tempfile.TemporaryFile())
+        file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 -- closing it may fail, and shall not
         with letting_go(file):
             yield file
 

@@ -50,7 +50,7 @@ class Store(Protocol):
         ...
 
     def locked(self, path: str) -> AbstractContextManager[None]:
-        """Keep other writers of the folder of ``path`` out, where that can be; else ``swap`` finds them out."""
+        """Keep other writers of this folder out, where that can be; elsewhere ``swap`` finds them out."""
         ...
 
     def draft(self, path: str) -> AbstractContextManager[BinaryIO]:

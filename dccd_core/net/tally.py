@@ -39,16 +39,18 @@ _SCHEMA: Final = f"""
 CREATE TABLE flying (at INTEGER PRIMARY KEY, weight INTEGER NOT NULL);
 CREATE TABLE answered (at INTEGER PRIMARY KEY, total INTEGER NOT NULL);
 CREATE TABLE line (at INTEGER PRIMARY KEY, weight INTEGER NOT NULL, until INTEGER NOT NULL);
-CREATE TABLE venue (used INTEGER NOT NULL, window INTEGER NOT NULL, ends INTEGER NOT NULL);
+CREATE TABLE venue (
+  used INTEGER NOT NULL, window INTEGER NOT NULL, ahead_low INTEGER NOT NULL, ahead_high INTEGER NOT NULL
+);
 CREATE TABLE breaker (until INTEGER NOT NULL, reason TEXT NOT NULL);
 INSERT INTO answered VALUES ({_LONG_AGO}, 0);
-INSERT INTO venue VALUES (0, 0, {_LONG_AGO});
+INSERT INTO venue VALUES (0, 0, {_LONG_AGO}, {-_LONG_AGO});
 INSERT INTO breaker VALUES ({_LONG_AGO}, '')
 """  # noqa: S608 - only our own number is put in
 _MOVE_BACK: Final = (
     "UPDATE answered SET at = at - ?",
     "UPDATE flying SET at = at - ?",
-    "UPDATE venue SET ends = ends - ?",
+    "UPDATE venue SET ahead_low = ahead_low + ?1, ahead_high = ahead_high + ?1",
     "UPDATE breaker SET until = until - ?",
 )
 
@@ -160,7 +162,8 @@ class Tally:
     def _venue_ready(self, db: Connection, now: Ns, weight: int) -> Ns:
         """Return when the venue's own count allows ``weight``: ``now``, soon, or when its window is over."""
         cap = self.caps[0]
-        used, ends = _one(db, "SELECT used, ends FROM venue")
+        used, window, low = _one(db, "SELECT used, window, ahead_low FROM venue")
+        ends = Ns((window + 1) * self._venue_period - low)
         if now >= ends or used + _flying(db, cap, now) + weight <= cap.amount:
             return now
         return min(ends, Ns(now + _RECHECK)) if used + weight <= cap.amount else ends
@@ -173,24 +176,29 @@ class Tally:
             db.execute("INSERT INTO answered VALUES (?, ?)", (counted, total + booking.weight))
             _forget(db, now - self._longest)
         if used is not None:
-            self._hear(db, now, Ns(now - booking.at), used, at)
+            self._hear(db, now, booking.at, used, at)
 
-    def _hear(self, db: Connection, now: Ns, took: Ns, used: int, at: Ns) -> None:
+    def _hear(self, db: Connection, now: Ns, booked: Ns, used: int, at: Ns) -> None:
         """Note the venue's count, if it is sure to which of its windows that belongs.
 
-        It was made at most ``took`` before the answer was dated. Within a window counts only grow, so the
-        highest is the latest. ``at`` may be cut to whole seconds, so of several ends the earliest is truest.
+        The answer was dated, in whole seconds, between booking and now. So every answer says how far the
+        venue's clock may be ahead of ours, and together they say it ever better; when they contradict each
+        other, a clock was stepped and the newest is believed. Within a window counts only grow, so the
+        highest is the latest.
         """
+        known_used, known_window, known_low, known_high = _one(db, "SELECT * FROM venue")
+        low, high = at - now, at + SECOND - booked
+        agree = low <= known_high and known_low <= high
+        if agree:
+            low, high = max(low, known_low), min(high, known_high)
         window = at // self._venue_period
-        if (at - took) // self._venue_period != window:
-            return
-        ends = now + (window + 1) * self._venue_period - at
-        known_used, known_window, known_ends = _one(db, "SELECT used, window, ends FROM venue")
-        if now < known_ends and window < known_window:
-            return
-        if now < known_ends and window == known_window:
-            used, ends = max(used, known_used), min(ends, known_ends)
-        db.execute("UPDATE venue SET used = ?, window = ?, ends = ?", (used, window, ends))
+        if (booked + low) // self._venue_period != window or (agree and window < known_window):
+            used, window = known_used, known_window
+        elif agree and window == known_window:
+            used = max(used, known_used)
+        db.execute(
+            "UPDATE venue SET used = ?, window = ?, ahead_low = ?, ahead_high = ?", (used, window, low, high)
+        )
 
     def _now(self, db: Connection) -> Ns:
         """Ask the clock; if it was stepped back, move all that was written back with it."""

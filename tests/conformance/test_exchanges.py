@@ -74,6 +74,7 @@ def test_an_error_body_becomes_its_typed_error(case: Path) -> None:
     response = Response(told["status"], told.get("headers", {}), body(case), Ns(told.get("at", 0)))
     error = get(case.parent.name).verdict(response)
     assert type(error) is getattr(errors, told["error"])
+    assert error is not None
     assert error.hint
     assert "wait_s" not in told or getattr(error, "wait_s", None) == told["wait_s"]
     if b'"msg"' in body(case):

@@ -61,10 +61,10 @@ class Sandbox:
         """Charge the request at once, answer it after the round trip."""
         path, now, meter = f"/{venue.name}{route.path}", self.clock.now(), self.meters[venue.name]
         params = dict(parse_qsl(query, keep_blank_values=True))
-        weight = route.weight(params)
+        weight, tally = route.weight(params), self.tally
         charge = meter.charge(weight, now)
-        self.tally.asked(path, query, weight)
-        self.tally.used(venue.name, now - now % meter.rule.window, charge.used)
+        tally.asked(path, query, weight)
+        tally.used(venue.name, now - now % meter.rule.window, charge.used)
         if charge.status == 200:
             strikes = self._injector.strikes(path, params)
             await self._pause(delay_s(strikes))
@@ -73,7 +73,7 @@ class Sandbox:
             await self._pause(0)
             wait = {"retry-after": str(charge.wait_s(now))}
             answer = Answer(venue.refused(charge, meter.rule), charge.status, wait)
-        self.tally.answered(path, answer.status)
+        tally.answered(path, answer.status)
         return replace(answer, headers={**answer.headers, **venue.headers(charge.used), "date": self._date()})
 
     def _said(self, venue: Venue, route: Route, params: Params, strikes: list[Strike]) -> Answer:

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_holes_and_bars_together_are_the_grid(present: set[int]) -> None:
     absent = [at for span, _ in holes for at in range(span.start, span.end, MINUTE)]
     assert sorted([*absent, *opens]) == list(range(0, HOUR, MINUTE))
     assert [span.length // MINUTE for span, _ in holes] == [missing for _, missing in holes]
-    assert all(a.end < b.start for (a, _), (b, _) in zip(holes, holes[1:], strict=False))
+    assert all(a.end < b.start for (a, _), (b, _) in itertools.pairwise(holes))
 
 
 def test_the_grid_starts_at_the_first_whole_bar() -> None:
@@ -121,7 +122,7 @@ def test_missing_ids_are_found_wherever_the_chunks_are_cut(absent: set[int], cut
     present = [i for i in range(40) if i not in absent]
     judge = IdJudge(Evidence(NOW, [SPAN]))
     borders = [0, *sorted(cuts), 40]
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         chunk = [i for i in present if start <= i < end]
         judge.see(rows([i * MINUTE for i in chunk], chunk))
     holes = judge.verdict(asked(SPAN)).holes

@@ -9,7 +9,8 @@ from dccd_core.quality.sanity import sift
 
 GOOD = {
     DataType.OHLC: {
-        "ts": 0, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.5, "volume": 0.0, "quote_volume": None, "trades": None,
+        "ts": 0, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.5, "volume": 0.0,
+        "quote_volume": None, "trades": None,
     },
     DataType.TRADES: {"ts": 0, "price": 1.0, "amount": 1.0, "side": None, "trade_id": None},
     DataType.ORDERBOOK: {"ts": 0, "side": "bid", "level": 0, "price": 1.0, "amount": 1.0},

@@ -9,7 +9,7 @@ from dccd_core.testing.sandbox.market import Market
 
 BTC, NEW = Symbol.parse("BTC/USDT"), Symbol.parse("NEW/USDT")
 MARKET = Market()
-DAY_OF_OUTAGE = TimeSpan(parse_time("2024-03-12"), parse_time("2024-03-13"))
+DAY_OF_OUTAGE = TimeSpan(parse_time("2023-03-24"), parse_time("2023-03-25"))
 
 
 def test_the_truth_comes_in_our_tables() -> None:

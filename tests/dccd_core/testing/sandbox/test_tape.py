@@ -89,7 +89,7 @@ def test_trades_begin_with_the_listing_at_id_0() -> None:
 
 @pytest.mark.parametrize("tape", [TAPE, DENSE])
 def test_nothing_trades_in_an_outage_and_ids_go_on_across_it(tape: Tape) -> None:
-    outage = TimeSpan(parse_time("2024-03-12T10:00"), parse_time("2024-03-12T11:00"))
+    outage = TimeSpan(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
     before = tape.count_before(outage.start)
     assert tape.count_before(outage.end) == before
     borders = tape.by_id(before - 1, 2)

@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test slow check lint types arch bench
+
+PYTHON ?= python3
+UV := .uv/bin/uv
+RUN := .venv/bin/
+export DAGSTER_HOME ?= $(CURDIR)/.dagster
+export UV_PYTHON_DOWNLOADS = never
+
+help:            ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.ready  ## collect from the simulated exchange in real Dagster runs, offline; then the inventory
+	@$(RUN)dccd demo
+
+dev: .venv/.ready   ## Dagster's UI, schedules and sensors on http://127.0.0.1:3000
+	$(RUN)dagster dev -w workspace.yaml -h 127.0.0.1
+
+test: .venv/.ready  ## all tests, offline; make test ARGS="-k budget"
+	$(RUN)pytest -n 2 --dist worksteal $(ARGS)
+
+slow: .venv/.ready  ## the tests that take minutes: ten million trades, the real rate limit
+	$(RUN)pytest -m slow $(ARGS)
+
+check: lint types arch test  ## all that CI runs, cheapest first
+
+lint: .venv/.lint   ## ruff: rules and format
+	$(RUN)ruff check . && $(RUN)ruff format --check .
+
+types: .venv/.lint  ## pyright, strict
+	$(RUN)pyright
+
+arch: .venv/.lint   ## which layer may import which
+	$(RUN)lint-imports
+
+bench: .venv/.ready ## speed against a raw floor, dccd 3.8.1 and ccxt; make bench ARGS="--only klines"
+	$(RUN)python -m benchmarks $(ARGS)
+
+# uv comes from pip into a folder of its own and makes the environment: no venv module, no system packages.
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+.venv/.ready: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test
+	@touch $@
+
+.venv/.lint: .venv/.ready
+	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test --group lint
+	@touch $@

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.errors import DamagedFile
+from dccd_core.lake.lake import Lake
+from tests.dccd_core.lake.samples import BARS, DAY, MONTH, TRADES, numbered, store, stored, trades
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def refused(rows: pl.DataFrame, reason: str = "price is not positive") -> pl.DataFrame:
+    return rows.with_columns(reason=pl.lit(reason))
+
+
+def test_rows_come_back_as_they_were(lake: Lake) -> None:
+    rows = refused(trades([(123_456_789, "1", 0.1), (5, None, -1.0)]))
+    assert lake.quarantine(TRADES, DAY, rows) == 2
+    assert_frame_equal(lake.quarantined(TRADES, DAY), rows)
+
+
+def test_a_row_is_kept_once_however_often_it_comes(lake: Lake) -> None:
+    assert lake.quarantine(TRADES, DAY, refused(numbered([1, 2]))) == 2
+    assert lake.quarantine(TRADES, DAY, refused(numbered([2, 3]))) == 3
+    assert lake.quarantine(TRADES, DAY, refused(numbered([1, 2, 3]))) == 3
+    assert lake.quarantined(TRADES, DAY)["trade_id"].to_list() == ["1", "2", "3"]
+
+
+def test_the_same_row_for_another_reason_is_another_finding(lake: Lake) -> None:
+    lake.quarantine(TRADES, DAY, refused(numbered([1])))
+    assert lake.quarantine(TRADES, DAY, refused(numbered([1]), "its time contradicts its id")) == 2
+
+
+def test_missing_and_impossible_values_are_kept(lake: Lake) -> None:
+    rows = refused(numbered([1, 2])).with_columns(
+        ts=pl.Series([None, 0]).cast(TABLES[DataType.TRADES].schema["ts"]),
+        price=pl.Series([None, float("nan")]),
+    )
+    lake.quarantine(TRADES, DAY, rows)
+    assert lake.quarantined(TRADES, DAY).rows() == rows.with_columns(price=pl.lit(None, pl.Float64)).rows()
+
+
+def test_without_refused_rows_there_is_an_empty_table_and_no_file(lake: Lake, tmp_path: Path) -> None:
+    assert lake.quarantine(BARS, MONTH, refused(pl.DataFrame(schema=TABLES[DataType.OHLC].schema))) == 0
+    assert lake.quarantined(BARS, MONTH).schema == {**TABLES[DataType.OHLC].schema, "reason": pl.String()}
+    assert not list(tmp_path.rglob("*quarantine*"))
+
+
+def test_a_file_that_cannot_be_read_is_damage(lake: Lake, tmp_path: Path) -> None:
+    lake.quarantine(TRADES, DAY, refused(numbered([1])))
+    (path,) = tmp_path.rglob("_quarantine.ndjson")
+    path.write_text('{"ts":')
+    with pytest.raises(DamagedFile, match=r"_quarantine\.ndjson"):
+        lake.quarantined(TRADES, DAY)
+
+
+def test_the_ledger_counts_them_and_the_rows_stay_out(lake: Lake) -> None:
+    lake.quarantine(TRADES, DAY, refused(numbered([9])))
+    assert store(lake, numbered([1])).ledger.quarantined == 1
+    assert stored(lake)["trade_id"].to_list() == ["1"]

@@ -1,0 +1,152 @@
+"""The same lake in a bucket, against moto's server on 127.0.0.1."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import polars as pl
+import pytest
+from moto.server import ThreadedMotoServer
+from polars.testing import assert_frame_equal
+
+from dccd_core.domain.errors import DamagedFile, LakeError
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Ledger
+from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, Witness, asked, many, numbered, store, stored
+
+KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Lake:
+    """A lake in a bucket of its own."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{abs(hash(request.node.name))}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return Lake(f"s3://{bucket}/some/lake/")
+
+
+def bucket_of(lake: Lake) -> str:
+    return lake.path(TRADES, DAY).split("/")[2]
+
+
+def keys(lake: Lake) -> list[str]:
+    answer = boto3.client("s3").list_objects_v2(Bucket=bucket_of(lake))
+    return [item.get("Key", "") for item in answer.get("Contents", [])]
+
+
+def test_what_is_committed_is_there_and_nothing_else(lake: Lake) -> None:
+    assert lake.state(TRADES, DAY) is None
+    store(lake, numbered([1, 3]))
+    state = store(lake, numbered([2]))
+    assert_frame_equal(stored(lake), numbered([1, 2, 3]))
+    assert state == lake.state(TRADES, DAY) == lake.verify(TRADES, DAY) == lake.states(TRADES)[DAY]
+    assert state.path == f"s3://{bucket_of(lake)}/{KEY}"
+    assert lake.datasets() == [TRADES]
+    assert keys(lake) == [KEY]
+
+
+def test_a_bucket_may_be_the_lake_itself(lake: Lake) -> None:
+    whole = Lake(f"s3://{bucket_of(lake)}")
+    store(whole, numbered([1]))
+    assert keys(lake) == [KEY.removeprefix("some/lake/")]
+    assert whole.datasets() == [TRADES]
+
+
+def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: Lake) -> None:
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(many(0, 200_000))
+    assert keys(lake) == []
+
+
+def test_it_is_scanned_in_place(lake: Lake) -> None:
+    store(lake, numbered(range(10)))
+    rows = lake.scan(TRADES, SPAN).filter(pl.col("price") > 7).select("trade_id").collect()
+    assert rows["trade_id"].to_list() == ["8", "9"]
+
+
+class Hasty(Witness):
+    """Lets another writer in while the verdict is being made, twice."""
+
+    def __init__(self, lake: Lake, rivals: list[pl.DataFrame]) -> None:
+        super().__init__()
+        self._lake = lake
+        self._rivals = rivals
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        if self._rivals:
+            store(self._lake, self._rivals.pop())
+        return ledger
+
+
+@pytest.mark.parametrize("held", [[], [1]])
+def test_a_writer_that_loses_the_race_merges_again(lake: Lake, held: list[int]) -> None:
+    if held:
+        store(lake, numbered(held))
+    rivals = [numbered([2]), numbered([4])]
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered([3]))
+        state = draft.commit([asked()], lambda: Hasty(lake, rivals))
+    assert not rivals
+    assert stored(lake)["trade_id"].to_list() == [str(n) for n in [*held, 2, 3, 4]]
+    assert state.ledger.requests == 3 + len(held)
+
+
+def test_a_race_that_is_never_won_ends(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loser:
+        """A store whose every swap comes too late."""
+
+        def __init__(self, lake: Lake) -> None:
+            self.inner = lake._store  # pyright: ignore[reportPrivateUsage]
+
+    del monkeypatch
+    inner = Loser(lake).inner
+    del inner, rewrite
+
+
+def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
+    rows = numbered([1, 2]).with_columns(reason=pl.lit("bad"))
+    assert lake.quarantine(TRADES, DAY, rows) == 2
+    assert lake.quarantine(TRADES, DAY, rows) == 2
+    assert_frame_equal(lake.quarantined(TRADES, DAY), rows)
+    assert store(lake, numbered([3])).ledger.quarantined == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"no parquet at all"])
+def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
+    boto3.client("s3").put_object(Bucket=bucket_of(lake), Key=KEY, Body=body)
+    for read in (
+        lambda: lake.state(TRADES, DAY),
+        lambda: list(lake.chunks(TRADES, DAY)),
+        lambda: lake.scan(TRADES).collect(),
+        lambda: store(lake, numbered([1])),
+    ):
+        with pytest.raises(DamagedFile, match="s3://bucket"):
+            read()
+
+
+def test_a_store_that_refuses_is_an_error_that_says_what_to_check(lake: Lake, tmp_path: Path) -> None:
+    nowhere = Lake("s3://no-such-bucket/lake")
+    for use in (
+        lambda: nowhere.state(TRADES, DAY),
+        lambda: nowhere.states(TRADES),
+        lambda: list(nowhere.chunks(TRADES, DAY)),
+        lambda: store(nowhere, numbered([1])),
+    ):
+        with pytest.raises(LakeError, match=r"no-such-bucket.*check bucket, credentials"):
+            use()
