@@ -4,13 +4,14 @@ Belongs here: check specs and their results. Does not: what is right or wrong (d
 See https://docs.dagster.io/guides/test/asset-checks
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import dagster as dg
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import DamagedFile
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, FINAL, ORDER, SANITY, SCHEMA, Audit
@@ -36,20 +37,16 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
 
 
 def evaluate(
-    lake: Lake, exchange: Exchange, dataset: Dataset, keys: Iterable[str], states: Mapping[str, State]
+    lake: Lake, exchange: Exchange, dataset: Dataset, keys: Collection[str], states: Mapping[str, State]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Read the partitions ``keys`` again; completeness speaks of all stored partitions."""
+    """Read the partitions ``keys`` again; completeness and quarantine speak of all stored partitions."""
     found: dict[str, list[str]] = {name: [] for name in check_names(dataset)}
-    audited = 0
     for key in keys:
-        audit = Audit(dataset)
-        for rows in lake.chunks(dataset, key):
-            audit.see(rows)
-        audit.judge_state(states[key], exchange.settle)
-        audited += 1
-        for name, texts in audit.found.items():
+        for name, texts in _audited(lake, exchange, dataset, key, states[key]).items():
             found[name] += [f"{key}: {text}" for text in texts]
     for key, state in sorted(states.items()):
+        if state.ledger.quarantined and key not in keys:
+            found[SANITY].append(f"{key}: {state.ledger.quarantined} rows are in quarantine")
         if condition_of(dataset, key, state) is Condition.DEGRADED and (gaps := state.ledger.gaps()):
             found[COMPLETE].append(
                 f"{key}: {len(gaps)} gaps, {sum(gap.missing for gap in gaps)} rows missing"
@@ -61,8 +58,21 @@ def evaluate(
             passed=not texts,
             severity=dg.AssetCheckSeverity.WARN if name == COMPLETE else dg.AssetCheckSeverity.ERROR,
             metadata={
-                "partitions_read": audited,
+                "partitions_read": len(keys),
                 "problems": len(texts),
                 "found": dg.MetadataValue.md("\n".join(f"- {text}" for text in texts[:_SHOWN]) or "nothing"),
             },
         )
+
+
+def _audited(
+    lake: Lake, exchange: Exchange, dataset: Dataset, key: str, state: State
+) -> Mapping[str, list[str]]:
+    audit = Audit(dataset)
+    try:
+        for rows in lake.chunks(dataset, key):
+            audit.see(rows)
+    except DamagedFile as e:
+        return {SCHEMA: [str(e)]}
+    audit.judge_state(state, exchange.settle)
+    return audit.found

@@ -76,9 +76,8 @@ class Moment(click.ParamType[Ns]):
 def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
     """EXCHANGE SYMBOL --data-type --span: which dataset is meant."""
     span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
-    data_type = click.option(
-        "--data-type", type=click.Choice([kind.value for kind in DataType]), required=True
-    )
+    known = click.Choice([data_type.value for data_type in DataType])
+    data_type = click.option("--data-type", type=known, required=True)
     return click.argument("exchange")(click.argument("symbol")(data_type(span(action))))
 
 

@@ -27,7 +27,10 @@ _CALLER: Final = "nothing was stored; this is a defect of dccd: please report it
 
 
 class Judge(Protocol):
-    """Sees every row of a partition as it will be stored, and says what is missing from it."""
+    """Sees every row of a partition as it will be stored, and says what is missing from it.
+
+    It may read the lake but not write to it: the partition is locked meanwhile.
+    """
 
     def see(self, rows: pl.DataFrame) -> None:
         """Take the next rows; called with all of the partition's, in order."""

@@ -45,7 +45,8 @@ class Bucket:
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=self._prefix + path, Range=f"bytes=-{size}"
             )
-            return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2])
+            body = answer["Body"].read()
+            return body, int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
         except (ClientError, BotoCoreError) as e:
             if _code(e) == _EMPTY:
                 return b"", 0

@@ -117,7 +117,8 @@ class Folder:
         return str(self._root / path)
 
     def find(self, folder: str) -> list[str]:
-        found = (self._root / folder).rglob(DATA)
+        walk = os.walk(self._root / folder, onerror=_unless_absent)
+        found = (Path(parent, DATA) for parent, _, names in walk if DATA in names)
         return sorted(path.relative_to(self._root).as_posix() for path in found)
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
@@ -162,10 +163,8 @@ class Folder:
     def _open(self, path: Path) -> BinaryIO | None:
         try:
             return path.open("rb")
-        except FileNotFoundError:
-            return None
         except OSError as e:
-            raise LakeError(f"cannot read {path}: {e.strerror}", hint=f"see to {path}") from e
+            return _unless_absent(e)
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:  # noqa: ARG002 -- the lock keeps it
         target = self._root / path
@@ -177,6 +176,13 @@ class Folder:
             if folder == self._root:
                 break
         return True
+
+
+def _unless_absent(error: OSError) -> None:
+    """Nothing there is an answer; something that cannot be read is not."""
+    if not isinstance(error, FileNotFoundError):
+        where = error.filename
+        raise LakeError(f"cannot read {where}: {error.strerror}", hint=f"see to {where}") from error
 
 
 def _sweep(folder: Path) -> None:

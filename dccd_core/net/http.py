@@ -64,6 +64,10 @@ class HttpTransport:
         self._clock = clock
         self._base = (rest_url or exchange.rest_url).rstrip("/")
 
+    def __str__(self) -> str:
+        sent = f"{self.requests} requests of weight {self.weight} to {self._base}"
+        return f"{sent}, held back {self.waited_s:.1f} s by the rate budget"
+
     @property
     def waited_s(self) -> float:
         """How long the budget held requests back; those that waited together count once."""

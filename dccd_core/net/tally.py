@@ -44,7 +44,7 @@ CREATE TABLE venue (
 );
 CREATE TABLE breaker (until INTEGER NOT NULL, reason TEXT NOT NULL);
 INSERT INTO answered VALUES ({_LONG_AGO}, 0);
-INSERT INTO venue VALUES (0, 0, {_LONG_AGO}, {-_LONG_AGO});
+INSERT INTO venue VALUES (0, {_LONG_AGO}, {_LONG_AGO}, {-_LONG_AGO});
 INSERT INTO breaker VALUES ({_LONG_AGO}, '')
 """  # noqa: S608 - only our own number is put in
 _MOVE_BACK: Final = (
@@ -143,16 +143,13 @@ class Tally:
         until, reason = _one(db, "SELECT until, reason FROM breaker")
         if now < until:
             return Shut(until, reason)
-        before = -_LONG_AGO if place is None else place
-        (ahead,) = _one(
-            db, "SELECT coalesce(sum(weight), 0) FROM line WHERE at < ? AND until > ?", before, now
-        )
+        ahead, checked = _ahead(db, now, place)
         ready = max(
             self._venue_ready(db, now, ahead + weight),
             *(_cap_ready(db, cap, now, ahead + weight) for cap in self.caps),
         )
         if ready > now:
-            return _stand_in_line(db, now, weight, place, ready)
+            return _stand_in_line(db, now, weight, place, min(ready, checked))
         if place is not None:
             db.execute("DELETE FROM line WHERE at = ?", (place,))
         at = _free_key(db, "SELECT max(at) FROM flying", now)
@@ -175,25 +172,27 @@ class Tally:
             counted = max(last + 1, min(now, booking.at + self._lateness))
             db.execute("INSERT INTO answered VALUES (?, ?)", (counted, total + booking.weight))
             _forget(db, now - self._longest)
-        if used is not None:
-            self._hear(db, now, booking.at, used, at)
+        if used is None:
+            db.execute("UPDATE venue SET used = used + ?", (booking.weight,))
+        else:
+            self._hear(db, now, booking, used, at)
 
-    def _hear(self, db: Connection, now: Ns, booked: Ns, used: int, at: Ns) -> None:
+    def _hear(self, db: Connection, now: Ns, booking: Booking, used: int, at: Ns) -> None:
         """Note the venue's count, if it is sure to which of its windows that belongs.
 
         The answer was dated, in whole seconds, between booking and now. So every answer says how far the
         venue's clock may be ahead of ours, and together they say it ever better; when they contradict each
         other, a clock was stepped and the newest is believed. Within a window counts only grow, so the
-        highest is the latest.
+        highest is the latest. What is answered without a sure count is added to the one before.
         """
         known_used, known_window, known_low, known_high = _one(db, "SELECT * FROM venue")
-        low, high = at - now, at + SECOND - booked
+        low, high = at - now, at + SECOND - booking.at
         agree = low <= known_high and known_low <= high
         if agree:
             low, high = max(low, known_low), min(high, known_high)
         window = at // self._venue_period
-        if (booked + low) // self._venue_period != window or (agree and window < known_window):
-            used, window = known_used, known_window
+        if (booking.at + low) // self._venue_period != window or (agree and window < known_window):
+            used, window = known_used + booking.weight, known_window
         elif agree and window == known_window:
             used = max(used, known_used)
         db.execute(
@@ -223,7 +222,7 @@ def _cap_ready(db: Connection, cap: Cap, now: Ns, weight: int) -> Ns:
     if excess <= 0:
         return now
     leaving = "SELECT min(at) FROM answered WHERE at > ? AND total >= ?"
-    (leaves,) = _one(db, leaving, since, gone + excess)
+    (leaves,) = _one(db, leaving, since, min(total, gone + excess))
     if leaves is not None:
         return Ns(leaves + cap.period)
     (oldest,) = _one(db, "SELECT coalesce(min(at), 0) FROM flying WHERE at > ?", since)
@@ -234,6 +233,14 @@ def _flying(db: Connection, cap: Cap, now: Ns) -> int:
     since = now - cap.period - cap.lateness
     (weight,) = _one(db, "SELECT coalesce(sum(weight), 0) FROM flying WHERE at > ?", since)
     return weight
+
+
+def _ahead(db: Connection, now: Ns, place: int | None) -> tuple[int, Ns]:
+    """Return the weight of those before us in the line, and when the first of them may lose the place."""
+    before = -_LONG_AGO if place is None else place
+    query = "SELECT coalesce(sum(weight), 0), coalesce(min(until), ?3) FROM line WHERE at < ?1 AND until > ?2"
+    weight, until = _one(db, query, before, now, -_LONG_AGO)
+    return weight, until
 
 
 def _stand_in_line(db: Connection, now: Ns, weight: int, place: int | None, ready: Ns) -> Turn:

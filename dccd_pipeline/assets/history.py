@@ -6,7 +6,8 @@ See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 
 import asyncio
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -71,12 +72,27 @@ def history_assets(entry: Entry) -> dg.AssetsDefinition:
             venues: Venues,
             progress: dg.ResourceParam[PageProgress],
         ) -> Iterator[dg.AssetCheckResult]:
-            run = _Run(context, entry, lake.open())
-            run.fill_now(venues, progress)
-            yield from run.checks()
-            run.raise_failures()
+            with _plain_failures():
+                run = _Run(context, entry, lake.open())
+                asyncio.run(run.fill(venues, progress))
+                yield from run.checks()
+                run.raise_failures()
 
     return history
+
+
+@contextmanager
+def _plain_failures() -> Generator[None]:
+    """Let our own errors say their line; any other is a defect, and asking again would not mend it."""
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except DccdError as e:
+        raise dg.Failure(str(e), allow_retries=e.retryable) from e
+    except Exception as e:
+        said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
+        raise dg.Failure(said, allow_retries=False) from e
 
 
 @dataclass(slots=True)
@@ -96,13 +112,6 @@ class _Run:
             if dg.AssetKey(dataset.parts) in wanted:
                 self.states[dataset] = self.lake.states(dataset)
                 self.changed[dataset] = []
-
-    def fill_now(self, venues: Venues, progress: PageProgress) -> None:
-        try:
-            asyncio.run(self.fill(venues, progress))
-        except Exception as e:
-            said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
-            raise dg.Failure(said, allow_retries=False) from e  # asking again would not mend it
 
     async def fill(self, venues: Venues, progress: PageProgress) -> None:
         async with venues.connect(self.entry.exchange) as venue:
@@ -154,9 +163,11 @@ class _Run:
         )
 
     def checks(self) -> Iterator[dg.AssetCheckResult]:
+        failed = {dataset for dataset, _, _ in self.errors}
         for dataset, states in self.states.items():
             keys = self.changed[dataset]
-            yield from evaluate(self.lake, get(self.entry.exchange), dataset, keys, states)
+            if keys or dataset not in failed:  # of what failed, only what was stored is judged
+                yield from evaluate(self.lake, get(self.entry.exchange), dataset, keys, states)
 
     def raise_failures(self) -> None:
         if self.errors:

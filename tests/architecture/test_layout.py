@@ -1,4 +1,4 @@
-"""The folders tell the truth: tests mirror sources, modules stay readable, main text files say what is there."""
+"""The folders tell the truth: tests mirror sources, modules stay readable, guides name what is there."""
 
 from pathlib import Path
 

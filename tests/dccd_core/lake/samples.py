@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import polars as pl
+from hypothesis import settings
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
@@ -11,6 +12,8 @@ from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.lake.parquet import State
+
+often = settings(max_examples=50, deadline=None)
 
 BTC = Symbol("BTC", "USDT")
 TRADES = Dataset("binance", BTC, DataType.TRADES)

@@ -27,6 +27,7 @@ from tests.dccd_core.lake.samples import (
     asked,
     many,
     numbered,
+    often,
     store,
     stored,
     trades,
@@ -150,7 +151,7 @@ def test_nothing_new_leaves_the_file_untouched(lake: Lake) -> None:
 portions = st.lists(st.lists(st.integers(0, 60), max_size=12), min_size=1, max_size=4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(often, max_examples=20)
 @given(portions=portions, data=st.data())
 def test_the_same_rows_in_whatever_portions_and_order(
     portions: list[list[int]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -1,12 +1,13 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Ns, TimeSpan, union
 from dccd_core.lake.ledger import Asked, Condition, Hole, Ledger, Source, condition
+from tests.dccd_core.lake.samples import often
 
 
 @st.composite
@@ -33,7 +34,7 @@ def rest(start: int, end: int, at: int = 0, requests: int = 1, rows: int = 0) ->
     return Asked(TimeSpan(Ns(start), Ns(end)), Source.REST, Ns(at), requests, rows)
 
 
-@settings(max_examples=50)
+@often
 @given(parts=st.lists(askeds(), max_size=12), data=st.data())
 def test_what_was_asked_is_covered_in_whatever_order_it_is_told(
     parts: list[Asked], data: st.DataObject
@@ -45,7 +46,7 @@ def test_what_was_asked_is_covered_in_whatever_order_it_is_told(
     assert ledger == ledger_of(data.draw(st.permutations(parts)))
 
 
-@settings(max_examples=50)
+@often
 @given(parts=st.lists(askeds(), max_size=12))
 def test_no_two_intervals_of_one_source_touch(parts: list[Asked]) -> None:
     for source in Source:
@@ -53,7 +54,7 @@ def test_no_two_intervals_of_one_source_touch(parts: list[Asked]) -> None:
         assert all(one.end < other.start for one, other in pairwise(own))
 
 
-@settings(max_examples=50)
+@often
 @given(parts=st.lists(askeds(), max_size=12), span=spans())
 def test_covered_until_is_where_the_first_uncovered_moment_lies(parts: list[Asked], span: TimeSpan) -> None:
     left = span.minus(part.span for part in parts)
@@ -70,7 +71,7 @@ def test_other_sources_are_kept_apart() -> None:
     assert ledger_of([rest(0, 10), live]).asked == (rest(0, 10), live)
 
 
-@settings(max_examples=50)
+@often
 @given(parts=st.lists(askeds(), max_size=5), holes=st.lists(spans(), max_size=5), proof=st.none() | st.text())
 def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeSpan], proof: str | None) -> None:
     found = tuple(Hole(span, 3, (Ns(4), Ns(1_700_000_000_123_456_789)), proof) for span in holes)

@@ -4,14 +4,14 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
 from dccd_core.lake.merge import Feed, merged, unite
-from tests.dccd_core.lake.samples import SPAN, Trade, numbered, trades
+from tests.dccd_core.lake.samples import SPAN, Trade, numbered, often, trades
 
 NOTHING = trades([])
 
@@ -42,20 +42,20 @@ def feed(rows: pl.DataFrame, cuts: Sequence[int]) -> Feed:
     return Feed(DataType.TRADES, starts, pieces.__getitem__)
 
 
-@settings(max_examples=50)
+@often
 @given(a=mixed, b=mixed)
 def test_each_row_is_there_once(a: pl.DataFrame, b: pl.DataFrame) -> None:
     rows = Counter(union(a, b).rows())
     assert rows == Counter(a.rows()) | Counter(b.rows())
 
 
-@settings(max_examples=50)
+@often
 @given(a=mixed, b=mixed)
 def test_the_rows_do_not_depend_on_who_comes_first(a: pl.DataFrame, b: pl.DataFrame) -> None:
     assert sorted(union(a, b).rows(), key=str) == sorted(union(b, a).rows(), key=str)
 
 
-@settings(max_examples=50)
+@often
 @given(a=mixed, b=mixed)
 def test_what_is_there_already_changes_nothing_not_even_the_order(a: pl.DataFrame, b: pl.DataFrame) -> None:
     once = union(union(NOTHING, a), b)
@@ -64,7 +64,7 @@ def test_what_is_there_already_changes_nothing_not_even_the_order(a: pl.DataFram
     assert_frame_equal(union(once, once), once)
 
 
-@settings(max_examples=50)
+@often
 @given(
     a=mixed,
     b=mixed,
@@ -79,7 +79,7 @@ def test_pieces_make_no_difference(
     assert_frame_equal(pl.concat([NOTHING, *chunks]), whole)
 
 
-@settings(max_examples=50)
+@often
 @given(
     rows=mixed, cuts=st.lists(st.integers(0, 60), max_size=8), at=st.lists(st.integers(0, 6_000), max_size=8)
 )

@@ -15,7 +15,7 @@ from dccd_core.domain.timespan import Ns
 from dccd_core.lake.digest import Digest
 from dccd_core.lake.ledger import Ledger
 from dccd_core.lake.parquet import GROUP, TAIL, Reader, State, Writer, state_from_tail
-from tests.dccd_core.lake.samples import SPAN, asked, many, numbered, trades
+from tests.dccd_core.lake.samples import SPAN, asked, many, numbered, often, trades
 
 LEDGER = Ledger().add(asked(at=7))
 
@@ -108,7 +108,7 @@ def test_row_groups_prune_by_time() -> None:
     assert times == sorted(times)
 
 
-@settings(max_examples=30)
+@settings(often, max_examples=20)
 @given(cuts=st.lists(st.integers(0, 30), max_size=5))
 def test_the_content_hash_does_not_depend_on_how_rows_are_cut(cuts: list[int]) -> None:
     rows = pl.concat([numbered(range(26)), ODD])

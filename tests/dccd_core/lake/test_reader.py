@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -47,6 +48,14 @@ def test_filters_columns_and_limits_reach_the_files(lake: Lake) -> None:
     assert ids(rows) == ["1", "2", "3", "4", "100", "101", "102", "103", "104"]
     assert ids(lake.scan(TRADES).head(7)) == ["0", "1", "2", "3", "4", "100", "101"]
     assert ids(rows.head(2)) == ["1", "2"]
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_both_engines_read_it(lake: Lake, engine: Literal["in-memory", "streaming"]) -> None:
+    days = lake.scan(TRADES).group_by(pl.col("ts").dt.date().alias("day")).len().sort("day")
+    assert days.collect(engine=engine)["len"].to_list() == [5, 5]
+    both = lake.scan(TRADES, SPAN).join(lake.scan(TRADES), on="trade_id")
+    assert both.collect(engine=engine).height == 5
 
 
 def test_nothing_stored_is_an_empty_table(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The same lake in a bucket, against moto's server on 127.0.0.1."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import polars as pl
@@ -27,7 +27,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Lake:
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A lake in a bucket of its own."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
@@ -36,7 +36,7 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    bucket = f"bucket-{abs(hash(request.node.name))}"
+    bucket = f"bucket-{uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return Lake(f"s3://{bucket}/some/lake/")
 
@@ -107,18 +107,6 @@ def test_a_writer_that_loses_the_race_merges_again(lake: Lake, held: list[int]) 
     assert state.ledger.requests == 3 + len(held)
 
 
-def test_a_race_that_is_never_won_ends(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Loser:
-        """A store whose every swap comes too late."""
-
-        def __init__(self, lake: Lake) -> None:
-            self.inner = lake._store  # pyright: ignore[reportPrivateUsage]
-
-    del monkeypatch
-    inner = Loser(lake).inner
-    del inner, rewrite
-
-
 def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
     rows = numbered([1, 2]).with_columns(reason=pl.lit("bad"))
     assert lake.quarantine(TRADES, DAY, rows) == 2
@@ -140,7 +128,8 @@ def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
             read()
 
 
-def test_a_store_that_refuses_is_an_error_that_says_what_to_check(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lake")
+def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
     nowhere = Lake("s3://no-such-bucket/lake")
     for use in (
         lambda: nowhere.state(TRADES, DAY),
