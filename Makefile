@@ -38,7 +38,7 @@ bench: .venv/.ready ## speed against a raw floor, dccd 3.8.1 and ccxt; make benc
 
 # uv comes from pip into a folder of its own and makes the environment: no venv module, no system packages.
 $(UV):
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv uv
 
 .venv/.ready: $(UV) pyproject.toml uv.lock
 	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test

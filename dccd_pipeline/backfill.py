@@ -29,6 +29,7 @@ from dccd_pipeline.settings import Settings
 class Result:
     """How a backfill ended: the run, what it says of itself, and each partition's condition."""
 
+    job: str
     run_id: str
     succeeded: bool
     failure: str
@@ -75,7 +76,9 @@ def run_entry(
     lake = Lake(settings.store)
     states = {dataset: lake.states(dataset) for dataset in datasets}
     conditions = {(d, key): condition_of(d, key, states[d].get(key)) for d in datasets for key in keys}
-    return Result(result.run_id, result.success, _said(result.get_step_failure_events()), conditions)
+    return Result(
+        entry.name, result.run_id, result.success, _said(result.get_step_failure_events()), conditions
+    )
 
 
 async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:

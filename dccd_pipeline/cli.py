@@ -151,7 +151,7 @@ def _show_result(result: Result, *, as_json: bool) -> None:
         }
         click.echo(json.dumps({"run_id": result.run_id, "failure": result.failure, "partitions": partitions}))
         return
-    show.conditions(result.conditions)
+    show.conditions(result.job, result.conditions)
     if result.failure:
         click.echo(result.failure, err=True)
 

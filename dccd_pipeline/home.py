@@ -14,5 +14,7 @@ def open_instance() -> dg.DagsterInstance:
         shared, own = Path.cwd() / "dagster.yaml", home / "dagster.yaml"
         if not own.exists() and shared.exists():
             own.symlink_to(os.path.relpath(shared, home))
+        elif not own.exists():
+            own.write_text("telemetry: {enabled: false}\n")
         os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()

@@ -3,20 +3,22 @@
 Belongs here: layout of output. Does not: finding anything out.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import Ns, iso
+from dccd_core.domain.timespan import Ns, moment
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
 from dccd_pipeline.inventory import Holding
 
-OUT = Console()
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
 _COLOURS = {
     Condition.AVAILABLE: "green",
@@ -31,7 +33,7 @@ def table(
 ) -> None:
     drawn = Table(title=title, title_justify="left")
     for name in head:
-        drawn.add_column(name, justify="right" if name in numbers else "left", no_wrap=name == head[0])
+        drawn.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     OUT.print(drawn)
@@ -45,32 +47,35 @@ def inventory(held: Sequence[Holding]) -> None:
             str(one.dataset),
             f"[{_COLOURS[one.condition]}]{one.condition}[/]",
             f"{one.rows:,}",
-            iso(one.first) if one.first is not None else "-",
-            iso(one.last) if one.last is not None else "-",
+            _minute(one.first),
+            _minute(one.last),
             f"{one.partitions:,}",
             f"{one.coverage:.1%}",
             f"{one.gaps:,}",
-            f"{one.bytes:,}",
+            decimal(one.bytes),
         )
         for one in held
     ]
     table(f"{len(held)} datasets", head, rows, numbers)
 
 
-def conditions(found: dict[tuple[Dataset, str], Condition]) -> None:
+def _minute(at: Ns | None) -> str:
+    return "-" if at is None else f"{moment(at):%Y-%m-%d %H:%M}"
+
+
+def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None:
     """Say how many partitions are in which condition, and name those that are not complete."""
     for condition in Condition:
         keys = [f"{dataset} {key}" for (dataset, key), now in found.items() if now is condition]
         if keys:
             named = "" if condition is Condition.AVAILABLE else f": {', '.join(keys[:12])}"
-            OUT.print(f"[{_COLOURS[condition]}]{condition}[/] {len(keys)} partitions{named}", highlight=False)
+            OUT.print(f"{job}: [{_COLOURS[condition]}]{condition}[/] {len(keys)} partitions{named}")
 
 
 def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
     OUT.print(
         f"{partitions} partitions: {found.requests:,} requests, at the budget about "
-        f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {found.bytes:,} bytes",
-        highlight=False,
+        f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {found.bytes:,} bytes"
     )
 
 

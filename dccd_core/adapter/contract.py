@@ -69,11 +69,11 @@ class TimeWindows:
 class IdWindows:
     """Pages cut by consecutive ids: all of them can be asked at once, once the border ids are known.
 
-    ``at`` asks for the first row at or after ``query.span.start``; ``newest`` for the last row of all.
+    ``at`` asks for the first row at or after ``query.span.start``; ``before`` for the last row before it.
     """
 
     at: Callable[[Query], Request]
-    newest: Callable[[Query], Request]
+    before: Callable[[Query], Request]
 
 
 @dataclass(frozen=True, slots=True)

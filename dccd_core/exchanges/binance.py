@@ -4,7 +4,8 @@ Docs: https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 
 Quirks:
 - Both bounds of a time window are inclusive; for bars they act on the open time.
-- Both bounds given: oldest rows first, cut at the end. Times are milliseconds.
+- Both bounds given: oldest rows first, cut at the end; only the end given: the newest rows up to it.
+  Times are milliseconds.
 - The last bar is the running one when the window reaches now; there is no closed flag.
 - A minute without trades comes as a bar of volume 0; in an outage of the engine the bars are missing.
 - ``aggTrades``: fills of one taker order at one price are one row; ids are consecutive per symbol.
@@ -167,8 +168,9 @@ def trade_at_request(query: Query) -> Request:
     return Request(_AGG_TRADES, {"symbol": query.market, "startTime": start, "limit": "1"}, weight=4)
 
 
-def newest_trade_request(query: Query) -> Request:
-    return Request(_AGG_TRADES, {"symbol": query.market, "limit": "1"}, weight=4)
+def trade_before_request(query: Query) -> Request:
+    end = str((query.span.start - 1) // MILLISECOND)
+    return Request(_AGG_TRADES, {"symbol": query.market, "endTime": end, "limit": "1"}, weight=4)
 
 
 def first_trade_request(query: Query) -> Request:
@@ -299,7 +301,7 @@ EXCHANGE = Exchange(
             docs=f"{_DOCS}#compressedaggregate-trades-list",
             path=_AGG_TRADES,
             page_limit=1_000,
-            paging=IdWindows(at=trade_at_request, newest=newest_trade_request),
+            paging=IdWindows(at=trade_at_request, before=trade_before_request),
             request=trades_request,
             decode=decode_trades,
             oldest=first_trade_request,

@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dccd_core.adapter.contract import IdWindows, Query
+from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
-from dccd_core.domain.timespan import MILLISECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import TimeSpan
+from dccd_core.fetch.borders import Ends, find_borders
 from dccd_core.fetch.pager import Page, Walk, bar_walks, id_walks
-from dccd_core.fetch.venue import Venue, first_ts
+from dccd_core.fetch.venue import Venue
 
 AHEAD: Final = 32
 """Windows in progress at once for one partition."""
@@ -26,10 +27,10 @@ _HELD_BACK: Final = 2
 
 @dataclass(slots=True)
 class Course:
-    """What a collection finds out on its way: the requests it cost, the ids absent at the end of a span."""
+    """What a collection finds out on its way: its requests, and the ids absent at the ends of its span."""
 
     requests: int = 0
-    ends: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
 
 
 async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course) -> AsyncGenerator[Page]:
@@ -37,36 +38,22 @@ async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course
     endpoint = venue.endpoint(dataset)
     query = venue.query(dataset, span, endpoint.page_limit)
     walks: Iterator[Walk] = bar_walks(endpoint, query, venue.exchange.settle)
-    expected = None
+    ends = None
     if isinstance(endpoint.paging, IdWindows):
-        ids, bounded = await border_ids(venue, dataset, endpoint.paging, query)
-        course.requests += 2 if bounded else 3
-        walks = id_walks(endpoint, query, ids, venue.exchange.settle, bounded=bounded)
-        expected = ids.stop - 1 if bounded and ids else None
-    last: tuple[int, Ns] | None = None
+        borders = await find_borders(venue, dataset, endpoint.paging, span)
+        course.requests += borders.requests
+        query = replace(query, span=borders.span)
+        walks = id_walks(endpoint, query, borders.ids)
+        ends = Ends(borders, course.absent)
     async for page in _in_order(venue, dataset, walks, course):
+        if ends:
+            ends.see(page.rows)
         yield page
         if page.cut:
             return
-        if expected is not None and page.rows.height:
-            last = int(page.rows["trade_id"][-1]), Ns(int(page.rows["ts"].to_physical()[-1]))
-    if expected is not None and last is not None and last[0] < expected:
-        course.ends.append((TimeSpan(last[1], span.end), expected - last[0]))
-    yield Page(empty(dataset.data_type), span.end)
-
-
-async def border_ids(venue: Venue, dataset: Dataset, paging: IdWindows, query: Query) -> tuple[range, bool]:
-    """Return the ids of ``query.span``, and whether a row at or after its end exists already."""
-    first = await venue.first_row(dataset, paging.at(query))
-    at = first_ts(first)
-    if at is None or at >= query.span.end:
-        return range(0), True
-    end = TimeSpan(query.span.end, Ns(query.span.end + MILLISECOND))
-    beyond = await venue.first_row(dataset, paging.at(replace(query, span=end)))
-    if beyond.height:
-        return range(int(first["trade_id"][0]), int(beyond["trade_id"][0])), True
-    newest = await venue.first_row(dataset, paging.newest(query))
-    return range(int(first["trade_id"][0]), int(newest["trade_id"][0]) + 1), False
+    if ends:
+        ends.close()
+    yield Page(empty(dataset.data_type), query.span.end)
 
 
 async def _in_order(

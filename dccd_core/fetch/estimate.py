@@ -7,7 +7,7 @@ from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeSpan
-from dccd_core.fetch.collect import border_ids
+from dccd_core.fetch.borders import find_borders
 from dccd_core.fetch.planner import due, settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -47,14 +47,13 @@ async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str) -> Esti
 
 async def _part(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
     endpoint = venue.endpoint(dataset)
-    query = venue.query(dataset, part, endpoint.page_limit)
     lookups = 0
     if isinstance(endpoint.paging, IdWindows):
-        ids, _ = await border_ids(venue, dataset, endpoint.paging, query)
-        rows, lookups = len(ids), 2
+        borders = await find_borders(venue, dataset, endpoint.paging, part)
+        rows, lookups = len(borders.ids), borders.requests
     else:
         assert dataset.span is not None
         rows = part.length // dataset.span
     requests = lookups + -(-rows // endpoint.page_limit)
-    weight = requests * endpoint.request(query).weight
+    weight = requests * endpoint.request(venue.query(dataset, part, endpoint.page_limit)).weight
     return Estimate(requests, weight, rows, rows * BYTES_PER_ROW[dataset.data_type])

@@ -59,7 +59,7 @@ async def fill(venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: P
     with lake.draft(dataset, key) as draft:
         work = _Work(venue, lake, dataset, key, draft, now, progress)
         failure = await work.gather(wanted, first_time=held is None)
-        state = draft.commit(work.asked, work.judge) if work.asked else held
+        state = await asyncio.to_thread(draft.commit, work.asked, work.judge) if work.asked else held
     if failure:
         raise failure
     return Filled(state, work.requests, work.rows)
@@ -98,7 +98,7 @@ class _Work:
     progress: Progress
     asked: list[Asked] = field(default_factory=list[Asked])
     proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
-    ends: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
     opens: list[pl.Series] = field(default_factory=list[pl.Series])
 
     @property
@@ -124,9 +124,9 @@ class _Work:
     async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
         """Take off what lies before the venue's very first row."""
         listed = await self.venue.listed_since(self.dataset)
-        if listed is not None and listed <= part.start:
+        if listed <= part.start:
             return part
-        before = TimeSpan(part.start, min(listed or part.end, part.end))
+        before = TimeSpan(part.start, min(listed, part.end))
         self.asked.append(Asked(before, Source.REST, self.now, 1, 0))
         self.proven.append((before, BEFORE_LISTING))
         return TimeSpan(before.end, part.end) if before.end < part.end else None
@@ -143,7 +143,7 @@ class _Work:
             if until > part.start:
                 span = TimeSpan(part.start, until)
                 self.asked.append(Asked(span, Source.REST, self.now, course.requests, rows))
-            self.ends += course.ends
+            self.absent += course.absent
 
     def _keep(self, page: Page) -> int:
         good, bad = sift(self.dataset.data_type, page.rows, self.dataset.span)
@@ -170,11 +170,13 @@ class _Work:
 
     def judge(self) -> Judge:
         refused = self.lake.quarantined(self.dataset, self.key)
-        evidence = Evidence(self.now, [asked.span for asked in self.asked], self.proven, refused)
+        asked = [asked.span for asked in self.asked]
         if self.dataset.span:
-            return BarJudge(self.dataset.span, evidence)
+            witness = self.venue.witness is not None
+            return BarJudge(self.dataset.span, Evidence(self.now, asked, self.proven, refused, witness))
+        evidence = Evidence(self.now, asked, refused=refused)
         if self.dataset.data_type is DataType.TRADES and isinstance(
             self.venue.endpoint(self.dataset).paging, IdWindows
         ):
-            return IdJudge(evidence, self.ends)
+            return IdJudge(evidence, self.absent)
         return NoJudge()

@@ -73,17 +73,12 @@ class BarWalk:
 
 
 class IdWalk:
-    """The trades with ids in ``ids`` that happened in ``query.span``, each once.
+    """The trades with ids in ``ids``, each once: those that lie in ``query.span``, as their ids say."""
 
-    ``bounded`` says that the row of id ``ids.stop`` is known to happen at or after the end of the span.
-    """
-
-    def __init__(self, endpoint: Endpoint, query: Query, ids: range, settle: Ns, *, bounded: bool) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, ids: range) -> None:
         self._endpoint = endpoint
         self._query = query
         self._ids = ids
-        self._settle = settle
-        self._bounded = bounded
 
     def request(self) -> Request | None:
         if not self._ids:
@@ -102,17 +97,11 @@ class IdWalk:
         rows = rows.filter(ids < self._ids.stop).unique("trade_id", maintain_order=True)
         last_id = rows["trade_id"].cast(pl.Int64).max()
         self._ids = range(last_id + 1 if isinstance(last_id, int) else self._ids.stop, self._ids.stop)
-        last = latest(rows)
-        if last is None:
-            return Page(rows, asked.start)
-        final = Ns(response.venue_time - self._settle)
-        until = max(asked.start, min(last, final, asked.end))
-        cut = last >= final and final < asked.end
-        shown = TimeSpan(asked.start, until) if cut else asked
-        early = pl.col("ts") < pl.lit(asked.start).cast(TIME)
-        late = pl.col("ts") >= pl.lit(asked.end).cast(TIME)
-        strays = rows.filter(early | late if self._bounded else early)
-        return Page(within(rows, shown), until, cut=cut, strays=strays if strays.height else None)
+        inside = within(rows, asked)
+        until = latest(inside) or asked.start
+        if inside.height == rows.height:
+            return Page(inside, until)
+        return Page(inside, until, strays=rows.join(inside, on="trade_id", how="anti", maintain_order="left"))
 
 
 def bar_walks(endpoint: Endpoint, query: Query, settle: Ns) -> Iterator[BarWalk]:
@@ -125,11 +114,11 @@ def bar_walks(endpoint: Endpoint, query: Query, settle: Ns) -> Iterator[BarWalk]
             yield BarWalk(endpoint, replace(query, span=window), settle)
 
 
-def id_walks(endpoint: Endpoint, query: Query, ids: range, settle: Ns, *, bounded: bool) -> Iterator[IdWalk]:
+def id_walks(endpoint: Endpoint, query: Query, ids: range) -> Iterator[IdWalk]:
     """Cut ``ids`` into windows of one page each."""
     for first in range(ids.start, ids.stop, query.limit):
         window = range(first, min(first + query.limit, ids.stop))
-        yield IdWalk(endpoint, query, window, settle, bounded=bounded)
+        yield IdWalk(endpoint, query, window)
 
 
 def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Where, located
 from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.fetch.planner import settled
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
 from dccd_core.net.retry import persist
@@ -26,7 +27,7 @@ class Venue:
     exchange: Exchange
     transport: Transport
     clock: Clock
-    _listed: dict[Dataset, Ns | None] = field(default_factory=dict[Dataset, "Ns | None"])
+    _listed: dict[Dataset, Ns] = field(default_factory=dict[Dataset, Ns])
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def endpoint(self, dataset: Dataset) -> Endpoint:
@@ -44,30 +45,39 @@ class Venue:
         with located(Where(self.exchange.name, request.path, str(dataset.symbol))):
             return await persist(once, self.clock)
 
-    async def first_row(self, dataset: Dataset, request: Request) -> pl.DataFrame:
-        """Ask a question whose answer is one row, or none."""
-        decode = self.endpoint(dataset).decode
-        return (await self.ask(dataset, request, lambda r: decode(r.body, r.venue_time))).head(1)
+    async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Ns]:
+        """Return one row, or none, and the moment before which the venue's rows were final by then."""
 
-    async def listed_since(self, dataset: Dataset) -> Ns | None:
-        """Return the time of the very first row there is, None when there is none. Asked once."""
+        def receive(response: Response) -> tuple[pl.DataFrame, Ns]:
+            rows = self.endpoint(dataset).decode(response.body, response.venue_time).head(1)
+            return rows, settled(dataset, response.venue_time, self.exchange.settle)
+
+        return await self.ask(dataset, request, receive)
+
+    async def listed_since(self, dataset: Dataset) -> Ns:
+        """Return the time of the very first row; while there is none, how far that is final. Asked once."""
         oldest = self.endpoint(dataset).oldest
         assert oldest is not None
         async with self._asking:
             if dataset not in self._listed:
-                always = TimeSpan(Ns(0), self.clock.now())
-                self._listed[dataset] = first_ts(
-                    await self.first_row(dataset, oldest(self.query(dataset, always, 1)))
-                )
+                query = self.query(dataset, TimeSpan(Ns(0), self.clock.now()), 1)
+                rows, final = await self.one_row(dataset, oldest(query))
+                self._listed[dataset] = first_ts(rows) or final
         return self._listed[dataset]
 
-    async def nothing_traded(self, dataset: Dataset, span: TimeSpan) -> bool:
-        """Ask the trades themselves whether ``span`` is empty: proof that missing bars are no loss."""
-        trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+    @property
+    def witness(self) -> IdWindows | None:
+        """How to ask the trades, which know whether missing bars are a loss; None when they cannot tell."""
         endpoint = self.exchange.endpoints.get(DataType.TRADES)
-        if endpoint is None or not isinstance(endpoint.paging, IdWindows):
+        return endpoint.paging if endpoint and isinstance(endpoint.paging, IdWindows) else None
+
+    async def nothing_traded(self, dataset: Dataset, span: TimeSpan) -> bool:
+        """Ask the witness, if there is one, whether ``span`` is empty: so missing bars are no loss."""
+        if self.witness is None:
             return False
-        first = first_ts(await self.first_row(trades, endpoint.paging.at(self.query(trades, span, 1))))
+        trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+        rows, _ = await self.one_row(trades, self.witness.at(self.query(trades, span, 1)))
+        first = first_ts(rows)
         return first is None or first >= span.end
 
 

@@ -35,9 +35,11 @@ class Bucket:
     def find(self, folder: str) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2")
         found: list[str] = []
-        with self._asking(folder):
-            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/".lstrip("/")):
+        try:
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
                 found += [item.get("Key", "") for item in page.get("Contents", ())]
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, folder) from e
         return sorted(key.removeprefix(self._prefix) for key in found if key.endswith(f"/{DATA}"))
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
@@ -88,6 +90,11 @@ class Bucket:
             file.writelines(answer["Body"].iter_chunks(_BLOCK))
         except (ClientError, BotoCoreError) as e:
             return self._absent(e, path)
+        except OSError as e:
+            raise LakeError(
+                f"cannot fetch {self.url(path)}: {e.strerror}",
+                hint=f"free space on the disk of {tempfile.gettempdir()}",
+            ) from e
         file.seek(0)
         return Stored(file, answer["ETag"])
 
@@ -95,13 +102,6 @@ class Bucket:
         """Return None when there is no such object; every other answer is an error."""
         if _code(error) not in _ABSENT:
             raise self._refused(error, path) from error
-
-    @contextmanager
-    def _asking(self, path: str) -> Generator[None]:
-        try:
-            yield
-        except (ClientError, BotoCoreError) as e:
-            raise self._refused(e, path) from e
 
     def _refused(self, error: Exception, path: str) -> LakeError:
         return LakeError(

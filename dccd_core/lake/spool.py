@@ -1,6 +1,6 @@
 """Fresh rows on disk until they are merged: Arrow streams one after another, cheap to write and to read."""
 
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 import polars as pl
@@ -12,18 +12,20 @@ from dccd_core.lake.parquet import GROUP
 
 
 class Spool:
-    """Takes rows in portions of any size and holds at most ``GROUP`` of them in memory."""
+    """Takes rows in portions of any size and holds about ``GROUP`` of them in memory."""
 
     def __init__(self, file: BinaryIO, data_type: DataType) -> None:
         self._file = file
         self._data_type = data_type
         self._held: list[pl.DataFrame] = []
+        self._rows_held = 0
         self._places: list[tuple[int, int]] = []
         self._starts: list[Ns] = []
 
     def append(self, rows: pl.DataFrame) -> None:
         self._held.append(rows)
-        if sum(held.height for held in self._held) >= GROUP:
+        self._rows_held += rows.height
+        if self._rows_held >= GROUP:
             self._spill()
 
     def feed(self) -> Feed:
@@ -33,13 +35,20 @@ class Spool:
         return Feed(self._data_type, tuple(self._starts), self._piece)
 
     def _spill(self) -> None:
+        """Write what is held. Rows are let go only when they are written: a full disk may get room again."""
         rows = pl.concat(self._held)
+        while rows.height:
+            self._write(rows.head(GROUP))
+            rows = rows.slice(GROUP)
+            self._held, self._rows_held = [rows], rows.height
+
+    def _write(self, rows: pl.DataFrame) -> None:
         stream = BytesIO()
         rows.write_ipc_stream(stream, compression="lz4")
-        self._places.append((self._file.tell(), stream.tell()))
+        at = self._file.seek(0, SEEK_END)
         self._file.write(stream.getbuffer())
+        self._places.append((at, stream.tell()))
         self._starts.append(Ns(int(rows["ts"].to_physical()[0])))
-        self._held = []
 
     def _piece(self, n: int) -> pl.DataFrame:
         at, size = self._places[n]

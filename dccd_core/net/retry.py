@@ -55,7 +55,7 @@ async def persist(
             pause_s = policy.pause_s(attempt, e, chance())
             passed_s = (clock.now() - began) / SECOND
             if attempt == policy.attempts or passed_s + pause_s > policy.total_s:
-                tried = f"{attempt} of {policy.attempts} attempts in {passed_s:.0f} s"
+                tried = f"gave up after {attempt} attempt{'s' * (attempt > 1)} in {passed_s:.0f} s"
                 e.hint = f"{tried}; {e.hint}" if e.hint else tried
                 raise
         await clock.sleep(pause_s)

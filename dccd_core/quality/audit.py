@@ -48,7 +48,7 @@ class Audit:
         if early or not times.is_sorted():
             self._note(ORDER, "rows are not in the order of time")
         key = [name for name in TABLES[self.dataset.data_type].key if rows[name].null_count() == 0]
-        twice = int(rows.select({"ts": 0, **dict.fromkeys(key)}).is_duplicated().sum()) if key else 0
+        twice = int(rows.select({"ts", *key}).is_duplicated().sum()) if key else 0
         if twice:
             self._note(ORDER, f"{twice} rows share one {' and '.join(key)}")
         self._last = Ns(int(times[-1])) if rows.height else self._last

@@ -28,13 +28,15 @@ ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
 class Evidence:
     """What this fill learnt: when it asked for what, and what it can prove.
 
-    ``refused``: the rows kept in quarantine, of this fill and of earlier ones.
+    ``refused``: the rows kept in quarantine, of this fill and of earlier ones. ``witness``: somebody else
+    was asked about each hole, so what he does not confirm is not believed for being told twice.
     """
 
     now: Ns
     asked: Sequence[TimeSpan] = ()
     proven: Sequence[tuple[TimeSpan, str]] = ()
     refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"ts": [], "trade_id": []}))
+    witness: bool = False
 
 
 def missing_bars(opens: np.ndarray, bar: Ns, covered: Sequence[TimeSpan]) -> list[tuple[TimeSpan, int]]:
@@ -76,11 +78,15 @@ class BarJudge:
 
 
 class IdJudge:
-    """Expects consecutive ids within every covered span. ``ends``: ids absent at the end of a span."""
+    """Expects consecutive ids within every covered span.
 
-    def __init__(self, evidence: Evidence, ends: Sequence[tuple[TimeSpan, int]] = ()) -> None:
+    ``absent``: ids known to be absent at the start or the end of a span, where no row after them tells.
+    """
+
+    def __init__(self, evidence: Evidence, absent: Sequence[tuple[TimeSpan, int]] = ()) -> None:
         self._evidence = evidence
-        self._found = list(ends)
+        self._absent = absent
+        self._found: list[tuple[TimeSpan, int]] = []
         self._last: tuple[int, int] | None = None
         self._refused = set(evidence.refused["trade_id"].to_list())
 
@@ -98,12 +104,21 @@ class IdJudge:
 
     def verdict(self, ledger: Ledger) -> Ledger:
         covered = ledger.covered()
-        holes = tuple(
-            judged(span, missing, ledger, self._evidence)
-            for span, missing in sorted(self._found)
+        found = [
+            (span, missing)
+            for span, missing in self._found
             if any(part.start <= span.start and span.end <= part.end for part in covered)
-        )
+        ]
+        for span, missing in [*self._absent, *self._known(ledger)]:
+            if not any(span.clip(other) for other, _ in found):  # else the rows tell better
+                found.append((span, missing))
+        holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in sorted(found))
         return replace(ledger, holes=holes, quarantined=len(self._refused))
+
+    def _known(self, ledger: Ledger) -> list[tuple[TimeSpan, int]]:
+        """Return the holes that earlier fills found and this one did not ask about."""
+        asked = self._evidence.asked
+        return [(hole.span, hole.missing) for hole in ledger.holes if hole.span.minus(asked)]
 
 
 class NoJudge:
@@ -124,7 +139,8 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
     if not refused and not span.minus(evidence.asked):
         asked.append(evidence.now)
     proof = _proof(span, [(hole.span, hole.proof) for hole in known if hole.proof] + list(evidence.proven))
-    if proof is None and asked and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER:
+    again = bool(asked) and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER
+    if proof is None and again and not evidence.witness:
         proof = ASKED_AGAIN
     return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof)
 

@@ -25,7 +25,7 @@ from dccd_pipeline.checks import check_specs, evaluate
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.partitions import partitions_of
-from dccd_pipeline.progress import condition_of
+from dccd_pipeline.progress import behind, condition_of, progress
 from dccd_pipeline.resources import LakeResource, Venues
 
 CATCH_UP = "dccd/catch_up"
@@ -103,6 +103,8 @@ class _Run:
     entry: Entry
     lake: Lake
     states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])
+    known: dict[Dataset, set[str]] = field(default_factory=dict[Dataset, set[str]])
+    """Partitions that Dagster knows already and need no event without news."""
     changed: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
     errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
 
@@ -110,8 +112,15 @@ class _Run:
         wanted = self.context.selected_asset_keys
         for dataset in self.entry.datasets:
             if dg.AssetKey(dataset.parts) in wanted:
-                self.states[dataset] = self.lake.states(dataset)
-                self.changed[dataset] = []
+                self._look_at(dataset)
+
+    def _look_at(self, dataset: Dataset) -> None:
+        """Read what is stored; a damaged file stops its dataset, not the neighbours."""
+        try:
+            self.states[dataset] = self.lake.states(dataset)
+            self.changed[dataset] = []
+        except DccdError as e:
+            self.errors.append((dataset, "as stored", e))
 
     async def fill(self, venues: Venues, progress: PageProgress) -> None:
         async with venues.connect(self.entry.exchange) as venue:
@@ -121,14 +130,24 @@ class _Run:
                     return await snapshot(venue, self.lake, dataset, key, depth)
                 return await fill(venue, self.lake, dataset, key, progress)
 
-            jobs = [(dataset, key) for key in self._keys(venue) for dataset in self.states]
-            await fill_all(jobs, fill_one, self._report)
+            await fill_all(self._jobs(venue), fill_one, self._report)
             self.context.log.info("%s", venue.transport)
+
+    def _jobs(self, venue: Venue) -> list[tuple[Dataset, str]]:
+        """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
+        keys, now = self._keys(venue), venue.clock.now()
+        jobs = [(dataset, key) for key in keys for dataset in self.states]
+        if CATCH_UP not in self.context.run.tags or self.entry.depth:
+            return jobs
+        recorded = self.context.instance.get_materialized_partitions
+        self.known = {dataset: recorded(dg.AssetKey(dataset.parts)) for dataset in self.states}
+        late = {d: set(behind(progress(d, states), keys, now)) for d, states in self.states.items()}
+        return [(d, key) for d, key in jobs if key in late[d] or key not in self.known[d]]
 
     def _keys(self, venue: Venue) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:
             return list(self.context.partition_keys)
-        dataset = next(iter(self.states))
+        dataset = self.entry.datasets[0]
         if venue.endpoint(dataset).reach is Reach.NOW:
             return [partition_key(dataset.grain, venue.clock.now())]
         return list(entry_partitions(self.entry).get_partition_keys())
@@ -140,7 +159,7 @@ class _Run:
             self.context.log.error("%s %s: %s", dataset, key, result)
         elif result.state is None:
             self.context.log.info("%s %s: nothing is final yet", dataset, key)
-        elif result.requests or CATCH_UP not in self.context.run.tags:
+        elif result.requests or key not in self.known.get(dataset, ()):
             self._materialise(dataset, key, result, result.state)
 
     def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
@@ -171,9 +190,10 @@ class _Run:
 
     def raise_failures(self) -> None:
         if self.errors:
+            selected = len(self.context.selected_asset_keys)
             lines = [f"{dataset} {key}: {error}" for dataset, key, error in self.errors]
             raise dg.Failure(
-                "\n".join([f"{len(lines)} of {len(self.states)} datasets failed", *lines]),
+                "\n".join([f"{len(lines)} of {selected} datasets failed", *lines]),
                 metadata={str(dataset): str(error) for dataset, _, error in self.errors},
                 allow_retries=any(error.retryable for _, _, error in self.errors),
             )

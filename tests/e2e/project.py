@@ -166,9 +166,10 @@ class Web:
     def ask(self, query: str, **variables: object) -> Any:
         """Return the data of a GraphQL answer that has no errors."""
         body = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=body, timeout=60).raise_for_status().json()
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        answer = httpx.post(f"{self.url}/graphql", json=body, timeout=60)
+        assert answer.is_success, answer.text
+        assert "errors" not in answer.json(), answer.text
+        return answer.json()["data"]
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def endpoint(paging: TimeWindows | IdWindows) -> Endpoint:
 
 
 BARS = endpoint(TimeWindows())
-TRADES = endpoint(IdWindows(at=request, newest=request))
+TRADES = endpoint(IdWindows(at=request, before=request))
 
 
 def answer(rows: pl.DataFrame, at: Ns = LATE) -> Response:
@@ -168,20 +168,20 @@ def test_trades_come_once_and_in_order_of_id(
         rows.append((number + gap, ts + tie))
     ids = range(101, rows[-1][0] + 1) if rows else range(0)
     span = TimeSpan(Ns(0), Ns(10_000))
-    walks = id_walks(TRADES, Query("X", span, limit), ids, SETTLE, bounded=True)
+    walks = id_walks(TRADES, Query("X", span, limit), ids)
     got = [i for walk in walks for page in walk_trades(walk, rows, chance) for i in page.rows["trade_id"]]
     assert got == [str(number) for number, _ in rows]
 
 
 def test_ten_is_not_before_nine() -> None:
     rows = [(number, 1_000) for number in range(8, 12)]
-    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12), SETTLE, bounded=True)
+    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12))
     page = walk.receive(answer(trades(rows)))
     assert page.rows["trade_id"].to_list() == ["8", "9", "10", "11"]
 
 
 def test_an_answer_that_ignores_the_id_is_an_error() -> None:
-    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12), SETTLE, bounded=True)
+    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12))
     with pytest.raises(PagingError, match="asked from id 8, answered from 3"):
         walk.receive(answer(trades([(3, 1), (4, 2)])))
     assert walk.request() is not None, "the walk must be able to ask again"
@@ -189,19 +189,8 @@ def test_an_answer_that_ignores_the_id_is_an_error() -> None:
 
 def test_a_trade_out_of_time_is_a_stray_never_lost() -> None:
     span = TimeSpan(Ns(1_000), Ns(2_000))
-    walk = IdWalk(TRADES, Query("X", span, 5), range(1, 5), SETTLE, bounded=True)
+    walk = IdWalk(TRADES, Query("X", span, 5), range(1, 5))
     page = walk.receive(answer(trades([(1, 999), (2, 1_000), (3, 1_999), (4, 2_000)])))
     assert page.rows["trade_id"].to_list() == ["2", "3"]
     assert page.strays is not None
     assert page.strays["trade_id"].to_list() == ["1", "4"]
-
-
-def test_trades_that_are_not_settled_are_left_for_later() -> None:
-    now = Ns(100 * SECOND)
-    rows = [(number, number * 10 * SECOND) for number in range(1, 12)]
-    span = TimeSpan(Ns(0), Ns(200 * SECOND))
-    walk = IdWalk(TRADES, Query("X", span, 20), range(1, 12), SETTLE, bounded=False)
-    page = walk.receive(answer(trades(rows), now))
-    assert page.cut
-    assert page.until == now - SETTLE
-    assert page.rows["trade_id"].to_list() == [str(number) for number in range(1, 10)]

@@ -206,6 +206,22 @@ def test_a_committed_draft_takes_no_more_rows(lake: Lake) -> None:
             draft.append(numbered([1]))
 
 
+class Sick(Witness):
+    def verdict(self, ledger: Ledger) -> Ledger:
+        raise ZeroDivisionError
+
+
+def test_a_draft_outlives_a_judge_that_fails(lake: Lake) -> None:
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered([1, 2]))
+        with pytest.raises(ZeroDivisionError):
+            draft.commit([asked()], Sick)
+        assert lake.state(TRADES, DAY) is None
+        draft.append(numbered([3]))
+        assert draft.commit([asked()], Witness).rows == 3
+    assert_frame_equal(stored(lake), numbered([1, 2, 3]))
+
+
 def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
     schema = TABLES[DataType.OHLC].schema
     bar = pl.DataFrame([dict.fromkeys(schema, 1.0) | {"ts": SPAN.start, "trades": None}], schema=schema)

@@ -88,5 +88,5 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"cannot read .*data\.parquet"):
         text(Folder(tmp_path))
     (tmp_path / "ohlc").touch()
-    with pytest.raises(LakeError, match="cannot read .*ohlc"):
+    with pytest.raises(LakeError, match=r"cannot read .*ohlc"):
         Folder(tmp_path).find("ohlc")

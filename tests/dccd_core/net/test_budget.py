@@ -84,6 +84,22 @@ def test_a_heavy_request_is_not_starved_by_other_processes(tmp_path: Path) -> No
     assert clock.now() <= NOON + 100 * SECOND + 2 * MINUTE
 
 
+def test_many_coroutines_of_one_process_do_not_push_back_another(tmp_path: Path) -> None:
+    clock = ManualClock(NOON)
+    greedy, modest = opened(tmp_path, clock), opened(tmp_path, clock)
+    served: list[str] = []
+
+    async def one(budget: Budget, name: str) -> None:
+        await spend(budget, 50)
+        served.append(name)
+
+    async def main() -> None:
+        await asyncio.gather(*(one(greedy, "greedy") for _ in range(6)), one(modest, "modest"))
+
+    asyncio.run(main())
+    assert served.index("modest") == 3
+
+
 def test_a_weight_that_never_fits_is_refused(tmp_path: Path) -> None:
     budget = opened(tmp_path, ManualClock(NOON), (Limit(100, MINUTE), Limit(30, SECOND)), share=0.5)
     with pytest.raises(ConfigError, match="16 never fits 15 per 1 s"):
@@ -133,7 +149,7 @@ def test_the_venue_s_count_holds_everybody_back(tmp_path: Path) -> None:
 def test_the_venue_never_sees_more_than_the_limit_in_any_period(
     amounts: list[int], spends: list[tuple[int, int, int, float]]
 ) -> None:
-    """Each spend: seconds after the one before, weight, milliseconds to the answer, when in them it counted."""
+    """A spend: seconds after the one before, weight, milliseconds to the answer, when in them it counts."""
     clock = ManualClock(NOON)
     limits = tuple(Limit(amount * (i + 1), Ns(MINUTE * (i + 1))) for i, amount in enumerate(amounts))
     counted: list[tuple[int, int]] = []
@@ -149,9 +165,9 @@ def test_the_venue_never_sees_more_than_the_limit_in_any_period(
     async def main(folder: Path) -> None:
         budgets = [opened(folder, clock, limits) for _ in range(2)]
         start_s, tasks = 0, list[asyncio.Task[None]]()
-        for number, (gap, *rest) in enumerate(spends):
+        for number, (gap, weight, took_ms, part) in enumerate(spends):
             start_s += gap
-            tasks.append(asyncio.create_task(one(budgets[number % 2], start_s, *rest)))
+            tasks.append(asyncio.create_task(one(budgets[number % 2], start_s, weight, took_ms, part)))
         await asyncio.gather(*tasks)
         for budget in budgets:
             budget.close()
@@ -248,7 +264,7 @@ asyncio.run(main())
 
 
 def test_processes_share_one_budget_use_it_up_and_survive_a_killed_one(tmp_path: Path) -> None:
-    """The workers' lines stand for a venue that counts; the promises are its 600 per 2 s, and 90 % of them."""
+    """The workers' lines stand for a venue that counts: at most 600 per 2 s, and 90 % of that."""
     command = [sys.executable, "-c", WORKER, str(tmp_path / "budget.sqlite")]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     victim = workers[0].stdout

@@ -1,0 +1,268 @@
+"""Filling partitions gives the truth: whatever the pages look like, in any order, twice, after a failure."""
+
+from pathlib import Path
+
+import pytest
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, Rejected
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.fetch.fill import Filled, fill, snapshot
+from dccd_core.lake.ledger import Condition, Source
+from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, content_hash, same, span, transient
+
+NEW = Symbol("NEW", "USDT")
+LISTED = parse_time("2024-02-10T08:00")
+CLOSED = [
+    (bars(), "2024-02"),
+    (bars(), "2021-04"),  # an outage that begins inside a minute
+    (bars(HOUR), "2023"),
+    (bars(DAY), "2023"),
+    (bars(Ns(3 * DAY)), "2023"),
+    (bars(WEEK), "2023"),
+    (TRADES, "2024-05-31"),
+    (TRADES, "2021-04-25"),
+]
+HOSTILE = [
+    *transient(0.05),
+    Fault(kind=FaultKind.SHORT_PAGE, probability=0.6),
+    Fault(kind=FaultKind.DUPLICATED, probability=0.7),
+    Fault(kind=FaultKind.REORDERED, probability=0.7),
+]
+
+
+@pytest.mark.parametrize(("dataset", "key"), CLOSED, ids=lambda value: str(value))
+def test_a_closed_partition_equals_the_truth(tmp_path: Path, dataset: Dataset, key: str) -> None:
+    world = World(tmp_path)
+    filled = world.fill(dataset, key)
+    assert same(world.stored(dataset, key), world.truth(dataset, key))
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    assert filled.state is not None
+    [asked] = filled.state.ledger.asked
+    assert (asked.span, asked.source) == (partition_span(dataset.grain, key), Source.REST)
+    assert asked.rows == filled.rows == filled.state.rows == world.truth(dataset, key).height
+    assert world.lake.verify(dataset, key) == filled.state
+
+
+@pytest.mark.parametrize(
+    "dataset", [bars(SECOND), bars(), bars(HOUR), bars(DAY), bars(WEEK), TRADES], ids=str
+)
+def test_an_open_partition_ends_where_things_are_final_and_resumes_there(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    first, later = parse_time("2024-06-03T01:10:07"), parse_time("2024-06-03T01:25:31")
+    key = {"month": "2024-06", "year": "2024", "date": "2024-06-03"}[dataset.grain]
+    if dataset.span == SECOND:  # a month of seconds is long: begin with the month
+        first, later = Ns(first - 2 * DAY), Ns(later - 2 * DAY)
+    world = World(tmp_path, first)
+    for now in (first, later):
+        world.at(now).fill(dataset, key)
+        length = dataset.span or Ns(0)
+        final = world.truth(dataset, key, Ns(now - 5 * SECOND - length + 1 if length else now - 5 * SECOND))
+        assert same(world.stored(dataset, key), final)
+        assert world.condition(dataset, key) is Condition.PENDING
+    assert max(at for _, at in world.told) <= later
+    assert [at for _, at in world.told] == sorted(at for _, at in world.told)
+
+
+@pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-02"), (TRADES, "2024-05-31")], ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hostile_venue_changes_nothing(tmp_path: Path, dataset: Dataset, key: str, seed: int) -> None:
+    world = World(tmp_path, seed=seed)
+    world.faults(*HOSTILE)
+    state = world.fill(dataset, key).state
+    assert state is not None
+    assert state.content_hash == content_hash(tmp_path / "truth", dataset, key, world.truth(dataset, key))
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    struck = world.stats()
+    assert struck.answered(503) > 0
+    assert struck.count() > state.ledger.requests, "no page was asked again: the faults did not strike"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "keys"),
+    [(bars(), ["2024-01", "2024-02", "2024-03"]), (TRADES, ["2024-05-29", "2024-05-30", "2024-05-31"])],
+    ids=str,
+)
+def test_neither_the_order_of_partitions_nor_a_second_time_matters(
+    tmp_path: Path, dataset: Dataset, keys: list[str]
+) -> None:
+    forwards, backwards = World(tmp_path / "a"), World(tmp_path / "b")
+    for key in keys:
+        forwards.fill(dataset, key)
+    for key in reversed(keys):
+        backwards.fill(dataset, key)
+    hashes = {key: state.content_hash for key, state in forwards.lake.states(dataset).items()}
+    assert hashes == {key: state.content_hash for key, state in backwards.lake.states(dataset).items()}
+    before, states = forwards.requests(), forwards.lake.states(dataset)
+    assert [forwards.fill(dataset, key) for key in keys] == [Filled(states[key]) for key in keys]
+    assert forwards.requests() == before
+    assert forwards.lake.states(dataset) == states
+
+
+@pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-02"), (TRADES, "2024-05-31")], ids=str)
+@pytest.mark.parametrize("nth", [3, 5, 7])
+def test_what_came_before_a_failure_is_kept_and_only_the_rest_is_asked(
+    tmp_path: Path, dataset: Dataset, key: str, nth: int
+) -> None:
+    world, path = World(tmp_path), world_path(dataset)
+    said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
+    world.faults(Fault(kind=FaultKind.STATUS, status=400, body=said, path=path, nth=nth))
+    with pytest.raises(Rejected, match="Mandatory parameter is malformed"):
+        world.fill(dataset, key)
+    state, truth = world.lake.state(dataset, key), world.truth(dataset, key)
+    held = state.rows if state else 0
+    assert held < truth.height
+    assert same(world.stored(dataset, key), truth.head(held))
+    assert state is None or world.condition(dataset, key) is Condition.PENDING
+
+    world.faults()
+    rest = world.fill(dataset, key)
+    assert rest.state is not None
+    assert rest.state.content_hash == content_hash(tmp_path / "truth", dataset, key, truth)
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    if held:
+        whole = World(tmp_path / "whole").fill(dataset, key)
+        assert rest.requests < whole.requests
+        assert truth.height - held <= rest.rows <= truth.height - held + 100  # ties at the border come again
+
+
+def world_path(dataset: Dataset) -> str:
+    return "klines" if dataset.span else "aggTrades"
+
+
+def test_nothing_is_asked_of_a_partition_that_has_not_begun(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.fill(bars(), "2024-07") == Filled(None)
+    assert world.fill(TRADES, "2024-06-06") == Filled(None)
+    assert world.requests() == 0
+    assert not list((tmp_path / "lake").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key"),
+    [(bars(MINUTE, NEW), "2024-01"), (bars(DAY, NEW), "2023"), (Dataset("binance", NEW, DataType.TRADES), "2024-02-09")],
+    ids=str,
+)  # fmt: skip
+def test_before_the_listing_there_is_nothing_and_that_is_proven(
+    tmp_path: Path, dataset: Dataset, key: str
+) -> None:
+    world = World(tmp_path)
+    filled = world.fill(dataset, key)
+    assert (filled.requests, world.requests(), filled.rows) == (1, 1, 0)
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    whole = partition_span(dataset.grain, key)
+    expected = [(whole, whole.length // dataset.span, BEFORE_LISTING)] if dataset.span else []
+    assert world.holes(dataset, key) == expected
+    assert world.fill(dataset, key).requests == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key"),
+    [(bars(MINUTE, NEW), "2024-02"), (bars(DAY, NEW), "2024"), (bars(WEEK, NEW), "2024")],
+    ids=str,
+)
+def test_bars_begin_with_the_listing(tmp_path: Path, dataset: Dataset, key: str) -> None:
+    world = World(tmp_path, parse_time("2025-01-20"))
+    world.fill(dataset, key)
+    truth = world.truth(dataset, key)
+    assert same(world.stored(dataset, key), truth)
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    assert dataset.span
+    first = Ns(int(truth["ts"].to_physical()[0]))
+    assert first <= LISTED < first + dataset.span
+    [(hole, _, proof)] = world.holes(dataset, key)
+    assert (hole.end, proof) == (first, BEFORE_LISTING)
+
+
+def test_trades_begin_with_the_listing(tmp_path: Path) -> None:
+    world, trades = World(tmp_path), Dataset("binance", NEW, DataType.TRADES)
+    world.fill(trades, "2024-02-10")
+    truth = world.truth(trades, "2024-02-10")
+    assert truth["trade_id"][0] == "0"
+    assert same(world.stored(trades, "2024-02-10"), truth)
+    assert world.condition(trades, "2024-02-10") is Condition.AVAILABLE
+    assert world.holes(trades, "2024-02-10") == []
+
+
+def test_a_symbol_that_gets_listed_between_two_fills_loses_nothing(tmp_path: Path) -> None:
+    """Asked shortly before the listing, by a client whose clock is ahead of the venue's."""
+    for dataset, key in [
+        (bars(MINUTE, NEW), "2024-02"),
+        (Dataset("binance", NEW, DataType.TRADES), "2024-02-10"),
+    ]:
+        world = World(tmp_path / dataset.data_type)
+        world.at(Ns(LISTED + 4 * MINUTE), Ns(LISTED - 90 * SECOND)).fill(dataset, key)
+        assert world.stored(dataset, key).is_empty()
+        world.at(Ns(LISTED + HOUR)).fill(dataset, key)
+        until = Ns(LISTED + HOUR - (MINUTE if dataset.span else 5 * SECOND))
+        assert same(world.stored(dataset, key), world.truth(dataset, key, until))
+        assert not [hole for hole in world.holes(dataset, key) if hole[2] is None]
+
+
+def test_outages_and_quiet_minutes(tmp_path: Path) -> None:
+    """Nothing trades in either; the venue leaves out the bars of an outage and makes quiet ones."""
+    world = World(tmp_path, outages=["2024-05-31T10:00/2024-05-31T12:30"])
+    world.fill(bars(), "2024-05")
+    assert same(world.stored(bars(), "2024-05"), world.truth(bars(), "2024-05"))
+    assert world.stored(bars(), "2024-05").filter(volume=0).height > 1_000
+    outage = span("2024-05-31T10:00", "2024-05-31T12:30")
+    assert world.holes(bars(), "2024-05") == [(outage, 150, NO_TRADES)]
+    assert world.condition(bars(), "2024-05") is Condition.AVAILABLE
+    before = world.requests()
+    world.fill(bars(), "2024-05")
+    assert world.requests() == before, "what is explained is not asked again"
+
+
+def test_an_outage_over_the_place_where_we_stopped_is_proven_in_two_parts(tmp_path: Path) -> None:
+    world = World(tmp_path, outages=["2024-06-01T02:00/2024-06-01T03:00"])
+    for now in ("2024-06-01T02:30:10", "2024-06-01T04:00:10"):
+        world.at(parse_time(now)).fill(bars(), "2024-06")
+    assert same(
+        world.stored(bars(), "2024-06"), world.truth(bars(), "2024-06", parse_time("2024-06-01T04:00"))
+    )
+    holes = [(hole, proof) for hole, _, proof in world.holes(bars(), "2024-06")]
+    assert holes == [
+        (span("2024-06-01T02:00", "2024-06-01T02:30"), NO_TRADES),
+        (span("2024-06-01T02:30", "2024-06-01T03:00"), NO_TRADES),
+    ]
+
+
+def test_a_snapshot_joins_the_partition_of_today(tmp_path: Path) -> None:
+    world, books = World(tmp_path), Dataset("binance", Symbol("BTC", "USDT"), DataType.ORDERBOOK)
+    for moment in (NOW, Ns(NOW + MINUTE)):
+        world.at(moment)
+        filled = world.with_venue(lambda venue: snapshot(venue, world.lake, books, "2024-06-05", 5))
+        assert (filled.requests, filled.rows) == (1, 10)
+    rows = world.stored(books, "2024-06-05")
+    assert rows["ts"].unique().to_physical().sort().to_list() == [NOW, NOW + MINUTE]
+    assert rows["level"].to_list() == [0, 1, 2, 3, 4] * 4
+    bids = rows.filter(side="bid", ts=rows["ts"][0])["price"]
+    assert bids.is_sorted(descending=True)
+    assert world.condition(books, "2024-06-05") is Condition.PENDING
+
+
+def test_order_books_of_the_past_cannot_be_had(tmp_path: Path) -> None:
+    world, books = World(tmp_path), Dataset("binance", Symbol("BTC", "USDT"), DataType.ORDERBOOK)
+    with pytest.raises(ConfigError, match="only shows the present"):
+        world.with_venue(lambda venue: snapshot(venue, world.lake, books, "2024-06-04", 5))
+    with pytest.raises(ConfigError, match="use snapshot"):
+        world.with_venue(lambda venue: fill(venue, world.lake, books, "2024-06-05", lambda *_: None))
+    assert world.requests() == 0
+
+
+def test_rows_of_a_fill_are_what_came_not_what_is_there(tmp_path: Path) -> None:
+    """Field defect 19: counts that include what was rewritten."""
+    world = World(tmp_path, parse_time("2024-06-01T01:00:30"))
+    world.fill(bars(), "2024-06")
+    filled = world.at(parse_time("2024-06-01T01:30:30")).fill(bars(), "2024-06")
+    assert filled.rows == 30
+    assert filled.state is not None
+    assert filled.state.rows == 90
+    assert [asked.span for asked in filled.state.ledger.asked] == [
+        TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T01:30"))
+    ]

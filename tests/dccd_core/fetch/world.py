@@ -1,0 +1,172 @@
+"""A venue, a clock and a lake in one process: fills that take no time and can be held against the truth."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar, Unpack
+
+import httpx
+import msgspec
+import polars as pl
+
+from dccd_core.adapter.contract import Exchange, Limit
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import get
+from dccd_core.fetch.fill import Filled, fill
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Asked, Condition, Source, condition
+from dccd_core.net.budget import Budget
+from dccd_core.net.clock import ManualClock
+from dccd_core.net.http import HttpTransport
+from dccd_core.quality.holes import NoJudge
+from dccd_core.testing.sandbox.faults import Fault
+from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.options import OptionArguments, Options
+from dccd_core.testing.sandbox.server import create_app
+from dccd_core.testing.sandbox.stats import Stats
+
+T = TypeVar("T")
+
+BTC = Symbol("BTC", "USDT")
+TRADES = Dataset("binance", BTC, DataType.TRADES)
+NOW = parse_time("2024-06-05T12:00")
+_URL = "http://sandbox"
+_IN_FLIGHT = 8
+
+
+def bars(span: Ns = MINUTE, symbol: Symbol = BTC) -> Dataset:
+    return Dataset("binance", symbol, DataType.OHLC, span)
+
+
+def truth(market: Market, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+    if dataset.span:
+        return market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
+    return market.truth_trades(dataset.exchange, dataset.symbol, span)
+
+
+def content_hash(folder: Path, dataset: Dataset, key: str, rows: pl.DataFrame) -> str:
+    """Return what a partition with these rows hashes to."""
+    with Lake(folder).draft(dataset, key) as draft:
+        draft.append(rows)
+        asked = Asked(partition_span(dataset.grain, key), Source.DERIVED, Ns(0), 0, rows.height)
+        return draft.commit([asked], NoJudge).content_hash
+
+
+class World:
+    """``now`` is our clock, ``venue_now`` the venue's; the venue's stands still during a fill."""
+
+    def __init__(self, folder: Path, now: Ns = NOW, **options: Unpack[OptionArguments]) -> None:
+        self.folder = folder
+        self.lake = Lake(folder / "lake")
+        self.clock = ManualClock(now)
+        self.venue_now = now
+        self.exchange: Exchange = get("binance")
+        self.market = Options(**options).market()
+        self.told: list[tuple[int, Ns]] = []
+        self._app = _Reachable(create_app(Options(**options)))
+
+    def at(self, now: Ns, venue_now: Ns | None = None) -> "World":
+        self.clock.set(now)
+        self.venue_now = now if venue_now is None else venue_now
+        return self
+
+    def faults(self, *faults: Fault) -> None:
+        self._order("faults", faults)
+
+    def stats(self) -> Stats:
+        answer = self._send("GET", "stats", b"")
+        return msgspec.json.decode(answer.content, type=Stats)
+
+    def requests(self) -> int:
+        return self.stats().count()
+
+    def with_venue(self, use: Callable[[Venue], Awaitable[T]]) -> T:
+        """Run ``use`` on an event loop of its own, with a way to the venue."""
+        self._order("clock", {"now": self.venue_now})
+
+        async def run() -> T:
+            budget = Budget(self.folder / "budget.sqlite", (Limit(10**9, MINUTE),), 1.0, self.clock)
+            try:
+                async with AsyncExitStack() as stack:
+                    clients = [
+                        await stack.enter_async_context(httpx.AsyncClient(transport=self._app))
+                        for _ in range(_IN_FLIGHT)
+                    ]
+                    transport = HttpTransport(
+                        self.exchange, clients, budget, self.clock, rest_url=f"{_URL}/binance"
+                    )
+                    return await use(Venue(self.exchange, transport, self.clock))
+            finally:
+                budget.close()
+
+        return asyncio.run(run())
+
+    def fill(self, dataset: Dataset, key: str) -> Filled:
+        return self.with_venue(lambda venue: fill(venue, self.lake, dataset, key, self._progress))
+
+    def _progress(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        self.told.append((rows, until))
+
+    def stored(self, dataset: Dataset, key: str) -> pl.DataFrame:
+        chunks = list(self.lake.chunks(dataset, key))
+        return pl.concat(chunks) if chunks else truth(self.market, dataset, TimeSpan(Ns(0), Ns(1))).clear()
+
+    def truth(self, dataset: Dataset, key: str, until: Ns | None = None) -> pl.DataFrame:
+        """Return the rows of a partition; with ``until`` those that open or happen before it."""
+        span = partition_span(dataset.grain, key)
+        return truth(self.market, dataset, TimeSpan(span.start, min(span.end, until or span.end)))
+
+    def condition(self, dataset: Dataset, key: str) -> Condition:
+        state = self.lake.state(dataset, key)
+        return condition(state.ledger if state else None, partition_span(dataset.grain, key))
+
+    def holes(self, dataset: Dataset, key: str) -> list[tuple[TimeSpan, int, str | None]]:
+        state = self.lake.state(dataset, key)
+        return [(hole.span, hole.missing, hole.proof) for hole in state.ledger.holes] if state else []
+
+    def _order(self, name: str, order: object) -> None:
+        self._send("POST", name, msgspec.json.encode(order))
+
+    def _send(self, method: str, name: str, body: bytes) -> httpx.Response:
+        async def sent() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._app) as client:
+                answer = await client.request(method, f"{_URL}/_control/{name}", content=body)
+                return answer.raise_for_status()
+
+        return asyncio.run(sent())
+
+
+class _Reachable(httpx.ASGITransport):
+    """Says of an answer that breaks off what a socket would."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except AssertionError as e:
+            raise httpx.RemoteProtocolError("peer closed connection", request=request) from e
+
+
+def span(start: str, end: str) -> TimeSpan:
+    return TimeSpan(parse_time(start), parse_time(end))
+
+
+def same(left: pl.DataFrame, right: pl.DataFrame) -> bool:
+    return left.schema == right.schema and left.equals(right)
+
+
+def transient(probability: float) -> Sequence[Fault]:
+    """Faults that go away when the request is sent again."""
+    kinds = (
+        {"kind": "status", "status": 503},
+        {"kind": "dropped"},
+        {"kind": "truncated"},
+        {"kind": "html"},
+        {"kind": "empty"},
+        {"kind": "slow", "seconds": 0.0},
+    )
+    return [msgspec.convert({**kind, "probability": probability}, Fault) for kind in kinds]
