@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Final
 
 from benchmarks.job import Job, read_job
 from dccd_core.domain.timespan import MILLISECOND, Ns, iso
+from dccd_pipeline.cli import main
 
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -27,8 +27,4 @@ def prepare(job: Job) -> list[str]:
 
 
 if __name__ == "__main__":
-    arguments = prepare(read_job())
-    from dccd_pipeline.cli import main  # after the environment it reads is set
-
-    sys.argv[1:] = arguments
-    main()
+    main(prepare(read_job()))

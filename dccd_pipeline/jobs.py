@@ -7,7 +7,6 @@ See https://docs.dagster.io/guides/build/jobs/asset-jobs
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from dccd_pipeline.assets.history import entry_partitions
 from dccd_pipeline.entry import Entry
 
 
@@ -16,6 +15,5 @@ def entry_job(entry: Entry) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         entry.name,
         selection=dg.AssetSelection.assets(*keys),
-        partitions_def=entry_partitions(entry),
         tags={"dccd/exchange": entry.exchange},
     )

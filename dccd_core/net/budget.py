@@ -109,7 +109,7 @@ class Budget:
 
     def trip(self, until: Ns, reason: str) -> None:
         """Open the breaker for all processes until then; it is never closed earlier than said before."""
-        if self._tally.trip(until, reason):
+        if until > self._clock.now() and self._tally.trip(until, reason):
             _LOG.warning("no request goes out before %s: %s", iso(until), reason)
 
     def _refuse_excess(self, weight: int) -> None:

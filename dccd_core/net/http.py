@@ -1,7 +1,7 @@
 """One request at a time over HTTP: paid for from the budget, sent, and judged by the exchange file.
 
 There is one client of one connection for every request that may be under way. A client with many connections
-looks at each of them several times per request: at 32 of them that took three times the CPU of all the rest.
+looks at each of them several times per request: at 32 of them that took twice the CPU of all the rest.
 """
 
 import asyncio

@@ -135,8 +135,9 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
     known = [hole for hole in ledger.holes if hole.span.clip(span)]
     asked = sorted({at for hole in known for at in hole.asked})
     times = _ns(evidence.refused)
-    refused = bool(((times >= span.start) & (times < span.end)).any())
-    if not refused and not span.minus(evidence.asked):
+    if bool(((times >= span.start) & (times < span.end)).any()):  # refused is not empty: it may be mended
+        return Hole(span, missing, tuple(asked))
+    if not span.minus(evidence.asked):
         asked.append(evidence.now)
     proof = _proof(span, [(hole.span, hole.proof) for hole in known if hole.proof] + list(evidence.proven))
     again = bool(asked) and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER

@@ -132,6 +132,11 @@ def months(first: str, last: str) -> TimeSpan:
     return TimeSpan(partition_span(BTC.grain, first).start, partition_span(BTC.grain, last).end)
 
 
+def pages(key: str) -> int:
+    """Return how many requests a month of minutes takes."""
+    return -(-months(key, key).length // (1_000 * MINUTE))
+
+
 def materialised(instance: dg.DagsterInstance, dataset: Dataset) -> set[str]:
     return instance.get_materialized_partitions(asset(dataset))
 

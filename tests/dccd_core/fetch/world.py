@@ -107,9 +107,9 @@ class World:
         return asyncio.run(run())
 
     def fill(self, dataset: Dataset, key: str) -> Filled:
-        return self.with_venue(lambda venue: fill(venue, self.lake, dataset, key, self._progress))
+        return self.with_venue(lambda venue: fill(venue, self.lake, dataset, key, self.progress))
 
-    def _progress(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+    def progress(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
         self.told.append((rows, until))
 
     def stored(self, dataset: Dataset, key: str) -> pl.DataFrame:
@@ -167,6 +167,5 @@ def transient(probability: float) -> Sequence[Fault]:
         {"kind": "truncated"},
         {"kind": "html"},
         {"kind": "empty"},
-        {"kind": "slow", "seconds": 0.0},
     )
     return [msgspec.convert({**kind, "probability": probability}, Fault) for kind in kinds]

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import DAY, TRADES, many, numbered, store, stored
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, resource, signal, sys
 from dccd_core.domain.errors import LakeError
