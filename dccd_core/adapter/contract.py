@@ -48,9 +48,11 @@ class Response:
 
     @property
     def venue_time(self) -> Ns:
-        """The venue's clock when it answered: its ``Date`` header (whole seconds), else ours."""
-        date = self.headers.get("date")
-        return ns(parsedate_to_datetime(date)) if date else self.received
+        """The venue's clock when it answered: its ``Date`` header (whole seconds); without one, ours."""
+        try:
+            return ns(parsedate_to_datetime(self.headers.get("date", "")))
+        except ValueError:
+            return self.received
 
 
 class Reach(StrEnum):

@@ -46,7 +46,8 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
 """
 DRY_RUN = """
-mutation($schedule: ScheduleSelector!, $at: Float!) { scheduleDryRun(selectorData: $schedule, timestamp: $at) {
+mutation($schedule: ScheduleSelector!, $at: Float!) {
+ scheduleDryRun(selectorData: $schedule, timestamp: $at) {
   ... on DryRunInstigationTick { evaluationResult {
     skipReason error { message } runRequests { tags { key value } assetSelection { path } } } } } }
 """
@@ -65,7 +66,7 @@ query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNod
     ... on JsonMetadataEntry { jsonString }
     ... on TableSchemaMetadataEntry { schema { columns { name type constraints { nullable } } } } } }
   assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
-    status evaluation { success severity metadataEntries { label ... on IntMetadataEntry { intValue } } } } } } }
+    status evaluation { metadataEntries { label ... on IntMetadataEntry { intValue } } } } } } }
 } } }
 """
 
