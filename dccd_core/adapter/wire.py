@@ -1,6 +1,6 @@
 """From wire columns to table columns: the few conversions every exchange needs."""
 
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
@@ -9,6 +9,11 @@ from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 
 T = TypeVar("T")
+
+Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
+"""Milliseconds since the epoch that fit our nanoseconds; microseconds do not, so they are noticed."""
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""An id or a count that fits our columns."""
 
 
 def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -37,7 +37,7 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import from_ms, read, table
+from dccd_core.adapter.wire import Millis, Whole, from_ms, read, table
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
@@ -60,7 +60,7 @@ _OVERLOADED: Final = (-1000, -1001, -1006, -1007, -1008, -1016)
 class Kline(msgspec.Struct, array_like=True, gc=False):
     """``[1499040000000,"0.0163","0.8000","0.0157","0.0158","148976.1",1499644799999,"2434.2",308,...]``."""
 
-    open_time: int
+    open_time: Millis
     open: str
     high: str
     low: str
@@ -68,16 +68,16 @@ class Kline(msgspec.Struct, array_like=True, gc=False):
     volume: str
     close_time: int
     quote_volume: str
-    trades: int
+    trades: Whole
 
 
 class AggTrade(msgspec.Struct, gc=False):
     """``{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27781,"T":1498793709153,"m":true,"M":true}``."""
 
-    a: int
+    a: Whole
     p: str
     q: str
-    T: int
+    T: Millis
     m: bool
 
 

@@ -8,6 +8,7 @@ what was fetched until then can be stored.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -45,12 +46,13 @@ async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course
         query = replace(query, span=borders.span)
         walks = id_walks(endpoint, query, borders.ids)
         ends = Ends(borders, course.absent)
-    async for page in _in_order(venue, dataset, walks, course):
-        if ends:
-            ends.see(page.rows)
-        yield page
-        if page.cut:
-            return
+    async with aclosing(_in_order(venue, dataset, walks, course)) as pages:
+        async for page in pages:
+            if ends:
+                ends.see(page.rows)
+            yield page
+            if page.cut:
+                return
     if ends:
         ends.close()
     yield Page(empty(dataset.data_type), query.span.end)

@@ -59,8 +59,13 @@ class BarWalk:
         assert query.bar is not None
         asked = query.span
         final = bar_open(Ns(response.venue_time - self._settle), query.bar)
-        rows = within(self._endpoint.decode(response.body, response.venue_time), asked)
-        rows = rows.unique("ts", keep="last", maintain_order=True)
+        answered = self._endpoint.decode(response.body, response.venue_time)
+        rows = within(answered, asked).unique("ts", keep="last", maintain_order=True)
+        if answered.height and not rows.height:
+            raise PagingError(
+                f"asked for bars of {asked}, answered from {answered['ts'].min()} to {answered['ts'].max()}",
+                hint="the venue ignored the time: nothing of this answer was stored",
+            )
         last = latest(rows)
         if final < asked.end and (last is None or last >= final - query.bar):
             self._rest = None

@@ -24,8 +24,9 @@ class Audit:
 
     dataset: Dataset
     found: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    _last: Ns | None = None
     rows: int = 0
+    _last: pl.DataFrame | None = None
+    """The rows of the last moment seen: the next ones may repeat them."""
 
     def see(self, rows: pl.DataFrame) -> None:
         table = TABLES[self.dataset.data_type]
@@ -33,25 +34,32 @@ class Audit:
             self._note(SCHEMA, f"columns are {rows.schema}, not {table.schema}")
             return
         self.rows += rows.height
+        if not rows.height:
+            return
         wrong = rows.select(
             pl.when(holds.fill_null(value=False)).then(1).otherwise(0).sum().alias(reason)
             for reason, holds in faults(self.dataset.data_type, self.dataset.span).items()
         )
-        for reason, count in wrong.row(0, named=True).items() if rows.height else ():
+        for reason, count in wrong.row(0, named=True).items():
             if count:
                 self._note(SCHEMA if reason.endswith("is missing") else SANITY, f"{count} rows: {reason}")
         self._see_order(rows)
 
     def _see_order(self, rows: pl.DataFrame) -> None:
-        times = rows["ts"].to_physical()
-        early = self._last is not None and rows.height > 0 and int(times[0]) < self._last
-        if early or not times.is_sorted():
+        last = rows.clear() if self._last is None else self._last
+        rows = pl.concat([last, rows])
+        if not rows["ts"].is_sorted():
             self._note(ORDER, "rows are not in the order of time")
-        key = [name for name in TABLES[self.dataset.data_type].key if rows[name].null_count() == 0]
-        twice = int(rows.select({"ts", *key}).is_duplicated().sum()) if key else 0
-        if twice:
-            self._note(ORDER, f"{twice} rows share one {' and '.join(key)}")
-        self._last = Ns(int(times[-1])) if rows.height else self._last
+        if twice := self._repeated(rows) - self._repeated(last):
+            key = " and ".join(TABLES[self.dataset.data_type].key)
+            self._note(ORDER, f"{twice} rows share one {key}")
+        self._last = rows.filter(pl.col("ts") == rows["ts"][-1])
+
+    def _repeated(self, rows: pl.DataFrame) -> int:
+        """Count the rows that another one repeats; those without an id may be equal."""
+        key = TABLES[self.dataset.data_type].key
+        named = rows.drop_nulls(key)
+        return int(named.select({"ts", *key}).is_duplicated().sum())
 
     def judge_state(self, state: State, settle: Ns) -> None:
         """Hold the ledger against the rows: nothing unfinished stored, nothing in quarantine forgotten."""

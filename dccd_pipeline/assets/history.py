@@ -74,7 +74,8 @@ def history_assets(entry: Entry) -> dg.AssetsDefinition:
         ) -> Iterator[dg.AssetCheckResult]:
             with _plain_failures():
                 run = _Run(context, entry, lake.open())
-                asyncio.run(run.fill(venues, progress))
+                if run.wanted:
+                    asyncio.run(run.fill(venues, progress))
                 yield from run.checks()
                 run.raise_failures()
 
@@ -102,25 +103,33 @@ class _Run:
     context: dg.AssetExecutionContext
     entry: Entry
     lake: Lake
+    wanted: list[Dataset] = field(default_factory=list[Dataset])
+    """What is to be filled; of other datasets only checks are asked for, which read all that is stored."""
     states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])
     known: dict[Dataset, set[str]] = field(default_factory=dict[Dataset, set[str]])
     """Partitions that Dagster knows already and need no event without news."""
-    changed: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
+    unread: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
+    """Partitions that the checks are to read again."""
     errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
 
     def __post_init__(self) -> None:
-        wanted = self.context.selected_asset_keys
+        checked = {check.asset_key for check in self.context.selected_asset_check_keys}
         for dataset in self.entry.datasets:
-            if dg.AssetKey(dataset.parts) in wanted:
-                self._look_at(dataset)
+            asset = dg.AssetKey(dataset.parts)
+            wanted = asset in self.context.selected_asset_keys
+            if wanted or asset in checked:
+                self._look_at(dataset, wanted=wanted)
 
-    def _look_at(self, dataset: Dataset) -> None:
+    def _look_at(self, dataset: Dataset, *, wanted: bool) -> None:
         """Read what is stored; a damaged file stops its dataset, not the neighbours."""
         try:
             self.states[dataset] = self.lake.states(dataset)
-            self.changed[dataset] = []
         except DccdError as e:
             self.errors.append((dataset, "as stored", e))
+            return
+        self.unread[dataset] = [] if wanted else list(self.states[dataset])
+        if wanted:
+            self.wanted.append(dataset)
 
     async def fill(self, venues: Venues, progress: PageProgress) -> None:
         async with venues.connect(self.entry.exchange) as venue:
@@ -136,12 +145,12 @@ class _Run:
     def _jobs(self, venue: Venue) -> list[tuple[Dataset, str]]:
         """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
         keys, now = self._keys(venue), venue.clock.now()
-        jobs = [(dataset, key) for key in keys for dataset in self.states]
+        jobs = [(dataset, key) for key in keys for dataset in self.wanted]
         if CATCH_UP not in self.context.run.tags or self.entry.depth:
             return jobs
         recorded = self.context.instance.get_materialized_partitions
-        self.known = {dataset: recorded(dg.AssetKey(dataset.parts)) for dataset in self.states}
-        late = {d: set(behind(progress(d, states), keys, now)) for d, states in self.states.items()}
+        self.known = {dataset: recorded(dg.AssetKey(dataset.parts)) for dataset in self.wanted}
+        late = {d: set(behind(progress(d, self.states[d]), keys, now)) for d in self.wanted}
         return [(d, key) for d, key in jobs if key in late[d] or key not in self.known[d]]
 
     def _keys(self, venue: Venue) -> list[str]:
@@ -165,7 +174,7 @@ class _Run:
     def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
         self.states[dataset][key] = state
         if filled.requests:
-            self.changed[dataset].append(key)
+            self.unread[dataset].append(key)
         chart = price_chart(self.lake, dataset, key)
         self.context.log_event(
             dg.AssetMaterialization(
@@ -183,10 +192,13 @@ class _Run:
 
     def checks(self) -> Iterator[dg.AssetCheckResult]:
         failed = {dataset for dataset, _, _ in self.errors}
-        for dataset, states in self.states.items():
-            keys = self.changed[dataset]
-            if keys or dataset not in failed:  # of what failed, only what was stored is judged
-                yield from evaluate(self.lake, get(self.entry.exchange), dataset, keys, states)
+        exchange, selected = get(self.entry.exchange), self.context.selected_asset_check_keys
+        for dataset, keys in self.unread.items():
+            if not keys and dataset in failed:
+                continue  # of what failed, only what was stored is judged
+            for result in evaluate(self.lake, exchange, dataset, keys, self.states[dataset]):
+                if dg.AssetCheckKey(dg.AssetKey(dataset.parts), result.check_name or "") in selected:
+                    yield result
 
     def raise_failures(self) -> None:
         if self.errors:
