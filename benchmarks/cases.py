@@ -79,7 +79,7 @@ def _variants(peer: Variant, ways: Mapping[str, Mapping[str, int]]) -> list[Vari
 
 def _peer(python: Path | None, name: str) -> Variant:
     if python is None:
-        return Variant(name, ())
+        return Variant(f"{name} (--peers-python)", ())
     ask = f"from importlib.metadata import version; print(version('{name}'))"
     found = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
     command = (str(python), str(_HERE / f"peer_{name}.py")) if found.returncode == 0 else ()

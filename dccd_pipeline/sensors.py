@@ -35,13 +35,18 @@ def failure_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
 def failure_text(context: dg.RunFailureSensorContext) -> str:
     """Return the lines that name what failed: the step's own failure, not the stack around it."""
     run = context.dagster_run
-    said = [
-        event.step_failure_data.user_failure_data.description
-        if event.step_failure_data.user_failure_data
-        else str(event.message)
-        for event in context.get_step_failure_events()
-    ]
-    return "\n".join([f"{run.job_name} failed (run {run.run_id})", *(text for text in said if text)])
+    said = [_said(event) for event in context.get_step_failure_events()]
+    return "\n".join([f"{run.job_name} failed (run {run.run_id})", *(said or [context.message])])
+
+
+def _said(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else str(event.message)
 
 
 def _in_a_row(context: dg.RunFailureSensorContext, count: int) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from dccd_core.adapter.contract import Endpoint, Query, Request, Response
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TIME
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import Ns, TimeSpan
 
@@ -60,7 +60,9 @@ class BarWalk:
         asked = query.span
         final = bar_open(Ns(response.venue_time - self._settle), query.bar)
         answered = self._endpoint.decode(response.body, response.venue_time)
-        rows = within(answered, asked).unique("ts", keep="last", maintain_order=True)
+        rows = within(answered, asked)
+        if rows["ts"].n_unique() < rows.height:
+            rows = rows.unique("ts", keep="last", maintain_order=True)
         if answered.height and not rows.height:
             raise PagingError(
                 f"asked for bars of {asked}, answered from {answered['ts'].min()} to {answered['ts'].max()}",
@@ -93,15 +95,16 @@ class IdWalk:
     def receive(self, response: Response) -> Page:
         asked = self._query.span
         rows = self._endpoint.decode(response.body, response.venue_time)
-        ids = rows["trade_id"].cast(pl.Int64)
+        ids = rows["trade_id"].cast(pl.Int64).to_numpy()
         if (ids < self._ids.start).any():
             raise PagingError(
                 f"asked from id {self._ids.start}, answered from {ids.min()}",
                 hint="the venue ignored the id: nothing of this answer was stored",
             )
-        rows = rows.filter(ids < self._ids.stop).unique("trade_id", maintain_order=True)
-        last_id = rows["trade_id"].cast(pl.Int64).max()
-        self._ids = range(last_id + 1 if isinstance(last_id, int) else self._ids.stop, self._ids.stop)
+        if (ids >= self._ids.stop).any() or (np.diff(ids) != 1).any():
+            rows = rows.filter(ids < self._ids.stop).unique("trade_id", maintain_order=True)
+            ids = ids[ids < self._ids.stop]
+        self._ids = range(int(ids.max()) + 1 if ids.size else self._ids.stop, self._ids.stop)
         inside = within(rows, asked)
         until = latest(inside) or asked.start
         if inside.height == rows.height:
@@ -127,8 +130,9 @@ def id_walks(endpoint: Endpoint, query: Query, ids: range) -> Iterator[IdWalk]:
 
 
 def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:
-    start, end = (pl.lit(at).cast(TIME) for at in (span.start, span.end))
-    return rows.filter(pl.col("ts") >= start, pl.col("ts") < end)
+    """Return the part of ``rows``, which are in the order of time, that lies in ``span``."""
+    first, end = np.searchsorted(rows["ts"].to_physical().to_numpy(), (span.start, span.end))
+    return rows.slice(int(first), int(end - first))
 
 
 def latest(rows: pl.DataFrame) -> Ns | None:

@@ -73,8 +73,9 @@ class BarJudge:
         parts = [part for span in ledger.covered() for part in _cut(span, borders)]
         found = missing_bars(opens, self._bar, parts)
         holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in found)
-        refused = np.setdiff1d(_ns(self._evidence.refused), opens)  # a good row came later: mended
-        return replace(ledger, holes=holes, quarantined=int(refused.size))
+        refused = np.unique(_ns(self._evidence.refused))
+        mended = np.isin(refused, opens, assume_unique=True)  # a good row came later
+        return replace(ledger, holes=holes, quarantined=int((~mended).sum()))
 
 
 class IdJudge:

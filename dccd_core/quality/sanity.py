@@ -1,10 +1,11 @@
 """Rows that cannot be true. They never enter a partition; they are kept beside it with the reason."""
 
+from functools import cache
 from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.timespan import MONDAY, WEEK, Ns
 
 _PRICES: Final = ("open", "high", "low", "close")
@@ -12,9 +13,9 @@ _PRICES: Final = ("open", "high", "low", "close")
 
 def sift(data_type: DataType, rows: pl.DataFrame, bar: Ns | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part ``rows`` into good ones and bad ones; the bad ones carry a column ``reason``."""
+    if not rows.select(_any_fault(data_type, bar)).item():
+        return rows, _nothing(data_type)
     judged = rows.with_columns(reason=_reason(data_type, bar))
-    if judged["reason"].null_count() == judged.height:
-        return rows, judged.clear()
     return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.drop_nulls("reason")
 
 
@@ -37,6 +38,18 @@ def faults(data_type: DataType, bar: Ns | None) -> dict[str, pl.Expr]:
     return found
 
 
+@cache
+def _any_fault(data_type: DataType, bar: Ns | None) -> pl.Expr:
+    """Whether any row has any fault: quickly answered, and mostly no."""
+    return pl.any_horizontal(holds.any() for holds in faults(data_type, bar).values()).fill_null(value=False)
+
+
+@cache
+def _nothing(data_type: DataType) -> pl.DataFrame:
+    return empty(data_type).with_columns(reason=pl.lit(None, pl.String))
+
+
+@cache
 def _reason(data_type: DataType, bar: Ns | None) -> pl.Expr:
     """The first fault of each row, null for a good one."""
     chain = pl.lit(None, dtype=pl.String)

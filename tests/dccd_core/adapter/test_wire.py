@@ -1,0 +1,114 @@
+"""From wire columns to table columns: exact times, strict values, errors that name the field."""
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.wire import Millis, Whole, from_ms, read, table
+from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.errors import PayloadError, Unavailable
+
+LAST = 9_223_372_036_854
+
+
+class Row(msgspec.Struct):
+    at: Millis
+    count: Whole
+
+
+ROWS = msgspec.json.Decoder(list[Row])
+
+
+def trades(**columns: object) -> pl.DataFrame:
+    row = {"ts": [1], "price": ["1"], "amount": ["2"], "side": ["buy"], "trade_id": [7], **columns}
+    return pl.DataFrame(row)
+
+
+@given(st.lists(st.integers(0, LAST), min_size=1, max_size=20))
+def test_milliseconds_become_nanoseconds_exactly(times: list[int]) -> None:
+    frame = pl.DataFrame({"t": times}, schema={"t": pl.Int64}).select(from_ms("t"))
+    assert frame.schema == {"t": TIME}
+    assert frame["t"].to_physical().to_list() == [at * 1_000_000 for at in times]
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
+def test_numbers_that_do_not_fit_are_refused_by_name(at: int, count: int) -> None:
+    fits = 0 <= at <= LAST and 0 <= count < 2**63
+    body = b'[{"at":%d,"count":%d}]' % (at, count)
+    if fits:
+        assert read(ROWS, body) == [Row(at, count)]
+    else:
+        with pytest.raises(PayloadError, match="unexpected shape"):
+            read(ROWS, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'[{"at":"1","count":1}]', r"got `str` - at `\$\[0\]\.at`; payload begins b'\[\{\"at\":\"1\""),
+        (b'[{"at":1}]', "missing required field `count`"),
+        (b'{"rows":[]}', "Expected `array`, got `object`"),
+        (b"[1.5]", "Expected `object`"),
+        (b'[{"at":1.5,"count":1}]', "Expected `int`, got `float`"),
+    ],
+)
+def test_json_of_another_shape_names_the_field(body: bytes, said: str) -> None:
+    with pytest.raises(PayloadError, match=said) as caught:
+        read(ROWS, body)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "an empty body"),
+        (b" \n", "an empty body"),
+        (b"[", "no whole JSON"),
+        (b"<html>", "no whole JSON"),
+        (b"\xff", "no whole JSON"),
+        (b'[{"at":1,"count":1}', "no whole JSON"),
+        (b"[] []", "no whole JSON"),
+    ],
+)
+def test_what_is_no_whole_json_may_be_asked_again(body: bytes, said: str) -> None:
+    with pytest.raises(Unavailable, match=said) as caught:
+        read(ROWS, body)
+    assert caught.value.retryable
+
+
+def test_a_long_payload_is_shown_by_its_beginning() -> None:
+    with pytest.raises(PayloadError) as caught:
+        read(ROWS, b'["' + b"x" * 10_000 + b'"]')
+    assert len(str(caught.value)) < 400
+
+
+def test_rows_are_cast_and_ordered_by_time_ties_as_they_came() -> None:
+    ids, prices = [9, 10, 8, 7], ["1", "2", "3", "4"]
+    wire = pl.DataFrame({"ts": [5, 3, 5, 3], "price": prices, "trade_id": ids, "more": ids})
+    wire = wire.with_columns(amount=1, side=pl.lit("buy"))
+    rows = table(DataType.TRADES, wire)
+    assert rows.schema == TABLES[DataType.TRADES].schema
+    assert rows["trade_id"].to_list() == ["10", "7", "9", "8"]
+    assert rows["price"].to_list() == [2.0, 4.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"price": ["1,5"]}, {"price": [""]}, {"side": ["hold"]}, {"ts": ["soon"]}, {"amount": [[1]]}],
+    ids=str,
+)
+def test_a_value_that_is_not_what_its_column_holds_is_refused(columns: dict[str, object]) -> None:
+    with pytest.raises(PayloadError, match="not what its column holds"):
+        table(DataType.TRADES, trades(**columns))
+
+
+def test_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(PayloadError, match="side"):
+        table(DataType.TRADES, trades().drop("side"))
+
+
+def test_a_missing_value_stays_missing() -> None:
+    rows = table(DataType.TRADES, trades(side=[None], trade_id=[None]))
+    assert rows.select("side", "trade_id").row(0) == (None, None)

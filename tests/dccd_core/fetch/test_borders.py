@@ -1,0 +1,145 @@
+"""Both ends of a span among ids: found by the rows outside it, so that what is absent inside is seen."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dccd_core.adapter.contract import IdWindows, Query, Request
+from dccd_core.domain.datatype import DataType, empty
+from dccd_core.domain.errors import PagingError
+from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, TimeSpan
+from dccd_core.exchanges import binance
+from dccd_core.fetch.borders import Borders, Ends, find_borders
+from dccd_core.fetch.venue import Venue
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from tests.dccd_core.fetch.world import NOW, TRADES, World, span
+
+SPAN = span("2024-05-31", "2024-06-01")
+PAGING = IdWindows(at=binance.trade_at_request, before=binance.trade_before_request)
+
+
+def borders(world: World, part: TimeSpan, paging: IdWindows = PAGING) -> Borders:
+    async def find(venue: Venue) -> Borders:
+        return await find_borders(venue, TRADES, paging, part)
+
+    return world.with_venue(find)
+
+
+def ids(world: World, part: TimeSpan) -> range:
+    tape = world.market.tape("binance", TRADES.symbol)
+    return range(tape.count_before(part.start), tape.count_before(part.end))
+
+
+MILLI = span("2024-05-31T10:00:00.001", "2024-05-31T10:00:00.002")
+
+
+@pytest.mark.parametrize("part", [SPAN, MILLI, TimeSpan(Ns(SPAN.start + 1), Ns(SPAN.end - 1))], ids=str)
+def test_the_ids_of_a_span_cost_two_requests(tmp_path: Path, part: TimeSpan) -> None:
+    world = World(tmp_path)
+    assert borders(world, part) == Borders(part, ids(world, part), 2)
+    assert world.requests() == 2
+
+
+def test_rows_that_are_withheld_at_the_ends_still_belong_to_the_span(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    whole = ids(world, SPAN)
+    world.faults(
+        Fault(kind=FaultKind.MISSING_TRADES, first_id=whole[0], last_id=whole[4]),
+        Fault(kind=FaultKind.MISSING_TRADES, first_id=whole[-3], last_id=whole[-1]),
+    )
+    assert borders(world, SPAN).ids == whole
+
+
+def test_the_span_ends_where_the_venue_s_trades_are_final(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    part = TimeSpan(Ns(NOW - HOUR), Ns(NOW + HOUR))
+    final = TimeSpan(part.start, Ns(NOW - 5 * SECOND))
+    found = borders(world, part)
+    assert (found.span, found.ids) == (final, ids(world, final))
+
+
+def test_nothing_is_final_in_the_venue_s_future(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    part = TimeSpan(Ns(NOW + HOUR), Ns(NOW + 2 * HOUR))
+    assert borders(world, part) == Borders(TimeSpan(part.start, part.start), range(0), 1)
+
+
+def test_when_nothing_happened_since_the_last_row_is_looked_up(tmp_path: Path) -> None:
+    world = World(tmp_path, trades_per_day={"BTC/USDT": 5})
+    tape = world.market.tape("binance", TRADES.symbol)
+    last = int(tape.by_id(tape.count_before(NOW) - 1, 1).time[0])
+    world.at(Ns(last + 10 * SECOND))
+    part = TimeSpan(Ns(last - DAY), Ns(last + SECOND))
+    assert borders(world, part) == Borders(part, ids(world, part), 3)
+
+
+def test_before_the_listing_there_are_no_ids(tmp_path: Path) -> None:
+    part = span("2010-01-01", "2010-01-02")
+    found = borders(World(tmp_path), part)
+    assert (found.span, len(found.ids)) == (part, 0)
+
+
+def newest(query: Query) -> Request:
+    return Request("/api/v3/aggTrades", {"symbol": query.market, "limit": "1"}, weight=4)
+
+
+@pytest.mark.parametrize(
+    "paging",
+    [
+        IdWindows(at=binance.first_trade_request, before=binance.trade_before_request),
+        IdWindows(at=binance.trade_at_request, before=newest),
+    ],
+    ids=["the oldest instead", "the newest instead"],
+)
+def test_a_venue_that_ignores_the_time_is_an_error(tmp_path: Path, paging: IdWindows) -> None:
+    world = World(tmp_path)
+    with pytest.raises(
+        PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] asked for the row"
+    ) as caught:
+        borders(world, TimeSpan(Ns(SPAN.start + HOUR), SPAN.end), paging)
+    assert caught.value.hint
+
+
+def trades(*rows: tuple[int, int]) -> pl.DataFrame:
+    frame = pl.DataFrame(
+        {
+            "ts": [ts for _, ts in rows],
+            "price": [1.0] * len(rows),
+            "amount": [1.0] * len(rows),
+            "side": [None] * len(rows),
+            "trade_id": [str(number) for number, _ in rows],
+        }
+    )
+    return frame.cast(empty(DataType.TRADES).schema)
+
+
+def absent(part: Borders, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
+    found: list[tuple[TimeSpan, int]] = []
+    ends = Ends(part, found)
+    for page in pages:
+        ends.see(page)
+    ends.close()
+    return [(gap.start, gap.end, missing) for gap, missing in found]
+
+
+PART = Borders(TimeSpan(Ns(100), Ns(200)), range(7, 12), 2)
+
+
+def test_ids_at_both_ends_that_did_not_come_are_absent() -> None:
+    assert absent(PART, trades((7, 100), (8, 120)), trades((11, 180))) == []
+    assert absent(PART, trades(), trades((9, 120)), trades(), trades((10, 150)), trades()) == [
+        (100, 121, 2),
+        (150, 200, 1),
+    ]
+
+
+def test_rows_of_one_moment_may_come_in_any_order() -> None:
+    assert absent(PART, trades((9, 120), (8, 120), (7, 120)), trades((11, 180), (10, 180))) == []
+
+
+def test_when_nothing_came_all_is_absent() -> None:
+    assert absent(PART) == [(100, 200, 5)]
+    assert absent(replace(PART, ids=range(7, 7))) == []
+    assert absent(replace(PART, ids=range(0))) == []

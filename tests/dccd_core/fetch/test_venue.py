@@ -1,0 +1,119 @@
+"""The few facts that one question settles, and errors that say where they come from."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dccd_core.adapter.contract import Request
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import Rejected, Where
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.fetch.venue import Venue
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, span
+
+LISTED = parse_time("2024-02-10T08:00")
+NEW = bars(MINUTE, Symbol("NEW", "USDT"))
+
+
+def test_an_error_says_exchange_endpoint_and_symbol(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def ask(venue: Venue) -> object:
+        return await venue.ask(TRADES, Request("/api/v3/klines", {"symbol": "BTCUSDT"}), lambda r: r)
+
+    with pytest.raises(Rejected, match="'interval' was not sent") as caught:
+        world.with_venue(ask)
+    assert caught.value.where == Where("binance", "/api/v3/klines", "BTC/USDT")
+
+
+def test_what_passes_is_asked_again_until_it_is_good(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.faults(Fault(kind=FaultKind.TRUNCATED, first=3))
+    assert world.with_venue(lambda venue: venue.listed_since(NEW)) == LISTED
+    assert world.requests() == 4
+
+
+def test_the_listing_is_asked_once_however_many_want_to_know(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def ask(venue: Venue) -> list[Ns]:
+        return await asyncio.gather(*(venue.listed_since(dataset) for dataset in [NEW, NEW, TRADES, NEW]))
+
+    assert world.with_venue(ask) == [
+        LISTED,
+        LISTED,
+        world.market.tape("binance", TRADES.symbol).first_time,
+        LISTED,
+    ]
+    assert world.requests() == 2
+
+
+@pytest.mark.parametrize("length", [MINUTE, DAY])
+def test_before_the_listing_only_what_is_final_at_the_venue_is_known_to_be_empty(
+    tmp_path: Path, length: Ns
+) -> None:
+    world = World(tmp_path, Ns(LISTED + 10 * MINUTE))
+    world.venue_now = Ns(LISTED - 30 * SECOND)
+    new = bars(length, NEW.symbol)
+    expected = parse_time("2024-02-10T07:59") if length == MINUTE else parse_time("2024-02-10")
+    assert world.with_venue(lambda venue: venue.listed_since(new)) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "empty"),
+    [
+        (span("2023-03-24T10:00", "2023-03-24T11:00"), True),
+        (span("2023-03-24T10:00", "2023-03-24T11:30"), False),
+        (span("2023-03-24T09:00", "2023-03-24T11:00"), False),
+        (TimeSpan(Ns(NOW + 1), Ns(NOW + 2)), True),
+    ],
+)
+def test_the_trades_know_whether_a_span_is_empty(tmp_path: Path, part: TimeSpan, empty: bool) -> None:  # noqa: FBT001
+    world = World(tmp_path)
+    assert world.with_venue(lambda venue: venue.nothing_traded(bars(), part)) is empty
+    assert world.requests() == 1
+
+
+def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.with_venue(witness) is True
+    world.exchange = replace(
+        world.exchange, endpoints={DataType.OHLC: world.exchange.endpoints[DataType.OHLC]}
+    )
+    assert world.with_venue(witness) is False
+    outage = span("2023-03-24T10:00", "2023-03-24T11:00")
+    assert world.with_venue(lambda venue: venue.nothing_traded(bars(), outage)) is False
+    assert world.requests() == 0
+
+
+async def witness(venue: Venue) -> bool:
+    return venue.witness is not None
+
+
+def test_one_row_comes_with_what_is_final(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    oldest = world.exchange.endpoints[DataType.TRADES].oldest
+    assert oldest is not None
+
+    async def ask(venue: Venue) -> tuple[int, Ns]:
+        rows, final = await venue.one_row(TRADES, oldest(venue.query(TRADES, TimeSpan(Ns(0), Ns(1)), 1)))
+        return rows.height, final
+
+    assert world.with_venue(ask) == (1, NOW - 5 * SECOND)
+
+
+def test_datasets_are_told_apart(tmp_path: Path) -> None:
+    """The first bar of a day opens before the first trade."""
+    world, daily = World(tmp_path), bars(DAY, NEW.symbol)
+    trades = Dataset("binance", NEW.symbol, DataType.TRADES)
+
+    async def ask(venue: Venue) -> tuple[Ns, Ns]:
+        return await venue.listed_since(daily), await venue.listed_since(trades)
+
+    opened, first = world.with_venue(ask)
+    assert opened == parse_time("2024-02-10") < LISTED <= first

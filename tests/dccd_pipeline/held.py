@@ -1,0 +1,67 @@
+"""Partitions that a lake holds, as tests need them."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import HOUR, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.ledger import Asked, Hole, Ledger, Source
+from dccd_core.quality.holes import BarJudge, Evidence, NoJudge
+
+BTC = Symbol("BTC", "USDT")
+HOURS = Dataset("binance", BTC, DataType.OHLC, HOUR)
+MINUTES = Dataset("binance", BTC, DataType.OHLC, MINUTE)
+TRADES = Dataset("binance", BTC, DataType.TRADES)
+BOOKS = Dataset("binance", BTC, DataType.ORDERBOOK)
+LONG_AFTER = parse_time("2026-01-01")
+
+
+def bars(opens: Iterable[int], **wrong: float) -> pl.DataFrame:
+    """Flat bars that open at these moments, but for what is ``wrong``."""
+    prices = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), 1.0) | wrong
+    ts = pl.Series("ts", list(opens), dtype=pl.Int64).cast(TIME)
+    rows = pl.DataFrame(ts).with_columns(**{name: pl.lit(value) for name, value in prices.items()})
+    return rows.with_columns(trades=pl.lit(1)).cast(TABLES[DataType.OHLC].schema)
+
+
+def hold(
+    lake: Lake,
+    dataset: Dataset,
+    key: str,
+    rows: pl.DataFrame,
+    *,
+    until: Ns | None = None,
+    at: Ns = LONG_AFTER,
+) -> State:
+    """Store rows as the answer to a question for the partition, or for its part before ``until``."""
+    span = partition_span(dataset.grain, key)
+    asked = Asked(TimeSpan(span.start, until or span.end), Source.REST, at, 1, rows.height)
+
+    def judge() -> BarJudge | NoJudge:
+        evidence = Evidence(at, [asked.span], refused=lake.quarantined(dataset, key))
+        return BarJudge(dataset.span, evidence) if dataset.span else NoJudge()
+
+    with lake.draft(dataset, key) as draft:
+        draft.append(rows)
+        return draft.commit([asked], judge)
+
+
+def whole(dataset: Dataset, key: str) -> range:
+    """Return the opens of all bars of a partition."""
+    assert dataset.span
+    span = partition_span(dataset.grain, key)
+    return range(span.start, span.end, dataset.span)
+
+
+def state(dataset: Dataset, key: str, *holes: Hole, until: Ns | None = None, quarantined: int = 0) -> State:
+    """Say that a partition was asked for, and what was found out about its holes."""
+    span = partition_span(dataset.grain, key)
+    asked = Asked(TimeSpan(span.start, until or span.end), Source.REST, LONG_AFTER, 2, 3)
+    ledger = Ledger((asked,), holes, quarantined)
+    return State(
+        f"{key}/data.parquet", 3, span.start, Ns(span.start + 2 * HOUR), 456, f"hash of {key}", ledger
+    )

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import dagster as dg
+
+from dccd_core.domain.timespan import Ns
+from dccd_pipeline.build import build_definitions, default_resources, silent
+from dccd_pipeline.config import embedded_settings, parse_settings
+from dccd_pipeline.resources import LakeResource, Venues
+from dccd_pipeline.settings import Origin
+from tests.dccd_pipeline.held import MINUTES
+
+TEXT = """
+store: s3://bucket/lake
+exchanges: {binance: {rest_url: "http://127.0.0.1:8900/binance", budget: 0.5}}
+collect:
+  - {exchange: binance, symbols: [BTC/USDT, ETH/USDT], data_type: ohlc, span: 60, start: 2024-01-15, every: 5m}
+  - {exchange: binance, symbols: [BTC/USDT], data_type: ohlc, span: 1d, start: 2024-01-01, cron: "0 2 * * *"}
+  - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-06-01}
+  - {name: books, exchange: binance, symbols: [BTC/USDT], data_type: orderbook, start: 2024-01-01, every: 1m}
+"""
+SETTINGS = parse_settings(TEXT, Origin("dccd.yaml", Path("/etc/dccd")))
+
+
+def repository() -> dg.RepositoryDefinition:
+    return build_definitions(SETTINGS).get_repository_def()
+
+
+def test_each_dataset_is_an_asset_with_its_partitions() -> None:
+    graph = repository().asset_graph
+    found = {
+        key.to_user_string(): (
+            graph.get(key).group_name,
+            graph.get(key).partitions_def.get_first_partition_key(),  # type: ignore[union-attr]
+            sorted(check.name for check in graph.get_check_keys_for_assets({key})),
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    of_rows = ["completeness", "order_and_uniqueness", "sanity", "schema"]
+    of_bars = sorted([*of_rows, "final_bars"])
+    assert found == {
+        "binance/ohlc/BTC-USDT/1m": ("binance", "2024-01", of_bars),
+        "binance/ohlc/ETH-USDT/1m": ("binance", "2024-01", of_bars),
+        "binance/ohlc/BTC-USDT/1d": ("binance", "2024", of_bars),
+        "binance/trades/BTC-USDT": ("binance", "2024-06-01", of_rows),
+        "binance/orderbook/BTC-USDT": ("binance", "2024-01-01", of_rows),
+    }
+
+
+def test_the_assets_of_an_entry_share_one_run() -> None:
+    (op,) = {a.op.name for a in repository().assets_defs_by_key.values() if len(list(a.keys)) == 2}
+    assert op == "fill_binance_ohlc_1m"
+    for asset in repository().assets_defs_by_key.values():
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+        assert asset.can_subset
+        assert asset.op.pool == "binance"
+        assert asset.op.retry_policy
+
+
+def test_each_entry_has_a_job_and_a_schedule() -> None:
+    jobs = [job for job in repository().get_all_jobs() if not job.name.startswith("__")]
+    assert {job.name: job.tags for job in jobs} == {
+        name: {"dccd/exchange": "binance"}
+        for name in ("binance_ohlc_1m", "binance_ohlc_1d", "binance_trades", "books")
+    }
+    schedules = repository().schedule_defs
+    assert {s.name: (s.job_name, s.cron_schedule, s.execution_timezone) for s in schedules} == {
+        "binance_ohlc_1m_schedule": ("binance_ohlc_1m", "*/5 * * * *", "UTC"),
+        "binance_ohlc_1d_schedule": ("binance_ohlc_1d", "0 2 * * *", "UTC"),
+        "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
+        "books_schedule": ("books", "* * * * *", "UTC"),
+    }
+    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures"]
+
+
+def test_only_what_somebody_configured_runs_by_itself() -> None:
+    assert {s.default_status for s in repository().schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    embedded = build_definitions(embedded_settings()).get_repository_def()
+    assert {s.default_status for s in embedded.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+def test_nothing_configured_loads_too() -> None:
+    empty = build_definitions(parse_settings("", Origin("dccd.yaml", Path()))).get_repository_def()
+    assert not empty.asset_graph.get_all_asset_keys()
+    assert not empty.schedule_defs
+
+
+def test_the_resources_are_those_of_the_settings_or_of_the_caller() -> None:
+    resources = default_resources(SETTINGS)
+    assert resources["lake"] == LakeResource(url="s3://bucket/lake")
+    reach = {"binance": "http://127.0.0.1:8900/binance"}
+    assert resources["venues"] == Venues(rest_urls=reach, budgets={"binance": 0.5})
+
+    mine = LakeResource(url="elsewhere")
+    built = build_definitions(SETTINGS, {"lake": mine})
+    assert built.resources is not None
+    assert built.resources["lake"] is mine
+    assert built.resources["venues"] == resources["venues"]
+    silent(MINUTES, "2024-01", 1, Ns(0))

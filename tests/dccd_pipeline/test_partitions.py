@@ -1,0 +1,38 @@
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dccd_core.domain.dataset import Grain, partition_keys, partition_span
+from dccd_core.domain.timespan import Ns, TimeSpan, ns
+from dccd_pipeline.partitions import partitions_of
+
+
+@given(
+    grain=st.sampled_from(Grain),
+    start=st.dates(date(2017, 7, 14), date(2024, 12, 31)),
+    now=st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
+)
+@settings(max_examples=50, deadline=None)
+def test_dagster_and_the_lake_cut_time_alike(grain: Grain, start: date, now: datetime) -> None:
+    partitions = partitions_of(grain, start)
+    keys = partitions.get_partition_keys(current_time=now)
+    first = datetime(start.year, start.month, start.day, tzinfo=UTC)
+    assert keys == list(partition_keys(grain, TimeSpan(ns(first), Ns(ns(now) + 1))))
+    for key in (keys[0], keys[-1]):
+        window = partitions.time_window_for_partition_key(key)
+        assert TimeSpan(ns(window.start), ns(window.end)) == partition_span(grain, key)
+
+
+@pytest.mark.parametrize(
+    ("grain", "keys"),
+    [
+        (Grain.YEAR, ["2023", "2024"]),
+        (Grain.MONTH, ["2023-12", "2024-01"]),
+        (Grain.DATE, ["2023-12-31", "2024-01-01"]),
+    ],
+)
+def test_the_open_partition_is_one_of_them_from_its_first_moment(grain: Grain, keys: list[str]) -> None:
+    partitions = partitions_of(grain, date(2023, 12, 31))
+    assert partitions.get_partition_keys(current_time=datetime(2024, 1, 1, tzinfo=UTC)) == keys

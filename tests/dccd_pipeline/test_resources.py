@@ -1,0 +1,50 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.lake.lake import Lake
+from dccd_core.testing.sandbox.process import running_sandbox
+from dccd_pipeline.resources import LakeResource, Venues
+from tests.dccd_pipeline.held import MINUTES, bars, hold
+
+
+def test_the_lake_is_where_the_url_says(tmp_path: Path) -> None:
+    hold(Lake(tmp_path / "lake"), MINUTES, "2024-01", bars([]))
+    assert LakeResource(url=str(tmp_path / "lake")).open().datasets() == [MINUTES]
+    with pytest.raises(ConfigError, match="is no store"):
+        LakeResource(url="ftp://nowhere").open()
+
+
+def test_an_exchange_is_reached_where_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path))
+
+    async def listed(venues: Venues) -> Ns | None:
+        async with venues.connect("binance") as venue:
+            return await venue.listed_since(MINUTES)
+
+    with running_sandbox() as sandbox:
+        url = sandbox.rest_url("binance")
+        expected = sandbox.market.tape("binance", Symbol("BTC", "USDT")).first_time
+        assert asyncio.run(listed(Venues(rest_urls={"binance": url}))) == expected - expected % MINUTE
+        assert sandbox.stats().count("klines") == 1
+
+        with pytest.raises(ConfigError, match="never fits 1 per"):  # of so small a share nothing can be asked
+            asyncio.run(listed(Venues(rest_urls={"binance": url}, budgets={"binance": 1 / 12_000})))
+        assert sandbox.stats().count("klines") == 1
+
+
+def test_an_unknown_exchange_and_a_wrong_address_are_refused() -> None:
+    async def connect(name: str, url: str) -> None:
+        async with Venues(rest_urls={name: url}).connect(name):
+            pass
+
+    with pytest.raises(ConfigError, match="did you mean 'binance'"):
+        asyncio.run(connect("binanc", "http://127.0.0.1:1"))
+    with pytest.raises(ConfigError, match="no http address"):
+        asyncio.run(connect("binance", "ftp://127.0.0.1"))

@@ -1,0 +1,121 @@
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+
+from dccd_pipeline.sensors import failure_sensor, failure_text
+from dccd_pipeline.settings import Alerts
+
+ALERTS = Alerts(webhook_url="https://example.org/hook", after_failures=3)
+LINE = "binance/ohlc/X-USDT/1h 2024: [binance /api/v3/klines X/USDT] HTTP 400: -1121 Invalid symbol."
+
+
+@dg.op(config_schema={"how": str})
+def break_down(context: dg.OpExecutionContext) -> None:
+    how = context.op_config["how"]
+    if how == "told":
+        raise dg.Failure(f"1 of 1 datasets failed\n{LINE}")
+    if how == "defect":
+        raise ValueError("unforeseen")
+
+
+@dg.job
+def collecting() -> None:
+    break_down()
+
+
+@dg.job
+def other() -> None:
+    break_down()
+
+
+def run(
+    instance: dg.DagsterInstance, how: str, job: dg.JobDefinition = collecting
+) -> dg.RunFailureSensorContext | None:
+    config = {"ops": {"break_down": {"config": {"how": how}}}}
+    result = job.execute_in_process(config, instance=instance, raise_on_error=False)
+    if result.success:
+        return None
+    event = next(e for e in result.all_events if e.event_type is dg.DagsterEventType.RUN_FAILURE)
+    context = dg.build_run_status_sensor_context("run_failures", event, instance, result.dagster_run)
+    return context.for_run_failure()
+
+
+@pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    sent: list[tuple[str, Any]] = []
+
+    def post(url: str, *, json: Any, timeout: float) -> httpx.Response:
+        sent.append((url, json))
+        return httpx.Response(500 if len(sent) > 1 else 200, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(httpx, "post", post)
+    return sent
+
+
+def test_the_text_is_what_the_step_says_of_itself() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = run(instance, "told")
+        assert context
+        head, *lines = failure_text(context).splitlines()
+        assert head == f"collecting failed (run {context.dagster_run.run_id})"
+        assert lines == ["1 of 1 datasets failed", LINE]
+
+
+def test_an_unforeseen_error_is_told_too() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = run(instance, "defect")
+        assert context
+        assert failure_text(context).splitlines()[1:] == ["ValueError: unforeseen"]
+
+
+def test_a_run_that_failed_outside_of_its_steps_says_why() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        lost = instance.create_run_for_job(collecting, status=dg.DagsterRunStatus.STARTED)
+        event = instance.report_run_failed(lost, "the process of this run is gone")
+        failed = instance.get_run_by_id(lost.run_id)
+        assert failed
+        context = dg.build_run_status_sensor_context("run_failures", event, instance, failed)
+        assert failure_text(context.for_run_failure()).splitlines() == [
+            f"collecting failed (run {lost.run_id})",
+            "the process of this run is gone",
+        ]
+
+
+def test_only_failures_of_one_job_in_a_row_are_posted(posted: list[tuple[str, Any]]) -> None:
+    sensor = failure_sensor(ALERTS)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for job, how in [
+            (collecting, "told"),
+            (collecting, "told"),
+            (other, "told"),
+            (collecting, "not at all"),
+            (collecting, "told"),
+            (collecting, "told"),
+        ]:
+            if context := run(instance, how, job):
+                skipped = sensor(context)
+                assert isinstance(skipped, dg.SkipReason)
+                assert skipped.skip_message == "fewer than 3 failures in a row: logged only"
+        assert posted == []
+
+        context = run(instance, "told")
+        assert context
+        assert sensor(context) is None
+        assert posted == [("https://example.org/hook", {"text": failure_text(context)})]
+
+        context = run(instance, "told")
+        assert context
+        with pytest.raises(httpx.HTTPStatusError):  # Dagster shows the tick as failed
+            sensor(context)
+
+
+def test_without_a_webhook_it_is_only_logged(posted: list[tuple[str, Any]]) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = run(instance, "told")
+        assert context
+        skipped = failure_sensor(None)(context)
+        assert isinstance(skipped, dg.SkipReason)
+        assert skipped.skip_message == "no alerts.webhook_url in dccd.yaml: logged only"
+    assert posted == []
