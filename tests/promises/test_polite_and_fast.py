@@ -10,6 +10,8 @@ from dccd_core.domain.timespan import MINUTE
 from dccd_core.testing.sandbox.process import running_sandbox
 from tests.promises.filler import Job, filler
 
+pytestmark = pytest.mark.alone
+
 SYMBOLS = ["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT"]
 MONTHS = [f"{year}-{month:02}" for year, month in product(range(2018, 2026), range(1, 13))]
 

@@ -263,6 +263,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.alone
 def test_processes_share_one_budget_use_it_up_and_survive_a_killed_one(tmp_path: Path) -> None:
     """The workers' lines stand for a venue that counts: at most 600 per 2 s, and 90 % of that."""
     command = [sys.executable, "-c", WORKER, str(tmp_path / "budget.sqlite")]
