@@ -91,7 +91,8 @@ class Bench:
             )
             state = {"DCCD_STATE_DIR": f"{folder}/state"}
             used = run([*variant.command, msgspec.json.encode(job).decode()], state, _ROOT)
-            row = Row(case.name, variant.name, rows_in(Path(folder)), used.wall_s, used.cpu_s, used.peak_mb)
+            rows = rows_in(Path(folder))
+            row = Row(case.name, variant.name, rows, used.wall_s, used.cpu_s, used.peak_kb / 1_000)
         return row, used.output
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from pydantic import ValidationError
 
-from dccd_core.domain.dataset import FORMATS, Dataset, partition_keys, partition_span
+from dccd_core.adapter.contract import Reach
+from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Ns, TimeSpan, iso, moment
 from dccd_core.exchanges import get
@@ -42,11 +44,16 @@ class Result:
 
 def keys_of(dataset: Dataset, start: Ns, end: Ns | None) -> list[str]:
     """Return the partitions that share time with ``[start, end)``; without an end, up to the open one."""
-    now = SystemClock().now()
-    end = now if end is None else min(end, now)
+    exchange, now = get(dataset.exchange), SystemClock().now()
+    start, end = max(start, exchange.since), now if end is None else min(end, now)
     if end <= start:
-        raise ConfigError(f"nothing lies between {iso(start)} and {iso(end)}", hint="give an earlier start")
-    return list(partition_keys(dataset.grain, TimeSpan(start, end)))
+        hint = f"{exchange.title} has data from {moment(exchange.since):%Y-%m-%d} to now"
+        raise ConfigError(f"nothing lies between {iso(start)} and {iso(end)}", hint=hint)
+    keys = list(partition_keys(dataset.grain, TimeSpan(start, end)))
+    endpoint = exchange.endpoints.get(dataset.data_type)
+    if endpoint and endpoint.reach is Reach.NOW and keys != [today := partition_key(dataset.grain, now)]:
+        raise ConfigError(f"{exchange.title} shows only the present {dataset}", hint=f"write --start {today}")
+    return keys
 
 
 def backfill(
@@ -83,6 +90,9 @@ def run_entry(
 
 async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:
     """Estimate what the backfill would ask and store; for trades this asks the venue for ids."""
+    if _entry(settings, dataset, keys[0]).depth:
+        hint = "leave --dry-run out"
+        raise ConfigError(f"{dataset} is one request for the present: nothing to estimate", hint=hint)
     venues = default_resources(settings)["venues"]
     assert isinstance(venues, Venues)
     lake, total = Lake(settings.store), Estimate()
@@ -98,15 +108,18 @@ def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
         if dataset in entry.datasets and f"{entry.start:{FORMATS[dataset.grain]}}" <= first:
             return entry
     start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
-    return Entry.model_validate(
-        {
-            "exchange": dataset.exchange,
-            "symbols": [str(dataset.symbol)],
-            "data_type": dataset.data_type.value,
-            "span": dataset.parts[-1] if dataset.span else None,
-            "start": moment(start).date(),
-        }
-    )
+    asked = {
+        "exchange": dataset.exchange,
+        "symbols": [str(dataset.symbol)],
+        "data_type": dataset.data_type.value,
+        "span": dataset.parts[-1] if dataset.span else None,
+        "start": moment(start).date(),
+    }
+    try:
+        return Entry.model_validate(asked)
+    except ValidationError as e:
+        mistakes = (mistake.get("ctx", {}).get("error") for mistake in e.errors())
+        raise next(mistake for mistake in mistakes if isinstance(mistake, ConfigError)) from e
 
 
 def _said(events: Iterable[dg.DagsterEvent]) -> str:

@@ -6,6 +6,7 @@ See https://docs.dagster.io/guides/automate/run-status-sensors
 
 import dagster as dg
 import httpx
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from dccd_pipeline.settings import Alerts
 
@@ -36,7 +37,9 @@ def failure_text(context: dg.RunFailureSensorContext) -> str:
     """Return the lines that name what failed: the step's own failure, not the stack around it."""
     run = context.dagster_run
     said = [_said(event) for event in context.get_step_failure_events()]
-    return "\n".join([f"{run.job_name} failed (run {run.run_id})", *(said or [context.message])])
+    return "\n".join(
+        [f"{run.job_name} failed (run {run.run_id})", *(said or [str(context.failure_event.message)])]
+    )
 
 
 def _said(event: dg.DagsterEvent) -> str:
@@ -50,6 +53,7 @@ def _said(event: dg.DagsterEvent) -> str:
 
 
 def _in_a_row(context: dg.RunFailureSensorContext, count: int) -> bool:
-    runs = context.instance.get_run_records(dg.RunsFilter(job_name=context.dagster_run.job_name), limit=count)
+    ended = dg.RunsFilter(job_name=context.dagster_run.job_name, statuses=list(FINISHED_STATUSES))
+    runs = context.instance.get_run_records(ended, limit=count)
     failed = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in runs]
     return len(failed) == count and all(failed)

@@ -20,6 +20,7 @@ from dccd_pipeline.inventory import Holding
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
+_NAMED = 12
 _COLOURS = {
     Condition.AVAILABLE: "green",
     Condition.PENDING: "cyan",
@@ -68,7 +69,8 @@ def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None
     for condition in Condition:
         keys = [f"{dataset} {key}" for (dataset, key), now in found.items() if now is condition]
         if keys:
-            named = "" if condition is Condition.AVAILABLE else f": {', '.join(keys[:12])}"
+            more = [f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else []
+            named = "" if condition is Condition.AVAILABLE else f": {', '.join([*keys[:_NAMED], *more])}"
             OUT.print(f"{job}: [{_COLOURS[condition]}]{condition}[/] {len(keys)} partitions{named}")
 
 

@@ -113,7 +113,9 @@ class IdJudge:
         for span, missing in [*self._absent, *self._known(ledger)]:
             if not any(span.clip(other) for other, _ in found):  # else the rows tell better
                 found.append((span, missing))
-        holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in sorted(found))
+        # a refused row may tell a wrong time: nobody knows which hole is its own, so none is called empty
+        evidence = replace(self._evidence, witness=True) if self._refused else self._evidence
+        holes = tuple(judged(span, missing, ledger, evidence) for span, missing in sorted(found))
         return replace(ledger, holes=holes, quarantined=len(self._refused))
 
     def _known(self, ledger: Ledger) -> list[tuple[TimeSpan, int]]:

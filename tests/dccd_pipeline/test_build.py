@@ -13,7 +13,7 @@ TEXT = """
 store: s3://bucket/lake
 exchanges: {binance: {rest_url: "http://127.0.0.1:8900/binance", budget: 0.5}}
 collect:
-  - {exchange: binance, symbols: [BTC/USDT, ETH/USDT], data_type: ohlc, span: 60, start: 2024-01-15, every: 5m}
+  - {exchange: binance, symbols: [BTC/USDT, ETH/BTC], data_type: ohlc, span: 1m, start: 2024-01-15, every: 5m}
   - {exchange: binance, symbols: [BTC/USDT], data_type: ohlc, span: 1d, start: 2024-01-01, cron: "0 2 * * *"}
   - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-06-01}
   - {name: books, exchange: binance, symbols: [BTC/USDT], data_type: orderbook, start: 2024-01-01, every: 1m}
@@ -39,7 +39,7 @@ def test_each_dataset_is_an_asset_with_its_partitions() -> None:
     of_bars = sorted([*of_rows, "final_bars"])
     assert found == {
         "binance/ohlc/BTC-USDT/1m": ("binance", "2024-01", of_bars),
-        "binance/ohlc/ETH-USDT/1m": ("binance", "2024-01", of_bars),
+        "binance/ohlc/ETH-BTC/1m": ("binance", "2024-01", of_bars),
         "binance/ohlc/BTC-USDT/1d": ("binance", "2024", of_bars),
         "binance/trades/BTC-USDT": ("binance", "2024-06-01", of_rows),
         "binance/orderbook/BTC-USDT": ("binance", "2024-01-01", of_rows),

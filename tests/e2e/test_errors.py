@@ -37,6 +37,7 @@ from tests.e2e.project import (
 
 pytestmark = pytest.mark.e2e
 NOPE = Dataset("binance", Symbol("NOPE", "USDT"), DataType.OHLC, HOUR)
+ETH_HOURS = Dataset("binance", Symbol("ETH", "USDT"), DataType.OHLC, HOUR)
 UNLISTED = (
     "binance/ohlc/NOPE-USDT/1h 2024: [binance /api/v3/klines NOPE/USDT] HTTP 400: -1121 Invalid symbol."
     " -> Binance does not list this symbol; see `dccd exchanges binance`"
@@ -130,6 +131,50 @@ def test_the_command_says_by_its_exit_code_how_it_went(sandbox: RunningSandbox, 
     assert degraded.stderr == ""
     with project.instance() as instance:
         assert [run.status.value for run in instance.get_runs()] == ["SUCCESS", "FAILURE"]
+
+
+def test_a_damaged_file_stops_its_dataset_and_no_other(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    entry = bars("BTC/USDT, ETH/USDT", "2024-01-01", NEVER, span="1h")
+    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
+    job = build_definitions(project.settings).resolve_job_def("binance_ohlc_1h")
+    with project.instance() as instance:
+        assert job.execute_in_process(instance=instance, partition_key="2024").success
+        file = Path(project.lake.path(BTC_HOURS, "2024"))
+        file.write_bytes(file.read_bytes()[:-100])
+        result = job.execute_in_process(instance=instance, partition_key="2025", raise_on_error=False)
+        assert not result.success
+        assert materialised(instance, BTC_HOURS) == {"2024"}
+        assert materialised(instance, ETH_HOURS) == {"2024", "2025"}
+        (failure,) = result.get_step_failure_events()
+        assert failure.step_failure_data.user_failure_data
+        head, line = str(failure.step_failure_data.user_failure_data.description).splitlines()
+        assert head == "1 of 2 datasets failed"
+        assert line.startswith(f"binance/ohlc/BTC-USDT/1h as stored: {file}")
+
+
+@pytest.mark.parametrize("broken", ["fill", "evaluate"])
+def test_a_defect_of_ours_is_called_one_and_not_tried_again(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(f"dccd_pipeline.assets.history.{broken}", stumble)
+    entry = bars("BTC/USDT", "2024-01-01", NEVER, span="1h")
+    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
+    job = build_definitions(project.settings).resolve_job_def("binance_ohlc_1h")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance, partition_key="2024", raise_on_error=False)
+    (failure,) = result.get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data
+    assert failure.step_failure_data.user_failure_data.description == (
+        "a defect of dccd, please report it: ZeroDivisionError: unforeseen"
+    )
+    assert not [e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """No silent success: each kind of trouble is its own error, in one line, and nothing wrong is stored."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,31 @@ def test_an_impossible_row_goes_to_quarantine_until_the_venue_mends(
     assert same(world.stored(dataset, key), truth)
     assert world.condition(dataset, key) is Condition.AVAILABLE
     assert world.lake.quarantined(dataset, key).height == 1, "the evidence is kept"
+
+
+def test_a_trade_whose_time_contradicts_its_id_is_kept_aside_until_the_venue_mends(tmp_path: Path) -> None:
+    world, key = World(tmp_path), NEXT[DataType.TRADES]
+    exchange, endpoint = world.exchange, world.exchange.endpoints[DataType.TRADES]
+    truth = world.truth(TRADES, key)
+    astray = truth["trade_id"][2_345]
+
+    def decode(body: bytes, at: Ns) -> pl.DataFrame:
+        late = pl.when(trade_id=astray).then(pl.col("ts").dt.offset_by("1d")).otherwise("ts")
+        return endpoint.decode(body, at).with_columns(ts=late).sort("ts", maintain_order=True)
+
+    world.exchange = replace(exchange, endpoints={DataType.TRADES: replace(endpoint, decode=decode)})
+    for minutes in (0, 15, 30):
+        world.at(Ns(NOW + minutes * MINUTE)).fill(TRADES, key)
+        assert same(world.stored(TRADES, key), truth.filter(pl.col("trade_id") != astray))
+        [bad] = world.lake.quarantined(TRADES, key).to_dicts()
+        assert (bad["trade_id"], bad["reason"]) == (astray, "its time contradicts its id")
+        assert [(missing, proof) for _, missing, proof in world.holes(TRADES, key)] == [(1, None)]
+        assert world.condition(TRADES, key) is Condition.DEGRADED
+
+    world.exchange = exchange
+    world.fill(TRADES, key)
+    assert same(world.stored(TRADES, key), truth)
+    assert world.condition(TRADES, key) is Condition.AVAILABLE
 
 
 def test_a_bad_row_of_a_quiet_minute_is_asked_again_although_nothing_was_traded(tmp_path: Path) -> None:

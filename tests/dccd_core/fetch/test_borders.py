@@ -102,6 +102,19 @@ def test_a_venue_that_ignores_the_time_is_an_error(tmp_path: Path, paging: IdWin
     assert caught.value.hint
 
 
+def test_ids_that_do_not_grow_with_time_are_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    endpoint = world.exchange.endpoints[DataType.TRADES]
+
+    def decode(body: bytes, at: Ns) -> pl.DataFrame:
+        falling = 10**9 - pl.col("trade_id").cast(int)
+        return endpoint.decode(body, at).with_columns(trade_id=falling.cast(pl.String))
+
+    world.exchange = replace(world.exchange, endpoints={DataType.TRADES: replace(endpoint, decode=decode)})
+    with pytest.raises(PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] id \d+ comes after"):
+        borders(world, SPAN)
+
+
 def trades(*rows: tuple[int, int]) -> pl.DataFrame:
     frame = pl.DataFrame(
         {

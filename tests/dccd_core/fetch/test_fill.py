@@ -8,7 +8,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, ns, parse_time
 from dccd_core.fetch.fill import Filled, fill, snapshot
 from dccd_core.lake.ledger import Condition, Source
 from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES
@@ -104,31 +104,28 @@ def test_neither_the_order_of_partitions_nor_a_second_time_matters(
 
 
 @pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-02"), (TRADES, "2024-05-31")], ids=str)
-@pytest.mark.parametrize("nth", [3, 5, 7])
+@pytest.mark.parametrize("window", [0, 1, 4])
 def test_what_came_before_a_failure_is_kept_and_only_the_rest_is_asked(
-    tmp_path: Path, dataset: Dataset, key: str, nth: int
+    tmp_path: Path, dataset: Dataset, key: str, window: int
 ) -> None:
-    world, path = World(tmp_path), world_path(dataset)
+    world = World(tmp_path)
+    truth = world.truth(dataset, key)
+    first = truth.row(1_000 * window, named=True)
+    value = str(ns(first["ts"]) // 10**6) if dataset.span else first["trade_id"]
     said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
-    world.faults(Fault(kind=FaultKind.STATUS, status=400, body=said, path=path, nth=nth))
+    # a fault strikes by any value of a request: here by where the window begins
+    world.faults(Fault(kind=FaultKind.STATUS, status=400, body=said, symbol=value))
     with pytest.raises(Rejected, match="Mandatory parameter is malformed"):
         world.fill(dataset, key)
-    state, truth = world.lake.state(dataset, key), world.truth(dataset, key)
-    held = state.rows if state else 0
-    assert held < truth.height
-    assert same(world.stored(dataset, key), truth.head(held))
-    assert state is None or world.condition(dataset, key) is Condition.PENDING
+    assert same(world.stored(dataset, key), truth.head(1_000 * window))
+    assert world.condition(dataset, key) is (Condition.PENDING if window else Condition.MISSING)
 
     world.faults()
     rest = world.fill(dataset, key)
     assert rest.state is not None
     assert rest.state.content_hash == content_hash(tmp_path / "truth", dataset, key, truth)
     assert world.condition(dataset, key) is Condition.AVAILABLE
-    assert rest.rows <= truth.height - held + 100  # ties at the border come again
-
-
-def world_path(dataset: Dataset) -> str:
-    return "klines" if dataset.span else "aggTrades"
+    assert rest.rows <= truth.height - 1_000 * window + 100  # ties at the border come again
 
 
 def test_nothing_is_asked_of_a_partition_that_has_not_begun(tmp_path: Path) -> None:

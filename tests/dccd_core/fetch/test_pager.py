@@ -187,6 +187,21 @@ def test_an_answer_that_ignores_the_id_is_an_error() -> None:
     assert walk.request() is not None, "the walk must be able to ask again"
 
 
+def test_bars_of_another_time_are_an_error_not_an_empty_page() -> None:
+    walk = BarWalk(BARS, Query("X", TimeSpan(Ns(0), Ns(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
+    with pytest.raises(PagingError, match="answered from 1970-01-01 00:07"):
+        walk.receive(answer(bars([7 * MINUTE, 8 * MINUTE])))
+    assert walk.request() is not None, "the walk must be able to ask again"
+    assert walk.receive(answer(bars([4 * MINUTE, 5 * MINUTE]))).rows.height == 1
+
+
+def test_rows_beyond_the_window_belong_to_the_next_one() -> None:
+    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 10))
+    page = walk.receive(answer(trades([(8, 1), (9, 2), (10, 3), (11, 4)])))
+    assert page.rows["trade_id"].to_list() == ["8", "9"]
+    assert walk.request() is None
+
+
 def test_a_trade_out_of_time_is_a_stray_never_lost() -> None:
     span = TimeSpan(Ns(1_000), Ns(2_000))
     walk = IdWalk(TRADES, Query("X", span, 5), range(1, 5))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 from typing import TypeVar, Unpack
 
 import httpx
@@ -142,9 +143,13 @@ class World:
 
 
 class _Reachable(httpx.ASGITransport):
-    """Says of an answer that breaks off what a socket would."""
+    """Answers in any order, and says of an answer that breaks off what a socket would."""
+
+    _chance = Random(0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(self._chance.randrange(9)):
+            await asyncio.sleep(0)  # answers overtake one another
         try:
             return await super().handle_async_request(request)
         except AssertionError as e:

@@ -1,0 +1,163 @@
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dccd_core.domain.dataset import Dataset, partition_key
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, parse_time
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Condition
+from dccd_core.net.clock import SystemClock
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.backfill import backfill, keys_of, plan
+from dccd_pipeline.build import silent
+from dccd_pipeline.settings import Settings
+from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, TRADES
+
+ETH_HOURS = Dataset("binance", Symbol("ETH", "USDT"), DataType.OHLC, HOUR)
+ENTRY = {"exchange": "binance", "symbols": ["BTC/USDT", "ETH/USDT"], "data_type": "ohlc", "span": "1h"}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    sandbox.reset()
+    return Settings.model_validate(
+        {
+            "store": str(tmp_path / "lake"),
+            "exchanges": {"binance": {"rest_url": sandbox.rest_url("binance")}},
+            "collect": [{**ENTRY, "start": "2024-01-01", "name": "majors"}],
+        }
+    )
+
+
+def test_partitions_are_those_that_share_time_with_the_question() -> None:
+    def keys(dataset: Dataset, start: str, end: str | None) -> list[str]:
+        return keys_of(dataset, parse_time(start), parse_time(end) if end else None)
+
+    assert keys(MINUTES, "2024-01-31T23:59:59", "2024-03-01") == ["2024-01", "2024-02"]
+    assert keys(HOURS, "2024-12-31", "2025-01-01T00:00:00.000000001") == ["2024", "2025"]
+    assert keys(TRADES, "2024-02-28", "2024-03-01") == ["2024-02-28", "2024-02-29"]
+    assert keys(HOURS, "1999-01-01", "2018-06-01") == ["2017", "2018"]  # Binance began in 2017
+    now = SystemClock().now()
+    assert keys_of(TRADES, Ns(now - DAY), None)[-1] >= partition_key(TRADES.grain, now)
+    assert keys_of(TRADES, now, Ns(now + 9 * DAY))[-1] <= partition_key(TRADES.grain, Ns(now + DAY))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "start", "end", "said"),
+    [
+        (HOURS, "2024-01-01", "2024-01-01", "nothing lies between"),
+        (HOURS, "2999-01-01", None, "nothing lies between"),
+        (HOURS, "2010-01-01", "2011-01-01", "Binance has data from 2017-07-14 to now"),
+        (BOOKS, "2024-01-01", "2024-01-02", "Binance shows only the present binance/orderbook/BTC-USDT"),
+        (BOOKS, "2024-01-01", None, "write --start 20"),
+    ],
+    ids=str,
+)
+def test_an_impossible_time_is_refused(dataset: Dataset, start: str, end: str | None, said: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        keys_of(dataset, parse_time(start), parse_time(end) if end else None)
+    assert said in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        (Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, Ns(7 * HOUR)), "nearest is 6h"),
+        (Dataset("binance", Symbol("BTC", "USDT", "USDT"), DataType.TRADES), "has no linear markets"),
+        (Dataset("binance", Symbol("btc", "usdt"), DataType.TRADES), "write BTC/USDT"),
+    ],
+    ids=str,
+)
+def test_a_dataset_that_nobody_serves_is_refused_before_anything_runs(
+    settings: Settings, dataset: Dataset, said: str
+) -> None:
+    keys = keys_of(dataset, parse_time("2024-01-01"), parse_time("2024-01-02"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(ConfigError, match=said):
+            backfill(settings, dataset, keys, instance, silent)
+        assert instance.get_runs_count() == 0
+    with pytest.raises(ConfigError, match=said):
+        asyncio.run(plan(settings, dataset, keys))
+
+
+def test_it_runs_as_the_job_that_collects_the_dataset(settings: Settings, sandbox: RunningSandbox) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = backfill(settings, ETH_HOURS, ["2024"], instance, silent)
+        assert (done.job, done.failure, done.complete) == ("majors", "", True)
+        assert done.conditions == {(ETH_HOURS, "2024"): Condition.AVAILABLE}
+        year = TimeSpan(parse_time("2024-01-01"), parse_time("2025-01-01"))
+        expected = sandbox.market.truth_bars("binance", ETH_HOURS.symbol, HOUR, year)
+        assert Lake(settings.store).scan(ETH_HOURS).collect().equals(expected)
+        assert Lake(settings.store).datasets() == [ETH_HOURS]  # not its neighbour
+
+        earlier = backfill(settings, ETH_HOURS, ["2023", "2024"], instance, silent)
+        assert earlier.job == "binance_ohlc_1h"  # the configured entry begins later
+        assert earlier.complete
+        jobs = {instance.get_run_by_id(one.run_id).job_name for one in (done, earlier)}  # type: ignore[union-attr]
+        assert jobs == {"majors", "binance_ohlc_1h"}
+
+
+def test_a_failure_is_told_in_its_own_words(settings: Settings) -> None:
+    nope = Dataset("binance", Symbol("NOPE", "USDT"), DataType.OHLC, HOUR)
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed = backfill(settings, nope, ["2024"], instance, silent)
+    assert not failed.succeeded
+    assert not failed.complete
+    assert failed.conditions == {(nope, "2024"): Condition.MISSING}
+    head, line = failed.failure.splitlines()
+    assert head == "1 of 1 datasets failed"
+    assert "[binance /api/v3/klines NOPE/USDT] HTTP 400: -1121 Invalid symbol." in line
+
+
+def test_progress_is_told_page_by_page(settings: Settings) -> None:
+    told: list[tuple[Dataset, str, int, Ns]] = []
+
+    def listen(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        told.append((dataset, key, rows, until))
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        backfill(settings, HOURS, ["2024"], instance, listen)
+    assert {page[:2] for page in told} == {(HOURS, "2024")}
+    assert sum(rows for _, _, rows, _ in told) == 8_784
+    assert [until for *_, until in told] == sorted(until for *_, until in told)
+    assert told[-1][-1] == parse_time("2025-01-01")
+
+
+@pytest.mark.parametrize(("dataset", "keys"), [(HOURS, ["2023", "2024"]), (TRADES, ["2024-01-01"])], ids=str)
+def test_a_plan_stores_nothing_and_comes_true(
+    settings: Settings, sandbox: RunningSandbox, dataset: Dataset, keys: list[str]
+) -> None:
+    found = asyncio.run(plan(settings, dataset, keys))
+    assert Lake(settings.store).datasets() == []
+    asked = sandbox.stats().count()
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert backfill(settings, dataset, keys, instance, silent).complete
+    states = Lake(settings.store).states(dataset).values()
+    assert found.rows == pytest.approx(sum(state.rows for state in states), rel=0.001)
+    assert found.bytes == pytest.approx(sum(state.bytes for state in states), rel=0.5)
+    weights = {HOURS: 2, TRADES: 4}
+    assert found.weight == weights[dataset] * found.requests
+    assert found.requests <= sandbox.stats().count() - asked <= found.requests + 3  # the listing, an outage
+
+    assert asyncio.run(plan(settings, dataset, keys)).requests == 0
+
+
+def test_of_an_order_book_there_is_nothing_to_plan(settings: Settings) -> None:
+    today = partition_key(BOOKS.grain, SystemClock().now())
+    with pytest.raises(ConfigError, match="one request for the present"):
+        asyncio.run(plan(settings, BOOKS, [today]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert backfill(settings, BOOKS, [today], instance, silent).complete

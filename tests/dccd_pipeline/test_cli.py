@@ -1,0 +1,201 @@
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jsonschema
+import polars as pl
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from dccd_core.domain.timespan import HOUR
+from dccd_core.lake.lake import Lake
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.cli import main
+from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
+
+CONFIG = """
+store: ./lake
+exchanges: {binance: {rest_url: "%s", budget: 0.5}}
+collect:
+  - {exchange: binance, symbols: [BTC/USDT, ETH/USDT], data_type: ohlc, span: 1h, start: 2024-01-01}
+"""
+BTC_HOURS = ("binance", "BTC/USDT", "--data-type", "ohlc", "--span", "1h")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder of its own with a configuration whose exchange is nowhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DCCD_CONFIG", raising=False)
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9")
+    return tmp_path
+
+
+@pytest.fixture
+def lake(project: Path) -> Lake:
+    """A lake with a year of hours and, with a gap, a month of minutes."""
+    lake = Lake(project / "lake")
+    hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
+    opens = list(whole(MINUTES, "2024-01"))
+    hold(lake, MINUTES, "2024-01", bars(opens[:100] + opens[110:]))
+    return lake
+
+
+def dccd(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def refused(*arguments: str) -> str:
+    """Return the one line that says why not."""
+    result = dccd(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_sound_configuration_is_counted(project: Path) -> None:
+    result = dccd("config", "check")
+    assert result.exit_code == 0
+    assert result.stdout == "dccd.yaml: 1 entries, 2 datasets, all can be collected\n"
+
+
+def test_each_mistake_in_the_configuration_is_a_line(project: Path) -> None:
+    (project / "dccd.yaml").write_text("stor: x\ncollect: [{exchange: binanc}]")
+    result = dccd("config", "check")
+    assert result.exit_code == 2
+    assert {line.partition(": ")[0] for line in result.stderr.splitlines()} == {
+        "stor",
+        "collect[0].exchange",
+        "collect[0].data_type",
+        "collect[0].symbols",
+    }
+    assert dccd("inventory").exit_code == 2
+
+
+def test_the_schema_is_one_that_the_configuration_passes(project: Path) -> None:
+    schema = json.loads(dccd("config", "schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    raw = yaml.safe_load((project / "dccd.yaml").read_text().replace("2024-01-01", "'2024-01-01'"))
+    jsonschema.validate(raw, schema)
+
+
+def test_what_exchanges_serve_is_a_table_or_json() -> None:
+    table = dccd("exchanges").stdout
+    assert all(word in table for word in ("binance", "ohlc", "trades", "orderbook", "full history"))
+    rows = json.loads(dccd("exchanges", "binance", "--json").stdout)
+    assert [row["data_type"] for row in rows] == ["ohlc", "trades", "orderbook"]
+    assert refused("exchanges", "binanc") == "unknown exchange 'binanc' -> did you mean 'binance'?"
+
+
+def test_the_inventory_is_a_table_or_json(lake: Lake) -> None:
+    table = dccd("inventory").stdout
+    assert "2 datasets" in table
+    lines = {line.split("│")[1].strip(): line for line in table.splitlines() if "binance" in line}
+    assert "available" in lines["binance/ohlc/BTC-USDT/1h"]
+    assert "8,784" in lines["binance/ohlc/BTC-USDT/1h"]
+    assert "degraded" in lines["binance/ohlc/BTC-USDT/1m"]
+
+    hours, minutes = json.loads(dccd("inventory", "--json").stdout)
+    assert (hours["dataset"], hours["condition"], hours["rows"]) == (str(HOURS), "available", 8_784)
+    assert (minutes["dataset"], minutes["condition"], minutes["gaps"]) == (str(MINUTES), "degraded", 1)
+
+
+def test_an_empty_lake_is_listed_too() -> None:
+    assert "0 datasets" in dccd("inventory").stdout
+    assert json.loads(dccd("inventory", "--json").stdout) == []
+
+
+def test_rows_are_shown_as_a_table(lake: Lake) -> None:
+    result = dccd("read", *BTC_HOURS, "--start", "2024-03-01", "--end", "2024-03-01T05:00Z")
+    assert result.exit_code == 0
+    assert "shape: (5, 8)" in result.stdout
+    assert "2024-03-01 04:00:00 UTC" in result.stdout
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "rows.parquet": pl.read_parquet,
+    "rows.json": pl.read_ndjson,
+    "rows.csv": pl.read_csv,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_rows_are_written_to_a_file(lake: Lake, project: Path, name: str) -> None:
+    span = ("--start", "2024-03-01", "--end", "2024-03-02")
+    assert dccd("read", *BTC_HOURS, *span, "-o", name).exit_code == 0
+    rows = READERS[name](project / name)
+    assert rows.height == 24
+    assert rows.columns == ["ts", "open", "high", "low", "close", "volume", "quote_volume", "trades"]
+    if name.endswith(".parquet"):
+        assert rows["ts"].to_physical().diff().unique().drop_nulls().to_list() == [HOUR]
+
+
+def test_what_cannot_be_read_is_refused(lake: Lake) -> None:
+    assert refused("read", *BTC_HOURS, "-o", "rows.xlsx") == (
+        "cannot write rows.xlsx -> end it in .csv, .parquet, .json"
+    )
+    nothing = refused("read", "binance", "ETH/USDT", "--data-type", "trades")
+    assert nothing.startswith("the lake holds nothing of binance/trades/ETH-USDT")
+
+
+def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: Lake) -> None:
+    Path(lake.path(HOURS, "2024")).write_bytes(b"PAR1 not at all PAR1")
+    result = dccd("read", *BTC_HOURS)
+    assert result.exit_code == 1
+    assert lake.path(HOURS, "2024") in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("binance", "BTC/USDT", "--data-type", "ohlc"), "--span goes with --data-type ohlc"),
+        (("binance", "BTC/USDT", "--data-type", "trades", "--span", "1m"), "--span goes with --data-type"),
+        (("binance", "BTCUSDT", "--data-type", "trades"), "not in unified notation"),
+        (("binance", "btc/usdt", "--data-type", "trades"), "write BTC/USDT"),
+        (("binanc", "BTC/USDT", "--data-type", "trades"), "did you mean 'binance'?"),
+        (("binance", "BTC/USDT", "--data-type", "ohlc", "--span", "7m"), "nearest is 5m"),
+        (("binance", "BTC/USDT:USDT", "--data-type", "trades"), "binance has no linear markets"),
+        (("binance", "BTC/USDT", "--data-type", "orderbook"), "shows only the present"),
+    ],
+    ids=" ".join,
+)
+def test_an_impossible_question_is_one_line(arguments: tuple[str, ...], said: str) -> None:
+    span = ("--start", "2024-01-01", "--end", "2024-02-01", "--dry-run")
+    assert said in refused("backfill", *arguments, *span)
+
+
+def test_a_time_that_is_none_is_explained() -> None:
+    result = dccd("backfill", *BTC_HOURS, "--start", "yesterday")
+    assert result.exit_code == 2
+    assert "'yesterday' is no ISO date: write 2024-01-31 or 2024-01-31T12:00:00Z" in result.stderr
+
+
+def test_a_dry_run_says_what_it_would_cost(project: Path, sandbox: RunningSandbox) -> None:
+    (project / "dccd.yaml").write_text(CONFIG % sandbox.rest_url("binance"))
+    question = (*BTC_HOURS, "--start", "2023-05-01", "--end", "2025-01-01", "--dry-run")
+    told = json.loads(dccd("backfill", *question, "--json").stdout)
+    assert told == {
+        "partitions": 2,
+        "requests": 18,
+        "weight": 36,
+        "rows": 17_544,
+        "bytes": 701_760,
+        "minutes": 36 / 3_000,
+    }
+    said = dccd("backfill", *question).stdout
+    assert said == (
+        "2 partitions: 18 requests, at the budget about 0.0 minutes, 17,544 rows, about 701,760 bytes\n"
+    )
+    trades = ("binance", "BTC/USDT", "--data-type", "trades", "--start", "2024-01-01", "--end", "2024-01-02")
+    assert json.loads(dccd("backfill", *trades, "--dry-run", "--json").stdout)["rows"] == 6_000
+    assert not (project / "lake").exists()
