@@ -93,7 +93,7 @@ class Project:
         """Run ``python arguments`` in this project to its end."""
         with self.started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
-                out, err = process.communicate(timeout=120)
+                out, err = process.communicate(timeout=400)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
