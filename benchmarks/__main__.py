@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from benchmarks import budget, report
-from benchmarks.cases import CASES, FLOOR, OURS, TRADES, Case, Variant, peers
+from benchmarks.cases import CASES, CORE, DAGSTER, FLOOR, OURS, TRADES, Case, Variant, peers
 from benchmarks.job import Job
 from benchmarks.measure import rows_in, run
 from benchmarks.report import Row
@@ -127,7 +127,7 @@ def rows_of(bench: Bench, case: Case, others: list[Variant], repeat: int, peer_r
 def starts(repeat: int) -> str:
     """Say how much of each variant's CPU time is its imports."""
     said: list[str] = []
-    for variant in OURS:
+    for variant in (FLOOR, CORE, DAGSTER):
         command = [variant.command[0], "-c", f"import {variant.command[-1]}"]
         cpu_s = min(run(command, {}, _ROOT).cpu_s for _ in range(repeat))
         said.append(f"{variant.name} {cpu_s:.2f}")

@@ -58,9 +58,10 @@ class Variant:
 
 
 FLOOR: Final = Variant("raw floor", (sys.executable, "-m", "benchmarks.floor"))
+ONE_CLIENT: Final = Variant("raw, one httpx client", FLOOR.command, {"clients": 1})
 CORE: Final = Variant("dccd core", (sys.executable, "-m", "benchmarks.core"))
 DAGSTER: Final = Variant("dccd through Dagster", (sys.executable, "-m", "benchmarks.dagster_run"))
-OURS: Final = (FLOOR, CORE, DAGSTER)
+OURS: Final = (FLOOR, ONE_CLIENT, CORE, DAGSTER)
 
 
 def peers(python: Path | None) -> list[Variant]:

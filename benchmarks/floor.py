@@ -43,10 +43,7 @@ _TS: Final = pl.from_epoch("ts", "ms").dt.cast_time_unit("ns").dt.replace_time_z
 
 
 class Line:
-    """As many clients of one connection each as requests may be under way.
-
-    That is the fast way with httpx: one client of 32 connections takes more than twice the CPU.
-    """
+    """Lends a client to each request; a client stands in the queue once for each of its connections."""
 
     def __init__(self, job: Job, clients: Sequence[httpx.AsyncClient]) -> None:
         self._base = job.url
@@ -67,11 +64,13 @@ class Line:
 
 @asynccontextmanager
 async def open_line(job: Job) -> AsyncGenerator[Line]:
-    one = httpx.Limits(max_connections=1)
-    trust = httpx.create_ssl_context()
+    """Open one client of 32 connections, which is what one writes first, or 32 of one, which is faster."""
+    count = job.options.get("clients", IN_FLIGHT)
+    limits, trust = httpx.Limits(max_connections=IN_FLIGHT // count), httpx.create_ssl_context()
     async with AsyncExitStack() as stack:
-        clients = [httpx.AsyncClient(limits=one, timeout=30, verify=trust) for _ in range(IN_FLIGHT)]
-        yield Line(job, [await stack.enter_async_context(client) for client in clients])
+        clients = [httpx.AsyncClient(limits=limits, timeout=30, verify=trust) for _ in range(count)]
+        opened = [await stack.enter_async_context(client) for client in clients]
+        yield Line(job, opened * (IN_FLIGHT // count))
 
 
 async def klines(line: Line, span: tuple[int, int]) -> pl.DataFrame:

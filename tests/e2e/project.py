@@ -141,7 +141,7 @@ def materialised(instance: dg.DagsterInstance, dataset: Dataset) -> set[str]:
     return instance.get_materialized_partitions(asset(dataset))
 
 
-def awaited(found: Callable[[], T | None], seconds: float = 90) -> T:
+def awaited(found: Callable[[], T | None], seconds: float = 180) -> T:
     """Look until there is something to see."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -39,6 +39,7 @@ BOOKS = [Dataset("binance", Symbol(base, "USDT"), DataType.ORDERBOOK) for base i
 JOB = "binance_ohlc_1h"
 NOW = datetime.now(UTC)
 YEARS = [str(year) for year in range(2024, NOW.year + 1)]
+AT_ONCE = timedelta()
 LATER = timedelta(minutes=16)
 
 
@@ -50,12 +51,12 @@ class Desk:
         self.instance = instance
         self._definitions = build_definitions(project.settings)
 
-    def tick(self, at: datetime = NOW, job: str = JOB) -> dg.RunRequest | str:
-        """Return what a tick asks for, or why it asks for nothing."""
+    def tick(self, after: timedelta = AT_ONCE, job: str = JOB) -> dg.RunRequest | str:
+        """Return what a tick asks for that comes so much later, or why it asks for nothing."""
         schedule = self._definitions.resolve_schedule_def(f"{job}_schedule")
         context = dg.build_schedule_context(
             instance=self.instance,
-            scheduled_execution_time=at,
+            scheduled_execution_time=datetime.now(UTC) + after,
             repository_def=self._definitions.get_repository_def(),
         )
         told = schedule.evaluate_tick(context)
@@ -64,8 +65,8 @@ class Desk:
         (request,) = told.run_requests
         return request
 
-    def request(self, at: datetime = NOW, job: str = JOB) -> dg.RunRequest:
-        request = self.tick(at, job)
+    def request(self, after: timedelta = AT_ONCE, job: str = JOB) -> dg.RunRequest:
+        request = self.tick(after, job)
         assert isinstance(request, dg.RunRequest)
         return request
 
@@ -131,7 +132,7 @@ def test_at_first_all_is_behind_then_only_the_open_partition(desk: Desk, sandbox
     desk.run(second)
     assert sandbox.stats().count() - asked <= 2  # an hour may just have ended
 
-    new_year = datetime(NOW.year + 1, 1, 1, 0, 5, tzinfo=UTC)
+    new_year = datetime(NOW.year + 1, 1, 1, 0, 5, tzinfo=UTC) - datetime.now(UTC)
     assert keys(desk.request(new_year)) == (YEARS[-1], str(NOW.year + 1))
 
 
@@ -158,7 +159,7 @@ def test_a_gap_is_left_alone_until_its_time_has_come(
     assert gaps(desk) == [gap]
 
     assert keys(desk.request()) == (YEARS[-1], YEARS[-1])
-    later = desk.request(NOW + LATER)
+    later = desk.request(LATER)
     assert keys(later) == ("2025", YEARS[-1])
     asked = len(sandbox.stats().requests)
     desk.run(later)  # the run's own clock says that it is too early
@@ -168,7 +169,7 @@ def test_a_gap_is_left_alone_until_its_time_has_come(
     sandbox.faults([])
     sandbox.clock(Ns(SystemClock().now() + ns_of(LATER)), frozen=False)
     monkeypatch.setattr("dccd_pipeline.resources.SystemClock", LateClock)
-    desk.run(desk.request(NOW + LATER))
+    desk.run(desk.request(LATER))
     assert gap_requests(sandbox, gap, asked) == 1
     assert events(desk, BTC_HOURS)["2025"] == 2
     assert events(desk, ETH_HOURS)["2025"] == 1
@@ -176,7 +177,7 @@ def test_a_gap_is_left_alone_until_its_time_has_come(
     whole = TimeSpan(parse_time("2025-01-01"), parse_time("2026-01-01"))
     rows = desk.project.lake.scan(BTC_HOURS, whole).collect()
     assert rows.equals(truth(sandbox, BTC_HOURS, whole))
-    assert keys(desk.request(NOW + LATER)) == (YEARS[-1], YEARS[-1])
+    assert keys(desk.request(LATER)) == (YEARS[-1], YEARS[-1])
 
 
 class LateClock(SystemClock):
@@ -205,20 +206,19 @@ def gap_requests(sandbox: RunningSandbox, gap: TimeSpan, after: int) -> int:
 
 def test_a_run_that_has_not_ended_holds_the_next_back(desk: Desk) -> None:
     run = desk.started_run()
-    assert desk.tick(datetime.now(UTC)) == f"run {run.run_id} of this job has not ended"
+    assert desk.tick() == f"run {run.run_id} of this job has not ended"
     # its process was killed and nobody said so: that must not stop the collection for ever
-    assert keys(desk.request(datetime.now(UTC) + timedelta(hours=2))) == (YEARS[0], YEARS[-1])
+    assert keys(desk.request(timedelta(hours=2))) == (YEARS[0], YEARS[-1])
 
     desk.instance.report_run_failed(run)
-    assert keys(desk.request(datetime.now(UTC))) == (YEARS[0], YEARS[-1])
+    assert keys(desk.request()) == (YEARS[0], YEARS[-1])
 
 
 def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk) -> None:
     job = "binance_orderbook"
     for _ in range(2):
-        now = datetime.now(UTC)
-        request = desk.request(now, job)
-        assert keys(request) == (f"{now:%Y-%m-%d}",) * 2
+        request = desk.request(job=job)
+        assert keys(request) == (f"{datetime.now(UTC):%Y-%m-%d}",) * 2
         assert assets(request) == {asset(book) for book in BOOKS}
         desk.run(request, job)
     for book in BOOKS:

@@ -42,7 +42,8 @@ def run_checks(settings: Settings, *keys: dg.AssetCheckKey) -> dg.ExecuteInProce
     definitions = build_definitions(settings)
     only_checks = dg.define_asset_job("checks_only", selection=dg.AssetSelection.checks(*keys))
     job = dg.Definitions.merge(definitions, dg.Definitions(jobs=[only_checks])).resolve_job_def("checks_only")
-    return job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return job.execute_in_process(instance=instance, raise_on_error=False)
 
 
 def test_checks_alone_read_all_that_is_stored_and_ask_nobody(settings: Settings) -> None:
