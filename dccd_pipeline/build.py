@@ -14,6 +14,7 @@ from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.schedules import entry_schedule
 from dccd_pipeline.sensors import failure_sensor
 from dccd_pipeline.settings import Settings
+from dccd_pipeline.silence import silent_runs
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -21,7 +22,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         assets=[history_assets(entry) for entry in settings.collect],
         jobs=[entry_job(entry) for entry in settings.collect],
         schedules=[entry_schedule(entry, running=settings.source != EMBEDDED) for entry in settings.collect],
-        sensors=[failure_sensor(settings.alerts)],
+        sensors=[failure_sensor(settings.alerts), silent_runs],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )

@@ -20,9 +20,7 @@ from dccd_core.exchanges import get
 from dccd_pipeline.assets.history import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.progress import PROGRESS, Progress, behind
-
-_SILENT_S = 3_600
-"""A run says something for each partition it fills: even the largest one does not take so long."""
+from dccd_pipeline.silence import is_silent
 
 
 def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
@@ -40,24 +38,11 @@ def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         unfinished = dg.RunsFilter(job_name=entry.name, statuses=list(NOT_FINISHED_STATUSES))
         for record in context.instance.get_run_records(unfinished):
-            if _at_work(record, context):
+            if not is_silent(record, context.instance, context.scheduled_execution_time):
                 return dg.SkipReason(f"run {record.dagster_run.run_id} of this job has not ended")
         return _request(entry, context)
 
     return tick
-
-
-def _at_work(record: dg.RunRecord, context: dg.ScheduleEvaluationContext) -> bool:
-    """Tell a run that goes on from one whose process was killed: nothing else may ever mark that one failed.
-
-    Should a silent one live after all, two runs of one job cost requests, but no rows.
-    """
-    run = record.dagster_run
-    if run.status is dg.DagsterRunStatus.QUEUED:
-        return True
-    events = context.instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-    last = events[0].timestamp if events else record.create_timestamp.timestamp()
-    return context.scheduled_execution_time.timestamp() - last < _SILENT_S
 
 
 def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

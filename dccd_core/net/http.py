@@ -60,6 +60,7 @@ class HttpTransport:
         self._idle = asyncio.LifoQueue[httpx.AsyncClient]()
         for client in clients:
             self._idle.put_nowait(client)
+        self._going = set[asyncio.Task[Response]]()
         self._budget = budget
         self._clock = clock
         self._base = (rest_url or exchange.rest_url).rstrip("/")
@@ -86,13 +87,36 @@ class HttpTransport:
         client = await self._idle.get()
         try:
             booking = await self._budget.spend(request.weight)
+        except BaseException:
+            self._idle.put_nowait(client)
+            raise
+        # Who asked may be cancelled, the request never is: httpcore 1.0.9 can lose a connection that way.
+        going = asyncio.create_task(self._pay_off(client, booking, request))
+        self._going.add(going)
+        going.add_done_callback(self._over)
+        response = await asyncio.shield(going)
+        self._judge(response, request)
+        return response
+
+    async def close(self) -> None:
+        """Give up the requests that nobody waits for any more."""
+        for going in self._going:
+            going.cancel()
+        await asyncio.gather(*self._going, return_exceptions=True)
+
+    def _over(self, gone: asyncio.Task[Response]) -> None:
+        self._going.discard(gone)
+        if not gone.cancelled():
+            gone.exception()  # looked at, or asyncio complains when nobody waited for it
+
+    async def _pay_off(self, client: httpx.AsyncClient, booking: Booking, request: Request) -> Response:
+        try:
             self.requests += 1
             self.weight += request.weight
             response = await self._get(client, request)
             self._learn(booking, response)
         finally:
             self._idle.put_nowait(client)
-        self._judge(response, request)
         return response
 
     async def _get(self, client: httpx.AsyncClient, request: Request) -> Response:
@@ -164,7 +188,9 @@ async def open_transport(
                 )
                 for _ in range(max_in_flight)
             ]
-            yield HttpTransport(exchange, clients, budget, clock, rest_url=url)
+            transport = HttpTransport(exchange, clients, budget, clock, rest_url=url)
+            stack.push_async_callback(transport.close)
+            yield transport
     finally:
         budget.close()
 

@@ -15,6 +15,7 @@ import dagster as dg
 from dccd_core.adapter.contract import Reach
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import DccdError
+from dccd_core.domain.timespan import MINUTE, Ns, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill, snapshot
 from dccd_core.fetch.fill import Progress as PageProgress
@@ -30,6 +31,9 @@ from dccd_pipeline.resources import LakeResource, Venues
 
 CATCH_UP = "dccd/catch_up"
 """Tag of runs that a schedule started: they leave partitions alone that need nothing."""
+
+_A_WORD_EVERY = Ns(5 * MINUTE)
+"""A run that is silent for long is taken for dead (silence.py)."""
 
 _RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -133,11 +137,19 @@ class _Run:
 
     async def fill(self, venues: Venues, progress: PageProgress) -> None:
         async with venues.connect(self.entry.exchange) as venue:
+            said = venue.clock.now()
+
+            def page(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+                nonlocal said
+                progress(dataset, key, rows, until)
+                if venue.clock.now() - said > _A_WORD_EVERY:
+                    said = venue.clock.now()
+                    self.context.log.info("%s %s: fetched up to %s", dataset, key, iso(until))
 
             async def fill_one(dataset: Dataset, key: str) -> Filled:
                 if depth := self.entry.depth:
                     return await snapshot(venue, self.lake, dataset, key, depth)
-                return await fill(venue, self.lake, dataset, key, progress)
+                return await fill(venue, self.lake, dataset, key, page)
 
             await fill_all(self._jobs(venue), fill_one, self._report)
             self.context.log.info("%s", venue.transport)

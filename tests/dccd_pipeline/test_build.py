@@ -69,7 +69,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
     }
-    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures"]
+    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures", "silent_runs"]
 
 
 def test_only_what_somebody_configured_runs_by_itself() -> None:

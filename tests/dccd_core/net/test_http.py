@@ -20,6 +20,7 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.exchanges import get
 from dccd_core.net.budget import Budget
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport, open_transport
@@ -144,8 +145,6 @@ def test_no_more_are_under_way_than_there_are_clients(tmp_path: Path) -> None:
         for task in given_up:
             task.cancel()
         await asyncio.wait(given_up)
-        nonlocal under_way
-        under_way = 0
         await asyncio.gather(*(transport.send(Request("/", {})) for _ in range(7)))
 
     asyncio.run(main())
@@ -278,3 +277,47 @@ class TestOpenTransport:
 
         with pytest.raises(ConfigError, match="rest_url"):
             asyncio.run(main())
+
+
+async def cancelled_after(steps: int, url: str) -> bool:
+    """Cancel a request so many steps of the loop after it began; say whether the next one gets through."""
+    request = Request("/x", {}, weight=1)
+    async with open_transport(get("binance"), rest_url=url, max_in_flight=1) as transport:
+        await transport.send(request)
+        task = asyncio.create_task(transport.send(request))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(transport.send(request), 10)
+            return True
+    return False
+
+
+def test_a_request_cancelled_at_any_moment_leaves_a_way_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path))
+
+    ended: list[asyncio.Task[None]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.create_task(answer(reader, writer)))
+
+    async def main() -> list[int]:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            stuck = [steps for steps in range(30) if not await cancelled_after(steps, url)]
+            await asyncio.gather(*ended)
+            return stuck
+
+    assert asyncio.run(main()) == []
