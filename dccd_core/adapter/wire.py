@@ -1,5 +1,6 @@
 """From wire columns to table columns: the few conversions every exchange needs."""
 
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
@@ -7,6 +8,7 @@ import polars as pl
 
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
+from dccd_core.domain.timespan import MILLISECOND, Ns
 
 T = TypeVar("T")
 
@@ -34,18 +36,30 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Unavailable(f"the answer is {kind}", hint="run it again; a proxy may be in between") from e
 
 
-def from_ms(column: str) -> pl.Expr:
-    """Milliseconds since the epoch (Int64) to the time of our tables."""
-    return (pl.col(column) * 1_000_000).cast(TIME)
+def nanos(times: Sequence[int], unit: Ns = MILLISECOND) -> pl.Series:
+    """Return counts of ``unit`` since the epoch as the time of our tables."""
+    return (pl.Series(times, dtype=pl.Int64) * unit).cast(TIME)
 
 
-def table(data_type: DataType, frame: pl.DataFrame) -> pl.DataFrame:
-    """Cast to the data type's schema, strictly, and order by time; ties keep the venue's order."""
-    schema = TABLES[data_type].schema
+def table(data_type: DataType, **columns: pl.Series | Sequence[object]) -> pl.DataFrame:
+    """Return the data type's table, ordered by time; ties keep the venue's order.
+
+    Args:
+        data_type: whose columns and types, which are cast to strictly.
+        columns: the table's, as they came; one that the venue does not give is null.
+
+    Raises:
+        PayloadError: a value does not fit its column.
+    """
+    schema, height = TABLES[data_type].schema, len(columns["ts"])
+    assert columns.keys() <= schema.keys()
     try:
-        return frame.select(schema.names()).cast(schema).sort("ts", maintain_order=True)
-    except pl.exceptions.PolarsError as e:
+        rows = pl.DataFrame(
+            [pl.Series(name, columns.get(name, [None] * height)).cast(to) for name, to in schema.items()]
+        )
+    except (pl.exceptions.PolarsError, TypeError) as e:
         raise PayloadError(
             f"a value is not what its column holds: {e}",
             hint="the venue changed its format: nothing of this answer was stored; update dccd",
         ) from e
+    return rows if rows["ts"].is_sorted() else rows.sort("ts", maintain_order=True)

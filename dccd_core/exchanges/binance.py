@@ -37,7 +37,7 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Millis, Whole, from_ms, read, table
+from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
@@ -142,20 +142,17 @@ def first_kline_request(query: Query) -> Request:
 
 def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
     rows = read(_READ_KLINES, body)
-    wire = pl.DataFrame(
-        {
-            "t": [row.open_time for row in rows],
-            "open": [row.open for row in rows],
-            "high": [row.high for row in rows],
-            "low": [row.low for row in rows],
-            "close": [row.close for row in rows],
-            "volume": [row.volume for row in rows],
-            "quote_volume": [row.quote_volume for row in rows],
-            "trades": [row.trades for row in rows],
-        },
-        schema_overrides={"t": pl.Int64, "trades": pl.Int64},
+    return table(
+        DataType.OHLC,
+        ts=nanos([row.open_time for row in rows]),
+        open=[row.open for row in rows],
+        high=[row.high for row in rows],
+        low=[row.low for row in rows],
+        close=[row.close for row in rows],
+        volume=[row.volume for row in rows],
+        quote_volume=[row.quote_volume for row in rows],
+        trades=[row.trades for row in rows],
     )
-    return table(DataType.OHLC, wire.with_columns(ts=from_ms("t")))
 
 
 def trades_request(query: Query) -> Request:
@@ -179,18 +176,14 @@ def first_trade_request(query: Query) -> Request:
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
     rows = read(_READ_TRADES, body)
-    wire = pl.DataFrame(
-        {
-            "t": [row.T for row in rows],
-            "price": [row.p for row in rows],
-            "amount": [row.q for row in rows],
-            "buyer_is_maker": [row.m for row in rows],
-            "trade_id": [row.a for row in rows],
-        },
-        schema_overrides={"t": pl.Int64, "buyer_is_maker": pl.Boolean, "trade_id": pl.Int64},
+    return table(
+        DataType.TRADES,
+        ts=nanos([row.T for row in rows]),
+        price=[row.p for row in rows],
+        amount=[row.q for row in rows],
+        side=["sell" if row.m else "buy" for row in rows],
+        trade_id=[row.a for row in rows],
     )
-    side = pl.when("buyer_is_maker").then(pl.lit("sell")).otherwise(pl.lit("buy"))
-    return table(DataType.TRADES, wire.with_columns(ts=from_ms("t"), side=side))
 
 
 def depth_request(query: Query) -> Request:
@@ -202,16 +195,14 @@ def depth_request(query: Query) -> Request:
 def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
     book = read(_READ_DEPTH, body)
     sides = [("bid", book.bids), ("ask", book.asks)]
-    wire = pl.DataFrame(
-        {
-            "ts": pl.Series([at] * (len(book.bids) + len(book.asks)), dtype=pl.Int64),
-            "side": [side for side, levels in sides for _ in levels],
-            "level": [level for _, levels in sides for level in range(len(levels))],
-            "price": [price for _, levels in sides for price, _ in levels],
-            "amount": [amount for _, levels in sides for _, amount in levels],
-        }
+    return table(
+        DataType.ORDERBOOK,
+        ts=nanos([at] * (len(book.bids) + len(book.asks)), Ns(1)),
+        side=[side for side, levels in sides for _ in levels],
+        level=[level for _, levels in sides for level in range(len(levels))],
+        price=[price for _, levels in sides for price, _ in levels],
+        amount=[amount for _, levels in sides for _, amount in levels],
     )
-    return table(DataType.ORDERBOOK, wire)
 
 
 def markets_request() -> Request:

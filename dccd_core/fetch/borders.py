@@ -36,7 +36,7 @@ class Ends:
         if not rows.height:
             return
         ids = rows["trade_id"].cast(pl.Int64).to_numpy()  # rows of one moment may come in any order
-        times = rows["ts"].to_physical()
+        times = rows["ts"].cast(pl.Int64)
         if self._last is None and (missing := int(ids.min()) - self._borders.ids.start):
             self._absent.append((TimeSpan(self._borders.span.start, Ns(int(times[0]) + 1)), missing))
         self._last = int(ids.max()), Ns(int(times[-1]))

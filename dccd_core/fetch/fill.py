@@ -82,7 +82,7 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
     good, bad = sift(dataset.data_type, rows, None)
     if bad.height:
         lake.quarantine(dataset, key, bad)
-    at = rows["ts"].to_physical()[0] if rows.height else now
+    at = rows["ts"].cast(pl.Int64)[0] if rows.height else now
     asked = Asked(TimeSpan(Ns(at), Ns(at + 1)), Source.REST, now, 1, good.height)
     with lake.draft(dataset, key) as draft:
         draft.append(good)
@@ -165,7 +165,7 @@ class _Work:
         if bad.height:
             self.lake.quarantine(self.dataset, self.key, bad)
         if self.dataset.span:
-            self.opens.append(good["ts"].to_physical())
+            self.opens.append(good["ts"].cast(pl.Int64))
         self.draft.append(good)
         return good.height
 

@@ -58,10 +58,11 @@ class BarWalk:
         assert query is not None
         assert query.bar is not None
         asked = query.span
-        final = bar_open(Ns(response.venue_time - self._settle), query.bar)
-        answered = self._endpoint.decode(response.body, response.venue_time)
+        now = response.venue_time
+        final = bar_open(Ns(now - self._settle), query.bar)
+        answered = self._endpoint.decode(response.body, now)
         rows = within(answered, asked)
-        if rows["ts"].n_unique() < rows.height:
+        if not np.diff(rows["ts"].cast(pl.Int64).to_numpy()).all():
             rows = rows.unique("ts", keep="last", maintain_order=True)
         if answered.height and not rows.height:
             raise PagingError(
@@ -131,9 +132,9 @@ def id_walks(endpoint: Endpoint, query: Query, ids: range) -> Iterator[IdWalk]:
 
 def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:
     """Return the part of ``rows``, which are in the order of time, that lies in ``span``."""
-    first, end = np.searchsorted(rows["ts"].to_physical().to_numpy(), (span.start, span.end))
+    first, end = np.searchsorted(rows["ts"].cast(pl.Int64).to_numpy(), (span.start, span.end))
     return rows.slice(int(first), int(end - first))
 
 
 def latest(rows: pl.DataFrame) -> Ns | None:
-    return Ns(int(rows["ts"].to_physical()[-1])) if rows.height else None
+    return Ns(int(rows["ts"].cast(pl.Int64)[-1])) if rows.height else None

@@ -82,4 +82,4 @@ class Venue:
 
 
 def first_ts(rows: pl.DataFrame) -> Ns | None:
-    return Ns(int(rows["ts"].to_physical()[0])) if rows.height else None
+    return Ns(int(rows["ts"].cast(pl.Int64)[0])) if rows.height else None

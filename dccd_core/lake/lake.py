@@ -152,7 +152,7 @@ class Draft:
             self._refuse_strangers(rows)
             with writing(self._url):
                 self._spool.append(rows)
-            self._last = Ns(int(rows["ts"].to_physical()[-1]))
+            self._last = Ns(int(rows["ts"].cast(pl.Int64)[-1]))
 
     def commit(self, asked: Sequence[Asked], judge: Callable[[], Judge]) -> State:
         """Unite the draft with what is stored by now, durably, and return the partition's new state.
@@ -195,7 +195,7 @@ class Draft:
         required = rows.select(TABLES[self._data_type].required)
         if required.null_count().sum_horizontal().item():
             raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
-        times = rows["ts"].to_physical()
+        times = rows["ts"].cast(pl.Int64)
         first, last = Ns(int(times[0])), Ns(int(times[-1]))
         if not times.is_sorted() or (self._last is not None and first < self._last):
             raise LakeError(f"{self._url}: rows are not in the order of time", hint=_CALLER)

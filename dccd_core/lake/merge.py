@@ -51,7 +51,7 @@ class Feed:
             pieces.append(self._piece(self._next))
             self._next += 1
         rows = pl.concat(pieces)
-        here = rows.height if cut is None else int(rows["ts"].to_physical().search_sorted(cut))
+        here = rows.height if cut is None else int(rows["ts"].cast(pl.Int64).search_sorted(cut))
         self._left = rows.slice(here)
         return rows.head(here)
 

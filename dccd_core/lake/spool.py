@@ -12,7 +12,7 @@ from dccd_core.lake.parquet import GROUP
 
 
 class Spool:
-    """Takes rows in portions of any size and holds about ``GROUP`` of them in memory."""
+    """Takes rows in portions of any size and holds fewer than ``GROUP`` of them in memory."""
 
     def __init__(self, file: BinaryIO, data_type: DataType) -> None:
         self._file = file
@@ -30,14 +30,16 @@ class Spool:
 
     def feed(self) -> Feed:
         """Return all rows appended so far, from the front; may be asked for again."""
-        if self._held:
-            self._spill()
-        return Feed(self._data_type, tuple(self._starts), self._piece)
+        starts = self._starts
+        if self._rows_held:
+            rows = pl.concat(self._held)
+            self._held, starts = [rows], [*starts, _first(rows)]
+        return Feed(self._data_type, tuple(starts), self._piece)
 
     def _spill(self) -> None:
-        """Write what is held. Rows are let go only when they are written: a full disk may get room again."""
+        """Write whole pieces. Rows are let go only when they are written: a full disk may get room again."""
         rows = pl.concat(self._held)
-        while rows.height:
+        while rows.height >= GROUP:
             self._write(rows.head(GROUP))
             rows = rows.slice(GROUP)
             self._held, self._rows_held = [rows], rows.height
@@ -48,9 +50,15 @@ class Spool:
         at = self._file.seek(0, SEEK_END)
         self._file.write(stream.getbuffer())
         self._places.append((at, stream.tell()))
-        self._starts.append(Ns(int(rows["ts"].to_physical()[0])))
+        self._starts.append(_first(rows))
 
     def _piece(self, n: int) -> pl.DataFrame:
+        if n == len(self._places):
+            return self._held[0]
         at, size = self._places[n]
         self._file.seek(at)
         return pl.read_ipc_stream(BytesIO(self._file.read(size)))
+
+
+def _first(rows: pl.DataFrame) -> Ns:
+    return Ns(int(rows["ts"].cast(pl.Int64)[0]))

@@ -1,14 +1,17 @@
 """From wire columns to table columns: exact times, strict values, errors that name the field."""
 
+from typing import Any
+
 import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.wire import Millis, Whole, from_ms, read, table
+from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
+from dccd_core.domain.timespan import SECOND, Ns
 
 LAST = 9_223_372_036_854
 
@@ -21,16 +24,21 @@ class Row(msgspec.Struct):
 ROWS = msgspec.json.Decoder(list[Row])
 
 
-def trades(**columns: object) -> pl.DataFrame:
+def trades(**columns: list[Any]) -> pl.DataFrame:
     row = {"ts": [1], "price": ["1"], "amount": ["2"], "side": ["buy"], "trade_id": [7], **columns}
-    return pl.DataFrame(row)
+    return table(DataType.TRADES, **row)
 
 
-@given(st.lists(st.integers(0, LAST), min_size=1, max_size=20))
+@given(st.lists(st.integers(0, LAST), max_size=20))
 def test_milliseconds_become_nanoseconds_exactly(times: list[int]) -> None:
-    frame = pl.DataFrame({"t": times}, schema={"t": pl.Int64}).select(from_ms("t"))
-    assert frame.schema == {"t": TIME}
-    assert frame["t"].to_physical().to_list() == [at * 1_000_000 for at in times]
+    moments = nanos(times)
+    assert moments.dtype == TIME
+    assert moments.to_physical().to_list() == [at * 1_000_000 for at in times]
+
+
+def test_other_units_become_nanoseconds_too() -> None:
+    assert nanos([LAST], Ns(1)).to_physical().to_list() == [LAST]
+    assert nanos([1_700_000_000], SECOND).to_physical().to_list() == [1_700_000_000 * SECOND]
 
 
 @given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
@@ -85,10 +93,9 @@ def test_a_long_payload_is_shown_by_its_beginning() -> None:
 
 
 def test_rows_are_cast_and_ordered_by_time_ties_as_they_came() -> None:
-    ids, prices = [9, 10, 8, 7], ["1", "2", "3", "4"]
-    wire = pl.DataFrame({"ts": [5, 3, 5, 3], "price": prices, "trade_id": ids, "more": ids})
-    wire = wire.with_columns(amount=1, side=pl.lit("buy"))
-    rows = table(DataType.TRADES, wire)
+    rows = trades(
+        ts=[5, 3, 5, 3], price=["1", "2", "3", "4"], trade_id=[9, 10, 8, 7], amount=[1] * 4, side=["buy"] * 4
+    )
     assert rows.schema == TABLES[DataType.TRADES].schema
     assert rows["trade_id"].to_list() == ["10", "7", "9", "8"]
     assert rows["price"].to_list() == [2.0, 4.0, 1.0, 3.0]
@@ -96,19 +103,30 @@ def test_rows_are_cast_and_ordered_by_time_ties_as_they_came() -> None:
 
 @pytest.mark.parametrize(
     "columns",
-    [{"price": ["1,5"]}, {"price": [""]}, {"side": ["hold"]}, {"ts": ["soon"]}, {"amount": [[1]]}],
+    [
+        {"price": ["1,5"]},
+        {"price": [""]},
+        {"side": ["hold"]},
+        {"ts": ["soon"]},
+        {"amount": [[1]]},
+        {"price": ["1", "2"]},
+    ],
     ids=str,
 )
-def test_a_value_that_is_not_what_its_column_holds_is_refused(columns: dict[str, object]) -> None:
+def test_a_value_that_is_not_what_its_column_holds_is_refused(columns: dict[str, list[Any]]) -> None:
     with pytest.raises(PayloadError, match="not what its column holds"):
-        table(DataType.TRADES, trades(**columns))
+        trades(**columns)
 
 
-def test_a_column_that_is_not_there_is_refused() -> None:
-    with pytest.raises(PayloadError, match="side"):
-        table(DataType.TRADES, trades().drop("side"))
+def test_a_column_that_the_venue_does_not_give_is_null() -> None:
+    rows = table(DataType.TRADES, ts=[1], price=["1"], amount=["2"])
+    assert rows.select("side", "trade_id").row(0) == (None, None)
+
+
+def test_a_column_that_no_table_has_is_a_defect() -> None:
+    with pytest.raises(AssertionError):
+        trades(sides=["buy"])
 
 
 def test_a_missing_value_stays_missing() -> None:
-    rows = table(DataType.TRADES, trades(side=[None], trade_id=[None]))
-    assert rows.select("side", "trade_id").row(0) == (None, None)
+    assert trades(side=[None], trade_id=[None]).select("side", "trade_id").row(0) == (None, None)
