@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from pydantic import ValidationError
 
-from dccd_core.adapter.contract import Reach
+from dccd_core.adapter.contract import NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Ns, TimeSpan, iso, moment
@@ -20,10 +20,12 @@ from dccd_core.fetch.fill import Progress
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
+from dccd_core.net.http import DEFAULT_SHARE
 from dccd_pipeline.build import build_definitions, default_resources
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.progress import condition_of
 from dccd_pipeline.resources import Venues
+from dccd_pipeline.served import askable_since, elsewhere, later, limits_of, said_time, weight_per_minute
 from dccd_pipeline.settings import Settings
 
 
@@ -42,18 +44,39 @@ class Result:
         return self.succeeded and all(now is Condition.AVAILABLE for now in self.conditions.values())
 
 
-def keys_of(dataset: Dataset, start: Ns, end: Ns | None) -> list[str]:
+def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> list[str]:
     """Return the partitions that share time with ``[start, end)``; without an end, up to the open one."""
     exchange, now = get(dataset.exchange), SystemClock().now()
-    start, end = max(start, exchange.since), now if end is None else min(end, now)
+    settings.require_open(exchange)
+    last = min(now, exchange.closed or now)
+    start, end = max(start, exchange.since), last if end is None else min(end, last)
     if end <= start:
-        hint = f"{exchange.title} has data from {moment(exchange.since):%Y-%m-%d} to now"
+        until = f"{moment(last):%Y-%m-%d}" if last < now else "now"
+        hint = f"{exchange.title} has data from {moment(exchange.since):%Y-%m-%d} to {until}"
         raise ConfigError(f"nothing lies between {iso(start)} and {iso(end)}", hint=hint)
     keys = list(partition_keys(dataset.grain, TimeSpan(start, end)))
-    endpoint = exchange.endpoints.get(dataset.data_type)
-    if endpoint and endpoint.reach is Reach.NOW and keys != [today := partition_key(dataset.grain, now)]:
-        raise ConfigError(f"{exchange.title} shows only the present {dataset}", hint=f"write --start {today}")
-    return keys
+    entry = _entry(settings, dataset, keys[0])
+    life = entry.life_of(dataset.symbol)
+    if life.delisted and life.delisted < moment(start).date():
+        hint = life.hint or "ask for an earlier time"
+        raise ConfigError(f"{dataset.symbol} was delisted on {life.delisted}", hint=hint)
+    _refuse_out_of_reach(entry, dataset, start, now)
+    return entry.askable(dataset, keys, now)
+
+
+def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Ns, now: Ns) -> None:
+    exchange, endpoint = get(dataset.exchange), entry.source(dataset.symbol)
+    since = askable_since(endpoint, dataset.span, now)
+    if endpoint.reach == NOW:
+        if (today := partition_key(dataset.grain, now)) != partition_key(dataset.grain, start):
+            said = f"{exchange.title} shows only the present {dataset}"
+            raise ConfigError(said, hint=f"write --start {today}")
+    elif start < since:
+        said = f"{exchange.title} serves {endpoint.reach} of {dataset}, now from {said_time(since)} on"
+        hints = [f"write --start {later(since, now)}"]
+        if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market, dataset.span, start):
+            hints.append(f"take it from {' or '.join(others)}")
+        raise ConfigError(said, hint=", or ".join(hints))
 
 
 def backfill(
@@ -67,7 +90,7 @@ def run_entry(
     settings: Settings,
     entry: Entry,
     datasets: Sequence[Dataset],
-    keys: list[str],
+    keys: Sequence[str],
     instance: dg.DagsterInstance,
     progress: Progress,
 ) -> Result:
@@ -90,9 +113,13 @@ def run_entry(
 
 async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:
     """Estimate what the backfill would ask and store; for trades this asks the venue for ids."""
-    if _entry(settings, dataset, keys[0]).depth:
+    entry = _entry(settings, dataset, keys[0])
+    if entry.depth:
         hint = "leave --dry-run out"
         raise ConfigError(f"{dataset} is one request for the present: nothing to estimate", hint=hint)
+    if entry.derive_from:
+        hint = f"leave --dry-run out, or estimate the {entry.derive_from}"
+        raise ConfigError(f"{dataset} is built of stored {entry.derive_from}: nothing to estimate", hint=hint)
     venues = default_resources(settings)["venues"]
     assert isinstance(venues, Venues)
     lake, total = Lake(settings.store), Estimate()
@@ -102,24 +129,34 @@ async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimat
     return total
 
 
+def pace(settings: Settings, dataset: Dataset) -> float:
+    """Return how much weight a minute the budget gives requests for ``dataset``."""
+    own = settings.exchanges.get(dataset.exchange)
+    share = own.budget if own and own.budget else DEFAULT_SHARE
+    limits = limits_of(get(dataset.exchange), dataset.symbol.market, dataset.data_type)
+    return share * weight_per_minute(limits)
+
+
 def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
     """Return the entry that collects ``dataset`` from ``first`` on, or one made for this backfill."""
-    for entry in settings.collect:
-        if dataset in entry.datasets and f"{entry.start:{FORMATS[dataset.grain]}}" <= first:
-            return entry
-    start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
+    configured = next((entry for entry in settings.collect if dataset in entry.datasets), None)
+    if configured and f"{configured.start:{FORMATS[dataset.grain]}}" <= first:
+        return configured
     asked = {
         "exchange": dataset.exchange,
         "symbols": [str(dataset.symbol)],
         "data_type": dataset.data_type.value,
         "span": dataset.parts[-1] if dataset.span else None,
-        "start": moment(start).date(),
+        "derive_from": configured.derive_from if configured else None,
     }
     try:
-        return Entry.model_validate(asked)
+        entry = Entry.model_validate(asked)
     except ValidationError as e:
         mistakes = (mistake.get("ctx", {}).get("error") for mistake in e.errors())
         raise next(mistake for mistake in mistakes if isinstance(mistake, ConfigError)) from e
+    start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
+    life = settings.life_of(dataset.exchange, dataset.symbol)
+    return entry.living({dataset.symbol: life}).model_copy(update={"start": moment(start).date()})
 
 
 def _said(events: Iterable[dg.DagsterEvent]) -> str:

@@ -68,7 +68,8 @@ def evaluate(
 def _audited(
     lake: Lake, exchange: Exchange, dataset: Dataset, key: str, state: State
 ) -> Mapping[str, list[str]]:
-    audit = Audit(dataset)
+    endpoint = exchange.endpoint(dataset.symbol.market, dataset.data_type)
+    audit = Audit(dataset, carried_open=endpoint is not None and endpoint.carries_open)
     try:
         for rows in lake.chunks(dataset, key):
             audit.see(rows)

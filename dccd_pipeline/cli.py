@@ -20,21 +20,21 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import Ns, TimeSpan, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
-from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
-from dccd_pipeline.backfill import Result, keys_of, plan
+from dccd_pipeline.backfill import Result, keys_of, pace, plan
 from dccd_pipeline.backfill import backfill as run_backfill
 from dccd_pipeline.config import json_schema, load_settings
 from dccd_pipeline.demo import STORE
 from dccd_pipeline.demo import demo as run_demo
+from dccd_pipeline.examine import examinable, examined
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.inventory import holdings
-from dccd_pipeline.matrix import exchange_table
+from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.settings import Settings
 
 P = ParamSpec("P")
@@ -121,7 +121,7 @@ def backfill(
     Exit code 0 only when every one of them is complete.
     """
     settings, dataset = load_settings(), dataset_of(exchange, symbol, data_type, span)
-    keys = keys_of(dataset, start, end)
+    keys = keys_of(settings, dataset, start, end)
     if dry_run:
         _show_plan(settings, dataset, keys, as_json=as_json)
         return
@@ -133,10 +133,7 @@ def backfill(
 
 def _show_plan(settings: Settings, dataset: Dataset, keys: list[str], *, as_json: bool) -> None:
     found = asyncio.run(plan(settings, dataset, keys))
-    limit = get(dataset.exchange).limits[0]
-    own = settings.exchanges.get(dataset.exchange)
-    share = own.budget if own and own.budget else DEFAULT_SHARE
-    per_minute = share * limit.amount * MINUTE / limit.period
+    per_minute = pace(settings, dataset)
     if as_json:
         minutes = found.weight / per_minute
         click.echo(json.dumps(asdict(found) | {"partitions": len(keys), "minutes": minutes}))
@@ -228,44 +225,49 @@ def schema() -> None:
 @main.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @told
-def exchanges(name: str | None, as_json: bool) -> None:
-    """What each exchange serves, or one of them."""
-    rows = exchange_table([name] if name else NAMES)
+def exchanges(name: str | None, as_json: bool, markdown: bool) -> None:
+    """What each exchange serves, or one of them: how far back, which bars, how fast."""
+    names = [name] if name else NAMES
     if as_json:
+        click.echo(json.dumps(exchange_table(names)))
+    elif markdown:
+        click.echo(matrix_markdown(names), nl=False)
+    else:
+        show.exchanges(exchange_table(names), documented=name is not None)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def doctor(names: tuple[str, ...], as_json: bool) -> None:
+    """Ask exchanges whether they still answer as dccd knows them: the configured ones, or NAMES.
+
+    Exit code 0 only when everything is well.
+    """
+    settings = load_settings()
+    found = asyncio.run(examined(settings, names or examinable(settings)))
+    if as_json:
+        rows = [{"exchange": name, **asdict(one)} for name, findings in found.items() for one in findings]
         click.echo(json.dumps(rows))
-        return
-    head = ("exchange", "markets", "since", "data type", "reach", "bars", "rows a page", "paging")
-    show.table(
-        "What each exchange serves",
-        head,
-        [
-            (
-                row["exchange"],
-                " ".join(row["kinds"]),
-                row["since"],
-                row["data_type"],
-                row["reach"] or "-",
-                " ".join(row["spans"]) or "-",
-                str(row["page_limit"] or "-"),
-                row["paging"] or "-",
-            )
-            for row in rows
-        ],
-    )
+    else:
+        show.findings(found)
+    sys.exit(0 if all(one.ok for findings in found.values() for one in findings) else 1)
 
 
 @main.command()
 @told
 def demo() -> None:
-    """Collect from the sandbox in real Dagster runs, then show the inventory. Needs no network."""
-    complete = True
+    """Collect from every exchange of the sandbox in real Dagster runs, then show the inventory. Offline."""
+    succeeded = True
     with show.FillProgress() as progress, open_instance() as instance:
         for result in run_demo(instance, progress):
             _show_result(result, as_json=False)
-            complete = complete and result.complete
+            succeeded = succeeded and result.succeeded
     _inventory(STORE, as_json=False)
-    sys.exit(0 if complete else 1)
+    sys.exit(0 if succeeded else 1)
 
 
 main.add_command(sandbox, "sandbox")

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.settings import Alerts, ExchangeSettings, Origin, Settings
+from dccd_pipeline.symbols import SymbolLife
 
 EMBEDDED: Final = "embedded defaults"
 """The ``source`` of settings that no file gave."""
@@ -31,6 +32,7 @@ _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
     Settings: ("stream", "archive"),
     ExchangeSettings: ("ws_url", "archive_url"),
 }
+_LIFE: Final = len(("exchanges", "name", "symbols", "symbol"))
 _SAID: Final = {
     "missing": "missing",
     "too_short": "has nothing in it",
@@ -189,6 +191,8 @@ def _near(loc: tuple[int | str, ...]) -> list[str]:
 
 def _model(loc: tuple[int | str, ...]) -> type[BaseModel]:
     """Return the model that the key at ``loc`` stands in."""
+    if loc[0] == "exchanges" and len(loc) > _LIFE:
+        return SymbolLife
     return _SECTIONS[loc[0]] if len(loc) > 1 else Settings
 
 

@@ -5,70 +5,83 @@ sound, so that no mistake hides another. Mistakes are ConfigErrors: pydantic kno
 """
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
-from typing import Annotated, Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    PlainValidator,
+    PrivateAttr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
-from dccd_core.adapter.contract import Endpoint, Exchange
+from dccd_core.adapter.contract import FULL, NOW, Endpoint, Exchange
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import FORMATS, Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, Ns, moment
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, moment, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_pipeline.cron import CRONS, parse_cron, parse_interval
+from dccd_pipeline.served import (
+    KINDS,
+    askable_since,
+    can_ask,
+    closed_on,
+    elsewhere,
+    listed_spans,
+    nearest_span,
+    present,
+    said_time,
+    served,
+)
+from dccd_pipeline.symbols import ExchangeName, Strict, SymbolLife, SymbolText, exchange_of, read_day
 
 _DEPTH: Final = 100
+_RECENT: Final = "recent"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_CODE: Final = r"[^\s/:_-]+"
-# TUSD and BUSD are left out: DOTUSD is DOT/USD, not DO/TUSD.
-_GLUED: Final = re.compile(
-    r"(\w+?)[-_]?(USDT|USDC|FDUSD|USD|EUR|GBP|JPY|TRY|BRL|AUD|CAD|CHF|DAI|BTC|ETH|BNB)(?:_(\w+))?"
-)
 
 
-def _exchange(info: ValidationInfo) -> Exchange | None:
-    return get(info.data["exchange"]) if "exchange" in info.data else None
+def _endpoints(data: Mapping[str, Any], data_type: DataType | None = None) -> dict[str, Endpoint]:
+    """Return what serves the entry's symbols, by kind of market; of unsound ones any kind may be meant."""
+    if "exchange" not in data or "data_type" not in data:
+        return {}
+    kinds = sorted({symbol.market for symbol in data["symbols"]}) if "symbols" in data else KINDS
+    return served(get(data["exchange"]), data_type or data["data_type"], kinds)
 
 
-def _endpoint(info: ValidationInfo) -> Endpoint | None:
-    exchange = _exchange(info)
-    return exchange.endpoints[info.data["data_type"]] if exchange and "data_type" in info.data else None
+def _source(data: Mapping[str, Any]) -> dict[str, Endpoint]:
+    """Return what is asked for the entry's rows, by kind of market: for derived bars the trades."""
+    return _endpoints(data, DataType.TRADES if data.get("derive_from") else None)
 
 
-def _symbol(value: object, info: ValidationInfo) -> Symbol:
-    text = str(value)
-    try:
-        symbol = Symbol.parse(text)
-    except ConfigError as e:
-        if parts := _GLUED.fullmatch(text.upper()):
-            e.hint = f"write {Symbol(*parts.groups())}"
-        raise
-    if text.islower():
-        raise ConfigError(f"symbol {text!r} is in lower case", hint=f"write {text.upper()}")
-    exchange = _exchange(info)
-    if exchange and symbol.market not in exchange.kinds:
-        settles = {"spot": None, "linear": symbol.quote, "inverse": symbol.base}
-        near = next(kind for kind in settles if kind in exchange.kinds)
-        hint = f"its {near} market would be {Symbol(symbol.base, symbol.quote, settles[near])}"
-        raise ConfigError(f"{exchange.name} has no {symbol.market} markets, so no {text}", hint=hint)
-    return symbol
+def _first_day(data: Mapping[str, Any]) -> date:
+    """Return the day from which on there is something to collect."""
+    return _recent(data) if _limited(_source(data)) else moment(get(data["exchange"]).since).date()
 
 
-def _first_day(data: dict[str, Any]) -> date:
-    return moment(get(data["exchange"]).since).date()
+def _recent(data: Mapping[str, Any]) -> date:
+    """Return the first day of the year that holds the earliest moment that can be asked for now."""
+    now = present()
+    since = [askable_since(one, data.get("span"), now) for one in _limited(_source(data)).values()]
+    year = moment(min(since, default=now)).date().replace(month=1, day=1)
+    return max(year, moment(get(data["exchange"]).since).date()) if "exchange" in data else year
+
+
+def _limited(endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    """Return those that know a part of the past only; the present alone is no matter of days."""
+    return {kind: one for kind, one in endpoints.items() if one.reach not in (FULL, NOW)}
+
+
+def _wrong(
+    data: Mapping[str, Any], endpoints: Mapping[str, Endpoint], test: Callable[[Endpoint], bool]
+) -> str:
+    """Return a kind of market whose endpoint fails; none where an unsound symbol may mean another."""
+    kinds = [kind for kind, endpoint in endpoints.items() if test(endpoint)]
+    return kinds[0] if kinds and ("symbols" in data or len(kinds) == len(endpoints)) else ""
 
 
 def _default_name(data: dict[str, Any]) -> str:
@@ -76,26 +89,58 @@ def _default_name(data: dict[str, Any]) -> str:
     return "_".join((data["exchange"], data["data_type"], *span))
 
 
-def _listed(spans: tuple[Ns, ...]) -> str:
-    return ", ".join(map(format_bar_span, spans))
+def _refuse_uneven(span: Ns, known: Iterable[Ns]) -> None:
+    if DAY % span and span not in known:
+        unit = next(unit for unit in (HOUR, MINUTE, SECOND) if span % unit == 0)
+        even = [Ns(n * unit) for n in range(1, DAY // unit + 1) if DAY // unit % n == 0]
+        said = f"{format_bar_span(span)} bars of trades do not divide a day"
+        raise ConfigError(said, hint=f"nearest is {nearest_span(span, even)}")
 
 
-ExchangeName = Annotated[
-    str,
-    AfterValidator(lambda name: get(name).name),
-    WithJsonSchema({"type": "string", "enum": list(NAMES)}),
-]
-_SymbolText = Annotated[
-    Symbol,
-    PlainValidator(_symbol),
-    WithJsonSchema({"type": "string", "pattern": f"^{_CODE}/{_CODE}(:{_CODE})?$"}),
-]
+def _refuse_unserved_span(data: Mapping[str, Any], span: Ns, endpoints: Mapping[str, Endpoint]) -> None:
+    kind = _wrong(data, endpoints, lambda endpoint: span not in endpoint.spans)
+    if not kind:
+        return
+    bars = f"{format_bar_span(span)} bars" + (f" of {kind} markets" if len(endpoints) > 1 else "")
+    spans = endpoints[kind].spans
+    hint = f"nearest is {nearest_span(span, spans)}, it serves {listed_spans(spans)}"
+    trades = served(get(data["exchange"]), DataType.TRADES).get(kind)
+    if trades and trades.reach.rows is None and DAY % span == 0:
+        hint += "; or derive_from: trades"
+    raise ConfigError(f"{data['exchange']} serves no {bars}", hint=hint)
 
 
-class Strict(BaseModel):
-    """Frozen; unknown keys are refused; the strings under the fields describe them in the JSON schema."""
+def _refuse_out_of_reach(exchange: Exchange, data: Mapping[str, Any], start: date) -> None:
+    bar, endpoints, now = data.get("span"), _source(data), present()
+    unsound = "derive_from" not in data or "span" not in data
+    if unsound or start == _recent(data):
+        return
+    at = parse_time(str(start))
+    limited = _limited(endpoints)
+    kind = _wrong(data, limited, lambda one: moment(askable_since(one, bar, now)).date() > start)
+    if not kind:
+        return
+    data_type, since = data["data_type"], limited[kind].reach.since(now, bar)
+    rows = DataType.TRADES if data["derive_from"] else f"{format_bar_span(bar)} bars" if bar else data_type
+    today = f", now from {said_time(since)} on" if since else ""
+    hints = ["write start: recent"]
+    if bar and not data["derive_from"] and can_ask(exchange, DataType.TRADES, kind, None, at):
+        hints.append("derive_from: trades")
+    if others := elsewhere(exchange, data_type, kind, bar, at):
+        hints.append(f"take it from {' or '.join(others)}")
+    raise ConfigError(
+        f"{exchange.name} serves {limited[kind].reach} of {rows}{today}", hint=", or ".join(hints)
+    )
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+def _refuse_closed(exchange: Exchange, start: date) -> None:
+    if (last := closed_on(exchange)) and start > last:
+        raise ConfigError(f"{exchange.title} closed on {last}", hint=f"write {last} or earlier")
+
+
+def _refuse_schedule(exchange: Exchange | None, key: str) -> None:
+    if exchange and (last := closed_on(exchange)):
+        raise ConfigError(f"{exchange.title} closed on {last}, nothing new comes", hint=f"remove {key}")
 
 
 class Entry(Strict):
@@ -107,14 +152,17 @@ class Entry(Strict):
     data_type: DataType = Field(examples=["trades"])
     """What to collect."""
 
-    symbols: tuple[_SymbolText, ...] = Field(min_length=1, examples=[["BTC/USDT", "ETH/USDT"]])
+    symbols: tuple[SymbolText, ...] = Field(min_length=1, examples=[["BTC/USDT", "ETH/USDT"]])
     """Markets in unified notation: BTC/USDT spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse perpetual."""
+
+    derive_from: Literal["trades"] | None = Field(default=None, examples=["trades"])
+    """Build the bars from the collected trades instead of asking for bars. Only for ohlc."""
 
     span: Ns | None = Field(default=None, validate_default=True, examples=["1m", "1h", 60])
     """Length of a bar, like 1m, or in seconds. Only for ohlc, which needs it."""
 
-    start: date = Field(default_factory=_first_day, examples=["2024-01-01"])
-    """The first day to collect, UTC. Without it: the day the exchange's data begins."""
+    start: date = Field(default_factory=_first_day, examples=["2024-01-01", _RECENT])
+    """The first day to collect, UTC, or recent where only the latest rows are served. Without it: all."""
 
     every: Ns | None = Field(default=None, examples=["5m", "1h"])
     """How often to bring the datasets up to date. Without it and without cron: every 1h."""
@@ -132,6 +180,8 @@ class Entry(Strict):
     )
     """What its job and schedule are called. Without it: exchange_ohlc_span, exchange_trades."""
 
+    _lives: Mapping[Symbol, SymbolLife] = PrivateAttr(default_factory=dict[Symbol, SymbolLife])
+
     @property
     def datasets(self) -> tuple[Dataset, ...]:
         """One dataset per symbol, in the order of the symbols."""
@@ -142,6 +192,38 @@ class Entry(Strict):
         """When to bring the datasets up to date, as a cron expression (UTC)."""
         return self.cron or CRONS[self.every or HOUR]
 
+    @property
+    def end(self) -> date | None:
+        """The last day there is data of, where the exchange has closed."""
+        return closed_on(get(self.exchange))
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether anything new can come."""
+        return self.end is None
+
+    def living(self, lives: Mapping[Symbol, SymbolLife]) -> "Entry":
+        """Return the entry, told about its symbols' lives."""
+        told = self.model_copy()
+        told._lives = lives
+        return told
+
+    def life_of(self, symbol: Symbol) -> SymbolLife:
+        return self._lives.get(symbol, SymbolLife())
+
+    def source(self, symbol: Symbol) -> Endpoint:
+        """Return what is asked for the rows of ``symbol``: for derived bars its trades."""
+        data_type = DataType.TRADES if self.derive_from else self.data_type
+        return served(get(self.exchange), data_type)[symbol.market]
+
+    def askable(self, dataset: Dataset, keys: Iterable[str], now: Ns) -> list[str]:
+        """Return the partitions that can be asked for now: within the reach, and in the symbol's life."""
+        since = askable_since(self.source(dataset.symbol), dataset.span, now)
+        life, form = self.life_of(dataset.symbol), FORMATS[dataset.grain]
+        first = max(partition_key(dataset.grain, since), f"{life.listed:{form}}" if life.listed else "")
+        last = f"{life.delisted:{form}}" if life.delisted else None
+        return [key for key in keys if first <= key and (last is None or key <= last)]
+
     @field_validator("data_type", mode="before")
     @classmethod
     def _served_data_type(cls, value: object, info: ValidationInfo) -> DataType:
@@ -149,35 +231,54 @@ class Entry(Strict):
             near = get_close_matches(str(value), tuple(DataType), 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(DataType)}"
             raise ConfigError(f"unknown data type {value!r}", hint=hint)
-        data_type, exchange = DataType(str(value)), _exchange(info)
-        if exchange and data_type not in exchange.endpoints:
-            hint = f"it serves {', '.join(exchange.endpoints)}"
-            raise ConfigError(f"{exchange.name} serves no {data_type}", hint=hint)
+        data_type, exchange = DataType(str(value)), exchange_of(info)
+        if exchange and not served(exchange, data_type):
+            known = [other for other in DataType if served(exchange, other)]
+            gone = f", it closed on {last}" if (last := closed_on(exchange)) else ""
+            hint = f"it serves {', '.join(known)}"
+            raise ConfigError(f"{exchange.name} serves no {data_type}{gone}", hint=hint)
         return data_type
+
+    @field_validator("derive_from")
+    @classmethod
+    def _derivable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        data_type, exchange = info.data.get("data_type"), exchange_of(info)
+        if value and data_type in (DataType.TRADES, DataType.ORDERBOOK):
+            raise ConfigError(f"{data_type} takes no derive_from", hint="remove it, only ohlc has one")
+        if value and exchange and data_type:
+            kinds = {symbol.market for symbol in info.data.get("symbols", ())}
+            if lacking := sorted(kinds - served(exchange, DataType.TRADES).keys()):
+                said = f"{exchange.name} serves no trades of {' and '.join(lacking)} markets to build bars of"
+                raise ConfigError(said, hint="remove it")
+        return value
 
     @field_validator("span", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
     def _served_span(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
         span = None if value is None else parse_bar_span(value)
-        data_type, endpoint = info.data.get("data_type"), _endpoint(info)
+        data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
         if data_type in (DataType.TRADES, DataType.ORDERBOOK) and span:
             raise ConfigError(f"{data_type} takes no span", hint="remove it, only ohlc has one")
+        known = list(dict.fromkeys(bar for one in endpoints.values() for bar in one.spans))
         if data_type is DataType.OHLC and span is None:
-            hint = f"write one of {_listed(endpoint.spans)}" if endpoint else "write it like 1m"
+            hint = f"write one of {listed_spans(known)}" if known else "write it like 1m"
             raise ConfigError("missing, ohlc needs one", hint=hint)
-        if endpoint and span and span not in endpoint.spans:
-            near = format_bar_span(min(endpoint.spans, key=lambda served: abs(served - span)))
-            hint = f"nearest is {near}, it serves {_listed(endpoint.spans)}"
-            raise ConfigError(f"{info.data['exchange']} serves no {format_bar_span(span)} bars", hint=hint)
+        if span and info.data.get("derive_from"):
+            _refuse_uneven(span, known)
+        elif span and endpoints:
+            _refuse_unserved_span(info.data, span, endpoints)
         return span
 
-    @field_validator("start", mode="before")
+    @field_validator("start", mode="before", json_schema_input_type=date | Literal["recent"])
     @classmethod
-    def _day(cls, value: object) -> date:
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            raise ConfigError(f"{value!r} is no day", hint="write it like 2024-01-01") from None
+    def _typed_day(cls, value: object, info: ValidationInfo) -> date:
+        if value != _RECENT:
+            return read_day(value)
+        source = _source(info.data)
+        if source and all(one.reach == FULL for one in source.values()):
+            said = f"{info.data['exchange']} serves the full history, so recent says nothing"
+            raise ConfigError(said, hint=f"write a day, {_first_day(info.data)} or later")
+        return _recent(info.data)
 
     @field_validator("start")
     @classmethod
@@ -185,35 +286,47 @@ class Entry(Strict):
         today = datetime.now(UTC).date()
         if start > today:
             raise ConfigError(f"{start} is in the future", hint=f"write {today} or earlier")
-        exchange = _exchange(info)
-        if exchange and start < (first := _first_day(info.data)):
-            raise ConfigError(f"{exchange.name} has nothing before {first}", hint=f"write {first} or later")
+        if exchange := exchange_of(info):
+            _refuse_closed(exchange, start)
+            _refuse_out_of_reach(exchange, info.data, start)
+            first = moment(exchange.since).date()
+            if start < first:
+                raise ConfigError(
+                    f"{exchange.name} has nothing before {first}", hint=f"write {first} or later"
+                )
         return start
 
     @field_validator("every", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _exact_interval(cls, value: str | int | None) -> Ns | None:
-        return None if value is None else parse_interval(value)
+    def _exact_interval(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
+        interval = None if value is None else parse_interval(value)
+        if interval:
+            _refuse_schedule(exchange_of(info), "every")
+        return interval
 
     @field_validator("cron")
     @classmethod
     def _firing_cron(cls, text: str | None, info: ValidationInfo) -> str | None:
         if text is not None and info.data.get("every", "given, but wrong"):
             raise ConfigError("cron and every exclude each other", hint="keep one of the two")
+        if text is not None:
+            _refuse_schedule(exchange_of(info), "cron")
         return None if text is None else parse_cron(text)
 
     @field_validator("depth")
     @classmethod
     def _served_depth(cls, depth: int | None, info: ValidationInfo) -> int | None:
-        data_type, endpoint = info.data.get("data_type"), _endpoint(info)
+        data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
         if data_type in (DataType.OHLC, DataType.TRADES) and depth:
             raise ConfigError(f"{data_type} takes no depth", hint="remove it, only orderbook has one")
-        if data_type is not DataType.ORDERBOOK or not endpoint:
+        if data_type is not DataType.ORDERBOOK or not endpoints:
             return depth
-        if depth and depth > endpoint.page_limit:
-            said = f"{info.data['exchange']} serves at most {endpoint.page_limit} levels, not {depth}"
-            raise ConfigError(said, hint=f"write {endpoint.page_limit}")
-        return depth or min(_DEPTH, endpoint.page_limit)
+        levels = [endpoint.page_limit for endpoint in endpoints.values()]
+        most = min(levels) if "symbols" in info.data else max(levels)
+        if depth and depth > most:
+            said = f"{info.data['exchange']} serves at most {most} levels, not {depth}"
+            raise ConfigError(said, hint=f"write {most}")
+        return depth or min(_DEPTH, most)
 
     @field_validator("name")
     @classmethod

@@ -4,18 +4,30 @@ Belongs here: partition definitions. Does not: what a partition holds (dccd_core
 See https://docs.dagster.io/guides/build/partitions-and-backfills/partitioning-assets
 """
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from dccd_core.domain.dataset import FORMATS, Grain
+from dccd_core.domain.dataset import FORMATS, Grain, partition_span
+from dccd_core.domain.timespan import moment
 
 _CRONS = {Grain.YEAR: "0 0 1 1 *", Grain.MONTH: "0 0 1 * *", Grain.DATE: "0 0 * * *"}
 
 
-def partitions_of(grain: Grain, start: date) -> dg.TimeWindowPartitionsDefinition:
-    """Return the partitions from the one that holds ``start`` up to the open one."""
-    first = start.strftime(FORMATS[grain])
+def partitions_of(grain: Grain, start: date, end: date | None = None) -> dg.TimeWindowPartitionsDefinition:
+    """Return the partitions from the one that holds ``start`` up to the one that holds ``end``.
+
+    Without an end, and before it, the last one is the open one.
+    """
     return dg.TimeWindowPartitionsDefinition(
-        start=first, fmt=FORMATS[grain], cron_schedule=_CRONS[grain], end_offset=1
+        start=start.strftime(FORMATS[grain]),
+        end=_after(grain, end) if end else None,
+        fmt=FORMATS[grain],
+        cron_schedule=_CRONS[grain],
+        end_offset=1,
     )
+
+
+def _after(grain: Grain, day: date) -> datetime:
+    """Return when the partition that holds ``day`` ends."""
+    return moment(partition_span(grain, day.strftime(FORMATS[grain])).end).astimezone(UTC)

@@ -2,7 +2,7 @@
 
 A tick asks Dagster's own storage how far each dataset is (progress.py), never the lake and never the venue,
 and starts one run for all that is behind: missed partitions, partitions with gaps whose time has come,
-and the open one.
+and the open one. What the venue does not serve any more is left alone.
 
 Belongs here: what a tick decides. Does not: what is due inside a partition (dccd_core.fetch.planner).
 See https://docs.dagster.io/guides/automate/schedules
@@ -14,9 +14,8 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from dccd_core.adapter.contract import Reach
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import ns
-from dccd_core.exchanges import get
 from dccd_pipeline.assets.history import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.progress import PROGRESS, Progress, behind
@@ -46,14 +45,13 @@ def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
 
 
 def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    now = context.scheduled_execution_time
-    keys = entry_partitions(entry).get_partition_keys(current_time=now)
-    if get(entry.exchange).endpoints[entry.data_type].reach is Reach.NOW:
-        keys = keys[-1:]  # the past of a snapshot cannot be asked for
-        late = dict.fromkeys((dg.AssetKey(dataset.parts) for dataset in entry.datasets), keys)
-    else:
+    now = ns(context.scheduled_execution_time)
+    keys = entry_partitions(entry).get_partition_keys(current_time=context.scheduled_execution_time)
+    askable = {dataset: entry.askable(dataset, keys, now) for dataset in entry.datasets}
+    if not entry.depth:  # the book of today is never complete: it is asked for at each tick
         known = _known(entry, context.instance)
-        late = {asset: left for asset, one in known.items() if (left := behind(one, keys, ns(now)))}
+        askable = {one: behind(known[one], left, now) for one, left in askable.items()}
+    late = {dg.AssetKey(dataset.parts): left for dataset, left in askable.items() if left}
     if not late:
         return dg.SkipReason("everything is up to date")
     wanted = sorted(key for left in late.values() for key in left)
@@ -67,14 +65,14 @@ def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunReque
     )
 
 
-def _known(entry: Entry, instance: dg.DagsterInstance) -> dict[dg.AssetKey, Progress | None]:
+def _known(entry: Entry, instance: dg.DagsterInstance) -> dict[Dataset, Progress | None]:
     """Return what the latest materialisation of each dataset says of its progress."""
-    assets = [dg.AssetKey(dataset.parts) for dataset in entry.datasets]
-    events = instance.get_latest_materialization_events(assets)
-    known: dict[dg.AssetKey, Progress | None] = {}
-    for asset in assets:
+    assets = {dataset: dg.AssetKey(dataset.parts) for dataset in entry.datasets}
+    events = instance.get_latest_materialization_events(list(assets.values()))
+    known: dict[Dataset, Progress | None] = {}
+    for dataset, asset in assets.items():
         event = events.get(asset)
         materialisation = event.asset_materialization if event else None
         value = materialisation.metadata.get(PROGRESS) if materialisation else None
-        known[asset] = cast("Progress", value.value) if isinstance(value, dg.JsonMetadataValue) else None
+        known[dataset] = cast("Progress", value.value) if isinstance(value, dg.JsonMetadataValue) else None
     return known

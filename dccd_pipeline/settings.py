@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final, cast
 from urllib.parse import urlsplit
@@ -20,9 +19,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails
 
+from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_pipeline.entry import Entry, ExchangeName, Strict
+from dccd_core.domain.symbol import Symbol
+from dccd_core.exchanges import get
+from dccd_pipeline.entry import Entry
+from dccd_pipeline.served import closed_on
+from dccd_pipeline.symbols import ExchangeName, Strict, SymbolLife, SymbolText
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?")
@@ -64,6 +69,9 @@ class ExchangeSettings(Strict):
     budget: float | None = Field(default=None, strict=True, gt=0, le=1, examples=[0.9])
     """The share of the exchange's rate limits to spend, above 0, at most 1. Without it: all but a reserve."""
 
+    symbols: dict[SymbolText, SymbolLife] = Field(default_factory=dict[Symbol, SymbolLife])
+    """What the exchange does not tell of a symbol: since when, until when, and what it is called now."""
+
 
 class Alerts(Strict):
     """Where to say that something keeps failing."""
@@ -99,6 +107,15 @@ class Settings(Strict):
         """Where the settings were read: a path or ``embedded defaults``; empty when made in Python."""
         return self._source
 
+    def life_of(self, exchange: str, symbol: Symbol) -> SymbolLife:
+        own = self.exchanges.get(exchange, ExchangeSettings())
+        return own.symbols.get(symbol, SymbolLife())
+
+    def require_open(self, exchange: Exchange) -> None:
+        """Refuse an exchange that has closed, unless another server is to answer in its stead."""
+        if refusal := _closed(exchange, self.exchanges):
+            raise refusal
+
     def model_post_init(self, context: object, /) -> None:
         self._source = context.source if isinstance(context, Origin) else ""
 
@@ -118,7 +135,9 @@ class Settings(Strict):
 
     @field_validator("collect", mode="wrap")
     @classmethod
-    def _no_two_alike(cls, raw: object, validate: ValidatorFunctionWrapHandler) -> tuple[Entry, ...]:
+    def _sound_together(
+        cls, raw: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> tuple[Entry, ...]:
         mistakes: list[ErrorDetails] = []
         entries: tuple[Entry, ...] = ()
         try:
@@ -127,9 +146,14 @@ class Settings(Strict):
             # what pydantic leaves out because of a mistake is none itself
             mistakes = [m for m in e.errors() if m["type"] != "default_factory_not_called"]
         known = _sound_part(raw, mistakes) if mistakes else dict(enumerate(entries))
-        if lines := list(chain(map(_again, mistakes), _clashes(known))):
+        exchanges: Mapping[str, ExchangeSettings] | None = info.data.get("exchanges")
+        lines = [*map(_again, mistakes), *_clashes(known), *_underived(known, _unread(raw, known))]
+        if exchanges is not None:
+            lines += [*_unreachable(known, exchanges), *_delisted(known, exchanges)]
+        if lines:
             raise ValidationError.from_exception_data("collect", lines)
-        return entries
+        lives = {name: own.symbols for name, own in (exchanges or {}).items()}
+        return tuple(entry.living(lives.get(entry.exchange, {})) for entry in entries)
 
 
 def _again(mistake: ErrorDetails) -> InitErrorDetails:
@@ -175,6 +199,70 @@ def _clashes(entries: Mapping[int, Entry]) -> Iterator[InitErrorDetails]:
             said = f"{entry.name} is already the name of collect[{first}]"
             hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
             yield _clash((at, "name"), said, hint)
+
+
+def _unread(raw: object, read: Mapping[int, Entry]) -> set[str]:
+    """Name the exchanges of entries for trades whose symbols are not known, because of other mistakes."""
+    items = list(enumerate(cast("list[object]", raw) if isinstance(raw, list) else ()))
+    left = [
+        cast("dict[str, object]", item) for at, item in items if at not in read and isinstance(item, dict)
+    ]
+    return {str(item.get("exchange")) for item in left if item.get("data_type") == DataType.TRADES}
+
+
+def _underived(entries: Mapping[int, Entry], unread: set[str]) -> Iterator[InitErrorDetails]:
+    """Say which trades are missing that bars are to be built of."""
+    trades = {
+        (entry.exchange, symbol): entry
+        for entry in entries.values()
+        if entry.data_type is DataType.TRADES
+        for symbol in entry.symbols
+    }
+    for at, entry in entries.items():
+        for n, symbol in enumerate(entry.symbols if entry.derive_from else ()):
+            source = trades.get((entry.exchange, symbol))
+            if source is None and entry.exchange in unread:
+                continue
+            if source is None:
+                said = f"no entry collects the {entry.exchange} trades of {symbol}, of which to build bars"
+                hint = f"add {{exchange: {entry.exchange}, symbols: [{symbol}], data_type: trades}}"
+                yield _clash((at, "symbols", n), said, hint)
+            elif entry.start < source.start:
+                said = f"the trades of {symbol} are collected from {source.start} on only"
+                yield _clash((at, "start"), said, f"write {source.start}, or let the trades start earlier")
+
+
+def _unreachable(
+    entries: Mapping[int, Entry], exchanges: Mapping[str, ExchangeSettings]
+) -> Iterator[InitErrorDetails]:
+    """Say once for each closed exchange that nobody answers for it."""
+    first: dict[str, int] = {}
+    for at, entry in entries.items():
+        if first.setdefault(entry.exchange, at) != at:
+            continue
+        if refusal := _closed(get(entry.exchange), exchanges):
+            yield _clash((at, "exchange"), str(refusal.args[0]), refusal.hint)
+
+
+def _closed(exchange: Exchange, exchanges: Mapping[str, ExchangeSettings]) -> ConfigError | None:
+    own = exchanges.get(exchange.name)
+    if not (last := closed_on(exchange)) or (own and own.rest_url):
+        return None
+    hint = f"set exchanges.{exchange.name}.rest_url to a server that still has its history"
+    return ConfigError(f"{exchange.title} closed on {last}", hint=hint)
+
+
+def _delisted(
+    entries: Mapping[int, Entry], exchanges: Mapping[str, ExchangeSettings]
+) -> Iterator[InitErrorDetails]:
+    """Say which symbols were gone before their entry starts."""
+    for at, entry in entries.items():
+        lives = exchanges[entry.exchange].symbols if entry.exchange in exchanges else {}
+        for n, symbol in enumerate(entry.symbols):
+            life = lives.get(symbol)
+            if life and life.delisted and life.delisted < entry.start:
+                said = f"{symbol} was delisted on {life.delisted}, before the start, {entry.start}"
+                yield _clash((at, "symbols", n), said, life.hint or "remove it, or start earlier")
 
 
 def _clash(loc: tuple[int | str, ...], said: str, hint: str) -> InitErrorDetails:

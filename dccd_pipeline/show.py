@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
+from dccd_core.fetch.doctor import Finding
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,6 +19,7 @@ from dccd_core.domain.timespan import Ns, moment
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
 from dccd_pipeline.inventory import Holding
+from dccd_pipeline.matrix import Capability
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
@@ -79,6 +82,38 @@ def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
         f"{partitions} partitions: {found.requests:,} requests, at the budget about "
         f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {found.bytes:,} bytes"
     )
+
+
+def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
+    """Draw what is served; ``documented``: also within which limits, and where the exchange says so."""
+    head = ("exchange", "since", "data type", "markets", "reach", "bars", "rows a page", "paging")
+    drawn = [
+        (
+            row["exchange"],
+            f"{row['since']} to {row['closed']}" if row["closed"] else row["since"],
+            row["data_type"],
+            " ".join(row["kinds"]),
+            row["reach"] or "-",
+            " ".join(row["spans"]) or "-",
+            f"{row['page_limit']:,}" if row["page_limit"] else "-",
+            row["paging"] or "-",
+            ", ".join(row["limits"]) or "-",
+        )
+        for row in rows
+    ]
+    if not documented:
+        table("What each exchange serves", head, [cells[:-1] for cells in drawn], ("rows a page",))
+        return
+    table(f"What {rows[0]['title']} serves", (*head, "rate limits"), drawn, ("rows a page",))
+    for docs in dict.fromkeys(row["docs"] for row in rows if row["docs"]):
+        OUT.print(docs, soft_wrap=True)
+
+
+def findings(found: Mapping[str, Sequence[Finding]]) -> None:
+    for name, one in ((name, one) for name, some in found.items() for one in some):
+        mark = "[green]ok  [/]" if one.ok else "[red]FAIL[/]"
+        hint = f" -> {one.hint}" if one.hint and not one.ok else ""
+        OUT.print(mark, escape(f"{name} {one.subject}: {one.said}{hint}"), soft_wrap=True)
 
 
 class FillProgress:

@@ -4,21 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import DataType
+from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns, TimeSpan, ns
+from dccd_core.domain.timespan import DAY, HOUR, ZERO, Ns, TimeSpan, ns
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """One page's worth of question, in our words.
 
-    ``market`` is the venue's own symbol. ``first_id`` asks for rows from that id on instead of by
-    time. ``limit`` counts rows, for an order book levels per side.
+    ``market`` is the venue's own symbol, ``kind`` what kind of market it is (see ``Symbol.market``).
+    ``first_id`` asks for the ``limit`` ids from that one on instead of by time. ``limit`` counts rows, for
+    an order book levels per side. ``skip``: rows at ``span.start`` that came already, for venues that can
+    leave them out.
     """
 
     market: str
@@ -26,15 +29,24 @@ class Query:
     limit: int
     bar: Ns | None = None
     first_id: int | None = None
+    kind: str = "spot"
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One page's worth of question, in the venue's words. ``weight`` is its price in the budget."""
+    """One page's worth of question, in the venue's words. ``weight`` is its price in the budget.
+
+    ``pool`` names the limits that it counts against, ``market`` is given where those hold per market.
+    ``host``: another scheme and host than the exchange's ``rest_url``; what a user sets replaces it too.
+    """
 
     path: str
     params: Mapping[str, str]
     weight: int = 1
+    pool: str = ""
+    market: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +67,83 @@ class Response:
             return self.received
 
 
-class Reach(StrEnum):
-    """How far back an endpoint answers."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back an endpoint answers: the last ``rows``, or what is no older than ``period``."""
 
-    FULL = "full history"
-    NOW = "the present only"
+    rows: int | None = None
+    period: Ns | None = None
+
+    def __str__(self) -> str:
+        if self == NOW:
+            return "the present only"
+        if self.rows is not None:
+            return f"the last {self.rows:,} rows"
+        if self.period is None:
+            return "full history"
+        amount, unit = (self.period // DAY, "days") if self.period > DAY else (self.period // HOUR, "hours")
+        return f"the last {amount} {unit}"
+
+    def since(self, now: Ns, bar: Ns | None) -> Ns | None:
+        """Return from which moment on rows can be asked for; None when that is not known beforehand."""
+        if self.period is not None:
+            return Ns(now - self.period)
+        if self.rows is None:
+            return Ns(0)
+        return None if bar is None else Ns(now - self.rows * bar)
+
+
+FULL: Final = Reach()
+NOW: Final = Reach(period=ZERO)
+
+
+class Keeps(StrEnum):
+    """Which rows an answer holds when the window has more of them than a page."""
+
+    OLDEST = "the oldest rows"
+    NEWEST = "the newest rows"
+    ALL = "all rows, or an error"
 
 
 @dataclass(frozen=True, slots=True)
 class TimeWindows:
     """Pages cut by time, ``page_limit`` bars each: all of them can be asked at once."""
 
+    keeps: Keeps = Keeps.OLDEST
+
 
 @dataclass(frozen=True, slots=True)
 class IdWindows:
     """Pages cut by consecutive ids: all of them can be asked at once, once the border ids are known.
 
-    ``at`` asks for the first row at or after ``query.span.start``; ``before`` for the last row before it.
+    ``before`` asks for the last row before ``query.span.start``. A venue that knows no times has None: there
+    the border is found by looking at ids between the ``oldest`` row and the ``newest``.
+    ``down``: a page is counted from its last id backwards, so it may reach below the first id asked for.
     """
 
-    at: Callable[[Query], Request]
-    before: Callable[[Query], Request]
+    before: Callable[[Query], Request] | None = None
+    newest: Callable[[Query], Request] | None = None
+    down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Pages one after another in time, oldest first; several ranges of time can be walked at once.
+
+    Each page is asked AT the time of the last row before it, less ``blur`` (how much the venue's rows
+    round their time), and what came already is dropped by its id: a tie at the border loses nothing.
+    ``skips``: the venue can leave out ``query.skip`` rows, so even a tie longer than a page is passed.
+    ``consecutive``: ids are consecutive per market, so that a missing one shows.
+    """
+
+    blur: Ns = ZERO
+    skips: bool = False
+    consecutive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """One answer with the newest rows, whatever is asked: what lies before them cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,36 +157,62 @@ class Endpoint:
 
     ``decode`` turns a body into rows of the data type's table, oldest first; it is also told the
     venue's time, for rows that carry none. ``oldest`` asks for the very first row there is.
+    ``sparse``: bars in which nothing was traded are left out. ``carries_open``: a bar opens at the close of
+    the one before, even when that lies outside its low and high. ``contracts``: amounts count contracts, of
+    the size that symbol discovery says. ``closes``: decoded bars carry their close time, not their open.
     """
 
     docs: str
     path: str
     page_limit: int
-    paging: TimeWindows | IdWindows | Snapshot
+    paging: TimeWindows | IdWindows | Cursor | Recent | Snapshot
     request: Callable[[Query], Request]
     decode: Callable[[bytes, Ns], pl.DataFrame]
-    reach: Reach = Reach.FULL
+    reach: Reach = FULL
     spans: tuple[Ns, ...] = ()
     """Bar lengths the venue serves; empty for other data types."""
     oldest: Callable[[Query], Request] | None = None
+    sparse: bool = False
+    carries_open: bool = False
+    contracts: bool = False
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Markets:
-    """Symbol discovery. ``decode`` gives ``symbol`` (unified), ``market`` (the venue's) and ``active``."""
+    """Symbol discovery.
+
+    ``requests`` are asked all; ``more`` gives the request of the next page after an answer, if there is one.
+    ``decode`` gives rows as in ``MARKETS``: ``symbol`` unified, ``market`` the venue's own, ``active``
+    whether it trades, ``listed`` since when (null where the venue does not say), ``contract`` what one
+    contract is worth, in the base for a linear market, in the quote for an inverse one (null: no contracts).
+    """
 
     docs: str
-    path: str
-    request: Callable[[], Request]
+    requests: Callable[[], tuple[Request, ...]]
     decode: Callable[[bytes], pl.DataFrame]
+    more: Callable[[Request, bytes], Request | None] | None = None
+
+
+MARKETS: Final = pl.Schema(
+    {
+        "symbol": pl.String,
+        "market": pl.String,
+        "active": pl.Boolean,
+        "listed": TIME,
+        "contract": pl.Float64,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most ``amount`` of weight in any ``period``."""
+    """At most ``amount`` of weight in any ``period``, for a ``pool`` of requests or each market in it."""
 
     amount: int
     period: Ns
+    pool: str = ""
+    per_market: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +220,10 @@ class Exchange:
     """A venue.
 
     ``verdict`` names the error an answer means, or None for a good one. ``used`` reads what the venue
-    says we have spent of the first limit in its current period. ``settle`` is how long after its close
-    a bar (after its time a trade) may still change. ``since`` is when the venue's data begins.
+    says we have spent of its limit in its current period. ``settle`` is how long after its close
+    a bar (after its time a trade) may still change. ``since`` is when the venue's data begins; after
+    ``closed`` it serves nothing any more, but another server may have its history.
+    ``special``: what a kind of market has instead of ``endpoints``; None where it has nothing of the sort.
     """
 
     name: str
@@ -140,6 +236,14 @@ class Exchange:
     """The kinds of market served: ``spot``, ``linear``, ``inverse`` (see ``Symbol.market``)."""
     market: Callable[[Symbol], str]
     verdict: Callable[[Response], DccdError | None]
-    used: Callable[[Mapping[str, str]], int | None]
     markets: Markets
     endpoints: Mapping[DataType, Endpoint] = field(default_factory=dict[DataType, Endpoint])
+    special: Mapping[tuple[str, DataType], Endpoint | None] = field(
+        default_factory=dict[tuple[str, DataType], Endpoint | None]
+    )
+    used: Callable[[Mapping[str, str]], int | None] = lambda _: None
+    closed: Ns | None = None
+
+    def endpoint(self, kind: str, data_type: DataType) -> Endpoint | None:
+        """Return what serves ``data_type`` for a kind of market, if anything does."""
+        return self.special.get((kind, data_type), self.endpoints.get(data_type))

@@ -8,6 +8,7 @@ DccdError
  |   +- Unavailable        5xx, timeouts, resets, a body that was cut or is no JSON
  |   +- Rejected           4xx or an error in the body: we asked wrongly
  |       +- UnknownSymbol  the venue does not list it
+ |       +- OutOfReach     the venue does not go back that far
  +- PayloadError           JSON came, but not the shape we know
  +- PagingError            the pager can make no progress
  +- LakeError              the lake cannot be read or written
@@ -82,6 +83,9 @@ class Rejected(ExchangeError): ...
 
 
 class UnknownSymbol(Rejected): ...
+
+
+class OutOfReach(Rejected): ...
 
 
 class PayloadError(DccdError): ...

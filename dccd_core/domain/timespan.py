@@ -9,6 +9,8 @@ from typing import Final, NewType
 Ns = NewType("Ns", int)
 """Nanoseconds since the Unix epoch, UTC; or a length in nanoseconds."""
 
+ZERO: Final = Ns(0)
+MICROSECOND: Final = Ns(1_000)
 MILLISECOND: Final = Ns(1_000_000)
 SECOND: Final = Ns(1_000_000_000)
 MINUTE: Final = Ns(60 * SECOND)

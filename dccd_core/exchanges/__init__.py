@@ -10,6 +10,12 @@ from dccd_core.domain.errors import ConfigError
 # fmt: off
 NAMES: Final = (
     "binance",
+    "bybit",
+    "okx",
+    "coinbase",
+    "kraken",
+    "bitfinex",
+    "bitmex",
 )
 # fmt: on
 

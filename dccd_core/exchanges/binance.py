@@ -1,6 +1,7 @@
-"""Binance spot.
+"""Binance: spot, and the perpetuals of its USD-M futures, which are settled in their quote.
 
 Docs: https://developers.binance.com/docs/binance-spot-api-docs/rest-api
+Docs: https://developers.binance.com/docs/derivatives/usds-margined-futures
 
 Quirks:
 - Both bounds of a time window are inclusive; for bars they act on the open time.
@@ -10,21 +11,38 @@ Quirks:
 - A minute without trades comes as a bar of volume 0; in an outage of the engine the bars are missing.
 - ``aggTrades``: fills of one taker order at one price are one row; ids are consecutive per symbol.
   ``m`` says the BUYER was the maker, so the taker sold. ``fromId`` cannot be combined with times (-1128).
+- Weeks open on Monday; ``1M`` is left out, a month has no fixed length.
+- Weight is counted per address in windows that start on the minute; 418 is a ban for ignoring 429. The two
+  servers count apart, with a header of the same name.
+- UNSURE, so handled as opaque text: the body of HTTP 451 (blocked country).
+- ``BTCUSDT`` names a market on either server; which is meant is our kind of market.
+
+Spot alone:
 - The order book carries no time: its rows take the time of the answer.
 - There is no listing date: the first bar or trade tells it.
-- Weeks open on Monday; ``1M`` is left out, a month has no fixed length.
-- UNSURE, so handled as opaque text: the body of HTTP 451 (blocked country).
-- Weight is counted per address in windows that start on the minute; 418 is a ban for ignoring 429.
+
+USD-M alone (COIN-M, the inverse contracts, is a third server and not served here: use another exchange for
+``BTC/USD:BTC``):
+- The weight of bars grows faster than their number: a page of 499 gives most for its weight. No ``1s``.
+- ``aggTrades`` reaches back 24 hours; fills within 100 ms at one price and side are one row, those of the
+  insurance fund and of auto-deleveraging are none. A window of both times is shorter than an hour (-1127).
+- UNSURE: that ``endTime`` alone gives the newest rows up to it, as it does on spot; whether minutes without
+  trades come as bars (they count as a hole if not); what an id older than 24 hours is answered.
+- The order book knows few depths, the next deeper one is asked; ``T`` is the engine's time of the book.
+- Dated contracts and those on stocks are left out: a perpetual has ``contractType`` PERPETUAL.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import (
+    MARKETS,
+    NOW,
     Endpoint,
     Exchange,
     IdWindows,
@@ -42,17 +60,31 @@ from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, parse_time
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints"
 _SPANS: Final = ["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
-_KLINES: Final = "/api/v3/klines"
-_AGG_TRADES: Final = "/api/v3/aggTrades"
-_DEPTH: Final = "/api/v3/depth"
-_INFO: Final = "/api/v3/exchangeInfo"
+_USDM_DOCS: Final = (
+    "https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api"
+)
+_USDM_URL: Final = "https://fapi.binance.com"
+_USDM: Final = "usdm"
+_PREFIX: Final = {"spot": "/api/v3", "linear": "/fapi/v1"}
+
+# Up to so many rows: this weight.
+_KLINES_WEIGHT: Final = {
+    "spot": ((1_000, 2),),
+    "linear": ((99, 1), (499, 2), (1_000, 5), (1_500, 10)),
+}
+_DEPTH_WEIGHT: Final = {
+    "spot": ((100, 5), (500, 25), (1_000, 50), (5_000, 250)),
+    "linear": ((5, 2), (10, 2), (20, 2), (50, 2), (100, 5), (500, 10), (1_000, 20)),
+}
+_TRADES_WEIGHT: Final = {"spot": 4, "linear": 20}
+_USDM_WINDOW: Final = Ns(HOUR - MILLISECOND)
 _BAN_ENDS: Final = re.compile(r"until (\d{13})")
 
-_BAD_SYMBOL: Final = (-1121, -1220)
+_BAD_SYMBOL: Final = (-1121, -1122, -1220)
 _TOO_MANY: Final = -1003
 _OVERLOADED: Final = (-1000, -1001, -1006, -1007, -1008, -1016)
 
@@ -82,17 +114,34 @@ class AggTrade(msgspec.Struct, gc=False):
 
 
 class Depth(msgspec.Struct, gc=False):
-    """``{"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"]],"asks":[["4.00000200","12.00000000"]]}``."""
+    """``{"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"]],"asks":[["4.00000200","12.00000000"]]}``.
+
+    Futures alone have ``T``.
+    """
 
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
+    T: Millis | None = None
 
 
 class Market(msgspec.Struct, gc=False):
+    """Futures alone have the last two."""
+
     symbol: str
     status: str
     baseAsset: str
     quoteAsset: str
+    contractType: str | None = None
+    onboardDate: Millis | None = None
+
+    @property
+    def unified(self) -> str:
+        pair = f"{self.baseAsset}/{self.quoteAsset}"
+        return pair if self.contractType is None else f"{pair}:{self.quoteAsset}"
+
+    @property
+    def listed(self) -> Ns | None:
+        return None if self.onboardDate is None else Ns(self.onboardDate * MILLISECOND)
 
 
 class Info(msgspec.Struct, gc=False):
@@ -117,27 +166,35 @@ def market(symbol: Symbol) -> str:
     return f"{symbol.base}{symbol.quote}"
 
 
-def _bounds(query: Query) -> dict[str, str]:
+def _request(kind: str, name: str, params: Mapping[str, str], weight: int) -> Request:
+    path = f"{_PREFIX[kind]}/{name}"
+    if kind == "spot":
+        return Request(path, params, weight)
+    return Request(path, params, weight, pool=_USDM, host=_USDM_URL)
+
+
+def _step(steps: tuple[tuple[int, int], ...], rows: int) -> tuple[int, int]:
+    return next(step for step in steps if rows <= step[0])
+
+
+def _bounds(start: Ns, end: Ns) -> dict[str, str]:
     """Half-open nanoseconds to inclusive milliseconds."""
-    return {
-        "startTime": str(-(-query.span.start // MILLISECOND)),
-        "endTime": str((query.span.end - 1) // MILLISECOND),
-    }
+    return {"startTime": str(-(-start // MILLISECOND)), "endTime": str((end - 1) // MILLISECOND)}
+
+
+def _klines(query: Query, params: Mapping[str, str]) -> Request:
+    assert query.bar is not None
+    asked = {"symbol": query.market, "interval": format_bar_span(query.bar), **params}
+    _, weight = _step(_KLINES_WEIGHT[query.kind], int(params["limit"]))
+    return _request(query.kind, "klines", asked, weight)
 
 
 def klines_request(query: Query) -> Request:
-    assert query.bar is not None
-    asked = {"symbol": query.market, "interval": format_bar_span(query.bar)}
-    return Request(_KLINES, {**asked, **_bounds(query), "limit": str(query.limit)}, weight=2)
+    return _klines(query, {**_bounds(query.span.start, query.span.end), "limit": str(query.limit)})
 
 
 def first_kline_request(query: Query) -> Request:
-    assert query.bar is not None
-    return Request(
-        _KLINES,
-        {"symbol": query.market, "interval": format_bar_span(query.bar), "startTime": "0", "limit": "1"},
-        weight=2,
-    )
+    return _klines(query, {"startTime": "0", "limit": "1"})
 
 
 def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
@@ -155,23 +212,28 @@ def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
     )
 
 
+def _trades(query: Query, params: Mapping[str, str]) -> Request:
+    asked = {"symbol": query.market, **params}
+    return _request(query.kind, "aggTrades", asked, _TRADES_WEIGHT[query.kind])
+
+
 def trades_request(query: Query) -> Request:
-    start = _bounds(query) if query.first_id is None else {"fromId": str(query.first_id)}
-    return Request(_AGG_TRADES, {"symbol": query.market, **start, "limit": str(query.limit)}, weight=4)
-
-
-def trade_at_request(query: Query) -> Request:
-    start = _bounds(query)["startTime"]
-    return Request(_AGG_TRADES, {"symbol": query.market, "startTime": start, "limit": "1"}, weight=4)
+    """Ask by id, else by time: from futures the first hour of the span, as more is refused."""
+    limit = {"limit": str(query.limit)}
+    if query.first_id is not None:
+        return _trades(query, {"fromId": str(query.first_id), **limit})
+    start, end = query.span.start, query.span.end
+    if query.kind == "linear":
+        end = min(end, Ns(start + _USDM_WINDOW))
+    return _trades(query, {**_bounds(start, end), **limit})
 
 
 def trade_before_request(query: Query) -> Request:
-    end = str((query.span.start - 1) // MILLISECOND)
-    return Request(_AGG_TRADES, {"symbol": query.market, "endTime": end, "limit": "1"}, weight=4)
+    return _trades(query, {"endTime": str((query.span.start - 1) // MILLISECOND), "limit": "1"})
 
 
 def first_trade_request(query: Query) -> Request:
-    return Request(_AGG_TRADES, {"symbol": query.market, "fromId": "0", "limit": "1"}, weight=4)
+    return _trades(query, {"fromId": "0", "limit": "1"})
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
@@ -187,17 +249,19 @@ def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
 
 
 def depth_request(query: Query) -> Request:
-    weights = ((100, 5), (500, 25), (1_000, 50), (5_000, 250))
-    weight = next(weight for levels, weight in weights if query.limit <= levels)
-    return Request(_DEPTH, {"symbol": query.market, "limit": str(query.limit)}, weight=weight)
+    steps = _DEPTH_WEIGHT[query.kind]
+    levels, weight = _step(steps, query.limit)
+    limit = query.limit if query.kind == "spot" else levels
+    return _request(query.kind, "depth", {"symbol": query.market, "limit": str(limit)}, weight)
 
 
 def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
     book = read(_READ_DEPTH, body)
+    time = at if book.T is None else Ns(book.T * MILLISECOND)
     sides = [("bid", book.bids), ("ask", book.asks)]
     return table(
         DataType.ORDERBOOK,
-        ts=nanos([at] * (len(book.bids) + len(book.asks)), Ns(1)),
+        ts=nanos([time] * (len(book.bids) + len(book.asks)), Ns(1)),
         side=[side for side, levels in sides for _ in levels],
         level=[level for _, levels in sides for level in range(len(levels))],
         price=[price for _, levels in sides for price, _ in levels],
@@ -205,19 +269,22 @@ def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
     )
 
 
-def markets_request() -> Request:
-    return Request(_INFO, {}, weight=20)
+def markets_requests() -> tuple[Request, ...]:
+    return _request("spot", "exchangeInfo", {}, 20), _request("linear", "exchangeInfo", {}, 1)
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    rows = read(_READ_INFO, body).symbols
+    listed = read(_READ_INFO, body).symbols
+    rows = [row for row in listed if row.contractType in (None, "PERPETUAL")]
     return pl.DataFrame(
         {
-            "symbol": [f"{row.baseAsset}/{row.quoteAsset}" for row in rows],
+            "symbol": [row.unified for row in rows],
             "market": [row.symbol for row in rows],
             "active": [row.status == "TRADING" for row in rows],
+            "listed": [row.listed for row in rows],
+            "contract": [None] * len(rows),
         },
-        schema={"symbol": pl.String, "market": pl.String, "active": pl.Boolean},
+        schema=MARKETS,
     )
 
 
@@ -265,46 +332,71 @@ def _wait_s(response: Response, said: str) -> float | None:
     return max(0.0, (int(ends[1]) * MILLISECOND - response.received) / SECOND) if ends else None
 
 
+_SPOT: Final = {
+    DataType.OHLC: Endpoint(
+        docs=f"{_DOCS}#klinecandlestick-data",
+        path="/api/v3/klines",
+        page_limit=1_000,
+        paging=TimeWindows(),
+        request=klines_request,
+        decode=decode_klines,
+        spans=tuple(parse_bar_span(span) for span in _SPANS),
+        oldest=first_kline_request,
+    ),
+    DataType.TRADES: Endpoint(
+        docs=f"{_DOCS}#compressedaggregate-trades-list",
+        path="/api/v3/aggTrades",
+        page_limit=1_000,
+        paging=IdWindows(before=trade_before_request),
+        request=trades_request,
+        decode=decode_trades,
+        oldest=first_trade_request,
+    ),
+    DataType.ORDERBOOK: Endpoint(
+        docs=f"{_DOCS}#order-book",
+        path="/api/v3/depth",
+        page_limit=5_000,
+        paging=Snapshot(),
+        request=depth_request,
+        decode=decode_depth,
+        reach=NOW,
+    ),
+}
+
 EXCHANGE = Exchange(
     name="binance",
     title="Binance",
     rest_url="https://api.binance.com",
     since=parse_time("2017-07-14"),
     settle=Ns(5 * SECOND),
-    limits=(Limit(6_000, MINUTE),),
-    kinds=frozenset({"spot"}),
+    limits=(Limit(6_000, MINUTE), Limit(2_400, MINUTE, _USDM)),
+    kinds=frozenset({"spot", "linear"}),
     market=market,
     verdict=verdict,
     used=used,
-    markets=Markets(f"{_DOCS}#exchange-information", _INFO, markets_request, decode_markets),
-    endpoints={
-        DataType.OHLC: Endpoint(
-            docs=f"{_DOCS}#klinecandlestick-data",
-            path=_KLINES,
-            page_limit=1_000,
-            paging=TimeWindows(),
-            request=klines_request,
-            decode=decode_klines,
-            spans=tuple(parse_bar_span(span) for span in _SPANS),
-            oldest=first_kline_request,
+    markets=Markets(f"{_DOCS}#exchange-information", markets_requests, decode_markets),
+    endpoints=_SPOT,
+    special={
+        ("linear", DataType.OHLC): replace(
+            _SPOT[DataType.OHLC],
+            docs=f"{_USDM_DOCS}/Kline-Candlestick-Data",
+            path="/fapi/v1/klines",
+            # 499 bars weigh 2, so a minute's weight buys 598,800 of them; pages of 1,500 (10) only 360,000.
+            page_limit=499,
+            spans=_SPOT[DataType.OHLC].spans[1:],
         ),
-        DataType.TRADES: Endpoint(
-            docs=f"{_DOCS}#compressedaggregate-trades-list",
-            path=_AGG_TRADES,
-            page_limit=1_000,
-            paging=IdWindows(at=trade_at_request, before=trade_before_request),
-            request=trades_request,
-            decode=decode_trades,
-            oldest=first_trade_request,
+        ("linear", DataType.TRADES): replace(
+            _SPOT[DataType.TRADES],
+            docs=f"{_USDM_DOCS}/Compressed-Aggregate-Trades-List",
+            path="/fapi/v1/aggTrades",
+            oldest=None,
+            reach=Reach(period=DAY),
         ),
-        DataType.ORDERBOOK: Endpoint(
-            docs=f"{_DOCS}#order-book",
-            path=_DEPTH,
-            page_limit=5_000,
-            paging=Snapshot(),
-            request=depth_request,
-            decode=decode_depth,
-            reach=Reach.NOW,
+        ("linear", DataType.ORDERBOOK): replace(
+            _SPOT[DataType.ORDERBOOK],
+            docs=f"{_USDM_DOCS}/Order-Book",
+            path="/fapi/v1/depth",
+            page_limit=1_000,
         ),
     },
 )

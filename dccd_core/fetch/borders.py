@@ -4,15 +4,19 @@ What is absent between two rows can be seen from the rows; at the ends only the 
 side of the border tell.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import IdWindows
+from dccd_core.adapter.contract import IdWindows, Request
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import PagingError, Where
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
-from dccd_core.fetch.venue import Venue, first_ts
+from dccd_core.fetch.venue import Sighting, Venue, sighting
+
+_GALLOP: Final = 8
+"""Questions to find the next id where several are absent: as many ids as two to that power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +52,132 @@ class Ends:
 
 
 async def find_borders(venue: Venue, dataset: Dataset, paging: IdWindows, span: TimeSpan) -> Borders:
-    """Ask for the rows on both sides of ``span``: all ids between them belong to it, given or not.
+    """Find the rows on both sides of ``span``: all ids between them belong to it, given or not.
 
     Raises:
         PagingError: the answers contradict what was asked, or one another.
     """
-    older, final = await _sight(venue, dataset, paging, span.start, before=True)
+    search = _Search(venue, dataset, paging)
+    older, final = await search.last_before(span.start)
     if final <= span.start:
-        return Borders(TimeSpan(span.start, span.start), range(0), 1)
+        return Borders(TimeSpan(span.start, span.start), range(0), search.requests)
     span = TimeSpan(span.start, min(span.end, final))
-    stop, _ = await _sight(venue, dataset, paging, span.end, before=False)
-    requests = 2
-    if older is None:  # nothing at all, or the listing
-        first, _ = await _sight(venue, dataset, paging, span.start, before=False)
-        older, requests = None if first is None else first - 1, 3
-    if stop is None:  # nothing happened since
-        last, _ = await _sight(venue, dataset, paging, span.end, before=True)
-        stop, requests = None if last is None else last + 1, requests + 1
-    if older is None or stop is None:
-        return Borders(span, range(0), requests)
-    if stop <= older:
-        raise _contradiction(venue, dataset, f"id {stop} comes after {span}, id {older} before it")
-    return Borders(span, range(older + 1, stop), requests)
+    newer, _ = await search.last_before(span.end)
+    if newer is None:
+        return Borders(span, range(0), search.requests)
+    before = await search.first_id(newer) - 1 if older is None else older.id
+    if newer.id < before:
+        said = f"id {newer.id} comes before the end of {span}, id {before} before its start"
+        raise _contradiction(venue, dataset, said)
+    return Borders(span, range(before + 1, await search.next_id(newer, span.end)), search.requests)
 
 
-async def _sight(
-    venue: Venue, dataset: Dataset, paging: IdWindows, at: Ns, *, before: bool
-) -> tuple[int | None, Ns]:
-    """Return the id of the last row before ``at``, or of the first one from it on, and what is final."""
-    query = venue.query(dataset, TimeSpan(at, at), 1)
-    rows, final = await venue.one_row(dataset, paging.before(query) if before else paging.at(query))
-    found = first_ts(rows)
-    if found is None:
-        return None, final
-    if (found < at) != before:
-        side = "before" if before else "from"
-        raise _contradiction(venue, dataset, f"asked for the row {side} {iso(at)}, answered {iso(found)}")
-    return int(rows["trade_id"][0]), final
+async def last_row_before(venue: Venue, dataset: Dataset, paging: IdWindows, at: Ns) -> Sighting | None:
+    """Return the last row before ``at``, if there is one."""
+    found, _ = await _Search(venue, dataset, paging).last_before(at)
+    return found
+
+
+@dataclass(slots=True)
+class _Search:
+    """Looks for rows by time and by id, and counts its requests."""
+
+    venue: Venue
+    dataset: Dataset
+    paging: IdWindows
+    requests: int = 0
+
+    async def last_before(self, at: Ns) -> tuple[Sighting | None, Ns]:
+        """Return the last row before ``at``, and the moment before which rows were final by then."""
+        if self.paging.before is None:
+            return await self._bisect_time(at)
+        query = self.venue.query(self.dataset, TimeSpan(at, at), 1)
+        found, final = await self._ask(self.paging.before(query))
+        if found is not None and found.at >= at:
+            said = f"asked for the row before {iso(at)}, answered {iso(found.at)}"
+            raise _contradiction(self.venue, self.dataset, said)
+        return found, final
+
+    async def first_id(self, known: Sighting) -> int:
+        """Return the id of the very first row; ``known`` is one of them."""
+        endpoint = await self.venue.served(self.dataset)
+        query = self.venue.query(self.dataset, TimeSpan(Ns(0), known.at), 1)
+        if endpoint.oldest is not None:
+            found, _ = await self._ask(endpoint.oldest(query))
+            return known.id if found is None else found.id
+        if not self.paging.down:
+            found, _ = await self._ask(endpoint.request(replace(query, first_id=0)))
+            return known.id if found is None else found.id
+        nothing, there = -1, known.id
+        while there - nothing > 1:
+            middle = (nothing + there) // 2
+            found, _ = await self._look(middle)
+            nothing, there = (middle, there) if found is None else (nothing, min(found.id, middle))
+        return there
+
+    async def next_id(self, last: Sighting, at: Ns) -> int:
+        """Return the id of the first row from ``at`` on; ``last`` is the last one before.
+
+        Where ids are looked at downwards the next one is looked at, then ever further ones.
+        """
+        for step in range(_GALLOP if self.paging.down else 1):
+            found, _ = await self._look(last.id + (1 << step))
+            if found is not None and found.id > last.id:
+                if found.at < at:
+                    said = (
+                        f"id {last.id} is the last before {iso(at)}, but id {found.id} is of {iso(found.at)}"
+                    )
+                    raise _contradiction(self.venue, self.dataset, said)
+                return found.id
+        return last.id + 1
+
+    async def _bisect_time(self, at: Ns) -> tuple[Sighting | None, Ns]:
+        """Narrow the ids around ``at`` by their times, guessing as if trades came evenly."""
+        assert self.paging.newest is not None
+        query = self.venue.query(self.dataset, TimeSpan(at, at), 1)
+        newest, final = await self._ask(self.paging.newest(query))
+        if newest is None or newest.at < at:
+            return newest, final
+        endpoint = await self.venue.served(self.dataset)
+        assert endpoint.oldest is not None
+        seen = self.venue.sightings(self.dataset)
+        if not seen:
+            oldest, _ = await self._ask(endpoint.oldest(query))
+            seen.extend(one for one in (oldest,) if one is not None)
+        low = max((one for one in seen if one.at < at), default=None)
+        high = min((one for one in [*seen, newest] if one.at >= at), key=lambda one: one.id)
+        if low is None:
+            return None, final
+        turn = 0
+        while high.id - low.id > 1:
+            middle = _guess(low, high, at, turn)
+            turn += 1
+            found, _ = await self._look(middle)
+            if found is None or found.id <= low.id:
+                low = Sighting(middle, low.at)  # no row from there up to the middle
+            elif found.at < at:
+                low = Sighting(max(found.id, middle), found.at)
+            else:
+                high = found
+        seen += [one for one in (low, high) if one not in seen]
+        return low, final
+
+    async def _look(self, trade_id: int) -> tuple[Sighting | None, Ns]:
+        endpoint = await self.venue.served(self.dataset)
+        query = self.venue.query(self.dataset, TimeSpan(Ns(0), Ns(0)), 1)
+        return await self._ask(endpoint.request(replace(query, first_id=trade_id)))
+
+    async def _ask(self, request: Request) -> tuple[Sighting | None, Ns]:
+        self.requests += 1
+        rows, final = await self.venue.one_row(self.dataset, request)
+        return sighting(rows), final
+
+
+def _guess(low: Sighting, high: Sighting, at: Ns, turn: int) -> int:
+    """Return an id between the two: in proportion to time, every third time in the middle."""
+    width = high.id - low.id
+    share = width // 2 if turn % 3 == 2 else width * (at - low.at) // max(1, high.at - low.at)
+    return min(high.id - 1, max(low.id + 1, low.id + share))
 
 
 def _contradiction(venue: Venue, dataset: Dataset, text: str) -> PagingError:

@@ -12,12 +12,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dccd_core.adapter.contract import IdWindows
+from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows, Query, Recent, TimeWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
 from dccd_core.domain.timespan import TimeSpan
 from dccd_core.fetch.borders import Ends, find_borders
-from dccd_core.fetch.pager import Page, Walk, bar_walks, id_walks
+from dccd_core.fetch.pager import Page, RecentWalk, Walk, bar_walks, cursor_walks, id_walks
 from dccd_core.fetch.venue import Venue
 
 AHEAD: Final = 32
@@ -36,16 +36,17 @@ class Course:
 
 async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course) -> AsyncGenerator[Page]:
     """Yield the rows of ``span`` in order, each once; a page that is ``cut`` is the last final one."""
-    endpoint = venue.endpoint(dataset)
+    endpoint = await venue.served(dataset)
     query = venue.query(dataset, span, endpoint.page_limit)
-    walks: Iterator[Walk] = bar_walks(endpoint, query, venue.exchange.settle)
     ends = None
     if isinstance(endpoint.paging, IdWindows):
         borders = await find_borders(venue, dataset, endpoint.paging, span)
         course.requests += borders.requests
         query = replace(query, span=borders.span)
-        walks = id_walks(endpoint, query, borders.ids)
+        walks: Iterator[Walk] = id_walks(endpoint, query, borders.ids, down=endpoint.paging.down)
         ends = Ends(borders, course.absent)
+    else:
+        walks = _walks(venue, endpoint, query)
     async with aclosing(_in_order(venue, dataset, walks, course)) as pages:
         async for page in pages:
             if ends:
@@ -58,6 +59,21 @@ async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course
     yield Page(empty(dataset.data_type), query.span.end)
 
 
+def _walks(venue: Venue, endpoint: Endpoint, query: Query) -> Iterator[Walk]:
+    settle = venue.exchange.settle
+    match endpoint.paging:
+        case TimeWindows(keeps):
+            return bar_walks(endpoint, query, settle, keeps)
+        case Recent():
+            return iter([RecentWalk(endpoint, query, settle)])
+        case Cursor() as paging:
+            pool = endpoint.request(query).pool
+            limits = tuple(limit for limit in venue.exchange.limits if limit.pool == pool)
+            return cursor_walks(endpoint, query, settle, paging, limits)
+        case other:
+            raise AssertionError(other)
+
+
 async def _in_order(
     venue: Venue, dataset: Dataset, walks: Iterator[Walk], course: Course
 ) -> AsyncGenerator[Page]:
@@ -66,7 +82,7 @@ async def _in_order(
     def start() -> None:
         if (walk := next(walks, None)) is not None:
             lane = asyncio.Queue[Page | Exception | None](_HELD_BACK)
-            lanes.append((asyncio.create_task(_follow(venue, dataset, walk, lane)), lane))
+            lanes.append((asyncio.create_task(_follow(venue, dataset, walk, lane, course)), lane))
 
     try:
         for _ in range(AHEAD):
@@ -76,7 +92,6 @@ async def _in_order(
             while (page := await lane.get()) is not None:
                 if isinstance(page, Exception):
                     raise page
-                course.requests += 1
                 yield page
             lanes.popleft()
             start()
@@ -87,11 +102,18 @@ async def _in_order(
 
 
 async def _follow(
-    venue: Venue, dataset: Dataset, walk: Walk, lane: asyncio.Queue[Page | Exception | None]
+    venue: Venue,
+    dataset: Dataset,
+    walk: Walk,
+    lane: asyncio.Queue[Page | Exception | None],
+    course: Course,
 ) -> None:
     try:
         while (request := walk.request()) is not None:
-            await lane.put(await venue.ask(dataset, request, walk.receive))
+            page = await venue.ask(dataset, request, walk.receive)
+            course.requests += 1
+            if page is not None:
+                await lane.put(page)
     except Exception as e:  # noqa: BLE001 -- raised again by the reader, in this window's turn
         await lane.put(e)
     else:

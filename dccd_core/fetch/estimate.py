@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dccd_core.adapter.contract import IdWindows
+import polars as pl
+
+from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeSpan
 from dccd_core.fetch.borders import find_borders
-from dccd_core.fetch.planner import due, settled
+from dccd_core.fetch.planner import due, reachable, settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 
@@ -35,10 +37,15 @@ class Estimate:
 
 
 async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str) -> Estimate:
-    """Estimate what is due of a partition. Bars are counted; trades by their ids, which asks the venue."""
-    held = lake.state(dataset, key)
-    until = settled(dataset, venue.clock.now(), venue.exchange.settle)
+    """Estimate what is due of a partition.
+
+    Bars are counted; trades by their ids, or by how dense the first page is: that asks the venue.
+    """
+    held, now, endpoint = lake.state(dataset, key), venue.clock.now(), venue.endpoint(dataset)
+    until = settled(dataset, now, venue.exchange.settle)
     wanted = due(partition_span(dataset.grain, key), held.ledger if held else None, until)
+    since = endpoint.reach.since(now, dataset.span)
+    wanted = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
     total = Estimate()
     for part in wanted:
         total += await _part(venue, dataset, part)
@@ -46,9 +53,13 @@ async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str) -> Esti
 
 
 async def _part(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
-    endpoint = venue.endpoint(dataset)
+    endpoint = await venue.served(dataset)
     lookups = 0
-    if isinstance(endpoint.paging, IdWindows):
+    if isinstance(endpoint.paging, Recent):
+        rows = endpoint.page_limit
+    elif isinstance(endpoint.paging, Cursor):
+        rows, lookups = await _extrapolated(venue, dataset, part), 1
+    elif isinstance(endpoint.paging, IdWindows):
         borders = await find_borders(venue, dataset, endpoint.paging, part)
         rows, lookups = len(borders.ids), borders.requests
     else:
@@ -57,3 +68,19 @@ async def _part(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
     requests = lookups + -(-rows // endpoint.page_limit)
     weight = requests * endpoint.request(venue.query(dataset, part, endpoint.page_limit)).weight
     return Estimate(requests, weight, rows, rows * BYTES_PER_ROW[dataset.data_type])
+
+
+async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeSpan) -> int:
+    """Count the rows of a page at the start of ``part``, and guess as if all of it were as dense."""
+    endpoint = await venue.served(dataset)
+
+    def receive(response: Response) -> int:
+        rows = endpoint.decode(response.body, response.venue_time)
+        times = rows["ts"].cast(pl.Int64).filter(rows["ts"].cast(pl.Int64) < part.end)
+        if times.len() < rows.height or times.len() < 2:
+            return times.len()
+        return times.len() * part.length // max(1, int(times[-1]) - part.start)
+
+    return await venue.ask(
+        dataset, endpoint.request(venue.query(dataset, part, endpoint.page_limit)), receive
+    )

@@ -8,15 +8,15 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import IdWindows, Snapshot
+from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Snapshot
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
-from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import ConfigError, DccdError
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Where
+from dccd_core.domain.timespan import HOUR, ZERO, Ns, TimeSpan, iso
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import Page
-from dccd_core.fetch.planner import due, settled
+from dccd_core.fetch.planner import due, reachable, settled
 from dccd_core.fetch.venue import Venue
+from dccd_core.fetch.witness import nothing_traded, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
 from dccd_core.lake.ledger import Asked, Source
 from dccd_core.quality.holes import (
@@ -32,6 +32,10 @@ from dccd_core.quality.sanity import sift
 
 _TOGETHER: Final = 16
 """Pages that are checked and stored together: each step costs about the same for one page as for many."""
+
+_SHORT: Final = HOUR
+"""Where a venue leaves out bars without trades, a shorter run of them is no hole: thin markets would cost
+more questions than pages. A longer one may be an outage: that takes a witness, or a second question later."""
 
 Progress = Callable[[Dataset, str, int, Ns], None]
 """Told after each page: dataset, partition key, rows that came, and up to which moment all is fetched."""
@@ -52,26 +56,43 @@ async def fill(venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: P
     What was fetched before an error is stored, with a ledger that says how far it goes; then the error
     is raised. Filling again asks only for the rest, and for gaps nobody has explained.
     """
-    if isinstance(venue.endpoint(dataset).paging, Snapshot):
+    endpoint = venue.endpoint(dataset)
+    if isinstance(endpoint.paging, Snapshot):
         raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
     held = lake.state(dataset, key)
     span = partition_span(dataset.grain, key)
     now = venue.clock.now()
-    wanted = due(span, held.ledger if held else None, settled(dataset, now, venue.exchange.settle))
-    if not wanted:
+    until = settled(dataset, now, venue.exchange.settle)
+    wanted = due(span, held.ledger if held else None, min(until, venue.exchange.closed or until))
+    since = endpoint.reach.since(now, dataset.span)
+    within_reach = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
+    if not within_reach:
+        if wanted and held is None:
+            raise _out_of_reach(venue, dataset, key, since or now)
         return Filled(held)
     with lake.draft(dataset, key) as draft:
         work = _Work(venue, lake, dataset, key, draft, now, progress)
-        failure = await work.gather(wanted, first_time=held is None)
+        failure = await work.gather(within_reach, first_time=held is None)
         state = await asyncio.to_thread(draft.commit, work.asked, work.judge) if work.asked else held
     if failure:
         raise failure
+    if work.reached is not None and state is None:
+        raise _out_of_reach(venue, dataset, key, work.reached)
     return Filled(state, work.requests, work.rows)
+
+
+def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Ns) -> OutOfReach:
+    endpoint = venue.endpoint(dataset)
+    return OutOfReach(
+        f"{key} cannot be had: {venue.exchange.title} serves {endpoint.reach}, nothing before {iso(since)}",
+        hint="collect it while it is there, or take it from another exchange or an archive",
+        where=Where(venue.exchange.name, endpoint.path, str(dataset.symbol)),
+    )
 
 
 async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: int) -> Filled:
     """Add the present order book, ``depth`` levels a side, to the partition of today."""
-    endpoint, now = venue.endpoint(dataset), venue.clock.now()
+    endpoint, now = await venue.served(dataset), venue.clock.now()
     if key != partition_key(dataset.grain, now):
         raise ConfigError(
             f"{dataset}: order books of {key} cannot be asked for, the venue only shows the present",
@@ -79,6 +100,7 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
         )
     request = endpoint.request(venue.query(dataset, TimeSpan(now, now), depth))
     rows = await venue.ask(dataset, request, lambda r: endpoint.decode(r.body, r.received))
+    rows = rows.filter(pl.col("level") < depth)
     good, bad = sift(dataset.data_type, rows, None)
     if bad.height:
         lake.quarantine(dataset, key, bad)
@@ -104,6 +126,9 @@ class _Work:
     proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
     absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
     opens: list[pl.Series] = field(default_factory=list[pl.Series])
+    listed: Ns | None = None
+    reached: Ns | None = None
+    """Where the rows of a venue that only shows the newest ones begin, when that is after the start."""
 
     @property
     def requests(self) -> int:
@@ -128,6 +153,7 @@ class _Work:
     async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
         """Take off what lies before the venue's very first row."""
         listed = await self.venue.listed_since(self.dataset)
+        self.listed = listed
         if listed <= part.start:
             return part
         before = TimeSpan(part.start, min(listed, part.end))
@@ -136,12 +162,14 @@ class _Work:
         return TimeSpan(before.end, part.end) if before.end < part.end else None
 
     async def _collect(self, part: TimeSpan) -> None:
-        course, until, rows = Course(), part.start, 0
+        course, since, until, rows = Course(), part.start, part.start, 0
         held: list[Page] = []
         try:
             async with aclosing(collect(self.venue, self.dataset, part, course)) as pages:
                 async for page in pages:
                     held.append(page)
+                    if page.since is not None:
+                        since = self.reached = page.since
                     self.progress(self.dataset, self.key, page.rows.height, page.until)
                     if len(held) == _TOGETHER:
                         full, held = held, []
@@ -151,14 +179,15 @@ class _Work:
             if held:
                 rows += self._keep(held)
                 until = held[-1].until
-            if until > part.start:
-                span = TimeSpan(part.start, until)
+            if until > since:
+                span = TimeSpan(since, until)
                 self.asked.append(Asked(span, Source.REST, self.now, course.requests, rows))
             self.absent += course.absent
 
     def _keep(self, pages: list[Page]) -> int:
         rows = pl.concat([page.rows for page in pages])
-        good, bad = sift(self.dataset.data_type, rows, self.dataset.span)
+        carried = self.venue.endpoint(self.dataset).carries_open
+        good, bad = sift(self.dataset.data_type, rows, self.dataset.span, carried_open=carried)
         if strays := [page.strays for page in pages if page.strays is not None]:
             reason = pl.lit("its time contradicts its id")
             bad = pl.concat([bad, pl.concat(strays).with_columns(reason=reason)])
@@ -176,19 +205,27 @@ class _Work:
         known = [span for span, _ in self.proven]
         spans = [part for asked in self.asked for part in asked.span.minus(known)]
         opens = pl.concat(self.opens).to_numpy() if self.opens else pl.Series(dtype=pl.Int64).to_numpy()
-        holes = [span for span, _ in missing_bars(opens, self.dataset.span, spans)]
-        quiet = await asyncio.gather(*(self.venue.nothing_traded(self.dataset, hole) for hole in holes))
+        runs = missing_bars(opens, self.dataset.span, spans)
+        holes = [span for span, _ in runs if span.length >= self._quiet()]
+        # some venues can only say that nothing was listed before: what is empty from there on is not lost
+        self.proven += [(hole, BEFORE_LISTING) for hole in holes if hole.start == self.listed]
+        holes = [hole for hole in holes if hole.start != self.listed]
+        quiet = await asyncio.gather(*(nothing_traded(self.venue, self.dataset, hole) for hole in holes))
         self.proven += [(hole, NO_TRADES) for hole, proof in zip(holes, quiet, strict=True) if proof]
+
+    def _quiet(self) -> Ns:
+        return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO
 
     def judge(self) -> Judge:
         refused = self.lake.quarantined(self.dataset, self.key)
         asked = [asked.span for asked in self.asked]
         if self.dataset.span:
-            witness = self.venue.witness is not None
-            return BarJudge(self.dataset.span, Evidence(self.now, asked, self.proven, refused, witness))
+            known = witness(self.venue, self.dataset) is not None
+            evidence = Evidence(self.now, asked, self.proven, refused, known, self._quiet())
+            return BarJudge(self.dataset.span, evidence)
         evidence = Evidence(self.now, asked, refused=refused)
-        if self.dataset.data_type is DataType.TRADES and isinstance(
-            self.venue.endpoint(self.dataset).paging, IdWindows
-        ):
-            return IdJudge(evidence, self.absent)
-        return NoJudge()
+        match self.venue.endpoint(self.dataset).paging:
+            case IdWindows() | Cursor(consecutive=True):
+                return IdJudge(evidence, self.absent)
+            case _:
+                return NoJudge()

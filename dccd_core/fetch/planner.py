@@ -26,3 +26,18 @@ def due(span: TimeSpan, ledger: Ledger | None, until: Ns) -> list[TimeSpan]:
         return [wanted]
     gaps = [part for gap in ledger.gaps() if (part := gap.span.clip(wanted))]
     return union([*wanted.minus(ledger.covered()), *gaps])
+
+
+def reachable(wanted: list[TimeSpan], since: Ns | None, *, whole: bool) -> list[TimeSpan]:
+    """Return what of ``wanted`` a venue can still answer.
+
+    Args:
+        wanted: in order.
+        since: how far back it answers; None when nobody knows before asking.
+        whole: one answer holds all it has, so one question is enough.
+    """
+    if whole and wanted:
+        wanted = [TimeSpan(wanted[0].start, wanted[-1].end)]
+    return [
+        TimeSpan(max(part.start, since or part.start), part.end) for part in wanted if part.end > (since or 0)
+    ]

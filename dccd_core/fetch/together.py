@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import DccdError
+from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.fetch.fill import Filled
 
 AT_ONCE: Final = 4
@@ -27,7 +27,10 @@ async def fill_all(
     fill_one: Callable[[Dataset, str], Awaitable[Filled]],
     report: Callable[[Outcome], None],
 ) -> None:
-    """Report an outcome for each job as it ends; after a dataset's first error its other jobs are left."""
+    """Report an outcome for each job as it ends; after a dataset's first error its other jobs are left.
+
+    That a partition is out of reach says nothing about the others.
+    """
     waiting, failed = iter(jobs), set[Dataset]()
 
     async def work() -> None:
@@ -38,7 +41,8 @@ async def fill_all(
                 result: Filled | DccdError = await fill_one(dataset, key)
             except DccdError as e:
                 result = e
-                failed.add(dataset)
+                if not isinstance(e, OutOfReach):
+                    failed.add(dataset)
             report(Outcome(dataset, key, result))
 
     crew = [asyncio.create_task(work()) for _ in range(AT_ONCE)]

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 import polars as pl
 
-from dccd_core.adapter.contract import Endpoint, Exchange, IdWindows, Query, Request, Response
+from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Request, Response
+from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import Where, located
+from dccd_core.domain.datatype import TIME, DataType
+from dccd_core.domain.errors import ConfigError, PayloadError, UnknownSymbol, Where, located
+from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.planner import settled
 from dccd_core.net.clock import Clock
@@ -18,6 +20,16 @@ from dccd_core.net.http import Transport
 from dccd_core.net.retry import persist
 
 T = TypeVar("T")
+_MOST_PAGES: Final = 200
+"""Pages of symbols: more than any venue has, so that a cursor that runs in a circle ends."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Sighting:
+    """A trade that was seen: its id and its time."""
+
+    id: int
+    at: Ns
 
 
 @dataclass(slots=True)
@@ -28,58 +40,172 @@ class Venue:
     transport: Transport
     clock: Clock
     _listed: dict[Dataset, Ns] = field(default_factory=dict[Dataset, Ns])
+    _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
+    _sightings: dict[Dataset, list[Sighting]] = field(default_factory=dict[Dataset, list[Sighting]])
+    _markets: pl.DataFrame | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _discovering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def endpoint(self, dataset: Dataset) -> Endpoint:
-        return self.exchange.endpoints[dataset.data_type]
+        """Return what serves ``dataset``, as the exchange file describes it.
+
+        Raises:
+            ConfigError: nothing does.
+        """
+        kind = dataset.symbol.market
+        endpoint = self.exchange.endpoint(kind, dataset.data_type)
+        if endpoint is None or kind not in self.exchange.kinds:
+            raise ConfigError(
+                f"{self.exchange.name} serves no {dataset.data_type} of {kind} markets like {dataset.symbol}",
+                hint=f"`dccd exchanges {self.exchange.name}` shows what it serves",
+            )
+        return endpoint
+
+    async def served(self, dataset: Dataset) -> Endpoint:
+        """Return what serves ``dataset``, decoding into our units: open times and the base currency."""
+        if dataset not in self._served:
+            endpoint = self.endpoint(dataset)
+            decode = endpoint.decode
+            if endpoint.closes:
+                decode = _opens(decode, dataset.span)
+            if endpoint.contracts:
+                decode = _in_base(decode, dataset.symbol, await self._contract(dataset.symbol))
+            self._served[dataset] = replace(endpoint, decode=decode)
+        return self._served[dataset]
+
+    def sightings(self, dataset: Dataset) -> list[Sighting]:
+        """Return the trades seen so far, for whoever looks for a time among the ids; to be added to."""
+        return self._sightings.setdefault(dataset, [])
 
     def query(self, dataset: Dataset, span: TimeSpan, limit: int) -> Query:
-        return Query(self.exchange.market(dataset.symbol), span, limit, bar=dataset.span)
+        market = self.exchange.market(dataset.symbol)
+        return Query(market, span, limit, bar=dataset.span, kind=dataset.symbol.market)
 
     async def ask(self, dataset: Dataset, request: Request, receive: Callable[[Response], T]) -> T:
         """Send and decode, again while waiting helps. Errors say exchange, endpoint and symbol."""
-
-        async def once() -> T:
-            return receive(await self.transport.send(request))
-
-        with located(Where(self.exchange.name, request.path, str(dataset.symbol))):
-            return await persist(once, self.clock)
+        return await self._ask(Where(self.exchange.name, request.path, str(dataset.symbol)), request, receive)
 
     async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Ns]:
         """Return one row, or none, and the moment before which the venue's rows were final by then."""
+        endpoint = await self.served(dataset)
 
         def receive(response: Response) -> tuple[pl.DataFrame, Ns]:
-            rows = self.endpoint(dataset).decode(response.body, response.venue_time).head(1)
+            rows = endpoint.decode(response.body, response.venue_time).head(1)
             return rows, settled(dataset, response.venue_time, self.exchange.settle)
 
         return await self.ask(dataset, request, receive)
 
+    async def markets(self) -> pl.DataFrame:
+        """Return all symbols of the exchange, as in ``MARKETS``. Asked once."""
+        async with self._discovering:
+            if self._markets is None:
+                requests = self.exchange.markets.requests()
+                found = [await self._markets_of(request) for request in requests]
+                self._markets = pl.concat([MARKETS.to_frame(), *found])
+        return self._markets
+
+    async def _markets_of(self, first: Request) -> pl.DataFrame:
+        markets, request, found = self.exchange.markets, first, list[pl.DataFrame]()
+        for _ in range(_MOST_PAGES):
+            where = Where(self.exchange.name, request.path)
+            rows, body = await self._ask(where, request, lambda r: (markets.decode(r.body), r.body))
+            found.append(rows)
+            following = markets.more(request, body) if markets.more else None
+            if following is None:
+                return pl.concat(found)
+            request = following
+        raise PayloadError(
+            f"the list of symbols does not end after {_MOST_PAGES} pages",
+            hint="the venue's paging changed; update dccd",
+            where=Where(self.exchange.name, first.path),
+        )
+
+    async def market_row(self, symbol: Symbol) -> dict[str, object] | None:
+        """Return what symbol discovery says of ``symbol``, if it is listed."""
+        rows = (await self.markets()).filter(symbol=str(symbol))
+        return rows.row(0, named=True) if rows.height else None
+
     async def listed_since(self, dataset: Dataset) -> Ns:
-        """Return the time of the very first row; while there is none, how far that is final. Asked once."""
-        oldest = self.endpoint(dataset).oldest
-        assert oldest is not None
+        """Return the time of the very first row; while there is none, how far that is final. Asked once.
+
+        Raises:
+            UnknownSymbol: the venue answers nothing, and does not list the symbol either.
+        """
         async with self._asking:
             if dataset not in self._listed:
-                query = self.query(dataset, TimeSpan(Ns(0), self.clock.now()), 1)
-                rows, final = await self.one_row(dataset, oldest(query))
-                self._listed[dataset] = first_ts(rows) or final
+                self._listed[dataset] = await self._first_moment(dataset)
         return self._listed[dataset]
 
-    @property
-    def witness(self) -> IdWindows | None:
-        """How to ask the trades, which know whether missing bars are a loss; None when they cannot tell."""
-        endpoint = self.exchange.endpoints.get(DataType.TRADES)
-        return endpoint.paging if endpoint and isinstance(endpoint.paging, IdWindows) else None
-
-    async def nothing_traded(self, dataset: Dataset, span: TimeSpan) -> bool:
-        """Ask the witness, if there is one, whether ``span`` is empty: so missing bars are no loss."""
-        if self.witness is None:
-            return False
+    async def _first_moment(self, dataset: Dataset) -> Ns:
+        endpoint = await self.served(dataset)
+        if endpoint.oldest is not None:
+            query = self.query(dataset, TimeSpan(Ns(0), self.clock.now()), 1)
+            rows, final = await self.one_row(dataset, endpoint.oldest(query))
+            if (first := first_ts(rows)) is None:
+                await self._refuse_unknown(dataset)
+            return final if first is None else first
         trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
-        rows, _ = await self.one_row(trades, self.witness.at(self.query(trades, span, 1)))
-        first = first_ts(rows)
-        return first is None or first >= span.end
+        witness = self.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
+        if dataset.span and witness and witness.oldest:
+            return bar_open(await self._first_moment(trades), dataset.span)
+        rows = (await self.markets()).filter(symbol=str(dataset.symbol))
+        listed: int | None = rows["listed"].cast(pl.Int64)[0] if rows.height else None
+        if listed is None:
+            return Ns(0)
+        return bar_open(Ns(listed), dataset.span) if dataset.span else Ns(listed)
+
+    async def _refuse_unknown(self, dataset: Dataset) -> None:
+        if await self.market_row(dataset.symbol) is None:
+            raise UnknownSymbol(
+                f"no row of {dataset.symbol} ever, and it is not listed",
+                hint=f"check the symbol; `dccd exchanges {self.exchange.name}` shows the notation",
+                where=Where(self.exchange.name, self.endpoint(dataset).path, str(dataset.symbol)),
+            )
+
+    async def _contract(self, symbol: Symbol) -> float:
+        row = await self.market_row(symbol)
+        if row is None or not isinstance(row["contract"], float):
+            raise UnknownSymbol(
+                f"{symbol} is not listed, so what its contracts are worth is not known",
+                hint="amounts of delisted contracts cannot be converted into the base currency",
+                where=Where(self.exchange.name, self.exchange.markets.requests()[0].path, str(symbol)),
+            )
+        return row["contract"]
+
+    async def _ask(self, where: Where, request: Request, receive: Callable[[Response], T]) -> T:
+        async def once() -> T:
+            return receive(await self.transport.send(request))
+
+        with located(where):
+            return await persist(once, self.clock)
+
+
+_Decode = Callable[[bytes, Ns], pl.DataFrame]
+
+
+def _opens(decode: _Decode, bar: Ns | None) -> _Decode:
+    assert bar is not None
+
+    def opens(body: bytes, at: Ns) -> pl.DataFrame:
+        rows = decode(body, at)
+        return rows.with_columns((rows["ts"].cast(pl.Int64) - bar).cast(TIME).alias("ts"))
+
+    return opens
+
+
+def _in_base(decode: _Decode, symbol: Symbol, contract: float) -> _Decode:
+    price = pl.col("price") if symbol.market == "inverse" else 1.0
+
+    def in_base(body: bytes, at: Ns) -> pl.DataFrame:
+        return decode(body, at).with_columns(amount=pl.col("amount") * contract / price)
+
+    return in_base
 
 
 def first_ts(rows: pl.DataFrame) -> Ns | None:
     return Ns(int(rows["ts"].cast(pl.Int64)[0])) if rows.height else None
+
+
+def sighting(rows: pl.DataFrame) -> Sighting | None:
+    at = first_ts(rows)
+    return None if at is None else Sighting(int(rows["trade_id"][0]), at)

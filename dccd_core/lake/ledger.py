@@ -127,6 +127,8 @@ def condition(ledger: Ledger | None, span: TimeSpan) -> Condition:
     """Say in one word what can be expected of the partition that covers ``span``."""
     if ledger is None:
         return Condition.MISSING
-    if ledger.gaps() or ledger.quarantined:
+    until = ledger.covered_until(span)
+    left_behind = any(covered.end > until for covered in ledger.covered() if covered.clip(span))
+    if ledger.gaps() or ledger.quarantined or left_behind:
         return Condition.DEGRADED
-    return Condition.AVAILABLE if ledger.covered_until(span) == span.end else Condition.PENDING
+    return Condition.AVAILABLE if until == span.end else Condition.PENDING

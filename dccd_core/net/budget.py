@@ -12,13 +12,14 @@ from typing import Final
 
 import httpx
 
-from dccd_core.adapter.contract import Limit
+from dccd_core.adapter.contract import Exchange, Limit, Request
 from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.timespan import SECOND, Ns, iso
 from dccd_core.net.clock import Clock
 from dccd_core.net.tally import Booking, Shut, Tally
 
 _LOG: Final = logging.getLogger(__name__)
+_BREAKER_ONLY: Final = Limit(10**9, SECOND)
 
 
 def state_dir() -> Path:
@@ -29,14 +30,17 @@ def state_dir() -> Path:
     return (Path(xdg) if xdg else Path.home() / ".local" / "state") / "dccd"
 
 
-def budget_path(exchange: str, rest_url: str) -> Path:
-    """Return the file of a budget: one per exchange and host, so that a sandbox does not spend the venue's.
+def budget_name(exchange: str, rest_url: str, pool: str = "", market: str = "") -> str:
+    """Name the file of a budget: one per exchange and host, so that a sandbox does not spend the venue's.
 
-    >>> budget_path("binance", "http://127.0.0.1:8900/binance").name
+    >>> budget_name("binance", "http://127.0.0.1:8900/binance")
     'binance-127.0.0.1_8900.sqlite'
+    >>> budget_name("kraken", "https://api.kraken.com", "ohlc", "XBTUSD")
+    'kraken-api.kraken.com-ohlc-XBTUSD.sqlite'
     """
-    host = re.sub(r"[^\w.-]", "_", httpx.URL(rest_url).netloc.decode())
-    return state_dir() / f"{exchange}-{host}.sqlite"
+    host = httpx.URL(rest_url).netloc.decode()
+    parts = [re.sub(r"[^\w.-]", "_", part) for part in (exchange, host, pool, market) if part]
+    return f"{'-'.join(parts)}.sqlite"
 
 
 class Budget:
@@ -66,10 +70,21 @@ class Budget:
         self._tally = Tally(path, limits, share, clock)
         self._clock = clock
         self._patience_s = patience_s
+        self.turn: Final = asyncio.Lock()
+        """Whose turn it is to look for a free connection: the others of this budget hold none meanwhile."""
         self._queue = asyncio.Lock()
 
     def close(self) -> None:
         self._tally.close()
+
+    async def outlast_breaker(self) -> None:
+        """Wait while the breaker is open.
+
+        Raises:
+            Banned: it is open for longer than ``patience_s``.
+        """
+        while shut := self._tally.shut():
+            await self._outlast(shut)
 
     async def spend(self, weight: int) -> Booking:
         """Wait until ``weight`` is allowed, and book it. Send at once what was booked.
@@ -134,3 +149,67 @@ class Budget:
         seconds = max(0.0, (moment - self._clock.now()) / SECOND)
         self.waited_s += seconds
         await self._clock.sleep(seconds)
+
+
+class Budgets:
+    """The budgets of an exchange: one for each pool of its limits, of some pools one per market.
+
+    All obey the breaker of the exchange's main budget, which is that of the pool without a name; a ban
+    opens that one, a broken limit only its own. ``folder`` holds the files; ``state_dir()`` if None.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        rest_url: str,
+        share: float,
+        clock: Clock,
+        *,
+        patience_s: float = 120.0,
+        folder: Path | None = None,
+    ) -> None:
+        self._folder = folder or state_dir()
+        self._exchange = exchange
+        self._rest_url = rest_url
+        self._share = share
+        self._clock = clock
+        self._patience_s = patience_s
+        self._open = dict[tuple[str, str], Budget]()
+        self._main = self._budget("", "")
+
+    @property
+    def waited_s(self) -> float:
+        return sum(budget.waited_s for budget in self._open.values())
+
+    def close(self) -> None:
+        for budget in self._open.values():
+            budget.close()
+
+    def of(self, request: Request) -> Budget:
+        """Return the budget that pays for ``request``."""
+        return self._budget(request.pool, request.market)
+
+    async def spend(self, request: Request) -> Booking:
+        """Wait until ``request`` is allowed, and book it; see ``Budget.spend``."""
+        budget = self.of(request)
+        if budget is not self._main:
+            await self._main.outlast_breaker()
+        return await budget.spend(request.weight)
+
+    def trip(self, request: Request, until: Ns, reason: str, *, banned: bool) -> None:
+        """Open the breaker of the budget of ``request``, after a ban that of the whole exchange."""
+        (self._main if banned else self.of(request)).trip(until, reason)
+
+    def _budget(self, pool: str, market: str) -> Budget:
+        key = pool, market
+        if key not in self._open:
+            limits = tuple(limit for limit in self._exchange.limits if limit.pool == pool)
+            assert limits or not pool, f"{self._exchange.name} has no limits for {pool!r}"
+            self._open[key] = Budget(
+                self._folder / budget_name(self._exchange.name, self._rest_url, pool, market),
+                limits or (_BREAKER_ONLY,),
+                self._share,
+                self._clock,
+                patience_s=self._patience_s,
+            )
+        return self._open[key]

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import httpx
 
 from dccd_core.adapter.contract import Exchange, Request, Response
-from dccd_core.domain.errors import ConfigError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import SECOND, Ns
-from dccd_core.net.budget import Budget, budget_path
+from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
+from dccd_core.domain.timespan import SECOND, Ns, moment
+from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.tally import Booking
 
@@ -40,7 +40,7 @@ class HttpTransport:
     Args:
         exchange: judges answers and reads the venue's count from them.
         clients: one for each request that may be under way at once.
-        budget: what pays.
+        budgets: what pays.
         clock: the wall clock.
         rest_url: replaces scheme, host and prefix of the exchange's.
     """
@@ -49,7 +49,7 @@ class HttpTransport:
         self,
         exchange: Exchange,
         clients: Sequence[httpx.AsyncClient],
-        budget: Budget,
+        budgets: Budgets,
         clock: Clock,
         *,
         rest_url: str | None = None,
@@ -61,35 +61,37 @@ class HttpTransport:
         for client in clients:
             self._idle.put_nowait(client)
         self._going = set[asyncio.Task[Response]]()
-        self._budget = budget
+        self._budgets = budgets
         self._clock = clock
-        self._base = (rest_url or exchange.rest_url).rstrip("/")
+        self._override = rest_url
 
     def __str__(self) -> str:
-        sent = f"{self.requests} requests of weight {self.weight} to {self._base}"
+        sent = f"{self.requests} requests of weight {self.weight} to {self._base()}"
         return f"{sent}, held back {self.waited_s:.1f} s by the rate budget"
 
     @property
     def waited_s(self) -> float:
         """How long the budget held requests back; those that waited together count once."""
-        return self._budget.waited_s
+        return self._budgets.waited_s
 
     async def send(self, request: Request) -> Response:
         """Send one request and return its good answer.
 
-        A client is taken before the weight is booked: so what is booked goes out at once.
+        A client is taken before the weight is booked: so what is booked goes out at once. Of those who pay
+        from one budget only the first in the line holds a client while it waits.
 
         Raises:
             Throttled, Banned: the venue shut us out, for the breaker and so for every process.
             Unavailable: no whole answer came.
             DccdError: whatever else the exchange's ``verdict`` says.
         """
-        client = await self._idle.get()
-        try:
-            booking = await self._budget.spend(request.weight)
-        except BaseException:
-            self._idle.put_nowait(client)
-            raise
+        async with self._budgets.of(request).turn:
+            client = await self._idle.get()
+            try:
+                booking = await self._budgets.spend(request)
+            except BaseException:
+                self._idle.put_nowait(client)
+                raise
         # Who asked may be cancelled, the request never is: httpcore 1.0.9 can lose a connection that way.
         going = asyncio.create_task(self._pay_off(client, booking, request))
         self._going.add(going)
@@ -114,18 +116,19 @@ class HttpTransport:
             self.requests += 1
             self.weight += request.weight
             response = await self._get(client, request)
-            self._learn(booking, response)
+            self._learn(booking, request, response)
         finally:
             self._idle.put_nowait(client)
         return response
 
     async def _get(self, client: httpx.AsyncClient, request: Request) -> Response:
         query = f"?{urlencode(request.params)}" if request.params else ""
+        base = self._base(request.host)
         try:
-            answer = await client.get(f"{self._base}{request.path}{query}")
+            answer = await client.get(f"{base}{request.path}{query}")
         except httpx.RequestError as e:
             raise Unavailable(
-                f"{type(e).__name__} {e} asking {httpx.URL(self._base).netloc.decode()} for {request.path}",
+                f"{type(e).__name__} {e} asking {httpx.URL(base).netloc.decode()} for {request.path}",
                 hint="the network or the venue has trouble: run it again later",
             ) from e
         headers = {
@@ -133,9 +136,13 @@ class HttpTransport:
         }
         return Response(answer.status_code, headers, answer.content, self._clock.now())
 
-    def _learn(self, booking: Booking, response: Response) -> None:
+    def _base(self, host: str = "") -> str:
+        return (self._override or host or self._exchange.rest_url).rstrip("/")
+
+    def _learn(self, booking: Booking, request: Request, response: Response) -> None:
         used = self._exchange.used(response.headers)
-        self._budget.learn(booking, used, response.received if used is None else response.venue_time)
+        at = response.received if used is None else response.venue_time
+        self._budgets.of(request).learn(booking, used, at)
 
     def _judge(self, response: Response, request: Request) -> None:
         if 300 <= response.status < 400:
@@ -146,7 +153,8 @@ class HttpTransport:
         error = self._exchange.verdict(response)
         if isinstance(error, Throttled):
             wait_s = _BAN_S if error.wait_s is None else error.wait_s
-            self._budget.trip(Ns(response.received + round(wait_s * SECOND)), str(error))
+            until = Ns(response.received + round(wait_s * SECOND))
+            self._budgets.trip(request, until, str(error), banned=isinstance(error, Banned))
         if error is not None:
             raise error
 
@@ -172,12 +180,17 @@ async def open_transport(
         patience_s: how long a request waits for an open breaker before it fails instead.
 
     Raises:
-        ConfigError: ``rest_url`` is no http address, or ``share`` no share.
+        ConfigError: ``rest_url`` is no http address, or ``share`` no share, or the exchange has closed.
     """
     clock = clock or SystemClock()
     url = rest_url or exchange.rest_url
     _check(url)
-    budget = Budget(budget_path(exchange.name, url), exchange.limits, share, clock, patience_s=patience_s)
+    if exchange.closed and rest_url is None and clock.now() >= exchange.closed:
+        raise ConfigError(
+            f"{exchange.title} closed on {moment(exchange.closed):%Y-%m-%d}",
+            hint=f"set exchanges.{exchange.name}.rest_url to a server that still has its history",
+        )
+    budgets = Budgets(exchange, url, share, clock, patience_s=patience_s)
     agent = {"user-agent": f"dccd/{version('dccd')}"}
     trust = httpx.create_ssl_context()
     try:
@@ -188,11 +201,11 @@ async def open_transport(
                 )
                 for _ in range(max_in_flight)
             ]
-            transport = HttpTransport(exchange, clients, budget, clock, rest_url=url)
+            transport = HttpTransport(exchange, clients, budgets, clock, rest_url=rest_url)
             stack.push_async_callback(transport.close)
             yield transport
     finally:
-        budget.close()
+        budgets.close()
 
 
 def _check(url: str) -> None:

@@ -125,6 +125,12 @@ class Tally:
         """Book ``weight`` if it is allowed now; else take, or keep, a place in the line."""
         return self._file.transact(lambda db: self._book(db, weight, place))
 
+    def shut(self) -> Shut | None:
+        """Return until when the breaker is open, if it is."""
+        now = self._clock.now()
+        until, reason = self._file.transact(lambda db: _one(db, "SELECT until, reason FROM breaker"))
+        return Shut(until, reason) if now < until else None
+
     def leave(self, place: int) -> None:
         """Give up a place in the line."""
         self._file.transact(lambda db: db.execute("DELETE FROM line WHERE at = ?", (place,)))

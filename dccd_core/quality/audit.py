@@ -23,6 +23,7 @@ class Audit:
     """Sees the rows of one partition once, in stored order; ``found`` lists what is wrong, by check."""
 
     dataset: Dataset
+    carried_open: bool = False
     found: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     rows: int = 0
     _last: pl.DataFrame | None = None
@@ -38,12 +39,15 @@ class Audit:
             return
         wrong = rows.select(
             pl.when(holds.fill_null(value=False)).then(1).otherwise(0).sum().alias(reason)
-            for reason, holds in faults(self.dataset.data_type, self.dataset.span).items()
+            for reason, holds in self._faults().items()
         )
         for reason, count in wrong.row(0, named=True).items():
             if count:
                 self._note(SCHEMA if reason.endswith("is missing") else SANITY, f"{count} rows: {reason}")
         self._see_order(rows)
+
+    def _faults(self) -> dict[str, pl.Expr]:
+        return faults(self.dataset.data_type, self.dataset.span, carried_open=self.carried_open)
 
     def _see_order(self, rows: pl.DataFrame) -> None:
         last = rows.clear() if self._last is None else self._last

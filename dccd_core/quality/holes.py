@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, union
+from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, union
 from dccd_core.lake.ledger import Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
@@ -30,6 +30,8 @@ class Evidence:
 
     ``refused``: the rows kept in quarantine, of this fill and of earlier ones. ``witness``: somebody else
     was asked about each hole, so what he does not confirm is not believed for being told twice.
+    ``quiet``: runs of absent bars shorter than this are no holes, because the venue leaves out bars in which
+    nothing was traded.
     """
 
     now: Ns
@@ -37,6 +39,7 @@ class Evidence:
     proven: Sequence[tuple[TimeSpan, str]] = ()
     refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"ts": [], "trade_id": []}))
     witness: bool = False
+    quiet: Ns = ZERO
 
 
 def missing_bars(opens: np.ndarray, bar: Ns, covered: Sequence[TimeSpan]) -> list[tuple[TimeSpan, int]]:
@@ -71,7 +74,8 @@ class BarJudge:
         # parts with different proofs are judged apart, or a proven hour would vanish in a longer hole
         borders = [span for span, _ in self._evidence.proven] + [h.span for h in ledger.holes if h.proof]
         parts = [part for span in ledger.covered() for part in _cut(span, borders)]
-        found = missing_bars(opens, self._bar, parts)
+        runs = missing_bars(opens, self._bar, parts)
+        found = [(span, missing) for span, missing in runs if span.length >= self._evidence.quiet]
         holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in found)
         refused = np.unique(_ns(self._evidence.refused))
         mended = np.isin(refused, opens, assume_unique=True)  # a good row came later

@@ -11,23 +11,29 @@ from dccd_core.domain.timespan import MONDAY, WEEK, Ns
 _PRICES: Final = ("open", "high", "low", "close")
 
 
-def sift(data_type: DataType, rows: pl.DataFrame, bar: Ns | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def sift(
+    data_type: DataType, rows: pl.DataFrame, bar: Ns | None, *, carried_open: bool = False
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part ``rows`` into good ones and bad ones; the bad ones carry a column ``reason``."""
-    if not rows.select(_any_fault(data_type, bar)).item():
+    if not rows.select(_any_fault(data_type, bar, carried_open)).item():
         return rows, _nothing(data_type)
-    judged = rows.with_columns(reason=_reason(data_type, bar))
+    judged = rows.with_columns(reason=_reason(data_type, bar, carried_open))
     return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.drop_nulls("reason")
 
 
-def faults(data_type: DataType, bar: Ns | None) -> dict[str, pl.Expr]:
-    """Return what can be wrong with a row: a reason, and the expression that is true where it holds."""
+def faults(data_type: DataType, bar: Ns | None, *, carried_open: bool = False) -> dict[str, pl.Expr]:
+    """Return what can be wrong with a row: a reason, and the expression that is true where it holds.
+
+    ``carried_open``: the open is the close of the bar before, so it may lie outside low and high.
+    """
     found = {f"{name} is missing": pl.col(name).is_null() for name in TABLES[data_type].required}
     if data_type is DataType.OHLC:
         assert bar is not None
+        inside = ("close",) if carried_open else ("open", "close")
         found |= {f"{name} is no positive number": ~_positive(name) for name in _PRICES}
         found |= {
-            "high is below another price": pl.col("high") < pl.max_horizontal("open", "low", "close"),
-            "low is above another price": pl.col("low") > pl.min_horizontal("open", "high", "close"),
+            "high is below another price": pl.col("high") < pl.max_horizontal("low", *inside),
+            "low is above another price": pl.col("low") > pl.min_horizontal("high", *inside),
             "volume is negative or no number": ~_finite("volume") | (pl.col("volume") < 0),
             "quote volume is negative or no number": ~_finite("quote_volume") | (pl.col("quote_volume") < 0),
             "trade count is negative": pl.col("trades") < 0,
@@ -39,9 +45,10 @@ def faults(data_type: DataType, bar: Ns | None) -> dict[str, pl.Expr]:
 
 
 @cache
-def _any_fault(data_type: DataType, bar: Ns | None) -> pl.Expr:
+def _any_fault(data_type: DataType, bar: Ns | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
     """Whether any row has any fault: quickly answered, and mostly no."""
-    return pl.any_horizontal(holds.any() for holds in faults(data_type, bar).values()).fill_null(value=False)
+    found = faults(data_type, bar, carried_open=carried_open).values()
+    return pl.any_horizontal(holds.any() for holds in found).fill_null(value=False)
 
 
 @cache
@@ -50,10 +57,10 @@ def _nothing(data_type: DataType) -> pl.DataFrame:
 
 
 @cache
-def _reason(data_type: DataType, bar: Ns | None) -> pl.Expr:
+def _reason(data_type: DataType, bar: Ns | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
     """The first fault of each row, null for a good one."""
     chain = pl.lit(None, dtype=pl.String)
-    for reason, holds in reversed(faults(data_type, bar).items()):
+    for reason, holds in reversed(faults(data_type, bar, carried_open=carried_open).items()):
         chain = pl.when(holds.fill_null(value=False)).then(pl.lit(reason)).otherwise(chain)
     return chain
 

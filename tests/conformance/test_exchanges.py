@@ -1,15 +1,32 @@
 """What every exchange owes, stated once. Adding an exchange adds data, no code here."""
 
 import io
+import re
 import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import msgspec
 import polars as pl
 import pytest
 
 import dccd_core.exchanges
-from dccd_core.adapter.contract import Endpoint, Query, Reach, Response
+from dccd_core.adapter.contract import (
+    FULL,
+    MARKETS,
+    NOW,
+    Cursor,
+    Endpoint,
+    Exchange,
+    IdWindows,
+    Query,
+    Recent,
+    Request,
+    Response,
+    Snapshot,
+)
 from dccd_core.adapter.wire import read
 from dccd_core.domain import errors
 from dccd_core.domain.datatype import TABLES, DataType
@@ -18,11 +35,60 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, Ns, TimeSpan
 from dccd_core.exchanges import NAMES, get
 
+Served: TypeAlias = tuple[str, str, DataType]
+"""An exchange, a kind of market, and a data type that it serves there."""
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 CASES = sorted(path.parent for path in DATA.glob("*/*/case.toml"))
-ENDPOINTS = [(name, data_type) for name in NAMES for data_type in get(name).endpoints]
+SYMBOLS = {
+    "spot": Symbol("BTC", "USDT"),
+    "linear": Symbol("BTC", "USDT", "USDT"),
+    "inverse": Symbol("BTC", "USD", "BTC"),
+}
 SPAN = TimeSpan(Ns(19_000 * DAY), Ns(19_001 * DAY))
+NO_JSON = ["", "  ", "<html>maintenance</html>", "\x00"]
+OTHER_SHAPES = ["17", '"x"', '{"unheard":1}', "[[true]]", '[{"unheard":1}]', "null"]
+
+
+def kinds_of(exchange: Exchange) -> list[str]:
+    return [kind for kind in SYMBOLS if kind in exchange.kinds]
+
+
+SERVED: list[Served] = [
+    (name, kind, data_type)
+    for name in NAMES
+    for kind in kinds_of(get(name))
+    for data_type in DataType
+    if get(name).endpoint(kind, data_type)
+]
+
+
+def endpoint_of(served: Served) -> Endpoint:
+    name, kind, data_type = served
+    endpoint = get(name).endpoint(kind, data_type)
+    assert endpoint
+    return endpoint
+
+
+DECODERS = list({(one[0], endpoint_of(one).decode): one for one in SERVED}.values())
+"""Each translation of a body once, whatever number of kinds share it."""
+each_served = pytest.mark.parametrize("served", SERVED, ids="-".join)
+each_decoder = pytest.mark.parametrize("served", DECODERS, ids="-".join)
+
+
+def case_of(served: Served) -> Path:
+    """Return the folder of what is served: ``linear_ohlc``, or one whose body is translated in the same way.
+
+    ``ohlc`` is the case of ``endpoints``; what is special for a kind of market has one of its own.
+    """
+    name, kind, data_type = served
+    decode, own = endpoint_of(served).decode, DATA / name / f"{kind}_{data_type}"
+    plain = get(name).endpoints.get(data_type)
+    others = [one for one in SERVED if one[0] == name and one[2] == data_type]
+    shared = [f"{one[1]}_{data_type}" for one in others if endpoint_of(one).decode is decode]
+    names = [own.name, *([data_type.value] if plain and plain.decode is decode else []), *shared]
+    return next((DATA / name / folder for folder in names if (DATA / name / folder).is_dir()), own)
 
 
 def facts(case: Path) -> dict[str, Any]:
@@ -38,8 +104,56 @@ def body(case: Path) -> bytes:
     return (case / "payload.json").read_bytes()
 
 
-def some_query(endpoint: Endpoint) -> Query:
-    return Query("BTCUSDT", SPAN, 100, bar=endpoint.spans[0] if endpoint.spans else None)
+def as_text(rows: pl.DataFrame) -> str:
+    return rows.write_csv().replace("+0000", "")  # all our times are UTC: the cases need not say so
+
+
+def expected(case: Path) -> str:
+    return (case / "expected.csv").read_text().replace("+0000", "")
+
+
+def some_query(served: Served) -> Query:
+    name, kind, _ = served
+    bar = next(iter(endpoint_of(served).spans), None)
+    limit = min(100, endpoint_of(served).page_limit)
+    return Query(get(name).market(SYMBOLS[kind]), SPAN, limit, bar=bar, kind=kind)
+
+
+def requests_of(served: Served) -> Iterator[Request]:
+    """Yield every request that an endpoint can make."""
+    endpoint, query = endpoint_of(served), some_query(served)
+    if isinstance(endpoint.paging, IdWindows):
+        yield endpoint.request(replace(query, first_id=7))
+        for ask in (endpoint.paging.before, endpoint.paging.newest):
+            if ask:
+                yield ask(query)
+    else:
+        yield endpoint.request(query)
+    if isinstance(endpoint.paging, Cursor) and endpoint.paging.skips:
+        yield endpoint.request(replace(query, skip=3))
+    if endpoint.oldest:
+        yield endpoint.oldest(query)
+
+
+def says_when_history_begins(served: Served) -> bool:
+    """Tell whether somebody knows: the endpoint, bars their trades, or the list of symbols."""
+    name, kind, _ = served
+    trades = get(name).endpoint(kind, DataType.TRADES)
+    if endpoint_of(served).oldest or (trades and trades.oldest):
+        return True
+    lists = [case for case in CASES if case.parent.name == name and facts(case)["via"] == "markets"]
+    rows = pl.concat([get(name).markets.decode(body(case)) for case in lists])
+    return bool(rows.filter(pl.col("listed").is_not_null()).height)
+
+
+def check_price(exchange: Exchange, request: Request) -> None:
+    """A request names its pool and never weighs more than the pool's limits allow."""
+    limits = [limit for limit in exchange.limits if limit.pool == request.pool]
+    assert limits or not request.pool, f"no limits for {request.pool!r}"
+    assert all(0 < request.weight <= limit.amount for limit in limits)
+    assert bool(request.market) == any(limit.per_market for limit in limits)
+    assert not request.host or re.fullmatch(r"https://[^/]+", request.host)
+    assert all(isinstance(value, str) for value in request.params.values())
 
 
 def test_the_registry_lists_the_folder() -> None:
@@ -47,25 +161,53 @@ def test_the_registry_lists_the_folder() -> None:
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(NAMES)
 
 
+@each_served
+def test_everything_served_has_a_case(served: Served) -> None:
+    case, data_type = case_of(served), served[2]
+    assert case.is_dir(), f"{case.relative_to(ROOT)} is missing, or one that decodes in the same way"
+    told = facts(case)
+    assert (told["via"], told["endpoint"]) == ("rest", data_type)
+    assert case.name in (data_type.value, f"{told.get('kind')}_{data_type}")
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_declared_has_a_case(name: str) -> None:
-    declared = {data_type.value for data_type in get(name).endpoints}
-    described = [facts(case) for case in CASES if case.parent.name == name]
-    assert {case["endpoint"] for case in described if case["via"] == "rest"} == declared
-    assert {case["via"] for case in described} >= {"markets", "error"}
+def test_symbols_and_errors_have_cases(name: str) -> None:
+    described = {facts(case)["via"] for case in CASES if case.parent.name == name}
+    assert described >= {"markets", "error"}
 
 
 @pytest.mark.parametrize("case", cases("rest"))
 def test_a_payload_decodes_value_by_value(case: Path) -> None:
-    data_type = DataType(facts(case)["endpoint"])
-    rows = get(case.parent.name).endpoints[data_type].decode(body(case), Ns(facts(case).get("at", 0)))
+    told, exchange = facts(case), get(case.parent.name)
+    data_type = DataType(told["endpoint"])
+    endpoint = exchange.endpoint(told.get("kind", kinds_of(exchange)[0]), data_type)
+    assert endpoint
+    rows = endpoint.decode(body(case), Ns(told.get("at", 0)))
     assert rows.schema == TABLES[data_type].schema
-    assert rows.write_csv().replace("+0000", "") == (case / "expected.csv").read_text()
+    assert as_text(rows) == expected(case)
+
+
+@each_served
+def test_every_kind_of_market_decodes_its_case(served: Served) -> None:
+    case, data_type = case_of(served), served[2]
+    rows = endpoint_of(served).decode(body(case), Ns(facts(case).get("at", 0)))
+    assert rows.height > 0
+    assert rows["ts"].is_sorted()
+    assert rows.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
+    assert as_text(rows) == expected(case)
 
 
 @pytest.mark.parametrize("case", cases("markets"))
 def test_markets_decode_value_by_value(case: Path) -> None:
-    assert get(case.parent.name).markets.decode(body(case)).write_csv() == (case / "expected.csv").read_text()
+    exchange = get(case.parent.name)
+    rows = exchange.markets.decode(body(case))
+    assert rows.schema == MARKETS
+    assert as_text(rows) == expected(case)
+    assert {Symbol.parse(symbol).market for symbol in rows["symbol"]} <= exchange.kinds
+    if exchange.markets.more:
+        for request in exchange.markets.requests():
+            following = exchange.markets.more(request, body(case))
+            assert following is None or following != request
 
 
 @pytest.mark.parametrize("case", cases("error"))
@@ -77,58 +219,118 @@ def test_an_error_body_becomes_its_typed_error(case: Path) -> None:
     assert error is not None
     assert error.hint
     assert "wait_s" not in told or getattr(error, "wait_s", None) == told["wait_s"]
-    if b'"msg"' in body(case):
-        assert str(response.body.decode()).split('"msg":"')[1].split('"')[0] in str(error)
+    said = told.get("said") or re.search(r'"msg":"([^"]*)"', body(case).decode(errors="replace"))
+    if said:
+        assert (said if isinstance(said, str) else said[1]) in str(error), "the venue's own words"
 
 
-@pytest.mark.parametrize(("name", "data_type"), ENDPOINTS)
-def test_good_bodies_are_no_errors(name: str, data_type: DataType) -> None:
-    case = DATA / name / data_type.value
-    assert get(name).verdict(Response(200, {}, body(case), Ns(0))) is None
+@each_served
+def test_good_bodies_are_no_errors(served: Served) -> None:
+    assert get(served[0]).verdict(Response(200, {}, body(case_of(served)), Ns(0))) is None
 
 
-@pytest.mark.parametrize(("name", "data_type"), ENDPOINTS)
-@pytest.mark.parametrize("text", ["", "  ", "<html>maintenance</html>", "\x00"])
-def test_a_body_that_is_no_json_may_be_asked_again(name: str, data_type: DataType, text: str) -> None:
+@pytest.mark.parametrize("case", cases("markets"))
+def test_lists_of_symbols_are_no_errors(case: Path) -> None:
+    assert get(case.parent.name).verdict(Response(200, {}, body(case), Ns(0))) is None
+
+
+@each_decoder
+@pytest.mark.parametrize("text", NO_JSON)
+def test_a_body_that_is_no_json_may_be_asked_again(served: Served, text: str) -> None:
     with pytest.raises(Unavailable, match=r"no whole JSON|an empty body"):
-        get(name).endpoints[data_type].decode(text.encode(), Ns(0))
+        endpoint_of(served).decode(text.encode(), Ns(0))
 
 
-@pytest.mark.parametrize(("name", "data_type"), ENDPOINTS)
-@pytest.mark.parametrize("text", ["17", '"x"', '{"unheard":1}', "[[true]]", '[{"unheard":1}]', "null"])
-def test_json_of_another_shape_is_refused(name: str, data_type: DataType, text: str) -> None:
+@each_decoder
+@pytest.mark.parametrize("text", OTHER_SHAPES)
+def test_json_of_another_shape_is_refused(served: Served, text: str) -> None:
     with pytest.raises(PayloadError, match="unexpected shape"):
-        get(name).endpoints[data_type].decode(text.encode(), Ns(0))
+        endpoint_of(served).decode(text.encode(), Ns(0))
 
 
-@pytest.mark.parametrize(("name", "data_type"), ENDPOINTS)
-def test_a_cut_body_never_gives_rows(name: str, data_type: DataType) -> None:
-    whole = body(DATA / name / data_type.value).strip()
+@pytest.mark.parametrize("name", NAMES)
+def test_lists_of_symbols_are_read_as_strictly(name: str) -> None:
+    for text in NO_JSON:
+        with pytest.raises(Unavailable, match=r"no whole JSON|an empty body"):
+            get(name).markets.decode(text.encode())
+    for text in OTHER_SHAPES:
+        with pytest.raises(PayloadError, match="unexpected shape"):
+            get(name).markets.decode(text.encode())
+
+
+@each_decoder
+def test_a_cut_body_never_gives_rows(served: Served) -> None:
+    whole, decode = body(case_of(served)).strip(), endpoint_of(served).decode
     for end in range(len(whole)):
         with pytest.raises((Unavailable, PayloadError)):
-            get(name).endpoints[data_type].decode(whole[:end], Ns(0))
+            decode(whole[:end], Ns(0))
 
 
-@pytest.mark.parametrize(("name", "data_type"), ENDPOINTS)
-def test_requests_carry_the_declared_path_and_a_price(name: str, data_type: DataType) -> None:
-    endpoint = get(name).endpoints[data_type]
-    request = endpoint.request(some_query(endpoint))
-    assert request.path == endpoint.path
-    assert 0 < request.weight <= min(limit.amount for limit in get(name).limits)
+@each_served
+def test_requests_carry_the_declared_path_and_a_price(served: Served) -> None:
+    endpoint, asked = endpoint_of(served), list(requests_of(served))
+    path = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(endpoint.path))
+    for request in asked:
+        assert re.fullmatch(path, request.path)
+        check_price(get(served[0]), request)
+    assert {request.pool for request in asked} == {asked[0].pool}
     assert endpoint.docs.startswith("https://")
-    assert endpoint.oldest is not None or endpoint.reach is Reach.NOW
+
+
+@each_served
+def test_an_endpoint_says_how_far_back_it_reaches(served: Served) -> None:
+    endpoint = endpoint_of(served)
+    assert endpoint.page_limit > 0
+    if isinstance(endpoint.paging, Snapshot):
+        assert endpoint.reach == NOW
+    elif isinstance(endpoint.paging, Recent):
+        assert endpoint.reach != FULL
+    elif endpoint.reach == FULL:
+        assert says_when_history_begins(served)
+    if isinstance(endpoint.paging, IdWindows):
+        assert endpoint.paging.before or (endpoint.paging.newest and endpoint.oldest)
+
+
+@each_served
+def test_bars_have_lengths_other_rows_have_none(served: Served) -> None:
+    spans = endpoint_of(served).spans
+    assert len(set(spans)) == len(spans)
+    assert list(spans) == sorted(spans)
+    assert bool(spans) == (served[2] is DataType.OHLC)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_exchange_describes_itself(name: str) -> None:
     exchange = get(name)
     assert exchange.name == name
+    assert exchange.title
     assert exchange.rest_url.startswith("https://")
-    assert exchange.kinds <= {"spot", "linear", "inverse"}
-    assert exchange.market(Symbol.parse("BTC/USDT"))
+    assert exchange.kinds
+    assert exchange.kinds <= set(SYMBOLS)
+    assert {kind for kind, _ in exchange.special} <= exchange.kinds
+    assert all(exchange.market(SYMBOLS[kind]) for kind in exchange.kinds)
     assert exchange.since > 0
+    assert exchange.closed is None or exchange.closed > exchange.since
     assert exchange.settle > 0
-    assert all(len(set(endpoint.spans)) == len(endpoint.spans) for endpoint in exchange.endpoints.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_are_counted_by_pool(name: str) -> None:
+    exchange = get(name)
+    assert exchange.limits
+    assert all(limit.amount > 0 and limit.period > 0 for limit in exchange.limits)
+    pools = {limit.pool: limit.per_market for limit in exchange.limits}
+    assert all(pools[limit.pool] == limit.per_market for limit in exchange.limits), "per market or not"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_symbol_discovery_has_a_price_too(name: str) -> None:
+    exchange = get(name)
+    requests = exchange.markets.requests()
+    assert requests
+    assert exchange.markets.docs.startswith("https://")
+    for request in requests:
+        check_price(exchange, request)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,8 +341,6 @@ def test_an_exchange_file_opens_with_docs_and_quirks(name: str) -> None:
 
 
 def test_a_failed_read_shows_how_the_payload_begins() -> None:
-    import msgspec  # noqa: PLC0415 -- only this test builds a decoder of its own
-
     with pytest.raises(PayloadError, match=r"payload begins b'\[\"seven\"\]'"):
         read(msgspec.json.Decoder(list[int]), b'["seven"]')
 
@@ -148,6 +348,7 @@ def test_a_failed_read_shows_how_the_payload_begins() -> None:
 def test_cases_hold_nothing_but_what_is_read() -> None:
     known = {"case.toml", "payload.json", "expected.csv"}
     assert {path.name for case in CASES for path in case.iterdir()} <= known
+    assert {case.parent.name for case in CASES} <= set(NAMES)
     assert all(
-        pl.read_csv(io.BytesIO((case / "expected.csv").read_bytes())).height for case in DATA.glob("*/ohlc")
+        pl.read_csv(io.BytesIO((case / "expected.csv").read_bytes())).height for case in DATA.glob("*/*ohlc")
     )

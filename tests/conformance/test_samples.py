@@ -48,4 +48,4 @@ def test_the_recorded_binance_book_is_sorted_from_the_best_level_outwards() -> N
 @pytest.mark.parametrize("file", ["rest_spot_exchange_info.json", "rec2021_rest_exchangeInfo_first3.json"])
 def test_binance_markets_are_found(file: str) -> None:
     markets = get("binance").markets.decode((SAMPLES / "binance" / file).read_bytes())
-    assert markets.row(0) == ("ETH/BTC", "ETHBTC", True)
+    assert markets.row(0) == ("ETH/BTC", "ETHBTC", True, None, None)

@@ -14,7 +14,7 @@ from dccd_pipeline.settings import Origin
 
 HERE = Origin("dccd.yaml", Path("/etc/dccd"))
 SPANS = "1s, 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h, 1d, 3d, 1w"
-KEYS = "exchange, data_type, symbols, span, start, every, cron, depth, name"
+KEYS = "exchange, data_type, symbols, derive_from, span, start, every, cron, depth, name"
 EXAMPLE = """
 store: ./data                      # or s3://bucket/prefix
 exchanges:
@@ -85,6 +85,18 @@ REFUSALS = [
         "exchanges: {binance: {budget: 90%}}",
         "exchanges.binance.budget: should be a number, not '90%' -> write budget: 0.9",
     ),
+    (
+        "exchanges: {binance: {symbols: {BTCUSDT: {}}}}",
+        "exchanges.binance.symbols.BTCUSDT: symbol 'BTCUSDT' is not in unified notation -> write BTC/USDT",
+    ),
+    (
+        "exchanges: {binance: {symbols: {A/USDT: {listd: 2020-01-01}}}}",
+        "exchanges.binance.symbols.A/USDT.listd: unknown key -> did you mean listed?",
+    ),
+    (
+        "exchanges: {binance: {symbols: {A/USDT: {delisted: soon}}}}",
+        "exchanges.binance.symbols.A/USDT.delisted: 'soon' is no day -> write it like 2024-01-01",
+    ),
     ("alerts: {}", "alerts.webhook_url: missing -> write webhook_url: https://example.org/hook"),
     (
         "alerts: {webhook_url: h}",
@@ -120,9 +132,19 @@ REFUSALS = [
         "collect[0].symbols[1]: symbol 'BTC-USDT' is not in unified notation -> write BTC/USDT",
     ),
     (
-        entry("symbols: [BTC/USDT:USDT]"),
-        "collect[0].symbols[0]: binance has no linear markets, so no BTC/USDT:USDT"
-        " -> its spot market would be BTC/USDT",
+        entry("symbols: [BTC/USD:BTC]"),
+        "collect[0].symbols[0]: binance has no inverse markets, so no BTC/USD:BTC"
+        " -> its spot market would be BTC/USD",
+    ),
+    # derive_from
+    (
+        entry("derive_from: ohlc"),
+        "collect[0].derive_from: should be 'trades', not 'ohlc' -> write derive_from: trades",
+    ),
+    (
+        entry("derive_from: trades"),
+        "collect[0].symbols[0]: no entry collects the binance trades of BTC/USDT, of which to build bars"
+        " -> add {exchange: binance, symbols: [BTC/USDT], data_type: trades}",
     ),
     # span
     (entry("", drop="span"), f"collect[0].span: missing, ohlc needs one -> write one of {SPANS}"),
@@ -224,6 +246,37 @@ collect:
         "collect[2].cron",
         "collect[1].symbols[1]",
     ]
+
+
+def test_ten_things_that_exchanges_do_not_serve_are_ten_lines() -> None:
+    text = """
+exchanges:
+  binance: {symbols: {MATIC/USDT: {delisted: 2024-09-10, renamed_to: POL/USDT}}}
+collect:
+  - {exchange: coinbase, symbols: [BTC/USD:BTC], data_type: trades}
+  - {exchange: kraken, symbols: [BTC/USD], data_type: ohlc, span: 1m, start: 2020-01-01}
+  - {exchange: kraken, symbols: [ETH/USD], data_type: ohlc, span: 7m, derive_from: trades}
+  - {exchange: okx, symbols: [BTC/USDT], data_type: trades, start: 2024-01-01}
+  - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: recent}
+  - {exchange: bitfinex, symbols: [BTC/USD], data_type: orderbook, depth: 1000}
+  - {exchange: bitmex, symbols: [BTC/USD:BTC], data_type: trades, every: 1h}
+  - {exchange: bybit, symbols: [BTC/USDT], data_type: ohlc, span: 1m, derive_from: trades, start: recent}
+  - {exchange: binance, symbols: [MATIC/USDT], data_type: ohlc, span: 1h, start: 2025-01-01}
+"""
+    said = [line.partition(" -> ") for line in lines(text)]
+    assert [what.partition(": ")[0] for what, _, _ in said] == [
+        "collect[0].symbols[0]",
+        "collect[1].start",
+        "collect[2].span",
+        "collect[3].start",
+        "collect[4].start",
+        "collect[5].depth",
+        "collect[6].every",
+        "collect[7].symbols[0]",
+        "collect[6].exchange",
+        "collect[8].symbols[0]",
+    ]
+    assert all(way_out for _, _, way_out in said)
 
 
 def test_a_start_in_the_future_is_refused_with_today() -> None:

@@ -1,6 +1,7 @@
+import re
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, parse_time
+from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_pipeline.entry import Entry
+from dccd_pipeline.symbols import SymbolLife
 
 BASIC: dict[str, Any] = {"exchange": "binance", "symbols": ["BTC/USDT", "ETH/USDT"], "data_type": "trades"}
 BARS: dict[str, Any] = {**BASIC, "data_type": "ohlc", "span": "1m"}
@@ -23,7 +26,10 @@ BOOK: dict[str, Any] = {**BASIC, "data_type": "orderbook"}
 
 @pytest.fixture
 def venue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register an exchange that serves inverse perpetuals, 1h bars and a book of 25 levels, since 2020."""
+    """Register an exchange that serves inverse perpetuals, 1h bars and a book of 25 levels, since 2020.
+
+    Of the linear ones it serves 1m bars, and no book.
+    """
     endpoints = {
         DataType.OHLC: replace(EXCHANGE.endpoints[DataType.OHLC], spans=(HOUR,)),
         DataType.ORDERBOOK: replace(EXCHANGE.endpoints[DataType.ORDERBOOK], page_limit=25),
@@ -32,8 +38,12 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> None:
         EXCHANGE,
         name="venue",
         since=parse_time("2020-05-04T12:00:00"),
-        kinds=frozenset({"inverse"}),
+        kinds=frozenset({"inverse", "linear"}),
         endpoints=endpoints,
+        special={
+            ("linear", DataType.OHLC): replace(EXCHANGE.endpoints[DataType.OHLC], spans=(MINUTE,)),
+            ("linear", DataType.ORDERBOOK): None,
+        },
     )
     monkeypatch.setattr(exchanges, "NAMES", ("binance", "venue"))
     monkeypatch.setitem(sys.modules, "dccd_core.exchanges.venue", SimpleNamespace(EXCHANGE=exchange))
@@ -122,11 +132,12 @@ def test_depth_is_100_or_all_there_is() -> None:
 @pytest.mark.usefixtures("venue")
 def test_what_the_exchange_does_not_serve_is_refused() -> None:
     at_venue = {"exchange": "venue", "symbols": ["BTC/USD"], "start": "2020-05-03"}
-    no_spot = "venue has no spot markets, so no BTC/USD -> its inverse market would be BTC/USD:BTC"
+    no_spot = "venue has no spot markets, so no BTC/USD -> its {} market would be {}"
+    no_spot, no_spot_book = no_spot.format("linear", "BTC/USD:USD"), no_spot.format("inverse", "BTC/USD:BTC")
     too_early = "venue has nothing before 2020-05-04 -> write 2020-05-04 or later"
     assert refused({**BARS, **at_venue, "span": "4m"}) == {
         "symbols.0": no_spot,
-        "span": "venue serves no 4m bars -> nearest is 1h, it serves 1h",
+        "span": "venue serves no 4m bars of linear markets -> nearest is 1m, it serves 1m",
         "start": too_early,
     }
     assert refused({**BASIC, **at_venue}) == {
@@ -135,7 +146,7 @@ def test_what_the_exchange_does_not_serve_is_refused() -> None:
         "start": too_early,
     }
     assert refused({**BOOK, **at_venue, "depth": 26}) == {
-        "symbols.0": no_spot,
+        "symbols.0": no_spot_book,
         "start": too_early,
         "depth": "venue serves at most 25 levels, not 26 -> write 25",
     }
@@ -188,3 +199,155 @@ def test_entries_are_frozen_values() -> None:
     assert hash(entry) == hash(Entry.model_validate(BARS))
     with pytest.raises(ValidationError, match="frozen"):
         entry.__setattr__("span", parse_bar_span("5m"))
+
+
+@pytest.mark.usefixtures("venue")
+def test_each_kind_of_market_is_served_in_its_own_way() -> None:
+    at_venue = {"exchange": "venue", "symbols": ["BTC/USDT:USDT"]}
+    assert Entry.model_validate({**BARS, **at_venue}).span == MINUTE
+    assert refused({**BARS, **at_venue, "span": "1h"}) == {
+        "span": "venue serves no 1h bars -> nearest is 1m, it serves 1m"
+    }
+    both = {**at_venue, "symbols": ["BTC/USDT:USDT", "BTC/USD:BTC"]}
+    assert refused({**BARS, **both, "span": "1m"}) == {
+        "span": "venue serves no 1m bars of inverse markets -> nearest is 1h, it serves 1h"
+    }
+    assert refused({**BOOK, **both}) == {
+        "symbols.0": "venue serves no orderbook of linear markets"
+        " -> its inverse market would be BTC/USDT:BTC; of BTC/USDT:USDT it serves ohlc"
+    }
+
+
+KRAKEN: dict[str, Any] = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "ohlc", "span": "1h"}
+TODAY = datetime.now(UTC).date()
+
+
+def test_a_start_beyond_the_reach_is_refused_with_the_ways_out() -> None:
+    since = f"{datetime.now(UTC) - timedelta(hours=720):%Y-%m-%dT}"
+    (said,) = refused({**KRAKEN, "start": "2020-01-01"}).values()
+    assert re.sub(rf"{since}\d\d:\d\dZ", "SINCE", said) == (
+        "kraken serves the last 720 rows of 1h bars, now from SINCE on"
+        " -> write start: recent, or derive_from: trades, or take it from binance or bybit or okx"
+    )
+    assert refused({**BASIC, "exchange": "bybit", "start": "2024-01-01"}) == {
+        "start": "bybit serves the last 60 rows of trades"
+        " -> write start: recent, or take it from binance or coinbase or kraken"
+    }
+    swaps = {**BASIC, "symbols": ["BTC/USDT:USDT"], "start": "2024-01-01"}
+    assert refused(swaps)["start"].startswith("binance serves the last 24 hours of trades, now from ")
+    assert refused(swaps)["start"].endswith("-> write start: recent")
+
+
+def test_the_day_in_which_the_reach_begins_is_within_it() -> None:
+    first = (datetime.now(UTC) - timedelta(hours=720)).date()
+    assert Entry.model_validate({**KRAKEN, "start": first}).start == first
+    assert "start" in refused({**KRAKEN, "start": first - timedelta(days=2)})
+
+
+def test_recent_is_the_year_in_which_the_reach_begins() -> None:
+    def start(**changes: Any) -> date:
+        return Entry.model_validate({**KRAKEN, "start": "recent", **changes}).start
+
+    def year(days: float) -> date:
+        return (datetime.now(UTC) - timedelta(days=days)).date().replace(month=1, day=1)
+
+    assert start() == year(30)
+    assert start(span="1d") == year(720)
+    assert start(exchange="okx", data_type="trades", span=None) == year(90)
+    assert start(exchange="bybit", data_type="trades", span=None) == year(1)
+    assert Entry.model_validate(KRAKEN).start == year(30)  # all there is
+    assert start(data_type="orderbook", span=None) == year(0)
+    assert refused({**BASIC, "start": "recent"}) == {
+        "start": "binance serves the full history, so recent says nothing -> write a day, 2017-07-14 or later"
+    }
+
+
+def test_an_order_book_starts_whenever_one_likes() -> None:
+    assert Entry.model_validate({**BOOK, "start": "2019-01-01"}).start == date(2019, 1, 1)
+    assert Entry.model_validate(BOOK).start == date(2017, 7, 14)
+
+
+def test_derived_bars_reach_as_far_as_the_trades_and_have_any_span_that_divides_a_day() -> None:
+    derived = {**KRAKEN, "derive_from": "trades"}
+    entry = Entry.model_validate({**derived, "span": "10m", "start": "2015-01-01"})
+    assert entry.datasets == (Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, parse_bar_span("10m")),)
+    assert entry.source(entry.symbols[0]) == get("kraken").endpoints[DataType.TRADES]
+    assert Entry.model_validate(derived).start == date(2013, 9, 10)
+    weeks = {"exchange": "bybit", "symbols": ["BTC/USDT"], "span": "1w"}
+    assert Entry.model_validate({**derived, **weeks}).span == parse_bar_span("1w")  # the exchange has it too
+    assert refused({**derived, "start": "recent"}).keys() == {"start"}
+    for typed, near in (("7m", "6m"), ("50m", "48m"), ("7h", "6h"), ("77s", "75s"), ("2d", "1d")):
+        said = f"{typed} bars of trades do not divide a day -> nearest is {near}"
+        assert refused({**derived, "span": typed}) == {"span": said}
+
+
+def test_only_bars_are_derived_and_only_from_trades() -> None:
+    assert refused({**BASIC, "derive_from": "trades"}) == {
+        "derive_from": "trades takes no derive_from -> remove it, only ohlc has one"
+    }
+    with pytest.raises(ValidationError, match="literal_error"):
+        Entry.model_validate({**KRAKEN, "derive_from": "ohlc"})
+
+
+@pytest.mark.usefixtures("venue")
+def test_bars_are_not_derived_where_there_are_no_trades() -> None:
+    inverse = {**BARS, "exchange": "venue", "symbols": ["BTC/USD:BTC"], "span": "1h"}
+    assert refused({**inverse, "derive_from": "trades"}) == {
+        "derive_from": "venue serves no trades of inverse markets to build bars of -> remove it"
+    }
+
+
+def test_a_span_that_is_not_served_can_be_derived() -> None:
+    assert refused({**KRAKEN, "span": "10m"}) == {
+        "span": "kraken serves no 10m bars -> nearest is 5m, it serves 1m, 5m, 15m, 30m, 1h, 4h, 1d"
+        "; or derive_from: trades"
+    }
+
+
+BITMEX: dict[str, Any] = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "data_type": "trades"}
+
+
+def test_of_a_closed_exchange_the_past_is_collected_and_no_more() -> None:
+    entry = Entry.model_validate(BITMEX)
+    assert (entry.end, entry.scheduled) == (date(2026, 9, 23), False)
+    assert (Entry.model_validate(BASIC).end, Entry.model_validate(BASIC).scheduled) == (None, True)
+    said = "BitMEX closed on 2026-09-23, nothing new comes -> remove {}"
+    assert refused({**BITMEX, "every": "1h"}) == {"every": said.format("every")}
+    assert refused({**BITMEX, "cron": "0 2 * * *"}) == {"cron": said.format("cron")}
+    assert refused({**BITMEX, "start": "2026-09-24"}) == {
+        "start": "BitMEX closed on 2026-09-23 -> write 2026-09-23 or earlier"
+    }
+    assert refused({**BITMEX, "data_type": "orderbook"}) == {
+        "data_type": "bitmex serves no orderbook, it closed on 2026-09-23 -> it serves ohlc, trades"
+    }
+
+
+def test_partitions_can_be_asked_for_within_the_reach_and_the_life_of_a_symbol() -> None:
+    now = parse_time("2026-03-01T12:00")
+    months = ["2025-12", "2026-01", "2026-02", "2026-03"]
+    entry = Entry.model_validate({**KRAKEN, "span": "30m"})
+    (dataset,) = entry.datasets
+    assert entry.askable(dataset, months, now) == ["2026-02", "2026-03"]  # 15 days
+    derived = Entry.model_validate({**KRAKEN, "span": "30m", "derive_from": "trades"})
+    assert derived.askable(dataset, months, now) == months
+
+    def living(**life: str) -> Entry:
+        return derived.living({dataset.symbol: SymbolLife.model_validate(life)})
+
+    assert living(delisted="2026-02-01").askable(dataset, months, now) == months[:3]
+    assert living(delisted="2026-01-31").askable(dataset, months, now) == months[:2]
+    assert living(listed="2026-01-31").askable(dataset, months, now) == months[1:]
+    assert living(renamed_to="XBT/USD").life_of(dataset.symbol).hint == "it is called XBT/USD now"
+    assert derived.life_of(dataset.symbol) == SymbolLife()
+
+
+def test_of_order_books_only_the_present_can_be_asked_for() -> None:
+    entry = Entry.model_validate(BOOK)
+    days = ["2026-02-28", "2026-03-01"]
+    assert entry.askable(entry.datasets[0], days, parse_time("2026-03-01")) == days[1:]
+
+
+def test_of_a_number_of_trades_two_days_may_hold_some() -> None:
+    entry = Entry.model_validate({**BASIC, "exchange": "bybit"})
+    days = ["2026-02-27", "2026-02-28", "2026-03-01"]
+    assert entry.askable(entry.datasets[0], days, parse_time("2026-03-01T00:05")) == days[1:]

@@ -1,37 +1,50 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from dccd_core import exchanges
+from dccd_core.adapter.contract import Reach
+from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import DAY, parse_time
+from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
-from dccd_pipeline.matrix import exchange_table, matrix_markdown
+from dccd_pipeline.matrix import DOCUMENTS, exchange_table, matrix_markdown, short_markdown, updated
 
 
 @pytest.fixture
 def venue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register an exchange that serves nothing but trades."""
-    trades = {DataType.TRADES: EXCHANGE.endpoints[DataType.TRADES]}
+    """Register an exchange that serves nothing but trades, of linear markets in another way."""
+    trades = EXCHANGE.endpoints[DataType.TRADES]
     exchange = replace(
-        EXCHANGE, name="venue", title="Venue", kinds=frozenset({"spot", "linear"}), endpoints=trades
+        EXCHANGE,
+        name="venue",
+        title="Venue",
+        kinds=frozenset({"spot", "linear", "inverse"}),
+        endpoints={DataType.TRADES: trades},
+        special={("linear", DataType.TRADES): replace(trades, reach=Reach(period=DAY))},
+        closed=parse_time("2024-03-01"),
     )
     monkeypatch.setattr(exchanges, "NAMES", ("binance", "venue"))
     monkeypatch.setitem(sys.modules, "dccd_core.exchanges.venue", SimpleNamespace(EXCHANGE=exchange))
 
 
 def test_a_row_says_what_the_exchange_file_says() -> None:
-    bars, trades, book = exchange_table(["binance"])
+    rows = exchange_table(["binance"])
+    spot = [row for row in rows if row["kinds"] == ["spot"]]
+    bars, trades, book = spot
     assert bars == {
         "exchange": "binance",
         "title": "Binance",
-        "kinds": ["spot"],
         "since": "2017-07-14",
-        "limits": ["6000 per 1m"],
+        "closed": None,
         "data_type": "ohlc",
+        "kinds": ["spot"],
         "reach": "full history",
         "spans": [
             "1s",
@@ -52,6 +65,7 @@ def test_a_row_says_what_the_exchange_file_says() -> None:
         ],
         "page_limit": 1000,
         "paging": "time windows",
+        "limits": ["6000 per 60s"],
         "docs": EXCHANGE.endpoints[DataType.OHLC].docs,
     }
     assert (trades["paging"], trades["spans"], book["reach"], book["paging"], book["page_limit"]) == (
@@ -61,37 +75,66 @@ def test_a_row_says_what_the_exchange_file_says() -> None:
         "snapshot",
         5000,
     )
+    (linear,) = [row for row in rows if row["kinds"] == ["linear"] and row["data_type"] == "trades"]
+    assert (linear["reach"], linear["limits"]) == ("the last 24 hours", ["2400 per 60s (usdm)"])
 
 
-def test_every_exchange_has_a_row_for_every_data_type() -> None:
+def test_every_exchange_has_a_row_for_every_data_type_and_kind_of_market() -> None:
     rows = exchange_table()
-    assert [(row["exchange"], row["data_type"]) for row in rows] == [
-        (name, data_type.value) for name in exchanges.NAMES for data_type in DataType
-    ]
+    assert sorted(
+        (row["exchange"], row["data_type"], kind) for row in rows for kind in row["kinds"]
+    ) == sorted(
+        (name, data_type.value, kind)
+        for name in exchanges.NAMES
+        for data_type in DataType
+        for kind in get(name).kinds
+    )
     assert json.loads(json.dumps(rows)) == rows
 
 
 @pytest.mark.usefixtures("venue")
 def test_what_is_not_served_is_said() -> None:
-    bars, trades, book = exchange_table(["venue"])
+    bars, most, linear, book = exchange_table(["venue"])
     for row in (bars, book):
-        assert (row["reach"], row["spans"], row["page_limit"], row["paging"], row["docs"]) == (
+        assert (row["reach"], row["spans"], row["page_limit"], row["paging"], row["docs"], row["limits"]) == (
             None,
             [],
             None,
             None,
             None,
+            [],
         )
-    assert trades["reach"] == "full history"
+    assert (most["kinds"], most["reach"]) == (["spot", "inverse"], "full history")
+    assert (linear["kinds"], linear["reach"]) == (["linear"], "the last 24 hours")
     docs = EXCHANGE.endpoints[DataType.TRADES].docs
-    about = "Venue | linear, spot | 2017-07-14 | 6000 per 1m"
+    about = "Venue | 2017-07-14 to 2024-02-29"
+    paged = "- | 1000 | id windows | 6000 per 60s"
     assert matrix_markdown(["venue"]) == (
-        "| exchange | markets | data since | rate limits "
-        "| data type | reach | bars | rows a page | paging |\n"
+        "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        f"| {about} | ohlc | - | - | - | - |\n"
-        f"| {about} | trades | [full history]({docs}) | - | 1000 | id windows |\n"
-        f"| {about} | orderbook | - | - | - | - |\n"
+        f"| {about} | ohlc | spot, linear, inverse | - | - | - | - | - |\n"
+        f"| {about} | trades | spot, inverse | [full history]({docs}) | {paged} |\n"
+        f"| {about} | trades | linear | [the last 24 hours]({docs}) | {paged} |\n"
+        f"| {about} | orderbook | spot, linear, inverse | - | - | - | - | - |\n"
+    )
+    assert short_markdown(["venue"]).splitlines()[2:] == [
+        "| Venue (closed 2024-02-29) | spot, linear, inverse "
+        "| - | spot, inverse: full history; linear: the last 24 hours | - |"
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_tables_in_the_documents_are_current(document: str) -> None:
+    text = (Path(__file__).parents[2] / document).read_text("utf-8")
+    assert "Kraken" in text
+    assert updated(text) == text, "run python -m dccd_pipeline.matrix"
+
+
+def test_a_document_keeps_what_stands_outside_the_markers() -> None:
+    text = "a\n<!-- exchanges -->\nold\n<!-- /exchanges -->\nb\n<!-- matrix -->\n<!-- /matrix -->\n"
+    assert updated(text) == (
+        f"a\n<!-- exchanges -->\n\n{short_markdown()}\n<!-- /exchanges -->\nb\n"
+        f"<!-- matrix -->\n\n{matrix_markdown()}\n<!-- /matrix -->\n"
     )
 
 

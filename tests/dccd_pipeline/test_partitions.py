@@ -36,3 +36,18 @@ def test_dagster_and_the_lake_cut_time_alike(grain: Grain, start: date, now: dat
 def test_the_open_partition_is_one_of_them_from_its_first_moment(grain: Grain, keys: list[str]) -> None:
     partitions = partitions_of(grain, date(2023, 12, 31))
     assert partitions.get_partition_keys(current_time=datetime(2024, 1, 1, tzinfo=UTC)) == keys
+
+
+@pytest.mark.parametrize(
+    ("grain", "first", "last"),
+    [
+        (Grain.YEAR, "2025", "2026"),
+        (Grain.MONTH, "2025-12", "2026-09"),
+        (Grain.DATE, "2025-12-30", "2026-09-23"),
+    ],
+)
+def test_an_exchange_that_closed_has_a_last_partition(grain: Grain, first: str, last: str) -> None:
+    partitions = partitions_of(grain, date(2025, 12, 30), date(2026, 9, 23))
+    for now in (datetime(2026, 9, 23, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)):
+        keys = partitions.get_partition_keys(current_time=now)
+        assert (keys[0], keys[-1]) == (first, last)

@@ -1,10 +1,15 @@
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.exchanges import get
 from dccd_pipeline.settings import Alerts, ExchangeSettings, Origin, Settings
+from dccd_pipeline.symbols import SymbolLife
 
 BARS: dict[str, Any] = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1m"}
 
@@ -148,3 +153,77 @@ def test_an_entry_whose_name_is_wrong_is_not_compared_by_its_default_name() -> N
 @pytest.mark.parametrize("collect", [None, "binance", {}, 5])
 def test_collect_is_a_list(collect: object) -> None:
     assert said({"collect": collect}) == [("collect", "tuple_type")]
+
+
+TRADES: dict[str, Any] = {"exchange": "kraken", "symbols": ["BTC/USD", "ETH/USD"], "data_type": "trades"}
+DERIVED: dict[str, Any] = {**TRADES, "data_type": "ohlc", "span": "1m", "derive_from": "trades"}
+
+
+def test_derived_bars_need_their_trades() -> None:
+    missing = "no entry collects the kraken trades of {0}, of which to build bars -> add"
+    add = "{{exchange: kraken, symbols: [{0}], data_type: trades}}"
+    line = f"{missing} {add}"
+    assert said({"collect": [DERIVED]}) == [
+        ("collect.0.symbols.0", line.format("BTC/USD")),
+        ("collect.0.symbols.1", line.format("ETH/USD")),
+    ]
+    some = {**TRADES, "symbols": ["BTC/USD"]}
+    assert said({"collect": [some, DERIVED]}) == [("collect.1.symbols.1", line.format("ETH/USD"))]
+    elsewhere = {**TRADES, "exchange": "coinbase"}
+    assert len(said({"collect": [elsewhere, DERIVED]})) == 2
+    assert len(Settings.model_validate({"collect": [DERIVED, TRADES]}).collect) == 2
+
+
+def test_derived_bars_start_no_earlier_than_their_trades() -> None:
+    trades, bars = {**TRADES, "start": "2024-06-01"}, {**DERIVED, "start": "2024-01-01"}
+    line = "the trades of {} are collected from 2024-06-01 on only -> write 2024-06-01, or let the trades"
+    assert [text.removesuffix(" start earlier") for _, text in said({"collect": [trades, bars]})] == [
+        line.format("BTC/USD"),
+        line.format("ETH/USD"),
+    ]
+    assert Settings.model_validate({"collect": [trades, {**bars, "start": "2024-06-01"}]})
+
+
+def test_trades_that_cannot_be_read_are_not_said_to_be_missing() -> None:
+    unread = {**TRADES, "symbols": ["BTCUSD"]}
+    places = {place for place, _ in said({"collect": [unread, DERIVED]})}
+    assert places == {"collect.0.symbols", "collect.0.symbols.0"}
+
+
+BITMEX: dict[str, Any] = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "data_type": "trades"}
+
+
+def test_a_closed_exchange_needs_a_server_in_its_stead() -> None:
+    bars = {**BITMEX, "data_type": "ohlc", "span": "1h"}
+    hint = "set exchanges.bitmex.rest_url to a server that still has its history"
+    assert said({"collect": [BARS, BITMEX, bars]}) == [
+        ("collect.1.exchange", f"BitMEX closed on 2026-09-23 -> {hint}")
+    ]
+    exchanges = {"bitmex": {"rest_url": "http://127.0.0.1:8900/bitmex"}}
+    assert Settings.model_validate({"exchanges": exchanges, "collect": [BITMEX, bars]})
+    with pytest.raises(ConfigError, match="BitMEX closed on 2026-09-23"):
+        Settings().require_open(get("bitmex"))
+    Settings(exchanges={"bitmex": ExchangeSettings(rest_url="http://h")}).require_open(get("bitmex"))
+    Settings().require_open(get("kraken"))
+
+
+LIVES: dict[str, Any] = {
+    "binance": {"symbols": {"MATIC/USDT": {"delisted": "2024-09-10", "renamed_to": "POL/USDT"}}}
+}
+
+
+def test_what_is_known_of_a_symbol_is_found_where_it_is_needed() -> None:
+    matic = {**BARS, "symbols": ["MATIC/USDT"], "name": "matic"}
+    settings = Settings.model_validate({"exchanges": LIVES, "collect": [BARS, matic]})
+    symbol, other = Symbol("MATIC", "USDT"), Symbol("BTC", "USDT")
+    life = settings.life_of("binance", symbol)
+    assert (life.delisted, str(life.renamed_to)) == (date(2024, 9, 10), "POL/USDT")
+    assert [entry.life_of(symbol) for entry in settings.collect] == [life, life]
+    assert settings.collect[1].life_of(other) == settings.life_of("kraken", symbol) == SymbolLife()
+
+
+def test_a_symbol_that_was_gone_before_the_start_is_refused() -> None:
+    gone = {**BARS, "symbols": ["BTC/USDT", "MATIC/USDT"], "start": "2024-09-11"}
+    line = "MATIC/USDT was delisted on 2024-09-10, before the start, 2024-09-11 -> it is called POL/USDT now"
+    assert said({"exchanges": LIVES, "collect": [gone]}) == [("collect.0.symbols.1", line)]
+    assert Settings.model_validate({"exchanges": LIVES, "collect": [{**gone, "start": "2024-09-10"}]})

@@ -23,8 +23,8 @@ class _Arguments(TypedDict):
     port: int
     rtt_ms: float
     rate_limits: bool
-    limit_weight: int
-    window_s: int
+    limit_weight: int | None
+    window_s: int | None
     faults: tuple[Fault, ...]
     seed: int
     symbol: tuple[str, ...]
@@ -54,8 +54,8 @@ def _read_densities(_: click.Context, __: click.Parameter, pairs: tuple[str, ...
 @click.option("--port", default=8900, show_default=True, help="0 takes a free one.")
 @click.option("--rtt-ms", default=0.0, show_default=True, help="Wait before each answer.")
 @click.option("--rate-limits", is_flag=True, help="Refuse and ban as the venues do.")
-@click.option("--limit-weight", default=6_000, show_default=True, help="Weight allowed in one window.")
-@click.option("--window-s", default=60, show_default=True, help="Length of a limit window.")
+@click.option("--limit-weight", type=int, help="Weight allowed in one window, instead of the venues' own.")
+@click.option("--window-s", type=int, help="Length of a limit window, instead of the venues' own.")
 @click.option("--faults", default="[]", callback=_read_faults, help="JSON list of faults, or @FILE.")
 @click.option("--seed", default=0, show_default=True, help="Decides which requests the faults strike.")
 @click.option("--symbol", multiple=True, help="A symbol besides the default ones, like X/USDT.")

@@ -1,13 +1,15 @@
-"""Binance spot, as its REST interface says it: parameters in, body out.
+"""Binance, spot and USD-M futures, as their REST interfaces say it: parameters in, body out.
 
 Beyond what the official pages say (see ``dccd_core.exchanges.binance``), chosen here: a limit above the
 maximum counts as the maximum, one below 1 is -1130; each aggregate trade is one raw trade, so ``f`` and
-``l`` repeat ``a``; the order book changes ten times a second.
+``l`` repeat ``a``; the order book changes ten times a second. Of futures: quiet minutes have bars as on
+spot; trades older than 24 hours do not exist, whatever asks for them; there are no dated contracts.
 """
 
 import re
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from typing import Final, NoReturn
 
 import msgspec
@@ -15,13 +17,13 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_page, id_page
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
-from dccd_core.testing.sandbox.limits import Charge, WeightRule
+from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
-from dccd_core.testing.sandbox.venue import Ask, Params, Route, Venue, VenueError
+from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 NAME: Final = "binance"
 _BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
@@ -30,10 +32,12 @@ _INTERVALS: Final[Mapping[str, Ns]] = {
     **{text: parse_bar_span(text) for text in _SPANS.split()},
     "1M": MONTH,
 }
+_FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1_000)
 _SYMBOL: Final = re.compile(r"[A-Z0-9-_.]{1,20}")
 _D: Final = '"%d.%08d"'
 _KLINE: Final = f'[%d,{_D},{_D},{_D},{_D},{_D},%d,{_D},%d,{_D},{_D},"0"]'
-_AGG_TRADE: Final = f'{{"a":%d,"p":{_D},"q":{_D},"f":%d,"l":%d,"T":%d,"m":%s,"M":true}}'
+_FUTURES_TRADE: Final = f'{{"a":%d,"p":{_D},"q":{_D},"f":%d,"l":%d,"T":%d,"m":%s}}'
+_SPOT_TRADE: Final = f'{_FUTURES_TRADE[:-1]},"M":true}}'
 _LEVEL: Final = f"[{_D},{_D}]"
 _ENCODE: Final = msgspec.json.encode
 
@@ -65,19 +69,20 @@ def _limit(params: Params, default: int, most: int) -> int:
 
 
 @cache
-def _names(market: Market) -> Mapping[str, Symbol]:
-    return {f"{symbol.base}{symbol.quote}": symbol for symbol in market.instruments}
+def _names(market: Market, kind: str) -> Mapping[str, Symbol]:
+    symbols = [symbol for symbol in market.instruments if symbol.market == kind]
+    return {f"{symbol.base}{symbol.quote}": symbol for symbol in symbols}
 
 
-def _symbol(ask: Ask) -> Symbol:
+def _symbol(ask: Ask, kind: str) -> Symbol:
     text = _required(ask.params, "symbol")
     if not _SYMBOL.fullmatch(text):
         _refuse(
             -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'."
         )
-    if text not in _names(ask.market):
+    if text not in _names(ask.market, kind):
         _refuse(-1121, "Invalid symbol.")
-    return _names(ask.market)[text]
+    return _names(ask.market, kind)[text]
 
 
 def _window(params: Params, now: Ns) -> tuple[Ns, Ns, bool]:
@@ -87,13 +92,26 @@ def _window(params: Params, now: Ns) -> tuple[Ns, Ns, bool]:
     return Ns(max(0, start) * MILLISECOND), Ns(last), start < 0
 
 
-def klines(ask: Ask) -> bytes:
-    symbol = _symbol(ask)
-    bar = _INTERVALS.get(_required(ask.params, "interval"))
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What one of the two servers does its own way."""
+
+    kind: str
+    intervals: Mapping[str, Ns]
+    klines: int
+    """The most bars of a page."""
+    trade: str
+    info: Callable[[Symbol, Ns], dict[str, object]]
+    """What symbol discovery says of an instrument, and of the day it was listed."""
+
+
+def klines(server: Server, ask: Ask) -> bytes:
+    symbol = _symbol(ask, server.kind)
+    bar = server.intervals.get(_required(ask.params, "interval"))
     if bar is None:
         _refuse(-1120, "Invalid interval.")
     start, end, newest = _window(ask.params, ask.now)
-    page = Page(start, end, _limit(ask.params, 500, 1_000), newest)
+    page = Page(start, end, _limit(ask.params, 500, server.klines), newest)
     first = ask.market.tape(NAME, symbol).first_time
     opens, closes = bar_page(bar, page, first, (*ask.market.outages, *ask.hidden.spans))
     if not opens.size:
@@ -130,23 +148,31 @@ def _klines_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now:
     )
 
 
-def agg_trades(ask: Ask) -> bytes:
-    symbol = _symbol(ask)
+def agg_trades(server: Server, ask: Ask) -> bytes:
+    symbol = _symbol(ask, server.kind)
     tape = ask.market.tape(NAME, symbol)
     first = _number(ask.params, "fromId", -1)
     if first >= 0 and ("startTime" in ask.params or "endTime" in ask.params):
         _refuse(-1128, "Combination of optional parameters invalid.")
     limit = _limit(ask.params, 500, 1_000)
+    oldest = tape.count_before(Ns(ask.now - DAY)) if server.kind == "linear" else 0
     if first >= 0:
-        page = Page(first, tape.count_before(ask.now), limit)
+        page = Page(max(oldest, first), tape.count_before(ask.now), limit)
     else:
+        _check_window(server, ask.params)
         start, end, newest = _window(ask.params, ask.now)
-        page = Page(tape.count_before(start), tape.count_before(end), limit, newest)
-    return _trades_text(ask.market, symbol, id_page(page, ask.hidden.ids).tobytes())
+        page = Page(max(oldest, tape.count_before(start)), tape.count_before(end), limit, newest)
+    return _trades_text(ask.market, symbol, server.trade, id_page(page, ask.hidden.ids).tobytes())
+
+
+def _check_window(server: Server, params: Params) -> None:
+    start, end = _number(params, "startTime", -1), _number(params, "endTime", -1)
+    if server.kind == "linear" and min(start, end) >= 0 and (end - start) * MILLISECOND >= HOUR:
+        _refuse(-1127, "More than 1 hours between startTime and endTime.")
 
 
 @lru_cache(1_024)
-def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
+def _trades_text(market: Market, symbol: Symbol, template: str, ids: bytes) -> bytes:
     if not ids:
         return b"[]"
     trades = market.tape(NAME, symbol).at(np.frombuffer(ids, np.int64))
@@ -160,20 +186,35 @@ def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
         trades.time // MILLISECOND,
         np.where(trades.buyer_is_maker, "true", "false"),
     ]
-    return rows(_AGG_TRADE, columns)
+    return rows(template, columns)
 
 
-def depth(ask: Ask) -> bytes:
-    symbol = _symbol(ask)
-    limit = _limit(ask.params, 100, 5_000)
+def spot_depth(ask: Ask) -> bytes:
+    at, levels = _book(ask, _symbol(ask, "spot"), _limit(ask.params, 100, 5_000))
+    return b'{"lastUpdateId":%d,%s}' % (at // _BOOK_PERIOD, levels)
+
+
+def futures_depth(ask: Ask) -> bytes:
+    """Tell a book of one of the depths there are, and its time ``T``; ``E`` is when it was sent."""
+    symbol, limit = _symbol(ask, "linear"), _number(ask.params, "limit", 500)
+    if limit not in _FUTURES_DEPTHS:
+        _refuse(-4021, f"{limit} is not valid depth limit")
+    at, levels = _book(ask, symbol, limit)
+    times = ask.now // MILLISECOND, at // MILLISECOND
+    return b'{"lastUpdateId":%d,"E":%d,"T":%d,%s}' % (at // _BOOK_PERIOD, *times, levels)
+
+
+def _book(ask: Ask, symbol: Symbol, limit: int) -> tuple[Ns, bytes]:
+    """Return when the book last changed, and its two sides."""
     at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape, update = ask.market.tape(NAME, symbol), at // _BOOK_PERIOD
+    tape = ask.market.tape(NAME, symbol)
     before = tape.count_before(at)
     if not before:
-        return _ENCODE({"lastUpdateId": update, "bids": [], "asks": []})
+        return at, b'"bids":[],"asks":[]'
     middle = int(tape.by_id(before - 1, 1).price[0])
-    sides = [_levels(ask.market, symbol, (update, middle, away), limit) for away in (-1, 1)]
-    return b'{"lastUpdateId":%d,"bids":%s,"asks":%s}' % (update, *sides)
+    book = at // _BOOK_PERIOD, middle
+    bids, asks = (_levels(ask.market, symbol, (*book, away), limit) for away in (-1, 1))
+    return at, b'"bids":%s,"asks":%s' % (bids, asks)
 
 
 def _levels(market: Market, symbol: Symbol, book: tuple[int, int, int], limit: int) -> bytes:
@@ -190,8 +231,8 @@ def _levels(market: Market, symbol: Symbol, book: tuple[int, int, int], limit: i
     return rows(_LEVEL, levels)
 
 
-def exchange_info(ask: Ask) -> bytes:
-    names = _names(ask.market)
+def exchange_info(server: Server, ask: Ask) -> bytes:
+    names = _names(ask.market, server.kind)
     asked = _asked_symbols(ask.params) or list(names)
     if not all(name in names for name in asked):
         _refuse(-1121, "Invalid symbol.")
@@ -203,14 +244,14 @@ def exchange_info(ask: Ask) -> bytes:
             "serverTime": ask.now // MILLISECOND,
             "rateLimits": [{**limit, "limit": ask.rule.amount}],
             "exchangeFilters": [],
-            "symbols": [_symbol_info(ask.market, name) for name in asked],
+            "symbols": [_symbol_info(server, ask.market, name) for name in asked],
         }
     )
 
 
-def _rate_interval(rule: WeightRule) -> tuple[str, int]:
-    minutes, rest = divmod(rule.window, MINUTE)
-    return ("SECOND", rule.window // SECOND) if rest else ("MINUTE", minutes)
+def _rate_interval(rule: Rule) -> tuple[str, int]:
+    minutes, rest = divmod(rule.period, MINUTE)
+    return ("SECOND", rule.period // SECOND) if rest else ("MINUTE", minutes)
 
 
 def _asked_symbols(params: Params) -> list[str]:
@@ -222,28 +263,41 @@ def _asked_symbols(params: Params) -> list[str]:
         _refuse(-1100, "Illegal characters found in parameter 'symbols'.")
 
 
-def _symbol_info(market: Market, name: str) -> dict[str, object]:
-    instrument = market.instruments[_names(market)[name]]
+def _symbol_info(server: Server, market: Market, name: str) -> dict[str, object]:
+    instrument = market.instruments[_names(market, server.kind)[name]]
     most = "9000000.00000000"
     tick, step = (f"{10**-scale:.8f}" for scale in (instrument.price_scale, instrument.amount_scale))
     return {
         "symbol": name,
         "status": "TRADING",
         "baseAsset": instrument.symbol.base,
-        "baseAssetPrecision": 8,
         "quoteAsset": instrument.symbol.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": most, "tickSize": tick},
             {"filterType": "LOT_SIZE", "minQty": step, "maxQty": most, "stepSize": step},
-            {"filterType": "NOTIONAL", "minNotional": "5.00000000", "applyMinToMarket": True},
         ],
+        **server.info(instrument.symbol, instrument.listed),
+    }
+
+
+def _spot_info(_symbol: Symbol, _listed: Ns) -> dict[str, object]:
+    return {
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
         "permissions": [],
         "permissionSets": [["SPOT"]],
+    }
+
+
+def _futures_info(symbol: Symbol, listed: Ns) -> dict[str, object]:
+    return {
+        "pair": f"{symbol.base}{symbol.quote}",
+        "contractType": "PERPETUAL",
+        "onboardDate": listed // MILLISECOND,
+        "deliveryDate": 4_133_404_800_000,  # what a perpetual has: the year 2100
+        "marginAsset": symbol.settle,
+        "underlyingType": "COIN",
     }
 
 
@@ -255,8 +309,8 @@ def time(ask: Ask) -> bytes:
     return b'{"serverTime":%d}' % (ask.now // MILLISECOND)
 
 
-def refused(charge: Charge, rule: WeightRule) -> bytes:
-    """Write the body of 429 and 418."""
+def refused(charge: Charge, rule: Rule, now: Ns) -> Answer:
+    """Answer 429 and 418."""
     interval, number = _rate_interval(rule)
     if charge.status == 418:
         text = f"Way too much request weight used; IP banned until {charge.until // MILLISECOND}."
@@ -264,7 +318,8 @@ def refused(charge: Charge, rule: WeightRule) -> bytes:
         allowed = f"{rule.amount} request weight per {number} {interval}"
         text = f"Too much request weight used; current limit is {allowed}."
     advice = " Please use WebSocket Streams for live updates to avoid polling the API."
-    return _ENCODE({"code": -1003, "msg": text + advice})
+    body = _ENCODE({"code": -1003, "msg": text + advice})
+    return Answer(body, charge.status, {"retry-after": str(charge.wait_s(now))})
 
 
 def trouble(status: int) -> bytes:
@@ -283,34 +338,67 @@ def headers(used: int) -> Mapping[str, str]:
     return {"x-mbx-used-weight-1m": str(used)}
 
 
-def _depth_weight(params: Params) -> int:
-    text = params.get("limit", "100")
-    limit = int(text) if text.isdecimal() else 100
-    return next((weight for levels, weight in ((100, 5), (500, 25), (1_000, 50)) if limit <= levels), 250)
+def _by_limit(default: int, steps: Mapping[int, int], beyond: int) -> Callable[[Params], int]:
+    """Return a weight that grows with the rows asked for: up to so many, this weight."""
 
+    def weight(params: Params) -> int:
+        text = params.get("limit", "")
+        limit = int(text) if text.isdecimal() else default
+        return next((weight for rows, weight in steps.items() if limit <= rows), beyond)
+
+    return weight
+
+
+_SPOT: Final = Server("spot", _INTERVALS, 1_000, _SPOT_TRADE, _spot_info)
+_FUTURES: Final = Server(
+    "linear",
+    {text: bar for text, bar in _INTERVALS.items() if text != "1s"},
+    1_500,
+    _FUTURES_TRADE,
+    _futures_info,
+)
+_KLINE_FIELDS: Final = {"time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "amount": 5, "trades": 8}
+_TRADE_FIELDS: Final = {"id": "a", "price": "p", "amount": "q", "time": "T", "side": "m"}
+_LEVEL_FIELDS: Final = {"price": 0, "amount": 1}
 
 VENUE: Final = Venue(
     name=NAME,
     routes=(
-        Route("/api/v3/ping", ping, lambda _: 1),
-        Route("/api/v3/time", time, lambda _: 1),
-        Route("/api/v3/exchangeInfo", exchange_info, lambda _: 20),
+        Route("/api/v3/ping", ping),
+        Route("/api/v3/time", time),
+        Route("/api/v3/exchangeInfo", partial(exchange_info, _SPOT), lambda _: 20),
+        Route("/api/v3/klines", partial(klines, _SPOT), lambda _: 2, _KLINE_FIELDS),
+        Route("/api/v3/aggTrades", partial(agg_trades, _SPOT), lambda _: 4, _TRADE_FIELDS),
         Route(
-            "/api/v3/klines",
-            klines,
-            lambda _: 2,
-            {"time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "amount": 5, "trades": 8},
+            "/api/v3/depth",
+            spot_depth,
+            _by_limit(100, {100: 5, 500: 25, 1_000: 50}, 250),
+            _LEVEL_FIELDS,
         ),
+        Route("/fapi/v1/ping", ping, pool="usdm"),
+        Route("/fapi/v1/time", time, pool="usdm"),
+        Route("/fapi/v1/exchangeInfo", partial(exchange_info, _FUTURES), pool="usdm"),
         Route(
-            "/api/v3/aggTrades",
-            agg_trades,
-            lambda _: 4,
-            {"id": "a", "price": "p", "amount": "q", "time": "T", "side": "m"},
+            "/fapi/v1/klines",
+            partial(klines, _FUTURES),
+            _by_limit(500, {99: 1, 499: 2, 1_000: 5}, 10),
+            _KLINE_FIELDS,
+            "usdm",
         ),
-        Route("/api/v3/depth", depth, _depth_weight, {"price": 0, "amount": 1}),
+        Route("/fapi/v1/aggTrades", partial(agg_trades, _FUTURES), lambda _: 20, _TRADE_FIELDS, "usdm"),
+        Route(
+            "/fapi/v1/depth",
+            futures_depth,
+            _by_limit(500, {50: 2, 100: 5, 500: 10}, 20),
+            _LEVEL_FIELDS,
+            "usdm",
+        ),
     ),
-    patience=10,
-    headers=headers,
+    rules=(
+        Rule(6_000, MINUTE, Style.WINDOW, patience=10),
+        Rule(2_400, MINUTE, Style.WINDOW, "usdm", patience=10),
+    ),
     refused=refused,
     trouble=trouble,
+    headers=headers,
 )

@@ -6,6 +6,7 @@ the clock, so a run can be repeated.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, cast
 
@@ -41,6 +42,9 @@ class FaultKind(StrEnum):
     MISSING_TRADES = "missing_trades"
 
 
+_EXACTLY: Final = msgspec.json.Decoder(float_hook=Decimal)
+_AS_NUMBERS: Final = msgspec.json.Encoder(decimal_format="number")
+"""A number that only passes through keeps its digits."""
 _HTML: Final = b"<!DOCTYPE html><html><body>Please wait</body></html>"
 
 
@@ -134,8 +138,8 @@ def replacement(strikes: Sequence[Strike], venue: Venue) -> Answer | None:
 
 
 def spoiled(answer: Answer, strikes: Sequence[Strike], fields: Fields) -> Answer:
-    """Apply what the faults do to a right answer."""
-    for strike in strikes:
+    """Apply what the faults do to a right answer: first to its rows, then to the body as it is sent."""
+    for strike in sorted(strikes, key=lambda strike: strike.fault.kind not in _SPOIL_ROWS):
         kind = strike.fault.kind
         if kind in _SPOIL_ROWS:
             answer = replace(answer, body=_with_rows(answer.body, strike, fields))
@@ -147,12 +151,12 @@ def spoiled(answer: Answer, strikes: Sequence[Strike], fields: Fields) -> Answer
 
 
 def _with_rows(body: bytes, strike: Strike, fields: Fields) -> bytes:
-    payload = msgspec.json.decode(body)
+    payload = _EXACTLY.decode(body)
     rows = _rows_of(payload)
     if not rows:
         return body
     rows[:] = _SPOIL_ROWS[strike.fault.kind](rows, strike, fields)
-    return msgspec.json.encode(payload)
+    return _AS_NUMBERS.encode(payload)
 
 
 def _rows_of(payload: object) -> list[Row]:
@@ -203,7 +207,7 @@ def _remove(row: Row, key: int | str) -> None:
 
 
 def _negate(row: Row, key: int | str) -> None:
-    row[key] = "-1.5"
+    row[key] = _like(row[key], "-1.5")
 
 
 def _not_a_number(row: Row, key: int | str) -> None:
@@ -211,7 +215,12 @@ def _not_a_number(row: Row, key: int | str) -> None:
 
 
 def _sink(row: Row, key: int | str) -> None:
-    row[key] = "0.00000001"
+    row[key] = _like(row[key], "0.00000001")
+
+
+def _like(value: object, text: str) -> str | float:
+    """Write a number as the venue does: as text, or as a number."""
+    return text if isinstance(value, str) else float(text)
 
 
 _SPOIL_ROWS: Final[Mapping[FaultKind, Callable[[list[Row], Strike, Fields], list[Row]]]] = {

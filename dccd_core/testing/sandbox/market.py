@@ -1,6 +1,7 @@
 """The truth: which symbols trade, and every trade and bar of them at every exchange, for all time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -11,10 +12,11 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, Ns, TimeSpan, parse_time, union
-from dccd_core.testing.sandbox.bars import BarBook
+from dccd_core.testing.sandbox.bars import BarBook, Bars
+from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
 from dccd_core.testing.sandbox.grid import Page, bar_page
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
-from dccd_core.testing.sandbox.tape import Instrument, Tape
+from dccd_core.testing.sandbox.tape import Instrument, Tape, Trades
 
 # symbol: (price in ticks, decimals of the price, decimals of the amount)
 _KNOWN: Final = {
@@ -28,6 +30,12 @@ _KNOWN: Final = {
     "LTC/USDT": (9_500, 2, 3),
     "ETH/BTC": (5_500, 5, 3),
     "NEW/USDT": (12_000, 4, 1),
+    "BTC/USD": (4_000_000, 2, 5),
+    "ETH/USD": (220_000, 2, 4),
+    "DOGE/USD": (9_000, 5, 0),
+    "BTC/USDT:USDT": (4_000_000, 2, 3),
+    "ETH/USDT:USDT": (220_000, 2, 3),
+    "BTC/USD:BTC": (400_000, 1, 6),
 }
 _LISTED: Final = {"BTC/USDT": "2017-08-17T04:00", "NEW/USDT": "2024-02-10T08:00"}
 _OUTAGES: Final = (
@@ -72,39 +80,69 @@ class Market:
         trades = self.tape(exchange, symbol).between(span)
         instrument = self.instruments[symbol]
         side = pl.when("sold").then(pl.lit("sell")).otherwise(pl.lit("buy"))
+        price = trades.price / 10**instrument.price_scale
+        sizes, scale = self.sizes(exchange, symbol, trades)
+        amount = np.array(nearest(sizes, scale))
+        if (worth := DIALECTS[exchange].contracts.get(symbol.market)) is not None:
+            amount = amount * 10.0**worth / (price if symbol.market == "inverse" else 1.0)
         columns = {
             "ts": trades.time,
-            "price": trades.price / 10**instrument.price_scale,
-            "amount": trades.amount / 10**instrument.amount_scale,
+            "price": price,
+            "amount": amount,
             "sold": trades.buyer_is_maker,
-            "trade_id": trades.id,
+            "trade_id": DIALECTS[exchange].ids(trades.id),
         }
         return _table(DataType.TRADES, pl.DataFrame(columns).with_columns(side=side))
 
     def truth_bars(self, exchange: str, symbol: Symbol, bar: Ns, span: TimeSpan) -> pl.DataFrame:
-        """Return the whole bars of length ``bar`` that open in ``span``, in our table.
+        """Return the whole bars of length ``bar`` that open in ``span``, in our table, as the venue has them.
 
         Bars before the first trade and bars wholly inside an outage do not exist.
         """
         page = Page(span.start, span.end, span.length // bar + 1)
         opens, closes = bar_page(bar, page, self.tape(exchange, symbol).first_time, self.outages)
-        instrument = self.instruments[symbol]
-        scale, both = instrument.price_scale, instrument.price_scale + instrument.amount_scale
         if not opens.size:
             return pl.DataFrame(schema=TABLES[DataType.OHLC].schema)
-        bars = self.book(exchange, symbol).bars(opens, closes)
+        bars, dialect = self.bars(exchange, symbol, opens, closes), DIALECTS[exchange]
+        instrument = self.instruments[symbol]
+        scale, both = instrument.price_scale, instrument.price_scale + instrument.amount_scale
         prices = {name: getattr(bars, name) / 10**scale for name in ("open", "high", "low", "close")}
+        volume = nearest(bars.volume, instrument.amount_scale)
+        quote_volume: list[float] | None = nearest(bars.quote_volume, both) if dialect.quote_volume else None
+        if dialect.vwap_decimals is not None:
+            vwap = average_price(bars.quote_volume, bars.volume, dialect.vwap_decimals, scale)
+            averages = nearest(vwap, dialect.vwap_decimals)
+            quote_volume = [price * amount for price, amount in zip(averages, volume, strict=True)]
         columns = {
             "ts": bars.time,
             **prices,
-            "volume": nearest(bars.volume, instrument.amount_scale),
-            "quote_volume": nearest(bars.quote_volume, both),
-            "trades": bars.trades,
+            "volume": volume,
+            "quote_volume": quote_volume,
+            "trades": bars.trades if dialect.counts else None,
         }
         return _table(DataType.OHLC, pl.DataFrame(columns))
 
+    def sizes(self, exchange: str, symbol: Symbol, trades: Trades) -> tuple[Ints, int]:
+        """Return the amounts as the venue writes them, and how many decimals they have."""
+        instrument = self.instruments[symbol]
+        worth = DIALECTS[exchange].contracts.get(symbol.market)
+        if worth is None:
+            return trades.amount, instrument.amount_scale
+        if symbol.market == "inverse":
+            both = instrument.price_scale + instrument.amount_scale
+            return trades.price * trades.amount, both + worth
+        return trades.amount, instrument.amount_scale + worth
+
+    def bars(self, exchange: str, symbol: Symbol, opens: Ints, closes: Ints) -> Bars:
+        """Return one bar for each ``[open, close)`` that the venue has; see ``BarBook.bars``."""
+        dialect, book = DIALECTS[exchange], self.book(exchange, symbol)
+        bars = book.bars(opens, closes)
+        if dialect.carries_open:
+            bars = replace(bars, open=book.last_prices(opens))
+        return bars.rows(bars.trades > 0) if dialect.sparse else bars
+
     def _tape(self, exchange: str, symbol: Symbol) -> Tape:
-        return Tape(exchange, self.instruments[symbol], self.outages)
+        return Tape(exchange, self.instruments[symbol], self.outages, DIALECTS[exchange].unit)
 
     def _book(self, exchange: str, symbol: Symbol) -> BarBook:
         return BarBook(self.tape(exchange, symbol))

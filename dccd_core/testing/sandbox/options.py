@@ -1,12 +1,12 @@
 """How a sandbox is configured: the same values for the server, its command and the tests' helper."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, parse_time
 from dccd_core.testing.sandbox.faults import Fault
-from dccd_core.testing.sandbox.limits import WeightRule
+from dccd_core.testing.sandbox.limits import Meter, Rule, meter
 from dccd_core.testing.sandbox.market import Market
 
 
@@ -15,13 +15,14 @@ class Options:
     """How the sandbox behaves and what its market is.
 
     ``symbols`` and ``outages`` (written ``2024-03-01T00:00/2024-03-01T06:00``) come besides the default ones.
-    Without ``rate_limits`` weight is counted but nothing is refused. ``seed`` decides whom faults strike.
+    Without ``rate_limits`` weight is counted but nothing is refused. ``limit_weight`` and ``window_s``
+    replace what the venues' own rules say. ``seed`` decides whom faults strike.
     """
 
     rtt_ms: float = 0
     rate_limits: bool = False
-    limit_weight: int = 6_000
-    window_s: int = 60
+    limit_weight: int | None = None
+    window_s: int | None = None
     faults: Sequence[Fault] = ()
     seed: int = 0
     symbols: Sequence[str] = ()
@@ -31,8 +32,10 @@ class Options:
     def market(self) -> Market:
         return Market(self.symbols, self.trades_per_day, [_outage(text) for text in self.outages])
 
-    def weight_rule(self, patience: int) -> WeightRule:
-        return WeightRule(self.limit_weight, Ns(self.window_s * SECOND), patience, self.rate_limits)
+    def meter(self, rule: Rule) -> Meter:
+        period = rule.period if self.window_s is None else Ns(self.window_s * SECOND)
+        amount = rule.amount if self.limit_weight is None else self.limit_weight
+        return meter(replace(rule, amount=amount, period=period), enforced=self.rate_limits)
 
 
 class OptionArguments(TypedDict, total=False):
@@ -40,8 +43,8 @@ class OptionArguments(TypedDict, total=False):
 
     rtt_ms: float
     rate_limits: bool
-    limit_weight: int
-    window_s: int
+    limit_weight: int | None
+    window_s: int | None
     faults: Sequence[Fault]
     seed: int
     symbols: Sequence[str]

@@ -12,17 +12,19 @@ Remembered: TypeAlias = tuple[str, list[tuple[str, str]]]
 
 
 class PathStats(msgspec.Struct):
-    """``statuses`` counts answers by their HTTP status, as text."""
+    """``statuses`` counts answers by their HTTP status, as text; ``refused`` those that broke a limit."""
 
     requests: int = 0
     weight: int = 0
+    refused: int = 0
     statuses: dict[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
 class Stats(msgspec.Struct):
     """Keys of ``paths`` are full paths (``/binance/api/v3/klines``).
 
-    ``windows`` is the weight used per venue in each limit window, by the window's start in ns as text.
+    ``windows`` is the weight asked for in each limit window, by the window's start in ns as text: per venue,
+    and where it has several pools of limits, ``venue/pool`` or ``venue/pool/market``.
     ``requests`` are the last ``REMEMBERED`` ones, oldest first.
     """
 
@@ -33,6 +35,10 @@ class Stats(msgspec.Struct):
     def count(self, ending: str = "") -> int:
         """Return how many requests had a path that ends so."""
         return sum(path.requests for name, path in self.paths.items() if name.endswith(ending))
+
+    def refused(self) -> int:
+        """Return how many requests broke a rate limit, whatever the venue answers then."""
+        return sum(path.refused for path in self.paths.values())
 
     def answered(self, status: int) -> int:
         """Return how many answers had this HTTP status."""
@@ -53,8 +59,12 @@ class Tally:
         counted.weight += weight
         self._requests.append((path, query))
 
-    def used(self, venue: str, window_start: int, weight: int) -> None:
-        self._windows.setdefault(venue, {})[str(window_start)] = weight
+    def used(self, place: str, window_start: int, weight: int) -> None:
+        windows = self._windows.setdefault(place, {})
+        windows[str(window_start)] = windows.get(str(window_start), 0) + weight
+
+    def refused(self, path: str) -> None:
+        self._paths[path].refused += 1
 
     def answered(self, path: str, status: int) -> None:
         statuses = self._paths[path].statuses

@@ -2,7 +2,7 @@
 
 Every day of a market repeats one pattern of trades per minute, so the number of trades before any moment
 is whole days times the pattern plus a prefix sum, less what lies before the listing and in outages. Ids
-are that number. Inside a minute trades come in bursts that share one millisecond. Prices are whole ticks,
+are that number. Inside a minute trades come in bursts that share one moment. Prices are whole ticks,
 amounts whole lots.
 """
 
@@ -18,7 +18,6 @@ from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, Ns, TimeSpan
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
 
 _MINUTES: Final = DAY // MINUTE
-_MINUTE_MS: Final = MINUTE // MILLISECOND
 
 # How many trades share a moment, repeated without end; each minute begins somewhere else in it.
 _BURSTS: Final = (1, 1, 3, 1, 7, 2, 1, 1, 26, 1, 2, 1, 5, 1, 1, 10)
@@ -67,8 +66,11 @@ class Trades:
 class Tape:
     """All trades there ever are of one symbol at one exchange, the future included."""
 
-    def __init__(self, exchange: str, instrument: Instrument, outages: Sequence[TimeSpan]) -> None:
+    def __init__(
+        self, exchange: str, instrument: Instrument, outages: Sequence[TimeSpan], unit: Ns = MILLISECOND
+    ) -> None:
         symbol = str(instrument.symbol)
+        self._unit: Final = unit
         self.instrument: Final = instrument
         self._bursts: Final = seed_of(exchange, symbol, "bursts")
         self._trades: Final = seed_of(exchange, symbol, "trades")
@@ -101,13 +103,13 @@ class Tape:
             return Trades(ids, ids, ids, ids, np.zeros(0, np.bool_))
         segment = np.searchsorted(self._first_ids, ids, "right") - 1
         raw = ids + (self._starts - self._first_ids)[segment]
-        minute, offset_ms, burst = self._moments(raw)
+        minute, offset, burst = self._moments(raw)
         own, shared = mixed(self._trades, raw), mixed(self._bursts, burst)
         amount = (bits(own, 0, 16) * bits(own, 16, 16) >> 16) * bits(own, 32, 16) >> 16
         return Trades(
             id=ids,
-            time=minute * MINUTE + offset_ms * MILLISECOND,
-            price=self._walk(minute, offset_ms) + self._noise(bits(own, 48, 8)),
+            time=minute * MINUTE + offset * self._unit,
+            price=self._walk(minute, offset) + self._noise(bits(own, 48, 8)),
             amount=amount + 1,
             buyer_is_maker=bits(shared, 16, 1) == 1,
         )
@@ -121,25 +123,25 @@ class Tape:
         near = max(0, count * rest // MINUTE - 2)
         far = min(count, count * (rest + MILLISECOND) // MINUTE + _BACK.size + 2)
         first = day * self.instrument.trades_per_day + int(self._before_minute[of_day]) + near
-        offset_ms = self._moments(np.arange(first, first + far - near))[1]
-        return first + int(np.searchsorted(offset_ms * MILLISECOND, rest))
+        offset = self._moments(np.arange(first, first + far - near))[1]
+        return first + int(np.searchsorted(offset * self._unit, rest))
 
     def _moments(self, raw: Ints) -> tuple[Ints, Ints, Ints]:
-        """Return the minute since the epoch, ms into it, and the first trade of the burst, for each."""
+        """Return the minute since the epoch, units into it, and the first trade of the burst, for each."""
         day, of_day = np.divmod(raw, self.instrument.trades_per_day)
         minute = np.searchsorted(self._before_minute, of_day, "right") - 1
         index = of_day - self._before_minute[minute]
         back = np.minimum(_BACK[(index + 7 * minute) % _BACK.size], index)
         burst = raw - back
         jitter = bits(mixed(self._bursts, burst), 0, 16)
-        offset_ms = ((index - back << 16) + jitter) * _MINUTE_MS // self._per_minute[minute] >> 16
-        return day * _MINUTES + minute, offset_ms, burst
+        offset = ((index - back << 16) + jitter) * (MINUTE // self._unit) // self._per_minute[minute] >> 16
+        return day * _MINUTES + minute, offset, burst
 
-    def _walk(self, minute: Ints, offset_ms: Ints) -> Ints:
+    def _walk(self, minute: Ints, offset: Ints) -> Ints:
         first = int(minute[0])
         anchor = self._anchors(np.arange(first, int(minute[-1]) + 2))
         here = anchor[minute - first]
-        return here + (anchor[minute - first + 1] - here) * offset_ms // _MINUTE_MS
+        return here + (anchor[minute - first + 1] - here) * offset // (MINUTE // self._unit)
 
     def _anchors(self, minutes: Ints) -> Ints:
         """Return the price in ticks at the open of consecutive minutes."""

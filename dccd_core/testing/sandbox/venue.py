@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dccd_core.domain.timespan import Ns, TimeSpan
-from dccd_core.testing.sandbox.limits import Charge, WeightRule
+from dccd_core.testing.sandbox.limits import Charge, Rule
 from dccd_core.testing.sandbox.market import Market
 
 Params: TypeAlias = Mapping[str, str]
@@ -26,7 +26,7 @@ class Ask:
     market: Market
     params: Params
     now: Ns
-    rule: WeightRule
+    rule: Rule
     hidden: Hidden
 
 
@@ -50,21 +50,34 @@ class VenueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``fields`` tells the faults where a row keeps what: position or name by meaning."""
+    """``fields`` tells the faults where a row keeps what: position or name by meaning.
+
+    ``path`` may name parts (``/products/{product}/book``); they come with the parameters. ``market`` reads
+    from those whose requests its ``pool`` counts apart, if it does so per market.
+    """
 
     path: str
     answer: Callable[[Ask], bytes]
-    weight: Callable[[Params], int]
+    weight: Callable[[Params], int] = lambda _: 1
     fields: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
+    pool: str = ""
+    market: Callable[[Params], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """``trouble`` gives the body of a failure with this HTTP status; 200 is an error inside a good answer."""
+    """``trouble`` gives the body of a failure with this HTTP status; 200 is an error inside a good answer.
+
+    ``rules``: one for each pool of the routes. ``refused`` answers a request that broke one of them, at this
+    time of the venue. ``headers`` come with every answer, knowing the weight used of its pool.
+    """
 
     name: str
     routes: tuple[Route, ...]
-    patience: int
-    headers: Callable[[int], Mapping[str, str]]
-    refused: Callable[[Charge, WeightRule], bytes]
+    rules: tuple[Rule, ...]
+    refused: Callable[[Charge, Rule, Ns], Answer]
     trouble: Callable[[int], bytes]
+    headers: Callable[[int], Mapping[str, str]] = lambda _: {}
+
+    def rule(self, pool: str) -> Rule:
+        return next(rule for rule in self.rules if rule.pool == pool)

@@ -1,13 +1,15 @@
 """What the conformance tests do not say: parameters, weights, bounds, and what the bodies mean in detail."""
 
+import json
+
 import pytest
 
-from dccd_core.adapter.contract import Query, Request, Response
+from dccd_core.adapter.contract import IdWindows, Limit, Query, Reach, Request, Response
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import binance
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
@@ -16,10 +18,19 @@ START_MS, LAST_MS = "1704067200000", "1704153599999"
 KLINE = b'[%d,"1.5","2.5","0.5","2.0","10.0",%d,"15.0",3,"1","1","0"]'
 
 
+FUTURES = {"pool": "usdm", "host": "https://fapi.binance.com"}
+
+
 def query(
     span: TimeSpan = HALF_OPEN, limit: int = 1_000, bar: Ns | None = None, first_id: int | None = None
 ) -> Query:
     return Query("BTCUSDT", span, limit, bar, first_id)
+
+
+def linear(
+    span: TimeSpan = HALF_OPEN, limit: int = 1_000, bar: Ns | None = None, first_id: int | None = None
+) -> Query:
+    return Query("BTCUSDT", span, limit, bar, first_id, kind="linear")
 
 
 def test_bars_are_asked_with_inclusive_milliseconds() -> None:
@@ -68,16 +79,14 @@ def test_trades_are_asked_by_id_or_by_time_never_both() -> None:
     assert by_time.params == {"symbol": "BTCUSDT", "startTime": START_MS, "endTime": LAST_MS, "limit": "1000"}
 
 
-def test_the_rows_on_both_sides_of_a_moment() -> None:
-    common = {"symbol": "BTCUSDT", "limit": "1"}
-    for at, end, start in [(START, "1704067199999", START_MS), (Ns(START + 1), START_MS, "1704067200001")]:
-        one = query(TimeSpan(at, at))
-        assert binance.trade_before_request(one) == Request(
-            "/api/v3/aggTrades", {**common, "endTime": end}, 4
-        )
-        assert binance.trade_at_request(one) == Request(
-            "/api/v3/aggTrades", {**common, "startTime": start}, 4
-        )
+@pytest.mark.parametrize(
+    ("at", "last"), [(START, "1704067199999"), (Ns(START + 1), START_MS), (Ns(START - 1), "1704067199999")]
+)
+def test_the_row_before_a_moment_is_the_newest_up_to_the_millisecond_before(at: Ns, last: str) -> None:
+    one = TimeSpan(at, at)
+    asked = {"symbol": "BTCUSDT", "endTime": last, "limit": "1"}
+    assert binance.trade_before_request(query(one)) == Request("/api/v3/aggTrades", asked, 4)
+    assert binance.trade_before_request(linear(one)) == Request("/fapi/v1/aggTrades", asked, 20, **FUTURES)
 
 
 def test_the_very_first_rows() -> None:
@@ -98,7 +107,15 @@ def test_a_deeper_book_costs_more(levels: int, weight: int) -> None:
 
 def test_symbols_are_upper_case_without_a_separator() -> None:
     assert binance.market(Symbol("ETH", "BTC")) == "ETHBTC"
-    assert binance.markets_request() == Request("/api/v3/exchangeInfo", {}, 20)
+    assert binance.market(Symbol.parse("BTC/USDT:USDT")) == "BTCUSDT"
+    assert binance.market(Symbol.parse("BTC/USDC:USDC")) == "BTCUSDC"
+
+
+def test_both_servers_are_asked_for_their_symbols() -> None:
+    assert binance.markets_requests() == (
+        Request("/api/v3/exchangeInfo", {}, 20),
+        Request("/fapi/v1/exchangeInfo", {}, 1, **FUTURES),
+    )
 
 
 def test_the_taker_s_side_is_the_opposite_of_the_maker_s() -> None:
@@ -229,4 +246,86 @@ def test_a_code_deep_inside_data_is_no_error() -> None:
 
 def test_bars_settle_some_seconds_after_their_close() -> None:
     assert binance.EXCHANGE.settle == 5 * SECOND
-    assert [(limit.amount, limit.period) for limit in binance.EXCHANGE.limits] == [(6_000, MINUTE)]
+    assert binance.EXCHANGE.limits == (Limit(6_000, MINUTE), Limit(2_400, MINUTE, "usdm"))
+
+
+class TestFutures:
+    """What the USD-M server wants otherwise."""
+
+    @pytest.mark.parametrize(
+        ("rows", "weight"),
+        [(1, 1), (99, 1), (100, 2), (499, 2), (500, 5), (1_000, 5), (1_001, 10), (1_500, 10)],
+    )
+    def test_the_weight_of_bars_grows_with_their_number(self, rows: int, weight: int) -> None:
+        request = binance.klines_request(linear(limit=rows, bar=MINUTE))
+        asked = {"symbol": "BTCUSDT", "interval": "1m", "startTime": START_MS, "endTime": LAST_MS}
+        assert request == Request("/fapi/v1/klines", {**asked, "limit": str(rows)}, weight, **FUTURES)
+
+    def test_a_page_of_bars_is_the_one_that_gives_most_for_its_weight(self) -> None:
+        endpoint = binance.EXCHANGE.endpoint("linear", DataType.OHLC)
+        assert endpoint
+        worth = {
+            rows: rows / binance.klines_request(linear(limit=rows, bar=MINUTE)).weight
+            for rows in range(1, 1_501)
+        }
+        assert endpoint.page_limit == max(worth, key=lambda rows: worth[rows])
+
+    def test_there_are_no_seconds(self) -> None:
+        endpoint = binance.EXCHANGE.endpoint("linear", DataType.OHLC)
+        assert endpoint
+        assert set(binance.EXCHANGE.endpoints[DataType.OHLC].spans) - set(endpoint.spans) == {SECOND}
+
+    def test_trades_reach_back_a_day_and_their_first_cannot_be_asked(self) -> None:
+        endpoint = binance.EXCHANGE.endpoint("linear", DataType.TRADES)
+        assert endpoint
+        assert (endpoint.reach, str(endpoint.reach)) == (Reach(period=DAY), "the last 24 hours")
+        assert endpoint.oldest is None
+        assert endpoint.paging == IdWindows(before=binance.trade_before_request)
+
+    def test_trades_are_asked_by_id_without_times(self) -> None:
+        asked = {"symbol": "BTCUSDT", "fromId": "0", "limit": "1000"}
+        assert binance.trades_request(linear(first_id=0)) == Request(
+            "/fapi/v1/aggTrades", asked, 20, **FUTURES
+        )
+
+    @pytest.mark.parametrize(
+        ("length", "last"),
+        [
+            (Ns(HOUR - 2 * MILLISECOND), "1704070799997"),
+            (Ns(HOUR - MILLISECOND), "1704070799998"),
+            (HOUR, "1704070799998"),
+            (DAY, "1704070799998"),
+        ],
+    )
+    def test_a_window_of_trades_is_always_shorter_than_an_hour(self, length: Ns, last: str) -> None:
+        params = binance.trades_request(linear(TimeSpan(START, Ns(START + length)))).params
+        assert (params["startTime"], params["endTime"]) == (START_MS, last)
+        assert int(last) - int(START_MS) < HOUR // MILLISECOND
+
+    @pytest.mark.parametrize(
+        ("levels", "asked", "weight"),
+        [
+            *[(1, 5, 2), (5, 5, 2), (6, 10, 2), (21, 50, 2), (50, 50, 2)],
+            *[(51, 100, 5), (101, 500, 10), (500, 500, 10), (501, 1_000, 20), (1_000, 1_000, 20)],
+        ],
+    )
+    def test_a_book_has_one_of_few_depths(self, levels: int, asked: int, weight: int) -> None:
+        assert binance.depth_request(linear(limit=levels)) == Request(
+            "/fapi/v1/depth", {"symbol": "BTCUSDT", "limit": str(asked)}, weight, **FUTURES
+        )
+
+    def test_the_book_s_time_is_the_engine_s_not_the_message_s(self) -> None:
+        body = b'{"lastUpdateId":1,"E":%d,"T":%d,"bids":[["1","2"]],"asks":[]}' % (7, 5)
+        assert binance.decode_depth(body, START)["ts"].to_physical().to_list() == [5 * MILLISECOND]
+
+    def test_dated_contracts_and_stocks_are_no_perpetuals(self) -> None:
+        kinds = ["PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "TRADIFI_PERPETUAL", ""]
+        common = {"status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"}
+        symbols = [{"symbol": kind[:4], "contractType": kind, **common} for kind in kinds]
+        markets = binance.decode_markets(json.dumps({"symbols": symbols}).encode())
+        assert markets["market"].to_list() == ["PERP"]
+
+    def test_the_first_bar_is_asked_lightly(self) -> None:
+        asked = {"symbol": "BTCUSDT", "interval": "1d", "startTime": "0", "limit": "1"}
+        request = binance.first_kline_request(linear(bar=DAY))
+        assert request == Request("/fapi/v1/klines", asked, 1, **FUTURES)

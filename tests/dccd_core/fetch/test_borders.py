@@ -9,7 +9,7 @@ import pytest
 from dccd_core.adapter.contract import IdWindows, Query, Request
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan
 from dccd_core.exchanges import binance
 from dccd_core.fetch.borders import Borders, Ends, find_borders
 from dccd_core.fetch.venue import Venue
@@ -17,7 +17,7 @@ from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, span
 
 SPAN = span("2024-05-31", "2024-06-01")
-PAGING = IdWindows(at=binance.trade_at_request, before=binance.trade_before_request)
+PAGING = IdWindows(before=binance.trade_before_request)
 
 
 def borders(world: World, part: TimeSpan, paging: IdWindows = PAGING) -> Borders:
@@ -36,10 +36,10 @@ MILLI = span("2024-05-31T10:00:00.001", "2024-05-31T10:00:00.002")
 
 
 @pytest.mark.parametrize("part", [SPAN, MILLI, TimeSpan(Ns(SPAN.start + 1), Ns(SPAN.end - 1))], ids=str)
-def test_the_ids_of_a_span_cost_two_requests(tmp_path: Path, part: TimeSpan) -> None:
+def test_the_ids_of_a_span_cost_three_requests(tmp_path: Path, part: TimeSpan) -> None:
     world = World(tmp_path)
-    assert borders(world, part) == Borders(part, ids(world, part), 2)
-    assert world.requests() == 2
+    assert borders(world, part) == Borders(part, ids(world, part), 3)
+    assert world.requests() == 3
 
 
 def test_rows_that_are_withheld_at_the_ends_still_belong_to_the_span(tmp_path: Path) -> None:
@@ -66,13 +66,11 @@ def test_nothing_is_final_in_the_venue_s_future(tmp_path: Path) -> None:
     assert borders(world, part) == Borders(TimeSpan(part.start, part.start), range(0), 1)
 
 
-def test_when_nothing_happened_since_the_last_row_is_looked_up(tmp_path: Path) -> None:
-    world = World(tmp_path, trades_per_day={"BTC/USDT": 5})
-    tape = world.market.tape("binance", TRADES.symbol)
-    last = int(tape.by_id(tape.count_before(NOW) - 1, 1).time[0])
-    world.at(Ns(last + 10 * SECOND))
-    part = TimeSpan(Ns(last - DAY), Ns(last + SECOND))
-    assert borders(world, part) == Borders(part, ids(world, part), 3)
+def test_the_first_id_of_all_is_looked_up(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    listed = world.market.tape("binance", TRADES.symbol).first_time
+    part = TimeSpan(Ns(listed - HOUR), Ns(listed + HOUR))
+    assert borders(world, part) == Borders(part, ids(world, part), 4)
 
 
 def test_before_the_listing_there_are_no_ids(tmp_path: Path) -> None:
@@ -85,20 +83,12 @@ def newest(query: Query) -> Request:
     return Request("/api/v3/aggTrades", {"symbol": query.market, "limit": "1"}, weight=4)
 
 
-@pytest.mark.parametrize(
-    "paging",
-    [
-        IdWindows(at=binance.first_trade_request, before=binance.trade_before_request),
-        IdWindows(at=binance.trade_at_request, before=newest),
-    ],
-    ids=["the oldest instead", "the newest instead"],
-)
-def test_a_venue_that_ignores_the_time_is_an_error(tmp_path: Path, paging: IdWindows) -> None:
+def test_a_venue_that_ignores_the_time_is_an_error(tmp_path: Path) -> None:
     world = World(tmp_path)
     with pytest.raises(
         PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] asked for the row"
     ) as caught:
-        borders(world, TimeSpan(Ns(SPAN.start + HOUR), SPAN.end), paging)
+        borders(world, TimeSpan(Ns(SPAN.start + HOUR), SPAN.end), IdWindows(before=newest))
     assert caught.value.hint
 
 
@@ -111,7 +101,7 @@ def test_ids_that_do_not_grow_with_time_are_an_error(tmp_path: Path) -> None:
         return endpoint.decode(body, at).with_columns(trade_id=falling.cast(pl.String))
 
     world.exchange = replace(world.exchange, endpoints={DataType.TRADES: replace(endpoint, decode=decode)})
-    with pytest.raises(PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] id \d+ comes after"):
+    with pytest.raises(PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] id \d+ comes before"):
         borders(world, SPAN)
 
 

@@ -232,7 +232,6 @@ def test_a_snapshot_joins_the_partition_of_today(tmp_path: Path) -> None:
     assert rows["level"].to_list() == [0, 1, 2, 3, 4] * 4
     bids = rows.filter(side="bid", ts=rows["ts"][0])["price"]
     assert bids.is_sorted(descending=True)
-    assert world.condition(books, "2024-06-05") is Condition.PENDING
 
 
 def test_order_books_of_the_past_cannot_be_had(tmp_path: Path) -> None:

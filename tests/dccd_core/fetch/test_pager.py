@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.contract import Endpoint, IdWindows, Query, Request, Response, TimeWindows
+from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows, Query, Request, Response, TimeWindows
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, WEEK, Ns, TimeSpan
@@ -54,11 +54,12 @@ def request(query: Query) -> Request:
             "end": str(query.span.end),
             "id": str(query.first_id),
             "n": str(query.limit),
+            "skip": str(query.skip),
         },
     )
 
 
-def endpoint(paging: TimeWindows | IdWindows) -> Endpoint:
+def endpoint(paging: TimeWindows | IdWindows | Cursor) -> Endpoint:
     return Endpoint(
         docs="",
         path="/rows",
@@ -70,7 +71,7 @@ def endpoint(paging: TimeWindows | IdWindows) -> Endpoint:
 
 
 BARS = endpoint(TimeWindows())
-TRADES = endpoint(IdWindows(at=request, before=request))
+TRADES = endpoint(IdWindows(before=request))
 
 
 def answer(rows: pl.DataFrame, at: Ns = LATE) -> Response:
@@ -90,7 +91,9 @@ def walk_bars(walk: Walk, opens: list[int], chance: Random, now: Ns = LATE) -> l
         rows = rows[: chance.randint(1, len(rows))] if rows else rows
         rows = rows + chance.choices(rows, k=chance.randint(0, 3)) if rows else rows
         chance.shuffle(rows)
-        pages.append(walk.receive(answer(bars(rows), now)))
+        page = walk.receive(answer(bars(rows), now))
+        assert page is not None
+        pages.append(page)
     return pages
 
 
@@ -149,7 +152,9 @@ def walk_trades(walk: IdWalk, rows: list[tuple[int, int]], chance: Random) -> li
     while (asked := walk.request()) is not None:
         page = [row for row in rows if row[0] >= int(asked.params["id"])][: int(asked.params["n"])]
         page = page[: chance.randint(1, len(page))] if page else page
-        pages.append(walk.receive(answer(trades(page + chance.choices(page, k=2) if page else page))))
+        given_page = walk.receive(answer(trades(page + chance.choices(page, k=2) if page else page)))
+        assert given_page is not None
+        pages.append(given_page)
     return pages
 
 

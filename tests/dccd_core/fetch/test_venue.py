@@ -1,7 +1,6 @@
 """The few facts that one question settles, and errors that say where they come from."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.fetch.venue import Venue
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
-from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, span
+from tests.dccd_core.fetch.world import NOW, TRADES, World, bars
 
 LISTED = parse_time("2024-02-10T08:00")
 NEW = bars(MINUTE, Symbol("NEW", "USDT"))
@@ -62,37 +61,6 @@ def test_before_the_listing_only_what_is_final_at_the_venue_is_known_to_be_empty
     new = bars(length, NEW.symbol)
     expected = parse_time("2024-02-10T07:59") if length == MINUTE else parse_time("2024-02-10")
     assert world.with_venue(lambda venue: venue.listed_since(new)) == expected
-
-
-@pytest.mark.parametrize(
-    ("part", "empty"),
-    [
-        (span("2023-03-24T10:00", "2023-03-24T11:00"), True),
-        (span("2023-03-24T10:00", "2023-03-24T11:30"), False),
-        (span("2023-03-24T09:00", "2023-03-24T11:00"), False),
-        (TimeSpan(Ns(NOW + 1), Ns(NOW + 2)), True),
-    ],
-)
-def test_the_trades_know_whether_a_span_is_empty(tmp_path: Path, part: TimeSpan, empty: bool) -> None:  # noqa: FBT001
-    world = World(tmp_path)
-    assert world.with_venue(lambda venue: venue.nothing_traded(bars(), part)) is empty
-    assert world.requests() == 1
-
-
-def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    assert world.with_venue(witness) is True
-    world.exchange = replace(
-        world.exchange, endpoints={DataType.OHLC: world.exchange.endpoints[DataType.OHLC]}
-    )
-    assert world.with_venue(witness) is False
-    outage = span("2023-03-24T10:00", "2023-03-24T11:00")
-    assert world.with_venue(lambda venue: venue.nothing_traded(bars(), outage)) is False
-    assert world.requests() == 0
-
-
-async def witness(venue: Venue) -> bool:
-    return venue.witness is not None
 
 
 def test_one_row_comes_with_what_is_final(tmp_path: Path) -> None:

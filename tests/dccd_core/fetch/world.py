@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TypeVar, Unpack
@@ -21,7 +22,7 @@ from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Condition, Source, condition
-from dccd_core.net.budget import Budget
+from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
 from dccd_core.quality.holes import NoJudge
@@ -61,12 +62,14 @@ def content_hash(folder: Path, dataset: Dataset, key: str, rows: pl.DataFrame) -
 class World:
     """``now`` is our clock, ``venue_now`` the venue's; the venue's stands still during a fill."""
 
-    def __init__(self, folder: Path, now: Ns = NOW, **options: Unpack[OptionArguments]) -> None:
+    def __init__(
+        self, folder: Path, now: Ns = NOW, exchange: str = "binance", **options: Unpack[OptionArguments]
+    ) -> None:
         self.folder = folder
         self.lake = Lake(folder / "lake")
         self.clock = ManualClock(now)
         self.venue_now = now
-        self.exchange: Exchange = get("binance")
+        self.exchange: Exchange = get(exchange)
         self.market = Options(**options).market()
         self.told: list[tuple[int, Ns]] = []
         self._app = _Reachable(create_app(Options(**options)))
@@ -91,19 +94,19 @@ class World:
         self._order("clock", {"now": self.venue_now})
 
         async def run() -> T:
-            budget = Budget(self.folder / "budget.sqlite", (Limit(10**9, MINUTE),), 1.0, self.clock)
+            url = f"{_URL}/{self.exchange.name}"
+            unlimited = replace(self.exchange, limits=_unlimited(self.exchange))
+            budgets = Budgets(unlimited, url, 1.0, self.clock, folder=self.folder)
             try:
                 async with AsyncExitStack() as stack:
                     clients = [
                         await stack.enter_async_context(httpx.AsyncClient(transport=self._app))
                         for _ in range(_IN_FLIGHT)
                     ]
-                    transport = HttpTransport(
-                        self.exchange, clients, budget, self.clock, rest_url=f"{_URL}/binance"
-                    )
-                    return await use(Venue(self.exchange, transport, self.clock))
+                    transport = HttpTransport(unlimited, clients, budgets, self.clock, rest_url=url)
+                    return await use(Venue(unlimited, transport, self.clock))
             finally:
-                budget.close()
+                budgets.close()
 
         return asyncio.run(run())
 
@@ -154,6 +157,10 @@ class _Reachable(httpx.ASGITransport):
             return await super().handle_async_request(request)
         except AssertionError as e:
             raise httpx.RemoteProtocolError("peer closed connection", request=request) from e
+
+
+def _unlimited(exchange: Exchange) -> tuple[Limit, ...]:
+    return tuple({limit.pool: Limit(10**9, MINUTE, limit.pool) for limit in exchange.limits}.values())
 
 
 def span(start: str, end: str) -> TimeSpan:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, iso, parse_time
-from dccd_core.net.budget import Budget, budget_path, state_dir
+from dccd_core.net.budget import Budget, budget_name, state_dir
 from dccd_core.net.clock import ManualClock
 
 NOON = parse_time("2026-11-22T12:00:00Z")
@@ -227,8 +227,9 @@ def test_the_file_is_one_per_exchange_and_host(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DCCD_STATE_DIR", "/chosen")
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg")
     monkeypatch.setenv("HOME", "/home/me")
-    assert budget_path("okx", "https://www.okx.com/api") == Path("/chosen/okx-www.okx.com.sqlite")
-    assert budget_path("okx", "http://[::1]:80/okx") != budget_path("okx", "http://127.0.0.1:80/okx")
+    assert state_dir() == Path("/chosen")
+    assert budget_name("okx", "https://www.okx.com/api") == "okx-www.okx.com.sqlite"
+    assert budget_name("okx", "http://[::1]:80/okx") != budget_name("okx", "http://127.0.0.1:80/okx")
     monkeypatch.setenv("DCCD_STATE_DIR", "")
     assert state_dir() == Path("/xdg/dccd")
     monkeypatch.delenv("XDG_STATE_HOME")

@@ -21,7 +21,7 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
 from dccd_core.exchanges import get
-from dccd_core.net.budget import Budget
+from dccd_core.net.budget import Budget, Budgets
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport, open_transport
 from dccd_core.net.retry import persist
@@ -56,7 +56,7 @@ EXCHANGE = Exchange(
     market=str,
     verdict=verdict,
     used=used,
-    markets=Markets("", "/markets", lambda: Request("/markets", {}), lambda _: pl.DataFrame()),
+    markets=Markets("", lambda: (), lambda _: pl.DataFrame()),
 )
 
 
@@ -70,10 +70,10 @@ class Venue:
         self._clients = [
             httpx.AsyncClient(transport=httpx.MockTransport(self._answer)) for _ in range(clients)
         ]
-        self._budget = Budget(folder / "budget.sqlite", EXCHANGE.limits, 1.0, self.clock)
+        self._budgets = Budgets(EXCHANGE, EXCHANGE.rest_url, 1.0, self.clock, folder=folder)
 
     def transport(self, rest_url: str | None = None) -> HttpTransport:
-        return HttpTransport(EXCHANGE, self._clients, self._budget, self.clock, rest_url=rest_url)
+        return HttpTransport(EXCHANGE, self._clients, self._budgets, self.clock, rest_url=rest_url)
 
     def send(self, request: Request = PAGE, rest_url: str | None = None) -> Response:
         return asyncio.run(self.transport(rest_url).send(request))
@@ -136,8 +136,8 @@ def test_no_more_are_under_way_than_there_are_clients(tmp_path: Path) -> None:
 
     venue = Venue(tmp_path)
     clients = [httpx.AsyncClient(transport=httpx.MockTransport(slow)) for _ in range(3)]
-    budget = Budget(tmp_path / "budget.sqlite", EXCHANGE.limits, 1.0, venue.clock)
-    transport = HttpTransport(EXCHANGE, clients, budget, venue.clock)
+    budgets = Budgets(EXCHANGE, EXCHANGE.rest_url, 1.0, venue.clock, folder=tmp_path)
+    transport = HttpTransport(EXCHANGE, clients, budgets, venue.clock)
 
     async def main() -> None:
         given_up = [asyncio.create_task(transport.send(PAGE)) for _ in range(2)]
@@ -177,7 +177,7 @@ def test_a_venue_that_shuts_us_out_is_left_alone_by_every_process(
     with pytest.raises(kind, match=str(status)), caplog.at_level(logging.WARNING):
         venue.send()
     assert f"HTTP {status}: too many" in caplog.text
-    other = Budget(tmp_path / "budget.sqlite", EXCHANGE.limits, 1.0, venue.clock)
+    other = Budget(tmp_path / "testex-api.testex.com.sqlite", EXCHANGE.limits, 1.0, venue.clock)
     asyncio.run(other.spend(1))
     assert venue.passed_s == closed_s
     assert len(venue.asked) == 1

@@ -3,6 +3,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
@@ -10,7 +11,7 @@ from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
-ETH = Symbol.parse("ETH/USDT")
+ETH, PERPETUAL = Symbol.parse("ETH/USDT"), Symbol.parse("ETH/USDT:USDT")
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
 BINANCE = InProcess()
@@ -70,19 +71,32 @@ def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
     assert adapter.decode_trades(body, NOW).equals(truth.head(1_000))
 
 
-def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
-    for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
-        bar = MINUTE if data_type is DataType.OHLC else None
-        query = adapter.Query("BTCUSDT", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
-        for request in (endpoint.request(query), endpoint.oldest(query) if endpoint.oldest else None):
-            if request is None:
-                continue
-            answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
-            assert endpoint.decode(answer.content, NOW).height > 0
-    request = adapter.markets_request()
-    markets = adapter.decode_markets(BINANCE.send("GET", f"/binance{request.path}").content)
-    assert markets["symbol"].to_list() == [str(symbol) for symbol in MARKET.instruments]
-    assert markets["active"].all()
+@pytest.mark.parametrize("kind", sorted(adapter.EXCHANGE.kinds))
+@pytest.mark.parametrize("data_type", DataType)
+def test_our_requests_and_decoders_fit_for_every_endpoint(kind: str, data_type: DataType) -> None:
+    endpoint = adapter.EXCHANGE.endpoint(kind, data_type)
+    assert endpoint
+    bar = MINUTE if data_type is DataType.OHLC else None
+    query = adapter.Query("BTCUSDT", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar, kind=kind)
+    asked = [endpoint.request(query), *([endpoint.oldest(query)] if endpoint.oldest else [])]
+    if isinstance(endpoint.paging, IdWindows) and endpoint.paging.before:
+        asked.append(endpoint.paging.before(query))
+    for request in asked:
+        answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
+        assert endpoint.decode(answer.content, NOW).height > 0, request
+
+
+def test_our_decoder_finds_the_symbols_of_both_servers() -> None:
+    bodies = [BINANCE.send("GET", f"/binance{one.path}").content for one in adapter.markets_requests()]
+    spot, linear = (adapter.decode_markets(body) for body in bodies)
+    for markets, kind in ((spot, "spot"), (linear, "linear")):
+        known = [symbol for symbol in MARKET.instruments if symbol.market == kind]
+        assert markets["symbol"].to_list() == [str(symbol) for symbol in known]
+        assert markets["market"].to_list() == [adapter.market(symbol) for symbol in known]
+        assert markets["active"].all()
+    assert spot["listed"].is_null().all()
+    listed = [MARKET.instruments[Symbol.parse(symbol)].listed for symbol in linear["symbol"]]
+    assert linear["listed"].cast(pl.Int64).to_list() == listed
 
 
 def test_a_bar_is_written_as_binance_writes_it() -> None:
@@ -259,3 +273,102 @@ def test_dense_markets_page_like_others() -> None:
         body = sandbox.get("aggTrades", symbol="ETHUSDT", fromId=first, limit=1_000).content
         pages.append(adapter.decode_trades(body, NOW))
     assert pl.concat(pages).head(truth.height).equals(truth)
+
+
+class TestFutures:
+    """What the USD-M server does otherwise."""
+
+    def get(self, path: str, **params: str | int) -> Any:
+        asked: dict[str, str | int] = {"symbol": "ETHUSDT", **params}
+        return BINANCE.send("GET", f"/binance/fapi/v1/{path}", b"", **asked)
+
+    def ids(self, **params: str | int) -> list[int]:
+        return [row["a"] for row in self.get("aggTrades", **params).json()]
+
+    def count_before(self, at: Ns) -> int:
+        return MARKET.tape("binance", PERPETUAL).count_before(at)
+
+    @pytest.mark.parametrize(
+        ("bar", "start", "rows"),
+        [(MINUTE, "2023-03-24T05:00", 439), (HOUR, "2023-03-10", 498), (WEEK, "2023-01-01", 74)],
+    )
+    def test_our_decoder_reads_the_bars_back_as_the_truth(self, bar: Ns, start: str, rows: int) -> None:
+        span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 499 * bar, NOW - bar)))
+        request = adapter.klines_request(adapter.Query("ETHUSDT", span, 499, bar, kind="linear"))
+        answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
+        decoded = adapter.decode_klines(answer.content, NOW)
+        assert decoded.height == rows
+        assert decoded.equals(MARKET.truth_bars("binance", PERPETUAL, bar, span))
+        assert not decoded.equals(MARKET.truth_bars("binance", ETH, bar, span)), "it is another market"
+
+    def test_our_decoder_reads_the_trades_back_as_the_truth(self) -> None:
+        span = TimeSpan(Ns(NOW - HOUR), NOW)
+        query = adapter.Query("ETHUSDT", span, 1_000, first_id=self.count_before(span.start), kind="linear")
+        request = adapter.trades_request(query)
+        answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
+        truth = MARKET.truth_trades("binance", PERPETUAL, span)
+        assert truth.height > 50
+        assert adapter.decode_trades(answer.content, NOW).equals(truth.head(1_000))
+
+    def test_a_page_of_bars_has_up_to_1500_and_there_are_no_seconds(self) -> None:
+        assert len(self.get("klines", interval="1m", limit=9_999).json()) == 1_500
+        assert len(self.get("klines", interval="1m").json()) == 500
+        assert self.get("klines", interval="1s").json()["code"] == -1120
+
+    def test_no_trade_is_older_than_a_day_whatever_asks_for_it(self) -> None:
+        first = self.count_before(Ns(NOW - DAY))
+        day_ago = NOW // MILLISECOND - 24 * 3_600_000
+        assert self.ids(fromId=0, limit=2) == [first, first + 1]
+        assert self.ids(startTime=day_ago - 3_600_000, endTime=day_ago - 1) == []
+        assert self.ids(endTime=day_ago - 1) == []
+        assert self.ids(startTime=0, limit=1) == [first]
+        assert self.ids(limit=1) == [self.count_before(NOW) - 1]
+
+    def test_a_window_of_trades_is_shorter_than_an_hour(self) -> None:
+        start = NOW // MILLISECOND - 7_200_000
+        assert self.ids(startTime=start, endTime=start + 3_599_999)
+        wide = self.get("aggTrades", startTime=start, endTime=start + 3_600_000)
+        assert (wide.status_code, wide.json()["code"]) == (400, -1127)
+
+    def test_a_trade_is_written_as_binance_writes_it(self) -> None:
+        [row] = self.get("aggTrades", limit=1).json()
+        assert list(row) == ["a", "p", "q", "f", "l", "T", "m"]
+
+    def test_a_book_has_one_of_few_depths_and_two_times(self) -> None:
+        book = self.get("depth", limit=20).json()
+        assert (len(book["bids"]), len(book["asks"])) == (20, 20)
+        assert (book["E"], book["T"]) == (NOW // MILLISECOND, NOW // MILLISECOND)
+        assert len(self.get("depth").json()["bids"]) == 500
+        assert self.get("depth", limit=30).json()["code"] == -4021
+
+    def test_the_markets_of_one_server_are_unknown_to_the_other(self) -> None:
+        assert self.get("klines", symbol="ETHBTC", interval="1m").json()["code"] == -1121
+        assert self.get("klines", symbol="BTCUSD", interval="1m").json()["code"] == -1121
+        assert self.get("exchangeInfo", symbol="ETHBTC").json()["code"] == -1121
+
+    @pytest.mark.parametrize(
+        ("path", "weight"),
+        [
+            *[("ping", 1), ("time", 1), ("exchangeInfo", 1), ("aggTrades", 20)],
+            *[("klines?interval=1m&limit=99", 1), ("klines?interval=1m&limit=499", 2)],
+            *[("klines?interval=1m", 5), ("klines?interval=1m&limit=1500", 10)],
+            *[("depth?limit=50", 2), ("depth?limit=100", 5), ("depth", 10), ("depth?limit=1000", 20)],
+        ],
+    )
+    def test_its_weight_is_counted_apart(self, path: str, weight: int) -> None:
+        def used(prefix: str) -> int:
+            return int(BINANCE.send("GET", f"/binance{prefix}/ping").headers["x-mbx-used-weight-1m"])
+
+        spot, before = used("/api/v3"), used("/fapi/v1")
+        answer = BINANCE.send("GET", f"/binance/fapi/v1/{path}")
+        assert int(answer.headers["x-mbx-used-weight-1m"]) == before + weight
+        assert used("/api/v3") == spot + 1
+
+    def test_its_limit_is_its_own(self) -> None:
+        sandbox = InProcess(rate_limits=True)
+        sandbox.clock(NOW)
+        path = "/binance/fapi/v1/exchangeInfo"
+        assert sandbox.send("GET", path).json()["rateLimits"][0]["limit"] == 2_400
+        refused = [sandbox.send("GET", "/binance/fapi/v1/aggTrades").status_code for _ in range(121)]
+        assert (refused.count(429), refused[-1]) == (2, 429)
+        assert sandbox.get("ping").status_code == 200

@@ -8,7 +8,8 @@ from dccd_core.adapter.contract import Response
 from dccd_core.domain.errors import PayloadError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import MINUTE, parse_time
 from dccd_core.exchanges import binance as adapter
-from dccd_core.testing.sandbox.faults import Fault, FaultKind, Injector, delay_s
+from dccd_core.testing.sandbox.faults import Fault, FaultKind, Injector, Strike, delay_s, spoiled
+from dccd_core.testing.sandbox.venue import Answer
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
 NOW = parse_time("2024-06-05T12:00:30")
@@ -243,3 +244,35 @@ def test_faults_change_while_it_runs() -> None:
 def test_what_is_refused_by_the_limits_meets_no_fault() -> None:
     sandbox = InProcess(rate_limits=True, limit_weight=1, faults=[Fault(kind=FaultKind.STATUS, nth=2)])
     assert [sandbox.get("ping").status_code for _ in range(3)] == [200, 429, 429]
+
+
+class TestNumbersThatAreNoText:
+    """Some venues write numbers as JSON numbers: what a fault leaves alone keeps every digit."""
+
+    BODY = b'[{"id":1,"price":0.1234567890123456789,"amount":5.10},{"id":2,"price":3,"amount":1e-9}]'
+
+    def spoilt(self, *kinds: FaultKind) -> bytes:
+        fields = {"price": "price", "amount": "amount", "high": "price"}
+        strikes = [Strike(Fault(kind=kind), 0) for kind in kinds]
+        return spoiled(Answer(self.BODY), strikes, fields).body
+
+    def test_they_keep_their_digits(self) -> None:
+        twice = self.spoilt(FaultKind.DUPLICATED)
+        assert twice.count(b'"price":0.1234567890123456789,"amount":5.10') == 2
+
+    @pytest.mark.parametrize(
+        ("kind", "row"),
+        [
+            (FaultKind.NEGATIVE, {"id": 1, "price": 0.12345678901234568, "amount": -1.5}),
+            (FaultKind.HIGH_BELOW_LOW, {"id": 1, "price": 1e-8, "amount": 5.1}),
+            (FaultKind.WRONG_TYPE, {"id": 1, "price": "0.1234567890123456789", "amount": 5.1}),
+        ],
+    )
+    def test_a_spoilt_one_is_a_number_too_unless_its_type_is_what_is_wrong(
+        self, kind: FaultKind, row: dict[str, object]
+    ) -> None:
+        assert json.loads(self.spoilt(kind))[0] == row
+
+    def test_rows_are_spoilt_before_the_body_is_cut(self) -> None:
+        cut = self.spoilt(FaultKind.TRUNCATED, FaultKind.DUPLICATED)
+        assert self.spoilt(FaultKind.DUPLICATED).startswith(cut)

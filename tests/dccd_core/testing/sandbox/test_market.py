@@ -71,3 +71,21 @@ def test_symbols_are_added_by_name_or_by_density() -> None:
 def test_a_market_without_trades_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         Market(trades_per_day={"BTC/USDT": 0})
+
+
+def test_contracts_are_other_markets_than_the_spot_they_are_named_after() -> None:
+    kinds = {symbol.market for symbol in MARKET.instruments}
+    assert kinds == {"spot", "linear", "inverse"}
+    hour = TimeSpan(DAY_OF_OUTAGE.start, Ns(DAY_OF_OUTAGE.start + HOUR))
+    spot, linear = (
+        MARKET.truth_trades("binance", Symbol.parse(text), hour) for text in ("BTC/USDT", "BTC/USDT:USDT")
+    )
+    assert not spot["ts"].equals(linear["ts"])
+    assert linear["price"].mean() == pytest.approx(spot["price"].mean(), rel=0.3)
+
+
+def test_exchanges_tell_the_same_price_by_other_trades() -> None:
+    hour = TimeSpan(DAY_OF_OUTAGE.start, Ns(DAY_OF_OUTAGE.start + HOUR))
+    one, other = (MARKET.truth_trades(name, BTC, hour) for name in ("binance", "okx"))
+    assert not one["ts"].equals(other["ts"])
+    assert one["price"].mean() == pytest.approx(other["price"].mean(), rel=0.01)

@@ -71,6 +71,15 @@ def test_it_stops_by_itself_when_its_parent_is_gone() -> None:
         assert process.wait(timeout=20) == 0
 
 
+def test_the_venues_own_limits_hold_unless_others_are_given() -> None:
+    with running_sandbox(rate_limits=True) as sandbox:
+        sandbox.clock(NOW)
+        answer = httpx.get(f"{sandbox.rest_url('binance')}/fapi/v1/exchangeInfo")
+        assert answer.json()["rateLimits"] == [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2_400}
+        ]
+
+
 @pytest.mark.parametrize(
     ("flag", "said"),
     [

@@ -1,12 +1,15 @@
 import asyncio
 
 import httpx
+import msgspec
 import pytest
 
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import create_app
+from dccd_core.testing.sandbox.venue import Answer, Ask, Route, Venue
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
 NOW = parse_time("2024-06-05T12:00:20")
@@ -55,6 +58,7 @@ def test_ignoring_429_is_a_ban_until_it_is_over() -> None:
     sandbox.clock(Ns(NOW + 20 * SECOND))
     assert sandbox.get("ping").status_code == 200
     assert (sandbox.stats().answered(429), sandbox.stats().answered(418)) == (11, 3)
+    assert sandbox.stats().refused() == 14
 
 
 def test_without_rate_limits_weight_is_only_counted() -> None:
@@ -81,6 +85,61 @@ def test_stats_count_every_request() -> None:
     first = NOW - NOW % MINUTE
     assert stats.windows == {"binance": {str(first): 4, str(first + MINUTE): 1}}
     assert (stats.count(), stats.count("klines")) == (3, 2)
+    assert stats.refused() == 0, "the venue minds what was asked, not how often"
+
+
+class TestPools:
+    """A venue that counts some of its routes apart, and one of them per product; it refuses with HTTP 200."""
+
+    @pytest.fixture
+    def sandbox(self, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+        def told(ask: Ask) -> bytes:
+            return msgspec.json.encode(dict(ask.params))
+
+        toy = Venue(
+            name="toy",
+            routes=(
+                Route("/list", told),
+                Route("/products/{product}/book", told, pool="books", market=lambda p: p["product"]),
+            ),
+            rules=(Rule(2, MINUTE), Rule(1, Ns(10 * SECOND), pool="books")),
+            refused=lambda charge, rule, now: Answer(b'"%s %d"' % (rule.pool.encode(), charge.wait_s(now))),
+            trouble=lambda _: b"",
+        )
+        monkeypatch.setattr("dccd_core.testing.sandbox.server.VENUES", (toy,))
+        sandbox = InProcess(rate_limits=True)
+        sandbox.clock(NOW)
+        return sandbox
+
+    def said(self, sandbox: InProcess, path: str) -> object:
+        return sandbox.send("GET", f"/toy/{path}").json()
+
+    def test_the_parts_of_a_path_come_with_the_parameters(self, sandbox: InProcess) -> None:
+        answer = self.said(sandbox, "products/A-B/book?level=2")
+        assert answer == {"product": "A-B", "level": "2"}
+
+    def test_each_pool_and_market_has_a_limit_of_its_own(self, sandbox: InProcess) -> None:
+        books = [self.said(sandbox, f"products/{name}/book") for name in ("A", "A", "B", "B")]
+        assert books == [{"product": "A"}, "books 10", {"product": "B"}, "books 10"]
+        assert [self.said(sandbox, "list") for _ in range(3)] == [{}, {}, " 60"]
+
+    def test_what_is_refused_counts_whatever_the_status(self, sandbox: InProcess) -> None:
+        for _ in range(3):
+            self.said(sandbox, "products/A/book")
+        stats = sandbox.stats()
+        path = stats.paths["/toy/products/{product}/book"]
+        assert (path.requests, path.refused, path.statuses) == (3, 2, {"200": 3})
+        assert stats.refused() == 2
+
+    def test_windows_are_counted_by_pool_and_market(self, sandbox: InProcess) -> None:
+        for path in ("list", "products/A/book", "products/B/book", "products/B/book"):
+            self.said(sandbox, path)
+        start = str(NOW)
+        assert sandbox.stats().windows == {
+            "toy": {str(NOW - NOW % MINUTE): 1},
+            "toy/books/A": {start: 1},
+            "toy/books/B": {start: 2},
+        }
 
 
 def test_reset_goes_back_to_the_start() -> None:

@@ -1,0 +1,118 @@
+"""What several parts of ``dccd.yaml`` are made of: exchanges, symbols, days, and what a symbol lives through.
+
+Belongs here: reading what was typed. Does not: what can be collected of it (entry.py).
+"""
+
+import re
+from datetime import date
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from dccd_core.adapter.contract import Exchange
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.exchanges import NAMES, get
+from dccd_pipeline.served import KINDS, example_of, served
+
+_CODE: Final = r"[^\s/:_-]+"
+# TUSD and BUSD are left out: DOTUSD is DOT/USD, not DO/TUSD.
+_GLUED: Final = re.compile(
+    r"(\w+?)[-_]?(USDT|USDC|FDUSD|USD|EUR|GBP|JPY|TRY|BRL|AUD|CAD|CHF|DAI|BTC|ETH|BNB)(?:_(\w+))?"
+)
+
+
+def exchange_of(info: ValidationInfo) -> Exchange | None:
+    return get(info.data["exchange"]) if "exchange" in info.data else None
+
+
+def _symbol(value: object, info: ValidationInfo) -> Symbol:
+    text = str(value)
+    try:
+        symbol = Symbol.parse(text)
+    except ConfigError as e:
+        if parts := _GLUED.fullmatch(text.upper()):
+            e.hint = f"write {Symbol(*parts.groups())}"
+        raise
+    if text.islower():
+        raise ConfigError(f"symbol {text!r} is in lower case", hint=f"write {text.upper()}")
+    if exchange := exchange_of(info):
+        _refuse_unserved(exchange, symbol, info.data.get("data_type"))
+    return symbol
+
+
+def _refuse_unserved(exchange: Exchange, symbol: Symbol, data_type: DataType | None) -> None:
+    kind = symbol.market
+    having = served(exchange, data_type) if data_type else dict.fromkeys(exchange.kinds)
+    if kind in having:
+        return
+    near = next(near for near in KINDS if near in (having or exchange.kinds))
+    hint = f"its {near} market would be {example_of(near, symbol)}"
+    if kind not in exchange.kinds:
+        raise ConfigError(f"{exchange.name} has no {kind} markets, so no {symbol}", hint=hint)
+    others = [other for other in DataType if kind in served(exchange, other)]
+    hint = f"{hint}; of {symbol} it serves {', '.join(others)}" if others else hint
+    raise ConfigError(f"{exchange.name} serves no {data_type} of {kind} markets", hint=hint)
+
+
+def read_day(value: object) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigError(f"{value!r} is no day", hint="write it like 2024-01-01") from None
+
+
+ExchangeName = Annotated[
+    str,
+    AfterValidator(lambda name: get(name).name),
+    WithJsonSchema({"type": "string", "enum": list(NAMES)}),
+]
+SymbolText = Annotated[
+    Symbol,
+    PlainValidator(_symbol),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CODE}/{_CODE}(:{_CODE})?$"}),
+]
+Day = Annotated[date, BeforeValidator(read_day, json_schema_input_type=date)]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys are refused; the strings under the fields describe them in the JSON schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SymbolLife(Strict):
+    """What the exchange does not tell of a symbol."""
+
+    listed: Day | None = Field(default=None, examples=["2020-09-15"])
+    """The first day it was traded. Nothing is asked for before."""
+
+    delisted: Day | None = Field(default=None, examples=["2024-09-10"])
+    """The last day it was traded. Nothing is wanted after it."""
+
+    renamed_to: SymbolText | None = Field(default=None, examples=["POL/USDT"])
+    """What it is called since; errors say so."""
+
+    @field_validator("delisted")
+    @classmethod
+    def _after_listing(cls, delisted: date | None, info: ValidationInfo) -> date | None:
+        listed = info.data.get("listed")
+        if delisted and listed and delisted < listed:
+            raise ConfigError(f"{delisted} is before it was listed, {listed}", hint="exchange the two")
+        return delisted
+
+    @property
+    def hint(self) -> str:
+        """What a reader can do where the exchange does not know the symbol any more; empty if nothing."""
+        return f"it is called {self.renamed_to} now" if self.renamed_to else ""
