@@ -66,16 +66,17 @@ def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> 
 
 def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Ns, now: Ns) -> None:
     exchange, endpoint = get(dataset.exchange), entry.source(dataset.symbol)
-    since = askable_since(endpoint, dataset.span, now)
+    today, since = partition_key(dataset.grain, now), endpoint.reach.since(now, dataset.span)
     if endpoint.reach == NOW:
-        if (today := partition_key(dataset.grain, now)) != partition_key(dataset.grain, start):
+        if today != partition_key(dataset.grain, start):
             said = f"{exchange.title} shows only the present {dataset}"
             raise ConfigError(said, hint=f"write --start {today}")
-    elif start < since:
-        said = f"{exchange.title} serves {endpoint.reach} of {dataset}, now from {said_time(since)} on"
-        hints = [f"write --start {later(since, now)}"]
+    elif start < askable_since(endpoint, dataset.span, now):
+        known = f", now from {said_time(since)} on" if since else ""
+        hints = [f"write --start {later(since, now) if since else today}"]
         if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market, dataset.span, start):
             hints.append(f"take it from {' or '.join(others)}")
+        said = f"{exchange.title} serves {endpoint.reach} of {dataset}{known}"
         raise ConfigError(said, hint=", or ".join(hints))
 
 

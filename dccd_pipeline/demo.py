@@ -57,7 +57,8 @@ def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
         {"exchange": exchange, "symbols": symbols, "data_type": _data_type(more), **more}
         for (exchange, *symbols), more, _ in SHOWN
     ]
-    exchanges = {name: {"rest_url": url} for name, url in rest_urls.items()}
+    exchanges: dict[str, dict[str, Any]] = {name: {"rest_url": url} for name, url in rest_urls.items()}
+    exchanges["kraken"]["symbols"] = {NEWCOMER: {"listed": "2019-09-30"}}
     return Settings.model_validate({"store": STORE, "exchanges": exchanges, "collect": collect})
 
 

@@ -6,10 +6,9 @@ Belongs here: whom to ask. Does not: what is asked and what is well (dccd_core.f
 import asyncio
 from collections.abc import Sequence
 
-from dccd_core.fetch.doctor import Finding, examine
-
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import NAMES, get
+from dccd_core.fetch.doctor import Finding, examine
 from dccd_pipeline.build import default_resources
 from dccd_pipeline.config import EMBEDDED
 from dccd_pipeline.resources import Venues
@@ -18,11 +17,13 @@ from dccd_pipeline.settings import Settings
 
 
 def examinable(settings: Settings) -> list[str]:
-    """Name the exchanges that somebody configured; when nobody did, all that are open."""
-    named = {*settings.exchanges, *(entry.exchange for entry in settings.collect)}
-    if not named or settings.source == EMBEDDED:
-        return [name for name in NAMES if closed_on(get(name)) is None]
-    return [name for name in NAMES if name in named]
+    """Name the open exchanges that somebody configured; when nobody did, all that are open.
+
+    One that has closed has no present to be examined.
+    """
+    configured = {*settings.exchanges, *(entry.exchange for entry in settings.collect)}
+    named = configured if settings.source != EMBEDDED and configured else set(NAMES)
+    return [name for name in NAMES if name in named and closed_on(get(name)) is None]
 
 
 async def examined(settings: Settings, names: Sequence[str]) -> dict[str, list[Finding]]:

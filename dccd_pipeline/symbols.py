@@ -20,9 +20,11 @@ from pydantic import (
 )
 
 from dccd_core.adapter.contract import Exchange
+from dccd_core.domain.dataset import Life
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, Ns, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_pipeline.served import KINDS, example_of, served
 
@@ -111,6 +113,12 @@ class SymbolLife(Strict):
         if delisted and listed and delisted < listed:
             raise ConfigError(f"{delisted} is before it was listed, {listed}", hint="exchange the two")
         return delisted
+
+    @property
+    def bounds(self) -> Life:
+        """The moments between which it was traded."""
+        ended = self.delisted and Ns(parse_time(str(self.delisted)) + DAY)
+        return Life(parse_time(str(self.listed)) if self.listed else None, ended)
 
     @property
     def hint(self) -> str:

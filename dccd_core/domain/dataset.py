@@ -50,6 +50,17 @@ class Dataset:
         return Grain.MONTH if self.span < HOUR else Grain.YEAR
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """When a market opened and when it ended for good, as far as somebody knows."""
+
+    listed: Ns | None = None
+    ended: Ns | None = None
+
+
+UNKNOWN: Final = Life()
+
+
 def partition_span(grain: Grain, key: str) -> TimeSpan:
     """Return the time a partition covers.
 

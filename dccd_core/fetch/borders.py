@@ -107,7 +107,9 @@ class _Search:
             return known.id if found is None else found.id
         if not self.paging.down:
             found, _ = await self._ask(endpoint.request(replace(query, first_id=0)))
-            return known.id if found is None else found.id
+            if found is None:
+                raise _contradiction(self.venue, self.dataset, f"id {known.id} is there, but none from 0 on")
+            return found.id
         nothing, there = -1, known.id
         while there - nothing > 1:
             middle = (nothing + there) // 2

@@ -17,8 +17,9 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
 from dccd_core.domain.timespan import TimeSpan
 from dccd_core.fetch.borders import Ends, find_borders
-from dccd_core.fetch.pager import Page, RecentWalk, Walk, bar_walks, cursor_walks, id_walks
+from dccd_core.fetch.pager import Page, Walk, bar_walks, id_walks
 from dccd_core.fetch.venue import Venue
+from dccd_core.fetch.walks import RecentWalk, cursor_walks
 
 AHEAD: Final = 32
 """Windows in progress at once for one partition."""

@@ -9,7 +9,8 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Snapshot
-from dccd_core.domain.dataset import Dataset, partition_key, partition_span
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_key, partition_span
 from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Where
 from dccd_core.domain.timespan import HOUR, ZERO, Ns, TimeSpan, iso
 from dccd_core.fetch.collect import Course, collect
@@ -20,6 +21,7 @@ from dccd_core.fetch.witness import nothing_traded, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
 from dccd_core.lake.ledger import Asked, Source
 from dccd_core.quality.holes import (
+    AFTER_END,
     BEFORE_LISTING,
     NO_TRADES,
     BarJudge,
@@ -50,35 +52,51 @@ class Filled:
     rows: int = 0
 
 
-async def fill(venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: Progress) -> Filled:
+async def fill(
+    venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: Progress, life: Life = UNKNOWN
+) -> Filled:
     """Ask for what is due of a partition and store it.
 
     What was fetched before an error is stored, with a ledger that says how far it goes; then the error
-    is raised. Filling again asks only for the rest, and for gaps nobody has explained.
+    is raised. Filling again asks only for the rest, and for gaps nobody has explained. Nothing is asked for
+    outside of the market's ``life``.
+
+    Raises:
+        OutOfReach: nothing of the partition is stored, and the venue does not go back that far.
     """
     endpoint = venue.endpoint(dataset)
     if isinstance(endpoint.paging, Snapshot):
         raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
     held = lake.state(dataset, key)
-    span = partition_span(dataset.grain, key)
+    span, ledger = partition_span(dataset.grain, key), held.ledger if held else None
     now = venue.clock.now()
     until = settled(dataset, now, venue.exchange.settle)
-    wanted = due(span, held.ledger if held else None, min(until, venue.exchange.closed or until))
+    ended = _end(dataset, span, life, venue.exchange.closed)
+    wanted = due(span, ledger, min(until, ended))
+    after = due(TimeSpan(ended, span.end), ledger, until)
     since = endpoint.reach.since(now, dataset.span)
     within_reach = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
-    if not within_reach:
-        if wanted and held is None:
-            raise _out_of_reach(venue, dataset, key, since or now)
+    if wanted and not within_reach and held is None:
+        raise _out_of_reach(venue, dataset, key, since or now)
+    if not within_reach and not after:
         return Filled(held)
     with lake.draft(dataset, key) as draft:
-        work = _Work(venue, lake, dataset, key, draft, now, progress)
-        failure = await work.gather(within_reach, first_time=held is None)
+        work = _Work(venue, lake, dataset, key, draft, now, progress, life)
+        failure = await work.gather(within_reach, after, first_time=held is None)
         state = await asyncio.to_thread(draft.commit, work.asked, work.judge) if work.asked else held
     if failure:
         raise failure
     if work.reached is not None and state is None:
         raise _out_of_reach(venue, dataset, key, work.reached)
     return Filled(state, work.requests, work.rows)
+
+
+def _end(dataset: Dataset, span: TimeSpan, life: Life, closed: Ns | None) -> Ns:
+    """Return up to where there can be rows in ``span``; no bar that trading ended in the middle of."""
+    ended = min((at for at in (life.ended, closed) if at is not None), default=span.end)
+    if ended >= span.end:
+        return span.end
+    return max(span.start, bar_open(ended, dataset.span) if dataset.span else ended)
 
 
 def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Ns) -> OutOfReach:
@@ -122,6 +140,7 @@ class _Work:
     draft: Draft
     now: Ns
     progress: Progress
+    life: Life
     asked: list[Asked] = field(default_factory=list[Asked])
     proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
     absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
@@ -138,13 +157,21 @@ class _Work:
     def rows(self) -> int:
         return sum(asked.rows for asked in self.asked)
 
-    async def gather(self, wanted: list[TimeSpan], *, first_time: bool) -> DccdError | None:
-        """Collect all of ``wanted``; return the error that ended it early, if one did."""
+    async def gather(
+        self, wanted: list[TimeSpan], after: list[TimeSpan], *, first_time: bool
+    ) -> DccdError | None:
+        """Collect all of ``wanted``; return the error that ended it early, if one did.
+
+        ``after``: time in which nothing is traded any more, so there is nothing to ask.
+        """
         try:
             for part in wanted:
                 listed = await self._listed_part(part) if first_time else part
                 if listed:
                     await self._collect(listed)
+            for part in after:
+                self.asked.append(Asked(part, Source.REST, self.now, 0, 0))
+                self.proven.append((part, AFTER_END))
             await self._prove_holes()
         except DccdError as e:
             return e
@@ -152,8 +179,8 @@ class _Work:
 
     async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
         """Take off what lies before the venue's very first row."""
-        listed = await self.venue.listed_since(self.dataset)
-        self.listed = listed
+        listed = max(await self.venue.listed_since(self.dataset), self.life.listed or 0)
+        self.listed = listed = Ns(listed)
         if listed <= part.start:
             return part
         before = TimeSpan(part.start, min(listed, part.end))

@@ -7,17 +7,15 @@ number of them can be walked at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from dccd_core.adapter.contract import Cursor, Endpoint, Keeps, Limit, Query, Request, Response
+from dccd_core.adapter.contract import Endpoint, Keeps, Query, Request, Response
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso
-
-_MOST_RANGES: Final = 8
+from dccd_core.domain.timespan import Ns, TimeSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,122 +159,6 @@ class IdWalk:
         return Page(inside, until, strays=rows.join(inside, on="trade_id", how="anti", maintain_order="left"))
 
 
-class CursorWalk:
-    """The trades of ``query.span``, each once, asked for by time from the last one on.
-
-    Every question begins AT the moment of the last row given, so rows that share it are not lost; they
-    are told apart by their ids. It reaches past the end of the span: rows from there prove that nothing
-    before them is left. Where none come, an answer without news is not yet the end: it may have been cut
-    before anything new. Then the next moment is asked about, and this one once more.
-    """
-
-    _BEYOND: Final = DAY
-
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns, paging: Cursor) -> None:
-        self._endpoint = endpoint
-        self._query = query
-        self._settle = settle
-        self._paging = paging
-        self._at = query.span.start
-        self._seen: pl.Series = pl.Series("trade_id", [], dtype=pl.String)
-        """Ids that the next answer may repeat."""
-        self._skip = 0
-        self._confirming = False
-        self._no_news = 0
-        self._more_behind = False
-        self._done = False
-
-    def request(self) -> Request | None:
-        if self._done:
-            return None
-        start = Ns(self._at + 1 if self._confirming else self._at - self._paging.blur)
-        span = TimeSpan(start, Ns(self._query.span.end + self._BEYOND))
-        skip = 0 if self._confirming or not self._paging.skips else self._skip
-        return self._endpoint.request(replace(self._query, span=span, skip=skip))
-
-    def receive(self, response: Response) -> Page | None:
-        asked, now = self._query.span, response.venue_time
-        final = Ns(now - self._settle)
-        end = min(asked.end, max(asked.start, final))
-        answered = self._endpoint.decode(response.body, now)
-        last = latest(answered)
-        if last is not None and last < self._at - self._paging.blur:
-            raise PagingError(
-                f"asked for trades from {iso(self._at)} on, answered up to {iso(last)}",
-                hint="the venue ignored the time: nothing of this answer was stored",
-            )
-        if self._confirming:
-            self._confirming, self._more_behind = False, last is not None and last > self._at
-            return None
-        fresh = answered.filter(~answered["trade_id"].is_in(self._seen.implode()))
-        fresh = within(fresh.unique("trade_id", maintain_order=True), TimeSpan(asked.start, end))
-        if last is not None and last >= end:
-            return self._finish(fresh, end, final)
-        if fresh.height:
-            return self._advance(fresh)
-        self._no_news += 1
-        if self._no_news > 1 and not self._more_behind:
-            return self._finish(fresh, end, final)
-        if self._no_news > _PATIENCE:
-            raise PagingError(
-                f"more trades than an answer holds share the moment {iso(self._at)}",
-                hint="nothing after it was stored; start later, or take this day from an archive",
-            )
-        self._confirming = True
-        return None
-
-    def _advance(self, fresh: pl.DataFrame) -> Page:
-        self._no_news, self._more_behind = 0, False
-        times = fresh["ts"].cast(pl.Int64)
-        last = Ns(int(times[-1]))
-        again = fresh.filter(times >= last - self._paging.blur)["trade_id"]
-        here = int((times == last).sum())
-        known = self._at >= last - self._paging.blur
-        self._seen = pl.concat([self._seen, again]) if known else again
-        self._skip = self._skip + here if self._at == last else here
-        self._at = last
-        return Page(fresh, last)
-
-    def _finish(self, fresh: pl.DataFrame, end: Ns, final: Ns) -> Page:
-        self._done = True
-        return Page(fresh, end, cut=final < self._query.span.end)
-
-
-_PATIENCE: Final = 8
-"""How often an answer may hold nothing new although there is more: pages that are cut short do that."""
-
-
-class RecentWalk:
-    """What one answer holds of the newest rows; what lies before them in ``query.span`` cannot be had."""
-
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns) -> None:
-        self._endpoint = endpoint
-        self._query = query
-        self._settle = settle
-        self._done = False
-
-    def request(self) -> Request | None:
-        return None if self._done else self._endpoint.request(self._query)
-
-    def receive(self, response: Response) -> Page:
-        asked, now, bar = self._query.span, response.venue_time, self._query.bar
-        final = Ns(now - self._settle)
-        final = bar_open(final, bar) if bar else final
-        answered = self._endpoint.decode(response.body, now)
-        rows = once(answered) if bar else answered
-        until = max(asked.start, min(asked.end, final))
-        first = earliest(rows)
-        # rows that share the first moment may have been cut off
-        since = until if first is None else Ns(first + (0 if bar else 1))
-        self._done = True
-        return Page(
-            within(rows, TimeSpan(asked.start, until)),
-            until,
-            cut=until < asked.end,
-            since=min(since, until) if since > asked.start else None,
-        )
-
-
 def bar_walks(endpoint: Endpoint, query: Query, settle: Ns, keeps: Keeps = Keeps.OLDEST) -> Iterator[BarWalk]:
     """Cut ``query.span`` into windows of one page each, on the grid of the bars."""
     assert query.bar is not None
@@ -292,19 +174,6 @@ def id_walks(endpoint: Endpoint, query: Query, ids: range, *, down: bool = False
     for first in range(ids.start, ids.stop, query.limit):
         window = range(first, min(first + query.limit, ids.stop))
         yield IdWalk(endpoint, query, window, down=down)
-
-
-def cursor_walks(
-    endpoint: Endpoint, query: Query, settle: Ns, paging: Cursor, limits: tuple[Limit, ...]
-) -> Iterator[CursorWalk]:
-    """Cut ``query.span`` into as many ranges of time as the limits let be asked in a second.
-
-    Each range costs a part of a page more at its end, so more of them would only waste the budget.
-    """
-    rate = min((limit.amount * SECOND // limit.period for limit in limits), default=_MOST_RANGES)
-    ranges = max(1, min(_MOST_RANGES, rate))
-    for part in query.span.split(Ns(-(-query.span.length // ranges))):
-        yield CursorWalk(endpoint, replace(query, span=part), settle, paging)
 
 
 def once(rows: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Reque
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TIME, DataType
-from dccd_core.domain.errors import ConfigError, PayloadError, UnknownSymbol, Where, located
+from dccd_core.domain.errors import ConfigError, ExchangeError, PayloadError, UnknownSymbol, Where, located
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.planner import settled
@@ -43,6 +43,8 @@ class Venue:
     _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
     _sightings: dict[Dataset, list[Sighting]] = field(default_factory=dict[Dataset, list[Sighting]])
     _markets: pl.DataFrame | None = None
+    _unlisted: list[ExchangeError] = field(default_factory=list[ExchangeError])
+    """Why a part of the list of symbols is not known: some addresses serve only some kinds of market."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _discovering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -96,12 +98,22 @@ class Venue:
         return await self.ask(dataset, request, receive)
 
     async def markets(self) -> pl.DataFrame:
-        """Return all symbols of the exchange, as in ``MARKETS``. Asked once."""
+        """Return all symbols of the exchange, as in ``MARKETS``. Asked once.
+
+        Raises:
+            ExchangeError: not one of its lists could be had.
+        """
         async with self._discovering:
             if self._markets is None:
-                requests = self.exchange.markets.requests()
-                found = [await self._markets_of(request) for request in requests]
-                self._markets = pl.concat([MARKETS.to_frame(), *found])
+                found = [MARKETS.to_frame()]
+                for request in self.exchange.markets.requests():
+                    try:
+                        found.append(await self._markets_of(request))
+                    except ExchangeError as e:
+                        self._unlisted.append(e)
+                if len(found) == 1:
+                    raise self._unlisted.pop()
+                self._markets = pl.concat(found)
         return self._markets
 
     async def _markets_of(self, first: Request) -> pl.DataFrame:
@@ -121,8 +133,14 @@ class Venue:
         )
 
     async def market_row(self, symbol: Symbol) -> dict[str, object] | None:
-        """Return what symbol discovery says of ``symbol``, if it is listed."""
+        """Return what symbol discovery says of ``symbol``, None when it is not listed.
+
+        Raises:
+            ExchangeError: it is not in what could be had, but that is not all.
+        """
         rows = (await self.markets()).filter(symbol=str(symbol))
+        if not rows.height and self._unlisted:
+            raise self._unlisted[0]
         return rows.row(0, named=True) if rows.height else None
 
     async def listed_since(self, dataset: Dataset) -> Ns:

@@ -19,6 +19,7 @@ from dccd_core.lake.ledger import Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"
+AFTER_END: Final = "after the end of trading"
 ASKED_AGAIN: Final = "asked again later, still empty"
 ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
 """How far apart two empty answers must lie to prove a hole: longer than venues take to mend their history."""

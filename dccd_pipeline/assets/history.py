@@ -6,22 +6,21 @@ See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 
 import asyncio
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
 
-from dccd_core.adapter.contract import Reach
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.errors import DccdError
-from dccd_core.domain.timespan import MINUTE, Ns, iso
+from dccd_core.domain.errors import DccdError, UnknownSymbol
+from dccd_core.domain.timespan import MINUTE, ZERO, Ns, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill, snapshot
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.together import Outcome, fill_all
-from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
+from dccd_core.net.clock import Clock
 from dccd_pipeline.checks import check_specs, evaluate
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
@@ -38,32 +37,58 @@ _A_WORD_EVERY = Ns(5 * MINUTE)
 _RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
+FillOne = Callable[[Dataset, str], Awaitable[Filled]]
+Gather = Callable[["Run", Venues, PageProgress], Awaitable[None]]
+"""How a run gets its rows: calls ``run.each`` with what fills one partition."""
+
+
 def entry_partitions(entry: Entry) -> dg.TimeWindowPartitionsDefinition:
-    return partitions_of(entry.datasets[0].grain, entry.start)
+    return partitions_of(entry.datasets[0].grain, entry.start, entry.end)
 
 
 def history_assets(entry: Entry) -> dg.AssetsDefinition:
-    """Return one asset per dataset of ``entry``; they share a run, a connection pool and the budget."""
+    """Return one asset per dataset of ``entry``, filled by asking the exchange."""
     exchange = get(entry.exchange)
-    docs = exchange.endpoints[entry.data_type].docs
     specs = [
-        dg.AssetSpec(
-            dataset.parts,
-            description=f"{exchange.title} {dataset.symbol} {dataset.data_type}. Source: {docs}",
-            group_name=entry.exchange,
-            kinds={"parquet"},
-            skippable=True,
-            metadata={"dagster/column_schema": column_schema(entry.data_type)},
+        asset_spec(
+            dataset,
+            f"{exchange.title} {dataset.symbol} {dataset.data_type}. "
+            f"Source: {entry.source(dataset.symbol).docs}",
         )
         for dataset in entry.datasets
     ]
+    return entry_assets(entry, specs, _ask)
+
+
+def asset_spec(dataset: Dataset, description: str, deps: Sequence[dg.AssetDep] = ()) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        dataset.parts,
+        deps=deps,
+        description=description,
+        group_name=dataset.exchange,
+        kinds={"parquet"},
+        skippable=True,
+        metadata={"dagster/column_schema": column_schema(dataset.data_type)},
+    )
+
+
+def entry_assets(
+    entry: Entry,
+    specs: Sequence[dg.AssetSpec],
+    gather: Gather,
+    more_checks: Sequence[dg.AssetCheckSpec] = (),
+) -> dg.AssetsDefinition:
+    """Return the assets of ``specs``; they share a run, a connection pool and the budget."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy
 
         @dg.multi_asset(
             name=f"fill_{entry.name}",
             specs=specs,
-            check_specs=[spec for dataset in entry.datasets for spec in check_specs(dataset)],
+            check_specs=[
+                *(spec for dataset in entry.datasets for spec in check_specs(dataset)),
+                *more_checks,
+            ],
             partitions_def=entry_partitions(entry),
             backfill_policy=dg.BackfillPolicy.single_run(),
             can_subset=True,
@@ -77,13 +102,32 @@ def history_assets(entry: Entry) -> dg.AssetsDefinition:
             progress: dg.ResourceParam[PageProgress],
         ) -> Iterator[dg.AssetCheckResult]:
             with _plain_failures():
-                run = _Run(context, entry, lake.open())
+                run = Run(context, entry, lake.open())
                 if run.wanted:
-                    asyncio.run(run.fill(venues, progress))
+                    asyncio.run(_gathered(gather(run, venues, progress)))
                 yield from run.checks()
                 run.raise_failures()
 
     return history
+
+
+async def _gathered(work: Awaitable[None]) -> None:
+    await work
+
+
+async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
+    """Fill partitions by asking the exchange."""
+    entry = run.entry
+    async with venues.connect(entry.exchange) as venue:
+
+        async def fill_one(dataset: Dataset, key: str) -> Filled:
+            if entry.depth:
+                return await snapshot(venue, run.lake, dataset, key, entry.depth)
+            life = entry.life_of(dataset.symbol).bounds
+            return await fill(venue, run.lake, dataset, key, run.told(venue.clock, progress), life)
+
+        await run.each(fill_one, venue.clock.now())
+        run.context.log.info("%s", venue.transport)
 
 
 @contextmanager
@@ -101,7 +145,7 @@ def _plain_failures() -> Generator[None]:
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """One run over the selected datasets and partitions of an entry."""
 
     context: dg.AssetExecutionContext
@@ -115,6 +159,9 @@ class _Run:
     unread: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
     """Partitions that the checks are to read again."""
     errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
+    more: list[dg.AssetCheckResult] = field(default_factory=list[dg.AssetCheckResult])
+    """What else was found out on the way."""
+    said: Ns = ZERO
 
     def __post_init__(self) -> None:
         checked = {check.asset_key for check in self.context.selected_asset_check_keys}
@@ -135,53 +182,66 @@ class _Run:
         if wanted:
             self.wanted.append(dataset)
 
-    async def fill(self, venues: Venues, progress: PageProgress) -> None:
-        async with venues.connect(self.entry.exchange) as venue:
-            said = venue.clock.now()
+    def told(self, clock: Clock, progress: PageProgress) -> PageProgress:
+        """Return a ``progress`` that also writes to the run's log now and then."""
 
-            def page(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
-                nonlocal said
-                progress(dataset, key, rows, until)
-                if venue.clock.now() - said > _A_WORD_EVERY:
-                    said = venue.clock.now()
-                    self.context.log.info("%s %s: fetched up to %s", dataset, key, iso(until))
+        def page(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+            progress(dataset, key, rows, until)
+            if clock.now() - self.said > _A_WORD_EVERY:
+                self.said = clock.now()
+                self.context.log.info("%s %s: fetched up to %s", dataset, key, iso(until))
 
-            async def fill_one(dataset: Dataset, key: str) -> Filled:
-                if depth := self.entry.depth:
-                    return await snapshot(venue, self.lake, dataset, key, depth)
-                return await fill(venue, self.lake, dataset, key, page)
+        return page
 
-            await fill_all(self._jobs(venue), fill_one, self._report)
-            self.context.log.info("%s", venue.transport)
+    async def each(self, fill_one: FillOne, now: Ns) -> None:
+        """Fill all that is selected, and report each partition as it is done."""
+        self.said = now
+        await fill_all(self._jobs(now), fill_one, self._report)
 
-    def _jobs(self, venue: Venue) -> list[tuple[Dataset, str]]:
+    def _jobs(self, now: Ns) -> list[tuple[Dataset, str]]:
         """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
-        keys, now = self._keys(venue), venue.clock.now()
+        keys = self._keys(now)
         jobs = [(dataset, key) for key in keys for dataset in self.wanted]
         if CATCH_UP not in self.context.run.tags or self.entry.depth:
             return jobs
         recorded = self.context.instance.get_materialized_partitions
         self.known = {dataset: recorded(dg.AssetKey(dataset.parts)) for dataset in self.wanted}
-        late = {d: set(behind(progress(d, self.states[d]), keys, now)) for d in self.wanted}
-        return [(d, key) for d, key in jobs if key in late[d] or key not in self.known[d]]
+        late = {
+            d: set(self.entry.askable(d, behind(progress(d, self.states[d]), keys, now), now))
+            for d in self.wanted
+        }
+        stored = {d: set(self.states[d]) - self.known[d] for d in self.wanted}
+        return [(d, key) for d, key in jobs if key in late[d] or key in stored[d]]
 
-    def _keys(self, venue: Venue) -> list[str]:
+    def _keys(self, now: Ns) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:
             return list(self.context.partition_keys)
-        dataset = self.entry.datasets[0]
-        if venue.endpoint(dataset).reach is Reach.NOW:
-            return [partition_key(dataset.grain, venue.clock.now())]
+        if self.entry.depth:
+            return [partition_key(self.entry.datasets[0].grain, now)]
         return list(entry_partitions(self.entry).get_partition_keys())
 
     def _report(self, outcome: Outcome) -> None:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result
-        if isinstance(result, DccdError):
+        if isinstance(result, UnknownSymbol) and self.states[dataset]:
+            self.context.log.warning("%s %s: %s", dataset, key, self._gone(dataset, result))
+        elif isinstance(result, DccdError):
             self.errors.append((dataset, key, result))
             self.context.log.error("%s %s: %s", dataset, key, result)
         elif result.state is None:
             self.context.log.info("%s %s: nothing is final yet", dataset, key)
         elif result.requests or key not in self.known.get(dataset, ()):
             self._materialise(dataset, key, result, result.state)
+
+    def _gone(self, dataset: Dataset, error: UnknownSymbol) -> UnknownSymbol:
+        """Say what to do about a symbol that the exchange knew and does not know any more.
+
+        What it had is stored; its group goes on without it.
+        """
+        settings = f"exchanges.{self.entry.exchange}.symbols.{dataset.symbol}"
+        error.hint = self.entry.life_of(dataset.symbol).hint or (
+            f"it was delisted or renamed: set {settings}: {{delisted: its last day}}, or remove it"
+        )
+        return error
 
     def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
         self.states[dataset][key] = state
@@ -211,6 +271,7 @@ class _Run:
             for result in evaluate(self.lake, exchange, dataset, keys, self.states[dataset]):
                 if dg.AssetCheckKey(dg.AssetKey(dataset.parts), result.check_name or "") in selected:
                     yield result
+        yield from self.more
 
     def raise_failures(self) -> None:
         if self.errors:

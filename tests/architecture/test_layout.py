@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for top in ("dccd_core", "dccd_pipeline") for path in (ROOT / top).rglob("*.py"))
 MAX_LINES = 450
-FIRST_READ = ("dccd_core/fetch/fill.py", "dccd_core/exchanges/binance.py", "dccd_pipeline/assets/history.py")
+FIRST_READ = ("dccd_core/fetch/fill.py", "dccd_core/exchanges/coinbase.py", "dccd_pipeline/assets/history.py")
 
 
 def name(path: Path) -> str:

@@ -13,10 +13,11 @@ from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
+from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.backfill import backfill, keys_of, plan
+from dccd_pipeline.backfill import backfill, keys_of, pace, plan
 from dccd_pipeline.build import silent
-from dccd_pipeline.settings import Settings
+from dccd_pipeline.settings import ExchangeSettings, Settings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, TRADES
 
 ETH_HOURS = Dataset("binance", Symbol("ETH", "USDT"), DataType.OHLC, HOUR)
@@ -42,17 +43,21 @@ def settings(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.Monkey
     )
 
 
+def keys(dataset: Dataset, start: str, end: str | None, settings: Settings | None = None) -> list[str]:
+    return keys_of(settings or Settings(), dataset, parse_time(start), parse_time(end) if end else None)
+
+
 def test_partitions_are_those_that_share_time_with_the_question() -> None:
-    def keys(dataset: Dataset, start: str, end: str | None) -> list[str]:
-        return keys_of(dataset, parse_time(start), parse_time(end) if end else None)
 
     assert keys(MINUTES, "2024-01-31T23:59:59", "2024-03-01") == ["2024-01", "2024-02"]
     assert keys(HOURS, "2024-12-31", "2025-01-01T00:00:00.000000001") == ["2024", "2025"]
     assert keys(TRADES, "2024-02-28", "2024-03-01") == ["2024-02-28", "2024-02-29"]
     assert keys(HOURS, "1999-01-01", "2018-06-01") == ["2017", "2018"]  # Binance began in 2017
     now = SystemClock().now()
-    assert keys_of(TRADES, Ns(now - DAY), None)[-1] >= partition_key(TRADES.grain, now)
-    assert keys_of(TRADES, now, Ns(now + 9 * DAY))[-1] <= partition_key(TRADES.grain, Ns(now + DAY))
+    assert keys_of(Settings(), TRADES, Ns(now - DAY), None)[-1] >= partition_key(TRADES.grain, now)
+    assert keys_of(Settings(), TRADES, now, Ns(now + 9 * DAY))[-1] <= partition_key(
+        TRADES.grain, Ns(now + DAY)
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ def test_partitions_are_those_that_share_time_with_the_question() -> None:
 )
 def test_an_impossible_time_is_refused(dataset: Dataset, start: str, end: str | None, said: str) -> None:
     with pytest.raises(ConfigError) as e:
-        keys_of(dataset, parse_time(start), parse_time(end) if end else None)
+        keys(dataset, start, end)
     assert said in str(e.value)
 
 
@@ -76,7 +81,7 @@ def test_an_impossible_time_is_refused(dataset: Dataset, start: str, end: str | 
     ("dataset", "said"),
     [
         (Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, Ns(7 * HOUR)), "nearest is 6h"),
-        (Dataset("binance", Symbol("BTC", "USDT", "USDT"), DataType.TRADES), "has no linear markets"),
+        (Dataset("binance", Symbol("BTC", "USD", "BTC"), DataType.TRADES), "has no inverse markets"),
         (Dataset("binance", Symbol("btc", "usdt"), DataType.TRADES), "write BTC/USDT"),
     ],
     ids=str,
@@ -84,13 +89,74 @@ def test_an_impossible_time_is_refused(dataset: Dataset, start: str, end: str | 
 def test_a_dataset_that_nobody_serves_is_refused_before_anything_runs(
     settings: Settings, dataset: Dataset, said: str
 ) -> None:
-    keys = keys_of(dataset, parse_time("2024-01-01"), parse_time("2024-01-02"))
+    with pytest.raises(ConfigError, match=said):
+        keys(dataset, "2024-01-01", "2024-01-02", settings)
     with dg.DagsterInstance.ephemeral() as instance:
         with pytest.raises(ConfigError, match=said):
-            backfill(settings, dataset, keys, instance, silent)
+            backfill(settings, dataset, ["2024"], instance, silent)
         assert instance.get_runs_count() == 0
     with pytest.raises(ConfigError, match=said):
-        asyncio.run(plan(settings, dataset, keys))
+        asyncio.run(plan(settings, dataset, ["2024"]))
+
+
+KRAKEN_HOURS = Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, HOUR)
+BITMEX_TRADES = Dataset("bitmex", Symbol("BTC", "USD", "BTC"), DataType.TRADES)
+
+
+def test_what_is_out_of_reach_is_refused_with_the_ways_out() -> None:
+    with pytest.raises(ConfigError) as e:
+        keys(KRAKEN_HOURS, "2024-01-01", None)
+    said, _, hint = str(e.value).partition(" -> ")
+    assert said.startswith("Kraken serves the last 720 rows of kraken/ohlc/BTC-USD/1h, now from 20")
+    assert hint.startswith("write --start 20")
+    assert hint.endswith(", or take it from binance or bybit or okx")
+    start = hint.removeprefix("write --start ").partition(",")[0]
+    assert keys(KRAKEN_HOURS, start, None)[-1] == partition_key(KRAKEN_HOURS.grain, SystemClock().now())
+
+
+def test_how_far_a_number_of_trades_reaches_is_not_claimed() -> None:
+    trades = Dataset("bybit", Symbol("BTC", "USDT"), DataType.TRADES)
+    with pytest.raises(ConfigError) as e:
+        keys(trades, "2024-01-01", None)
+    today = partition_key(trades.grain, SystemClock().now())
+    assert str(e.value) == (
+        "Bybit serves the last 60 rows of bybit/trades/BTC-USDT"
+        f" -> write --start {today}, or take it from binance or coinbase or kraken"
+    )
+
+
+def test_derived_bars_reach_as_far_as_the_trades() -> None:
+    trades = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "start": "2024-01-01"}
+    bars = {**trades, "data_type": "ohlc", "span": "1h", "derive_from": "trades"}
+    settings = Settings.model_validate({"collect": [trades, bars]})
+    assert keys(KRAKEN_HOURS, "2023-01-01", "2024-03-01", settings) == ["2023", "2024"]
+    with pytest.raises(ConfigError, match="is built of stored trades: nothing to estimate"):
+        asyncio.run(plan(settings, KRAKEN_HOURS, ["2023"]))
+
+
+def test_a_closed_exchange_is_asked_for_its_past_and_elsewhere() -> None:
+    with pytest.raises(ConfigError, match=r"BitMEX closed on 2026-09-23 -> set exchanges\.bitmex\.rest_url"):
+        keys(BITMEX_TRADES, "2024-01-01", "2024-01-02")
+    settings = Settings(exchanges={"bitmex": ExchangeSettings(rest_url="http://127.0.0.1:9/bitmex")})
+    assert keys(BITMEX_TRADES, "2026-09-22", None, settings) == ["2026-09-22", "2026-09-23"]
+    with pytest.raises(ConfigError, match="BitMEX has data from 2014-11-22 to 2026-09-23"):
+        keys(BITMEX_TRADES, "2026-10-01", None, settings)
+
+
+def test_a_delisted_symbol_is_asked_for_while_it_lived() -> None:
+    life = {"delisted": "2024-02-01", "renamed_to": "POL/USDT"}
+    settings = Settings.model_validate({"exchanges": {"binance": {"symbols": {"BTC/USDT": life}}}})
+    assert keys(MINUTES, "2024-01-01", "2024-04-01", settings) == ["2024-01", "2024-02"]
+    with pytest.raises(ConfigError, match="was delisted on 2024-02-01 -> it is called POL/USDT now"):
+        keys(MINUTES, "2024-03-01", "2024-04-01", settings)
+
+
+def test_the_pace_is_that_of_the_limits_that_count() -> None:
+    settings = Settings(exchanges={"bitfinex": ExchangeSettings(budget=0.5)})
+    bars = Dataset("bitfinex", Symbol("BTC", "USD"), DataType.OHLC, HOUR)
+    assert pace(settings, bars) == 15
+    assert pace(settings, Dataset("bitfinex", bars.symbol, DataType.TRADES)) == 7.5
+    assert pace(settings, HOURS) == DEFAULT_SHARE * 6_000
 
 
 def test_it_runs_as_the_job_that_collects_the_dataset(settings: Settings, sandbox: RunningSandbox) -> None:

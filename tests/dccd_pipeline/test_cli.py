@@ -9,9 +9,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 from dccd_core.domain.timespan import HOUR
+from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli import main
+from dccd_pipeline.config import embedded_settings, parse_settings
+from dccd_pipeline.examine import examinable
+from dccd_pipeline.matrix import matrix_markdown
+from dccd_pipeline.settings import Origin
 from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
 
 CONFIG = """
@@ -91,8 +96,13 @@ def test_the_schema_is_one_that_the_configuration_passes(project: Path) -> None:
 def test_what_exchanges_serve_is_a_table_or_json() -> None:
     table = dccd("exchanges").stdout
     assert all(word in table for word in ("binance", "ohlc", "trades", "orderbook", "full history"))
-    rows = json.loads(dccd("exchanges", "binance", "--json").stdout)
+    rows = json.loads(dccd("exchanges", "kraken", "--json").stdout)
     assert [row["data_type"] for row in rows] == ["ohlc", "trades", "orderbook"]
+    one = dccd("exchanges", "kraken").stdout
+    assert "What Kraken serves" in one
+    assert "1 per 1s a market (ohlc)" in one
+    assert rows[0]["docs"] in one
+    assert dccd("exchanges", "--markdown").stdout == matrix_markdown()
     assert refused("exchanges", "binanc") == "unknown exchange 'binanc' -> did you mean 'binance'?"
 
 
@@ -164,7 +174,10 @@ def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: Lake) 
         (("binance", "btc/usdt", "--data-type", "trades"), "write BTC/USDT"),
         (("binanc", "BTC/USDT", "--data-type", "trades"), "did you mean 'binance'?"),
         (("binance", "BTC/USDT", "--data-type", "ohlc", "--span", "7m"), "nearest is 5m"),
-        (("binance", "BTC/USDT:USDT", "--data-type", "trades"), "binance has no linear markets"),
+        (("binance", "BTC/USD:BTC", "--data-type", "trades"), "binance has no inverse markets"),
+        (("kraken", "BTC/USD", "--data-type", "ohlc", "--span", "1m"), "Kraken serves the last 720 rows"),
+        (("okx", "BTC/USDT", "--data-type", "trades"), "OKX serves the last 90 days of okx/trades/BTC-USDT"),
+        (("bitmex", "BTC/USD:BTC", "--data-type", "trades"), "set exchanges.bitmex.rest_url"),
         (("binance", "BTC/USDT", "--data-type", "orderbook"), "shows only the present"),
     ],
     ids=" ".join,
@@ -199,3 +212,44 @@ def test_a_dry_run_says_what_it_would_cost(project: Path, sandbox: RunningSandbo
     trades = ("binance", "BTC/USDT", "--data-type", "trades", "--start", "2024-01-01", "--end", "2024-01-02")
     assert json.loads(dccd("backfill", *trades, "--dry-run", "--json").stdout)["rows"] == 6_000
     assert not (project / "lake").exists()
+
+
+def findings(exit_code: int, *names: str) -> dict[str, set[bool]]:
+    """Return for each exchange in the order of the answer which marks it got."""
+    result = dccd("doctor", *names, "--json")
+    assert result.exit_code == exit_code, result.output
+    marks: dict[str, set[bool]] = {}
+    for one in json.loads(result.stdout):
+        assert one.keys() == {"exchange", "subject", "ok", "said", "hint"}
+        marks.setdefault(one["exchange"], set()).add(one["ok"])
+    return marks
+
+
+def test_the_doctor_asks_the_configured_exchanges_or_those_named(
+    project: Path, sandbox: RunningSandbox
+) -> None:
+    urls = ", ".join(f'{name}: {{rest_url: "{sandbox.rest_url(name)}"}}' for name in ("kraken", "binance"))
+    (project / "dccd.yaml").write_text(f"exchanges: {{{urls}}}")
+    assert findings(0) == {"binance": {True}, "kraken": {True}}
+    assert findings(0, "kraken") == {"kraken": {True}}
+    said = dccd("doctor", "kraken")
+    assert said.exit_code == 0
+    assert said.stdout.startswith("ok   kraken connection: answered in ")
+    assert refused("doctor", "krakn") == "unknown exchange 'krakn' -> did you mean 'kraken'?"
+    assert refused("doctor", "bitmex").startswith("BitMEX closed on 2026-09-23 -> set exchanges.bitmex")
+
+
+def test_the_doctor_says_what_is_not_well(project: Path) -> None:
+    (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9")
+    result = dccd("doctor")
+    assert result.exit_code == 1
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("FAIL binance connection: ")
+    assert " -> " in line
+
+
+def test_without_a_configuration_every_open_exchange_is_examined() -> None:
+    assert examinable(embedded_settings()) == [name for name in NAMES if name != "bitmex"]
+    assert examinable(parse_settings("", Origin("dccd.yaml", Path()))) == examinable(embedded_settings())
+    some = "exchanges: {bitmex: {rest_url: http://h}, kraken: {budget: 0.5}}"
+    assert examinable(parse_settings(some, Origin("dccd.yaml", Path()))) == ["kraken"]

@@ -11,7 +11,6 @@ from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_pipeline.build import silent
-from dccd_pipeline.config import embedded_settings
 from dccd_pipeline.demo import STORE, demo, demo_settings
 
 NOW = datetime.now(UTC)
@@ -19,7 +18,7 @@ NOW = datetime.now(UTC)
 
 def test_the_demo_shows_every_exchange() -> None:
     settings = demo_settings({name: f"http://127.0.0.1:9/{name}" for name in NAMES})
-    assert settings.store == STORE != embedded_settings().store
+    assert Path(settings.store) == Path(STORE)
     assert {entry.exchange for entry in settings.collect} == set(NAMES)
     assert {entry.data_type for entry in settings.collect} == set(DataType)
     kinds = {symbol.market for entry in settings.collect for symbol in entry.symbols}

@@ -8,7 +8,6 @@ import pytest
 
 from dccd_core import exchanges
 from dccd_core.adapter.contract import Reach
-from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, parse_time
@@ -25,7 +24,7 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> None:
         EXCHANGE,
         name="venue",
         title="Venue",
-        kinds=frozenset({"spot", "linear", "inverse"}),
+        kinds=frozenset({"spot", "linear"}),
         endpoints={DataType.TRADES: trades},
         special={("linear", DataType.TRADES): replace(trades, reach=Reach(period=DAY))},
         closed=parse_time("2024-03-01"),
@@ -104,22 +103,21 @@ def test_what_is_not_served_is_said() -> None:
             None,
             [],
         )
-    assert (most["kinds"], most["reach"]) == (["spot", "inverse"], "full history")
+    assert (most["kinds"], most["reach"]) == (["spot"], "full history")
     assert (linear["kinds"], linear["reach"]) == (["linear"], "the last 24 hours")
     docs = EXCHANGE.endpoints[DataType.TRADES].docs
     about = "Venue | 2017-07-14 to 2024-02-29"
-    paged = "- | 1000 | id windows | 6000 per 60s"
+    paged, futures = "- | 1000 | id windows | 6000 per 60s", "- | 1000 | id windows | 2400 per 60s (usdm)"
     assert matrix_markdown(["venue"]) == (
         "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        f"| {about} | ohlc | spot, linear, inverse | - | - | - | - | - |\n"
-        f"| {about} | trades | spot, inverse | [full history]({docs}) | {paged} |\n"
-        f"| {about} | trades | linear | [the last 24 hours]({docs}) | {paged} |\n"
-        f"| {about} | orderbook | spot, linear, inverse | - | - | - | - | - |\n"
+        f"| {about} | ohlc | spot, linear | - | - | - | - | - |\n"
+        f"| {about} | trades | spot | [full history]({docs}) | {paged} |\n"
+        f"| {about} | trades | linear | [the last 24 hours]({docs}) | {futures} |\n"
+        f"| {about} | orderbook | spot, linear | - | - | - | - | - |\n"
     )
     assert short_markdown(["venue"]).splitlines()[2:] == [
-        "| Venue (closed 2024-02-29) | spot, linear, inverse "
-        "| - | spot, inverse: full history; linear: the last 24 hours | - |"
+        "| Venue (closed 2024-02-29) | spot, linear | - | spot: full history; linear: the last 24 hours | - |"
     ]
 
 

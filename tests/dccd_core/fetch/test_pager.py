@@ -78,6 +78,11 @@ def answer(rows: pl.DataFrame, at: Ns = LATE) -> Response:
     return Response(200, {}, packed(rows), at)
 
 
+def got(page: Page | None) -> Page:
+    assert page is not None
+    return page
+
+
 def bars_asked(asked: Request, opens: list[int]) -> list[int]:
     start, end = int(asked.params["start"]), int(asked.params["end"])
     return [at for at in opens if start <= at < end][: int(asked.params["n"])]
@@ -91,9 +96,7 @@ def walk_bars(walk: Walk, opens: list[int], chance: Random, now: Ns = LATE) -> l
         rows = rows[: chance.randint(1, len(rows))] if rows else rows
         rows = rows + chance.choices(rows, k=chance.randint(0, 3)) if rows else rows
         chance.shuffle(rows)
-        page = walk.receive(answer(bars(rows), now))
-        assert page is not None
-        pages.append(page)
+        pages.append(got(walk.receive(answer(bars(rows), now))))
     return pages
 
 
@@ -134,7 +137,7 @@ def test_the_venues_clock_decides_not_ours() -> None:
     walk = BarWalk(BARS, Query("X", TimeSpan(Ns(0), Ns(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
     headers = {"date": "Thu, 01 Jan 1970 00:03:10 GMT"}
     rows = packed(bars([minute * MINUTE for minute in range(5)]))
-    page = walk.receive(Response(200, headers, rows, received=LATE))
+    page = got(walk.receive(Response(200, headers, rows, received=LATE)))
     assert page.rows.height == 3
     assert page.cut
 
@@ -152,9 +155,7 @@ def walk_trades(walk: IdWalk, rows: list[tuple[int, int]], chance: Random) -> li
     while (asked := walk.request()) is not None:
         page = [row for row in rows if row[0] >= int(asked.params["id"])][: int(asked.params["n"])]
         page = page[: chance.randint(1, len(page))] if page else page
-        given_page = walk.receive(answer(trades(page + chance.choices(page, k=2) if page else page)))
-        assert given_page is not None
-        pages.append(given_page)
+        pages.append(got(walk.receive(answer(trades(page + chance.choices(page, k=2) if page else page)))))
     return pages
 
 
@@ -181,7 +182,7 @@ def test_trades_come_once_and_in_order_of_id(
 def test_ten_is_not_before_nine() -> None:
     rows = [(number, 1_000) for number in range(8, 12)]
     walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12))
-    page = walk.receive(answer(trades(rows)))
+    page = got(walk.receive(answer(trades(rows))))
     assert page.rows["trade_id"].to_list() == ["8", "9", "10", "11"]
 
 
@@ -197,12 +198,12 @@ def test_bars_of_another_time_are_an_error_not_an_empty_page() -> None:
     with pytest.raises(PagingError, match="answered from 1970-01-01 00:07"):
         walk.receive(answer(bars([7 * MINUTE, 8 * MINUTE])))
     assert walk.request() is not None, "the walk must be able to ask again"
-    assert walk.receive(answer(bars([4 * MINUTE, 5 * MINUTE]))).rows.height == 1
+    assert got(walk.receive(answer(bars([4 * MINUTE, 5 * MINUTE])))).rows.height == 1
 
 
 def test_rows_beyond_the_window_belong_to_the_next_one() -> None:
     walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 10))
-    page = walk.receive(answer(trades([(8, 1), (9, 2), (10, 3), (11, 4)])))
+    page = got(walk.receive(answer(trades([(8, 1), (9, 2), (10, 3), (11, 4)]))))
     assert page.rows["trade_id"].to_list() == ["8", "9"]
     assert walk.request() is None
 
@@ -210,7 +211,7 @@ def test_rows_beyond_the_window_belong_to_the_next_one() -> None:
 def test_a_trade_out_of_time_is_a_stray_never_lost() -> None:
     span = TimeSpan(Ns(1_000), Ns(2_000))
     walk = IdWalk(TRADES, Query("X", span, 5), range(1, 5))
-    page = walk.receive(answer(trades([(1, 999), (2, 1_000), (3, 1_999), (4, 2_000)])))
+    page = got(walk.receive(answer(trades([(1, 999), (2, 1_000), (3, 1_999), (4, 2_000)]))))
     assert page.rows["trade_id"].to_list() == ["2", "3"]
     assert page.strays is not None
     assert page.strays["trade_id"].to_list() == ["1", "4"]

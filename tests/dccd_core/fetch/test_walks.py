@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Cursor, Keeps, Limit, Query, Request, TimeWindows
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
-from dccd_core.fetch.pager import (
-    BarWalk,
-    CursorWalk,
-    IdWalk,
-    Page,
-    RecentWalk,
-    Walk,
-    bar_walks,
-    cursor_walks,
-    id_walks,
-)
+from dccd_core.fetch.pager import BarWalk, IdWalk, Page, Walk, bar_walks, id_walks
+from dccd_core.fetch.walks import CursorWalk, RecentWalk, cursor_walks
 from tests.dccd_core.fetch.test_pager import LATE, SETTLE, answer, bars, bars_asked, endpoint, trades
 
 NEWEST = endpoint(TimeWindows(Keeps.NEWEST))

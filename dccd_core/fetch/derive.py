@@ -1,0 +1,200 @@
+"""Bars built from stored trades: deep history where a venue has none of its own.
+
+A bar is built only when the ledger of the trades covers all of it, without a gap in it. Sums are exact:
+prices and amounts are short decimals, so they are added as whole numbers, as the venue does it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
+from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
+from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.fetch.fill import Filled, Progress
+from dccd_core.fetch.planner import due
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Asked, Source
+from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
+
+_SHARED: Final = 12
+"""Decimals that prices and amounts are brought to before they are added."""
+_WHOLE: Final = pl.Int128()
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the venue makes its bars. ``sparse``: none where nothing was traded, else flat at the last price.
+
+    ``carries_open``: a bar opens at the close of the one before. ``listed``: before it there is nothing to
+    build, if that is known.
+    """
+
+    sparse: bool = False
+    carries_open: bool = False
+    listed: Ns | None = None
+
+
+def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progress: Progress) -> Filled:
+    """Build what is due of a partition of bars from the trades of the same symbol in the lake.
+
+    Raises:
+        LakeError: a partition of trades, or this one, cannot be read or written.
+    """
+    assert dataset.span is not None
+    trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    wanted = due(span, held.ledger if held else None, span.end)
+    known = _whole_bars(union(part for day in _known(lake, trades, span) for part in day), dataset.span)
+    parts = [part for one in wanted for other in known if (part := one.clip(other))]
+    unlisted = TimeSpan(span.start, min(span.end, max(span.start, style.listed or span.start)))
+    before = [part for one in wanted if (part := one.clip(unlisted))]
+    if not parts and not before:
+        return Filled(held)
+    proven = [(part, BEFORE_LISTING) for part in before]
+    asked = [Asked(part, Source.DERIVED, now, 0, 0) for part in before]
+    with lake.draft(dataset, key) as draft:
+        for part in parts:
+            bars = _bars(lake, trades, part, dataset.span, style)
+            progress(dataset, key, bars.height, part.end)
+            draft.append(bars)
+            asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
+            if not style.sparse and (quiet := _before_first(bars, part)):
+                proven.append((quiet, NO_TRADES))
+        quiet_runs = Ns(span.length + 1) if style.sparse else Ns(0)
+        evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
+        state = draft.commit(asked, lambda: BarJudge(dataset.span or Ns(0), evidence))
+    return Filled(state, 0, sum(one.rows for one in asked))
+
+
+def _known(lake: Lake, trades: Dataset, span: TimeSpan) -> Iterator[list[TimeSpan]]:
+    """Yield, day by day, the time in which every trade is known."""
+    for day in partition_keys(trades.grain, span):
+        if state := lake.state(trades, day):
+            gaps = [gap.span for gap in state.ledger.gaps()]
+            yield [part for covered in state.ledger.covered() for part in covered.minus(gaps)]
+
+
+def _whole_bars(spans: Iterable[TimeSpan], bar: Ns) -> list[TimeSpan]:
+    """Return what of ``spans`` whole bars fill."""
+    cut = [(bar_open(Ns(span.start + bar - 1), bar), bar_open(span.end, bar)) for span in spans]
+    return [TimeSpan(start, end) for start, end in cut if start < end]
+
+
+def _before_first(bars: pl.DataFrame, part: TimeSpan) -> TimeSpan | None:
+    """Return the time before the first bar: quiet, but at no known price."""
+    first = Ns(int(bars["ts"].cast(pl.Int64)[0])) if bars.height else part.end
+    return TimeSpan(part.start, first) if first > part.start else None
+
+
+def _bars(lake: Lake, trades: Dataset, span: TimeSpan, bar: Ns, style: Style) -> pl.DataFrame:
+    sums = _Sums(bar)
+    for day in partition_keys(trades.grain, span):
+        for rows in lake.chunks(trades, day):
+            inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
+            sums.add(rows.filter(inside))
+    bars = sums.bars()
+    before = _price_before(lake, trades, span.start)
+    if not style.sparse:
+        bars = _filled(bars, span, bar, before)
+    return _carried(bars, before) if style.carries_open else bars
+
+
+def _price_before(lake: Lake, trades: Dataset, at: Ns) -> float | None:
+    """Return the price of the last stored trade before ``at``, of the same day or the one before it."""
+    days = partition_keys(trades.grain, TimeSpan(Ns(at - 1), at))
+    price = None
+    for rows in (rows for day in days for rows in lake.chunks(trades, day)):
+        earlier = rows.filter(pl.col("ts").cast(pl.Int64) < at)
+        price = earlier["price"][-1] if earlier.height else price
+    return price
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Adds up trades, a portion of a day at a time; portions follow one another in time."""
+
+    bar: Ns
+    parts: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+
+    def add(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        price_decimals, amount_decimals = _decimals(rows["price"]), _decimals(rows["amount"])
+        amount = _whole(pl.col("amount"), amount_decimals)
+        quote = _whole(pl.col("price"), price_decimals) * amount
+        opens = pl.col("ts").cast(pl.Int64)
+        anchor = bar_open(Ns(int(rows["ts"].cast(pl.Int64)[0])), self.bar)
+        self.parts.append(
+            rows.group_by(ts=(opens - anchor) // self.bar * self.bar + anchor, maintain_order=True).agg(
+                open=pl.col("price").first(),
+                high=pl.col("price").max(),
+                low=pl.col("price").min(),
+                close=pl.col("price").last(),
+                volume=amount.sum() * 10 ** (_SHARED - amount_decimals),
+                quote_volume=quote.sum() * 10 ** (2 * _SHARED - amount_decimals - price_decimals),
+                trades=pl.len().cast(pl.Int64),
+            )
+        )
+
+    def bars(self) -> pl.DataFrame:
+        if not self.parts:
+            return empty(DataType.OHLC)
+        bars = (
+            pl.concat(self.parts)
+            .group_by("ts", maintain_order=True)
+            .agg(
+                pl.col("open").first(),
+                pl.col("high").max(),
+                pl.col("low").min(),
+                pl.col("close").last(),
+                pl.col("volume", "quote_volume", "trades").sum(),
+            )
+        )
+        return bars.with_columns(
+            _divided(bars["volume"], _SHARED),
+            _divided(bars["quote_volume"], 2 * _SHARED),
+            bars["ts"].cast(TIME),
+        ).select(TABLES[DataType.OHLC].schema.names())
+
+
+def _decimals(values: pl.Series) -> int:
+    """Return how many decimals tell all values exactly; ``_SHARED`` where even that many do not."""
+    floats = values.to_numpy()
+    for decimals in range(_SHARED):
+        if bool((np.round(floats * 10.0**decimals) / 10.0**decimals == floats).all()):
+            return decimals
+    return _SHARED
+
+
+def _whole(values: pl.Expr, decimals: int) -> pl.Expr:
+    return (values * 10.0**decimals).round(0).cast(_WHOLE)
+
+
+def _divided(values: pl.Series, decimals: int) -> pl.Series:
+    """Divide whole numbers by a power of ten; Python does it without rounding twice."""
+    return pl.Series(values.name, [value / 10**decimals for value in values.to_list()], dtype=pl.Float64)
+
+
+def _filled(bars: pl.DataFrame, span: TimeSpan, bar: Ns, before: float | None) -> pl.DataFrame:
+    """Add a flat bar at the last price wherever nothing was traded."""
+    grid = pl.DataFrame({"ts": pl.Series(np.arange(span.start, span.end, bar), dtype=pl.Int64).cast(TIME)})
+    filled = grid.join(bars, on="ts", how="left", maintain_order="left")
+    last = pl.col("close").forward_fill().fill_null(pl.lit(before, pl.Float64))
+    return filled.with_columns(
+        *(pl.col(name).fill_null(last) for name in ("open", "high", "low")),
+        close=last,
+        volume=pl.col("volume").fill_null(0.0),
+        quote_volume=pl.col("quote_volume").fill_null(0.0),
+        trades=pl.col("trades").fill_null(0),
+    ).drop_nulls("close")
+
+
+def _carried(bars: pl.DataFrame, before: float | None) -> pl.DataFrame:
+    return bars.with_columns(
+        open=pl.col("close").shift(1).fill_null(pl.lit(before, pl.Float64)).fill_null(pl.col("open"))
+    )

@@ -1,0 +1,128 @@
+"""Bars built from trades: assets downstream of the trades of the same symbols.
+
+Belongs here: key -> derive -> materialisation, and the comparison with the venue's own bars. Does not: how
+bars are built (dccd_core.fetch.derive).
+See https://docs.dagster.io/guides/build/assets/passing-data-between-assets
+"""
+
+import asyncio
+import warnings
+from dataclasses import replace
+
+import dagster as dg
+import polars as pl
+
+from dccd_core.adapter.contract import Endpoint
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import DccdError
+from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.exchanges import get
+from dccd_core.fetch.compare import compared
+from dccd_core.fetch.derive import Style, derive
+from dccd_core.fetch.fill import Filled
+from dccd_core.fetch.fill import Progress as PageProgress
+from dccd_core.net.clock import SystemClock
+from dccd_pipeline.assets.history import Run, asset_spec, entry_assets
+from dccd_pipeline.entry import Entry
+from dccd_pipeline.resources import Venues
+
+CHECK = "equals_the_venue"
+
+
+def derived_assets(entry: Entry) -> dg.AssetsDefinition:
+    """Return one asset of bars per symbol of ``entry``, built from the stored trades."""
+    title = get(entry.exchange).title
+    specs = [
+        asset_spec(
+            dataset,
+            f"{title} {dataset.symbol} {dataset.data_type}, built from its trades.",
+            [dg.AssetDep(dg.AssetKey(_trades(dataset).parts), partition_mapping=_BY_TIME)],
+        )
+        for dataset in entry.datasets
+    ]
+    checks = [
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=dg.AssetKey(dataset.parts),
+            description="the newest bars are those of the venue itself",
+        )
+        for dataset in entry.datasets
+        if _own_bars(dataset)
+    ]
+    return entry_assets(entry, specs, _build, checks)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.BetaWarning)  # bars may begin in the middle of a month of trades
+    _BY_TIME = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+
+
+def _trades(dataset: Dataset) -> Dataset:
+    return Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+
+
+def _endpoint(dataset: Dataset) -> Endpoint | None:
+    return get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
+
+
+def _own_bars(dataset: Dataset) -> bool:
+    endpoint = _endpoint(dataset)
+    return endpoint is not None and dataset.span in endpoint.spans
+
+
+async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
+    """Build partitions from what the lake holds, then hold the newest bars against the venue's."""
+    clock, newest = SystemClock(), dict[Dataset, str]()
+
+    async def fill_one(dataset: Dataset, key: str) -> Filled:
+        endpoint, told = _endpoint(dataset), run.told(clock, progress)
+        style = Style(listed=run.entry.life_of(dataset.symbol).bounds.listed)
+        if endpoint:
+            style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
+        filled = await asyncio.to_thread(derive, run.lake, dataset, key, style, clock.now(), told)
+        if filled.state and filled.state.rows:
+            newest[dataset] = max(key, newest.get(dataset, key))
+        return filled
+
+    await run.each(fill_one, clock.now())
+    selected = {check.asset_key for check in run.context.selected_asset_check_keys if check.name == CHECK}
+    asked = {d: key for d, key in newest.items() if _own_bars(d) and dg.AssetKey(d.parts) in selected}
+    if asked:
+        run.more += await _compare(run, venues, asked)
+
+
+async def _compare(run: Run, venues: Venues, newest: dict[Dataset, str]) -> list[dg.AssetCheckResult]:
+    try:
+        async with venues.connect(run.entry.exchange) as venue:
+            return [
+                _result(dataset, await compared(venue, dataset, _last_rows(run, dataset, key)))
+                for dataset, key in newest.items()
+            ]
+    except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
+        return [_result(dataset, f"could not be compared: {e}") for dataset in newest]
+
+
+def _last_rows(run: Run, dataset: Dataset, key: str) -> pl.DataFrame:
+    endpoint, last = _endpoint(dataset), run.states[dataset][key].last
+    assert endpoint is not None
+    assert dataset.span is not None
+    assert last is not None
+    rows = min(500, endpoint.page_limit)
+    part = TimeSpan(Ns(last - (rows - 1) * dataset.span), Ns(last + dataset.span))
+    return run.lake.scan(dataset, part).collect()
+
+
+def _result(dataset: Dataset, found: str | tuple[int, list[Ns]]) -> dg.AssetCheckResult:
+    said = found if isinstance(found, str) else f"{found[0]} bars compared, {len(found[1])} differ"
+    differ = [] if isinstance(found, str) else found[1]
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(dataset.parts),
+        check_name=CHECK,
+        passed=not isinstance(found, str) and not differ,
+        severity=dg.AssetCheckSeverity.WARN if isinstance(found, str) else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "found": said,
+            "bars": dg.MetadataValue.md("\n".join(f"- {iso(at)}" for at in differ[:20])),
+        },
+    )
