@@ -247,7 +247,8 @@ class _Work:
         refused = self.lake.quarantined(self.dataset, self.key)
         asked = [asked.span for asked in self.asked]
         if self.dataset.span:
-            known = witness(self.venue, self.dataset) is not None
+            start = partition_span(self.dataset.grain, self.key).start
+            known = witness(self.venue, self.dataset, start) is not None
             evidence = Evidence(self.now, asked, self.proven, refused, known, self._quiet())
             return BarJudge(self.dataset.span, evidence)
         evidence = Evidence(self.now, asked, refused=refused)

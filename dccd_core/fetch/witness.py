@@ -3,22 +3,24 @@
 from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import TimeSpan
+from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.borders import last_row_before
 from dccd_core.fetch.venue import Venue, first_ts
 
 
-def witness(venue: Venue, dataset: Dataset) -> Endpoint | None:
-    """Return how to ask the trades of the same symbol; None when they cannot tell."""
+def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
+    """Return how to ask the trades of the same symbol; None when they cannot tell about ``at`` and later."""
     endpoint = venue.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
-    return endpoint if endpoint and isinstance(endpoint.paging, (IdWindows, Cursor)) else None
+    if endpoint is None or not isinstance(endpoint.paging, (IdWindows, Cursor)):
+        return None
+    since = endpoint.reach.since(venue.clock.now(), None)
+    return endpoint if since is not None and since <= at else None
 
 
 async def nothing_traded(venue: Venue, dataset: Dataset, span: TimeSpan) -> bool:
     """Ask the witness, if it reaches back that far, whether ``span`` is empty."""
-    endpoint = witness(venue, dataset)
-    since = endpoint.reach.since(venue.clock.now(), None) if endpoint else None
-    if endpoint is None or since is None or span.start < since:
+    endpoint = witness(venue, dataset, span.start)
+    if endpoint is None:
         return False
     trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
     if isinstance(endpoint.paging, IdWindows):

@@ -1,8 +1,10 @@
 """What all processes of a machine have spent at one exchange, and what that allows now.
 
 1. A request weighs on a limit from its booking until one period after the venue counted it. That moment is
-   not known, but lies before the answer: so a slow or uneven network never squeezes two periods' worth into
-   one of the venue's windows. What comes later than a 25th of a period is taken for a slow answer instead.
+   not known, but lies before the answer: so a slow or uneven network, or a connection that has to be made
+   first, never squeezes two periods' worth into one of the venue's windows. What the fastest answer took
+   is taken off again, but for a 50th of the period: the next request is on its way about as long. In the
+   first seconds that is not yet known. What comes very late is taken for a slow answer instead.
 2. What is in flight stands in ``flying``; what was answered moves to ``answered``, which keeps a running
    total, so that the weight of any period is the difference of two rows.
 3. When the venue tells its own count, then that and what is in flight may not pass the limit either: other
@@ -26,6 +28,11 @@ from dccd_core.net.clock import Clock
 from dccd_core.net.sqlitefile import SqliteFile
 
 _LATENESS: Final = 25
+_LATE: Final = 5 * SECOND
+"""How long at least an answer is waited for before it counts as slow: a lost packet takes seconds to repeat."""
+_DOUBT: Final = 50
+_LEARNING: Final = 4 * SECOND
+"""How long the fastest answer is not yet believed: all that came may have had to connect first."""
 _RECHECK: Final = 50 * MILLISECOND
 """How soon to look again when an answer on its way decides, as nobody knows when it comes."""
 _GRACE: Final = SECOND
@@ -34,7 +41,7 @@ _STEP: Final = 100 * MILLISECOND
 """A row so far in the future says that the clock was stepped back; keys may be a little ahead of it."""
 _LONG_AGO: Final = -(2**62)
 
-_VERSION: Final = 0x64636301
+_VERSION: Final = 0x64636302
 _SCHEMA: Final = f"""
 CREATE TABLE flying (at INTEGER PRIMARY KEY, weight INTEGER NOT NULL);
 CREATE TABLE answered (at INTEGER PRIMARY KEY, total INTEGER NOT NULL);
@@ -43,15 +50,18 @@ CREATE TABLE venue (
   used INTEGER NOT NULL, window INTEGER NOT NULL, ahead_low INTEGER NOT NULL, ahead_high INTEGER NOT NULL
 );
 CREATE TABLE breaker (until INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE way (fastest INTEGER NOT NULL, believed INTEGER NOT NULL);
 INSERT INTO answered VALUES ({_LONG_AGO}, 0);
 INSERT INTO venue VALUES (0, {_LONG_AGO}, {_LONG_AGO}, {-_LONG_AGO});
-INSERT INTO breaker VALUES ({_LONG_AGO}, '')
+INSERT INTO breaker VALUES ({_LONG_AGO}, '');
+INSERT INTO way VALUES ({-_LONG_AGO}, {-_LONG_AGO})
 """  # noqa: S608 - only our own number is put in
 _MOVE_BACK: Final = (
     "UPDATE answered SET at = at - ?",
     "UPDATE flying SET at = at - ?",
     "UPDATE venue SET ahead_low = ahead_low + ?1, ahead_high = ahead_high + ?1",
     "UPDATE breaker SET until = until - ?",
+    "UPDATE way SET believed = believed - ?",
 )
 
 
@@ -80,7 +90,11 @@ class Cap:
 
     @property
     def lateness(self) -> int:
-        return self.period // _LATENESS
+        return max(self.period // _LATENESS, _LATE)
+
+    def leaves_after(self, fastest: int) -> int:
+        """Return how long after its answer a request stops to weigh."""
+        return self.period - max(0, min(fastest, self.lateness) - self.period // _DOUBT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +164,11 @@ class Tally:
         if now < until:
             return Shut(until, reason)
         ahead, checked = _ahead(db, now, place)
+        fastest, believed = _one(db, "SELECT fastest, believed FROM way")
+        known = fastest if now >= believed else 0
         ready = max(
             self._venue_ready(db, now, ahead + weight),
-            *(_cap_ready(db, cap, now, ahead + weight) for cap in self.caps),
+            *(_cap_ready(db, cap, known, now, ahead + weight) for cap in self.caps),
         )
         if ready > now:
             return _stand_in_line(db, now, weight, place, min(ready, checked))
@@ -177,6 +193,9 @@ class Tally:
             last, total = _one(db, "SELECT at, total FROM answered ORDER BY at DESC LIMIT 1")
             counted = max(last + 1, min(now, booking.at + self._lateness))
             db.execute("INSERT INTO answered VALUES (?, ?)", (counted, total + booking.weight))
+            took = max(0, now - booking.at)
+            learn = "UPDATE way SET fastest = min(fastest, ?), believed = min(believed, ?)"
+            db.execute(learn, (took, now + _LEARNING))
             _forget(db, now - self._longest)
         if used is None:
             db.execute("UPDATE venue SET used = used + ?", (booking.weight,))
@@ -219,9 +238,9 @@ class Tally:
         return now
 
 
-def _cap_ready(db: Connection, cap: Cap, now: Ns, weight: int) -> Ns:
+def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Ns, weight: int) -> Ns:
     """Return when ``cap`` allows ``weight``, as far as is known now; ``now`` if it does."""
-    since = now - cap.period
+    since = now - cap.leaves_after(fastest)
     (total,) = _one(db, "SELECT total FROM answered ORDER BY at DESC LIMIT 1")
     (gone,) = _one(db, "SELECT total FROM answered WHERE at <= ? ORDER BY at DESC LIMIT 1", since)
     excess = total - gone + _flying(db, cap, now) + weight - cap.amount
@@ -230,8 +249,8 @@ def _cap_ready(db: Connection, cap: Cap, now: Ns, weight: int) -> Ns:
     leaving = "SELECT min(at) FROM answered WHERE at > ? AND total >= ?"
     (leaves,) = _one(db, leaving, since, min(total, gone + excess))
     if leaves is not None:
-        return Ns(leaves + cap.period)
-    (oldest,) = _one(db, "SELECT coalesce(min(at), 0) FROM flying WHERE at > ?", since)
+        return Ns(leaves + cap.leaves_after(fastest))
+    (oldest,) = _one(db, "SELECT coalesce(min(at), 0) FROM flying WHERE at > ?", now - cap.period)
     return Ns(max(now + _RECHECK, oldest + cap.period))
 
 

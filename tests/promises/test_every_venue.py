@@ -1,4 +1,4 @@
-"""What every exchange owes a user: three partitions of each data type equal the truth, however its pages come."""
+"""What every exchange owes: three partitions of each data type equal the truth, however its pages come."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import FULL, Endpoint, Exchange, Keeps, Recent, Snapshot, TimeWindows
+from dccd_core.adapter.contract import FULL, Cursor, Endpoint, Exchange, Keeps, Recent, Snapshot, TimeWindows
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
@@ -89,6 +89,8 @@ def check(world: World, case: Case, tries: int) -> None:
             truth = truth.filter(pl.col("ts") >= rows["ts"][0])
             if case.dataset.span is None:
                 truth = truth.tail(rows.height)
+        if case.endpoint.paging == Cursor(skips=True):  # ids without an order: those of one moment have none
+            rows, truth = (frame.sort("ts", "trade_id") for frame in (rows, truth))
         assert same(rows, truth), f"{case} {key}: {rows.height} rows, {truth.height} wanted"
         if case.endpoint.reach == FULL and partition_span(case.dataset.grain, key).end <= NOW:
             assert world.condition(case.dataset, key) is Condition.AVAILABLE

@@ -41,7 +41,7 @@ def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
 
 
 async def known(venue: Venue) -> bool:
-    return witness(venue, bars()) is not None
+    return witness(venue, bars(), OUTAGE.start) is not None
 
 
 def test_trades_that_do_not_reach_back_prove_nothing(tmp_path: Path) -> None:

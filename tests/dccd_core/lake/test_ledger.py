@@ -115,7 +115,7 @@ WHOLE = TimeSpan(Ns(0), Ns(10))
         (None, Condition.MISSING),
         (Ledger((rest(0, 10),)), Condition.AVAILABLE),
         (Ledger((rest(0, 9),)), Condition.PENDING),
-        (Ledger((rest(1, 10),)), Condition.PENDING),
+        (Ledger((rest(1, 10),)), Condition.DEGRADED),
         (Ledger((rest(0, 10),), (Hole(WHOLE, 1, proof="outage"),)), Condition.AVAILABLE),
         (Ledger((rest(0, 10),), (Hole(WHOLE, 1),)), Condition.DEGRADED),
         (Ledger((rest(0, 5),), (Hole(WHOLE, 1),)), Condition.DEGRADED),

@@ -1,0 +1,237 @@
+"""What every exchange owes whoever types ``dccd backfill``: partitions that equal the truth, value by value.
+
+The command is the real one, called in this process, with a project, a Dagster instance, a lake and a budget of
+its own. One thing is changed: the budget reads the venues' limits as many times what they are, since their
+own would take minutes (Bitfinex: 15 requests a minute). Paging, retries and clocks are the real ones. One
+case runs in a process of its own with nothing changed.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from dccd_core.adapter.contract import FULL, NOW, Endpoint, Exchange, Keeps, Recent, TimeWindows
+from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.exchanges import NAMES, get
+from dccd_core.lake.ledger import Condition
+from dccd_core.net.budget import Budgets
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.cli import main
+from dccd_pipeline.served import present, served
+from tests.dccd_core.fetch.world import transient
+from tests.e2e.project import Project, stored
+
+pytestmark = pytest.mark.e2e
+IN_USD = ("coinbase", "kraken", "bitfinex")
+SYMBOLS = {"spot": "BTC/USDT", "linear": "BTC/USDT:USDT", "inverse": "BTC/USD:BTC"}
+FIRST_DAYS = {DataType.OHLC: ("2022-01-01", "2022-04-01"), DataType.TRADES: ("2022-03-01", "2022-03-04")}
+FAULT_SHARE = 0.01
+"""Of each of the five kinds of trouble."""
+
+
+@dataclass(frozen=True)
+class Case:
+    dataset: Dataset
+    endpoint: Endpoint
+
+    def __str__(self) -> str:
+        return str(self.dataset)
+
+    @property
+    def span(self) -> TimeSpan | None:
+        """Three partitions that the venue has all of; None where it only shows the newest rows."""
+        if self.endpoint.reach == FULL:
+            start, end = FIRST_DAYS[self.dataset.data_type]
+            return TimeSpan(parse_time(start), parse_time(end))
+        if (period := self.endpoint.reach.period) and period > 4 * DAY:
+            today = Ns(present() // DAY * DAY)
+            return TimeSpan(Ns(today - 3 * DAY), today)
+        return None
+
+
+def cases() -> Iterator[Case]:
+    for name in NAMES:
+        for data_type in DataType:
+            for kind, endpoint in served(get(name), data_type).items():
+                symbol = "BTC/USD" if kind == "spot" and name in IN_USD else SYMBOLS[kind]
+                bar = min((one for one in endpoint.spans if one >= MINUTE), default=None)
+                yield Case(Dataset(name, Symbol.parse(symbol), data_type, bar), endpoint)
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    symbols = {str(case.dataset.symbol) for case in CASES}
+    with running_sandbox(trades_per_day=dict.fromkeys(symbols, 2_000)) as running:
+        yield running
+
+
+@pytest.fixture
+def project(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    sandbox.reset()
+    project = configured(sandbox, tmp_path / "project")
+    for name in ("DAGSTER_HOME", "DCCD_STATE_DIR", "DCCD_CONFIG"):
+        monkeypatch.setenv(name, project.environment[name])
+    monkeypatch.setattr("dccd_core.net.http.Budgets", roomy)
+    return project
+
+
+def configured(sandbox: RunningSandbox, folder: Path) -> Project:
+    """Make a project that collects nothing by itself and finds every exchange in the sandbox."""
+    project = Project.make(folder, sandbox.rest_url("binance"))
+    urls = [f"  {name}: {{rest_url: {sandbox.rest_url(name)}}}" for name in NAMES]
+    (folder / "dccd.yaml").write_text("\n".join(["store: ./data", "exchanges:", *urls]))
+    return project
+
+
+def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> Budgets:
+    """Make the budgets of an exchange that allows ten thousand times as much."""
+    limits = tuple(replace(limit, amount=10_000 * limit.amount) for limit in exchange.limits)
+    return Budgets(replace(exchange, limits=limits), *arguments, **options)
+
+
+def question(case: Case, start: str, end: str | None = None) -> list[str]:
+    dataset = case.dataset
+    span = ["--span", format_bar_span(dataset.span)] if dataset.span else []
+    what = [dataset.exchange, str(dataset.symbol), "--data-type", dataset.data_type.value, *span]
+    return ["backfill", *what, "--start", start, *(["--end", end] if end else []), "--json"]
+
+
+def dccd(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+    if dataset.span:
+        return sandbox.market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
+    return sandbox.market.truth_trades(dataset.exchange, dataset.symbol, span)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_partitions_equal_the_truth(case: Case, sandbox: RunningSandbox, project: Project) -> None:
+    check(case, sandbox, project)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_partitions_equal_the_truth_whatever_happens_to_the_pages(
+    case: Case, sandbox: RunningSandbox, project: Project
+) -> None:
+    sandbox.faults([*transient(FAULT_SHARE), *shuffled(case)])
+    check(case, sandbox, project)
+
+
+def shuffled(case: Case) -> Iterator[Fault]:
+    """Yield what makes pages of random sizes, with rows twice and in any order; ties are there anyway."""
+    if case.dataset.data_type is DataType.ORDERBOOK:
+        return
+    path = case.endpoint.path.rsplit("/", 1)[-1]
+    if case.endpoint.paging not in (Recent(), TimeWindows(Keeps.ALL)):
+        # a page that keeps its newest rows may be cut, but not the weeks of which the first is the listing
+        interval = "1" if case.dataset.exchange == "bybit" else ""
+        yield Fault(kind=FaultKind.SHORT_PAGE, path=path, probability=0.5, symbol=interval)
+    yield Fault(kind=FaultKind.DUPLICATED, path=path, probability=0.3)
+    yield Fault(kind=FaultKind.REORDERED, path=path, probability=0.3)
+
+
+def check(case: Case, sandbox: RunningSandbox, project: Project) -> None:
+    if case.endpoint.reach == NOW:
+        check_book(case, project)
+    elif case.span:
+        check_whole(case, sandbox, project, dccd)
+    else:
+        check_newest(case, sandbox, project)
+
+
+def check_whole(
+    case: Case, sandbox: RunningSandbox, project: Project, run: Callable[..., Any]
+) -> None:
+    assert case.span
+    done = run(*question(case, iso(case.span.start), iso(case.span.end)))
+    keys = list(partition_keys(case.dataset.grain, case.span))
+    assert len(keys) == 3
+    assert json.loads(done.stdout) == {
+        "run_id": json.loads(done.stdout)["run_id"],
+        "failure": "",
+        "partitions": {f"{case.dataset} {key}": Condition.AVAILABLE for key in keys},
+    }
+    assert_same(stored(project, case.dataset), truth(sandbox, case.dataset, case.span))
+
+
+def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
+    """Ask for too much, then from when on the refusal says: what the venue still shows is there, in a row."""
+    dataset, step, settle = case.dataset, case.dataset.span or 0, get(case.dataset.exchange).settle
+    began = present()
+    done = dccd(*question(case, suggested(case)))
+    ended = present()
+    assert done.exit_code == 1  # the partitions are not complete
+    told = json.loads(done.stdout)
+    assert told["failure"] == ""
+    assert Condition.AVAILABLE not in told["partitions"].values()
+    assert f"{dataset} {partition_key(dataset.grain, began)}" in told["partitions"]
+
+    rows = stored(project, dataset)
+    first, last = (Ns(int(rows["ts"].to_physical()[at])) for at in (0, -1))
+    assert_same(rows, truth(sandbox, dataset, TimeSpan(first, Ns(last + 1))))
+    assert first >= shown_since(case, sandbox, began) - step
+    since = shown_since(case, sandbox, ended)
+    assert truth(sandbox, dataset, TimeSpan(Ns(since + step), first)).is_empty()
+    final = Ns(began - settle - SECOND)  # the venue's clock comes cut to seconds
+    assert truth(sandbox, dataset, TimeSpan(Ns(last + 1), Ns(final - step))).is_empty()
+
+
+def shown_since(case: Case, sandbox: RunningSandbox, at: Ns) -> Ns:
+    """Return from when on the venue shows everything at a moment."""
+    reach, dataset = case.endpoint.reach, case.dataset
+    since = reach.since(at, dataset.span)
+    if since is not None:
+        return since
+    assert reach.rows
+    shown = truth(sandbox, dataset, TimeSpan(Ns(at - 2 * DAY), at))["ts"].to_physical().tail(reach.rows)
+    return Ns(int(shown[0]) + 1)  # others of the same moment may not be shown
+
+
+def check_book(case: Case, project: Project) -> None:
+    dataset, began = case.dataset, present()
+    done = dccd(*question(case, suggested(case)))
+    today = partition_key(dataset.grain, began)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["partitions"] == {f"{dataset} {today}": Condition.AVAILABLE}
+    rows = stored(project, dataset)
+    (at,) = rows["ts"].to_physical().unique()
+    assert began - MINUTE < at <= present()
+    bids, asks = (rows.filter(side=side).drop("ts", "side") for side in ("bid", "ask"))
+    depth = min(100, case.endpoint.page_limit)
+    assert bids["level"].to_list() == asks["level"].to_list() == list(range(depth))
+    assert bids["price"].is_sorted(descending=True)
+    assert asks["price"].is_sorted()
+    assert bids["price"][0] < asks["price"][0]
+    assert (rows["amount"] > 0).all()
+
+
+def suggested(case: Case) -> str:
+    """Ask from a time on that is long gone; return the one that the refusal says."""
+    done = dccd(*question(case, "2024-01-01"))
+    assert done.exit_code == 2
+    found = re.search(r" -> write --start ([^\s,]+)", done.stderr)
+    assert found, done.stderr
+    return found[1]
+
+
+def assert_same(rows: pl.DataFrame, expected: pl.DataFrame) -> None:
+    assert rows.schema == expected.schema
+    assert rows.height == expected.height
+    assert rows.equals(expected)
