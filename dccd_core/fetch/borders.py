@@ -120,18 +120,29 @@ class _Search:
     async def next_id(self, last: Sighting, at: Ns) -> int:
         """Return the id of the first row from ``at`` on; ``last`` is the last one before.
 
-        Where ids are looked at downwards the next one is looked at, then ever further ones.
+        Where ids are looked at downwards the next one is looked at, then ever further ones, and from the
+        first row found back to the one that stands next to ``last``.
         """
+        found = None
         for step in range(_GALLOP if self.paging.down else 1):
-            found, _ = await self._look(last.id + (1 << step))
-            if found is not None and found.id > last.id:
-                if found.at < at:
-                    said = (
-                        f"id {last.id} is the last before {iso(at)}, but id {found.id} is of {iso(found.at)}"
-                    )
-                    raise _contradiction(self.venue, self.dataset, said)
-                return found.id
-        return last.id + 1
+            if found := await self._later(last.id + (1 << step), last, at):
+                break
+        while found and self.paging.down and found.id > last.id + 1:
+            nearer = await self._later(found.id - 1, last, at)
+            if nearer is None:
+                break
+            found = nearer
+        return found.id if found else last.id + 1
+
+    async def _later(self, trade_id: int, last: Sighting, at: Ns) -> Sighting | None:
+        """Look at an id for a row that comes after ``last``, which is the last before ``at``."""
+        found, _ = await self._look(trade_id)
+        if found is None or found.id <= last.id:
+            return None
+        if found.at < at:
+            said = f"id {last.id} is the last before {iso(at)}, but id {found.id} is of {iso(found.at)}"
+            raise _contradiction(self.venue, self.dataset, said)
+        return found
 
     async def _bisect_time(self, at: Ns) -> tuple[Sighting | None, Ns]:
         """Narrow the ids around ``at`` by their times, guessing as if trades came evenly."""
@@ -150,17 +161,16 @@ class _Search:
         high = min((one for one in [*seen, newest] if one.at >= at), key=lambda one: one.id)
         if low is None:
             return None, final
-        turn = 0
-        while high.id - low.id > 1:
-            middle = _guess(low, high, at, turn)
+        edge, turn = low.id, 0  # no row between the two
+        while high.id - edge > 1:
+            middle = _guess(Sighting(edge, low.at), high, at, turn)
             turn += 1
             found, _ = await self._look(middle)
-            if found is None or found.id <= low.id:
-                low = Sighting(middle, low.at)  # no row from there up to the middle
-            elif found.at < at:
-                low = Sighting(max(found.id, middle), found.at)
-            else:
+            if found is not None and found.at >= at:
                 high = found
+            else:
+                edge = middle
+                low = found if found is not None and found.id > low.id else low
         seen += [one for one in (low, high) if one not in seen]
         return low, final
 

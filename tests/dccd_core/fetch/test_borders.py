@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import IdWindows, Query, Request
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
+from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan
 from dccd_core.exchanges import binance
 from dccd_core.fetch.borders import Borders, Ends, find_borders
@@ -103,6 +105,41 @@ def test_ids_that_do_not_grow_with_time_are_an_error(tmp_path: Path) -> None:
     world.exchange = replace(world.exchange, endpoints={DataType.TRADES: replace(endpoint, decode=decode)})
     with pytest.raises(PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] id \d+ comes before"):
         borders(world, SPAN)
+
+
+@pytest.mark.parametrize("exchange", ["okx", "coinbase"])
+@pytest.mark.parametrize("missing", [0, 1, 3, 6])
+def test_ids_absent_at_a_border_are_on_its_far_side_where_ids_are_looked_at_downwards(
+    tmp_path: Path, exchange: str, missing: int
+) -> None:
+    """The rows behind a hole at the border are not taken for rows of the span before it."""
+    world = World(tmp_path, exchange=exchange)
+    symbol = Symbol.parse("BTC/USDT" if exchange == "okx" else "BTC/USD")
+    dataset, paging = (
+        Dataset(exchange, symbol, DataType.TRADES),
+        world.exchange.endpoints[DataType.TRADES].paging,
+    )
+    assert isinstance(paging, IdWindows)
+    tape = world.market.tape(exchange, symbol)
+    first, stop = tape.count_before(SPAN.start), tape.count_before(SPAN.end)
+    world.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=stop, last_id=stop + missing - 1))
+    found = world.with_venue(lambda venue: find_borders(venue, dataset, paging, SPAN))
+    assert found.ids == range(first + 1, stop + missing + 1)  # these venues count from 1
+
+
+@pytest.mark.parametrize("exchange", ["okx", "coinbase", "binance"])
+def test_a_day_with_ids_missing_at_both_ends_says_so(tmp_path: Path, exchange: str) -> None:
+    world = World(tmp_path, exchange=exchange)
+    symbol = Symbol.parse("BTC/USD" if exchange == "coinbase" else "BTC/USDT")
+    dataset, tape = Dataset(exchange, symbol, DataType.TRADES), world.market.tape(exchange, symbol)
+    first, stop = tape.count_before(SPAN.start), tape.count_before(SPAN.end)
+    world.faults(
+        Fault(kind=FaultKind.MISSING_TRADES, first_id=first, last_id=first + 2),
+        Fault(kind=FaultKind.MISSING_TRADES, first_id=stop - 3, last_id=stop - 1),
+    )
+    world.fill(dataset, "2024-05-31")
+    assert sum(missing for _, missing, _ in world.holes(dataset, "2024-05-31")) == 6
+    assert world.lake.quarantined(dataset, "2024-05-31").height == 0
 
 
 def trades(*rows: tuple[int, int]) -> pl.DataFrame:
