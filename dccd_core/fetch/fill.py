@@ -11,10 +11,10 @@ import polars as pl
 from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Snapshot
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_key, partition_span
-from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Where
+from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Unavailable, Where
 from dccd_core.domain.timespan import HOUR, ZERO, Ns, TimeSpan, iso
 from dccd_core.fetch.collect import Course, collect
-from dccd_core.fetch.pager import Page
+from dccd_core.fetch.pager import Page, earliest
 from dccd_core.fetch.planner import due, reachable, settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import nothing_traded, witness
@@ -117,13 +117,19 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
             hint=f"materialise {partition_key(dataset.grain, now)}",
         )
     request = endpoint.request(venue.query(dataset, TimeSpan(now, now), depth))
-    rows = await venue.ask(dataset, request, lambda r: endpoint.decode(r.body, r.received))
+    rows = await venue.ask(dataset, request, lambda r: endpoint.decode(r.body, r.venue_time))
     rows = rows.filter(pl.col("level") < depth)
+    at = earliest(rows) or now
+    if key != partition_key(dataset.grain, at):
+        raise Unavailable(
+            f"the venue's clock says {iso(at)}, which is not of {key}",
+            hint="run it again: at midnight, or where a clock is wrong, the days differ",
+            where=Where(venue.exchange.name, endpoint.path, str(dataset.symbol)),
+        )
     good, bad = sift(dataset.data_type, rows, None)
     if bad.height:
         lake.quarantine(dataset, key, bad)
-    at = rows["ts"].cast(pl.Int64)[0] if rows.height else now
-    asked = Asked(TimeSpan(Ns(at), Ns(at + 1)), Source.REST, now, 1, good.height)
+    asked = Asked(TimeSpan(at, Ns(at + 1)), Source.REST, now, 1, good.height)
     with lake.draft(dataset, key) as draft:
         draft.append(good)
         return Filled(draft.commit([asked], NoJudge), 1, good.height)

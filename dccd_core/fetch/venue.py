@@ -14,6 +14,7 @@ from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, ExchangeError, PayloadError, UnknownSymbol, Where, located
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.planner import settled
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
@@ -159,7 +160,7 @@ class Venue:
         if endpoint.oldest is not None:
             query = self.query(dataset, TimeSpan(Ns(0), self.clock.now()), 1)
             rows, final = await self.one_row(dataset, endpoint.oldest(query))
-            if (first := first_ts(rows)) is None:
+            if (first := earliest(rows)) is None:
                 await self._refuse_unknown(dataset)
             return final if first is None else first
         trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
@@ -220,10 +221,6 @@ def _in_base(decode: _Decode, symbol: Symbol, contract: float) -> _Decode:
     return in_base
 
 
-def first_ts(rows: pl.DataFrame) -> Ns | None:
-    return Ns(int(rows["ts"].cast(pl.Int64)[0])) if rows.height else None
-
-
 def sighting(rows: pl.DataFrame) -> Sighting | None:
-    at = first_ts(rows)
+    at = earliest(rows)
     return None if at is None else Sighting(int(rows["trade_id"][0]), at)

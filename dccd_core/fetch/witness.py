@@ -5,7 +5,8 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.borders import last_row_before
-from dccd_core.fetch.venue import Venue, first_ts
+from dccd_core.fetch.pager import earliest
+from dccd_core.fetch.venue import Venue
 
 
 def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
@@ -28,5 +29,5 @@ async def nothing_traded(venue: Venue, dataset: Dataset, span: TimeSpan) -> bool
         return last is None or last.at < span.start
     served = await venue.served(trades)
     rows, _ = await venue.one_row(trades, served.request(venue.query(trades, span, 1)))
-    first = first_ts(rows)
+    first = earliest(rows)
     return first is None or first >= span.end

@@ -79,7 +79,7 @@ class Lake:
         path = data_path(dataset, key)
         with ExitStack() as stack:
             with writing(self._store.url(path)):
-                file = stack.enter_context(self._store.draft(path))
+                file = stack.enter_context(self._store.scratch())
             yield Draft(self._store, dataset, key, file)
 
     def chunks(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:

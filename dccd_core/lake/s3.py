@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Final, cast
 
 import boto3
@@ -65,10 +65,13 @@ class Bucket:
         yield
 
     @contextmanager
-    def draft(self, path: str) -> Generator[BinaryIO]:  # noqa: ARG002 -- it has no name until it is put
+    def scratch(self) -> Generator[BinaryIO]:
         file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 -- closing it may fail, and shall not
         with letting_go(file):
             yield file
+
+    def draft(self, path: str) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002 -- it is named when put
+        return self.scratch()
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
         file.seek(0)

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from io import SEEK_END
 from pathlib import Path, PurePosixPath
-from tempfile import gettempdir
-from typing import BinaryIO, Final, Protocol, TypeVar
+from tempfile import TemporaryFile, gettempdir
+from typing import BinaryIO, Final, Protocol, TypeVar, cast
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -51,6 +51,10 @@ class Store(Protocol):
 
     def locked(self, path: str) -> AbstractContextManager[None]:
         """Keep other writers of this folder out, where that can be; elsewhere ``swap`` finds them out."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """Open a new file without a name, for reading and writing: it ends with its process."""
         ...
 
     def draft(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -141,6 +145,14 @@ class Folder:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=_PATIENCE_S):
             yield
+
+    @contextmanager
+    def scratch(self) -> Generator[BinaryIO]:
+        folder = (self._root / LOCKS).parent  # on the disk that holds the data, not where /tmp is
+        folder.mkdir(parents=True, exist_ok=True)
+        file = cast("BinaryIO", TemporaryFile(dir=folder))  # noqa: SIM115 -- closing it may fail, and shall not
+        with letting_go(file):
+            yield file
 
     @contextmanager
     def draft(self, path: str) -> Generator[BinaryIO]:

@@ -3,7 +3,7 @@
 1. A request weighs on a limit from its booking until one period after the venue counted it. That moment is
    not known, but lies before the answer: so a slow or uneven network, or a connection that has to be made
    first, never squeezes two periods' worth into one of the venue's windows. What the fastest answer took
-   is taken off again, but for a 50th of the period: the next request is on its way about as long. In the
+   is taken off again, but for a 100th of the period: the next request is on its way about as long. In the
    first seconds that is not yet known. What comes very late is taken for a slow answer instead.
 2. What is in flight stands in ``flying``; what was answered moves to ``answered``, which keeps a running
    total, so that the weight of any period is the difference of two rows.
@@ -29,8 +29,8 @@ from dccd_core.net.sqlitefile import SqliteFile
 
 _LATENESS: Final = 25
 _LATE: Final = 5 * SECOND
-"""How long at least an answer is waited for before it counts as slow: a lost packet takes seconds to repeat."""
-_DOUBT: Final = 50
+"""How late an answer may at least be before it counts as slow: a lost packet takes seconds to repeat."""
+_DOUBT: Final = 100
 _LEARNING: Final = 4 * SECOND
 """How long the fastest answer is not yet believed: all that came may have had to connect first."""
 _RECHECK: Final = 50 * MILLISECOND

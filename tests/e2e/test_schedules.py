@@ -230,6 +230,8 @@ def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk) -> None:
 
 def test_the_open_partition_goes_on_where_its_ledger_ends(desk: Desk, sandbox: RunningSandbox) -> None:
     start = parse_time(f"{NOW.year}-01-01")
+    if SystemClock().now() - start < 4 * HOUR:
+        pytest.skip("the year is too young: no hour of it was final at half its age")
     middle = Ns(start + (SystemClock().now() - start) // 2)
     sandbox.clock(middle)  # for the venue it is still spring: nothing later is final
     desk.fill(YEARS[-1])
