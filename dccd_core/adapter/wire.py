@@ -1,7 +1,7 @@
 """From wire columns to table columns: the few conversions every exchange needs."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
@@ -11,6 +11,12 @@ from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.timespan import MILLISECOND, Ns
 
 T = TypeVar("T")
+
+CHANGED: Final = "the venue changed its format: nothing of this answer was stored; update dccd"
+"""What a reader of a PayloadError can do."""
+_ISO: Final = r"^((?:19[7-9]|2[01]\d|22[0-5])\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)$"
+"""Times that nanoseconds can hold; Polars would read another year as one of these, and cut finer digits off."""
+_ISO_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
 """Milliseconds since the epoch that fit our nanoseconds; microseconds do not, so they are noticed."""
@@ -29,7 +35,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as e:
         raise PayloadError(
             f"unexpected shape: {e}; payload begins {body[:120]!r}",
-            hint="the venue changed its format: nothing of this answer was stored; update dccd",
+            hint=CHANGED,
         ) from e
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         kind = "an empty body" if not body.strip() else f"no whole JSON ({e}); payload begins {body[:120]!r}"
@@ -39,6 +45,20 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def nanos(times: Sequence[int], unit: Ns = MILLISECOND) -> pl.Series:
     """Return counts of ``unit`` since the epoch as the time of our tables."""
     return (pl.Series(times, dtype=pl.Int64) * unit).cast(TIME)
+
+
+def iso_nanos(texts: Sequence[str | None]) -> pl.Series:
+    """Return ISO times in UTC (``2024-03-13T11:00:17.710679Z``, any number of digits) as the time of our tables.
+
+    Raises:
+        PayloadError: one of them is no such time; null stays null.
+    """
+    wire = pl.Series(texts, dtype=pl.String)
+    times = wire.str.extract(_ISO).str.to_datetime(_ISO_FORMAT, time_unit="ns", time_zone="UTC", strict=False)
+    wrong = wire.filter(times.is_null() & wire.is_not_null())
+    if wrong.len():
+        raise PayloadError(f"unexpected shape: {wrong[0]!r} is no time", hint=CHANGED)
+    return times
 
 
 def table(data_type: DataType, **columns: pl.Series | Sequence[object]) -> pl.DataFrame:
@@ -60,6 +80,6 @@ def table(data_type: DataType, **columns: pl.Series | Sequence[object]) -> pl.Da
     except (pl.exceptions.PolarsError, TypeError) as e:
         raise PayloadError(
             f"a value is not what its column holds: {e}",
-            hint="the venue changed its format: nothing of this answer was stored; update dccd",
+            hint=CHANGED,
         ) from e
     return rows if rows["ts"].is_sorted() else rows.sort("ts", maintain_order=True)

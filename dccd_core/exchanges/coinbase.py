@@ -22,7 +22,6 @@ Quirks:
 - UNSURE: the first trade of all; those of BTC-USD begin in January 2015.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -44,13 +43,12 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Whole, nanos, read, table
+from dccd_core.adapter.wire import Whole, iso_nanos, nanos, read, table
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import (
     Banned,
     DccdError,
-    PayloadError,
     Rejected,
     Throttled,
     Unavailable,
@@ -68,8 +66,6 @@ _LEVELS: Final = 1_000
 """How many levels of a side are kept: the venue sends all there are, tens of thousands for BTC-USD."""
 
 # The years keep it in nanoseconds: polars wraps others round without a word. It also cuts a tenth digit off.
-_ISO: Final = r"^(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)$"
-_ISO_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND)]
 """Seconds since the epoch that fit our nanoseconds; milliseconds do not, so they are noticed."""
@@ -183,7 +179,7 @@ def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
     rows.reverse()
     return table(
         DataType.TRADES,
-        ts=_times([row.time for row in rows]),
+        ts=iso_nanos([row.time for row in rows]),
         price=[row.price for row in rows],
         amount=[row.size for row in rows],
         side=["sell" if row.side == "buy" else "buy" for row in rows],
@@ -198,7 +194,7 @@ def book_request(query: Query) -> Request:
 def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
     book = read(_READ_BOOK, body)
     sides = [("bid", book.bids[:_LEVELS]), ("ask", book.asks[:_LEVELS])]
-    [at] = _times([book.time]).to_physical()
+    [at] = iso_nanos([book.time]).to_physical()
     return table(
         DataType.ORDERBOOK,
         ts=nanos([at] * sum(len(levels) for _, levels in sides), Ns(1)),
@@ -207,18 +203,6 @@ def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
         price=[level.price for _, levels in sides for level in levels],
         amount=[level.size for _, levels in sides for level in levels],
     )
-
-
-def _times(texts: Sequence[str]) -> pl.Series:
-    """Read times of any number of digits exactly, each row by its own."""
-    wire = pl.Series(texts, dtype=pl.String)
-    times = wire.str.extract(_ISO).str.to_datetime(_ISO_FORMAT, time_unit="ns", time_zone="UTC", strict=False)
-    if times.null_count():
-        raise PayloadError(
-            f"unexpected shape: {wire.filter(times.is_null())[0]!r} is no time",
-            hint="the venue changed its format: nothing of this answer was stored; update dccd",
-        )
-    return times
 
 
 def products_requests() -> tuple[Request, ...]:

@@ -46,7 +46,7 @@ from dccd_core.adapter.contract import (
     Response,
     Snapshot,
 )
-from dccd_core.adapter.wire import Whole, nanos, read, table
+from dccd_core.adapter.wire import CHANGED, Whole, nanos, read, table
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import (
@@ -78,7 +78,6 @@ _ASSETS: Final = {code: asset for asset, code in _CODES.items()}
 _CLOCK: Final = r"^([0-9]{1,9}|[1-8][0-9]{9})(?:\.([0-9]{1,9}))?$"
 """Seconds that fit our nanoseconds, and the fraction."""
 
-_CHANGED: Final = "the venue changed its format: nothing of this answer was stored; update dccd"
 _NO_ERROR: Final = re.compile(rb'\s*\{\s*"error"\s*:\s*\[\s*\]')
 _THROTTLED: Final = re.compile(r"Too many requests|Rate limit exceeded|Throttled", re.IGNORECASE)
 _THROTTLED_UNTIL: Final = re.compile(r"Throttled: *(\d{10})(?!\d)")
@@ -271,7 +270,7 @@ def _times(texts: Sequence[str]) -> pl.Series:
     seconds, fraction = parts["1"], parts["2"].fill_null("").str.pad_end(9, "0")
     if seconds.null_count():
         text = texts[int(seconds.is_null().arg_max() or 0)]
-        raise PayloadError(f"unexpected shape: {text[:40]!r} is no time of a trade", hint=_CHANGED)
+        raise PayloadError(f"unexpected shape: {text[:40]!r} is no time of a trade", hint=CHANGED)
     return (seconds.cast(pl.Int64) * SECOND + fraction.cast(pl.Int64)).cast(TIME)
 
 
@@ -282,7 +281,7 @@ def _rows(result: Mapping[str, list[T] | int | str]) -> list[T]:
 
 def _only(found: Sequence[T]) -> T:
     if len(found) != 1:
-        raise PayloadError(f"unexpected shape: {len(found)} pairs in the answer, not 1", hint=_CHANGED)
+        raise PayloadError(f"unexpected shape: {len(found)} pairs in the answer, not 1", hint=CHANGED)
     return found[0]
 
 

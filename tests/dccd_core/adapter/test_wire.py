@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
+from dccd_core.adapter.wire import Millis, Whole, iso_nanos, nanos, read, table
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.timespan import SECOND, Ns
@@ -130,3 +130,31 @@ def test_a_column_that_no_table_has_is_a_defect() -> None:
 
 def test_a_missing_value_stays_missing() -> None:
     assert trades(side=[None], trade_id=[None]).select("side", "trade_id").row(0) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [("", 0), (".7", 700_000_000), (".710679", 710_679_000), (".000000001", 1)],
+)
+def test_iso_times_of_any_number_of_digits_are_read_exactly(text: str, digits: int) -> None:
+    times = iso_nanos([f"2024-03-13T11:00:17{text}Z", None, "1970-01-01T00:00:00Z"])
+    assert times.dtype == TIME
+    assert times.to_physical().to_list() == [1_710_327_617 * SECOND + digits, None, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "2024-03-13",
+        "2024-03-13T11:00:17",
+        "2024-03-13T11:00:17.0000000001Z",
+        "2024-13-01T00:00:00Z",
+        "9999-01-01T00:00:00Z",
+        "1800-01-01T00:00:00Z",
+    ],
+)
+def test_what_is_no_iso_time_is_refused(text: str) -> None:
+    with pytest.raises(PayloadError, match="is no time"):
+        iso_nanos(["2024-03-13T11:00:17Z", text])
