@@ -15,7 +15,7 @@ T = TypeVar("T")
 CHANGED: Final = "the venue changed its format: nothing of this answer was stored; update dccd"
 """What a reader of a PayloadError can do."""
 _ISO: Final = r"^((?:19[7-9]|2[01]\d|22[0-5])\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)$"
-"""Times that nanoseconds can hold; Polars would read another year as one of these, and cut finer digits off."""
+"""Times that nanoseconds can hold: Polars would wrap other years to these, and cut finer digits off."""
 _ISO_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
@@ -48,7 +48,7 @@ def nanos(times: Sequence[int], unit: Ns = MILLISECOND) -> pl.Series:
 
 
 def iso_nanos(texts: Sequence[str | None]) -> pl.Series:
-    """Return ISO times in UTC (``2024-03-13T11:00:17.710679Z``, any number of digits) as the time of our tables.
+    """Return ISO times in UTC (``2024-03-13T11:00:17.710679Z``, any digits) as the time of our tables.
 
     Raises:
         PayloadError: one of them is no such time; null stays null.
