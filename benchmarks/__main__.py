@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 import click
 import msgspec
 
-from benchmarks import budget, report
+from benchmarks import report
 from benchmarks.cases import CASES, CORE, DAGSTER, FLOOR, OURS, TRADES, Case, Variant, peers
 from benchmarks.job import Job
 from benchmarks.measure import rows_in, run
@@ -150,17 +150,15 @@ def _next_minute() -> None:
 
 def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     names = text.split(",")
-    if unknown := set(names) - {*_NAMES, "budget"}:
-        raise click.BadParameter(
-            f"no {', '.join(sorted(unknown))}; there is {', '.join([*_NAMES, 'budget'])}"
-        )
+    if unknown := set(names) - {*_NAMES}:
+        raise click.BadParameter(f"no {', '.join(sorted(unknown))}; there is {', '.join(_NAMES)}")
     return names
 
 
 @click.command("benchmarks")
 @click.option("--url", help="Ask this server, up to before /api, instead of a sandbox.")
 @click.option("--rtt-ms", default=100.0, show_default=True, help="Latency of the sandbox.")
-@click.option("--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades,budget")
+@click.option("--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades")
 @click.option(
     "--trades",
     default=500_000,
@@ -175,19 +173,13 @@ def main(**arguments: Unpack[_Arguments]) -> None:
 
     Each figure is that of a whole process, start included.
     """
-    url, rtt_ms, only = arguments["url"], arguments["rtt_ms"], arguments["only"]
-    if url and "budget" in only:
-        raise click.UsageError("budget reads the sandbox's counts: leave --url out")
-    if set(only) - {"budget"}:
-        with open_bench(url, rtt_ms, arguments["trades"]) as bench:
-            click.echo(
-                f"{url or f'sandbox, {rtt_ms:g} ms'}; best of {arguments['repeat']}; {report.machine()}\n"
-            )
-            rows = list(_rows(bench, arguments))
-        click.echo(f"{report.table(rows)}\n\n{starts(arguments['repeat'])}\n")
-        click.echo("\n".join(f"- {line}" for line in report.comparisons(rows)))
-    if "budget" in only:
-        click.echo(budget.measure(rtt_ms))
+    url, rtt_ms = arguments["url"], arguments["rtt_ms"]
+    with open_bench(url, rtt_ms, arguments["trades"]) as bench:
+        asked = url or f"sandbox, {rtt_ms:g} ms"
+        click.echo(f"{asked}; best of {arguments['repeat']}; {report.machine()}\n")
+        rows = list(_rows(bench, arguments))
+    click.echo(f"{report.table(rows)}\n\n{starts(arguments['repeat'])}\n")
+    click.echo("\n".join(f"- {line}" for line in report.comparisons(rows)))
 
 
 def _rows(bench: Bench, arguments: _Arguments) -> Iterator[Row]:

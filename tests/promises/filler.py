@@ -48,6 +48,7 @@ class Job(msgspec.Struct, kw_only=True):
     window_s: int = 60
     share: float = 0.95
     page_limit: int | None = None
+    in_flight: int = 32
     stop_after_s: float | None = None
     apart: bool = False
 
@@ -102,8 +103,16 @@ class Filler:
     """A filling process, seen from outside."""
 
     process: subprocess.Popen[bytes]
+    is_ready: bool = False
+
+    def ready(self) -> None:
+        """Wait until it is ready to go."""
+        assert self.process.stdout
+        self.is_ready = self.is_ready or self.process.stdout.readline() == b"ready\n"
+        assert self.is_ready
 
     def go(self) -> None:
+        self.ready()
         assert self.process.stdin
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
@@ -132,7 +141,7 @@ class Filler:
 
 @contextmanager
 def filler(state_dir: Path, *jobs: Job) -> Generator[Filler]:
-    """Start a filling process that is ready to go; it does not outlive the ``with`` block."""
+    """Start a filling process; it does not outlive the ``with`` block."""
     command = [sys.executable, "-m", "tests.promises.filler", msgspec.json.encode(jobs).decode()]
     environment = {"DCCD_STATE_DIR": str(state_dir), "PATH": ""}
     root = Path(__file__).parents[2]
@@ -140,8 +149,6 @@ def filler(state_dir: Path, *jobs: Job) -> Generator[Filler]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=root
     ) as process:
         try:
-            assert process.stdout
-            assert process.stdout.readline() == b"ready\n"
             yield Filler(process)
         finally:
             process.kill()
@@ -167,7 +174,9 @@ class Watched:
 
 async def work(job: Job) -> Report:
     exchange, lakes, outcomes, idle = job.venue(), count(), list[Outcome](), True
-    async with open_transport(exchange, rest_url=job.url, share=job.share) as transport:
+    async with open_transport(
+        exchange, rest_url=job.url, share=job.share, max_in_flight=job.in_flight
+    ) as transport:
         watched = Watched(transport)
         venue = Venue(exchange, watched, SystemClock())
 

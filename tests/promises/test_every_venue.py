@@ -12,12 +12,14 @@ from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, Ns, TimeSpan, parse_time
-from dccd_core.exchanges import NAMES, get
+from dccd_core.exchanges import get
 from dccd_core.lake.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
+from dccd_core.testing.sandbox.server import VENUES
 from tests.dccd_core.fetch.world import World, same, transient
 
 NOW = parse_time("2024-06-05T12:00")
+SIMULATED = [venue.name for venue in VENUES]
 SYMBOLS = {
     ("spot", True): "BTC/USDT",
     ("spot", False): "BTC/USD",
@@ -41,7 +43,7 @@ def symbol(exchange: str, kind: str) -> Symbol:
 
 
 def cases() -> Iterator[Case]:
-    for name in NAMES:
+    for name in SIMULATED:
         exchange = get(name)
         for kind in sorted(exchange.kinds):
             for data_type in DataType:
@@ -128,7 +130,7 @@ def thin(case: Case) -> dict[str, int]:
 def test_every_exchange_has_a_case_for_all_it_serves() -> None:
     served = {
         (name, kind, data_type)
-        for name in NAMES
+        for name in SIMULATED
         for kind in get(name).kinds
         for data_type in (DataType.OHLC, DataType.TRADES)
         if get(name).endpoint(kind, data_type)

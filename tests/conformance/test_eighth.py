@@ -1,0 +1,192 @@
+"""Adding an exchange takes its file, its line in the registry and its test data: here, a made-up one.
+
+The conformance suite runs as it is, in a copy of what it looks at.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "octopus"
+FILE = '''"""Octopus, an exchange that does not exist. Docs: https://octopus.example/docs
+
+Quirks:
+- It has eight arms and one endpoint.
+"""
+
+import msgspec
+import polars as pl
+
+from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Limit, Markets, Query, Request, Response
+from dccd_core.adapter.contract import TimeWindows
+from dccd_core.adapter.wire import Millis, nanos, read, table
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import DccdError, Throttled
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+
+
+class Bar(msgspec.Struct, array_like=True):
+    time: Millis
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class Pair(msgspec.Struct):
+    base: str
+    quote: str
+
+
+def bars_request(query: Query) -> Request:
+    asked = {"pair": query.market, "from": str(query.span.start), "rows": str(query.limit)}
+    return Request("/bars", asked)
+
+
+def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
+    rows = read(msgspec.json.Decoder(list[Bar]), body)
+    columns = {name: [getattr(row, name) for row in rows] for name in Bar.__struct_fields__[1:]}
+    return table(DataType.OHLC, ts=nanos([row.time for row in rows]), **columns)
+
+
+def decode_pairs(body: bytes) -> pl.DataFrame:
+    rows = read(msgspec.json.Decoder(list[Pair]), body)
+    columns = {
+        "symbol": [f"{row.base}/{row.quote}" for row in rows],
+        "market": [row.base + row.quote for row in rows],
+        "active": [True] * len(rows),
+        "listed": [None] * len(rows),
+        "contract": [None] * len(rows),
+    }
+    return pl.DataFrame(columns, schema=MARKETS)
+
+
+def market(symbol: Symbol) -> str:
+    return symbol.base + symbol.quote
+
+
+def verdict(response: Response) -> DccdError | None:
+    if response.status == 200:
+        return None
+    return Throttled(response.body.decode(), wait_s=8, hint="ask with fewer arms")
+
+
+EXCHANGE = Exchange(
+    name="octopus",
+    title="Octopus",
+    rest_url="https://octopus.example",
+    since=parse_time("2024-01-01"),
+    settle=Ns(5 * SECOND),
+    limits=(Limit(8, SECOND),),
+    kinds=frozenset({"spot"}),
+    market=market,
+    verdict=verdict,
+    markets=Markets("https://octopus.example/docs", lambda: (Request("/pairs", {}),), decode_pairs),
+    endpoints={
+        DataType.OHLC: Endpoint(
+            docs="https://octopus.example/docs",
+            path="/bars",
+            page_limit=800,
+            paging=TimeWindows(),
+            request=bars_request,
+            decode=decode_bars,
+            spans=(MINUTE,),
+            oldest=bars_request,
+        )
+    },
+)
+'''
+DATA = {
+    "ohlc/case.toml": 'via = "rest"\nendpoint = "ohlc"\n',
+    "ohlc/payload.json": '[[1706659200000,"1.5","2.5","1.25","2.0","8.0"]]',
+    "ohlc/expected.csv": (
+        "ts,open,high,low,close,volume,quote_volume,trades\n"
+        "2024-01-31T00:00:00.000000000,1.5,2.5,1.25,2.0,8.0,,\n"
+    ),
+    "markets/case.toml": 'via = "markets"\n',
+    "markets/payload.json": '[{"base":"BTC","quote":"USDT"}]',
+    "markets/expected.csv": "symbol,market,active,listed,contract\nBTC/USDT,BTCUSDT,true,,\n",
+    "error_busy/case.toml": 'via = "error"\nstatus = 429\nerror = "Throttled"\nwait_s = 8\nsaid = "busy"\n',
+    "error_busy/payload.json": "all arms are busy",
+}
+SUITE = Path("tests") / "conformance" / "test_exchanges.py"
+REGISTRY = Path("dccd_core") / "exchanges" / "__init__.py"
+
+
+def project(root: Path) -> None:
+    """Copy what the suite looks at."""
+    without_caches = shutil.ignore_patterns("__pycache__")
+    for folder in (Path("dccd_core"), Path("tests") / "data"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=without_caches)
+    (root / SUITE).parent.mkdir()
+    shutil.copy(ROOT / SUITE, root / SUITE)
+
+
+def add(root: Path, *parts: str) -> None:
+    if "file" in parts:
+        (root / REGISTRY).with_name(f"{NAME}.py").write_text(FILE)
+    if "line" in parts:
+        text = (root / REGISTRY).read_text()
+        assert text.count("NAMES: Final = (\n") == 1
+        (root / REGISTRY).write_text(text.replace("NAMES: Final = (\n", f'NAMES: Final = (\n    "{NAME}",\n'))
+    if "data" in parts:
+        for name, text in DATA.items():
+            path = root / "tests" / "data" / NAME / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def said_by_suite(root: Path) -> tuple[int, str]:
+    """Return the exit code of the suite and its output."""
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-c",
+        "pytest.ini",
+        "--import-mode=importlib",
+    ]
+    (root / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(SUITE)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_three_parts_are_all_it_takes(tmp_path: Path) -> None:
+    project(tmp_path)
+    add(tmp_path, "file", "line", "data")
+    code, output = said_by_suite(tmp_path)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        (("line", "data"), [f"No module named 'dccd_core.exchanges.{NAME}'"]),
+        (("file", "data"), ["test_the_registry_lists_the_folder", f"'{NAME}'"]),
+        (("file", "line"), [rf"tests/data/{NAME}/\w*ohlc is missing"]),
+    ],
+    ids=["no-file", "no-line", "no-data"],
+)
+def test_a_part_that_is_missing_is_named(tmp_path: Path, parts: tuple[str, ...], named: list[str]) -> None:
+    project(tmp_path)
+    add(tmp_path, *parts)
+    code, output = said_by_suite(tmp_path)
+    assert code != 0
+    for text in named:
+        assert re.search(text, output), output
