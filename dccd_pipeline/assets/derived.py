@@ -86,10 +86,20 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
         return filled
 
     await run.each(fill_one, clock.now())
+    newest |= _newest_stored(run)
     selected = {check.asset_key for check in run.context.selected_asset_check_keys if check.name == CHECK}
     asked = {d: key for d, key in newest.items() if _own_bars(d) and dg.AssetKey(d.parts) in selected}
     if asked:
         run.more += await _compare(run, venues, asked)
+
+
+def _newest_stored(run: Run) -> dict[Dataset, str]:
+    """Return the newest partition with rows of each dataset of which only checks are asked for."""
+    only_checked = {dataset: states for dataset, states in run.states.items() if dataset not in run.wanted}
+    found = {
+        dataset: [k for k, one in states.items() if one.rows] for dataset, states in only_checked.items()
+    }
+    return {dataset: keys[-1] for dataset, keys in found.items() if keys}
 
 
 async def _compare(run: Run, venues: Venues, newest: dict[Dataset, str]) -> list[dg.AssetCheckResult]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.errors import DccdError, UnknownSymbol
+from dccd_core.domain.errors import DccdError, OutOfReach, UnknownSymbol
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill, snapshot
@@ -103,8 +103,7 @@ def entry_assets(
         ) -> Iterator[dg.AssetCheckResult]:
             with _plain_failures():
                 run = Run(context, entry, lake.open())
-                if run.wanted:
-                    asyncio.run(_gathered(gather(run, venues, progress)))
+                asyncio.run(_gathered(gather(run, venues, progress)))
                 yield from run.checks()
                 run.raise_failures()
 
@@ -117,6 +116,8 @@ async def _gathered(work: Awaitable[None]) -> None:
 
 async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
     """Fill partitions by asking the exchange."""
+    if not run.wanted:
+        return
     entry = run.entry
     async with venues.connect(entry.exchange) as venue:
 
@@ -222,31 +223,42 @@ class Run:
 
     def _report(self, outcome: Outcome) -> None:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result
-        if isinstance(result, UnknownSymbol) and self.states[dataset]:
-            self.context.log.warning("%s %s: %s", dataset, key, self._gone(dataset, result))
+        if isinstance(result, UnknownSymbol):
+            result.hint = self._what_to_do(dataset, result)
+        if isinstance(result, UnknownSymbol) and self.states[dataset]:  # its group goes on without it
+            self.context.log.warning("%s %s: %s", dataset, key, result)
+        elif isinstance(result, OutOfReach) and CATCH_UP in self.context.run.tags:
+            self.context.log.warning("%s %s: %s", dataset, key, result)  # a schedule tries what may be there
         elif isinstance(result, DccdError):
             self.errors.append((dataset, key, result))
             self.context.log.error("%s %s: %s", dataset, key, result)
         elif result.state is None:
             self.context.log.info("%s %s: nothing is final yet", dataset, key)
-        elif result.requests or key not in self.known.get(dataset, ()):
-            self._materialise(dataset, key, result, result.state)
+        else:
+            self._note(dataset, key, result, result.state)
 
-    def _gone(self, dataset: Dataset, error: UnknownSymbol) -> UnknownSymbol:
-        """Say what to do about a symbol that the exchange knew and does not know any more.
-
-        What it had is stored; its group goes on without it.
-        """
+    def _what_to_do(self, dataset: Dataset, error: UnknownSymbol) -> str:
+        """Say what to do about a symbol that the exchange does not know, or does not know any more."""
+        if renamed := self.entry.life_of(dataset.symbol).hint:
+            return renamed
+        if not self.states[dataset]:
+            return error.hint
         settings = f"exchanges.{self.entry.exchange}.symbols.{dataset.symbol}"
-        error.hint = self.entry.life_of(dataset.symbol).hint or (
-            f"it was delisted or renamed: set {settings}: {{delisted: its last day}}, or remove it"
-        )
-        return error
+        return f"it was delisted or renamed: set {settings}: {{delisted: its last day}}, or remove it"
+
+    def _note(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
+        """Have the checks read what is new, and tell Dagster of it, or of what it does not know yet.
+
+        Bars built from trades cost no request, and neither does it to learn that trading has ended.
+        """
+        news = filled.requests > 0 or state != self.states[dataset].get(key)
+        self.states[dataset][key] = state
+        if news:
+            self.unread[dataset].append(key)
+        if news or key not in self.known.get(dataset, ()):
+            self._materialise(dataset, key, filled, state)
 
     def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
-        self.states[dataset][key] = state
-        if filled.requests:
-            self.unread[dataset].append(key)
         chart = price_chart(self.lake, dataset, key)
         self.context.log_event(
             dg.AssetMaterialization(
