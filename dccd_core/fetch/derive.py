@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_keys, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.timespan import Ns, TimeSpan, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Source
-from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
+from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
 
 _SHARED: Final = 12
 """Decimals that prices and amounts are brought to before they are added."""
@@ -30,13 +30,13 @@ _WHOLE: Final = pl.Int128()
 class Style:
     """How the venue makes its bars. ``sparse``: none where nothing was traded, else flat at the last price.
 
-    ``carries_open``: a bar opens at the close of the one before. ``listed``: before it there is nothing to
-    build, if that is known.
+    ``carries_open``: a bar opens at the close of the one before. Outside of the market's ``life``, as far as
+    that is known, there is nothing to build.
     """
 
     sparse: bool = False
     carries_open: bool = False
-    listed: Ns | None = None
+    life: Life = UNKNOWN
 
 
 def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progress: Progress) -> Filled:
@@ -50,13 +50,22 @@ def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progre
     held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
     wanted = due(span, held.ledger if held else None, span.end)
     known = _whole_bars(union(part for day in _known(lake, trades, span) for part in day), dataset.span)
-    parts = [part for one in wanted for other in known if (part := one.clip(other))]
-    unlisted = TimeSpan(span.start, min(span.end, max(span.start, style.listed or span.start)))
-    before = [part for one in wanted if (part := one.clip(unlisted))]
-    if not parts and not before:
+    alive = _alive(span, style.life, dataset.span, now)
+    parts = [
+        part for one in wanted for other in known if (part := one.clip(other)) and (part := part.clip(alive))
+    ]
+    proven = [
+        (part, why)
+        for one in wanted
+        for outside, why in (
+            (TimeSpan(span.start, alive.start), BEFORE_LISTING),
+            (TimeSpan(alive.end, span.end), AFTER_END),
+        )
+        if (part := one.clip(outside))
+    ]
+    if not parts and not proven:
         return Filled(held)
-    proven = [(part, BEFORE_LISTING) for part in before]
-    asked = [Asked(part, Source.DERIVED, now, 0, 0) for part in before]
+    asked = [Asked(part, Source.DERIVED, now, 0, 0) for part, _ in proven]
     with lake.draft(dataset, key) as draft:
         for part in parts:
             bars = _bars(lake, trades, part, dataset.span, style)
@@ -69,6 +78,13 @@ def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progre
         evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
         state = draft.commit(asked, lambda: BarJudge(dataset.span or Ns(0), evidence))
     return Filled(state, 0, sum(one.rows for one in asked))
+
+
+def _alive(span: TimeSpan, life: Life, bar: Ns, now: Ns) -> TimeSpan:
+    """Return the part of ``span`` in which there can be bars; an end that is to come may still be put off."""
+    start = min(span.end, max(span.start, life.listed or span.start))
+    ended = bar_open(life.ended, bar) if life.ended is not None and life.ended <= now else span.end
+    return TimeSpan(start, max(start, min(span.end, ended)))
 
 
 def _known(lake: Lake, trades: Dataset, span: TimeSpan) -> Iterator[list[TimeSpan]]:

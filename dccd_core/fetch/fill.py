@@ -73,7 +73,7 @@ async def fill(
     until = settled(dataset, now, venue.exchange.settle)
     ended = _end(dataset, span, life, venue.exchange.closed)
     wanted = due(span, ledger, min(until, ended))
-    after = due(TimeSpan(ended, span.end), ledger, until)
+    after = due(TimeSpan(ended, span.end), ledger, span.end) if ended <= until else []
     since = endpoint.reach.since(now, dataset.span)
     within_reach = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
     if wanted and not within_reach and held is None:

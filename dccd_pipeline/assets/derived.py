@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 
 from dccd_core.adapter.contract import Endpoint
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
@@ -77,7 +77,7 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
 
     async def fill_one(dataset: Dataset, key: str) -> Filled:
         endpoint, told = _endpoint(dataset), run.told(clock, progress)
-        style = Style(listed=run.entry.life_of(dataset.symbol).bounds.listed)
+        style = Style(life=_life(run.entry, dataset))
         if endpoint:
             style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
         filled = await asyncio.to_thread(derive, run.lake, dataset, key, style, clock.now(), told)
@@ -93,6 +93,12 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
         run.more += await _compare(run, venues, asked)
 
 
+def _life(entry: Entry, dataset: Dataset) -> Life:
+    """Return the symbol's life, which ends with its exchange's at the latest."""
+    life, closed = entry.life_of(dataset.symbol).bounds, get(dataset.exchange).closed
+    return Life(life.listed, min((at for at in (life.ended, closed) if at is not None), default=None))
+
+
 def _newest_stored(run: Run) -> dict[Dataset, str]:
     """Return the newest partition with rows of each dataset of which only checks are asked for."""
     only_checked = {dataset: states for dataset, states in run.states.items() if dataset not in run.wanted}
@@ -105,12 +111,12 @@ def _newest_stored(run: Run) -> dict[Dataset, str]:
 async def _compare(run: Run, venues: Venues, newest: dict[Dataset, str]) -> list[dg.AssetCheckResult]:
     try:
         async with venues.connect(run.entry.exchange) as venue:
-            return [
-                _result(dataset, await compared(venue, dataset, _last_rows(run, dataset, key)))
-                for dataset, key in newest.items()
-            ]
+            found = {d: await compared(venue, d, _last_rows(run, d, key)) for d, key in newest.items()}
     except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
         return [_result(dataset, f"could not be compared: {e}") for dataset in newest]
+    for dataset in (dataset for dataset, (both, _) in found.items() if not both):
+        run.context.log.info("%s: the venue shows none of the newest bars, nothing to compare", dataset)
+    return [_result(dataset, one) for dataset, one in found.items() if one[0]]
 
 
 def _last_rows(run: Run, dataset: Dataset, key: str) -> pl.DataFrame:

@@ -160,6 +160,8 @@ class Run:
     unread: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
     """Partitions that the checks are to read again."""
     errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
+    gone: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
+    """What the exchange knew once and does not know any more: its group goes on without it."""
     more: list[dg.AssetCheckResult] = field(default_factory=list[dg.AssetCheckResult])
     """What else was found out on the way."""
     said: Ns = ZERO
@@ -225,7 +227,8 @@ class Run:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result
         if isinstance(result, UnknownSymbol):
             result.hint = self._what_to_do(dataset, result)
-        if isinstance(result, UnknownSymbol) and self.states[dataset]:  # its group goes on without it
+        if isinstance(result, UnknownSymbol) and self.states[dataset]:
+            self.gone.append((dataset, key, result))
             self.context.log.warning("%s %s: %s", dataset, key, result)
         elif isinstance(result, OutOfReach) and CATCH_UP in self.context.run.tags:
             self.context.log.warning("%s %s: %s", dataset, key, result)  # a schedule tries what may be there
@@ -286,11 +289,14 @@ class Run:
         yield from self.more
 
     def raise_failures(self) -> None:
-        if self.errors:
+        errors = self.errors
+        if CATCH_UP not in self.context.run.tags and len(self.gone) == len(self.wanted):
+            errors = errors or self.gone  # who asked for nothing else wants to know
+        if errors:
             selected = len(self.context.selected_asset_keys)
-            lines = [f"{dataset} {key}: {error}" for dataset, key, error in self.errors]
+            lines = [f"{dataset} {key}: {error}" for dataset, key, error in errors]
             raise dg.Failure(
                 "\n".join([f"{len(lines)} of {selected} datasets failed", *lines]),
-                metadata={str(dataset): str(error) for dataset, _, error in self.errors},
-                allow_retries=any(error.retryable for _, _, error in self.errors),
+                metadata={str(dataset): str(error) for dataset, _, error in errors},
+                allow_retries=any(error.retryable for _, _, error in errors),
             )

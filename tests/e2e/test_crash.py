@@ -48,7 +48,6 @@ def test_a_run_killed_in_the_middle_keeps_what_was_finished(sandbox: RunningSand
         assert finished <= set(held)
         assert 6 <= len(finished) < len(KEYS)
         assert {condition_of(BTC, key, held[key]) for key in held} == {Condition.AVAILABLE}
-        assert list(project.folder.rglob("*.draft"))  # it was in the middle of others
         (killed,) = instance.get_runs()
         assert killed.status is dg.DagsterRunStatus.STARTED  # nobody was left to say anything else
 

@@ -167,13 +167,13 @@ def shuffled(case: Case) -> Iterator[Fault]:
     """Yield what makes pages of random sizes, with rows twice and in any order; ties are there anyway."""
     if case.dataset.data_type is DataType.ORDERBOOK:
         return
-    path = case.endpoint.path.rsplit("/", 1)[-1]
+    path, often = case.endpoint.path.rsplit("/", 1)[-1], 0.1 if case.dataset.span else 0.5  # of few pages
     if case.endpoint.paging not in (Recent(), TimeWindows(Keeps.ALL)):
         # a page that keeps its newest rows may be cut, but not the weeks of which the first is the listing
         interval = "1" if case.dataset.exchange == "bybit" else ""
-        yield Fault(kind=FaultKind.SHORT_PAGE, path=path, probability=0.5, symbol=interval)
-    yield Fault(kind=FaultKind.DUPLICATED, path=path, probability=0.3)
-    yield Fault(kind=FaultKind.REORDERED, path=path, probability=0.3)
+        yield Fault(kind=FaultKind.SHORT_PAGE, path=path, probability=often, symbol=interval)
+    yield Fault(kind=FaultKind.DUPLICATED, path=path, probability=often)
+    yield Fault(kind=FaultKind.REORDERED, path=path, probability=often)
 
 
 def check_whole(case: Case, sandbox: RunningSandbox, project: Project, code: int, said: str) -> None:

@@ -95,10 +95,9 @@ class BarBook:
     def last_prices(self, opens: Ints) -> Ints:
         """Return the price of the last trade before each open; before the first trade of all, its own."""
         first = int(self._tape.by_id(0, 1).price[0])
-        before = np.array([self._tape.count_before(Ns(at)) for at in opens.tolist()]) - 1
-        known = np.unique(before[before >= 0])
-        prices = self._tape.at(known).price
-        return np.array([first if at < 0 else prices[np.searchsorted(known, at)] for at in before.tolist()])
+        traded = self._traded(TimeSpan(Ns(int(opens[0])), Ns(int(opens[-1]))), _unit(opens))
+        last = self._last_prices(traded, opens)
+        return np.where(last == 0, first, last)
 
     def _last_prices(self, traded: Bars, opens: Ints) -> Ints:
         """Return the price of the last trade before each open; before the first trade of all, 0."""

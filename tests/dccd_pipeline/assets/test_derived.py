@@ -331,7 +331,6 @@ def check_schedule(desk: Desk, sandbox: RunningSandbox) -> None:
     assert desk.tick(KRAKEN, "2024-04-01T00:05") == ("2024-04", "2024-04")
 
 
-@pytest.mark.xfail(reason="fetch/derive.py knows no end of a life yet")
 def test_bars_end_with_the_life_of_their_symbol(
     instance: dg.DagsterInstance, raw: dict[str, Any], sandbox: RunningSandbox
 ) -> None:

@@ -93,9 +93,13 @@ class Desk:
         self.settings = Settings.model_validate(raw)
         self.definitions = build_definitions(self.settings)
 
-    def run(self, first: str, last: str, **tags: str) -> dg.ExecuteInProcessResult:
+    def run(
+        self, first: str, last: str, *, only: Dataset | None = None, catch_up: bool = False
+    ) -> dg.ExecuteInProcessResult:
+        tags = {CATCH_UP: "true"} if catch_up else {}
         return self.definitions.resolve_job_def(JOB).execute_in_process(
             instance=self.instance,
+            asset_selection=[dg.AssetKey(only.parts)] if only else None,
             tags={**ranged(first, last), **tags},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
@@ -166,6 +170,17 @@ def test_a_symbol_that_is_gone_holds_nobody_up(desk: Desk, sandbox: RunningSandb
     assert all(check.passed for check in checks)
 
 
+def test_who_asks_for_nothing_but_a_gone_symbol_is_told(desk: Desk, sandbox: RunningSandbox) -> None:
+    assert desk.run("2024", "2024").success
+    sandbox.faults([GONE])
+    result = desk.run("2025", "2025", only=OLD)
+    assert not result.success
+    assert failure(result)[1].startswith(
+        f"binance/ohlc/OLD-USDT/1h 2025: {SAID} -> it was delisted or renamed"
+    )
+    assert desk.run("2025", "2025", only=OLD, catch_up=True).success
+
+
 def test_a_symbol_that_was_never_there_fails_by_name(desk: Desk, sandbox: RunningSandbox) -> None:
     sandbox.faults([GONE])
     result = desk.run("2024", "2024")
@@ -198,7 +213,7 @@ def test_after_its_last_day_nothing_is_asked_and_nothing_is_missing(desk: Desk) 
     desk.tell(delisted=LAST_DAY)
     assets, first, last = desk.tick("2025-03-01T00:00")
     assert (assets, first, last) == ({dg.AssetKey(one.parts) for one in (BTC, OLD)}, "2024", "2025")
-    assert desk.run(first, last, **{CATCH_UP: "true"}).success
+    assert desk.run(first, last, catch_up=True).success
     assert desk.conditions(OLD) == {"2024": Condition.AVAILABLE}
     assert desk.rows(OLD).equals(desk.truth(OLD, "2024-01-01", "2024-07-01"))
     state = desk.lake.state(OLD, "2024")
@@ -223,7 +238,7 @@ def test_a_last_day_that_is_told_later_ends_the_matter(desk: Desk, sandbox: Runn
     desk.tell(delisted=LAST_DAY)
     assets, *span = desk.tick("2024-12-31T00:00")
     assert dg.AssetKey(OLD.parts) in assets
-    assert desk.run(*span, **{CATCH_UP: "true"}).success
+    assert desk.run(*span, catch_up=True).success
     assert desk.conditions(OLD) == {"2024": Condition.AVAILABLE}
     assert desk.rows(OLD).equals(before)
     assert desk.tick("2025-01-01T00:00") == ({dg.AssetKey(BTC.parts)}, "2025", "2025")
@@ -281,10 +296,7 @@ def test_of_an_exchange_that_closed_nothing_is_scheduled(closed: Settings) -> No
 @pytest.mark.parametrize(
     ("dataset", "start", "keys"),
     [
-        pytest.param(
-            *(BITMEX_BARS, "2026-01-01", ["2026"]),
-            marks=pytest.mark.xfail(reason="fetch/fill.py leaves a year that is not over pending"),
-        ),
+        (BITMEX_BARS, "2026-01-01", ["2026"]),
         (BITMEX_MINUTES, "2026-09-01", ["2026-09"]),
         (BITMEX_TRADES, "2026-09-22", ["2026-09-22", "2026-09-23"]),
     ],
