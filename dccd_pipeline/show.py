@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
-from dccd_core.fetch.doctor import Finding
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import Ns, moment
+from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
 from dccd_pipeline.inventory import Holding
