@@ -36,6 +36,7 @@ from dccd_pipeline.settings import Origin, Settings
 from tests.e2e.project import RANGE, ranged
 
 BTC, OLD = (Dataset("binance", Symbol(base, "USDT"), DataType.OHLC, HOUR) for base in ("BTC", "OLD"))
+pytestmark = pytest.mark.e2e
 JOB = "binance_ohlc_1h"
 LAST_DAY = "2024-06-30"
 END = parse_time("2024-07-01")
