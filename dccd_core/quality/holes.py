@@ -115,8 +115,10 @@ class IdJudge:
             for span, missing in self._found
             if any(part.start <= span.start and span.end <= part.end for part in covered)
         ]
-        for span, missing in [*self._absent, *self._known(ledger)]:
-            if not any(span.clip(other) for other, _ in found):  # else the rows tell better
+        by_rows = [span for span, _ in found]
+        found += [(span, missing) for span, missing in self._absent if not _told(span, by_rows)]
+        for span, missing in self._known(ledger):
+            if not any(span.clip(other) for other, _ in found):  # else this fill tells better
                 found.append((span, missing))
         # a refused row may tell a wrong time: nobody knows which hole is its own, so none is called empty
         evidence = replace(self._evidence, witness=True) if self._refused else self._evidence
@@ -136,6 +138,12 @@ class NoJudge:
 
     def verdict(self, ledger: Ledger) -> Ledger:
         return ledger
+
+
+def _told(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:
+    """Tell whether rows speak of the same hole; two that only share the row between them are two."""
+    shared = [part for other in others if (part := span.clip(other))]
+    return any(part == span or part.length > 1 for part in shared)
 
 
 def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> Hole:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.datatype import DataType
@@ -231,6 +231,8 @@ def test_lost_trades_are_explained_when_they_are_lost_again_later_and_stay_noted
 
 @EXAMPLES
 @given(pairs=st.lists(st.tuples(st.integers(0, 299), st.integers(1, 40)), max_size=4), seed=st.integers(0, 9))
+@example(pairs=[(257, 40), (298, 2)], seed=0)  # one row stands between a hole and the end
+@example(pairs=[(0, 2), (3, 40)], seed=0)
 def test_whatever_trades_are_lost_exactly_they_are_counted(
     tmp_path: Path, pairs: list[tuple[int, int]], seed: int
 ) -> None:
