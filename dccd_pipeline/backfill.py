@@ -123,10 +123,10 @@ async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimat
         raise ConfigError(f"{dataset} is built of stored {entry.derive_from}: nothing to estimate", hint=hint)
     venues = default_resources(settings)["venues"]
     assert isinstance(venues, Venues)
-    lake, total = Lake(settings.store), Estimate()
+    lake, total, life = Lake(settings.store), Estimate(), entry.life_of(dataset.symbol).bounds
     async with venues.connect(dataset.exchange) as venue:
         for key in keys:
-            total += await estimate(venue, lake, dataset, key)
+            total += await estimate(venue, lake, dataset, key, life)
     return total
 
 

@@ -71,9 +71,13 @@ def _recent(data: Mapping[str, Any]) -> date:
     return max(year, moment(get(data["exchange"]).since).date()) if "exchange" in data else year
 
 
+def _is_limited(endpoint: Endpoint) -> bool:
+    """Tell whether it knows a part of the past only; the present alone is no matter of days."""
+    return endpoint.reach not in (FULL, NOW)
+
+
 def _limited(endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
-    """Return those that know a part of the past only; the present alone is no matter of days."""
-    return {kind: one for kind, one in endpoints.items() if one.reach not in (FULL, NOW)}
+    return {kind: one for kind, one in endpoints.items() if _is_limited(one)}
 
 
 def _wrong(
@@ -116,11 +120,10 @@ def _refuse_out_of_reach(exchange: Exchange, data: Mapping[str, Any], start: dat
     if unsound or start == _recent(data):
         return
     at = parse_time(str(start))
-    limited = _limited(endpoints)
-    kind = _wrong(data, limited, lambda _: True)  # a day that is served today will not be so for ever
+    kind = _wrong(data, endpoints, _is_limited)  # a day that is served today will not be so for ever
     if not kind:
         return
-    data_type, since = data["data_type"], limited[kind].reach.since(now, bar)
+    data_type, since = data["data_type"], endpoints[kind].reach.since(now, bar)
     rows = DataType.TRADES if data["derive_from"] else f"{format_bar_span(bar)} bars" if bar else data_type
     today = f", now from {said_time(since)} on" if since else ""
     hints = ["write start: recent"]
@@ -129,7 +132,7 @@ def _refuse_out_of_reach(exchange: Exchange, data: Mapping[str, Any], start: dat
     if others := elsewhere(exchange, data_type, kind, bar, at):
         hints.append(f"take it from {' or '.join(others)}")
     raise ConfigError(
-        f"{exchange.name} serves {limited[kind].reach} of {rows}{today}", hint=", or ".join(hints)
+        f"{exchange.name} serves {endpoints[kind].reach} of {rows}{today}", hint=", or ".join(hints)
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -12,6 +12,9 @@ from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, ZERO, Ns, TimeSpan, ns
+
+if TYPE_CHECKING:  # it builds on Request and Limit
+    from dccd_core.adapter.live import Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,8 @@ class Markets:
     ``requests`` are asked all; ``more`` gives the request of the next page after an answer, if there is one.
     ``decode`` gives rows as in ``MARKETS``: ``symbol`` unified, ``market`` the venue's own, ``active``
     whether it trades, ``listed`` since when (null where the venue does not say), ``contract`` what one
-    contract is worth, in the base for a linear market, in the quote for an inverse one (null: no contracts).
+    contract is worth, in the base for a linear market, in the quote for an inverse one (null: no contracts),
+    ``price_decimals`` and ``amount_decimals`` how many the venue writes (null where nobody needs to know).
     """
 
     docs: str
@@ -201,6 +205,8 @@ MARKETS: Final = pl.Schema(
         "active": pl.Boolean,
         "listed": TIME,
         "contract": pl.Float64,
+        "price_decimals": pl.Int64,
+        "amount_decimals": pl.Int64,
     }
 )
 
@@ -220,10 +226,11 @@ class Exchange:
     """A venue.
 
     ``verdict`` names the error an answer means, or None for a good one. ``used`` reads what the venue
-    says we have spent of its limit in its current period. ``settle`` is how long after its close
-    a bar (after its time a trade) may still change. ``since`` is when the venue's data begins; after
-    ``closed`` it serves nothing any more, but another server may have its history.
+    says we have spent of its limit in its current period, where it says so. ``settle`` is how long after
+    its close a bar (after its time a trade) may still change. ``since`` is when the venue's data begins;
+    after ``closed`` it serves nothing any more, but another server may have its history.
     ``special``: what a kind of market has instead of ``endpoints``; None where it has nothing of the sort.
+    ``live`` is its WebSocket.
     """
 
     name: str
@@ -241,8 +248,9 @@ class Exchange:
     special: Mapping[tuple[str, DataType], Endpoint | None] = field(
         default_factory=dict[tuple[str, DataType], Endpoint | None]
     )
-    used: Callable[[Mapping[str, str]], int | None] = lambda _: None
+    used: Callable[[Mapping[str, str]], int | None] | None = None
     closed: Ns | None = None
+    live: "Live | None" = None
 
     def endpoint(self, kind: str, data_type: DataType) -> Endpoint | None:
         """Return what serves ``data_type`` for a kind of market, if anything does."""

@@ -108,7 +108,7 @@ def _before_first(bars: pl.DataFrame, part: TimeSpan) -> TimeSpan | None:
 
 
 def _bars(lake: Lake, trades: Dataset, span: TimeSpan, bar: Ns, style: Style) -> pl.DataFrame:
-    sums = _Sums(bar)
+    sums = Sums(bar)
     for day in partition_keys(trades.grain, span):
         for rows in lake.chunks(trades, day):
             inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
@@ -131,7 +131,7 @@ def _price_before(lake: Lake, trades: Dataset, at: Ns) -> float | None:
 
 
 @dataclass(slots=True)
-class _Sums:
+class Sums:
     """Adds up trades, a portion of a day at a time; portions follow one another in time."""
 
     bar: Ns

@@ -5,7 +5,7 @@ Belongs here: what is asked, and what counts as well. Does not: whom to ask, how
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -32,7 +32,6 @@ _SPARSE_ROWS: Final = 100
 _SKEW_S: Final = 5
 _NEAR: Final = MINUTE
 """How late a bar may be listed, how far from now a book may be; a time in another unit is much further."""
-_SILENT: Final = next(field.default for field in fields(Exchange) if field.name == "used")
 _QUICK: Final = Policy(attempts=2, total_s=30.0)
 _UPDATE: Final = "the venue changed: update dccd, or report it"
 
@@ -154,12 +153,13 @@ class _Probe:
 
     def learn(self, response: Response) -> None:
         self.answers += 1
-        if (used := self.venue.exchange.used(response.headers)) is not None:
+        tells = self.venue.exchange.used
+        if tells and (used := tells(response.headers)) is not None:
             self.spent.append(used)
 
     def limits(self) -> list[Finding]:
         """Say whether the venue still tells what was spent, if it is declared to."""
-        if self.venue.exchange.used is _SILENT:
+        if self.venue.exchange.used is None:
             return []
         said = f"{len(self.spent)} of {self.answers} answers told what was spent"
         return [Finding("rate limits", ok=bool(self.spent), said=said, hint="" if self.spent else _UPDATE)]

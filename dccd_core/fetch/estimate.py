@@ -6,11 +6,10 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
-from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import TimeSpan
+from dccd_core.domain.timespan import ZERO, TimeSpan
 from dccd_core.fetch.borders import find_borders
-from dccd_core.fetch.planner import due, reachable, settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 
@@ -36,19 +35,18 @@ class Estimate:
         )
 
 
-async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str) -> Estimate:
-    """Estimate what is due of a partition.
+async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str, life: Life = UNKNOWN) -> Estimate:
+    """Estimate what is due of a partition, within the market's ``life``.
 
     Bars are counted; trades by their ids, or by how dense the first page is: that asks the venue.
     """
-    held, now, endpoint = lake.state(dataset, key), venue.clock.now(), venue.endpoint(dataset)
-    until = settled(dataset, now, venue.exchange.settle)
-    wanted = due(partition_span(dataset.grain, key), held.ledger if held else None, until)
-    since = endpoint.reach.since(now, dataset.span)
-    wanted = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
+    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    todo = venue.plan(dataset, span, held.ledger if held else None, venue.clock.now(), life)
+    unlisted = TimeSpan(ZERO, life.listed or ZERO)
     total = Estimate()
-    for part in wanted:
-        total += await _part(venue, dataset, part)
+    for part in todo.ask:
+        for listed in part.minus([unlisted]) if todo.may_be_unlisted(part) else [part]:
+            total += await _part(venue, dataset, listed)
     return total
 
 

@@ -1,21 +1,21 @@
 """Bring one partition up to date: what is due -> collect -> sift -> draft -> commit with its ledger."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Snapshot
-from dccd_core.domain.barspan import bar_open
+from dccd_core.adapter.contract import Cursor, IdWindows, Snapshot
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_key, partition_span
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Unavailable, Where
 from dccd_core.domain.timespan import HOUR, ZERO, Ns, TimeSpan, iso
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import Page, earliest
-from dccd_core.fetch.planner import due, reachable, settled
+from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import nothing_traded, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
@@ -25,6 +25,7 @@ from dccd_core.quality.holes import (
     BEFORE_LISTING,
     NO_TRADES,
     BarJudge,
+    BookJudge,
     Evidence,
     IdJudge,
     NoJudge,
@@ -52,14 +53,21 @@ class Filled:
     rows: int = 0
 
 
-async def fill(
-    venue: Venue, lake: Lake, dataset: Dataset, key: str, progress: Progress, life: Life = UNKNOWN
+async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
+    venue: Venue,
+    lake: Lake,
+    dataset: Dataset,
+    key: str,
+    progress: Progress,
+    life: Life = UNKNOWN,
+    *,
+    within: TimeSpan | None = None,
 ) -> Filled:
     """Ask for what is due of a partition and store it.
 
     What was fetched before an error is stored, with a ledger that says how far it goes; then the error
     is raised. Filling again asks only for the rest, and for gaps nobody has explained. Nothing is asked for
-    outside of the market's ``life``.
+    outside of the market's ``life``, nor of ``within``.
 
     Raises:
         OutOfReach: nothing of the partition is stored, and the venue does not go back that far.
@@ -68,21 +76,18 @@ async def fill(
     if isinstance(endpoint.paging, Snapshot):
         raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
     held = lake.state(dataset, key)
-    span, ledger = partition_span(dataset.grain, key), held.ledger if held else None
-    now = venue.clock.now()
-    until = settled(dataset, now, venue.exchange.settle)
-    ended = _end(dataset, span, life, venue.exchange.closed)
-    wanted = due(span, ledger, min(until, ended))
-    after = due(TimeSpan(ended, span.end), ledger, span.end) if ended <= until else []
-    since = endpoint.reach.since(now, dataset.span)
-    within_reach = reachable(wanted, since, whole=isinstance(endpoint.paging, Recent))
-    if wanted and not within_reach and held is None:
-        raise _out_of_reach(venue, dataset, key, since or now)
-    if not within_reach and not after:
+    whole, now = partition_span(dataset.grain, key), venue.clock.now()
+    span = whole.clip(within) if within else whole
+    if span is None:
+        return Filled(held)
+    todo = venue.plan(dataset, span, held.ledger if held else None, now, life)
+    if todo.lost and not todo.ask and held is None:
+        raise _out_of_reach(venue, dataset, key, todo.since or now)
+    if not todo.ask and not todo.after:
         return Filled(held)
     with lake.draft(dataset, key) as draft:
         work = _Work(venue, lake, dataset, key, draft, now, progress, life)
-        failure = await work.gather(within_reach, after, first_time=held is None)
+        failure = await work.gather(todo)
         state = await asyncio.to_thread(draft.commit, work.asked, work.judge) if work.asked else held
     if failure:
         raise failure
@@ -91,12 +96,44 @@ async def fill(
     return Filled(state, work.requests, work.rows)
 
 
-def _end(dataset: Dataset, span: TimeSpan, life: Life, closed: Ns | None) -> Ns:
-    """Return up to where there can be rows in ``span``; no bar that trading ended in the middle of."""
-    ended = min((at for at in (life.ended, closed) if at is not None), default=span.end)
-    if ended >= span.end:
-        return span.end
-    return max(span.start, bar_open(ended, dataset.span) if dataset.span else ended)
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a stream brought of one partition.
+
+    ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
+    is missing. ``lost``: those in which something may be, each with the reason.
+    """
+
+    rows: Iterable[pl.DataFrame]
+    covered: Sequence[TimeSpan]
+    lost: Sequence[tuple[TimeSpan, str]] = ()
+
+
+def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
+    """Put what a stream recorded into its partition, and into the ledger what it covers.
+
+    The venue is asked for nothing; what is missing is asked for by ``fill``.
+    """
+    now, kept = venue.clock.now(), 0
+    with lake.draft(dataset, key) as draft:
+        work = _Work(venue, lake, dataset, key, draft, now, _unheeded, UNKNOWN)
+        counts = dict.fromkeys(recorded.covered, 0)
+        for portion in recorded.rows:
+            kept += work.keep(portion)
+            times = portion["ts"].cast(pl.Int64)
+            for span in counts:
+                counts[span] += int(times.is_between(span.start, span.end, closed="left").sum())
+        asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
+
+        def judge() -> Judge:
+            if dataset.data_type is DataType.ORDERBOOK:
+                return BookJudge(recorded.lost)
+            return work.judge()
+
+        return Filled(draft.commit(asked, judge), 0, kept)
+
+
+def _unheeded(_: Dataset, __: str, ___: int, ____: Ns) -> None: ...
 
 
 def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Ns) -> OutOfReach:
@@ -163,19 +200,14 @@ class _Work:
     def rows(self) -> int:
         return sum(asked.rows for asked in self.asked)
 
-    async def gather(
-        self, wanted: list[TimeSpan], after: list[TimeSpan], *, first_time: bool
-    ) -> DccdError | None:
-        """Collect all of ``wanted``; return the error that ended it early, if one did.
-
-        ``after``: time in which nothing is traded any more, so there is nothing to ask.
-        """
+    async def gather(self, todo: Plan) -> DccdError | None:
+        """Collect all that is to be asked; return the error that ended it early, if one did."""
         try:
-            for part in wanted:
-                listed = await self._listed_part(part) if first_time else part
+            for part in todo.ask:
+                listed = await self._listed_part(part) if todo.may_be_unlisted(part) else part
                 if listed:
                     await self._collect(listed)
-            for part in after:
+            for part in todo.after:
                 self.asked.append(Asked(part, Source.REST, self.now, 0, 0))
                 self.proven.append((part, AFTER_END))
             await self._prove_holes()
@@ -218,10 +250,14 @@ class _Work:
             self.absent += course.absent
 
     def _keep(self, pages: list[Page]) -> int:
-        rows = pl.concat([page.rows for page in pages])
+        strays = [page.strays for page in pages if page.strays is not None]
+        return self.keep(pl.concat([page.rows for page in pages]), strays)
+
+    def keep(self, rows: pl.DataFrame, strays: Sequence[pl.DataFrame] = ()) -> int:
+        """Put good rows into the draft and the others into quarantine; return how many are good."""
         carried = self.venue.endpoint(self.dataset).carries_open
         good, bad = sift(self.dataset.data_type, rows, self.dataset.span, carried_open=carried)
-        if strays := [page.strays for page in pages if page.strays is not None]:
+        if strays:
             reason = pl.lit("its time contradicts its id")
             bad = pl.concat([bad, pl.concat(strays).with_columns(reason=reason)])
         if bad.height:

@@ -1,9 +1,69 @@
 """What is still to ask: the wanted time minus what the ledger holds. Pure."""
 
+from dataclasses import dataclass
+
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.dataset import Dataset, Life
+from dccd_core.domain.timespan import ZERO, Ns, TimeSpan, union
 from dccd_core.lake.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What bringing a span of time up to date takes: all of it is final, and in order."""
+
+    ask: tuple[TimeSpan, ...]
+    """What to ask the venue."""
+    after: tuple[TimeSpan, ...]
+    """Where nothing is traded any more: there is nothing to ask, only to note."""
+    lost: tuple[TimeSpan, ...]
+    """What is due, but lies further back than the venue answers."""
+    since: Ns | None
+    """How far back the venue answers; None when nobody knows before asking."""
+    known: Ns
+    """From where on something was asked before: only what lies before that may lie before the listing."""
+
+    def may_be_unlisted(self, part: TimeSpan) -> bool:
+        return part.start < self.known
+
+
+def plan(
+    span: TimeSpan, ledger: Ledger | None, until: Ns, ended: Ns, since: Ns | None, *, whole: bool
+) -> Plan:
+    """Return what is still to do for ``span``, which is a partition or lies in one.
+
+    Args:
+        span: what is wanted.
+        ledger: what is known of its partition.
+        until: where the time begins that is not settled.
+        ended: up to where there can be rows, see ``end_of_trading``.
+        since: how far back the venue answers; None when nobody knows before asking.
+        whole: one answer holds all it has, so one question is enough.
+    """
+    wanted = due(span, ledger, min(until, ended))
+    gone = [TimeSpan(ZERO, since)] if since else []
+    return Plan(
+        ask=tuple(reachable(wanted, since, whole=whole)),
+        after=tuple(due(TimeSpan(ended, span.end), ledger, span.end) if ended <= until else []),
+        lost=tuple(lost for part in wanted for one in gone if (lost := part.clip(one))),
+        since=since,
+        known=_known(span, ledger, whole=whole),
+    )
+
+
+def end_of_trading(dataset: Dataset, span: TimeSpan, life: Life, closed: Ns | None) -> Ns:
+    """Return up to where there can be rows in ``span``; no bar that trading ended in the middle of."""
+    ended = min((at for at in (life.ended, closed) if at is not None), default=span.end)
+    if ended >= span.end:
+        return span.end
+    return max(span.start, bar_open(ended, dataset.span) if dataset.span else ended)
+
+
+def _known(span: TimeSpan, ledger: Ledger | None, *, whole: bool) -> Ns:
+    covered = ledger.covered() if ledger else []
+    if covered and whole:
+        return span.start  # what an answer does not reach back to was never asked, listed or not
+    return covered[0].start if covered else span.end
 
 
 def settled(dataset: Dataset, now: Ns, settle: Ns) -> Ns:

@@ -7,15 +7,16 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Request, Response
+from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Recent, Request, Response
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, ExchangeError, PayloadError, UnknownSymbol, Where, located
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.pager import earliest
-from dccd_core.fetch.planner import settled
+from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
+from dccd_core.lake.ledger import Ledger
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
 from dccd_core.net.retry import persist
@@ -46,7 +47,8 @@ class Venue:
     _markets: pl.DataFrame | None = None
     _unlisted: list[ExchangeError] = field(default_factory=list[ExchangeError])
     """Why a part of the list of symbols is not known: some addresses serve only some kinds of market."""
-    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asking: dict[Dataset, asyncio.Lock] = field(default_factory=dict[Dataset, asyncio.Lock])
+    """One for each dataset: who wants to know the same waits, others ask meanwhile."""
     _discovering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def endpoint(self, dataset: Dataset) -> Endpoint:
@@ -72,9 +74,17 @@ class Venue:
             if endpoint.closes:
                 decode = _opens(decode, dataset.span)
             if endpoint.contracts:
-                decode = _in_base(decode, dataset.symbol, await self._contract(dataset.symbol))
+                decode = _in_base(decode, dataset.symbol, await self.contract(dataset.symbol))
             self._served[dataset] = replace(endpoint, decode=decode)
         return self._served[dataset]
+
+    def plan(self, dataset: Dataset, span: TimeSpan, ledger: Ledger | None, now: Ns, life: Life) -> Plan:
+        """Return what is still to do for ``span``, whose partition has this ledger, or none yet."""
+        endpoint, exchange = self.endpoint(dataset), self.exchange
+        until = settled(dataset, now, exchange.settle)
+        ended = end_of_trading(dataset, span, life, exchange.closed)
+        since = endpoint.reach.since(now, dataset.span)
+        return plan(span, ledger, until, ended, since, whole=isinstance(endpoint.paging, Recent))
 
     def sightings(self, dataset: Dataset) -> list[Sighting]:
         """Return the trades seen so far, for whoever looks for a time among the ids; to be added to."""
@@ -139,18 +149,38 @@ class Venue:
         Raises:
             ExchangeError: it is not in what could be had, but that is not all.
         """
+        rows = await self._rows_of(symbol)
+        return rows.row(0, named=True) if rows.height else None
+
+    async def contract(self, symbol: Symbol) -> float:
+        """Return what one contract of ``symbol`` is worth, as in ``MARKETS``.
+
+        Raises:
+            UnknownSymbol: the venue does not list it.
+        """
+        row = await self.market_row(symbol)
+        if row is None or not isinstance(row["contract"], float):
+            raise UnknownSymbol(
+                f"{symbol} is not listed, so what its contracts are worth is not known",
+                hint="amounts of delisted contracts cannot be converted into the base currency",
+                where=Where(self.exchange.name, self.exchange.markets.requests()[0].path, str(symbol)),
+            )
+        return row["contract"]
+
+    async def _rows_of(self, symbol: Symbol) -> pl.DataFrame:
         rows = (await self.markets()).filter(symbol=str(symbol))
         if not rows.height and self._unlisted:
             raise self._unlisted[0]
-        return rows.row(0, named=True) if rows.height else None
+        return rows
 
     async def listed_since(self, dataset: Dataset) -> Ns:
         """Return the time of the very first row; while there is none, how far that is final. Asked once.
 
         Raises:
             UnknownSymbol: the venue answers nothing, and does not list the symbol either.
+            ExchangeError: only a list of symbols can tell, and it could not be had.
         """
-        async with self._asking:
+        async with self._asking.setdefault(dataset, asyncio.Lock()):
             if dataset not in self._listed:
                 self._listed[dataset] = await self._first_moment(dataset)
         return self._listed[dataset]
@@ -167,7 +197,7 @@ class Venue:
         witness = self.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
         if dataset.span and witness and witness.oldest:
             return bar_open(await self._first_moment(trades), dataset.span)
-        rows = (await self.markets()).filter(symbol=str(dataset.symbol))
+        rows = await self._rows_of(dataset.symbol)
         listed: int | None = rows["listed"].cast(pl.Int64)[0] if rows.height else None
         if listed is None:
             return Ns(0)
@@ -180,16 +210,6 @@ class Venue:
                 hint=f"check the symbol; `dccd exchanges {self.exchange.name}` shows the notation",
                 where=Where(self.exchange.name, self.endpoint(dataset).path, str(dataset.symbol)),
             )
-
-    async def _contract(self, symbol: Symbol) -> float:
-        row = await self.market_row(symbol)
-        if row is None or not isinstance(row["contract"], float):
-            raise UnknownSymbol(
-                f"{symbol} is not listed, so what its contracts are worth is not known",
-                hint="amounts of delisted contracts cannot be converted into the base currency",
-                where=Where(self.exchange.name, self.exchange.markets.requests()[0].path, str(symbol)),
-            )
-        return row["contract"]
 
     async def _ask(self, where: Where, request: Request, receive: Callable[[Response], T]) -> T:
         async def once() -> T:

@@ -54,13 +54,14 @@ class Hole:
     """``missing`` bars or ids that are not there.
 
     ``asked`` are the moments at which the venue was asked for them and answered nothing; ``proof`` says
-    why they cannot be had. A hole without proof is a gap.
+    why they cannot be had. A hole without proof is a gap. ``reason`` says how it came about, if that is known.
     """
 
     span: TimeSpan
     missing: int
     asked: tuple[Ns, ...] = ()
     proof: str | None = None
+    reason: str | None = None
 
 
 class _Version1(msgspec.Struct, forbid_unknown_fields=True):

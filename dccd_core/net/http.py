@@ -140,7 +140,7 @@ class HttpTransport:
         return (self._override or host or self._exchange.rest_url).rstrip("/")
 
     def _learn(self, booking: Booking, request: Request, response: Response) -> None:
-        used = self._exchange.used(response.headers)
+        used = self._exchange.used(response.headers) if self._exchange.used else None
         at = response.received if used is None else response.venue_time
         self._budgets.of(request).learn(booking, used, at)
 

@@ -131,8 +131,41 @@ class IdJudge:
         return [(hole.span, hole.missing) for hole in ledger.holes if hole.span.minus(asked)]
 
 
+class BookJudge:
+    """Notes when an order book was followed but not known, and how many pictures of it that cost.
+
+    ``lost``: the spans of time, each with the reason.
+    """
+
+    def __init__(self, lost: Sequence[tuple[TimeSpan, str]]) -> None:
+        self._lost = lost
+        self._every: int | None = None
+        self._last: int | None = None
+
+    def see(self, rows: pl.DataFrame) -> None:
+        times = np.unique(_ns(rows))
+        times = times if self._last is None else np.append(self._last, times)
+        steps = np.diff(times)
+        steps = steps[steps > 0]
+        if steps.size:
+            self._every = int(steps.min()) if self._every is None else min(self._every, int(steps.min()))
+        self._last = int(times[-1]) if times.size else self._last
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        known = [(hole.span, hole.reason or "") for hole in ledger.holes]
+        covered = ledger.covered()
+        holes: dict[TimeSpan, str] = {}
+        for span, reason in [*known, *self._lost]:
+            for part in span.minus([*covered, *holes]):
+                holes[part] = reason
+        return replace(ledger, holes=tuple(self._hole(span, holes[span]) for span in sorted(holes)))
+
+    def _hole(self, span: TimeSpan, reason: str) -> Hole:
+        return Hole(span, max(1, span.length // (self._every or span.length or 1)), reason=reason)
+
+
 class NoJudge:
-    """For data of which nobody can say what is missing: order-book snapshots, trades without ids."""
+    """For data of which nobody can say what is missing: trades without ids, pictures taken now and then."""
 
     def see(self, rows: pl.DataFrame) -> None: ...
 

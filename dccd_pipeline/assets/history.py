@@ -6,7 +6,7 @@ See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,7 +38,7 @@ _RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL,
 
 
 FillOne = Callable[[Dataset, str], Awaitable[Filled]]
-Gather = Callable[["Run", Venues, PageProgress], Awaitable[None]]
+Gather = Callable[["Run", Venues, PageProgress], Coroutine[object, object, None]]
 """How a run gets its rows: calls ``run.each`` with what fills one partition."""
 
 
@@ -103,15 +103,11 @@ def entry_assets(
         ) -> Iterator[dg.AssetCheckResult]:
             with _plain_failures():
                 run = Run(context, entry, lake.open())
-                asyncio.run(_gathered(gather(run, venues, progress)))
+                asyncio.run(gather(run, venues, progress))
                 yield from run.checks()
                 run.raise_failures()
 
     return history
-
-
-async def _gathered(work: Awaitable[None]) -> None:
-    await work
 
 
 async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:

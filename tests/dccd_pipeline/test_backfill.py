@@ -221,6 +221,22 @@ def test_a_plan_stores_nothing_and_comes_true(
     assert asyncio.run(plan(settings, dataset, keys)).requests == 0
 
 
+def test_a_plan_knows_what_the_settings_say_of_a_symbol_s_life(
+    settings: Settings, sandbox: RunningSandbox
+) -> None:
+    life = {"BTC/USDT": {"listed": "2024-03-01", "delisted": "2024-03-10"}}
+    known = {"rest_url": sandbox.rest_url("binance"), "symbols": life}
+    known_life = Settings.model_validate(
+        {
+            "store": str(settings.store),
+            "exchanges": {"binance": known},
+            "collect": [{**ENTRY, "start": "2024-01-01"}],
+        }
+    )
+    assert asyncio.run(plan(known_life, HOURS, ["2024"])).rows == 10 * 24
+    assert asyncio.run(plan(settings, HOURS, ["2024"])).rows == 366 * 24
+
+
 def test_of_an_order_book_there_is_nothing_to_plan(settings: Settings) -> None:
     today = partition_key(BOOKS.grain, SystemClock().now())
     with pytest.raises(ConfigError, match="one request for the present"):

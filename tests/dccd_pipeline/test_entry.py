@@ -238,6 +238,13 @@ def test_a_start_beyond_the_reach_is_refused_with_the_ways_out() -> None:
     assert refused(swaps)["start"].endswith("-> write start: recent")
 
 
+def test_the_reach_of_one_kind_of_market_is_not_held_against_a_symbol_that_may_be_of_another() -> None:
+    """Binance has all trades of spot markets, those of linear ones for a day."""
+    assert refused({**BASIC, "symbols": ["BTCUSDT"], "start": "2024-01-01"}).keys() == {"symbols.0"}
+    unsound = {**KRAKEN, "symbols": ["BTCUSD"], "start": "2020-01-01"}
+    assert refused(unsound).keys() == {"symbols.0", "start"}, "all of its kinds of market are limited"
+
+
 def test_a_day_that_can_be_asked_for_today_is_refused_because_tomorrow_it_cannot() -> None:
     """A file that loads today loads next year too."""
     today = datetime.now(UTC).date()

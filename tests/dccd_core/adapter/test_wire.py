@@ -1,4 +1,4 @@
-"""From wire columns to table columns: exact times, strict values, errors that name the field."""
+"""Between the wire and our tables: exact times, strict values, errors that name the field."""
 
 from typing import Any
 
@@ -8,17 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.wire import Millis, Whole, iso_nanos, nanos, read, table
+from dccd_core.adapter.contract import MARKETS, Response
+from dccd_core.adapter.wire import (
+    Millis,
+    Seconds,
+    Whole,
+    bars,
+    beginning,
+    book,
+    inclusive,
+    iso_nanos,
+    markets,
+    nanos,
+    read,
+    read_error,
+    retry_after,
+    table,
+)
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.timespan import SECOND, Ns
 
 LAST = 9_223_372_036_854
+LEVELS = st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=5)
 
 
 class Row(msgspec.Struct):
     at: Millis
     count: Whole
+
+
+class Candle(msgspec.Struct):
+    open: str
+    high: str
+    low: str
+    close: float | None
 
 
 ROWS = msgspec.json.Decoder(list[Row])
@@ -158,3 +182,136 @@ def test_iso_times_of_any_number_of_digits_are_read_exactly(text: str, digits: i
 def test_what_is_no_iso_time_is_refused(text: str) -> None:
     with pytest.raises(PayloadError, match="is no time"):
         iso_nanos(["2024-03-13T11:00:17Z", text])
+
+
+@pytest.mark.parametrize(("at", "fits"), [(0, True), (LAST // 1_000, True), (LAST // 1_000 + 1, False)])
+def test_seconds_fit_our_nanoseconds(at: int, *, fits: bool) -> None:
+    decoder = msgspec.json.Decoder(Seconds)
+    if fits:
+        assert read(decoder, str(at).encode()) * SECOND < 2**63
+    else:
+        with pytest.raises(PayloadError, match="unexpected shape"):
+            read(decoder, str(at).encode())
+
+
+def test_an_error_is_read_where_there_is_one() -> None:
+    decoder = msgspec.json.Decoder(Row)
+    assert read_error(decoder, b'{"at":1,"count":2}') == Row(1, 2)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"at":"1"}', b"<html>", b"\xff", b'{"at":1,"x":"\xff"}']
+)
+def test_what_is_no_error_of_theirs_says_nothing(body: bytes) -> None:
+    assert read_error(msgspec.json.Decoder(Row), body) is None
+
+
+def test_the_beginning_of_a_body_is_shown_whatever_it_is() -> None:
+    assert beginning(b"no \xff text") == "no \ufffd text"
+    assert beginning(b"x" * 1_000) == "x" * 160
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "1.5"}, None),
+        ({"retry-after": "Wed, 31 Jan 2024 00:00:00 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait_is_what_the_header_says_in_seconds(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    answer = Response(429, headers, b"", Ns(0))
+    assert retry_after(answer) == seconds
+    assert retry_after(answer, 2.5) == (2.5 if seconds is None else seconds)
+
+
+@given(st.integers(0, 2**62), st.integers(1, 10**12), st.sampled_from([Ns(1_000_000), SECOND]))
+def test_inclusive_bounds_are_the_first_and_the_last_unit_of_the_span(
+    start: int, length: int, unit: Ns
+) -> None:
+    end = start + length
+    first, last = inclusive(Ns(start), Ns(end), unit)
+    assert (first - 1) * unit < start <= first * unit
+    assert last * unit < end <= (last + 1) * unit
+
+
+def test_bounds_are_milliseconds_unless_said_otherwise() -> None:
+    assert inclusive(Ns(1_000_000), Ns(2_000_000)) == (1, 1)
+    assert inclusive(Ns(1_000_001), Ns(2_000_001)) == (2, 2)
+
+
+def test_bars_have_the_prices_of_their_rows_and_the_columns_given() -> None:
+    rows = bars([Candle("2", "4", "1", 3.0), Candle("5", "6", "5", None)], nanos([1, 2]), volume=["8", "9"])
+    assert rows.schema == TABLES[DataType.OHLC].schema
+    assert rows["ts"].to_physical().to_list() == [1_000_000, 2_000_000]
+    assert [row[1:] for row in rows.rows()] == [
+        (2.0, 4.0, 1.0, 3.0, 8.0, None, None),
+        (5.0, 6.0, 5.0, None, 9.0, None, None),
+    ]
+
+
+def test_bars_that_are_not_numbers_are_refused() -> None:
+    with pytest.raises(PayloadError, match="not what its column holds"):
+        bars([Candle("two", "4", "1", 3.0)], nanos([1]))
+
+
+@given(LEVELS, LEVELS)
+def test_a_book_is_all_its_levels_at_one_moment_counted_from_the_best(
+    bids: list[tuple[float, float]], asks: list[tuple[float, float]]
+) -> None:
+    rows = book(Ns(7), bids, asks)
+    assert rows.schema == TABLES[DataType.ORDERBOOK].schema
+    assert rows["ts"].to_physical().to_list() == [7] * (len(bids) + len(asks))
+    for side, levels in (("bid", bids), ("ask", asks)):
+        told = rows.filter(side=side)
+        assert told["level"].to_list() == list(range(len(levels)))
+        assert told.select("price", "amount").rows() == levels
+
+
+def test_levels_may_be_written_as_text() -> None:
+    [row] = book(Ns(7), [], [("41006.8", "0.60038921")]).rows()
+    assert row[1:] == ("ask", 0, 41006.8, 0.60038921)
+
+
+def test_a_level_that_is_no_number_is_refused() -> None:
+    with pytest.raises(PayloadError, match="not what its column holds"):
+        book(Ns(7), [("1", "2"), ("best", "1")], [])
+
+
+def test_markets_have_null_where_the_venue_says_nothing() -> None:
+    rows = markets(symbol=["BTC/USDT", "ETH/USDT"], market=["BTCUSDT", "ETHUSDT"], active=[True, False])
+    assert rows.schema == MARKETS
+    assert rows.rows() == [
+        ("BTC/USDT", "BTCUSDT", True, None, None, None, None),
+        ("ETH/USDT", "ETHUSDT", False, None, None, None, None),
+    ]
+
+
+def test_markets_have_what_the_venue_says() -> None:
+    rows = markets(
+        symbol=["BTC/USD:BTC"],
+        market=["XBTUSD"],
+        active=[True],
+        listed=[SECOND],
+        contract=[1.0],
+        price_decimals=[1],
+        amount_decimals=[8],
+    )
+    assert rows["listed"].to_physical().to_list() == [SECOND]
+    assert rows.drop("listed").rows() == [("BTC/USD:BTC", "XBTUSD", True, 1.0, 1, 8)]
+
+
+def test_no_markets_are_a_table_all_the_same() -> None:
+    rows = markets(symbol=[], market=[], active=[])
+    assert (rows.schema, rows.height) == (MARKETS, 0)
+
+
+def test_a_column_that_markets_have_not_is_a_defect() -> None:
+    with pytest.raises(AssertionError):
+        markets(symbol=["A/B"], market=["AB"], active=[True], decimals=[1])

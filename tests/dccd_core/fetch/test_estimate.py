@@ -1,17 +1,19 @@
 """A dry run comes close to what the fill then does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns, parse_time
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns, parse_time
 from dccd_core.fetch.estimate import Estimate, estimate
+from dccd_core.fetch.fill import fill
 from tests.dccd_core.fetch.world import TRADES, World, bars
 
 
-def estimated(world: World, dataset: Dataset, key: str) -> Estimate:
-    return world.with_venue(lambda venue: estimate(venue, world.lake, dataset, key))
+def estimated(world: World, dataset: Dataset, key: str, life: Life = UNKNOWN) -> Estimate:
+    return world.with_venue(lambda venue: estimate(venue, world.lake, dataset, key, life))
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,30 @@ def test_what_is_there_costs_nothing_and_the_rest_is_counted(tmp_path: Path) -> 
     assert told + Estimate(1, 2, 3, 4) == Estimate(
         told.requests + 1, told.weight + 2, told.rows + 3, told.bytes + 4
     )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key", "later"),
+    [(bars(), "2024-05", "2024-06"), (TRADES, "2024-05-11", "2024-05-12")],
+    ids=str,
+)
+@pytest.mark.parametrize("whose", ["symbol", "exchange"])
+def test_after_the_end_of_trading_nothing_is_counted(
+    tmp_path: Path, dataset: Dataset, key: str, later: str, whose: str
+) -> None:
+    """It promised requests that the fill never sends."""
+    world, ended = World(tmp_path), parse_time("2024-05-11T06:00")
+    life = Life(ended=ended) if whose == "symbol" else UNKNOWN
+    if whose == "exchange":
+        world.exchange = replace(world.exchange, closed=ended)
+    told = estimated(world, dataset, key, life)
+    filled = world.with_venue(lambda venue: fill(venue, world.lake, dataset, key, world.progress, life))
+    assert told.rows == filled.rows == world.truth(dataset, key, ended).height
+    assert 0 < told.requests <= filled.requests <= told.requests + 1
+    assert estimated(world, dataset, key, life) == estimated(world, dataset, later, life) == Estimate()
+
+
+def test_before_the_listing_nothing_is_counted(tmp_path: Path) -> None:
+    world, listed = World(tmp_path), parse_time("2024-05-30")
+    assert estimated(world, bars(), "2024-05", Life(listed)).rows == 2 * DAY // MINUTE
+    assert estimated(world, bars(), "2024-04", Life(listed)) == Estimate()

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
+from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, ns, parse_time
 from dccd_core.fetch.fill import Filled, fill, snapshot
 from dccd_core.lake.ledger import Condition, Source
-from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES
+from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, content_hash, same, span, transient
 
@@ -32,7 +33,7 @@ HOSTILE = [  # rows first: what breaks a body comes after what rewrites it
     Fault(kind=FaultKind.SHORT_PAGE, probability=0.6),
     Fault(kind=FaultKind.DUPLICATED, probability=0.7),
     Fault(kind=FaultKind.REORDERED, probability=0.7),
-    *transient(0.05),
+    *transient(0.03),
 ]
 
 
@@ -254,3 +255,94 @@ def test_rows_of_a_fill_are_what_came_not_what_is_there(tmp_path: Path) -> None:
     assert [asked.span for asked in filled.state.ledger.asked] == [
         TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T01:30"))
     ]
+
+
+class TestWithin:
+    """A part of a partition: what lies outside of it is left for another time."""
+
+    def windows(
+        self, world: World, dataset: Dataset, key: str, *windows: TimeSpan, life: Life = UNKNOWN
+    ) -> list[Filled]:
+        return [
+            world.with_venue(
+                lambda venue, part=part: fill(
+                    venue, world.lake, dataset, key, world.progress, life, within=part
+                )
+            )
+            for part in windows
+        ]
+
+    def asked(self, world: World, dataset: Dataset, key: str) -> list[TimeSpan]:
+        state = world.lake.state(dataset, key)
+        return [asked.span for asked in state.ledger.asked] if state else []
+
+    @pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-05"), (TRADES, "2024-05-31")], ids=str)
+    def test_only_that_is_asked_and_the_rest_can_follow(
+        self, tmp_path: Path, dataset: Dataset, key: str
+    ) -> None:
+        world = World(tmp_path)
+        late, early = (
+            span("2024-05-31T20:00", "2024-05-31T21:30"),
+            span("2024-05-31T03:00", "2024-05-31T04:00"),
+        )
+        filled = self.windows(world, dataset, key, late, early)
+        truth = world.truth(dataset, key)
+        inside = [
+            truth.filter(pl.col("ts").is_between(*moments(part), closed="left")) for part in (early, late)
+        ]
+        assert same(world.stored(dataset, key), pl.concat(inside))
+        assert [one.rows for one in reversed(filled)] == [part.height for part in inside]
+        assert self.asked(world, dataset, key) == [early, late]
+        assert world.holes(dataset, key) == []
+        assert world.condition(dataset, key) is Condition.DEGRADED, "what lies before was not asked for"
+
+        assert world.fill(dataset, key).rows == truth.height - sum(part.height for part in inside)
+        assert world.condition(dataset, key) is Condition.AVAILABLE
+        assert same(world.stored(dataset, key), truth)
+
+    def test_borders_need_not_be_those_of_the_partition_nor_of_bars(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        uneven = span("2024-04-30T12:00", "2024-05-01T00:02:30")
+        outside = span("2024-06-01", "2024-06-02")
+        filled, none = self.windows(world, bars(), "2024-05", uneven, outside)
+        assert self.asked(world, bars(), "2024-05") == [span("2024-05-01", "2024-05-01T00:02:30")]
+        assert (filled.rows, none) == (3, Filled(filled.state))
+        world.fill(bars(), "2024-05")
+        assert same(world.stored(bars(), "2024-05"), world.truth(bars(), "2024-05"))
+
+    def test_what_is_there_or_outside_costs_nothing(self, tmp_path: Path) -> None:
+        world, inside = World(tmp_path), span("2024-05-31T20:00", "2024-05-31T21:00")
+        assert self.windows(world, TRADES, "2024-05-30", inside) == [Filled(None)]
+        assert world.requests() == 0
+        world.fill(TRADES, "2024-05-31")
+        before = world.requests()
+        assert self.windows(world, TRADES, "2024-05-31", inside)[0].requests == 0
+        assert world.requests() == before
+
+    def test_what_is_not_final_yet_is_left_out(self, tmp_path: Path) -> None:
+        world = World(tmp_path, parse_time("2024-05-31T20:30"))
+        self.windows(world, bars(), "2024-05", span("2024-05-31T20:00", "2024-05-31T21:00"))
+        assert self.asked(world, bars(), "2024-05") == [span("2024-05-31T20:00", "2024-05-31T20:29")]
+
+    def test_the_end_of_trading_is_noted_no_further(self, tmp_path: Path) -> None:
+        world, life = World(tmp_path), Life(ended=parse_time("2024-05-31T20:30"))
+        part = span("2024-05-31T20:00", "2024-05-31T21:00")
+        [filled] = self.windows(world, bars(), "2024-05", part, life=life)
+        assert filled.rows == 30
+        assert self.asked(world, bars(), "2024-05") == [part]
+        after = span("2024-05-31T20:30", "2024-05-31T21:00")
+        assert world.holes(bars(), "2024-05") == [(after, 30, AFTER_END)]
+
+    def test_the_listing_is_still_found_when_a_later_part_came_first(self, tmp_path: Path) -> None:
+        world, dataset = World(tmp_path), bars(MINUTE, NEW)
+        self.windows(world, dataset, "2024-02", span("2024-02-20", "2024-02-21"))
+        assert world.holes(dataset, "2024-02") == []
+        world.fill(dataset, "2024-02")
+        assert same(world.stored(dataset, "2024-02"), world.truth(dataset, "2024-02"))
+        assert world.condition(dataset, "2024-02") is Condition.AVAILABLE
+        before = TimeSpan(parse_time("2024-02-01"), LISTED)
+        assert world.holes(dataset, "2024-02") == [(before, before.length // MINUTE, BEFORE_LISTING)]
+
+
+def moments(part: TimeSpan) -> tuple[pl.Expr, pl.Expr]:
+    return pl.lit(part.start).cast(TIME), pl.lit(part.end).cast(TIME)

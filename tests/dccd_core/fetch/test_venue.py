@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.adapter.contract import Request
+from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import Rejected, Where
+from dccd_core.domain.errors import Rejected, UnknownSymbol, Where
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.fetch.venue import Venue
+from dccd_core.net.http import Transport
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars
 
@@ -85,3 +86,60 @@ def test_datasets_are_told_apart(tmp_path: Path) -> None:
 
     opened, first = world.with_venue(ask)
     assert opened == parse_time("2024-02-10") < LISTED <= first
+
+
+class Crowd:
+    """A transport that notes how many requests were under way at once."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.most = 0
+        self._now = 0
+        self._transport = transport
+
+    async def send(self, request: Request) -> Response:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            return await self._transport.send(request)
+        finally:
+            self._now -= 1
+
+
+def test_the_listings_of_several_datasets_are_asked_at_once(tmp_path: Path) -> None:
+    async def ask(venue: Venue) -> int:
+        crowd = Crowd(venue.transport)
+        asking = Venue(venue.exchange, crowd, venue.clock)
+        await asyncio.gather(*(asking.listed_since(dataset) for dataset in [NEW, bars(), TRADES]))
+        return crowd.most
+
+    assert World(tmp_path).with_venue(ask) == 3
+
+
+SWAP_TRADES = Dataset("binance", Symbol("BTC", "USDT", "USDT"), DataType.TRADES)
+"""Their oldest row cannot be asked for: only the list of symbols says since when there are any."""
+SWAPS = "/fapi/v1/exchangeInfo"
+
+
+def test_a_list_of_symbols_that_could_not_be_had_is_no_listing_at_the_beginning_of_time(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
+    world.faults(Fault(kind=FaultKind.STATUS, status=400, body=said, path=SWAPS))
+    with pytest.raises(Rejected, match="Mandatory parameter is malformed") as caught:
+        world.with_venue(lambda venue: venue.listed_since(SWAP_TRADES))
+    assert caught.value.where == Where("binance", SWAPS)
+    world.faults()
+    assert world.with_venue(lambda venue: venue.listed_since(SWAP_TRADES)) > 0
+
+
+def test_what_a_list_of_symbols_does_not_name_may_always_have_been_there(tmp_path: Path) -> None:
+    gone = Dataset("binance", Symbol("GONE", "USDT", "USDT"), DataType.TRADES)
+    assert World(tmp_path).with_venue(lambda venue: venue.listed_since(gone)) == 0
+
+
+def test_what_a_contract_is_worth_is_known_of_those_listed(tmp_path: Path) -> None:
+    world = World(tmp_path, exchange="okx")
+    assert world.with_venue(lambda venue: venue.contract(Symbol("BTC", "USDT", "USDT"))) == 0.01
+    with pytest.raises(UnknownSymbol, match="what its contracts are worth is not known"):
+        world.with_venue(lambda venue: venue.contract(Symbol("GONE", "USDT", "USDT")))

@@ -2,6 +2,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -63,17 +64,20 @@ EXCHANGE = Exchange(
 class Venue:
     """A venue behind httpx's mock: answers as told and notes what it was asked, and when."""
 
-    def __init__(self, folder: Path, handler: Handler | None = None, clients: int = 4) -> None:
+    def __init__(
+        self, folder: Path, handler: Handler | None = None, clients: int = 4, exchange: Exchange = EXCHANGE
+    ) -> None:
         self.clock = ManualClock(Ns(NOON + 20 * SECOND))
         self.asked: list[str] = []
         self._handler = handler or answering()
         self._clients = [
             httpx.AsyncClient(transport=httpx.MockTransport(self._answer)) for _ in range(clients)
         ]
-        self._budgets = Budgets(EXCHANGE, EXCHANGE.rest_url, 1.0, self.clock, folder=folder)
+        self._exchange = exchange
+        self._budgets = Budgets(exchange, exchange.rest_url, 1.0, self.clock, folder=folder)
 
     def transport(self, rest_url: str | None = None) -> HttpTransport:
-        return HttpTransport(EXCHANGE, self._clients, self._budgets, self.clock, rest_url=rest_url)
+        return HttpTransport(self._exchange, self._clients, self._budgets, self.clock, rest_url=rest_url)
 
     def send(self, request: Request = PAGE, rest_url: str | None = None) -> Response:
         return asyncio.run(self.transport(rest_url).send(request))
@@ -196,6 +200,14 @@ def test_the_venue_s_count_is_learnt(tmp_path: Path) -> None:
     venue.send()
     venue.send()
     assert venue.passed_s == 23, "by the venue's clock its minute is over"
+
+
+def test_a_venue_that_tells_no_count_is_not_asked_for_one(tmp_path: Path) -> None:
+    answers = answering(x_used="100", date="Sun, 22 Nov 2026 12:00:20 GMT")
+    venue = Venue(tmp_path, answers, exchange=replace(EXCHANGE, used=None))
+    venue.send()
+    venue.send()
+    assert venue.passed_s == 0
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])

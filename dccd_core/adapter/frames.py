@@ -1,0 +1,118 @@
+"""From a batch of WebSocket messages to ``Heard``: what every exchange's ``hear`` needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+import polars as pl
+
+from dccd_core.adapter import wire
+from dccd_core.adapter.live import Heard
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import PayloadError
+from dccd_core.domain.timespan import Ns
+
+T = TypeVar("T")
+B = TypeVar("B", bound=wire.Bar)
+
+Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+
+
+def isolating(read: Hear) -> Hear:
+    """Return a ``hear`` that spoils no message for another one's fault.
+
+    Args:
+        read: reads a batch at once, and raises PayloadError when one of its messages is not understood.
+            Such a batch is read again in halves, until the culprits are alone; they end up in ``bad``.
+    """
+
+    def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+        try:
+            return read(frames, received, state)
+        except PayloadError as e:
+            if len(frames) == 1:
+                return Heard(bad=[(frames[0], str(e))], state=state)
+        half = len(frames) // 2
+        first = hear(frames[:half], received[:half], state)
+        return _joined(first, hear(frames[half:], received[half:], first.state))
+
+    return hear
+
+
+def read_frames(decoder: msgspec.json.Decoder[list[T]], frames: Sequence[bytes]) -> list[T]:
+    """Decode messages, each a JSON value, all at once.
+
+    Raises:
+        PayloadError: one of them is not of the decoder's shape.
+    """
+    try:
+        read = decoder.decode(b"[" + b",".join(frames) + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise PayloadError(f"unexpected message: {e}", hint=wire.CHANGED) from e
+    if len(read) != len(frames):
+        raise PayloadError(f"{len(frames)} messages hold {len(read)} values", hint=wire.CHANGED)
+    return read
+
+
+@dataclass(slots=True)
+class Came(Generic[T]):
+    """Rows as they came, each with the name of its topic and the moment its message came."""
+
+    topics: list[str] = field(default_factory=list[str])
+    times: list[Ns] = field(default_factory=list[Ns])
+    rows: list[T] = field(default_factory=list[T])
+
+    def add(self, topic: str, received: Ns, row: T) -> None:
+        self.topics.append(topic)
+        self.times.append(received)
+        self.rows.append(row)
+
+
+def live_trades(came: Came[T], **columns: pl.Series | Sequence[object]) -> pl.DataFrame | None:
+    """Return trades as ``Heard`` wants them, in the order in which they came; None when there are none.
+
+    Args:
+        came: the rows.
+        columns: as for ``wire.table``, a value for each row.
+
+    Raises:
+        PayloadError: a value does not fit its column.
+    """
+    return _rows(DataType.TRADES, came, columns) if came.rows else None
+
+
+def live_bars(
+    came: Came[B], closed: Sequence[bool | None], **columns: pl.Series | Sequence[object]
+) -> pl.DataFrame | None:
+    """Return bars like ``live_trades``; ``closed`` is the venue's flag; prices are taken from the rows."""
+    if not came.rows:
+        return None
+    prices = {name: [getattr(row, name) for row in came.rows] for name in ("open", "high", "low", "close")}
+    rows = _rows(DataType.OHLC, came, {**prices, **columns})
+    return rows.with_columns(pl.Series("closed", closed, dtype=pl.Boolean))
+
+
+def _rows(data_type: DataType, came: Came[T], columns: wire.Columns) -> pl.DataFrame:
+    return wire.untidy(data_type, columns).with_columns(
+        pl.Series("topic", came.topics, dtype=pl.String), pl.Series("received", came.times, dtype=pl.Int64)
+    )
+
+
+def _joined(first: Heard, second: Heard) -> Heard:
+    times = [one.at for one in (first, second) if one.at is not None]
+    return Heard(
+        _concat(first.trades, second.trades),
+        _concat(first.bars, second.bars),
+        first.books + second.books,
+        first.acks + second.acks,
+        max(times, default=None),
+        first.restart or second.restart,
+        first.bad + second.bad,
+        second.state,
+    )
+
+
+def _concat(first: pl.DataFrame | None, second: pl.DataFrame | None) -> pl.DataFrame | None:
+    frames = [frame for frame in (first, second) if frame is not None]
+    return pl.concat(frames) if frames else None

@@ -1,0 +1,173 @@
+"""The contract of an exchange's WebSocket: subscriptions in the venue's words, bytes in, rows out. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from dccd_core.adapter.contract import Limit, Request
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import SECOND, Ns
+
+_PACE: Final = Ns(SECOND // 5)
+_PING_EVERY: Final = Ns(20 * SECOND)
+_SILENCE: Final = Ns(60 * SECOND)
+
+Pairs = Sequence[tuple[str, str]]
+"""Levels as (price, amount), each as the venue wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One thing to listen to: a data type of one market.
+
+    ``market`` is the venue's own symbol, ``kind`` what kind of market it is (see ``Symbol.market``), ``bar``
+    the length of a bar, ``depth`` the levels a side that the venue is asked for (0: all it has).
+    """
+
+    data_type: DataType
+    market: str
+    kind: str = "spot"
+    bar: Ns | None = None
+    depth: int = 0
+
+
+@dataclass(slots=True)
+class BookChange:
+    """What a venue says of one order book: levels with their new amounts, 0 for a level that is gone.
+
+    ``at`` is the venue's time of it, None where it tells none. ``whole``: these are all levels there are,
+    whatever was there before. ``first`` and ``last`` are the update's own numbers, ``previous`` is the
+    ``last`` of the one before it; None where the venue does not number that way. ``checksum`` is of the book
+    after this change.
+    """
+
+    topic: str
+    at: Ns | None
+    bids: Pairs = ()
+    asks: Pairs = ()
+    whole: bool = False
+    first: int | None = None
+    last: int | None = None
+    previous: int | None = None
+    checksum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The venue's answer to a subscription: to one ``topic``, or to all that message ``id`` asked for.
+
+    ``error`` is the venue's text where it refused; an error of neither topic nor message concerns them all.
+    """
+
+    topic: str | None = None
+    id: int | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a batch of messages says, in the order in which they came.
+
+    ``trades`` and ``bars`` are rows of the data type's table with two columns more, ``topic`` (its name) and
+    ``received`` (int64 ns, when the message came); bars have a third, ``closed``: whether the venue says that
+    it is final, null where it never says so. ``at`` is the newest time the venue told in any message.
+    ``restart`` says why the connection is to be given up for a new one. ``bad`` are messages that could not
+    be understood, each with the reason. ``state`` is what ``Live.hear`` wants to be told with the next batch.
+    """
+
+    trades: pl.DataFrame | None = None
+    bars: pl.DataFrame | None = None
+    books: list[BookChange] = field(default_factory=list[BookChange])
+    acks: list[Ack] = field(default_factory=list[Ack])
+    at: Ns | None = None
+    restart: str | None = None
+    bad: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
+    state: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookStart:
+    """Where a book begins for venues that push changes only: a REST snapshot, numbered like the changes."""
+
+    request: Callable[[Topic], Request]
+    decode: Callable[[bytes, str], BookChange]
+    """The body and the topic's name in."""
+    levels: int
+    """A side of the snapshot with so many levels is cut: what lies beyond them is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How many decimals a venue writes for a market, where symbol discovery tells (see ``MARKETS``)."""
+
+    price: int
+    amount: int
+
+
+Checksum = Callable[[Pairs, Pairs, Precision | None], int]
+"""Bids and asks, best first, as the venue wrote them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """What can be listened to of one data type.
+
+    ``spans``: bar lengths. ``depths``: levels a side that can be asked for, ascending; empty: the whole book.
+    ``contracts``: amounts count contracts, of the size that symbol discovery says. ``start``: the venue
+    pushes only changes of the book. ``checksum`` proves the best ``checked`` levels of each side.
+    ``cuts``: levels pushed out of the depth get no message, so they have to be cut off here.
+    ``from_trades``: the venue pushes no bars; they are built from the trades that this topic brings.
+    """
+
+    docs: str
+    spans: tuple[Ns, ...] = ()
+    depths: tuple[int, ...] = ()
+    contracts: bool = False
+    start: BookStart | None = None
+    checksum: Checksum | None = None
+    checked: int = 0
+    cuts: bool = False
+    from_trades: bool = False
+
+    def depth(self, wanted: int) -> int | None:
+        """Return the least depth to ask for that shows ``wanted`` levels; None when there is none."""
+        return next((depth for depth in self.depths if depth >= wanted), None) if self.depths else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """An exchange's WebSocket.
+
+    ``url`` gives a topic's address: what shares one may share a connection, at most ``most`` topics each.
+    ``name`` is what messages call a topic. ``subscribe`` and ``unsubscribe`` write one message, numbered
+    ``id``, for at most ``batch`` topics; ``unsubscribe`` is told the state of the last ``Heard``.
+    Messages of ours keep ``pace`` apart; ``greeting`` goes before all others. ``ping`` is sent whenever
+    ``ping_every`` passed, and a connection on which nothing came for ``silence`` is dead: a venue that is
+    alive answers pings, sends heartbeats or pings itself. After ``lifetime`` the venue cuts a connection.
+    ``connects`` limits how often this machine may connect.
+    """
+
+    url: Callable[[Topic], str]
+    name: Callable[[Topic], str]
+    subscribe: Callable[[Sequence[Topic], int], bytes]
+    unsubscribe: Callable[[Sequence[Topic], int, object], bytes]
+    hear: Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+    connects: Limit
+    channels: Mapping[DataType, Channel]
+    special: Mapping[tuple[str, DataType], Channel | None] = field(
+        default_factory=dict[tuple[str, DataType], Channel | None]
+    )
+    batch: int = 100
+    most: int = 200
+    pace: Ns = _PACE
+    greeting: tuple[bytes, ...] = ()
+    ping: Callable[[int], bytes] | None = None
+    ping_every: Ns = _PING_EVERY
+    silence: Ns = _SILENCE
+    lifetime: Ns | None = None
+
+    def channel(self, kind: str, data_type: DataType) -> Channel | None:
+        """Return what brings ``data_type`` of a kind of market, if anything does."""
+        return self.special.get((kind, data_type), self.channels.get(data_type))

@@ -1,0 +1,83 @@
+"""Messages are read in batches, and a bad one spoils no other."""
+
+from collections.abc import Sequence
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.live import Ack, BookChange, Heard
+from dccd_core.domain.errors import PayloadError
+from dccd_core.domain.timespan import Ns
+
+READ = msgspec.json.Decoder(list[int])
+
+
+def _hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    numbers = read_frames(READ, frames)
+    came = Came[int]()
+    for number, moment in zip(numbers, received, strict=True):
+        came.add("t", moment, number)
+    trades = live_trades(came, ts=pl.Series(numbers), price=numbers, amount=numbers, trade_id=numbers)
+    books = [BookChange("t", Ns(number)) for number in numbers]
+    said = f"{state}{numbers[0]}" if numbers else None
+    newest = Ns(max(numbers)) if numbers else None
+    return Heard(trades, None, books, [Ack(id=number) for number in numbers], newest, None, [], said)
+
+
+@given(st.lists(st.one_of(st.integers(0, 9), st.just("x"), st.just("1},{2"), st.just("1,2")), max_size=12))
+def test_every_good_message_counts_and_every_bad_one_is_told(messages: list[int | str]) -> None:
+    frames = [str(message).encode() for message in messages]
+    good = [message for message in messages if isinstance(message, int)]
+    heard = isolating(_hear)(frames, [Ns(n) for n in range(len(frames))], "")
+    assert [frame for frame, _ in heard.bad] == [str(m).encode() for m in messages if isinstance(m, str)]
+    assert [book.at for book in heard.books] == good
+    assert [ack.id for ack in heard.acks] == good
+    assert heard.at == max(good, default=None)
+    ids = [] if heard.trades is None else heard.trades["trade_id"].to_list()
+    assert ids == [str(number) for number in good]
+    at = [] if heard.trades is None else heard.trades["received"].to_list()
+    assert at == [n for n, message in enumerate(messages) if isinstance(message, int)]
+
+
+def test_what_a_bad_message_says_wrong_is_kept() -> None:
+    heard = isolating(_hear)([b"1", b'{"a":1}'], [Ns(0), Ns(1)], "")
+    assert "Expected `int`" in heard.bad[0][1]
+
+
+def test_the_state_passes_through_the_good_parts_in_order() -> None:
+    assert isolating(_hear)([b"1", b"x", b"3"], [Ns(0)] * 3, "s").state == "s13"
+
+
+def test_a_value_that_no_column_holds_is_bad_too() -> None:
+    read = msgspec.json.Decoder(list[str])
+
+    def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+        came = Came[str](["t"] * len(frames), list(received), read_frames(read, frames))
+        return Heard(live_trades(came, ts=pl.Series(received), price=came.rows, amount=came.rows))
+
+    heard = isolating(hear)([b'"1.5"', b'"dear"', b'"2.5"'], [Ns(0)] * 3, None)
+    assert [frame for frame, _ in heard.bad] == [b'"dear"']
+    assert heard.trades is not None
+    assert heard.trades["price"].to_list() == [1.5, 2.5]
+
+
+def test_several_values_in_one_message_are_no_message() -> None:
+    with pytest.raises(PayloadError, match="1 messages hold 2 values"):
+        read_frames(READ, [b"1,2"])
+
+
+def test_rows_keep_the_order_in_which_they_came() -> None:
+    came = Came[int]([str(n) for n in range(3)], [Ns(5)] * 3, [3, 1, 2])
+    rows = live_trades(came, ts=pl.Series(came.rows), price=came.rows, amount=came.rows, trade_id=came.rows)
+    assert rows is not None
+    assert rows["trade_id"].to_list() == ["3", "1", "2"]
+    assert rows.columns == ["ts", "price", "amount", "side", "trade_id", "topic", "received"]
+
+
+def test_nothing_came() -> None:
+    assert live_trades(Came[int](), ts=pl.Series([])) is None
+    assert live_bars(Came[pl.Series](), []) is None  # pyright: ignore[reportArgumentType] -- no rows, no prices
