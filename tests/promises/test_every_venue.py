@@ -11,8 +11,9 @@ from dccd_core.adapter.contract import FULL, Cursor, Endpoint, Exchange, Keeps, 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import get
+from dccd_core.fetch.fill import snapshot
 from dccd_core.lake.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.server import VENUES
@@ -121,6 +122,30 @@ def without_long_look_back(exchange: Exchange, case: Case) -> Exchange:
         return exchange
     endpoint = replace(case.endpoint, oldest=None)
     return replace(exchange, endpoints={DataType.OHLC: endpoint}, special={})
+
+
+BOOKS = [
+    Dataset(name, symbol(name, kind), DataType.ORDERBOOK)
+    for name in SIMULATED
+    for kind in sorted(get(name).kinds)
+    if get(name).endpoint(kind, DataType.ORDERBOOK)
+]
+
+
+@pytest.mark.parametrize("dataset", BOOKS, ids=str)
+def test_an_order_book_equals_the_truth(dataset: Dataset, tmp_path: Path) -> None:
+    now = Ns(NOW + 12_345 * MILLISECOND)
+    world = World(tmp_path, now, dataset.exchange)
+    key, depth = "2024-06-05", 60
+    world.with_venue(lambda venue: snapshot(venue, world.lake, dataset, key, depth))
+    rows, truth = (
+        world.stored(dataset, key),
+        world.market.truth_book(dataset.exchange, dataset.symbol, now, depth),
+    )
+    assert rows.height == 2 * depth
+    assert same(rows.drop("ts"), truth.drop("ts"))
+    (at,) = rows["ts"].to_physical().unique()
+    assert now - SECOND < at <= now  # some tell it in whole seconds, in the head of the answer
 
 
 def thin(case: Case) -> dict[str, int]:

@@ -18,27 +18,29 @@ import numpy as np
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 NAME: Final = "binance"
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _SPANS: Final = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w"
-_INTERVALS: Final[Mapping[str, Ns]] = {
+INTERVALS: Final[Mapping[str, Ns]] = {
     **{text: parse_bar_span(text) for text in _SPANS.split()},
     "1M": MONTH,
 }
 _FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1_000)
 _SYMBOL: Final = re.compile(r"[A-Z0-9-_.]{1,20}")
-_D: Final = '"%d.%08d"'
-_KLINE: Final = f'[%d,{_D},{_D},{_D},{_D},{_D},%d,{_D},%d,{_D},{_D},"0"]'
-_FUTURES_TRADE: Final = f'{{"a":%d,"p":{_D},"q":{_D},"f":%d,"l":%d,"T":%d,"m":%s}}'
+DECIMAL: Final = '"%d.%08d"'
+_KLINE: Final = (
+    f'[%d,{DECIMAL},{DECIMAL},{DECIMAL},{DECIMAL},{DECIMAL},%d,{DECIMAL},%d,{DECIMAL},{DECIMAL},"0"]'
+)
+_FUTURES_TRADE: Final = f'{{"a":%d,"p":{DECIMAL},"q":{DECIMAL},"f":%d,"l":%d,"T":%d,"m":%s}}'
 _SPOT_TRADE: Final = f'{_FUTURES_TRADE[:-1]},"M":true}}'
-_LEVEL: Final = f"[{_D},{_D}]"
+_LEVEL: Final = f"[{DECIMAL},{DECIMAL}]"
 _ENCODE: Final = msgspec.json.encode
 
 
@@ -69,7 +71,7 @@ def _limit(params: Params, default: int, most: int) -> int:
 
 
 @cache
-def _names(market: Market, kind: str) -> Mapping[str, Symbol]:
+def symbols_by_name(market: Market, kind: str) -> Mapping[str, Symbol]:
     symbols = [symbol for symbol in market.instruments if symbol.market == kind]
     return {f"{symbol.base}{symbol.quote}": symbol for symbol in symbols}
 
@@ -80,9 +82,9 @@ def _symbol(ask: Ask, kind: str) -> Symbol:
         _refuse(
             -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'."
         )
-    if text not in _names(ask.market, kind):
+    if text not in symbols_by_name(ask.market, kind):
         _refuse(-1121, "Invalid symbol.")
-    return _names(ask.market, kind)[text]
+    return symbols_by_name(ask.market, kind)[text]
 
 
 def _window(params: Params, now: Ns) -> tuple[Ns, Ns, bool]:
@@ -189,9 +191,14 @@ def _trades_text(market: Market, symbol: Symbol, template: str, ids: bytes) -> b
     return rows(template, columns)
 
 
+def futures_update(version: int) -> int:
+    """Return the last update's id of a version of the futures' books: they are not contiguous there."""
+    return 7 * version + version % 3
+
+
 def spot_depth(ask: Ask) -> bytes:
-    at, levels = _book(ask, _symbol(ask, "spot"), _limit(ask.params, 100, 5_000))
-    return b'{"lastUpdateId":%d,%s}' % (at // _BOOK_PERIOD, levels)
+    version, _, levels = _book(ask, _symbol(ask, "spot"), _limit(ask.params, 100, 5_000))
+    return b'{"lastUpdateId":%d,%s}' % (version, levels)
 
 
 def futures_depth(ask: Ask) -> bytes:
@@ -199,40 +206,26 @@ def futures_depth(ask: Ask) -> bytes:
     symbol, limit = _symbol(ask, "linear"), _number(ask.params, "limit", 500)
     if limit not in _FUTURES_DEPTHS:
         _refuse(-4021, f"{limit} is not valid depth limit")
-    at, levels = _book(ask, symbol, limit)
+    version, at, levels = _book(ask, symbol, limit)
     times = ask.now // MILLISECOND, at // MILLISECOND
-    return b'{"lastUpdateId":%d,"E":%d,"T":%d,%s}' % (at // _BOOK_PERIOD, *times, levels)
+    return b'{"lastUpdateId":%d,"E":%d,"T":%d,%s}' % (futures_update(version), *times, levels)
 
 
-def _book(ask: Ask, symbol: Symbol, limit: int) -> tuple[Ns, bytes]:
-    """Return when the book last changed, and its two sides."""
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape = ask.market.tape(NAME, symbol)
-    before = tape.count_before(at)
-    if not before:
-        return at, b'"bids":[],"asks":[]'
-    middle = int(tape.by_id(before - 1, 1).price[0])
-    book = at // _BOOK_PERIOD, middle
-    bids, asks = (_levels(ask.market, symbol, (*book, away), limit) for away in (-1, 1))
-    return at, b'"bids":%s,"asks":%s' % (bids, asks)
+def _book(ask: Ask, symbol: Symbol, limit: int) -> tuple[int, Ns, bytes]:
+    """Return the version of the book, when it came, and its two sides."""
+    book = ask.market.orders(NAME, symbol)
+    version = book.version(ask.now)
+    bids, asks = (levels_text(ask.market, symbol, side) for side in book.levels(version, limit))
+    return version, book.time(version), b'"bids":%s,"asks":%s' % (bids, asks)
 
 
-def _levels(market: Market, symbol: Symbol, book: tuple[int, int, int], limit: int) -> bytes:
-    """Write the levels of one side, the best first: 1 to 4 ticks apart, none at or below zero."""
-    update, middle, away = book
-    hashed = mixed(seed_of(NAME, str(symbol), "book", update, away), np.arange(limit))
-    price = middle + away * np.cumsum(bits(hashed, 0, 2) + 1)
-    amount = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    instrument, held = market.instruments[symbol], price > 0
-    levels = [
-        *decimals(price[held], instrument.price_scale, 8),
-        *decimals(amount[held], instrument.amount_scale, 8),
-    ]
-    return rows(_LEVEL, levels)
+def levels_text(market: Market, symbol: Symbol, side: Levels) -> bytes:
+    price = decimals(side.price, market.instruments[symbol].price_scale, 8)
+    return rows(_LEVEL, [*price, *decimals(*market.book_sizes(NAME, symbol, side), 8)])
 
 
 def exchange_info(server: Server, ask: Ask) -> bytes:
-    names = _names(ask.market, server.kind)
+    names = symbols_by_name(ask.market, server.kind)
     asked = _asked_symbols(ask.params) or list(names)
     if not all(name in names for name in asked):
         _refuse(-1121, "Invalid symbol.")
@@ -264,7 +257,7 @@ def _asked_symbols(params: Params) -> list[str]:
 
 
 def _symbol_info(server: Server, market: Market, name: str) -> dict[str, object]:
-    instrument = market.instruments[_names(market, server.kind)[name]]
+    instrument = market.instruments[symbols_by_name(market, server.kind)[name]]
     most = "9000000.00000000"
     tick, step = (f"{10**-scale:.8f}" for scale in (instrument.price_scale, instrument.amount_scale))
     return {
@@ -349,10 +342,10 @@ def _by_limit(default: int, steps: Mapping[int, int], beyond: int) -> Callable[[
     return weight
 
 
-_SPOT: Final = Server("spot", _INTERVALS, 1_000, _SPOT_TRADE, _spot_info)
+_SPOT: Final = Server("spot", INTERVALS, 1_000, _SPOT_TRADE, _spot_info)
 _FUTURES: Final = Server(
     "linear",
-    {text: bar for text, bar in _INTERVALS.items() if text != "1s"},
+    {text: bar for text, bar in INTERVALS.items() if text != "1s"},
     1_500,
     _FUTURES_TRADE,
     _futures_info,

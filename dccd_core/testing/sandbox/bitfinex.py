@@ -17,10 +17,11 @@ import numpy as np
 from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns, TimeSpan
+from dccd_core.exchanges.bitfinex import OWN_NAMES
 from dccd_core.testing.sandbox.bars import Bars, joined
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import global_ids
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import bits, mixed, seed_of
 from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
@@ -28,21 +29,6 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 
 NAME: Final = "bitfinex"
 _FRAMES: Final = ["1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1D"]
-_OWN_NAMES: Final = {
-    "ALGO": "ALG",
-    "AMPL": "AMP",
-    "ATOM": "ATO",
-    "DASH": "DSH",
-    "EURT": "EUT",
-    "IOTA": "IOT",
-    "MANA": "MNA",
-    "QTUM": "QTM",
-    "STORJ": "STJ",
-    "TUSD": "TSD",
-    "USDC": "UDC",
-    "USDT": "UST",
-}
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _DEPTHS: Final = {"1": 1, "25": 25, "100": 100}
 _MOST: Final = 10_000
 _D: Final = "%d.%08d"
@@ -57,7 +43,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _own(name: str) -> str:
-    return _OWN_NAMES.get(name, name)
+    return OWN_NAMES.get(name, name)
 
 
 @cache
@@ -180,28 +166,18 @@ def book(ask: Ask) -> bytes:
     depth = _DEPTHS.get(ask.params.get("len", "25"))
     if depth is None:
         _refuse("len")
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape = ask.market.tape(NAME, symbol)
-    before = tape.count_before(at)
-    if not before:
-        return b"[]"
-    middle = int(tape.by_id(before - 1, 1).price[0])
-    bids, asks = (_levels(ask.market, symbol, (at, middle, away), depth) for away in (-1, 1))
-    return b"[%s]" % b",".join(side[1:-1] for side in (bids, asks) if side != b"[]")
+    orders = ask.market.orders(NAME, symbol)
+    sides = zip(orders.levels(orders.version(ask.now), depth), ("", "-"), strict=True)
+    told = [_levels(ask.market, symbol, side, sign) for side, sign in sides]
+    return b"[%s]" % b",".join(rows[1:-1] for rows in told if rows != b"[]")
 
 
-def _levels(market: Market, symbol: Symbol, side: tuple[Ns, int, int], depth: int) -> bytes:
-    """Write the levels of one side, the best first: 1 to 4 ticks apart, none at or below zero."""
-    at, middle, away = side
-    hashed = mixed(seed_of(NAME, str(symbol), "book", at, away), np.arange(depth))
-    price = middle + away * np.cumsum(bits(hashed, 0, 2) + 1)
-    amount = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    instrument, held = market.instruments[symbol], price > 0
+def _levels(market: Market, symbol: Symbol, side: Levels, sign: str) -> bytes:
     columns = [
-        *decimals(price[held], instrument.price_scale, 8),
-        bits(hashed, 40, 3)[held] + 1,
-        np.full(int(held.sum()), "-" if away > 0 else ""),
-        *decimals(amount[held], instrument.amount_scale, 8),
+        *decimals(side.price, market.instruments[symbol].price_scale, 8),
+        side.orders,
+        np.full(side.price.size, sign),
+        *decimals(*market.book_sizes(NAME, symbol, side), 8),
     ]
     return rows(_LEVEL, columns)
 

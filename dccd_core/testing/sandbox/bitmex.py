@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.exchanges.bitmex import InstrumentType
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
@@ -31,12 +33,11 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 
 NAME: Final = "bitmex"
 CLOSED: Final = parse_time("2026-09-23T04:00:00Z")
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _FULL_DEPTH: Final = 1_000
 _REQUESTS: Final = 30
 _BINS: Final[Mapping[str, Ns]] = {text: parse_bar_span(text) for text in ("1m", "5m", "1h", "1d")}
-_CONTRACTS: Final = {"spot": 8, "linear": 6}
-"""How many decimals of the base a size counts; an inverse contract is 1 of the quote."""
+_CONTRACTS: Final = DIALECTS[NAME].book_contracts
+"""What sizes count. Trades and bars tell the amount in the base besides."""
 _D: Final = "%d.%08d"
 _BUCKET: Final = (
     f'{{"timestamp":"%s","symbol":"%s","open":{_D},"high":{_D},"low":{_D},"close":{_D},"trades":%d,'
@@ -175,7 +176,7 @@ def _sizes(symbol: Symbol, base: Ints, quote: Ints, scales: tuple[int, int]) -> 
     """Return amounts as whole contracts; ``scales`` are the decimals of the price and of the amount."""
     if symbol.market == "inverse":
         return -_scaled(-quote, sum(scales), 0)
-    return -_scaled(-base, scales[1], _CONTRACTS[symbol.market])
+    return -_scaled(-base, scales[1], -_CONTRACTS[symbol.market])
 
 
 def _settled(symbol: Symbol, base: Ints, quote: Ints, scales: tuple[int, int]) -> Ints:
@@ -229,35 +230,23 @@ def book(ask: Ask) -> bytes:
     symbol, depth = _symbol(ask), _number(ask.params, "depth", 25)
     if symbol is None or ask.now >= CLOSED:
         return b"[]"
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape = ask.market.tape(NAME, symbol)
-    before = tape.count_before(at)
-    if not before:
-        return b"[]"
-    middle = int(tape.by_id(before - 1, 1).price[0])
-    levels = min(depth or _FULL_DEPTH, _FULL_DEPTH)
-    sides = [_levels(ask.market, symbol, (at, middle, away), levels) for away in (1, -1)]
-    return rows(_LEVEL, [np.concatenate(both) for both in zip(*sides, strict=True)])
+    orders = ask.market.orders(NAME, symbol)
+    version = orders.version(ask.now)
+    bids, asks = orders.levels(version, min(depth or _FULL_DEPTH, _FULL_DEPTH))
+    falling = (asks.rows(slice(None, None, -1)), "Sell"), (bids, "Buy")
+    sides = [_levels(ask.market, symbol, side, name) for side, name in falling]
+    columns = [np.concatenate(both) for both in zip(*sides, strict=True)]
+    stamps = _stamps(np.full(columns[0].size, orders.time(version)))
+    return rows(_LEVEL, [*columns, stamps])
 
 
-def _levels(
-    market: Market, symbol: Symbol, book: tuple[Ns, int, int], count: int
-) -> list[Ints | NDArray[np.str_]]:
-    """Return the columns of one side, prices descending: 1 to 4 ticks apart, none at or below zero."""
-    at, middle, away = book
-    hashed = mixed(seed_of(NAME, str(symbol), "book", at // _BOOK_PERIOD, away), np.arange(count))
-    price = middle + away * np.cumsum(bits(hashed, 0, 2) + 1)
-    amount = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    held = np.flatnonzero(price > 0)[::-away]
-    instrument = market.instruments[symbol]
-    price, amount, scales = price[held], amount[held], (instrument.price_scale, instrument.amount_scale)
+def _levels(market: Market, symbol: Symbol, side: Levels, name: str) -> list[Ints | NDArray[np.str_]]:
     return [
-        np.full(price.size, _name(symbol)),
-        1_000_000_000_000 - price,
-        np.full(price.size, "Sell" if away > 0 else "Buy"),
-        _sizes(symbol, amount, price * amount, scales),
-        *decimals(price, scales[0], 8),
-        np.full(price.size, _stamps(np.array([at]))[0]),
+        np.full(side.price.size, _name(symbol)),
+        1_000_000_000_000 - side.price,
+        np.full(side.price.size, name),
+        market.book_sizes(NAME, symbol, side)[0],
+        *decimals(side.price, market.instruments[symbol].price_scale, 8),
     ]
 
 
@@ -274,11 +263,11 @@ def _instrument(market: Market, name: str) -> dict[str, object]:
     instrument = market.instruments[_names(market)[name]]
     symbol, perpetual = instrument.symbol, instrument.symbol.market != "spot"
     inverse = symbol.market == "inverse"
-    per_unit = None if inverse else 10 ** _CONTRACTS[symbol.market]
+    per_unit = None if inverse else 10 ** -_CONTRACTS[symbol.market]
     return {
         "symbol": name,
         "rootSymbol": _code(symbol.base),
-        "typ": "FFWCSX" if perpetual else "IFXXXP",
+        "typ": InstrumentType.PERPETUAL if perpetual else InstrumentType.SPOT,
         "listing": str(_stamps(np.array([instrument.listed]))[0]),
         "underlying": _code(symbol.base),
         "quoteCurrency": _code(symbol.quote),
@@ -300,9 +289,9 @@ def _other(symbol: str, typ: str, base: str, quote: str, settle: str) -> dict[st
 
 
 _OTHERS: Final = (
-    _other(".BXBT", "MRCXXX", "XBT", "USD", ""),
-    _other("ETHUSD", "FFWCSX", "ETH", "USD", "XBt"),
-    _other("XBTZ26", "FFCCSX", "XBT", "USD", "XBt"),
+    _other(".BXBT", InstrumentType.INDEX, "XBT", "USD", ""),
+    _other("ETHUSD", InstrumentType.PERPETUAL, "ETH", "USD", "XBt"),
+    _other("XBTZ26", InstrumentType.FUTURE, "XBT", "USD", "XBt"),
 )
 
 

@@ -18,16 +18,16 @@ import numpy as np
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 NAME: Final = "bybit"
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _MINUTES: Final = (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)
 _INTERVALS: Final[Mapping[str, Ns]] = {
     **{str(n): parse_bar_span(f"{n}m") for n in _MINUTES},
@@ -183,29 +183,17 @@ def orderbook(ask: Ask) -> bytes:
     kind = _kind(ask.params)
     symbol = _symbol(ask, kind)
     limit = _limit(ask.params, 1 if kind == "spot" else 25, _PAGE)
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape, update = ask.market.tape(NAME, symbol), at // _BOOK_PERIOD
-    before = tape.count_before(at)
-    bids, asks = b"[]", b"[]"
-    if before:
-        middle = int(tape.by_id(before - 1, 1).price[0])
-        bids, asks = (_levels(ask.market, symbol, (update, middle, away), limit) for away in (-1, 1))
-    book = b'{"s":"%s","b":%s,"a":%s,"ts":%d,"u":%d,"seq":%d,"cts":%d}'
-    times = (ask.now // MILLISECOND, update, update, at // MILLISECOND)
-    return _result(ask, book % (_name(symbol).encode(), bids, asks, *times))
+    book = ask.market.orders(NAME, symbol)
+    version = book.version(ask.now)
+    bids, asks = (_levels(ask.market, symbol, side) for side in book.levels(version, limit))
+    form = b'{"s":"%s","b":%s,"a":%s,"ts":%d,"u":%d,"seq":%d,"cts":%d}'
+    told = (ask.now // MILLISECOND, version, version, book.time(version) // MILLISECOND)
+    return _result(ask, form % (_name(symbol).encode(), bids, asks, *told))
 
 
-def _levels(market: Market, symbol: Symbol, book: tuple[int, int, int], limit: int) -> bytes:
-    """Write the levels of one side, the best first: 1 to 4 ticks apart, none at or below zero."""
-    update, middle, away = book
-    hashed = mixed(seed_of(NAME, str(symbol), "book", update, away), np.arange(limit))
-    price = middle + away * np.cumsum(bits(hashed, 0, 2) + 1)
-    size = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    instrument, held = market.instruments[symbol], price > 0
-    scale = instrument.amount_scale
-    if symbol.market == "inverse":
-        size, scale = size * price, scale + instrument.price_scale
-    return rows(_LEVEL, [*decimals(price[held], instrument.price_scale, 8), *decimals(size[held], scale, 8)])
+def _levels(market: Market, symbol: Symbol, side: Levels) -> bytes:
+    price = decimals(side.price, market.instruments[symbol].price_scale, 8)
+    return rows(_LEVEL, [*price, *decimals(*market.book_sizes(NAME, symbol, side), 8)])
 
 
 def instruments_info(ask: Ask) -> bytes:

@@ -1,4 +1,4 @@
-"""The sandbox's own clock: the machine's, shifted, or stopped."""
+"""The sandbox's own clock: the machine's, shifted, faster, or stopped."""
 
 import time
 
@@ -9,13 +9,17 @@ class SandboxClock:
     """Follows the machine until it is set."""
 
     def __init__(self) -> None:
-        self._shift = 0
-        self._stopped_at: Ns | None = None
+        self._since = self._shown = 0
+        self._rate = 1
 
     def now(self) -> Ns:
-        return Ns(time.time_ns() + self._shift) if self._stopped_at is None else self._stopped_at
+        return Ns(self._shown + (time.time_ns() - self._since) * self._rate)
 
-    def set(self, now: Ns | None, *, frozen: bool) -> None:
-        """Show ``now`` and stop there, or run on from there; None follows the machine again."""
-        self._stopped_at = now if frozen else None
-        self._shift = 0 if now is None else now - time.time_ns()
+    def set(self, now: Ns | None, *, frozen: bool, rate: int = 1) -> None:
+        """Show ``now`` and stop there, or run on from there, ``rate`` times as fast as the machine.
+
+        None: the machine's time, which does not stop.
+        """
+        self._since = time.time_ns()
+        self._shown = self._since if now is None else now
+        self._rate = 0 if frozen and now is not None else rate

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MICROSECOND, MILLISECOND, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MICROSECOND, SECOND, Ns, parse_time
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.limits import Charge, Rule, Style
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
@@ -34,7 +35,6 @@ _MOST_CANDLES: Final = 300
 _CANDLES_UNASKED: Final = 350
 _MOST_TRADES: Final = 1_000
 _DEEP: Final = {"1": 1, "2": 1_200}
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _N: Final = "%d.%08d"
 _CANDLE: Final = f"[%d,{_N},{_N},{_N},{_N},{_N}]"
 _TRADE: Final = f'{{"trade_id":%d,"side":"%s","size":"{_N}","price":"{_N}","time":"%sZ"}}'
@@ -175,30 +175,17 @@ def book(ask: Ask) -> bytes:
     deep = _DEEP.get(ask.params.get("level", "1"))
     if deep is None:
         _refuse("unexpected level: _")
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    update, tape = at // _BOOK_PERIOD, ask.market.tape(NAME, symbol)
-    sides = [b"[]", b"[]"]
-    if before := tape.count_before(at):
-        middle = int(tape.by_id(before - 1, 1).price[0])
-        sides = [_levels(ask.market, symbol, (update, middle, away), deep) for away in (-1, 1)]
-    time = str(_written(np.array([at]))[0]).encode()
+    orders = ask.market.orders(NAME, symbol)
+    version = orders.version(ask.now)
+    bids, asks = (_levels(ask.market, symbol, side) for side in orders.levels(version, deep))
+    time = str(_written(np.array([orders.time(version)]))[0]).encode()
     form = b'{"bids":%s,"asks":%s,"sequence":%d,"auction_mode":false,"auction":null,"time":"%sZ"}'
-    return form % (*sides, update, time)
+    return form % (bids, asks, version, time)
 
 
-def _levels(market: Market, symbol: Symbol, state: tuple[int, int, int], deep: int) -> bytes:
-    """Write one side from the best level outwards; each is at least a tick away, none at or below zero."""
-    update, middle, away = state
-    hashed = mixed(seed_of(NAME, str(symbol), "book", update, away), np.arange(deep))
-    price = middle + away * np.cumsum(1 + bits(hashed, 0, 3))
-    held, instrument = price > 0, market.instruments[symbol]
-    orders = 1 + bits(hashed, 16, 3)
-    columns = [
-        *decimals(price, instrument.price_scale, 8),
-        *decimals(orders * (1 + bits(hashed, 32, 11)), instrument.amount_scale, 8),
-        orders,
-    ]
-    return rows(_LEVEL, [column[held] for column in columns])
+def _levels(market: Market, symbol: Symbol, side: Levels) -> bytes:
+    price = decimals(side.price, market.instruments[symbol].price_scale, 8)
+    return rows(_LEVEL, [*price, *decimals(*market.book_sizes(NAME, symbol, side), 8), side.orders])
 
 
 def products(ask: Ask) -> bytes:

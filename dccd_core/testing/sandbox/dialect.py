@@ -38,6 +38,7 @@ class Dialect:
     product with the volume. ``carries_open``: a bar opens at the close of the one before it.
     ``contracts``: the decimal exponent of what a contract is worth, for the kinds of market whose trades
     count contracts (-2: 0.01 of the base of a linear market, 2: 100 of the quote of an inverse one).
+    ``book_contracts``: the same where only order books count contracts, which are whole there, rounded up.
     """
 
     unit: Ns = MILLISECOND
@@ -48,6 +49,7 @@ class Dialect:
     vwap_decimals: int | None = None
     carries_open: bool = False
     contracts: Mapping[str, int] = field(default_factory=dict[str, int])
+    book_contracts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
@@ -66,7 +68,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         quote_volume=False,
         counts=False,
     ),
-    "bitmex": Dialect(ids=_uuids, carries_open=True),
+    "bitmex": Dialect(ids=_uuids, carries_open=True, book_contracts={"spot": -8, "linear": -6, "inverse": 0}),
 }
 
 

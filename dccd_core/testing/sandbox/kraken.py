@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, MONDAY, SECOND, WEEK, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import MINUTE, MONDAY, SECOND, WEEK, Ns, TimeSpan, moment
+from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
@@ -28,7 +29,6 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 NAME: Final = "kraken"
 _COMMITTED: Final = 720
 _MOST_TRADES: Final = 1_000
-_BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
 _INTERVALS: Final = (1, 5, 15, 30, 60, 240, 1_440, 10_080, 21_600)
 _CODES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 _OLD_ASSETS: Final = {
@@ -201,30 +201,21 @@ def _seconds(time: int) -> str:
 def depth(ask: Ask) -> bytes:
     symbol = _symbol(ask)
     count = _count(ask.params, 100, 500)
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape = ask.market.tape(NAME, symbol)
-    before = tape.count_before(at)
-    sides = [b"[]", b"[]"]
-    if before:
-        middle = int(tape.by_id(before - 1, 1).price[0])
-        sides = [_levels(ask.market, symbol, (at, middle, away), count) for away in (1, -1)]
-    return _result(b'"%s":{"asks":%s,"bids":%s}' % (_key(symbol).encode(), *sides))
+    book = ask.market.orders(NAME, symbol)
+    bids, asks = (_levels(ask.market, symbol, side) for side in book.levels(book.version(ask.now), count))
+    return _result(b'"%s":{"asks":%s,"bids":%s}' % (_key(symbol).encode(), asks, bids))
 
 
-def _levels(market: Market, symbol: Symbol, book: tuple[Ns, int, int], count: int) -> bytes:
-    """Write the levels of one side, the best first: 1 to 4 ticks apart, none at or below zero."""
-    at, middle, away = book
-    hashed = mixed(seed_of(NAME, str(symbol), "book", at // _BOOK_PERIOD, away), np.arange(count))
-    price = middle + away * np.cumsum(bits(hashed, 0, 2) + 1)
-    amount = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    instrument, held = market.instruments[symbol], price > 0
+def _levels(market: Market, symbol: Symbol, side: Levels) -> bytes:
+    """Write one side; a level's time is that of its last change."""
+    instrument = market.instruments[symbol]
     digits, shown = max(5, instrument.price_scale), max(3, instrument.amount_scale)
-    levels = [
-        *decimals(price[held], instrument.price_scale, digits),
-        *decimals(amount[held], instrument.amount_scale, shown),
-        at // SECOND - bits(hashed, 40, 6)[held],
+    columns = [
+        *decimals(side.price, instrument.price_scale, digits),
+        *decimals(*market.book_sizes(NAME, symbol, side), shown),
+        side.since * BOOK_PERIOD // SECOND,
     ]
-    return rows(f'["%d.%0{digits}d","%d.%0{shown}d",%d]', levels)
+    return rows(f'["%d.%0{digits}d","%d.%0{shown}d",%d]', columns)
 
 
 def asset_pairs(ask: Ask) -> bytes:

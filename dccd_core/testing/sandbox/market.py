@@ -1,22 +1,26 @@
-"""The truth: which symbols trade, and every trade and bar of them at every exchange, for all time."""
+"""The truth: which symbols trade, and their trades, bars and order books at every exchange, for all time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, Ns, TimeSpan, parse_time, union
 from dccd_core.testing.sandbox.bars import BarBook, Bars
+from dccd_core.testing.sandbox.books import Levels, OrderBook
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
 from dccd_core.testing.sandbox.grid import Page, bar_page
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
 from dccd_core.testing.sandbox.tape import Instrument, Tape, Trades
+
+Floats: TypeAlias = NDArray[np.float64]
 
 # symbol: (price in ticks, decimals of the price, decimals of the amount)
 _KNOWN: Final = {
@@ -74,6 +78,7 @@ class Market:
         }
         self.tape: Final = cache(self._tape)
         self.book: Final = cache(self._book)
+        self.orders: Final = cache(self._orders)
 
     def truth_trades(self, exchange: str, symbol: Symbol, span: TimeSpan) -> pl.DataFrame:
         """Return the trades of ``span`` in our table."""
@@ -81,10 +86,9 @@ class Market:
         instrument = self.instruments[symbol]
         side = pl.when("sold").then(pl.lit("sell")).otherwise(pl.lit("buy"))
         price = trades.price / 10**instrument.price_scale
-        sizes, scale = self.sizes(exchange, symbol, trades)
-        amount = np.array(nearest(sizes, scale))
+        amount = np.array(nearest(*self.sizes(exchange, symbol, trades)))
         if (worth := DIALECTS[exchange].contracts.get(symbol.market)) is not None:
-            amount = amount * 10.0**worth / (price if symbol.market == "inverse" else 1.0)
+            amount = _in_base(symbol, amount, price, worth)
         columns = {
             "ts": trades.time,
             "price": price,
@@ -122,16 +126,39 @@ class Market:
         }
         return _table(DataType.OHLC, pl.DataFrame(columns))
 
-    def sizes(self, exchange: str, symbol: Symbol, trades: Trades) -> tuple[Ints, int]:
+    def truth_book(self, exchange: str, symbol: Symbol, at: Ns, depth: int) -> pl.DataFrame:
+        """Return the best ``depth`` levels of each side that are in force at a moment, in our table."""
+        book, dialect = self.orders(exchange, symbol), DIALECTS[exchange]
+        worth = {**dialect.contracts, **dialect.book_contracts}.get(symbol.market)
+        sides = list[pl.DataFrame]()
+        for side, levels in zip(("bid", "ask"), book.levels(book.version(at), depth), strict=True):
+            price = levels.price / 10 ** self.instruments[symbol].price_scale
+            amount = np.array(nearest(*self.book_sizes(exchange, symbol, levels)))
+            if worth is not None:
+                amount = _in_base(symbol, amount, price, worth)
+            columns = {"price": price, "amount": amount, "level": range(price.size)}
+            sides.append(pl.DataFrame(columns).with_columns(ts=pl.lit(at), side=pl.lit(side)))
+        return _table(DataType.ORDERBOOK, pl.concat(sides))
+
+    def sizes(self, exchange: str, symbol: Symbol, of: Trades | Levels) -> tuple[Ints, int]:
         """Return the amounts as the venue writes them, and how many decimals they have."""
-        instrument = self.instruments[symbol]
-        worth = DIALECTS[exchange].contracts.get(symbol.market)
+        return self._counted(symbol, of, DIALECTS[exchange].contracts.get(symbol.market))
+
+    def book_sizes(self, exchange: str, symbol: Symbol, levels: Levels) -> tuple[Ints, int]:
+        """Return the amounts as the venue writes them in order books, and how many decimals they have."""
+        worth = DIALECTS[exchange].book_contracts.get(symbol.market)
         if worth is None:
-            return trades.amount, instrument.amount_scale
+            return self.sizes(exchange, symbol, levels)
+        sizes, scale = self._counted(symbol, levels, worth)
+        return (-(-sizes // 10**scale) if scale > 0 else sizes * 10**-scale), 0
+
+    def _counted(self, symbol: Symbol, of: Trades | Levels, worth: int | None) -> tuple[Ints, int]:
+        instrument = self.instruments[symbol]
+        if worth is None:
+            return of.amount, instrument.amount_scale
         if symbol.market == "inverse":
-            both = instrument.price_scale + instrument.amount_scale
-            return trades.price * trades.amount, both + worth
-        return trades.amount, instrument.amount_scale + worth
+            return of.price * of.amount, instrument.price_scale + instrument.amount_scale + worth
+        return of.amount, instrument.amount_scale + worth
 
     def bars(self, exchange: str, symbol: Symbol, opens: Ints, closes: Ints) -> Bars:
         """Return one bar for each ``[open, close)`` that the venue has; see ``BarBook.bars``."""
@@ -147,10 +174,18 @@ class Market:
     def _book(self, exchange: str, symbol: Symbol) -> BarBook:
         return BarBook(self.tape(exchange, symbol))
 
+    def _orders(self, exchange: str, symbol: Symbol) -> OrderBook:
+        return OrderBook(exchange, self.tape(exchange, symbol), self.outages)
+
 
 def nearest(values: Ints, scale: int) -> list[float]:
     """Divide by a power of ten; the result is the double nearest to it even beyond 2**53."""
     return [value / 10**scale for value in values.tolist()]
+
+
+def _in_base(symbol: Symbol, sizes: Floats, price: Floats, worth: int) -> Floats:
+    """Convert contracts of ``10**worth``, in the order in which whoever is told a price and a size does."""
+    return sizes * 10.0**worth / (price if symbol.market == "inverse" else 1.0)
 
 
 def _instrument(name: str, per_day: int) -> Instrument:

@@ -17,9 +17,10 @@ import numpy as np
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
-from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
+from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.limits import Charge, Rule
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.text import decimals, rows
@@ -27,7 +28,7 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 
 NAME: Final = "okx"
 _REACH: Final = Ns(90 * DAY)
-_BOOK_PERIOD: Final = Ns(50 * MILLISECOND)
+_BOOK_REFRESHED: Final = Ns(50 * MILLISECOND)
 _TWO_SECONDS: Final = Ns(2 * SECOND)
 _HONG_KONG: Final = Ns(8 * HOUR)
 _MOVED: Final = Ns(1_548_133_413_000 * MILLISECOND)
@@ -200,30 +201,20 @@ def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
 def books(ask: Ask) -> bytes:
     symbol = _symbol(ask)
     levels = _limit(ask.params, "sz", 1, 400)
-    at = Ns(ask.now - ask.now % _BOOK_PERIOD)
-    tape = ask.market.tape(NAME, symbol)
-    before, sides = tape.count_before(at), [b"[]", b"[]"]
-    if before:
-        middle = int(tape.by_id(before - 1, 1).price[0])
-        sides = [_levels(ask.market, symbol, (at, middle, away), levels) for away in (1, -1)]
-    told = (*sides, at // MILLISECOND, at // _BOOK_PERIOD)
+    book = ask.market.orders(NAME, symbol)
+    version, at = book.version(ask.now), ask.now - ask.now % _BOOK_REFRESHED
+    bids, asks = (_levels(ask.market, symbol, side) for side in book.levels(version, levels))
+    told = (asks, bids, at // MILLISECOND, version)
     return _enveloped(b'[{"asks":%s,"bids":%s,"ts":"%d","seqId":%d}]' % told)
 
 
-def _levels(market: Market, symbol: Symbol, book: tuple[Ns, int, int], count: int) -> bytes:
-    """Write the levels of one side, the best first: 1 to 8 ticks apart, none at or below zero."""
-    at, middle, away = book
-    hashed = mixed(seed_of(NAME, str(symbol), "book", at, away), np.arange(count))
-    price = middle + away * np.cumsum(bits(hashed, 0, 3) + 1)
-    amount = (bits(hashed, 8, 12) * bits(hashed, 24, 12) >> 8) + 1
-    held = price > 0
-    price, amount = price[held], amount[held]
+def _levels(market: Market, symbol: Symbol, side: Levels) -> bytes:
     text, columns = _row(
         '["#","#","0","%d"]',
-        (price, market.instruments[symbol].price_scale),
-        _sizes(market, symbol, amount, price * amount),
+        (side.price, market.instruments[symbol].price_scale),
+        market.book_sizes(NAME, symbol, side),
     )
-    return rows(text, [*columns, bits(hashed, 40, 3)[held] + 1])
+    return rows(text, [*columns, side.orders])
 
 
 def instruments(ask: Ask) -> bytes:

@@ -1,3 +1,6 @@
+from decimal import Decimal
+from math import ceil
+
 import polars as pl
 import pytest
 
@@ -56,6 +59,40 @@ def test_nothing_exists_before_the_listing() -> None:
     assert MARKET.truth_bars("binance", NEW, MINUTE, first).is_empty()
     assert MARKET.truth_bars("binance", NEW, HOUR, span)["ts"].dt.hour()[0] == 8
     assert MARKET.truth_bars("binance", NEW, DAY, span)["ts"].dt.day().to_list() == [10, 11]
+
+
+def test_a_book_of_contracts_tells_the_base() -> None:
+    at, inverse = DAY_OF_OUTAGE.start, Symbol.parse("BTC/USD:BTC")
+    book = MARKET.orders("okx", inverse)
+    truth = MARKET.truth_book("okx", inverse, at, 30)
+    assert truth.schema == TABLES[DataType.ORDERBOOK].schema
+    assert truth["side"].to_list() == ["bid"] * 30 + ["ask"] * 30
+    assert truth["level"].to_list() == [*range(30)] * 2
+    assert truth["ts"].to_physical().unique().to_list() == [at]
+    lots = [int(amount) for side in book.levels(book.version(at), 30) for amount in side.amount]
+    scale = MARKET.instruments[inverse].amount_scale
+    assert truth["amount"].to_list() == pytest.approx([amount / 10**scale for amount in lots])
+
+
+def test_bitmex_counts_whole_contracts_in_books_rounded_up() -> None:
+    for name in ("BTC/USD:BTC", "BTC/USDT:USDT", "ETH/BTC"):
+        symbol = Symbol.parse(name)
+        instrument, book = MARKET.instruments[symbol], MARKET.orders("bitmex", symbol)
+        levels, _ = book.levels(book.version(DAY_OF_OUTAGE.start), 500)
+        sizes, scale = MARKET.book_sizes("bitmex", symbol, levels)
+        amounts = [Decimal(int(lots)).scaleb(-instrument.amount_scale) for lots in levels.amount]
+        if symbol.market == "inverse":
+            prices = [Decimal(int(ticks)).scaleb(-instrument.price_scale) for ticks in levels.price]
+            exact = [amount * price for amount, price in zip(amounts, prices, strict=True)]
+        else:
+            exact = [amount.scaleb(6 if symbol.market == "linear" else 8) for amount in amounts]
+        assert scale == 0
+        assert sizes.tolist() == [ceil(size) for size in exact]
+
+
+def test_a_venue_that_is_shut_has_no_book() -> None:
+    assert MARKET.truth_book("binance", BTC, parse_time("2023-03-24T10:30"), 5).is_empty()
+    assert MARKET.truth_book("binance", BTC, parse_time("2023-03-24T11:00"), 5).height == 10
 
 
 def test_symbols_are_added_by_name_or_by_density() -> None:
