@@ -1,8 +1,9 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
@@ -13,12 +14,15 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
-from dccd_core.lake import quarantine, reader
-from dccd_core.lake.layout import data_path, parse_data_path, quarantine_path
+from dccd_core.lake import quarantine, reader, segments
+from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
+from dccd_core.lake.layout import LIVE, Family, data_path, parse_data_path, quarantine_path
 from dccd_core.lake.ledger import Asked, Ledger
 from dccd_core.lake.merge import merged
 from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
+from dccd_core.lake.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.spool import Spool
 from dccd_core.lake.store import Folder, Store, Stored, rewrite, writing
 
@@ -46,12 +50,14 @@ class Lake:
 
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and AWS_ENDPOINT_URL from the environment).
+        live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
 
     Every method raises LakeError when the store refuses, and DamagedFile when a file is not what was written.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, live: Path | None = None) -> None:
         self._store = open_store(url)
+        self._live = live or live_folder(url)
 
     def path(self, dataset: Dataset, key: str) -> str:
         """Return the full path or URL of a partition's file, whether it is there or not."""
@@ -94,8 +100,42 @@ class Lake:
         return reader.verify(self._store, dataset, data_path(dataset, key))
 
     def scan(self, dataset: Dataset, span: TimeSpan | None = None) -> pl.LazyFrame:
-        """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then."""
-        return reader.scan(self._store, dataset, span)
+        """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then.
+
+        What streams recorded is among them at once, folded into its partition or not.
+        """
+        return reader.scan(self._store, self._live, dataset, span)
+
+    def holds(self, dataset: Dataset) -> bool:
+        """Return whether there is anything to scan: a partition, or a live row."""
+        return bool(reader.partitions(self._store, dataset)) or reader.is_live(self._live, dataset)
+
+    def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
+        """Begin a live segment; ``at`` is this moment."""
+        return SegmentWriter(self._live, Family(exchange, data_type, span), at)
+
+    def segments(
+        self, exchange: str | None = None, data_type: DataType | None = None, span: Ns | None = None
+    ) -> list[SegmentInfo]:
+        """Return the live segments there are: of an exchange, of a data type, of bars of one span."""
+        wanted = (exchange, data_type, span)
+        return [
+            info
+            for info in segments.infos(self._live)
+            if all(
+                one is None or one == of
+                for one, of in zip(wanted, (info.exchange, info.data_type, info.span), strict=True)
+            )
+        ]
+
+    def harvest(
+        self, exchange: str, data_type: DataType, span: Ns | None = None, *, most_rows: int = MOST_ROWS
+    ) -> AbstractContextManager[Harvest]:
+        """Take what closed segments, and those of dead writers, hold: the oldest, up to ``most_rows`` or so.
+
+        Nothing is taken while another process does so.
+        """
+        return harvest(self._live, Family(exchange, data_type, span), self._store, most_rows)
 
     def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
         """Keep refused rows, each with its ``reason``, beside the partition; return how many are there now.
@@ -122,6 +162,14 @@ def open_store(url: str | Path) -> Store:
     if "://" in str(url):
         raise ConfigError(f"{url} is no store", hint="use a folder or s3://bucket/prefix")
     return Folder(Path(url))
+
+
+def live_folder(url: str | Path) -> Path:
+    """Return where the live segments of a store lie: in its folder, or, of a bucket, on this machine."""
+    if "://" not in str(url):
+        return Path(url).absolute() / LIVE
+    name = str(url).rstrip("/")
+    return state_dir() / "live" / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 class Draft:

@@ -1,6 +1,7 @@
 """Where things live inside a store. Pure: datasets in, relative paths out, and back."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
@@ -8,16 +9,64 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import Ns
 
 DATA: Final = "data.parquet"
 """The only name below a data type's folder that ends in ``.parquet``: globs find rows and nothing else."""
 QUARANTINE: Final = "_quarantine.ndjson"
 LOCKS: Final = ".dccd/locks"
+LIVE: Final = ".dccd/live"
+SEGMENT: Final = ".arrow"
 
 _DATA_PATH: Final = re.compile(
     r"(?P<data_type>\w+)/exchange=(?P<exchange>[^/]+)/symbol=(?P<slug>[^/]+)/"
     rf"(?:span=(?P<span>[^/]+)/)?(?P<grain>\w+)=(?P<key>[^/]+)/{re.escape(DATA)}"
 )
+_SEGMENT_NAME: Final = re.compile(rf"(?P<start>\d{{1,19}})-[0-9a-f]{{32}}{re.escape(SEGMENT)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Datasets that differ in nothing but the symbol: what one live segment holds rows of."""
+
+    exchange: str
+    data_type: DataType
+    span: Ns | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where its live segments lie, below the folder of all live segments.
+
+        >>> Family("binance", DataType.OHLC, Ns(60_000_000_000)).folder
+        'binance/ohlc-1m'
+        """
+        span = f"-{format_bar_span(self.span)}" if self.span else ""
+        return f"{self.exchange}/{self.data_type}{span}"
+
+    def dataset(self, symbol: str) -> Dataset:
+        return Dataset(self.exchange, Symbol.parse(symbol), self.data_type, self.span)
+
+
+def parse_family(folder: str) -> Family | None:
+    """Return the family whose folder this is; None for a folder that is of none."""
+    exchange, _, name = folder.partition("/")
+    data_type, _, span = name.partition("-")
+    try:
+        family = Family(exchange, DataType(data_type), parse_bar_span(span) if span else None)
+    except (ConfigError, ValueError):
+        return None
+    ours = (family.data_type is DataType.OHLC) == (family.span is not None)
+    return family if ours and family.folder == folder else None
+
+
+def segment_name(start: Ns, unique: str) -> str:
+    return f"{start}-{unique}{SEGMENT}"
+
+
+def segment_start(name: str) -> Ns | None:
+    """Return when a segment was begun; None for a file that is no segment."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    return Ns(int(match["start"])) if match else None
 
 
 def dataset_folder(dataset: Dataset) -> str:

@@ -1,16 +1,28 @@
-"""Many partitions as one lazy table."""
+"""Many partitions, and what streams recorded beside them, as one lazy table."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Final, cast
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, TIME
-from dccd_core.domain.timespan import TimeSpan
-from dccd_core.lake.layout import dataset_folder, parse_data_path
+from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.lake import segments
+from dccd_core.lake.flow import second, united
+from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.parquet import Reader, State
-from dccd_core.lake.store import Store
+from dccd_core.lake.runs import Runs
+from dccd_core.lake.segments import RECEIVED, SYMBOL
+from dccd_core.lake.store import Store, writing
+
+_IN_MEMORY: Final = 1 << 26
+"""Bytes of live rows, packed, that are not put on disk while they are read: some two million trades."""
 
 
 def partitions(store: Store, dataset: Dataset, span: TimeSpan | None = None) -> dict[str, str]:
@@ -24,7 +36,17 @@ def partitions(store: Store, dataset: Dataset, span: TimeSpan | None = None) -> 
     }
 
 
-def scan(store: Store, dataset: Dataset, span: TimeSpan | None) -> pl.LazyFrame:
+def is_live(live: Path, dataset: Dataset) -> bool:
+    """Return whether a row of the dataset is in a live segment."""
+    symbol = pl.col(SYMBOL) == str(dataset.symbol)
+    family = Family(dataset.exchange, dataset.data_type, dataset.span)
+    batches = (batch for segment in segments.each_of(live, family) for batch in segment.batches())
+    return any(
+        not segments.frame(dataset.data_type, [batch.rows]).filter(symbol).is_empty() for batch in batches
+    )
+
+
+def scan(store: Store, live: Path, dataset: Dataset, span: TimeSpan | None) -> pl.LazyFrame:
     """Return the stored rows within ``span``: those that are there when they are collected.
 
     Not Polars' own scan of many files: that one remembers footers, so it fails on a file that was replaced
@@ -34,16 +56,16 @@ def scan(store: Store, dataset: Dataset, span: TimeSpan | None) -> pl.LazyFrame:
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        for path in partitions(store, dataset, span).values():
-            rows = _within(store.url(path), span)
-            rows = rows if predicate is None else rows.filter(predicate)
-            rows = rows if columns is None else rows.select(columns)
-            rows = rows if limit is None else rows.head(limit)
-            for batch in _collected(store, dataset, path, rows):
-                limit = None if limit is None else limit - batch.height
-                yield batch
-            if limit == 0:
-                return
+        with _live_rows(live, dataset, span) as runs:  # before the partitions: see ``segments.each_of``
+            for path, rows in _pieces(store, dataset, span, runs):
+                rows = rows if predicate is None else rows.filter(predicate)
+                rows = rows if columns is None else rows.select(columns)
+                rows = rows if limit is None else rows.head(limit)
+                for batch in _collected(store, dataset, path, rows):
+                    limit = None if limit is None else limit - batch.height
+                    yield batch
+                if limit == 0:
+                    return
 
     return register_io_source(batches, schema=TABLES[dataset.data_type].schema)
 
@@ -62,17 +84,72 @@ def verify(store: Store, dataset: Dataset, path: str) -> State | None:
         return reader.state
 
 
+@contextmanager
+def _live_rows(live: Path, dataset: Dataset, span: TimeSpan | None) -> Generator[Runs]:
+    """Read what segments hold of a dataset; little of it stays in memory."""
+    family = Family(dataset.exchange, dataset.data_type, dataset.span)
+    wanted = pl.col(SYMBOL) == str(dataset.symbol)
+    if span:
+        wanted &= _inside(span)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        runs = Runs(family, cast("BinaryIO", file), wanted)
+        with writing(tempfile.gettempdir()):
+            for segment in segments.each_of(live, family):
+                for batch in segment.batches():
+                    runs.add(batch.rows)
+                runs.end_segment()
+        yield runs
+
+
+def _pieces(
+    store: Store, dataset: Dataset, span: TimeSpan | None, runs: Runs
+) -> Iterator[tuple[str | None, pl.LazyFrame]]:
+    """Yield the rows in order, those of a file with its path."""
+    paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}
+    for key in sorted({*paths, *live}):
+        path = paths.get(key)
+        fresh = (rows.drop(RECEIVED) for rows in runs.rows(dataset, key))
+        if path and key in live:
+            yield from _beside(store, dataset, path, span, fresh)
+        elif path:
+            yield path, _within(store.url(path), span)
+        else:
+            yield from ((None, rows.lazy()) for rows in fresh)
+
+
+def _beside(
+    store: Store, dataset: Dataset, path: str, span: TimeSpan | None, live: Iterator[pl.DataFrame]
+) -> Iterator[tuple[str | None, pl.LazyFrame]]:
+    """Yield a file's rows and live ones, united only where both may be: the file's older rows stay lazy."""
+    first = next(live)
+    cut = pl.lit(second(Ns(int(first["ts"].cast(pl.Int64)[0]))), dtype=TIME)
+    rows = _within(store.url(path), span)
+    yield path, rows.filter(pl.col("ts") < cut)
+    stored = _collected(store, dataset, path, rows.filter(pl.col("ts") >= cut))
+    yield from ((None, rows.lazy()) for rows in united(dataset.data_type, stored, chain([first], live)))
+
+
 def _within(url: str, span: TimeSpan | None) -> pl.LazyFrame:
-    rows = pl.scan_parquet(url, glob=False, hive_partitioning=False)
-    if span is None:
-        return rows
+    """Return a file's rows within ``span``; a local one is opened here, and may be replaced from then on.
+
+    Polars opens a path more than once, and would read one file by the footer of another.
+    """
+    with nullcontext(url) if "://" in url else Path(url).open("rb") as source:
+        rows = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+    return rows if span is None else rows.filter(_inside(span))
+
+
+def _inside(span: TimeSpan) -> pl.Expr:
     start, end = (pl.lit(at, dtype=TIME) for at in (span.start, span.end))
-    return rows.filter(pl.col("ts") >= start, pl.col("ts") < end)
+    return (pl.col("ts") >= start) & (pl.col("ts") < end)
 
 
-def _collected(store: Store, dataset: Dataset, path: str, rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _collected(
+    store: Store, dataset: Dataset, path: str | None, rows: pl.LazyFrame
+) -> Iterator[pl.DataFrame]:
     try:
         yield from rows.collect_batches()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        verify(store, dataset, path)  # raises when it is the file's fault, and names it
+        if path:
+            verify(store, dataset, path)  # raises when it is the file's fault, and names it
         raise

@@ -11,15 +11,39 @@ from dccd_core.lake.merge import Feed
 from dccd_core.lake.parquet import GROUP
 
 
+class Pile:
+    """Frames in a file, each to be read again by its number."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._places: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def put(self, rows: pl.DataFrame) -> int:
+        """Add a frame and return its number."""
+        stream = BytesIO()
+        rows.write_ipc_stream(stream, compression="lz4")
+        at = self._file.seek(0, SEEK_END)
+        self._file.write(stream.getbuffer())
+        self._places.append((at, stream.tell()))
+        return len(self._places) - 1
+
+    def get(self, number: int) -> pl.DataFrame:
+        at, size = self._places[number]
+        self._file.seek(at)
+        return pl.read_ipc_stream(BytesIO(self._file.read(size)))
+
+
 class Spool:
     """Takes rows in portions of any size and holds fewer than ``GROUP`` of them in memory."""
 
     def __init__(self, file: BinaryIO, data_type: DataType) -> None:
-        self._file = file
+        self._pile = Pile(file)
         self._data_type = data_type
         self._held: list[pl.DataFrame] = []
         self._rows_held = 0
-        self._places: list[tuple[int, int]] = []
         self._starts: list[Ns] = []
 
     def append(self, rows: pl.DataFrame) -> None:
@@ -45,19 +69,11 @@ class Spool:
             self._held, self._rows_held = [rows], rows.height
 
     def _write(self, rows: pl.DataFrame) -> None:
-        stream = BytesIO()
-        rows.write_ipc_stream(stream, compression="lz4")
-        at = self._file.seek(0, SEEK_END)
-        self._file.write(stream.getbuffer())
-        self._places.append((at, stream.tell()))
+        self._pile.put(rows)
         self._starts.append(_first(rows))
 
     def _piece(self, n: int) -> pl.DataFrame:
-        if n == len(self._places):
-            return self._held[0]
-        at, size = self._places[n]
-        self._file.seek(at)
-        return pl.read_ipc_stream(BytesIO(self._file.read(size)))
+        return self._held[0] if n == len(self._pile) else self._pile.get(n)
 
 
 def _first(rows: pl.DataFrame) -> Ns:

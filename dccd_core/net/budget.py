@@ -5,7 +5,6 @@ The tally's file work is done in line: a fraction of a millisecond, less than ha
 
 import asyncio
 import logging
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -14,20 +13,13 @@ import httpx
 
 from dccd_core.adapter.contract import Exchange, Limit, Request
 from dccd_core.domain.errors import Banned, ConfigError
+from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import SECOND, Ns, iso
 from dccd_core.net.clock import Clock
 from dccd_core.net.tally import Booking, Shut, Tally
 
 _LOG: Final = logging.getLogger(__name__)
 _BREAKER_ONLY: Final = Limit(10**9, SECOND)
-
-
-def state_dir() -> Path:
-    """Return the folder of what all processes of a user share: ``$DCCD_STATE_DIR``, else by XDG."""
-    if chosen := os.environ.get("DCCD_STATE_DIR"):
-        return Path(chosen)
-    xdg = os.environ.get("XDG_STATE_HOME")
-    return (Path(xdg) if xdg else Path.home() / ".local" / "state") / "dccd"
 
 
 def budget_name(exchange: str, rest_url: str, pool: str = "", market: str = "") -> str:

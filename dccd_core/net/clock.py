@@ -16,6 +16,10 @@ class Clock(Protocol):
         """Return the wall clock's time, UTC. It may be stepped, backwards too."""
         ...
 
+    def steady(self) -> Ns:
+        """Return the time of a clock that is never stepped, for what lies between two moments."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait; a step of the wall clock makes it neither shorter nor longer."""
         ...
@@ -24,6 +28,9 @@ class Clock(Protocol):
 class SystemClock:
     def now(self) -> Ns:
         return Ns(time.time_ns())
+
+    def steady(self) -> Ns:
+        return Ns(time.monotonic_ns())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -45,6 +52,9 @@ class ManualClock:
 
     def now(self) -> Ns:
         return Ns(self._zero + self._passed)
+
+    def steady(self) -> Ns:
+        return Ns(self._passed)
 
     def set(self, now: Ns) -> None:
         """Step the wall clock, forwards or back. Sleepers do not notice."""

@@ -9,9 +9,12 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.lake.coverage import Mark
 from dccd_core.lake.lake import Lake
+from dccd_core.lake.layout import Family
 from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.lake.parquet import State
+from dccd_core.lake.segments import SegmentWriter
 
 often = settings(max_examples=50, deadline=None)
 
@@ -19,6 +22,7 @@ BTC = Symbol("BTC", "USDT")
 TRADES = Dataset("binance", BTC, DataType.TRADES)
 BARS = Dataset("binance", BTC, DataType.OHLC, MINUTE)
 BOOKS = Dataset("binance", BTC, DataType.ORDERBOOK)
+TRADED = Family("binance", DataType.TRADES)
 DAY = "2024-01-31"
 MONTH = "2024-01"
 SPAN = partition_span(TRADES.grain, DAY)
@@ -65,6 +69,38 @@ def asked(start: int = 0, end: int | None = None, *, at: int = 1, rows: int = 0)
     """One request for a part of the day, in nanoseconds since it began; the whole day by default."""
     span = TimeSpan(Ns(SPAN.start + start), SPAN.end if end is None else Ns(SPAN.start + end))
     return Asked(span, Source.REST, Ns(at), 1, rows)
+
+
+def live(rows: pl.DataFrame, symbol: str = "BTC/USDT") -> pl.DataFrame:
+    """Rows as a stream records them: of a symbol, each received a millisecond after it happened."""
+    received = pl.col("ts").cast(pl.Int64) + 1_000_000
+    return rows.with_columns(symbol=pl.lit(symbol), received=received)
+
+
+def at(seconds: int) -> Ns:
+    return Ns(SPAN.start + seconds * SECOND)
+
+
+def began(seconds: int, symbol: str = "BTC/USDT") -> Mark:
+    return Mark(symbol, at(seconds), began=True)
+
+
+def ended(seconds: int, reason: str = "", symbol: str = "BTC/USDT") -> Mark:
+    return Mark(symbol, at(seconds), began=False, reason=reason)
+
+
+def begin(lake: Lake, start: int = 1) -> SegmentWriter:
+    """A segment of the trades of Binance."""
+    return lake.segment("binance", DataType.TRADES, None, Ns(start))
+
+
+def record(lake: Lake, *portions: pl.DataFrame, start: int = 1) -> str:
+    """A closed segment with these rows, each portion an append; return its path."""
+    writer = begin(lake, start)
+    for rows in portions:
+        writer.append(rows, None)
+    writer.close()
+    return writer.path
 
 
 class Witness:

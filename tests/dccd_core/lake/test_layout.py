@@ -4,8 +4,16 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR
-from dccd_core.lake.layout import data_path, parse_data_path, quarantine_path
+from dccd_core.domain.timespan import HOUR, Ns
+from dccd_core.lake.layout import (
+    Family,
+    data_path,
+    parse_data_path,
+    parse_family,
+    quarantine_path,
+    segment_name,
+    segment_start,
+)
 from tests.dccd_core.lake.samples import BARS, BOOKS, BTC, DAY, MONTH, TRADES
 
 HOURS = Dataset("okx", Symbol("BTC", "USDT", "USDT"), DataType.OHLC, HOUR)
@@ -53,3 +61,29 @@ def test_only_data_files_end_in_parquet() -> None:
     assert quarantine_path(Dataset("okx", BTC, DataType.TRADES), DAY) == (
         "trades/exchange=okx/symbol=BTC-USDT/date=2024-01-31/_quarantine.ndjson"
     )
+
+
+@pytest.mark.parametrize(
+    ("family", "folder"),
+    [
+        (Family("okx", DataType.TRADES), "okx/trades"),
+        (Family("okx", DataType.OHLC, HOUR), "okx/ohlc-1h"),
+    ],
+)
+def test_a_family_has_one_folder_and_the_folder_names_the_family(family: Family, folder: str) -> None:
+    assert family.folder == folder
+    assert parse_family(folder) == family
+
+
+@pytest.mark.parametrize(
+    "folder", ["okx", "okx/ohlc", "okx/trades-1h", "okx/ohlc-60m", "okx/quotes", "okx/ohlc-x"]
+)
+def test_other_folders_are_of_no_family(folder: str) -> None:
+    assert parse_family(folder) is None
+
+
+def test_a_segment_is_named_by_when_it_was_begun() -> None:
+    name = segment_name(Ns(17), "0123456789abcdef" * 2)
+    assert name == "17-0123456789abcdef0123456789abcdef.arrow"
+    assert segment_start(name) == 17
+    assert segment_start(f"{name}.part") is segment_start(".harvest.lock") is None

@@ -1,8 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType
@@ -10,7 +13,21 @@ from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
 from dccd_core.lake.lake import Lake
-from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered, store, trades
+from tests.dccd_core.lake.samples import (
+    BARS,
+    DAY,
+    SPAN,
+    TRADES,
+    begin,
+    live,
+    many,
+    numbered,
+    often,
+    record,
+    store,
+    stored,
+    trades,
+)
 
 NEXT = "2024-02-01"
 TOMORROW = trades((ONE_DAY + n * SECOND, str(100 + n), 1.0) for n in range(5))
@@ -69,6 +86,22 @@ def test_each_collect_reads_what_is_there_by_then(lake: Lake) -> None:
     assert len(ids(rows)) == 3_000
 
 
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect, replaced = pl.LazyFrame.collect_batches, list[bool]()
+
+    def late(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+        if not replaced:
+            replaced.append(True)
+            store(lake, many(900_000, 300_000))
+        return collect(rows)
+
+    monkeypatch.setattr(pl.LazyFrame, "collect_batches", late)
+    assert ids(lake.scan(TRADES, SPAN)) == ["0", "1", "2", "3", "4"]
+    assert lake.scan(TRADES, SPAN).collect().height == 300_005
+
+
 def test_partitions_outside_the_span_are_not_opened(lake: Lake) -> None:
     Path(lake.path(TRADES, NEXT)).write_bytes(b"damaged")
     assert ids(lake.scan(TRADES, SPAN)) == ["0", "1", "2", "3", "4"]
@@ -102,3 +135,78 @@ def test_duckdb_reads_a_data_type_as_one_table(lake: Lake, tmp_path: Path) -> No
     duckdb = pytest.importorskip("duckdb")
     query = f"select count(*), min(trade_id), max(symbol) from '{tmp_path}/trades/**/*.parquet'"
     assert duckdb.sql(query).fetchall() == [(10, "0", "BTC-USDT")]
+
+
+def test_live_rows_are_there_at_once_with_those_of_the_partition(lake: Lake) -> None:
+    with begin(lake) as writer:
+        for n in range(3, 8):
+            writer.append(live(numbered([n])), None)
+            assert ids(lake.scan(TRADES, SPAN)) == [str(each) for each in range(max(5, n + 1))]
+    assert list(lake.states(TRADES)) == [DAY, NEXT]
+
+
+def test_a_partition_may_be_live_only(lake: Lake, tmp_path: Path) -> None:
+    later = trades([(2 * ONE_DAY, "200", 1.0)])
+    record(lake, live(later), live(numbered([7]), "ETH/USDT"))
+    assert ids(lake.scan(TRADES))[-2:] == ["104", "200"]
+    assert lake.datasets() == [TRADES]
+    other = Lake(tmp_path / "other")
+    record(other, live(later))
+    assert_frame_equal(other.scan(TRADES).collect(), later)
+    assert other.datasets() == []
+
+
+def test_what_is_live_is_filtered_like_the_rest(lake: Lake) -> None:
+    record(lake, live(numbered([2, 3, 6, 7])))
+    span = TimeSpan(Ns(SPAN.start + 3 * SECOND), Ns(SPAN.start + 7 * SECOND))
+    assert ids(lake.scan(TRADES, span)) == ["3", "4", "6"]
+    rows = lake.scan(TRADES).filter(pl.col("price") >= 4).select("trade_id")
+    assert ids(rows) == ["4", "6", "7"]
+    assert ids(rows.head(2)) == ["4", "6"]
+    assert ids(lake.scan(TRADES).head(8)) == ["0", "1", "2", "3", "4", "6", "7", "100"]
+    assert lake.scan(TRADES).select(pl.len()).collect().item() == 12
+
+
+def test_a_live_row_takes_the_place_of_the_stored_one(lake: Lake) -> None:
+    record(lake, live(trades([(SECOND, "1", 9.0)])))
+    assert lake.scan(TRADES, SPAN).collect()["price"].to_list() == [0, 9, 2, 3, 4]
+
+
+numbers = st.sets(st.integers(0, 30), max_size=12)
+
+
+@settings(often, max_examples=20)
+@given(held=numbers, recorded=st.lists(numbers, max_size=3))
+def test_stored_and_live_rows_are_what_folding_them_would_give(
+    held: set[int], recorded: list[set[int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    if held:
+        store(lake, numbered(sorted(held)))
+    for ids in recorded:
+        record(lake, live(numbered(sorted(ids))))
+    assert_frame_equal(lake.scan(TRADES).collect(), numbered(sorted(held.union(*recorded))))
+
+
+def test_many_rows_stored_and_live_are_one_table(lake: Lake) -> None:
+    store(lake, many(0, 400_000))
+    record(lake, *(live(many(start, 100_000)) for start in (300_000, 500_000, 400_000)))
+    assert_frame_equal(lake.scan(TRADES, SPAN).filter(pl.col("price") >= 0).collect(), many(0, 600_000))
+    assert stored(lake).height == 400_000
+
+
+def test_what_is_there_to_read(lake: Lake, tmp_path: Path) -> None:
+    assert lake.holds(TRADES)
+    other = Lake(tmp_path / "other")
+    record(other, live(numbered([1]), "ETH/USDT"))
+    assert not other.holds(TRADES)
+    assert not other.holds(BARS)
+    record(other, live(numbered([1]), "ETH/USDT"), live(numbered([2])))
+    assert other.holds(TRADES)
+
+
+def test_a_live_segment_that_is_none_is_an_error_that_names_it(lake: Lake) -> None:
+    path = record(lake, live(numbered([9])))
+    Path(path).write_bytes(b"no segment at all")
+    with pytest.raises(DamagedFile, match=path):
+        lake.scan(TRADES).collect()

@@ -1,6 +1,7 @@
 """The same lake in a bucket, against moto's server on 127.0.0.1."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import boto3
@@ -9,10 +10,23 @@ import pytest
 from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Ledger
-from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, Witness, asked, many, numbered, store, stored
+from tests.dccd_core.lake.samples import (
+    DAY,
+    SPAN,
+    TRADES,
+    Witness,
+    asked,
+    live,
+    many,
+    numbered,
+    record,
+    store,
+    stored,
+)
 
 KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"
 
@@ -78,6 +92,24 @@ def test_it_is_scanned_in_place(lake: Lake) -> None:
     store(lake, numbered(range(10)))
     rows = lake.scan(TRADES, SPAN).filter(pl.col("price") > 7).select("trade_id").collect()
     assert rows["trade_id"].to_list() == ["8", "9"]
+
+
+def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
+    lake: Lake, tmp_path: Path
+) -> None:
+    store(lake, numbered(range(4)))
+    here = Lake(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path)
+    record(here, live(numbered([2, 3, 4, 5])))
+    assert_frame_equal(here.scan(TRADES).collect(), numbered(range(6)))
+    assert_frame_equal(lake.scan(TRADES).collect(), numbered(range(4)))
+    with here.harvest("binance", DataType.TRADES) as harvest, here.draft(TRADES, DAY) as draft:
+        for rows in harvest.rows(TRADES, DAY):
+            draft.append(rows)
+        draft.commit([asked()], Witness)
+        harvest.done()
+    assert here.segments() == []
+    assert_frame_equal(stored(lake), numbered(range(6)))
+    assert keys(lake) == [KEY]
 
 
 class Hasty(Witness):

@@ -2,12 +2,13 @@ import errno
 from io import BytesIO
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import DataType
 from dccd_core.lake.parquet import GROUP
-from dccd_core.lake.spool import Spool
+from dccd_core.lake.spool import Pile, Spool
 from tests.dccd_core.lake.samples import many, numbered, trades
 
 
@@ -55,3 +56,10 @@ def test_a_full_disk_costs_no_row_once_it_has_room_again() -> None:
         "1",
         *many(1_000, 2 * GROUP)["trade_id"].to_list(),
     ]
+
+
+def test_a_pile_gives_each_frame_by_its_number() -> None:
+    pile = Pile(BytesIO())
+    assert [pile.put(numbered([n]).with_columns(more=pl.lit(n))) for n in range(3)] == [0, 1, 2]
+    assert [pile.get(n)["more"].item() for n in (2, 0, 1)] == [2, 0, 1]
+    assert len(pile) == 3

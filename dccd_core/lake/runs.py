@@ -1,0 +1,121 @@
+"""Rows of live segments, told apart by symbol and partition and brought into the order of time on disk."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+from typing import BinaryIO, Final
+
+import polars as pl
+import pyarrow as pa
+
+from dccd_core.domain.dataset import Dataset, Grain, partition_key
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.lake.layout import Family
+from dccd_core.lake.merge import unite
+from dccd_core.lake.parquet import GROUP
+from dccd_core.lake.segments import SYMBOL, frame
+from dccd_core.lake.spool import Pile
+
+_HELD: Final = 4 * GROUP
+_PIECE: Final = "_piece"
+_CALENDAR: Final = {Grain.YEAR: "1y", Grain.MONTH: "1mo", Grain.DATE: "1d"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Rows of one part and one segment in the order of time, the ``number``-th on the pile."""
+
+    number: int
+    segment: int
+    start: Ns
+
+
+_Held = tuple[_Run, pl.DataFrame]
+
+
+class Runs:
+    """Takes the batches of segments, one segment after another, and gives each part's rows in order.
+
+    Args:
+        family: what the segments are of.
+        file: takes the rows; few are held in memory.
+        wanted: which rows to take; None takes all.
+    """
+
+    def __init__(self, family: Family, file: BinaryIO, wanted: pl.Expr | None = None) -> None:
+        self._family = family
+        self._pile = Pile(file)
+        self._wanted = wanted
+        self._held: list[pa.RecordBatch] = []
+        self._rows_held = 0
+        self._segment = 0
+        self._parts = defaultdict[tuple[str, str], list[_Run]](list)
+        self.rows_taken = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._held.append(rows)
+        self._rows_held += rows.num_rows
+        if self._rows_held >= _HELD:
+            self._spill()
+
+    def end_segment(self) -> None:
+        self._spill()
+        self._segment += 1
+
+    def parts(self) -> list[tuple[Dataset, str]]:
+        """Return the partitions that have rows."""
+        return [(self._family.dataset(symbol), key) for symbol, key in self._parts]
+
+    def rows(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
+        """Yield a part's rows, each once, in order: the table's columns and ``received``.
+
+        A row that several segments hold is there once. Cuts fall on whole seconds, see ``merged``.
+        """
+        held: list[_Held] = []
+        for run in sorted(self._parts.get((str(dataset.symbol), key), ()), key=lambda run: run.start):
+            if sum(rows.height for _, rows in held) >= GROUP:
+                now, held = _split(held, Ns(run.start - run.start % SECOND))
+                yield from self._united(now)
+            held.append((run, self._pile.get(run.number)))
+        yield from self._united(held)
+
+    def _united(self, held: Sequence[_Held]) -> Iterator[pl.DataFrame]:
+        """Unite what several segments hold; what one holds twice, without ids, is two rows."""
+        in_order = sorted((one for one in held if one[1].height), key=lambda one: one[0].number)
+        if in_order:
+            segments = groupby(in_order, key=lambda one: one[0].segment)
+            frames = [pl.concat([rows for _, rows in each]) for _, each in segments]
+            yield reduce(
+                lambda one, other: unite(self._family.data_type, one, other), frames, frames[0].clear()
+            )
+
+    def _spill(self) -> None:
+        rows = frame(self._family.data_type, self._held)
+        self._held, self._rows_held = [], 0
+        rows = rows if self._wanted is None else rows.filter(self._wanted)
+        self.rows_taken += rows.height
+        if rows.is_empty():
+            return
+        grain = self._family.dataset(rows[SYMBOL][0]).grain
+        by = [SYMBOL, _PIECE]
+        rows = rows.with_columns(pl.col("ts").dt.truncate(_CALENDAR[grain]).alias(_PIECE))
+        for part in rows.sort("ts", maintain_order=True).partition_by(by, maintain_order=True):
+            key = str(part[SYMBOL][0]), partition_key(grain, _first(part))
+            for piece in part.drop(by).iter_slices(GROUP):
+                self._parts[key].append(_Run(self._pile.put(piece), self._segment, _first(piece)))
+
+
+def _split(held: Sequence[_Held], cut: Ns) -> tuple[list[_Held], list[_Held]]:
+    before: list[_Held] = []
+    after: list[_Held] = []
+    for run, rows in held:
+        here = int(rows["ts"].cast(pl.Int64).search_sorted(cut))
+        before.append((run, rows.head(here)))
+        after.append((run, rows.slice(here)))
+    return before, [one for one in after if one[1].height]
+
+
+def _first(rows: pl.DataFrame) -> Ns:
+    return Ns(int(rows["ts"].cast(pl.Int64)[0]))

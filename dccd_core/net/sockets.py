@@ -1,0 +1,77 @@
+"""The way to an exchange's WebSocket: each connection is paid for from what all processes may open."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from dccd_core.adapter.contract import Exchange, Request
+from dccd_core.domain.errors import Banned, ConfigError, Throttled
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.net.budget import Budgets
+from dccd_core.net.clock import Clock, SystemClock
+from dccd_core.net.websocket import Socket, connect
+
+Connect: TypeAlias = Callable[[str], AbstractAsyncContextManager[Socket]]
+"""Opens a connection to a venue's own address; closes it in the end."""
+
+_BAN_S = 60
+
+
+@contextmanager
+def open_sockets(
+    exchange: Exchange, *, ws_url: str | None = None, share: float = 1.0, clock: Clock | None = None
+) -> Generator[Connect]:
+    """Open the way to an exchange's WebSocket.
+
+    Args:
+        exchange: the venue.
+        ws_url: replaces scheme, host and prefix of the venue's addresses; their paths follow.
+        share: how many of the connections that the venue allows this machine may open.
+        clock: the wall clock; the system's if None.
+
+    Raises:
+        ConfigError: the exchange has no WebSocket.
+    """
+    live, clock = exchange.live, clock or SystemClock()
+    if live is None:
+        raise ConfigError(f"{exchange.title} pushes nothing", hint="collect it instead")
+    limit = replace(live.connects, pool="")
+    budgets = Budgets(
+        replace(exchange, name=f"{exchange.name}-connects", limits=(limit,)),
+        ws_url or exchange.rest_url,
+        share,
+        clock,
+        patience_s=600.0,
+    )
+
+    @asynccontextmanager
+    async def opened(url: str) -> AsyncGenerator[Socket]:
+        async with AsyncExitStack() as stack:
+            yield await _enter(stack, url)
+
+    async def _enter(stack: AsyncExitStack, url: str) -> Socket:
+        request = Request(url, {})
+        booking = await budgets.spend(request)
+        try:
+            socket = await stack.enter_async_context(connect(_through(url, ws_url), clock))
+        except Throttled as e:
+            until = Ns(clock.now() + round((_BAN_S if e.wait_s is None else e.wait_s) * SECOND))
+            budgets.trip(request, until, str(e), banned=isinstance(e, Banned))
+            raise
+        budgets.of(request).learn(booking, None, clock.now())
+        return socket
+
+    try:
+        yield opened
+    finally:
+        budgets.close()
+
+
+def _through(url: str, ws_url: str | None) -> str:
+    if ws_url is None:
+        return url
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{ws_url.rstrip('/')}{parts.path}{query}"

@@ -1,0 +1,80 @@
+"""Live bars: kept until they are final, whatever the venue says of that; or built from trades. Pure."""
+
+import polars as pl
+
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.timespan import Ns
+from dccd_core.fetch.derive import Sums
+
+_at = pl.col("ts").cast(pl.Int64)
+
+
+class FinalBars:
+    """Holds bars back until they are final.
+
+    A bar that its venue flags as closed is final at once, one that it flags as running is none. Where the
+    venue flags nothing, the last version that came is final once the venue's own clock is ``settle`` past
+    the bar's end.
+    """
+
+    def __init__(self, bar: Ns, settle: Ns) -> None:
+        self._after = Ns(bar + settle)
+        self._held: list[pl.DataFrame] = []
+
+    def hear(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Take bars as they came, with ``topic`` and ``closed``; return those that are final by flag."""
+        unflagged = bars.filter(pl.col("closed").is_null())
+        if unflagged.height:
+            self._held.append(unflagged)
+        return bars.filter("closed").drop("closed")
+
+    def settled(self, at: Ns) -> pl.DataFrame | None:
+        """Return the bars that are final now that the venue's clock shows ``at``."""
+        if not self._held:
+            return None
+        held = pl.concat(self._held).unique(["topic", "ts"], keep="last", maintain_order=True)
+        final = _at + self._after <= at
+        self._held = [held.filter(~final)]
+        return held.filter(final).drop("closed")
+
+
+class BuiltBars:
+    """Builds bars of one market from its trades, for venues that push none.
+
+    Args:
+        bar: the length of a bar.
+        settle: how long after its end a bar's last trade may come.
+        since: the moment from which on every trade came: earlier bars are left out.
+    """
+
+    def __init__(self, bar: Ns, settle: Ns, since: Ns) -> None:
+        self._bar, self._settle = bar, settle
+        self.since = self._next = bar_open(Ns(since + bar - 1), bar)
+        self._held: list[pl.DataFrame] = []
+
+    def hear(self, trades: pl.DataFrame) -> None:
+        self._held.append(trades)
+
+    def settled(self, at: Ns) -> pl.DataFrame | None:
+        """Return the bars that are final now that the venue's clock shows ``at``."""
+        end = bar_open(Ns(at - self._settle), self._bar)
+        if end <= self._next or not self._held:
+            return None
+        held = pl.concat(self._held).unique("trade_id", keep="first", maintain_order=True).sort("ts")
+        wanted = held.filter(_at >= self._next, _at < end)
+        self._held = [held.filter(_at >= end)]
+        self._next = end
+        if not wanted.height:
+            return None
+        sums = Sums(self._bar)
+        sums.add(wanted.select(TABLES[DataType.TRADES].schema.names()))
+        opens = [bar_open(Ns(at), self._bar) for at in wanted["ts"].cast(pl.Int64).to_list()]
+        came = (
+            wanted.with_columns(ts=pl.Series(opens, dtype=pl.Int64).cast(TIME))
+            .group_by("ts", maintain_order=True)
+            .agg(pl.col("received").max(), pl.col("topic").first())
+        )
+        bars = sums.bars().join(came, on="ts", how="left", maintain_order="left")
+        # the venue's own bars, which fill what was missed, tell neither: the two are to be one table
+        return bars.with_columns(quote_volume=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64))

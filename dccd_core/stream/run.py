@@ -1,0 +1,144 @@
+"""What a user asks for turned into topics and connections, and recorded until told to stop."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+
+from dccd_core.adapter.contract import Request
+from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.net.websocket import Socket
+from dccd_core.stream.link import Group, Surroundings
+from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.record import Recorder
+from dccd_core.stream.recording import Seen, Wanted
+
+
+async def run_stream(
+    plan: StreamPlan,
+    venue: Venue,
+    connect: Callable[[str], AbstractAsyncContextManager[Socket]],
+    lake: Lake,
+    stop: asyncio.Event,
+    listener: Listener,
+) -> None:
+    """Record what ``plan`` says until ``stop`` is set; then write everything down and return.
+
+    Args:
+        plan: which datasets, and how.
+        venue: the REST side of the exchange, for symbols, snapshots of books, and what was missed.
+        connect: opens a connection to one of the venue's own addresses.
+        lake: where it is kept.
+        stop: ends it.
+        listener: is told how it goes.
+
+    Raises:
+        ConfigError: the exchange pushes no such thing.
+        ExchangeError: it sends nothing of what is wanted.
+        LakeError: what came cannot be written.
+    """
+    live = _live(venue)
+    wanted = [one for dataset in plan.datasets if (one := await _wanted(plan, venue, dataset, listener))]
+    if not wanted:
+        raise Rejected(
+            f"{venue.exchange.name} lists none of {', '.join(str(one) for one in plan.datasets[:5])}",
+            hint=f"check the symbols of the stream {plan.name}",
+        )
+
+    async def start_book(one: Wanted, name: str) -> BookChange:
+        start = one.channel.start
+        assert start is not None
+        request: Request = start.request(one.topic)
+        return await venue.ask(one.dataset, request, lambda r: start.decode(r.body, name))
+
+    around = Surroundings(
+        exchange=venue.exchange.name,
+        live=live,
+        lake=lake,
+        clock=venue.clock,
+        connect=connect,
+        start_book=start_book,
+        listener=listener,
+        seen={dataset: Seen() for dataset in plan.datasets},
+    )
+    await Recorder(plan, venue, lake, list(groups(live, wanted)), around).run(stop)
+
+
+def groups(live: Live, wanted: list[Wanted]) -> Iterator[Group]:
+    """Part what is wanted into connections: by address, and no more topics each than the venue allows."""
+    by_url: dict[str, dict[str, list[Wanted]]] = {}
+    for one in wanted:
+        topics = by_url.setdefault(live.url(one.topic), {})
+        topics.setdefault(live.name(one.topic), []).append(one)
+    for url, topics in by_url.items():
+        names = list(topics)
+        for at in range(0, len(names), live.most):
+            yield Group(url, {name: topics[name] for name in names[at : at + live.most]})
+
+
+def channel_of(live: Live, dataset: Dataset, depth: int) -> Channel:
+    """Return what brings a dataset.
+
+    Raises:
+        ConfigError: nothing does.
+    """
+    kind, data_type = dataset.symbol.market, dataset.data_type
+    channel = live.channel(kind, data_type)
+    if channel is None:
+        raise ConfigError(f"{dataset}: {dataset.exchange} pushes no {data_type} of {kind} markets")
+    if dataset.span and dataset.span not in channel.spans:
+        raise ConfigError(f"{dataset}: {dataset.exchange} pushes no bars of this length")
+    if data_type is DataType.ORDERBOOK and channel.depth(depth) is None:
+        raise ConfigError(f"{dataset}: {dataset.exchange} pushes {channel.depths[-1]} levels at most")
+    return channel
+
+
+def _live(venue: Venue) -> Live:
+    if venue.exchange.live is None:
+        raise ConfigError(f"{venue.exchange.title} pushes nothing", hint="collect it instead")
+    return venue.exchange.live
+
+
+async def _wanted(plan: StreamPlan, venue: Venue, dataset: Dataset, listener: Listener) -> Wanted | None:
+    """Look a dataset up; one whose symbol is not listed is left out, loudly.
+
+    Some venues agree to send what they do not know, and stay silent.
+    """
+    channel = channel_of(_live(venue), dataset, plan.depth)
+    where = Where(venue.exchange.name, "symbols", str(dataset.symbol))
+    try:
+        row = await venue.market_row(dataset.symbol)
+    except ExchangeError as e:
+        if channel.contracts or channel.checksum:
+            raise
+        listener.note(f"{where}: nobody says whether it is listed: {e}", wrong=True)
+        row = {}
+    if row is None:
+        listener.note(f"{where}: it is not listed, so nothing is recorded of it", wrong=True)
+        return None
+    topic = Topic(
+        dataset.data_type,
+        venue.exchange.market(dataset.symbol),
+        dataset.symbol.market,
+        dataset.span,
+        channel.depth(plan.depth) or 0 if dataset.data_type is DataType.ORDERBOOK else 0,
+    )
+    return Wanted(
+        dataset,
+        topic,
+        channel,
+        settle=venue.exchange.settle,
+        contract=await venue.contract(dataset.symbol) if channel.contracts else None,
+        precision=_precision(row),
+        depth=plan.depth,
+        every=plan.snapshot_every,
+    )
+
+
+def _precision(row: dict[str, object]) -> Precision | None:
+    price, amount = row.get("price_decimals"), row.get("amount_decimals")
+    return Precision(price, amount) if isinstance(price, int) and isinstance(amount, int) else None

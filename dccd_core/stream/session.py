@@ -1,0 +1,172 @@
+"""One connection: what to send when, and what the venue's answers mean. Pure: time is handed in."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dccd_core.adapter.live import Ack, Heard, Live, Topic
+from dccd_core.domain.timespan import SECOND, Ns
+
+_ANSWER_WITHIN: Final = Ns(15 * SECOND)
+"""How long a venue has to answer a subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message that waits for its turn: a ready one, or topics to subscribe to or to give up."""
+
+    text: bytes = b""
+    names: tuple[str, ...] = ()
+    leave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    names: tuple[str, ...]
+    at: Ns
+
+
+class Session:
+    """One connection's subscriptions.
+
+    Args:
+        live: the venue's ways.
+        topics: what to subscribe to, by the names that the venue's messages use.
+        now: a clock that is never stepped, as in all other methods; not the time of day.
+    """
+
+    def __init__(self, live: Live, topics: Mapping[str, Topic], now: Ns) -> None:
+        self.refused: dict[str, str] = {}
+        """What the venue said of topics that it does not send."""
+        self._live, self._topics = live, topics
+        self._waiting = deque(_Message(text) for text in live.greeting)
+        self._subscribe(topics)
+        self._sent: dict[int, _Sent] = {}
+        self._subscribed: set[str] = set()
+        self._news: list[str] = []
+        self._one_by_one = False
+        self._ids = 0
+        self._next_message = self._heard = now
+        self._next_ping = Ns(now + live.ping_every)
+        self._restart: str | None = None
+        self._state: object = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the venue has answered for every topic."""
+        return len(self._subscribed) + len(self.refused) >= len(self._topics)
+
+    def due(self, now: Ns) -> list[bytes]:
+        """Return what is to be sent now."""
+        if now < self._next_message:
+            return []
+        message = self._ping(now) or self._next(now)
+        if message is None:
+            return []
+        self._next_message = Ns(now + self._live.pace)
+        return [message]
+
+    def wake(self) -> Ns:
+        """Return when there may be something to send next."""
+        wanted = self._next_message if self._may_send() else self._next_ping
+        return max(self._next_message, min(wanted, self._next_ping))
+
+    def hear(self, frames: Sequence[bytes], received: Sequence[Ns], now: Ns) -> Heard:
+        """Take messages as they came, with the time of day at which they did."""
+        self._heard = now
+        heard = self._live.hear(frames, received, self._state)
+        self._state = heard.state
+        for ack in heard.acks:
+            self._settle(ack)
+        self._restart = self._restart or heard.restart
+        return heard
+
+    def alive(self, now: Ns) -> None:
+        """Note that something came which is no message: a ping or a pong of the protocol."""
+        self._heard = now
+
+    def accepted(self) -> list[str]:
+        """Return the topics that the venue has agreed to send since this was last asked."""
+        news, self._news = self._news, []
+        return news
+
+    def resubscribe(self, name: str) -> None:
+        """Give one topic up and subscribe to it again: its book begins anew then."""
+        self._subscribed.discard(name)
+        self._waiting.append(_Message(names=(name,), leave=True))
+        self._waiting.append(_Message(names=(name,)))
+
+    def over(self, now: Ns) -> str | None:
+        """Say why the connection is to be given up, if it is."""
+        if self._restart:
+            return self._restart
+        if now - self._heard > self._live.silence:
+            return f"nothing came for {self._live.silence // SECOND} s, not even an answer to a ping"
+        late = next((sent for sent in self._sent.values() if now - sent.at > _ANSWER_WITHIN), None)
+        if late is not None:
+            return f"no answer to the subscription of {', '.join(late.names[:3])}"
+        if self._topics and len(self.refused) == len(self._topics):
+            return f"every subscription was refused: {next(iter(self.refused.values()))}"
+        return None
+
+    def _subscribe(self, names: Iterable[str], batch: int | None = None) -> None:
+        wanted, size = list(names), batch or self._live.batch
+        for at in range(0, len(wanted), size):
+            self._waiting.append(_Message(names=tuple(wanted[at : at + size])))
+
+    def _may_send(self) -> bool:
+        return bool(self._waiting) and not (self._one_by_one and self._sent)
+
+    def _next(self, now: Ns) -> bytes | None:
+        if not self._may_send():
+            return None
+        message = self._waiting.popleft()
+        if message.text:
+            return message.text
+        topics, number = [self._topics[name] for name in message.names], self._number()
+        if message.leave:
+            return self._live.unsubscribe(topics, number, self._state)
+        self._sent[number] = _Sent(message.names, now)
+        return self._live.subscribe(topics, number)
+
+    def _ping(self, now: Ns) -> bytes | None:
+        if self._live.ping is None or now < self._next_ping:
+            return None
+        self._next_ping = Ns(now + self._live.ping_every)
+        return self._live.ping(self._number())
+
+    def _number(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def _settle(self, ack: Ack) -> None:
+        names = self._answered(ack)
+        if ack.error is None:
+            self._news += [name for name in names if name not in self._subscribed]
+            self._subscribed.update(names)
+        elif len(names) == 1:
+            self.refused[names[0]] = ack.error
+        else:  # one bad topic may have failed the others with it
+            self._one_by_one = True
+            self._subscribe(names, batch=1)
+
+    def _answered(self, ack: Ack) -> tuple[str, ...]:
+        """Return the topics that an answer is about, and stop waiting for it."""
+        if ack.topic is not None:
+            self._forget(ack.topic)
+            return (ack.topic,) if ack.topic in self._topics else ()
+        if ack.id is not None:
+            sent = self._sent.pop(ack.id, None)
+            return sent.names if sent else ()
+        names = tuple(name for sent in self._sent.values() for name in sent.names)
+        self._sent.clear()
+        return names
+
+    def _forget(self, name: str) -> None:
+        for number, sent in list(self._sent.items()):
+            left = tuple(other for other in sent.names if other != name)
+            if left:
+                self._sent[number] = _Sent(left, sent.at)
+            else:
+                del self._sent[number]

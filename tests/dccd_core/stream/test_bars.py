@@ -1,0 +1,100 @@
+"""A live bar is stored when it is final, and not before."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from dccd_core.adapter.frames import Came, live_bars, live_trades
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.stream.bars import BuiltBars, FinalBars
+
+SETTLE = Ns(5 * SECOND)
+
+
+class Bar:
+    open = high = low = 1.0
+
+    def __init__(self, close: float) -> None:
+        self.close = close
+
+
+def pushed(*rows: tuple[str, int, float, bool | None]) -> pl.DataFrame:
+    """Return bars as they come: topic, minute of its open, close, flag."""
+    came = Came[Bar]()
+    for topic, _, close, _ in rows:
+        came.add(topic, Ns(0), Bar(close))
+    frame = live_bars(
+        came,
+        [flag for _, _, _, flag in rows],
+        ts=pl.Series([minute * MINUTE for _, minute, _, _ in rows]),
+        volume=[1.0] * len(rows),
+    )
+    assert frame is not None
+    return frame
+
+
+def closes(bars: pl.DataFrame | None) -> list[tuple[str, float]]:
+    return [] if bars is None else list(bars.select("topic", "close").iter_rows())
+
+
+def test_flagged_bars_are_final_when_the_venue_says_so() -> None:
+    bars = FinalBars(MINUTE, SETTLE)
+    final = bars.hear(pushed(("a", 0, 1.0, False), ("a", 0, 2.0, True), ("b", 0, 3.0, False)))
+    assert closes(final) == [("a", 2.0)]
+    assert "closed" not in final.columns
+    assert closes(bars.settled(Ns(10 * MINUTE))) == []  # a running bar never becomes final by itself
+
+
+def test_unflagged_bars_wait_for_the_venues_clock_to_pass_their_end() -> None:
+    bars = FinalBars(MINUTE, SETTLE)
+    assert closes(bars.hear(pushed(("a", 0, 1.0, None), ("b", 0, 9.0, None)))) == []
+    assert closes(bars.settled(Ns(MINUTE + SETTLE - 1))) == []
+    bars.hear(pushed(("a", 1, 5.0, None), ("a", 0, 2.0, None)))  # the one before is corrected
+    assert closes(bars.settled(Ns(MINUTE + SETTLE))) == [("b", 9.0), ("a", 2.0)]
+    assert closes(bars.settled(Ns(MINUTE + SETTLE))) == []
+    assert closes(bars.settled(Ns(2 * MINUTE + SETTLE))) == [("a", 5.0)]
+
+
+def trades(*rows: tuple[int, int, float]) -> pl.DataFrame:
+    """Return trades as they come: id, second, price."""
+    came = Came[int]()
+    for number, _, _ in rows:
+        came.add("a", Ns(number), number)
+    frame = live_trades(
+        came,
+        ts=pl.Series([second * SECOND for _, second, _ in rows]),
+        price=[price for _, _, price in rows],
+        amount=[0.1] * len(rows),
+        trade_id=came.rows,
+    )
+    assert frame is not None
+    return frame
+
+
+def values(bars: pl.DataFrame | None, names: Sequence[str]) -> list[tuple[object, ...]]:
+    return [] if bars is None else list(bars.select(pl.col("ts").cast(pl.Int64), *names).iter_rows())
+
+
+def test_bars_are_built_from_all_trades_of_their_time() -> None:
+    bars = BuiltBars(MINUTE, SETTLE, Ns(1))
+    bars.hear(trades((0, 59, 7.0), (1, 60, 1.0), (2, 61, 3.0), (3, 119, 2.0), (4, 120, 9.0)))
+    assert bars.settled(Ns(2 * MINUTE + SETTLE - 1)) is None
+    bars.hear(trades((3, 119, 2.0)))  # told again
+    built = bars.settled(Ns(2 * MINUTE + SETTLE))
+    names = ["open", "high", "low", "close", "volume", "quote_volume", "trades", "received", "topic"]
+    assert values(built, names) == [(MINUTE, 1.0, 3.0, 1.0, 2.0, 0.3, None, None, 3, "a")]
+    assert bars.settled(Ns(2 * MINUTE + SETTLE)) is None
+    assert values(bars.settled(Ns(3 * MINUTE + SETTLE)), ["close"]) == [(2 * MINUTE, 9.0)]
+
+
+def test_a_bar_that_began_before_the_recording_is_not_built() -> None:
+    bars = BuiltBars(MINUTE, SETTLE, Ns(30 * SECOND))
+    bars.hear(trades((1, 40, 1.0), (2, 70, 2.0)))
+    assert bars.since == MINUTE
+    assert values(bars.settled(Ns(5 * MINUTE)), ["close"]) == [(MINUTE, 2.0)]
+
+
+def test_minutes_without_trades_have_no_bar() -> None:
+    bars = BuiltBars(MINUTE, SETTLE, ZERO)
+    bars.hear(trades((1, 10, 1.0), (2, 200, 2.0)))
+    assert values(bars.settled(Ns(10 * MINUTE)), ["close"]) == [(0, 1.0), (3 * MINUTE, 2.0)]

@@ -1,0 +1,167 @@
+"""What a connection sends, and how it takes the venue's answers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dccd_core.adapter.contract import Limit
+from dccd_core.adapter.live import Ack, Heard, Live, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.stream.session import Session
+
+
+def _say(verb: str, topics: Sequence[Topic], number: int) -> bytes:
+    return json.dumps([verb, number, *(topic.market for topic in topics)]).encode()
+
+
+def _hear(frames: Sequence[bytes], _: Sequence[Ns], state: object) -> Heard:
+    """Messages are acks: [id, topic, error], or the reason of a restart."""
+    heard = Heard(state=(state or 0, len(frames)))
+    for frame in frames:
+        said = json.loads(frame)
+        if isinstance(said, str):
+            heard.restart = said
+        else:
+            number, topic, error = said
+            heard.acks.append(Ack(topic, number, error))
+    return heard
+
+
+def _subscribe(topics: Sequence[Topic], number: int) -> bytes:
+    return _say("sub", topics, number)
+
+
+def _leave(topics: Sequence[Topic], number: int, state: object) -> bytes:
+    return _say(f"leave {state}", topics, number)
+
+
+def _ping(number: int) -> bytes:
+    return b"ping %d" % number
+
+
+LIVE = Live(
+    url=lambda _: "ws://x/",
+    name=lambda topic: topic.market,
+    subscribe=_subscribe,
+    unsubscribe=_leave,
+    hear=_hear,
+    connects=Limit(1, MINUTE),
+    channels={},
+    batch=2,
+    pace=SECOND,
+    ping=_ping,
+    ping_every=Ns(20 * SECOND),
+    silence=Ns(45 * SECOND),
+)
+
+
+def topics(*names: str) -> dict[str, Topic]:
+    return {name: Topic(DataType.TRADES, name) for name in names}
+
+
+def sent(session: Session, until: int) -> list[tuple[int, bytes]]:
+    """Return what is sent, asked for at every second, with the second."""
+    return [(at, message) for at in range(until) for message in session.due(Ns(at * SECOND))]
+
+
+def answer(session: Session, *acks: object, at: int = 0) -> Heard:
+    return session.hear([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Ns(at * SECOND))
+
+
+def test_greetings_then_subscriptions_in_batches_one_message_at_a_time() -> None:
+    session = Session(replace(LIVE, greeting=(b"hello",)), topics("a", "b", "c"), ZERO)
+    assert sent(session, 5) == [(0, b"hello"), (1, b'["sub", 1, "a", "b"]'), (2, b'["sub", 2, "c"]')]
+
+
+def test_messages_keep_their_pace_however_often_one_asks() -> None:
+    session = Session(LIVE, topics("a", "b", "c"), ZERO)
+    assert session.due(ZERO)
+    assert session.due(Ns(SECOND - 1)) == []
+    assert session.due(SECOND)
+
+
+def test_pings_go_out_now_and_then() -> None:
+    session = Session(LIVE, {}, ZERO)
+    assert [at for at, message in sent(session, 61) if message.startswith(b"ping")] == [20, 40, 60]
+
+
+def test_an_answer_may_be_to_a_message_or_to_a_topic() -> None:
+    session = Session(LIVE, topics("a", "b", "c"), ZERO)
+    sent(session, 3)
+    answer(session, [1, None, None], [None, "c", None])
+    assert (session.accepted(), session.accepted(), session.settled) == (["a", "b", "c"], [], True)
+
+
+def test_a_refused_batch_is_tried_topic_by_topic_one_at_a_time() -> None:
+    session = Session(LIVE, topics("a", "bad"), ZERO)
+    sent(session, 1)
+    answer(session, [1, None, "no such thing"])
+    assert [message for _, message in sent(session, 5)] == [b'["sub", 2, "a"]']
+    answer(session, [2, None, None])
+    assert session.due(Ns(9 * SECOND)) == [b'["sub", 3, "bad"]']
+    answer(session, [None, None, "no such thing"])  # an error that names nothing is about what is open
+    assert session.accepted() == ["a"]
+    assert session.refused == {"bad": "no such thing"}
+    assert session.settled
+    assert session.over(ZERO) is None
+
+
+def test_all_refused_ends_the_connection() -> None:
+    session = Session(LIVE, topics("bad"), ZERO)
+    sent(session, 1)
+    answer(session, [None, "bad", "unknown market"])
+    assert session.over(ZERO) == "every subscription was refused: unknown market"
+
+
+def test_no_answer_to_a_subscription_ends_the_connection() -> None:
+    session = Session(LIVE, topics("a", "b", "c"), ZERO)
+    sent(session, 3)
+    answer(session, [None, "a", None], [2, None, None], at=15)
+    assert session.over(Ns(15 * SECOND)) is None
+    assert session.over(Ns(16 * SECOND)) == "no answer to the subscription of b"
+
+
+def test_a_quiet_connection_lives_as_long_as_anything_is_heard() -> None:
+    session = Session(LIVE, {}, ZERO)
+    assert session.over(Ns(45 * SECOND)) is None
+    session.alive(Ns(40 * SECOND))
+    assert session.over(Ns(85 * SECOND)) is None
+    answer(session, at=80)
+    assert session.over(Ns(125 * SECOND)) is None
+    said = session.over(Ns(126 * SECOND))
+    assert said == "nothing came for 45 s, not even an answer to a ping"
+
+
+def test_a_topic_is_given_up_and_taken_again_without_touching_others() -> None:
+    session = Session(LIVE, topics("a", "b"), ZERO)
+    sent(session, 1)
+    answer(session, [1, None, None])
+    session.accepted()
+    session.resubscribe("b")
+    messages = [message for _, message in sent(session, 5)]
+    assert messages == [b'["leave (0, 1)", 2, "b"]', b'["sub", 3, "b"]']
+    answer(session, [2, None, None], [3, None, None])
+    assert session.accepted() == ["b"]
+
+
+def test_the_venue_may_ask_for_a_new_connection() -> None:
+    session = Session(LIVE, {}, ZERO)
+    answer(session, "maintenance")
+    assert session.over(ZERO) == "maintenance"
+
+
+def test_the_state_goes_from_batch_to_batch() -> None:
+    session = Session(LIVE, {}, ZERO)
+    assert answer(session, "x").state == (0, 1)
+    assert answer(session, "x", "x").state == ((0, 1), 2)
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c")])
+def test_wake_is_never_later_than_what_is_due(names: tuple[str, ...]) -> None:
+    session = Session(LIVE, topics(*names), ZERO)
+    for at in range(0, 60 * SECOND, SECOND // 2):
+        wake = session.wake()
+        assert bool(session.due(Ns(at))) <= (wake <= at)
