@@ -54,7 +54,8 @@ class Hole:
     """``missing`` bars or ids that are not there.
 
     ``asked`` are the moments at which the venue was asked for them and answered nothing; ``proof`` says
-    why they cannot be had. A hole without proof is a gap. ``reason`` says how it came about, if that is known.
+    why they cannot be had. A hole without proof is a gap. ``reason`` says how it came about, where that is
+    known.
     """
 
     span: TimeSpan

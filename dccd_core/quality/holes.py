@@ -8,6 +8,7 @@ still answered nothing. Every other hole is a gap.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,11 +16,12 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, union
-from dccd_core.lake.ledger import Hole, Ledger
+from dccd_core.lake.ledger import Hole, Ledger, Source
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"
 AFTER_END: Final = "after the end of trading"
+NOT_RECORDED: Final = "nothing was recorded"
 ASKED_AGAIN: Final = "asked again later, still empty"
 ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
 """How far apart two empty answers must lie to prove a hole: longer than venues take to mend their history."""
@@ -152,16 +154,15 @@ class BookJudge:
         self._last = int(times[-1]) if times.size else self._last
 
     def verdict(self, ledger: Ledger) -> Ledger:
-        known = [(hole.span, hole.reason or "") for hole in ledger.holes]
-        covered = ledger.covered()
-        holes: dict[TimeSpan, str] = {}
-        for span, reason in [*known, *self._lost]:
-            for part in span.minus([*covered, *holes]):
-                holes[part] = reason
-        return replace(ledger, holes=tuple(self._hole(span, holes[span]) for span in sorted(holes)))
+        known = [*self._lost, *((hole.span, hole.reason) for hole in ledger.holes)]
+        streamed = union(asked.span for asked in ledger.asked if asked.source is Source.STREAM)
+        holes = [TimeSpan(before.end, after.start) for before, after in pairwise(streamed)]
+        return replace(ledger, holes=tuple(self._hole(hole, known) for hole in holes))
 
-    def _hole(self, span: TimeSpan, reason: str) -> Hole:
-        return Hole(span, max(1, span.length // (self._every or span.length or 1)), reason=reason)
+    def _hole(self, span: TimeSpan, known: Sequence[tuple[TimeSpan, str | None]]) -> Hole:
+        reasons = (reason for part, reason in known if reason and part.clip(span))
+        missing = max(1, span.length // (self._every or span.length))
+        return Hole(span, missing, reason=next(reasons, NOT_RECORDED))
 
 
 class NoJudge:

@@ -84,13 +84,11 @@ class Book:
         elif self.lost is not None:
             self._wait(change)
             return False
-        elif self._joining and self._older(change):
-            pass
-        elif (gap := self._gap(change)) is not None:
-            self.lose(gap)
-            self._wait(change)
-            return False
         elif not self._told_before(change):
+            if (gap := self._gap(change)) is not None:
+                self.lose(gap)
+                self._wait(change)
+                return False
             self._put(change)
         return self.lost is None
 
@@ -146,9 +144,17 @@ class Book:
         return change.last is not None and self._last is not None and change.last < self._last
 
     def _told_before(self, change: BookChange) -> bool:
-        """Whether this is a repetition: numbers may come twice, they never go back without a new book."""
-        contiguous = change.previous is None and change.last is not None and self._last is not None
-        return contiguous and change.last is not None and change.last <= (self._last or 0)
+        """Whether this is a repetition, or known to a snapshot that was asked for.
+
+        Numbers that follow one another never go back without a new book; a chain of them may, and says so.
+        """
+        if self._joining and self._older(change):
+            return True
+        if change.last is None or self._last is None:
+            return False
+        if change.previous is None:
+            return change.last <= self._last
+        return change.last == self._last != change.previous
 
     def _gap(self, change: BookChange) -> str | None:
         """Say what is missing between the book and this change, if anything is."""

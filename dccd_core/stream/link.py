@@ -155,9 +155,9 @@ class Link:
             frames, moments = await socket.receive()
             self.messages += len(frames)
             heard = self._session.hear(frames, moments, self._clock.steady())
+            self._recording.hear(heard, moments[-1])
             for name in self._session.accepted():
                 self._recording.accept(name)
-            self._recording.hear(heard, moments[-1])
             if heard.bad:
                 self._spoilt(heard.bad)
             self._look_at_books()

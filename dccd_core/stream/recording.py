@@ -95,6 +95,8 @@ class _Line:
     accepted: bool = False
     agreed: Ns | None = None
     began: Ns | None = None
+    ended: Turn | None = None
+    """Why it is not complete any more, until it is again."""
     book: BookKeeper | None = None
     final: FinalBars | None = None
     built: BuiltBars | None = None
@@ -203,6 +205,8 @@ class Recording:
             known = line.book.known_until if line.book else until
             if line.began is not None:
                 marks.append(Mark(line.symbol, max(line.began, known or line.began), began=True))
+            elif line.ended is not None:
+                marks.append(Mark(line.symbol, line.ended.at, began=False, reason=line.ended.reason))
         return marks
 
     def doubt(self, reason: str) -> None:
@@ -319,7 +323,7 @@ class Recording:
                 self._turn(line, Turn(at, began=True))
 
     def _turn(self, line: _Line, turn: Turn) -> None:
-        line.began = turn.at if turn.began else None
+        line.began, line.ended = (turn.at, None) if turn.began else (None, turn)
         if not turn.began:
             line.seen.invalid += 1
         line.seen.invalid_since = None if turn.began else turn.at

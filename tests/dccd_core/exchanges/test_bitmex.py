@@ -296,7 +296,7 @@ class TestMarkets:
     def instrument(self, **fields: str) -> bytes:
         known = {
             "symbol": '"LTCUSDT"',
-            "typ": '"FFWCSX"',
+            "typ": f'"{bitmex.InstrumentType.PERPETUAL}"',
             "state": '"Open"',
             "underlying": '"LTC"',
             "quoteCurrency": '"USDT"',
@@ -357,7 +357,9 @@ class TestMarkets:
 
     @pytest.mark.parametrize("settle", ['""', "null", '"USDt"'])
     def test_spot_is_settled_in_nothing(self, settle: str) -> None:
-        body = self.instrument(symbol='"LTC_USDT"', typ='"IFXXXP"', settlCurrency=settle)
+        body = self.instrument(
+            symbol='"LTC_USDT"', typ=f'"{bitmex.InstrumentType.SPOT}"', settlCurrency=settle
+        )
         assert bitmex.decode_markets(body)["symbol"].to_list() == ["LTC/USDT"]
 
     @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ class TestMarkets:
             {"settlCurrency": "null"},
             {"typ": '"FFCCSX"'},
             {"typ": '"FFWCSF"'},
-            {"typ": '"MRCXXX"', "underlying": "null"},
+            {"typ": f'"{bitmex.InstrumentType.INDEX}"', "underlying": "null"},
             {"quoteCurrency": '""'},
         ],
     )

@@ -1,5 +1,6 @@
 import itertools
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from dccd_core.quality.holes import (
     BEFORE_LISTING,
     NO_TRADES,
     BarJudge,
+    BookJudge,
     Evidence,
     IdJudge,
     missing_bars,
@@ -155,3 +157,34 @@ def test_a_refused_trade_counts_until_a_good_one_comes() -> None:
     mended = IdJudge(evidence)
     mended.see(rows([0, MINUTE, 2 * MINUTE], [6, 7, 8]))
     assert mended.verdict(asked(SPAN)).quarantined == 0
+
+
+class TestBookJudge:
+    @staticmethod
+    def ledger(*spans: TimeSpan, source: Source = Source.STREAM) -> Ledger:
+        return reduce(Ledger.add, [Asked(span, source, Ns(0), 0, 0) for span in spans], Ledger())
+
+    def test_what_lies_between_two_recordings_is_a_hole_with_its_reason(self) -> None:
+        judge = BookJudge([(TimeSpan(Ns(20), Ns(40)), "updates are missing")])
+        judge.see(rows([0, 0, 5, 10, 15, 40]))
+        ledger = judge.verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
+        assert ledger.holes == (Hole(TimeSpan(Ns(20), Ns(40)), 4, reason="updates are missing"),)
+        assert ledger.gaps() == ledger.holes
+
+    def test_a_reason_that_is_known_already_stays(self) -> None:
+        first = self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60)))
+        first = BookJudge([(TimeSpan(Ns(20), Ns(40)), "x")]).verdict(first)
+        again = BookJudge([]).verdict(first)
+        assert [hole.reason for hole in again.holes] == ["x"]
+
+    def test_nobody_knows_why_a_process_was_away(self) -> None:
+        ledger = BookJudge([]).verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
+        assert [hole.reason for hole in ledger.holes] == ["nothing was recorded"]
+
+    def test_what_another_recording_covers_is_no_hole(self) -> None:
+        judge = BookJudge([(TimeSpan(Ns(20), Ns(40)), "x")])
+        assert judge.verdict(self.ledger(TimeSpan(Ns(0), Ns(30)), TimeSpan(Ns(25), Ns(60)))).holes == ()
+
+    def test_pictures_asked_for_by_rest_expect_no_others(self) -> None:
+        spans = [TimeSpan(Ns(at), Ns(at + 1)) for at in (0, 100)]
+        assert BookJudge([]).verdict(self.ledger(*spans, source=Source.REST)).holes == ()

@@ -83,6 +83,13 @@ def test_a_chain_of_previous_numbers() -> None:
     assert book.lost == "an update follows 4, not 3"
 
 
+def test_a_link_of_the_chain_that_comes_twice_changes_nothing() -> None:
+    book = begun(whole=change(100, [("10", "1")], whole=True))
+    for _ in range(2):
+        assert book.apply(change(130, [("9", "1")], first=110, previous=100))
+    assert book.apply(change(140, previous=130))
+
+
 class TestJoin:
     """Where changes are pushed and the book is asked for, as Binance describes it."""
 

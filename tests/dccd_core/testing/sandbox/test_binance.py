@@ -224,6 +224,19 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert len(get("depth", symbol="ETHUSDT", limit=9_999)["bids"]) == 5_000
 
 
+@pytest.mark.parametrize("symbol", [ETH, PERPETUAL, Symbol.parse("BTC/USDT:USDT")], ids=str)
+def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
+    endpoint = adapter.EXCHANGE.endpoint(symbol.market, DataType.ORDERBOOK)
+    assert endpoint
+    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox.clock(at)
+    asked = adapter.Query(adapter.market(symbol), TimeSpan(at, at), 500, kind=symbol.market)
+    request = endpoint.request(asked)
+    body = sandbox.send("GET", f"/binance{request.path}", b"", **request.params).content
+    shown = at if symbol.market == "spot" else Ns(at - 67 * MILLISECOND)
+    assert endpoint.decode(body, at).equals(MARKET.truth_book("binance", symbol, shown, 500))
+
+
 def test_no_price_of_a_book_is_below_zero() -> None:
     book = get("depth", symbol="DOGEUSDT", limit=5_000)
     assert all(float(price) > 0 for price, _ in book["bids"])

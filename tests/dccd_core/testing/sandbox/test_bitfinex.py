@@ -321,6 +321,15 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert decoded["ts"].to_physical().unique().to_list() == [NOW]
 
 
+@pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
+def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
+    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox.clock(at)
+    request = adapter.book_request(Query(adapter.market(symbol), TimeSpan(at, at), 100))
+    book = adapter.decode_book(said(request, sandbox), at)
+    assert book.equals(MARKET.truth_book("bitfinex", symbol, at, 100))
+
+
 def test_before_the_first_trade_the_book_is_empty() -> None:
     early = InProcess()
     early.clock(parse_time("2017-01-01"))

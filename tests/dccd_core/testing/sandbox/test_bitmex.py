@@ -144,6 +144,8 @@ class TestOurAdapterReadsTheTruth:
             assert bids.is_sorted(descending=True)
             assert asks.is_sorted()
             assert bids[0] < asks[0]
+            told = book.with_columns(amount=pl.col("amount") * worth / price)
+            assert told.equals(MARKET.truth_book("bitmex", symbol, NOW, 50))
 
 
 class TestBoundsOfBars:

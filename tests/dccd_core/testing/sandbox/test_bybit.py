@@ -119,6 +119,13 @@ class TestAgainstTheTruth:
         assert ((lots - lots.round()).abs() < 1e-6).all(), "amounts of the base, in whole lots"
         assert set(book["ts"].to_physical()) == {NOW}
 
+    @pytest.mark.parametrize("symbol", KINDS)
+    def test_the_book(self, symbol: Symbol) -> None:
+        sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+        sandbox.clock(at)
+        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeSpan(at, at), 1_000), sandbox)
+        assert book.equals(MARKET.truth_book("bybit", symbol, Ns(at - 67 * MILLISECOND), 1_000))
+
     def test_markets(self) -> None:
         found = pl.concat(adapter.decode_markets(ask(one).content) for one in adapter.markets_requests())
         truth = sorted(str(symbol) for symbol in MARKET.instruments)

@@ -278,6 +278,7 @@ def test_our_decoder_reads_the_book_level_by_level() -> None:
     for name, side in [("bid", "bids"), ("ask", "asks")]:
         levels = [(float(price), float(size)) for price, size, _ in book[side]][:1_000]
         assert rows.filter(side=name).select("price", "amount").rows() == levels
+    assert rows.equals(MARKET.truth_book("coinbase", BTC, NOW, 1_000))
 
 
 def test_no_price_of_a_book_is_below_zero() -> None:

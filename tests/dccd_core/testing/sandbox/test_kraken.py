@@ -335,6 +335,15 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert len(get("Depth", pair="XBTUSD", count=9_999)["XXBTZUSD"]["bids"]) == 500
 
 
+@pytest.mark.parametrize("name", ["BTC/USD", "DOGE/USD", "ETH/BTC"])
+def test_our_decoder_reads_the_book_back_as_the_truth(name: str) -> None:
+    symbol, sandbox, at = Symbol.parse(name), InProcess(), Ns(NOW + 34 * SECOND + 567_890_123)
+    sandbox.clock(at)
+    request = adapter.depth_request(Query(adapter.market(symbol), TimeSpan(at, at), 500))
+    book = adapter.decode_depth(asked(request, sandbox), at)
+    assert book.equals(MARKET.truth_book("kraken", symbol, at, 500))
+
+
 def test_the_time_and_the_status_are_told() -> None:
     assert get("Time") == {"unixtime": NOW // SECOND, "rfc1123": "Wed, 05 Jun 24 12:00:30 +0000"}
     assert get("SystemStatus") == {"status": "online", "timestamp": "2024-06-05T12:00:30Z"}

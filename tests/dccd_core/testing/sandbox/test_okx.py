@@ -136,6 +136,16 @@ def test_our_book_lies_around_the_price_best_first(symbol: Symbol) -> None:
     assert in_base(book, symbol)["amount"].is_between(1e-9, 1e6).all()
 
 
+@pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
+def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
+    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox.clock(at)
+    endpoint = endpoint_of(symbol, DataType.ORDERBOOK)
+    book = ask(endpoint, endpoint.request(query(symbol, TimeSpan(at, at), 400)), sandbox)
+    truth = MARKET.truth_book("okx", symbol, Ns(at - 17 * MILLISECOND), 400)
+    assert in_base(book, symbol).equals(truth)
+
+
 def test_our_requests_find_every_market() -> None:
     found = pl.concat(
         adapter.decode_markets(OKX.send("GET", f"/okx{one.path}", b"", **one.params).content)

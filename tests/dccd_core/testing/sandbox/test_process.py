@@ -1,16 +1,21 @@
+import json
 import subprocess
 import sys
+from collections import deque
 
 import httpx
 import pytest
 from click.testing import CliRunner
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import TimeSpan, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.__main__ import main
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import running_sandbox
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
 NOW = parse_time("2024-06-05T12:00")
 COMMAND = [sys.executable, "-m", "dccd_core.testing.sandbox"]
@@ -50,14 +55,48 @@ def test_a_sandbox_of_its_own_tells_the_same_truth_and_obeys() -> None:
                 429,
             ]
 
+            sandbox.clock(NOW, frozen=False, rate=1_000_000)
+            assert binance.get("/api/v3/time").json()["serverTime"] * 10**6 > NOW + MINUTE
+
             stats = sandbox.stats()
-            assert stats.count("time") == 3
+            assert stats.count("time") == 4
             assert stats.answered(429) == 1
             sandbox.reset()
             assert sandbox.stats().count() == 0
             url = sandbox.url
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_a_stream_runs_at_the_pace_of_its_clock_and_obeys() -> None:
+    btc = Symbol("BTC", "USDT")
+    with running_sandbox(
+        trades_per_day={"BTC/USDT": 100_000, "ETH/USDT": 100_000},
+        stream_faults=[StreamFault(kind=StreamFaultKind.DROP, topic="eth*", probability=0.5)],
+    ) as sandbox:
+        sandbox.clock(NOW, frozen=False, rate=60)
+        url = f"{sandbox.ws_url('binance')}/stream?streams=btcusdt@aggTrade/ethusdt@aggTrade"
+        with connect(url) as client:
+            texts = [json.loads(client.recv(timeout=60)) for _ in range(200)]
+            rows = [text["data"] for text in texts if text["stream"] == "btcusdt@aggTrade"]
+            span = TimeSpan(Ns(rows[0]["T"] * MILLISECOND), Ns((rows[-1]["T"] + 1) * MILLISECOND))
+            ids = sandbox.market.truth_trades("binance", btc, span)["trade_id"].to_list()
+            got = [str(row["a"]) for row in rows]
+            assert got == ids[ids.index(got[0]) :][: len(got)]
+            sandbox.stream_faults([StreamFault(kind=StreamFaultKind.REFUSE, status=429)])
+            sandbox.disconnect_all(4_001)
+            with pytest.raises(ConnectionClosedError):
+                deque(client, maxlen=0)
+            assert client.close_code == 4_001
+        with pytest.raises(InvalidStatus) as refused, connect(url):
+            pass
+        assert refused.value.response.status_code == 429
+        stats = sandbox.stats()
+        streams = stats.streams["binance"]
+        assert (streams.opened, streams.open, streams.refused) == (1, 0, 1)
+        assert streams.messages["btcusdt@aggTrade"] >= len(rows)
+        assert {struck.kind for struck in stats.struck} == {"drop", "refuse"}
+        assert {struck.topic for struck in stats.struck if struck.kind == "drop"} == {"ethusdt@aggTrade"}
 
 
 def test_it_stops_by_itself_when_its_parent_is_gone() -> None:
@@ -84,6 +123,7 @@ def test_the_venues_own_limits_hold_unless_others_are_given() -> None:
     ("flag", "said"),
     [
         ("--faults=[{}]", "kind"),
+        ("--stream-faults=[{}]", "kind"),
         ("--faults=@/nowhere.json", "nowhere"),
         ("--trades-per-day=BTC/USDT", "BTC/USDT=2000000"),
         ("--trades-per-day=BTC/USDT=0", "at least 1"),

@@ -34,6 +34,14 @@ def test_the_clock_can_be_shifted_and_runs_on() -> None:
     assert sandbox.get("time").json()["serverTime"] * 10**6 > parse_time("2025-01-01")
 
 
+def test_the_clock_can_run_faster_than_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox, machine = InProcess(), [parse_time("2025-01-01")]
+    monkeypatch.setattr("time.time_ns", lambda: machine[0])
+    assert sandbox.order("clock", {"now": NOW, "frozen": False, "rate": 600}).status_code == 200
+    machine[0] = Ns(machine[0] + SECOND)
+    assert sandbox.get("time").json()["serverTime"] * 10**6 == NOW + 600 * SECOND
+
+
 def test_more_than_the_limit_is_429_with_the_time_to_wait() -> None:
     sandbox = InProcess(rate_limits=True, limit_weight=5)
     sandbox.clock(NOW)
@@ -169,7 +177,12 @@ def test_several_sandboxes_share_nothing() -> None:
     [
         ("clock", {"later": 1}),
         ("clock", {"now": "tomorrow"}),
+        ("clock", {"now": NOW, "rate": 0}),
+        ("clock", {"now": NOW, "rate": 1.5}),
         ("faults", [{"kind": "magic"}]),
+        ("stream_faults", [{"kind": "magic"}]),
+        ("stream_faults", [{"kind": "drop", "symbol": "BTCUSDT"}]),
+        ("disconnect", {"code": 99}),
         ("faults", [{"kind": "status", "pth": "klines"}]),
     ],
 )

@@ -1,0 +1,393 @@
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.domain.barspan import bar_open, parse_bar_span
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import bitfinex
+from dccd_core.stream.book import Book
+from dccd_core.testing.sandbox.bitfinex_live import LIVE
+from dccd_core.testing.sandbox.live import Act, Message
+from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
+
+NOW = parse_time("2024-06-05T12:00:20.05")
+BTC = Symbol.parse("BTC/USD")
+OUTAGE = TimeSpan(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
+MARKET = Market(trades_per_day={"BTC/USD": 300_000, "ETH/USD": 500}, outages=[OUTAGE])
+CONF = {"event": "conf", "flags": 229_376}
+TRADES = Topic(DataType.TRADES, "tBTCUSD")
+BOOK = Topic(DataType.ORDERBOOK, "tBTCUSD", depth=100)
+BARS = Topic(DataType.OHLC, "tBTCUSD", bar=MINUTE)
+CHANNEL = bitfinex.LIVE.channels[DataType.ORDERBOOK]
+
+
+class Listener:
+    """The adapter at the other end of a connection."""
+
+    def __init__(self, *topics: Topic, now: Ns = NOW) -> None:
+        self.talk = Talk(LIVE, "/ws/2", now, MARKET)
+        self.state: object = None
+        self.heard = [self.hear(self.talk.greeting)]
+        for words in bitfinex.LIVE.greeting:
+            self.say(words)
+        for topic in topics:
+            self.say(bitfinex.LIVE.subscribe([topic], 1))
+
+    def say(self, words: bytes) -> Heard:
+        return self.hear(self.talk.say(words.decode()))
+
+    def until(self, end: Ns) -> Heard:
+        return self.hear(self.talk.until(end))
+
+    def hear(self, acts: Sequence[Act]) -> Heard:
+        frames = [act.text.encode() for act in messages(acts)]
+        heard = bitfinex.LIVE.hear(frames, [act.at for act in acts], self.state)
+        self.state = heard.state
+        self.heard = [*getattr(self, "heard", []), heard]
+        return heard
+
+
+def talk(*words: object, now: Ns = NOW, enforced: bool = False) -> Talk:
+    """Open a connection with the flags, and say more."""
+    connection = Talk(LIVE, "/ws/2", now, MARKET, enforced=enforced)
+    for word in (CONF, *words):
+        connection.say(word)
+    return connection
+
+
+def wanted(channel: str, about: str, **more: str) -> dict[str, str]:
+    key = "key" if channel == "candles" else "symbol"
+    return {"event": "subscribe", "channel": channel, key: about, **more}
+
+
+def frames(acts: Sequence[Act]) -> list[list[Any]]:
+    return [msgspec.json.decode(act.text) for act in messages(acts) if act.text.startswith("[")]
+
+
+def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataFrame:
+    return pl.concat(frame for frame in heard if frame is not None).select(TABLES[data_type].schema.names())
+
+
+def same_book(book: Book, at: Ns, depth: int, symbol: Symbol = BTC) -> None:
+    truth = MARKET.truth_book("bitfinex", symbol, at, depth)
+    for name, side in (("bid", book.bids), ("ask", book.asks)):
+        levels = [(float(price), float(amount)) for price, amount in side.best(depth)]
+        assert levels == truth.filter(side=name).select("price", "amount").rows()
+
+
+class TestTrades:
+    def test_a_subscriber_gets_the_last_thirty_and_all_that_come(self) -> None:
+        listener = Listener(TRADES)
+        [first] = [heard.trades for heard in listener.heard if heard.trades is not None]
+        end = Ns(NOW + 2 * MINUTE)
+        rows = table([first, listener.until(end).trades], DataType.TRADES)
+        span = TimeSpan(Ns(NOW - HOUR), end)
+        truth = MARKET.truth_trades("bitfinex", BTC, span)
+        before = MARKET.truth_trades("bitfinex", BTC, TimeSpan(span.start, NOW)).height
+        assert first.height == 30
+        assert rows.equals(truth.slice(before - 30))
+        assert rows.height > 200
+
+    def test_each_comes_twice_the_second_time_later(self) -> None:
+        connection = talk(wanted("trades", "tBTCUSD"))
+        told = frames(connection.until(Ns(NOW + MINUTE)))
+        kinds = {kind: [row for row in told if row[1] == kind] for kind in ("te", "tu")}
+        assert [row[4] for row in kinds["te"]] == [row[2][1] for row in kinds["te"]]
+        late = {row[4] - row[2][1] for row in kinds["tu"]}
+        assert late == {1_500}
+        first = [row[2] for row in kinds["te"]]
+        again = [row[2] for row in kinds["tu"]]
+        assert again[-1] in first
+        assert [row for row in again if row in first] == first[: len([row for row in again if row in first])]
+
+
+class TestBars:
+    @pytest.mark.parametrize(
+        ("symbol", "text"), [("BTC/USD", "1m"), ("DOGE/USD", "1m"), ("BTC/USD", "15m"), ("DOGE/USD", "1d")]
+    )
+    def test_what_a_bar_was_in_the_end_is_the_bar_of_history(self, symbol: str, text: str) -> None:
+        bar, traded = parse_bar_span(text), Symbol.parse(symbol)
+        topic = Topic(DataType.OHLC, bitfinex.market(traded), bar=bar)
+        listener = Listener(topic, now=Ns(OUTAGE.start - 7 * MINUTE))
+        end = Ns(OUTAGE.end + 15 * MINUTE)
+        listener.until(end)
+        rows = table([heard.bars for heard in listener.heard], DataType.OHLC)
+        last = rows.unique("ts", keep="last", maintain_order=True).sort("ts")
+        first = Ns(int(last["ts"].to_physical()[0]))
+        whole = TimeSpan(first, bar_open(Ns(end - 6 * SECOND), bar))
+        truth = MARKET.truth_bars("bitfinex", traded, bar, whole)
+        assert last.head(truth.height).equals(truth)
+        assert last.height == truth.height + 1
+        assert truth.height >= 99
+
+    def test_the_last_word_on_a_bar_comes_when_the_next_one_has_begun(self) -> None:
+        told = frames(talk(wanted("candles", "trade:1m:tBTCUSD")).until(Ns(NOW + 10 * MINUTE)))
+        pushed = [(row[1][0], row[3]) for row in told if row[1] != "hb"]
+        late = [(opened, at) for opened, at in pushed if at == opened + 65_000]
+        assert len(late) > 5
+        begun = [max(other for other, then in pushed if then <= at) for _, at in late]
+        assert sum(new > old for new, (old, _) in zip(begun, late, strict=True)) > 3
+
+    def test_a_quiet_market_has_few(self) -> None:
+        told = frames(talk(wanted("candles", "trade:1m:tETHUSD")).until(Ns(NOW + 40 * MINUTE)))
+        pushed = [row for row in told if row[1] != "hb"]
+        beats = [row for row in told if row[1] == "hb"]
+        truth = MARKET.truth_bars(
+            "bitfinex", Symbol.parse("ETH/USD"), MINUTE, TimeSpan(NOW, Ns(NOW + 38 * MINUTE))
+        )
+        assert 0 < truth.height < 30
+        assert truth.height <= len(pushed) < 3 * truth.height + 4
+        assert len(beats) > 100
+
+
+class TestBooks:
+    @pytest.mark.parametrize("depth", [100, 250])
+    def test_it_is_the_venue_s_book_at_any_time_and_proven(self, depth: int) -> None:
+        listener = Listener(Topic(DataType.ORDERBOOK, "tBTCUSD", depth=depth))
+        book = Book(CHANNEL, depth)
+        assert all(book.apply(change) for heard in listener.heard for change in heard.books)
+        same_book(book, NOW, depth)
+        for seconds in (1, 2, 5, 11):
+            end = Ns(NOW + seconds * SECOND)
+            changes = listener.until(end).books
+            assert all(book.apply(change) for change in changes)
+            assert sum(change.checksum is not None for change in changes) > 5
+            same_book(book, Ns(end - 1), depth)
+            assert (len(book.bids), len(book.asks)) == (depth, depth)
+
+    def test_it_is_right_whenever_the_next_message_is_of_a_later_moment(self) -> None:
+        listener, book = Listener(BOOK), Book(CHANNEL, 100)
+        changes = [*listener.heard[-1].books, *listener.until(Ns(NOW + 3 * SECOND)).books]
+        for change, after in zip(changes, [*changes[1:], None], strict=True):
+            assert book.apply(change)
+            if change.at is not None and (after is None or after.at != change.at):
+                same_book(book, change.at, 100)
+        assert len(changes) > 50
+
+    def test_an_outage_empties_it_and_it_comes_back(self) -> None:
+        listener = Listener(BOOK, now=Ns(OUTAGE.start - SECOND))
+        book = Book(CHANNEL, 100)
+        changes = [change for heard in listener.heard for change in heard.books]
+        assert all(book.apply(change) for change in changes + listener.until(Ns(OUTAGE.start + SECOND)).books)
+        assert len(book.bids) == len(book.asks) == 0
+        assert listener.until(Ns(OUTAGE.end - SECOND)).books == []
+        assert all(book.apply(change) for change in listener.until(Ns(OUTAGE.end + 10 * SECOND)).books)
+        same_book(book, Ns(OUTAGE.end + 10 * SECOND - 1), 100)
+        assert len(book.bids) == 100
+
+    def test_an_empty_book_is_a_list_too(self) -> None:
+        listener = Listener(BOOK, now=Ns(OUTAGE.start + SECOND))
+        [change] = [change for heard in listener.heard for change in heard.books]
+        assert (change.whole, change.bids, change.asks) == (True, [], [])
+
+    def test_bids_come_first_and_numbers_have_no_zeros_at_their_end(self) -> None:
+        connection = talk()
+        [_, snapshot] = messages(connection.say(wanted("book", "tDOGE:USD", len="25")))
+        rows = msgspec.json.decode(snapshot.text)[1]
+        assert [row[2] > 0 for row in rows] == [True] * 25 + [False] * 25
+        texts = snapshot.text.replace("]", ",").replace("[", ",").split(",")
+        assert not [text for text in texts if "." in text and text.endswith(("0", "."))]
+
+    def test_without_the_flag_nothing_is_proven(self) -> None:
+        connection = Talk(LIVE, "/ws/2", NOW, MARKET)
+        connection.say({"event": "conf", "flags": 65_536})
+        connection.say(wanted("book", "tBTCUSD"))
+        told = frames(connection.until(Ns(NOW + 5 * SECOND)))
+        assert told
+        assert not [row for row in told if row[1] == "cs"]
+        assert [row[-1] for row in told] == list(range(2, len(told) + 2))
+
+    @pytest.mark.parametrize("kind", [StreamFaultKind.DROP, StreamFaultKind.WRONG_SEQUENCE])
+    def test_what_is_missing_shows_in_the_numbers(self, kind: StreamFaultKind) -> None:
+        heard = spoilt(StreamFault(kind=kind, topic="book:*", nth=20), [TRADES, BOOK])
+        assert heard.restart is not None
+        assert "something is lost" in heard.restart
+        assert len(heard.books) < 30
+
+    def test_a_wrong_checksum_loses_the_book(self) -> None:
+        heard = spoilt(StreamFault(kind=StreamFaultKind.WRONG_CHECKSUM, topic="book:*", first=20), [BOOK])
+        book = Book(CHANNEL, 100)
+        applied = [book.apply(change) for change in heard.books]
+        assert heard.restart is None
+        assert False in applied
+        assert "checksum" in (book.lost or "")
+
+
+def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> Heard:
+    """Hear five seconds, of which a fault spoilt some."""
+    listener = Listener()
+    line = Line("bitfinex", LIVE, listener.talk.side, lambda _fault, _message: None)
+    injector, end = StreamInjector([fault], 1), Ns(NOW + 5 * SECOND)
+    acts = [
+        act for topic in topics for act in listener.talk.say(bitfinex.LIVE.subscribe([topic], 1).decode())
+    ]
+    acts += listener.talk.side.due(TimeSpan(NOW, end))
+    return listener.hear(line.sent(acts, injector, end))
+
+
+class TestConnection:
+    def test_it_is_where_the_adapter_looks_for_it_and_not_to_be_opened_often(self) -> None:
+        [path] = LIVE.paths
+        assert bitfinex.LIVE.url(BOOK).endswith(f".com{path}")
+        assert LIVE.connects is not None
+        limit = bitfinex.LIVE.connects
+        assert (LIVE.connects.amount, LIVE.connects.period) == (limit.amount, limit.period)
+
+    def test_it_is_greeted(self) -> None:
+        [info] = told(talk().greeting)
+        assert (info["event"], info["version"], info["platform"]) == ("info", 2, {"status": 1})
+
+    def test_channels_are_numbers_of_the_connection(self) -> None:
+        words = [wanted("trades", "tBTCUSD"), wanted("book", "tBTCUSD", prec="P0", freq="F0", len="25")]
+        told_now = [told(talk().say(word)[:1])[0] for word in words]
+        numbers = {answer.pop("chanId") for answer in told_now}
+        assert told_now == [
+            {"event": "subscribed", "channel": "trades", "symbol": "tBTCUSD", "pair": "BTCUSD"},
+            {
+                "event": "subscribed",
+                "channel": "book",
+                "symbol": "tBTCUSD",
+                "pair": "BTCUSD",
+                "prec": "P0",
+                "freq": "F0",
+                "len": "25",
+            },
+        ]
+        later = talk(now=Ns(NOW + SECOND)).say(wanted("candles", "trade:3h:tBTCUST"))[:1]
+        [answer] = told(later)
+        assert answer.pop("chanId") not in numbers
+        assert answer == {"event": "subscribed", "channel": "candles", "key": "trade:3h:tBTCUST"}
+
+    def test_all_messages_of_channels_are_numbered_through(self) -> None:
+        listener = Listener(TRADES, BARS, BOOK, Topic(DataType.TRADES, "tDOGE:USD"))
+        heard = listener.until(Ns(NOW + 2 * MINUTE))
+        assert (heard.bad, heard.restart) == ([], None)
+        assert isinstance(heard.state, bitfinex.Connection)
+        assert heard.state.last is not None
+        assert heard.state.last > 1_000
+        assert [ack for one in listener.heard for ack in one.acks] == [
+            Ack("trades:tBTCUSD"),
+            Ack("candles:trade:1m:tBTCUSD"),
+            Ack("book:tBTCUSD"),
+            Ack("trades:tDOGE:USD"),
+        ]
+
+    def test_a_quiet_channel_says_so_every_fifteen_seconds(self) -> None:
+        connection = talk(wanted("candles", "trade:1m:tETHUSD"), now=Ns(OUTAGE.start + MINUTE))
+        acts = connection.until(Ns(OUTAGE.start + 2 * MINUTE + 1))
+        assert [act.at - OUTAGE.start - MINUTE for act in acts] == [n * 15 * SECOND for n in range(1, 5)]
+        assert [row[1] for row in frames(acts)] == ["hb"] * 4
+        assert {act.topic for act in messages(acts)} == {""}
+        assert [row[2] for row in frames(acts)] == [2, 3, 4, 5]
+        assert [row[3] for row in frames(acts)] == [act.at // MILLISECOND for act in acts]
+
+    @given(steps=st.lists(st.integers(1, 20 * SECOND), min_size=1, max_size=8))
+    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
+        words = [
+            wanted("trades", "tETHUSD"),
+            wanted("candles", "trade:1m:tBTCUSD"),
+            wanted("book", "tDOGE:USD"),
+        ]
+        whole, parts = talk(*words), talk(*words)
+        at, pieces = NOW, list[Act]()
+        for step in steps:
+            at = Ns(at + step)
+            pieces += parts.until(at)
+        assert pieces == whole.until(at)
+
+    def test_who_leaves_gets_no_more(self) -> None:
+        listener = Listener(TRADES, BOOK)
+        left = listener.say(bitfinex.LIVE.unsubscribe([TRADES], 1, listener.state))
+        assert (left.acks, left.bad) == ([], [])
+        later = listener.until(Ns(NOW + 20 * SECOND))
+        assert (later.trades, later.restart, later.bad) == (None, None, [])
+        assert later.books
+        back = listener.say(bitfinex.LIVE.subscribe([TRADES], 1))
+        assert back.acks == [Ack("trades:tBTCUSD")]
+        assert back.trades is not None
+        assert listener.until(Ns(NOW + 40 * SECOND)).trades is not None
+
+    def test_pings_are_answered(self) -> None:
+        [pong] = told(talk().say({"event": "ping", "cid": 5}))
+        assert pong == {"event": "pong", "ts": NOW // MILLISECOND, "cid": 5}
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (wanted("trades", "tBTCUSDT"), (10300, "symbol: invalid")),
+            (wanted("trades", "tBTCF0:USTF0"), (10300, "symbol: invalid")),
+            (wanted("candles", "trade:2h:tBTCUSD"), (10300, "key: invalid")),
+            (wanted("candles", "trade:1m:tX"), (10300, "key: invalid")),
+            (wanted("candles", "what"), (10300, "key: invalid")),
+            (wanted("status", "tBTCUSD"), (10302, "channel: unknown")),
+            (wanted("book", "tBTCUSD", prec="R0"), (10011, "prec: invalid")),
+            (wanted("book", "tBTCUSD", len="50"), (10012, "len: invalid")),
+            ({"event": "unsubscribe", "chanId": 1}, (10400, "unsubscribe: invalid")),
+            ({"event": "what"}, (20000, "event: invalid")),
+            ("{", (20000, "event: invalid")),
+            ({"no": "event"}, (20000, "event: invalid")),
+        ],
+    )
+    def test_what_is_not_served_is_refused_with_what_was_asked(
+        self, words: dict[str, str] | str, error: tuple[int, str]
+    ) -> None:
+        [answer] = told(talk().say(words))
+        assert answer["event"] == "error"
+        assert (answer["code"], answer["msg"]) == error
+        if isinstance(words, dict) and "channel" in words:
+            assert {**answer, **words} == {**answer, "event": "subscribe"}
+
+    def test_twice_is_refused_and_ends_what_the_adapter_hears(self) -> None:
+        listener = Listener(TRADES)
+        assert listener.say(bitfinex.LIVE.subscribe([TRADES], 1)).restart == "10301 subscribe: dup"
+
+    @pytest.mark.parametrize("enforced", [True, False])
+    def test_a_channel_too_many_is_refused(self, enforced: bool) -> None:  # noqa: FBT001 - pytest names it
+        frames = ("1m", "5m", "15m", "30m", "1h")
+        names = ("tETHUSD", "tDOGE:USD", "tBTCUST", "tETHUST", "tETHBTC", "tSOLUST")
+        keys = [f"trade:{frame}:{name}" for frame in frames for name in names]
+        connection = talk(*(wanted("candles", key) for key in keys[:25]), enforced=enforced)
+        acts = connection.say(wanted("candles", keys[25]))
+        assert told(acts[:1])[0].get("code") == (10305 if enforced else None)
+        assert closes(acts) == []
+        assert len(connection.side.feeds) == (25 if enforced else 26)
+
+    def test_a_notice_makes_the_adapter_connect_again(self) -> None:
+        listener = Listener(TRADES)
+        heard = listener.hear(listener.talk.side.notice(NOW))
+        assert heard.restart == "20051 Stopping. Please try to reconnect"
+
+    def test_faults_find_the_numbers(self) -> None:
+        acts = talk(wanted("book", "tBTCUSD")).until(Ns(NOW + 5 * SECOND))
+        assert LIVE.sequence is not None
+        assert LIVE.checksum is not None
+        for act, row in zip(messages(acts), frames(acts), strict=True):
+            number = LIVE.sequence.search(act.text)
+            assert number is not None
+            assert int(number[1]) == row[-2]
+            proof = LIVE.checksum.search(act.text)
+            assert (int(proof[1]) if proof else None) == (row[2] if row[1] == "cs" else None)
+
+    def test_days_later_it_is_still_the_truth(self) -> None:
+        listener = Listener(TRADES, now=Ns(NOW + 100 * DAY))
+        heard = listener.until(Ns(NOW + 100 * DAY + MINUTE))
+        truth = MARKET.truth_trades("bitfinex", BTC, TimeSpan(Ns(NOW + 100 * DAY), listener.talk.now))
+        assert table([heard.trades], DataType.TRADES).equals(truth)
+        assert heard.at is not None
+        assert listener.talk.now - 20 * SECOND < heard.at < listener.talk.now
+
+
+def test_what_a_fault_meets_has_the_name_of_its_channel() -> None:
+    acts = talk(wanted("book", "tDOGE:USD"), wanted("candles", "trade:1m:tBTCUSD")).until(Ns(NOW + MINUTE))
+    names = {act.topic for act in acts if isinstance(act, Message)}
+    assert names - {""} == {"book:tDOGE:USD", "candles:trade:1m:tBTCUSD"}
