@@ -1,17 +1,17 @@
 """Live rows made one with history: segments into partitions, and what was missed asked for."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, partition_keys
+from dccd_core.domain.dataset import Dataset, partition_keys
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.domain.timespan import DAY, Ns, TimeSpan
 from dccd_core.fetch.fill import Filled, Recorded, fill, fold
+from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Source
@@ -74,27 +74,34 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
     return folded
 
 
-async def fill_windows(venue: Venue, lake: Lake, datasets: Sequence[Dataset], listener: Listener) -> None:
-    """Ask for what lies between the recordings of each dataset; one's failure is told, and stops no other."""
-    for dataset in datasets:
-        if dataset.data_type is DataType.ORDERBOOK:
-            continue  # the past of a book cannot be asked for
-        try:
-            await _fill_windows_of(venue, lake, dataset, listener)
-        except DccdError as e:
-            listener.note(f"{dataset}: what was missed cannot be had now: {e}", wrong=True)
+async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:
+    """Ask for what lies between the recordings of each dataset; one's failure is told, and stops no other.
+
+    The past of an order book cannot be asked for.
+    """
+    wanted = [dataset for dataset in datasets if dataset.data_type is not DataType.ORDERBOOK]
+    windows = await asyncio.to_thread(_windows, lake, wanted, venue.clock.now())
+
+    def report(outcome: Outcome) -> None:
+        dataset, key, result = outcome.dataset, outcome.key, outcome.result
+        if isinstance(result, OutOfReach):
+            return  # the ledger says so
+        if isinstance(result, DccdError):
+            listener.note(f"{dataset} {key}: what was missed cannot be had now: {result}", wrong=True)
+        elif result.state is not None and result.requests:
+            listener.folded(dataset, key, result.state, result.rows)
+
+    async def fill_one(dataset: Dataset, key: str) -> Filled:
+        return await fill(venue, lake, dataset, key, _unheeded, within=windows[dataset])
+
+    jobs = ((one, key) for one, span in windows.items() for key in partition_keys(one.grain, span))
+    await fill_all(jobs, fill_one, report)
 
 
-async def _fill_windows_of(venue: Venue, lake: Lake, dataset: Dataset, listener: Listener) -> None:
-    spans = list(_recorded(lake, dataset, venue.clock.now()))
-    if not spans:
-        return
-    whole = TimeSpan(spans[0].start, spans[-1].end)
-    for key in partition_keys(dataset.grain, whole):
-        with suppress(OutOfReach):
-            filled = await fill(venue, lake, dataset, key, _unheeded, UNKNOWN, within=whole)
-            if filled.state is not None and filled.requests:
-                listener.folded(dataset, key, filled.state, filled.rows)
+def _windows(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, TimeSpan]:
+    """Return from when to when streams recorded each dataset lately; of those that they did."""
+    spans = {dataset: list(_recorded(lake, dataset, now)) for dataset in datasets}
+    return {dataset: TimeSpan(some[0].start, some[-1].end) for dataset, some in spans.items() if some}
 
 
 def _recorded(lake: Lake, dataset: Dataset, now: Ns) -> Iterator[TimeSpan]:

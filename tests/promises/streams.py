@@ -89,8 +89,7 @@ class Stage:
             ending.cancel()
 
     async def _reach(self, moment: Ns) -> None:
-        while (left := moment - self.clock.now()) > 0:
-            await asyncio.sleep(left / self.clock.rate / SECOND)
+        await asyncio.sleep((moment - self.clock.now()) / self.clock.rate / SECOND)
 
     async def settle(self, datasets: Sequence[Dataset]) -> None:
         """Fold what was recorded, and ask for what was missed, once the venue is done with it."""

@@ -27,6 +27,12 @@ END = Ns(START + 10 * MINUTE)
 RATE = 20
 DEPTH = 10
 OPEN = [name for name in NAMES if get(name).live]
+COUNTED = ("bitfinex",)
+"""All messages of a connection are numbered: whatever is wrong with one of them ends the connection."""
+UNPROVEN = ("coinbase",)
+"""Nothing shows that a change of a book was lost, so after any doubt it is begun anew."""
+SHORT = ("bybit",)
+"""Of the past only the last trades can be had, so what is missed for longer stays a hole, and says so."""
 
 
 def symbols(exchange: str) -> list[Symbol]:
@@ -39,37 +45,56 @@ def datasets(exchange: str) -> list[Dataset]:
     return [Dataset(exchange, symbol, *kind) for symbol in symbols(exchange) for kind in kinds]
 
 
-def topic(exchange: str, symbol: Symbol, data_type: DataType) -> str:
-    """Return a pattern for what the sandbox calls a topic of this symbol."""
+def channel(exchange: str, symbol: Symbol, data_type: DataType) -> tuple[str, str]:
+    """Return what the venue calls a topic, and the address it is had from."""
     live = get(exchange).live
     assert live
-    channel = live.channel("spot", data_type)
-    assert channel
-    depth = channel.depth(DEPTH) or 0
-    return live.name(Topic(data_type, get(exchange).market(symbol), "spot", None, depth))
+    pushed = live.channel("spot", data_type)
+    assert pushed
+    topic = Topic(data_type, get(exchange).market(symbol), "spot", None, pushed.depth(DEPTH) or 0)
+    return live.name(topic), live.url(topic)
 
 
 def trouble(exchange: str) -> list[StreamFault]:
-    """Break one connection after the other, and lose one change of the first symbol's book."""
+    """Spoil and break what is pushed, and lose one change of the first symbol's book."""
     from_minute = [(START + n * MINUTE, END) for n in range(10)]
-    first, second = symbols(exchange)
-    trades = [topic(exchange, symbol, DataType.TRADES) for symbol in (first, second)]
-    book, kind = topic(exchange, first, DataType.ORDERBOOK), StreamFaultKind
+    kind = StreamFaultKind
+    first, second = (channel(exchange, symbol, DataType.TRADES)[0] for symbol in symbols(exchange))
+    book = channel(exchange, symbols(exchange)[0], DataType.ORDERBOOK)[0]
+    often = (
+        [StreamFault(kind=kind.DUPLICATE, between=from_minute[5], nth=1, topic=first)]
+        if exchange in COUNTED
+        else [
+            StreamFault(kind=kind.DUPLICATE, probability=0.03),
+            *(StreamFault(kind=kind.REORDER, topic=name, probability=0.05) for name in (first, second)),
+        ]
+    )
+    if exchange not in UNPROVEN:
+        often.append(StreamFault(kind=kind.DROP, between=from_minute[2], nth=50, topic=book))
     return [
-        StreamFault(kind=kind.DUPLICATE, probability=0.03),
-        *(StreamFault(kind=kind.REORDER, topic=name, probability=0.05) for name in trades),
-        StreamFault(kind=kind.GARBAGE, between=from_minute[1], nth=2, topic=trades[1]),
-        StreamFault(kind=kind.DROP, between=from_minute[2], nth=50, topic=book),
-        StreamFault(kind=kind.ABORT, between=from_minute[4], nth=1),
-        StreamFault(kind=kind.DISCONNECT, between=from_minute[6], nth=1),
+        *often,
+        StreamFault(kind=kind.GARBAGE, between=from_minute[1], nth=2, topic=second),
+        StreamFault(kind=kind.ABORT, between=from_minute[4], nth=1, topic=first),
+        StreamFault(kind=kind.DISCONNECT, between=from_minute[6], nth=1, topic=book),
     ]
 
 
 @dataclass(frozen=True)
 class Outcome:
     stage: Stage
-    struck: dict[str, Struck]
-    """What each kind of fault struck, once or last."""
+    struck: list[Struck]
+
+    def breaks(self, symbol: Symbol) -> list[Ns]:
+        """Return when faults struck that a book cannot survive."""
+        exchange = self.stage.exchange
+        book, url = channel(exchange, symbol, DataType.ORDERBOOK)
+        shared = url == channel(exchange, symbol, DataType.TRADES)[1]
+        deadly = ["disconnect"]
+        deadly += ["abort"] if shared else []
+        deadly += ["garbage"] if exchange in (*COUNTED, *UNPROVEN) and shared else []
+        deadly += ["duplicate", "drop"] if exchange in COUNTED else []
+        own = [one.at for one in self.struck if one.kind == "drop" and one.topic == book]
+        return sorted({Ns(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})
 
 
 @pytest.fixture(scope="module", params=OPEN)
@@ -86,7 +111,7 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             await one.settle(wanted)
 
         asyncio.run(go())
-        yield Outcome(one, {struck.kind: struck for struck in box.stats().struck})
+        yield Outcome(one, box.stats().struck)
 
 
 def known(stage: Stage, dataset: Dataset) -> tuple[State, list[TimeSpan]]:
@@ -100,12 +125,12 @@ def rows_in(stage: Stage, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
 
 
 def test_all_of_the_trouble_happened(outcome: Outcome) -> None:
-    assert {"duplicate", "reorder", "garbage", "drop", "abort", "disconnect"} <= outcome.struck.keys()
-    said = " ".join(text for text, _ in outcome.stage.told.notes)
-    assert "could not be understood" in said
-    assert "begun anew" in said
-    assert outcome.stage.told.beats[-1].reconnects == 2
-    assert outcome.stage.told.beats[-1].bad == 1
+    exchange, told = outcome.stage.exchange, outcome.stage.told
+    happened = {one.kind for one in outcome.struck}
+    assert happened == {fault.kind.value for fault in trouble(exchange)}
+    assert "could not be understood" in " ".join(text for text, _ in told.notes)
+    assert told.beats[-1].reconnects >= 2
+    assert told.beats[-1].bad >= 1
 
 
 @pytest.mark.parametrize("data_type", [DataType.TRADES, DataType.OHLC])
@@ -115,16 +140,17 @@ def test_rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) ->
         if dataset.data_type is not data_type:
             continue
         state, covered = known(one, dataset)
-        assert len(covered) == 1
-        assert covered[0].start < START + MINUTE
-        assert covered[0].end > END - 2 * MINUTE
         assert state.ledger.gaps() == ()
-        if dataset.span:
-            truth = market.truth_bars(one.exchange, dataset.symbol, dataset.span, covered[0])
-        else:
-            truth = market.truth_trades(one.exchange, dataset.symbol, covered[0])
-        assert truth.height > 5
-        assert same(rows_in(one, dataset, covered[0]), truth)
+        assert covered[0].start < START + MINUTE
+        assert covered[-1].end > END - 2 * MINUTE
+        assert len(covered) == 1 or (one.exchange in SHORT and data_type is DataType.TRADES)
+        for span in covered:
+            if dataset.span:
+                truth = market.truth_bars(one.exchange, dataset.symbol, dataset.span, span)
+            else:
+                truth = market.truth_trades(one.exchange, dataset.symbol, span)
+            assert truth.height > 3
+            assert same(rows_in(one, dataset, span), truth)
 
 
 def test_pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
@@ -142,18 +168,17 @@ def test_pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
 
 
 def test_the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome: Outcome) -> None:
-    """The connection was lost twice; of the first symbol's book one change was lost as well."""
     one = outcome.stage
-    damaged, whole = (Dataset(one.exchange, symbol, DataType.ORDERBOOK) for symbol in symbols(one.exchange))
-    breaks = sorted(outcome.struck[kind].at for kind in ("abort", "disconnect"))
-    dropped = outcome.struck["drop"].at
-    for dataset, damage in ((damaged, [dropped, *breaks]), (whole, breaks)):
+    for dataset in datasets(one.exchange):
+        if dataset.data_type is not DataType.ORDERBOOK:
+            continue
         state, covered = known(one, dataset)
-        assert [hole.span for hole in state.ledger.holes] == [
+        holes, damage = state.ledger.holes, outcome.breaks(dataset.symbol)
+        assert [hole.span for hole in holes] == [
             TimeSpan(before.end, after.start) for before, after in pairwise(covered)
         ]
-        assert all(hole.reason for hole in state.ledger.holes)
-        assert len(state.ledger.holes) == len(damage)
-        for hole, at in zip(state.ledger.holes, damage, strict=True):
+        assert len(holes) == len(damage)
+        for hole, at in zip(holes, damage, strict=True):
+            assert hole.reason
             assert at - SECOND <= hole.span.start <= at < hole.span.end
             assert hole.span.length < MINUTE

@@ -1,0 +1,128 @@
+"""``python -m tests.promises.recorder ORDER``: record streams in a process of one's own, as JSON tells.
+
+Prints ``+`` as soon as it is connected, then what it has to note, line by line; ends when its stdin does.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+
+import msgspec
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import Ns
+from dccd_core.exchanges import get
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake, State
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.http import open_transport
+from dccd_core.net.sockets import open_sockets
+from dccd_core.net.websocket import Socket
+from dccd_core.stream.plan import StreamHealth, StreamPlan
+from dccd_core.stream.run import run_stream
+
+ROOT = Path(__file__).parents[2]
+CONNECTED = "+"
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """What to record, of which venue, and where to."""
+
+    exchange: str
+    symbols: list[str]
+    bars: list[int]
+    depth: int
+    rest_url: str
+    ws_url: str
+    lake: str
+
+    def datasets(self) -> list[Dataset]:
+        kinds = [
+            (DataType.TRADES, None),
+            (DataType.ORDERBOOK, None),
+            *((DataType.OHLC, Ns(n)) for n in self.bars),
+        ]
+        return [Dataset(self.exchange, Symbol.parse(name), *kind) for name in self.symbols for kind in kinds]
+
+
+class _Says:
+    def beat(self, health: StreamHealth) -> None: ...
+
+    def folded(self, dataset: Dataset, key: str, state: State, rows: int) -> None: ...
+
+    def note(self, text: str, *, wrong: bool) -> None:
+        _say(text)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def record(order: Order) -> None:
+    stop, exchange = asyncio.Event(), get(order.exchange)
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+    with open_sockets(exchange, ws_url=order.ws_url) as connect:
+
+        @asynccontextmanager
+        async def telling(url: str) -> AsyncGenerator[Socket]:
+            async with connect(url) as socket:
+                _say(CONNECTED)
+                yield socket
+
+        async with open_transport(exchange, rest_url=order.rest_url) as transport:
+            venue = Venue(exchange, transport, SystemClock())
+            plan = StreamPlan("killed", tuple(order.datasets()), order.depth)
+            await run_stream(plan, venue, telling, Lake(order.lake), stop, _Says())
+
+
+@dataclass
+class Recording:
+    """A process that records; what it noted, and whether it is connected."""
+
+    process: subprocess.Popen[str]
+    notes: list[str] = field(default_factory=list[str])
+    connected: Event = field(default_factory=Event)
+
+    def listen(self) -> None:
+        assert self.process.stdout
+        for text in self.process.stdout:
+            if text.rstrip("\n") == CONNECTED:
+                self.connected.set()
+            else:
+                self.notes.append(text)
+
+    def kill(self) -> Ns:
+        """Kill it with -9; return when."""
+        at = Ns(time.time_ns())
+        self.process.kill()
+        return at
+
+
+@contextmanager
+def recording(order: Order) -> Generator[Recording]:
+    """Record; what still lives in the end is killed."""
+    command = [sys.executable, "-m", "tests.promises.recorder", msgspec.json.encode(order).decode()]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        one = Recording(process)
+        listening = Thread(target=one.listen)
+        listening.start()
+        try:
+            yield one
+        finally:
+            process.kill()
+            process.wait()
+            listening.join()
+
+
+if __name__ == "__main__":
+    asyncio.run(record(msgspec.json.decode(sys.argv[1], type=Order)))

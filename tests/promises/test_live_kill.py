@@ -1,0 +1,201 @@
+"""A stream that is killed with -9 over and over: at most its last second is lost, and that is filled again."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, union
+from dccd_core.lake.lake import Lake
+from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from tests.dccd_core.fetch.world import same, truth
+from tests.promises.recorder import Order, Recording, recording
+from tests.promises.streams import FastClock, Stage
+
+LONG_S = 7.0
+"""So long it takes until a stream knows that bars of a second are complete."""
+SYMBOLS = ["BTC/USDT", "ETH/USDT"]
+MAY_BE_LOST = SECOND
+DEPTH = 10
+at = pl.col("ts").cast(pl.Int64)
+
+
+@dataclass
+class Life:
+    """What was there right after one kill."""
+
+    began: Ns
+    killed: Ns
+    rows: dict[Dataset, pl.DataFrame]
+    """Of the trades since it began."""
+
+
+@dataclass
+class Outcome:
+    box: RunningSandbox
+    order: Order
+    lives: list[Life] = field(default_factory=list[Life])
+    notes: list[str] = field(default_factory=list[str])
+    torn: list[str] = field(default_factory=list[str])
+    """The segments whose ends were torn before the last folding."""
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.order.lake)
+
+    def datasets(self, data_type: DataType, bar: Ns | None = None) -> list[Dataset]:
+        return [one for one in self.order.datasets() if (one.data_type, one.span) == (data_type, bar)]
+
+    def covered(self, dataset: Dataset) -> list[TimeSpan]:
+        states = self.lake.states(dataset).values()
+        return union(span for state in states for span in state.ledger.covered())
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    with running_sandbox(trades_per_day=dict.fromkeys(SYMBOLS, 2_000_000)) as box:
+        order = Order(
+            exchange="binance",
+            symbols=SYMBOLS,
+            bars=[SECOND, MINUTE],
+            depth=DEPTH,
+            rest_url=box.rest_url("binance"),
+            ws_url=box.ws_url("binance"),
+            lake=str(tmp_path_factory.mktemp("lake")),
+        )
+        one = Outcome(box, order)
+        for life_s in lives():
+            with recording(order) as living:
+                began = Ns(time.time_ns())
+                killed = kill(living, life_s)
+            one.notes += living.notes
+            one.lives.append(look(one, began, killed))
+        one.torn = tear(one.lake)
+        asyncio.run(settle(one))
+        yield one
+
+
+def first(rows: pl.DataFrame) -> Ns:
+    return Ns(rows.select(at.first()).item())
+
+
+def last(rows: pl.DataFrame) -> Ns:
+    return Ns(rows.select(at.last()).item())
+
+
+def true_rows(one: Outcome, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+    return truth(one.box.market, dataset, span)
+
+
+def lives() -> list[float]:
+    """Return how long each is: some end before they know anything, some later; the first and the last are long."""
+    chance = random.Random()
+    return [
+        LONG_S,
+        *(chance.uniform(0, 1.5) if n % 3 else chance.uniform(2.5, 3.5) for n in range(18)),
+        LONG_S,
+    ]
+
+
+def kill(living: Recording, after_s: float) -> Ns:
+    """Kill it so long after it was connected; that it may be ready takes as long as it takes."""
+    assert living.connected.wait(60)
+    time.sleep(after_s)
+    return living.kill()
+
+
+def look(one: Outcome, began: Ns, killed: Ns) -> Life:
+    """Open everything there is."""
+    lake = one.lake
+    for dataset in lake.datasets():
+        for key in lake.states(dataset):
+            lake.verify(dataset, key)
+    since = TimeSpan(began, Ns(killed + MINUTE))
+    scanned = {dataset: lake.scan(dataset, since).collect() for dataset in one.order.datasets()}
+    trades = one.datasets(DataType.TRADES)
+    return Life(began, killed, {dataset: rows for dataset, rows in scanned.items() if dataset in trades})
+
+
+def tear(lake: Lake) -> list[str]:
+    """Leave half a message at the end of each segment, as a crash of the machine would."""
+    segments = lake.segments()
+    for segment in segments:
+        with Path(segment.path).open("ab") as file:
+            file.write(b"\xff\xff\xff\xff\x10\x02")
+    return [Path(segment.path).name for segment in segments]
+
+
+async def settle(one: Outcome) -> None:
+    """Fold and fill half a minute later, when all is final by the venue's time."""
+    later = Ns(time.time_ns() + MINUTE // 2)
+    one.box.clock(later, frozen=False)
+    stage = Stage(one.box, one.lake, FastClock(later, 1), "binance")
+    datasets = one.order.datasets()
+    async with stage.venue() as venue:
+        kinds = dict.fromkeys((each.data_type, each.span) for each in datasets)
+        await fold_all(venue, stage.lake, kinds, stage.told)
+        await fill_windows(venue, stage.lake, datasets, stage.told)
+    one.notes += [text for text, _ in stage.told.notes]
+
+
+def test_all_but_the_last_second_is_there_after_every_kill(outcome: Outcome) -> None:
+    compared = 0
+    for life in outcome.lives:
+        for dataset, rows in life.rows.items():
+            if rows.height:
+                since = Ns(first(rows) + 1)
+                span = TimeSpan(since, max(since, Ns(life.killed - MAY_BE_LOST)))
+                there = rows.filter(at.is_between(span.start, span.end, "left"))
+                assert same(there, true_rows(outcome, dataset, span))
+                compared += there.height
+    assert compared > 100
+
+
+def test_what_was_torn_is_told(outcome: Outcome) -> None:
+    said = "".join(outcome.notes)
+    assert outcome.torn
+    assert all(f"{name}: its last " in said for name in outcome.torn)
+    assert outcome.lake.segments() == []
+
+
+@pytest.mark.parametrize("kind", [(DataType.TRADES, None), (DataType.OHLC, SECOND)])
+def test_in_the_end_it_is_as_if_nothing_had_happened(
+    outcome: Outcome, kind: tuple[DataType, Ns | None]
+) -> None:
+    for dataset in outcome.datasets(*kind):
+        (whole,) = outcome.covered(dataset)
+        assert whole.start < outcome.lives[0].killed
+        assert whole.end > outcome.lives[-1].began
+        assert not any(state.ledger.gaps() for state in outcome.lake.states(dataset).values())
+        rows = outcome.lake.scan(dataset).collect()
+        span = TimeSpan(whole.start, max(whole.end, last(rows)))
+        assert same(
+            rows.filter(at.is_between(span.start, span.end, "left")), true_rows(outcome, dataset, span)
+        )
+
+
+def test_minutes_that_were_stored_are_right(outcome: Outcome) -> None:
+    """No life was long enough to know that it has all of them."""
+    for dataset in outcome.datasets(DataType.OHLC, MINUTE):
+        rows = outcome.lake.scan(dataset).collect()
+        if rows.height:
+            span = TimeSpan(first(rows), Ns(last(rows) + 1))
+            assert same(rows, true_rows(outcome, dataset, span).join(rows.select("ts"), "ts", "semi"))
+
+
+def test_every_picture_of_a_book_is_right(outcome: Outcome) -> None:
+    for dataset in outcome.datasets(DataType.ORDERBOOK):
+        rows = outcome.lake.scan(dataset).collect()
+        moments = rows.select(at.unique(maintain_order=True)).to_series().to_list()
+        assert len(moments) >= LONG_S
+        truth_at = partial(outcome.box.market.truth_book, "binance", dataset.symbol, depth=DEPTH)
+        assert same(rows, pl.concat([truth_at(Ns(moment)) for moment in moments]))
