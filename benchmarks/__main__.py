@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 import click
 import msgspec
 
-from benchmarks import report
+from benchmarks import report, stream
 from benchmarks.cases import CASES, CORE, DAGSTER, FLOOR, OURS, TRADES, Case, Variant, peers
 from benchmarks.job import Job
 from benchmarks.measure import rows_in, run
@@ -22,6 +22,7 @@ from dccd_core.testing.sandbox.process import running_sandbox
 
 _ROOT: Final = Path(__file__).parent.parent
 _NAMES: Final = [case.name for case in CASES]
+_STREAM: Final = "stream"
 
 
 class _Arguments(TypedDict):
@@ -30,8 +31,10 @@ class _Arguments(TypedDict):
     only: list[str]
     trades: int
     repeat: int
-    peers_python: Path | None
+    peers_python: tuple[Path, ...]
     peer_rows: int
+    messages: int
+    books: int
 
 
 class Work(msgspec.Struct):
@@ -150,15 +153,15 @@ def _next_minute() -> None:
 
 def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     names = text.split(",")
-    if unknown := set(names) - {*_NAMES}:
-        raise click.BadParameter(f"no {', '.join(sorted(unknown))}; there is {', '.join(_NAMES)}")
+    if unknown := set(names) - {*_NAMES, _STREAM}:
+        raise click.BadParameter(f"no {', '.join(sorted(unknown))}; there is {', '.join([*_NAMES, _STREAM])}")
     return names
 
 
 @click.command("benchmarks")
 @click.option("--url", help="Ask this server, up to before /api, instead of a sandbox.")
 @click.option("--rtt-ms", default=100.0, show_default=True, help="Latency of the sandbox.")
-@click.option("--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades")
+@click.option("--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades,stream")
 @click.option(
     "--trades",
     default=500_000,
@@ -166,13 +169,30 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     help="Trades in the sandbox's day; Dagster waits above 1,400,000.",
 )
 @click.option("--repeat", default=3, show_default=True, help="Measurements, of which the best counts.")
-@click.option("--peers-python", type=click.Path(path_type=Path, exists=True), help="Has dccd 3 and ccxt.")
+@click.option(
+    "--peers-python",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="Has dccd 3 and ccxt, or cryptofeed; may be given again.",
+)
 @click.option("--peer-rows", default=50_000, show_default=True, help="What slow peers fetch; 0: all of it.")
+@click.option("--messages", default=5_000_000, show_default=True, help="Size of the flood, of stream.")
+@click.option("--books", default=200, show_default=True, help="Order books among 200 symbols, of stream.")
 def main(**arguments: Unpack[_Arguments]) -> None:
     """Measure dccd against a raw floor and its peers; prints a Markdown table.
 
-    Each figure is that of a whole process, start included.
+    Each figure is that of a whole process, start included; of stream, what lies between the first rows that
+    were written and the last.
     """
+    if _STREAM in arguments["only"]:
+        click.echo(f"{report.machine()}\n")
+        rows = arguments["peer_rows"] or arguments["messages"]
+        stream.report(arguments["messages"], arguments["peers_python"], rows, arguments["books"])
+    if {*arguments["only"]} - {_STREAM}:
+        _history(arguments)
+
+
+def _history(arguments: _Arguments) -> None:
     url, rtt_ms = arguments["url"], arguments["rtt_ms"]
     with open_bench(url, rtt_ms, arguments["trades"]) as bench:
         asked = url or f"sandbox, {rtt_ms:g} ms"

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -64,9 +64,11 @@ DAGSTER: Final = Variant("dccd through Dagster", (sys.executable, "-m", "benchma
 OURS: Final = (FLOOR, ONE_CLIENT, CORE, DAGSTER)
 
 
-def peers(python: Path | None) -> list[Variant]:
-    """Return the peers, with the versions that ``python`` has of them."""
-    return [variant for name, ways in _PEERS.items() for variant in _variants(_peer(python, name), ways)]
+def peers(pythons: Sequence[Path]) -> list[Variant]:
+    """Return the peers, with the versions that the first of ``pythons`` that has them has."""
+    return [
+        variant for name, ways in _PEERS.items() for variant in _variants(peer(pythons, name, name), ways)
+    ]
 
 
 def _variants(peer: Variant, ways: Mapping[str, Mapping[str, int]]) -> list[Variant]:
@@ -78,13 +80,15 @@ def _variants(peer: Variant, ways: Mapping[str, Mapping[str, int]]) -> list[Vari
     ]
 
 
-def _peer(python: Path | None, name: str) -> Variant:
-    if python is None:
-        return Variant(f"{name} (--peers-python)", ())
+def peer(pythons: Sequence[Path], name: str, script: str) -> Variant:
+    """Return the peer of that name; ``peer_<script>.py`` is its work."""
     ask = f"from importlib.metadata import version; print(version('{name}'))"
-    found = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
-    command = (str(python), str(_HERE / f"peer_{name}.py")) if found.returncode == 0 else ()
-    return Variant(f"{name} {found.stdout.strip()}".strip(), command)
+    for python in pythons:
+        found = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            command = (str(python), str(_HERE / f"peer_{script}.py"))
+            return Variant(f"{name} {found.stdout.strip()}", command)
+    return Variant(f"{name} (--peers-python)", ())
 
 
 def libraries() -> str:

@@ -35,10 +35,11 @@ _LINGER_S: Final = 3.0
 _IDLE_S: Final = 30.0
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
-_MESSAGE: Final = (
-    '{"stream":"sssssss@aggTrade","data":{"e":"aggTrade","E":EEEEEEEEEEEEE,"s":"SSSSSSS","a":aaaaaaaaaa,'
-    '"p":"PPPPP.pp000000","q":"0.qqqqqq00","f":ffffffffff,"l":llllllllll,"T":TTTTTTTTTTTTT,"m":%s,"M":true}}'
+_PLAIN: Final = (
+    '{"e":"aggTrade","E":EEEEEEEEEEEEE,"s":"SSSSSSS","a":aaaaaaaaaa,"p":"PPPPP.pp000000","q":"0.qqqqqq00",'
+    '"f":ffffffffff,"l":llllllllll,"T":TTTTTTTTTTTTT,"m":%s,"M":true}'
 )
+_COMBINED: Final = f'{{"stream":"sssssss@aggTrade","data":{_PLAIN}}}'
 
 
 def names(count: int) -> list[str]:
@@ -61,9 +62,10 @@ def frame(opcode: int, payload: bytes) -> bytes:
 class Trades:
     """Builds frames by the thousand: a template into which only digits have to be written."""
 
-    def __init__(self, symbols: list[str]) -> None:
+    def __init__(self, symbols: list[str], *, plain: bool = False) -> None:
+        message = _PLAIN if plain else _COMBINED
         self._symbols = np.array([list(name.encode()) for name in symbols], np.uint8)
-        self._templates = [frame(_TEXT, (_MESSAGE % side).encode()) for side in ("true", "false")]
+        self._templates = [frame(_TEXT, (message % side).encode()) for side in ("true", "false")]
 
     def build(self, first: int, now_ms: int) -> memoryview:
         """Return the frames of one block, which begins with message number ``first``."""
@@ -86,8 +88,9 @@ class Trades:
             "EEEEEEEEEEEEE": now,
             "TTTTTTTTTTTTT": now,
         }.items():
-            column = template.index(place.encode())
-            frames[:, column : column + digits.shape[1]] = digits
+            column = template.find(place.encode())
+            if column >= 0:  # a plain message does not name its stream
+                frames[:, column : column + digits.shape[1]] = digits
         return memoryview(frames.data).cast("B")
 
 
@@ -240,10 +243,11 @@ async def run(port: int, symbols: list[str], flood: Flood) -> None:
 @click.option("--messages", type=int, default=1_000_000, show_default=True)
 @click.option("--rate", type=float, help="Messages a second; as many as the client takes if left out.")
 @click.option("--symbols", type=click.IntRange(1, 686), default=10, show_default=True)
-def main(port: int, messages: int, rate: float | None, symbols: int) -> None:
+@click.option("--plain", is_flag=True, help="Events as /ws sends them, without the name of the stream.")
+def main(port: int, messages: int, rate: float | None, symbols: int, plain: bool) -> None:  # noqa: FBT001 - click's way
     """Serve the flood."""
     listed = names(symbols)
-    asyncio.run(run(port, listed, Flood(Trades(listed), messages, rate)))
+    asyncio.run(run(port, listed, Flood(Trades(listed, plain=plain), messages, rate)))
 
 
 if __name__ == "__main__":

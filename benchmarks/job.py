@@ -1,4 +1,4 @@
-"""What one measured process is told to fetch; it comes as JSON in its first argument."""
+"""What one measured process is told to fetch or to record; it comes as JSON in its first argument."""
 
 import sys
 from typing import Final
@@ -28,3 +28,29 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_job() -> Job:
     return msgspec.json.decode(sys.argv[1], type=Job)
+
+
+class StreamJob(msgspec.Struct, frozen=True, kw_only=True):
+    """So many trades of ``symbols`` are pushed at ``url``, the REST side is at ``rest_url``.
+
+    What is recorded goes below ``store``; ``options`` are for one variant alone.
+    """
+
+    url: str
+    rest_url: str
+    symbols: list[str]
+    messages: int
+    store: str
+    options: dict[str, int] = {}
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """What so many messages took, from when the first ones were done until all were."""
+
+    messages: int
+    wall_s: float
+    cpu_s: float
+
+
+def read_stream_job() -> StreamJob:
+    return msgspec.json.decode(sys.argv[1], type=StreamJob)

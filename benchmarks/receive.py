@@ -8,15 +8,10 @@ the median of the rounds.
 """
 
 import asyncio
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +21,8 @@ import picows
 import polars as pl
 from websockets.asyncio.client import connect as connect_websockets
 
+from benchmarks.flooding import flooding
+from benchmarks.job import Timing
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.websocket import connect
 
@@ -141,40 +138,28 @@ _CLIENTS: Final[dict[str, Callable[[str, int, Sink], Coroutine[None, None, None]
 _SINKS: Final[dict[str, Callable[[Path], Sink]]] = {"receive": Counter, "receive + Parquet": Writer}
 
 
-@contextmanager
-def _flood(messages: int) -> Generator[str]:
-    """Run the flood on a core of its own, and leave another one to us."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-1:])
-    command = [sys.executable, "-m", "benchmarks.flood", "--messages", str(messages)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        os.sched_setaffinity(0, cores[:1])
-        try:
-            assert process.stdout is not None
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.terminate()
-            os.sched_setaffinity(0, cores)
-
-
-async def _timed(client: str, sink: Sink, url: str, messages: int) -> float:
-    """Return messages per second of CPU, from the first batch on."""
+async def timed(client: str, sink: Sink, url: str, messages: int) -> Timing:
+    """Measure from the first batch on."""
 
     class Timed:
         def __init__(self) -> None:
             self.count = 0
-            self.began = (0.0, 0)
+            self.began = Timing(0, 0.0, 0.0)
 
         def take(self, frames: list[bytes]) -> None:
             sink.take(frames)
             self.count = sink.count
-            if not self.began[1]:
-                self.began = time.process_time(), self.count
+            if not self.began.messages:
+                self.began = Timing(self.count, time.perf_counter(), time.process_time())
 
-    timed = Timed()
-    await _CLIENTS[client](url, messages, timed)
-    began, first = timed.began
-    return (timed.count - first) / (time.process_time() - began)
+    sinks = Timed()
+    await _CLIENTS[client](url, messages, sinks)
+    began = sinks.began
+    return Timing(
+        sinks.count - began.messages,
+        time.perf_counter() - began.wall_s,
+        time.process_time() - began.cpu_s,
+    )
 
 
 @click.command(help=__doc__)
@@ -187,9 +172,9 @@ def main(messages: int, repeat: int, only: tuple[str, ...]) -> None:
     rates = {case: list[float]() for case in cases}
     for _ in range(repeat):
         for client, sink in cases:
-            with tempfile.TemporaryDirectory() as folder, _flood(messages) as url:
-                rate = asyncio.run(_timed(client, _SINKS[sink](Path(folder)), url, messages))
-            rates[client, sink].append(rate)
+            with tempfile.TemporaryDirectory() as folder, flooding(messages) as url:
+                took = asyncio.run(timed(client, _SINKS[sink](Path(folder)), url, messages))
+            rates[client, sink].append(took.messages / took.cpu_s)
     for (client, sink), measured in rates.items():
         runs = ", ".join(f"{rate:,.0f}" for rate in measured)
         print(f"{sink:20} {client:12} {statistics.median(measured):10,.0f} messages per s of CPU   ({runs})")

@@ -2,7 +2,7 @@
 
 domain     nouns: time, data types and their tables, symbols, datasets, errors
 adapter    what an exchange file is made of: plain values and pure functions
-exchanges  one file per exchange, and the registry
+exchanges  an exchange is one file, its WebSocket one beside it; and the registry
 net        the only folder that touches network and clock
 lake       partitions on disk: layout, atomic Parquet, ledger, reader
 quality    pure checks over rows and ledger

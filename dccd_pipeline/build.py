@@ -1,34 +1,45 @@
 """Assemble the Definitions from settings; tests and the command line pass their own resources."""
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Ns
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.net.sockets import Connect
+from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
+from dccd_pipeline.assets.recorded import recorded_spec, stream_spec
 from dccd_pipeline.config import EMBEDDED
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.jobs import entry_job
+from dccd_pipeline.ops.stream import stream_job
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.schedules import entry_schedule
 from dccd_pipeline.sensors import failure_sensor
-from dccd_pipeline.settings import Settings
+from dccd_pipeline.settings import ExchangeSettings, Settings
 from dccd_pipeline.silence import silent_runs
+from dccd_pipeline.stream_sensor import stream_supervisor
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    wanted = stream_digests(settings)
+    streams = {entry.name: stream_job(entry, wanted[entry.name]) for entry in settings.stream}
     return dg.Definitions(
-        assets=[collected(entry) for entry in settings.collect],
-        jobs=[entry_job(entry) for entry in settings.collect],
+        assets=[*(collected(entry) for entry in settings.collect), *stream_specs(settings)],
+        jobs=[*(entry_job(entry) for entry in settings.collect), *streams.values()],
         schedules=[
             entry_schedule(entry, running=settings.source != EMBEDDED)
             for entry in settings.collect
             if entry.scheduled
         ],
-        sensors=[failure_sensor(settings.alerts), silent_runs],
+        sensors=[failure_sensor(settings.alerts), silent_runs, stream_supervisor(streams, wanted)],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )
@@ -38,16 +49,51 @@ def collected(entry: Entry) -> dg.AssetsDefinition:
     return derived_assets(entry) if entry.derive_from else history_assets(entry)
 
 
+def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
+    """Return the assets of streams, and those of what they record that no ``collect`` entry has."""
+    collected = {dataset for entry in settings.collect for dataset in entry.datasets}
+    return [
+        spec
+        for entry in settings.stream
+        for spec in (
+            stream_spec(entry),
+            *(recorded_spec(entry, one) for one in entry.datasets if one not in collected),
+        )
+    ]
+
+
+def stream_digests(settings: Settings) -> dict[str, str]:
+    """Return for each stream what changes whenever its run is to be started anew."""
+    store = settings.store if "://" in settings.store else str(Path(settings.store).resolve())
+    return {entry.name: entry.digest(store, *_reach(settings, entry.exchange)) for entry in settings.stream}
+
+
+def _reach(settings: Settings, exchange: str) -> tuple[object, ...]:
+    own = settings.exchanges.get(exchange, ExchangeSettings())
+    return own.rest_url, own.ws_url, own.budget
+
+
 def default_resources(settings: Settings) -> dict[str, object]:
     return {
         "lake": LakeResource(url=settings.store),
         "venues": Venues(
             rest_urls={name: one.rest_url for name, one in settings.exchanges.items() if one.rest_url},
+            ws_urls={name: one.ws_url for name, one in settings.exchanges.items() if one.ws_url},
             budgets={name: one.budget for name, one in settings.exchanges.items() if one.budget},
         ),
         "progress": silent,
+        "recorder": record_live,
     }
 
 
 def silent(_dataset: Dataset, _key: str, _rows: int, _until: Ns) -> None:
     """Follow the pages of a fill without a word: the run's log tells of whole partitions."""
+
+
+async def record_live(
+    plan: StreamPlan, venue: Venue, connect: Connect, lake: Lake, stop: asyncio.Event, listener: Listener
+) -> None:
+    """Record a stream; what it takes is imported by the runs that do so only."""
+    from dccd_core.stream.run import run_stream  # noqa: PLC0415
+
+    await run_stream(plan, venue, connect, lake, stop, listener)

@@ -28,14 +28,17 @@ from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
 from dccd_pipeline.backfill import Result, keys_of, pace, plan
 from dccd_pipeline.backfill import backfill as run_backfill
+from dccd_pipeline.build import stream_digests
 from dccd_pipeline.config import json_schema, load_settings
 from dccd_pipeline.demo import STORE
 from dccd_pipeline.demo import demo as run_demo
 from dccd_pipeline.examine import examinable, examined
+from dccd_pipeline.foreground import chosen, record_all, record_here
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.inventory import holdings
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.settings import Settings
+from dccd_pipeline.status import as_builtins, run_states, stream_states
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -200,6 +203,40 @@ def _inventory(store: str, *, as_json: bool) -> None:
         show.inventory(held)
 
 
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
+@told
+def stream(names: tuple[str, ...], here: bool) -> None:
+    """Record configured streams, all or NAMES, until Ctrl-C; each is a Dagster run.
+
+    The daemon (dagster dev) does this by itself, and starts again what fails.
+    """
+    settings = load_settings()
+    wanted = chosen(settings, names)
+    with open_instance() as instance:  # made here if need be: two processes at once would spoil it
+        if not here:
+            sys.exit(record_all(wanted))
+        if failure := record_here(settings, wanted[0], instance, show.happened):
+            click.echo(failure, err=True)
+            sys.exit(1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def status(as_json: bool) -> None:
+    """How the streams are, and what became of recent runs."""
+    settings, now = load_settings(), SystemClock().now()
+    with open_instance() as instance:
+        streams = stream_states(instance, stream_digests(settings), now)
+        runs = run_states(instance)
+    if as_json:
+        click.echo(json.dumps(as_builtins(streams, runs)))
+    else:
+        show.status(streams, runs, now)
+
+
 @main.group()
 def config() -> None:
     """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
@@ -211,9 +248,12 @@ def check() -> None:
     """Check it; every mistake is one line that says where, what, and what to write instead."""
     settings = load_settings()
     datasets = sum(len(entry.datasets) for entry in settings.collect)
+    live = sum(len(entry.datasets) for entry in settings.stream)
     click.echo(
         f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
     )
+    if settings.stream:
+        click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
 
 
 @config.command()

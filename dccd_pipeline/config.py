@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.settings import Alerts, ExchangeSettings, Origin, Settings
+from dccd_pipeline.stream_entry import StreamEntry
 from dccd_pipeline.symbols import SymbolLife
 
 EMBEDDED: Final = "embedded defaults"
@@ -25,12 +26,13 @@ _TEXT: Final = "tag:yaml.org,2002:str"
 
 _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
     "collect": Entry,
+    "stream": StreamEntry,
     "exchanges": ExchangeSettings,
     "alerts": Alerts,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
-    Settings: ("stream", "archive"),
-    ExchangeSettings: ("ws_url", "archive_url"),
+    Settings: ("archive",),
+    ExchangeSettings: ("archive_url",),
 }
 _LIFE: Final = len(("exchanges", "name", "symbols", "symbol"))
 _SAID: Final = {

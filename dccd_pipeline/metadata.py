@@ -15,8 +15,9 @@ from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import iso
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, iso
 from dccd_core.lake.lake import Lake, State
+from dccd_pipeline.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.progress import PROGRESS, condition_of, progress
 
 _WIDTH, _HEIGHT = 360, 72
@@ -84,6 +85,50 @@ def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
         .to_list()
     )
     return f"![{column}](data:image/png;base64,{base64.b64encode(_png(prices)).decode()})"
+
+
+def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:
+    """Describe how a stream is, and in a table how each of its datasets is."""
+    counts = {
+        "connections": beat.connections,
+        "reconnects": beat.reconnects,
+        "messages": beat.messages,
+        "bad_messages": beat.bad,
+    }
+    return {
+        "at": dg.MetadataValue.text(said_second(beat.at)),
+        "recording_since": dg.MetadataValue.text(said_second(beat.started)),
+        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
+        "messages_per_s": dg.MetadataValue.float(beat.rate),
+        "datasets": dg.MetadataValue.table([dg.TableRecord(health_row(one)) for one in beat.datasets]),
+    }
+
+
+def health_row(one: DatasetBeat) -> dict[str, str | int | float]:
+    """Say for people how one dataset of a stream is."""
+    return {
+        "dataset": one.dataset,
+        "last_message": said_second(one.last),
+        "lag_ms": "-" if one.lag is None else round(one.lag / MILLISECOND),
+        "messages_per_s": one.rate,
+        "messages": one.messages,
+        "rows": one.rows,
+        "invalid_intervals": one.invalid,
+        "now": said_state(one),
+    }
+
+
+def said_state(one: DatasetBeat) -> str:
+    if one.refused:
+        return f"refused: {one.refused}"
+    if one.invalid_since is not None:
+        return f"not recorded since {said_second(one.invalid_since)}"
+    return "waits for its first message" if one.last is None else "recorded"
+
+
+def said_second(at: int | None) -> str:
+    """Write a moment to the second: beyond, it does not matter to people."""
+    return "-" if at is None else iso(Ns(at - at % SECOND))
 
 
 def _png(prices: Sequence[float]) -> bytes:

@@ -4,7 +4,7 @@ See https://docs.dagster.io/guides/build/external-resources
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import dagster as dg
 from pydantic import Field
@@ -14,6 +14,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
+from dccd_core.net.sockets import Connect, open_sockets
 
 
 class LakeResource(dg.ConfigurableResource[None]):
@@ -26,9 +27,10 @@ class LakeResource(dg.ConfigurableResource[None]):
 
 
 class Venues(dg.ConfigurableResource[None]):
-    """The ways to the exchanges; ``rest_urls`` and ``budgets`` override per exchange what it says itself."""
+    """The ways to the exchanges; the fields override per exchange what it says itself."""
 
     rest_urls: dict[str, str] = Field(default_factory=dict)
+    ws_urls: dict[str, str] = Field(default_factory=dict)
     budgets: dict[str, float] = Field(default_factory=dict)
 
     @asynccontextmanager
@@ -37,3 +39,9 @@ class Venues(dg.ConfigurableResource[None]):
         share = self.budgets.get(name, DEFAULT_SHARE)
         async with open_transport(exchange, rest_url=url, share=share, clock=clock) as transport:
             yield Venue(exchange, transport, clock)
+
+    def sockets(self, name: str) -> AbstractContextManager[Connect]:
+        """Return how WebSockets are opened; of a replaced address the venue's own path is kept."""
+        return open_sockets(
+            get(name), ws_url=self.ws_urls.get(name), share=self.budgets.get(name, DEFAULT_SHARE)
+        )

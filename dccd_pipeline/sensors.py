@@ -36,13 +36,14 @@ def failure_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
 def failure_text(context: dg.RunFailureSensorContext) -> str:
     """Return the lines that name what failed: the step's own failure, not the stack around it."""
     run = context.dagster_run
-    said = [_said(event) for event in context.get_step_failure_events()]
+    said = [said_of(event) for event in context.get_step_failure_events()]
     return "\n".join(
         [f"{run.job_name} failed (run {run.run_id})", *(said or [str(context.failure_event.message)])]
     )
 
 
-def _said(event: dg.DagsterEvent) -> str:
+def said_of(event: dg.DagsterEvent) -> str:
+    """Return what a failed step says of itself."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -27,7 +27,10 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.exchanges import get
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.served import closed_on
+from dccd_pipeline.stream_entry import StreamEntry
 from dccd_pipeline.symbols import ExchangeName, Strict, SymbolLife, SymbolText
+
+AnEntry = TypeVar("AnEntry", Entry, StreamEntry)
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?")
@@ -42,20 +45,28 @@ class Origin:
 
 
 def _http(url: str) -> str:
+    return _address(url, "http")
+
+
+def _address(url: str, scheme: str) -> str:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        sound = parts.scheme in (scheme, f"{scheme}s") and parts.hostname and parts.port != 0
     except ValueError:
         sound = False
     if not sound:  # what was typed may hold a secret: it is not repeated
-        raise ConfigError("is no http address", hint="write it like https://example.org/path")
+        raise ConfigError(f"is no {scheme} address", hint=f"write it like {scheme}s://example.org/path")
     return url
 
 
-def _prefix(url: str) -> str:
+def _prefix(url: str, scheme: str = "http") -> str:
     if "?" in url or "#" in url:
         raise ConfigError("is more than scheme, host and prefix", hint="let it end before the ? or #")
-    return _http(url).rstrip("/")
+    return _address(url, scheme).rstrip("/")
+
+
+def _socket_prefix(url: str) -> str:
+    return _prefix(url, "ws")
 
 
 class ExchangeSettings(Strict):
@@ -65,6 +76,11 @@ class ExchangeSettings(Strict):
         default=None, examples=["http://127.0.0.1:8900/binance"]
     )
     """Replaces scheme, host and prefix of the exchange's REST address; the exchange's own paths follow."""
+
+    ws_url: Annotated[str, AfterValidator(_socket_prefix)] | None = Field(
+        default=None, examples=["ws://127.0.0.1:8900/binance"]
+    )
+    """Replaces scheme, host and prefix of its WebSocket addresses; the exchange's own paths follow."""
 
     budget: float | None = Field(default=None, strict=True, gt=0, le=1, examples=[0.9])
     """The share of the exchange's rate limits to spend, above 0, at most 1. Without it: all but a reserve."""
@@ -96,6 +112,9 @@ class Settings(Strict):
 
     collect: tuple[Entry, ...] = ()
     """What to collect, and how often."""
+
+    stream: tuple[StreamEntry, ...] = ()
+    """What to record as it happens."""
 
     alerts: Alerts | None = None
     """Where to say that something keeps failing. Without it: only in Dagster."""
@@ -138,22 +157,26 @@ class Settings(Strict):
     def _sound_together(
         cls, raw: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> tuple[Entry, ...]:
-        mistakes: list[ErrorDetails] = []
-        entries: tuple[Entry, ...] = ()
-        try:
-            entries = validate(raw)
-        except ValidationError as e:
-            # what pydantic leaves out because of a mistake is none itself
-            mistakes = [m for m in e.errors() if m["type"] != "default_factory_not_called"]
-        known = _sound_part(raw, mistakes) if mistakes else dict(enumerate(entries))
+        entries, known, lines = _read(raw, validate, Entry)
         exchanges: Mapping[str, ExchangeSettings] | None = info.data.get("exchanges")
-        lines = [*map(_again, mistakes), *_clashes(known), *_underived(known, _unread(raw, known))]
+        lines += [*_clashes(known), *_underived(known, _unread(raw, known))]
         if exchanges is not None:
             lines += [*_unreachable(known, exchanges), *_delisted(known, exchanges)]
         if lines:
             raise ValidationError.from_exception_data("collect", lines)
         lives = {name: own.symbols for name, own in (exchanges or {}).items()}
         return tuple(entry.living(lives.get(entry.exchange, {})) for entry in entries)
+
+    @field_validator("stream", mode="wrap")
+    @classmethod
+    def _streams_together(
+        cls, raw: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> tuple[StreamEntry, ...]:
+        entries, known, lines = _read(raw, validate, StreamEntry)
+        collected: tuple[Entry, ...] = info.data.get("collect", ())
+        if lines := [*lines, *_stream_clashes(known, {entry.name: at for at, entry in enumerate(collected)})]:
+            raise ValidationError.from_exception_data("stream", lines)
+        return entries
 
 
 def _again(mistake: ErrorDetails) -> InitErrorDetails:
@@ -162,7 +185,20 @@ def _again(mistake: ErrorDetails) -> InitErrorDetails:
     return InitErrorDetails(type=mistake["type"], loc=mistake["loc"], input=mistake["input"], ctx=ctx)
 
 
-def _sound_part(raw: object, mistakes: list[ErrorDetails]) -> dict[int, Entry]:
+def _read(
+    raw: object, validate: ValidatorFunctionWrapHandler, model: type[AnEntry]
+) -> tuple[tuple[AnEntry, ...], dict[int, AnEntry], list[InitErrorDetails]]:
+    """Return the entries when all are sound; those that are, by their place; and the mistakes in others."""
+    try:
+        entries: tuple[AnEntry, ...] = validate(raw)
+    except ValidationError as e:
+        # what pydantic leaves out because of a mistake is none itself
+        mistakes = [m for m in e.errors() if m["type"] != "default_factory_not_called"]
+        return (), _sound_part(raw, mistakes, model), [_again(mistake) for mistake in mistakes]
+    return entries, dict(enumerate(entries)), []
+
+
+def _sound_part(raw: object, mistakes: list[ErrorDetails], model: type[AnEntry]) -> dict[int, AnEntry]:
     """Read the entries without their wrong keys, so that clashes show beside the other mistakes.
 
     Those that then lack something needed drop out.
@@ -171,7 +207,7 @@ def _sound_part(raw: object, mistakes: list[ErrorDetails]) -> dict[int, Entry]:
     for mistake in mistakes:
         at, *key = mistake["loc"] or (0,)
         wrong[at].update(key[:1])
-    entries: dict[int, Entry] = {}
+    entries: dict[int, AnEntry] = {}
     for at, item in enumerate(cast("list[object]", raw) if isinstance(raw, list) else ()):
         if not isinstance(item, dict):
             continue
@@ -179,7 +215,7 @@ def _sound_part(raw: object, mistakes: list[ErrorDetails]) -> dict[int, Entry]:
         if "name" in wrong[at]:  # or it would be compared by a default name that nobody meant
             kept["name"] = f"entry_{at}"
         try:
-            entries[at] = Entry.model_validate(kept)
+            entries[at] = model.model_validate(kept)
         except ValidationError:
             continue
     return entries
@@ -199,6 +235,29 @@ def _clashes(entries: Mapping[int, Entry]) -> Iterator[InitErrorDetails]:
             said = f"{entry.name} is already the name of collect[{first}]"
             hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
             yield _clash((at, "name"), said, hint)
+
+
+def _stream_clashes(
+    entries: Mapping[int, StreamEntry], collected: Mapping[str, int]
+) -> Iterator[InitErrorDetails]:
+    """Say what would be recorded twice, and which names are taken; ``collected``: those of ``collect``."""
+    datasets: dict[Dataset, int] = {}
+    names: dict[str, int] = {}
+    for at, entry in entries.items():
+        for n, dataset in enumerate(entry.datasets):
+            first = datasets.setdefault(dataset, at)
+            if first != at or dataset in entry.datasets[:n]:
+                said = f"{dataset} is already recorded by stream[{first}]"
+                place = (at, "symbols", n // len(entry.data_types))
+                yield _clash(place, said, "remove one of the two")
+        first = names.setdefault(entry.name, at)
+        if first != at:
+            said = f"{entry.name} is already the name of stream[{first}]"
+            hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
+            yield _clash((at, "name"), said, hint)
+        if entry.job in collected:
+            said = f"its job would be called like that of collect[{collected[entry.job]}]"
+            yield _clash((at, "name"), said, f"give one of the two another name, like {entry.name}_live")
 
 
 def _unread(raw: object, read: Mapping[int, Entry]) -> set[str]:

@@ -5,6 +5,7 @@ Belongs here: layout of output. Does not: finding anything out.
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -14,12 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import Ns, moment
+from dccd_core.domain.timespan import SECOND, Ns, moment
 from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
+from dccd_core.net.clock import SystemClock
 from dccd_pipeline.inventory import Holding
 from dccd_pipeline.matrix import Capability
+from dccd_pipeline.metadata import health_row
+from dccd_pipeline.status import RunState, StreamState
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
@@ -107,6 +111,40 @@ def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
     table(f"What {rows[0]['title']} serves", (*head, "rate limits"), drawn, ("rows a page",))
     for docs in dict.fromkeys(row["docs"] for row in rows if row["docs"]):
         OUT.print(docs, soft_wrap=True)
+
+
+def happened(line: str) -> None:
+    """Print what happened just now."""
+    OUT.print(f"{moment(SystemClock().now()):%H:%M:%S}Z", escape(line), soft_wrap=True)
+
+
+def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Ns) -> None:
+    """Draw the streams, each one's datasets, and the runs."""
+    head = ("stream", "state", "since", "heartbeat", "messages/s", "messages", "reconnects", "why")
+    numbers = ("messages/s", "messages", "reconnects")
+    table(f"{len(streams)} streams", head, [_stream_cells(one, now) for one in streams], numbers)
+    for one in streams:
+        if one.beat and one.beat.datasets:
+            rows = [health_row(dataset) for dataset in one.beat.datasets]
+            table(one.name, list(rows[0]), [[escape(str(cell)) for cell in row.values()] for row in rows])
+    cells = [
+        (run.job, run.status, _minute(run.started), _length(run, now), run.run_id, escape(run.why))
+        for run in runs
+    ]
+    table(f"The last {len(runs)} runs", ("job", "status", "started", "took", "run", "why"), cells)
+
+
+def _stream_cells(one: StreamState, now: Ns) -> tuple[str, ...]:
+    beat = one.beat
+    counts = (f"{beat.rate:,.1f}", f"{beat.messages:,}", f"{beat.reconnects:,}") if beat else ("-", "-", "-")
+    age = f"{(now - beat.at) // SECOND} s ago" if beat else "-"
+    return (one.name, one.state, _minute(one.since), age, *counts, escape(one.why))
+
+
+def _length(run: RunState, now: Ns) -> str:
+    if run.started is None:
+        return "-"
+    return str(timedelta(seconds=((run.ended or now) - run.started) // SECOND))
 
 
 def findings(found: Mapping[str, Sequence[Finding]]) -> None:

@@ -1,7 +1,8 @@
 """Runs whose process is gone without a word: after kill -9 or a power cut nothing else marks them failed.
 
 A run that goes on says something every few minutes (assets/history.py), so long silence is death. Left alone,
-dead runs would fill the instance's limit of runs, and hold back the schedule of their job.
+dead runs would fill the instance's limit of runs, and hold back the schedule of their job. A stream may have
+nothing to say for days: of those the heartbeat decides (supervisor.py).
 
 Belongs here: telling dead runs from living ones. Does not: what a run says.
 """
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
+
+from dccd_pipeline.supervisor import STREAM
 
 SILENT_S: Final = 3_600
 """Should a silent run live after all, two runs of one job cost requests, but no rows."""
@@ -36,7 +39,8 @@ def silent_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     instance, now = context.instance, datetime.now(UTC)
     records = instance.get_run_records(begun)
-    gone = [r.dagster_run for r in records if _OURS in r.dagster_run.tags and is_silent(r, instance, now)]
+    begun_ours = [r for r in records if _OURS in r.dagster_run.tags and STREAM not in r.dagster_run.tags]
+    gone = [record.dagster_run for record in begun_ours if is_silent(record, instance, now)]
     for run in gone:
         said = f"silent for {SILENT_S // 60} minutes: its process is gone; what it stored before stays stored"
         instance.report_run_failed(run, said)

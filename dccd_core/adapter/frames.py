@@ -1,14 +1,16 @@
 """From a batch of WebSocket messages to ``Heard``: what every exchange's ``hear`` needs."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from itertools import chain
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
 
 from dccd_core.adapter import wire
-from dccd_core.adapter.live import Heard
+from dccd_core.adapter.live import BookChange, Heard
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Ns
@@ -17,6 +19,7 @@ T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)
 
 Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+_NUMBERS: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)? )*")
 
 
 def isolating(read: Hear) -> Hear:
@@ -25,14 +28,20 @@ def isolating(read: Hear) -> Hear:
     Args:
         read: reads a batch at once, and raises PayloadError when one of its messages is not understood.
             Such a batch is read again in halves, until the culprits are alone; they end up in ``bad``.
+            What it says of books is looked at here: levels are numbers, however they are written.
     """
 
     def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+        if not frames:
+            return Heard(state=state)
         try:
-            return read(frames, received, state)
+            heard = read(frames, received, state)
+            _check_levels(heard.books)
         except PayloadError as e:
             if len(frames) == 1:
                 return Heard(bad=[(frames[0], str(e))], state=state)
+        else:
+            return heard
         half = len(frames) // 2
         first = hear(frames[:half], received[:half], state)
         return _joined(first, hear(frames[half:], received[half:], first.state))
@@ -48,7 +57,7 @@ def read_frames(decoder: msgspec.json.Decoder[list[T]], frames: Sequence[bytes])
     """
     try:
         read = decoder.decode(b"[" + b",".join(frames) + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise PayloadError(f"unexpected message: {e}", hint=wire.CHANGED) from e
     if len(read) != len(frames):
         raise PayloadError(f"{len(frames)} messages hold {len(read)} values", hint=wire.CHANGED)
@@ -67,6 +76,20 @@ class Came(Generic[T]):
         self.topics.append(topic)
         self.times.append(received)
         self.rows.append(row)
+
+
+def rows_of(decoder: msgspec.json.Decoder[list[list[T]]], told: Came[msgspec.Raw]) -> Came[T]:
+    """Read messages that are lists of rows, all at once.
+
+    Raises:
+        PayloadError: one of them is not of the decoder's shape.
+    """
+    rows = Came[T]()
+    lists = read_frames(decoder, told.rows)
+    for topic, received, found in zip(told.topics, told.times, lists, strict=True):
+        for row in found:
+            rows.add(topic, received, row)
+    return rows
 
 
 def live_trades(came: Came[T], **columns: pl.Series | Sequence[object]) -> pl.DataFrame | None:
@@ -97,6 +120,13 @@ def _rows(data_type: DataType, came: Came[T], columns: wire.Columns) -> pl.DataF
     return wire.untidy(data_type, columns).with_columns(
         pl.Series("topic", came.topics, dtype=pl.String), pl.Series("received", came.times, dtype=pl.Int64)
     )
+
+
+def _check_levels(books: Sequence[BookChange]) -> None:
+    numbers = [text for book in books for level in chain(book.bids, book.asks) for text in level]
+    text = "".join(f"{number} " for number in numbers)
+    if not _NUMBERS.fullmatch(text) or text.count(" ") != len(numbers):
+        raise PayloadError(f"unexpected message: {text[:40]!r}.. are no levels", hint=wire.CHANGED)
 
 
 def _joined(first: Heard, second: Heard) -> Heard:

@@ -40,8 +40,8 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Endpoint,
     Exchange,
@@ -55,7 +55,6 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
@@ -63,7 +62,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, parse_time
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints"
-_SPANS: Final = ["1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
+_NAMES: Final = ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
+_SPANS: Final = tuple(parse_bar_span(name) for name in _NAMES)
+SPANS: Final = {"spot": (SECOND, *_SPANS), "linear": _SPANS}
 _USDM_DOCS: Final = (
     "https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api"
 )
@@ -92,7 +93,7 @@ _OVERLOADED: Final = (-1000, -1001, -1006, -1007, -1008, -1016)
 class Kline(msgspec.Struct, array_like=True, gc=False):
     """``[1499040000000,"0.0163","0.8000","0.0157","0.0158","148976.1",1499644799999,"2434.2",308,...]``."""
 
-    open_time: Millis
+    open_time: wire.Millis
     open: str
     high: str
     low: str
@@ -100,16 +101,16 @@ class Kline(msgspec.Struct, array_like=True, gc=False):
     volume: str
     close_time: int
     quote_volume: str
-    trades: Whole
+    trades: wire.Whole
 
 
 class AggTrade(msgspec.Struct, gc=False):
     """``{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27781,"T":1498793709153,"m":true,"M":true}``."""
 
-    a: Whole
+    a: wire.Whole
     p: str
     q: str
-    T: Millis
+    T: wire.Millis
     m: bool
 
 
@@ -119,9 +120,10 @@ class Depth(msgspec.Struct, gc=False):
     Futures alone have ``T``.
     """
 
+    lastUpdateId: wire.Whole
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
-    T: Millis | None = None
+    T: wire.Millis | None = None
 
 
 class Market(msgspec.Struct, gc=False):
@@ -132,7 +134,7 @@ class Market(msgspec.Struct, gc=False):
     baseAsset: str
     quoteAsset: str
     contractType: str | None = None
-    onboardDate: Millis | None = None
+    onboardDate: wire.Millis | None = None
 
     @property
     def unified(self) -> str:
@@ -157,7 +159,7 @@ class Error(msgspec.Struct, gc=False):
 
 _READ_KLINES: Final = msgspec.json.Decoder(list[Kline])
 _READ_TRADES: Final = msgspec.json.Decoder(list[AggTrade])
-_READ_DEPTH: Final = msgspec.json.Decoder(Depth)
+READ_DEPTH: Final = msgspec.json.Decoder(Depth)
 _READ_INFO: Final = msgspec.json.Decoder(Info)
 _READ_ERROR: Final = msgspec.json.Decoder(Error)
 
@@ -178,8 +180,8 @@ def _step(steps: tuple[tuple[int, int], ...], rows: int) -> tuple[int, int]:
 
 
 def _bounds(start: Ns, end: Ns) -> dict[str, str]:
-    """Half-open nanoseconds to inclusive milliseconds."""
-    return {"startTime": str(-(-start // MILLISECOND)), "endTime": str((end - 1) // MILLISECOND)}
+    first, last = wire.inclusive(start, end)
+    return {"startTime": str(first), "endTime": str(last)}
 
 
 def _klines(query: Query, params: Mapping[str, str]) -> Request:
@@ -198,14 +200,10 @@ def first_kline_request(query: Query) -> Request:
 
 
 def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_KLINES, body)
-    return table(
-        DataType.OHLC,
-        ts=nanos([row.open_time for row in rows]),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
+    rows = wire.read(_READ_KLINES, body)
+    return wire.bars(
+        rows,
+        wire.nanos([row.open_time for row in rows]),
         volume=[row.volume for row in rows],
         quote_volume=[row.quote_volume for row in rows],
         trades=[row.trades for row in rows],
@@ -237,10 +235,10 @@ def first_trade_request(query: Query) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_TRADES, body)
-    return table(
+    rows = wire.read(_READ_TRADES, body)
+    return wire.table(
         DataType.TRADES,
-        ts=nanos([row.T for row in rows]),
+        ts=wire.nanos([row.T for row in rows]),
         price=[row.p for row in rows],
         amount=[row.q for row in rows],
         side=["sell" if row.m else "buy" for row in rows],
@@ -256,17 +254,8 @@ def depth_request(query: Query) -> Request:
 
 
 def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
-    book = read(_READ_DEPTH, body)
-    time = at if book.T is None else Ns(book.T * MILLISECOND)
-    sides = [("bid", book.bids), ("ask", book.asks)]
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([time] * (len(book.bids) + len(book.asks)), Ns(1)),
-        side=[side for side, levels in sides for _ in levels],
-        level=[level for _, levels in sides for level in range(len(levels))],
-        price=[price for _, levels in sides for price, _ in levels],
-        amount=[amount for _, levels in sides for _, amount in levels],
-    )
+    told = wire.read(READ_DEPTH, body)
+    return wire.book(at if told.T is None else Ns(told.T * MILLISECOND), told.bids, told.asks)
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -274,17 +263,13 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    listed = read(_READ_INFO, body).symbols
-    rows = [row for row in listed if row.contractType in (None, "PERPETUAL")]
-    return pl.DataFrame(
-        {
-            "symbol": [row.unified for row in rows],
-            "market": [row.symbol for row in rows],
-            "active": [row.status == "TRADING" for row in rows],
-            "listed": [row.listed for row in rows],
-            "contract": [None] * len(rows),
-        },
-        schema=MARKETS,
+    found = wire.read(_READ_INFO, body).symbols
+    rows = [row for row in found if row.contractType in (None, "PERPETUAL")]
+    return wire.markets(
+        symbol=[row.unified for row in rows],
+        market=[row.symbol for row in rows],
+        active=[row.status == "TRADING" for row in rows],
+        listed=[row.listed for row in rows],
     )
 
 
@@ -296,40 +281,36 @@ def used(headers: Mapping[str, str]) -> int | None:
 def verdict(response: Response) -> DccdError | None:
     """Judge by status first, then by the code in the body: an error may also come with HTTP 200."""
     error = _error_in(response.body)
-    said = f"{error.code} {error.msg}" if error else response.body[:160].decode(errors="replace")
+    said = f"{error.code} {error.msg}" if error else wire.beginning(response.body)
     text = f"HTTP {response.status}: {said}"
     if error is None and response.status < 400:
         return None
     if response.status in (418, 429) or (error and error.code == _TOO_MANY):
         kind = Banned if response.status == 418 or "banned" in said.lower() else Throttled
-        return kind(
-            text, wait_s=_wait_s(response, said), hint="other programs may share this address's limit"
-        )
+        return kind(text, wait_s=_wait_s(response, said), hint=wire.LIMITED)
     if response.status == 403:
         return Banned(text, wait_s=60, hint="Binance's firewall shut this address out; wait, then try again")
     if response.status >= 500 or (error and error.code in _OVERLOADED):
-        return Unavailable(text, hint="the venue has trouble: run it again later")
+        return Unavailable(text, hint=wire.TROUBLE)
     if error and error.code in _BAD_SYMBOL:
         return UnknownSymbol(text, hint="Binance does not list this symbol; see `dccd exchanges binance`")
-    abroad = "it does not serve this country: set rest_url to a host that answers here"
-    return Rejected(text, hint=abroad if response.status == 451 else "Binance refused the request itself")
+    abroad = response.status == 451
+    return Rejected(text, hint=wire.ABROAD if abroad else "Binance refused the request itself")
 
 
 def _error_in(body: bytes) -> Error | None:
     """Return the error a body carries; data bodies (lists, or objects without a code) carry none."""
     if body.lstrip()[:1] != b"{" or b'"code"' not in body[:256]:
         return None
-    try:
-        return _READ_ERROR.decode(body)
-    except msgspec.DecodeError:
-        return None
+    return wire.read_error(_READ_ERROR, body)
 
 
 def _wait_s(response: Response, said: str) -> float | None:
+    """Return what the header says, whatever that is; only without one, what the words say."""
     ends = _BAN_ENDS.search(said)
-    if after := response.headers.get("retry-after", ""):
-        return float(after) if after.isdecimal() else None
-    return max(0.0, (int(ends[1]) * MILLISECOND - response.received) / SECOND) if ends else None
+    if ends is None or response.headers.get("retry-after"):
+        return wire.retry_after(response)
+    return max(0.0, (int(ends[1]) * MILLISECOND - response.received) / SECOND)
 
 
 _SPOT: Final = {
@@ -340,7 +321,7 @@ _SPOT: Final = {
         paging=TimeWindows(),
         request=klines_request,
         decode=decode_klines,
-        spans=tuple(parse_bar_span(span) for span in _SPANS),
+        spans=SPANS["spot"],
         oldest=first_kline_request,
     ),
     DataType.TRADES: Endpoint(
@@ -363,6 +344,7 @@ _SPOT: Final = {
     ),
 }
 
+
 EXCHANGE = Exchange(
     name="binance",
     title="Binance",
@@ -383,7 +365,7 @@ EXCHANGE = Exchange(
             path="/fapi/v1/klines",
             # 499 bars weigh 2, so a minute's weight buys 598,800 of them; pages of 1,500 (10) only 360,000.
             page_limit=499,
-            spans=_SPOT[DataType.OHLC].spans[1:],
+            spans=SPANS["linear"],
         ),
         ("linear", DataType.TRADES): replace(
             _SPOT[DataType.TRADES],

@@ -27,14 +27,15 @@ Quirks:
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Cursor,
     Endpoint,
@@ -47,22 +48,21 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
 from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
 
-_DOCS: Final = "https://docs.bitfinex.com/reference"
+DOCS: Final = "https://docs.bitfinex.com/reference"
 _SPANS: Final = ["1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1D"]
-_FRAMES: Final = {parse_bar_span(frame.lower()): frame for frame in _SPANS}
+FRAMES: Final = {parse_bar_span(frame.lower()): frame for frame in _SPANS}
 _CANDLES: Final = "/v2/candles/trade:{frame}:{symbol}/hist"
 _TRADES: Final = "/v2/trades/{symbol}/hist"
 _BOOK: Final = "/v2/book/{symbol}/P0"
 _PAIRS: Final = "/v2/conf/pub:list:pair:exchange"
 _DEPTHS: Final = (1, 25, 100)
-_OWN_NAMES: Final = {
+OWN_NAMES: Final = {
     "ALGO": "ALG",
     "AMPL": "AMP",
     "ATOM": "ATO",
@@ -76,7 +76,8 @@ _OWN_NAMES: Final = {
     "USDC": "UDC",
     "USDT": "UST",
 }
-_UNIFIED: Final = {own: unified for unified, own in _OWN_NAMES.items()}
+"""What the venue calls currencies that it has names of its own for."""
+_UNIFIED: Final = {own: unified for unified, own in OWN_NAMES.items()}
 
 _BLOCK_S: Final = 60.0
 _INVALID: Final = 10020
@@ -89,7 +90,7 @@ _NO_ROWS: Final = re.compile(rb'\s*(\[\s*"|\{)')
 class Candle(msgspec.Struct, array_like=True, gc=False):
     """``[1552298400000,3870.1,3890,3890.5,3870,0.05]``."""
 
-    open_time: Millis
+    open_time: wire.Millis
     open: float
     close: float
     high: float
@@ -100,8 +101,8 @@ class Candle(msgspec.Struct, array_like=True, gc=False):
 class Trade(msgspec.Struct, array_like=True, gc=False):
     """``[1560452102,1710327651446,-0.00019983,73218]``: here the taker sold."""
 
-    id: Whole
-    time: Millis
+    id: wire.Whole
+    time: wire.Millis
     amount: float
     price: float
 
@@ -110,7 +111,7 @@ class Level(msgspec.Struct, array_like=True, gc=False):
     """``[8744.9,2,0.45603413]``: a bid, or an ask if the amount is negative."""
 
     price: float
-    orders: Whole
+    orders: wire.Whole
     amount: float
 
 
@@ -134,8 +135,8 @@ class Trouble(msgspec.Struct, gc=False):
     error_description: str = ""
 
 
-_READ_CANDLES: Final = msgspec.json.Decoder(list[Candle])
-_READ_TRADES: Final = msgspec.json.Decoder(list[Trade])
+READ_CANDLES: Final = msgspec.json.Decoder(list[Candle])
+READ_TRADES: Final = msgspec.json.Decoder(list[Trade])
 _READ_BOOK: Final = msgspec.json.Decoder(list[Level])
 _READ_PAIRS: Final = msgspec.json.Decoder(Listing)
 _READ_REFUSAL: Final = msgspec.json.Decoder(Refusal)
@@ -143,13 +144,13 @@ _READ_TROUBLE: Final = msgspec.json.Decoder(Trouble)
 
 
 def market(symbol: Symbol) -> str:
-    members = [_OWN_NAMES.get(name, name) for name in (symbol.base, symbol.quote)]
+    members = [OWN_NAMES.get(name, name) for name in (symbol.base, symbol.quote)]
     return "t" + (":" if any(len(name) > 3 for name in members) else "").join(members)
 
 
 def _bounds(start: Ns, end: Ns) -> dict[str, str]:
-    """Half-open nanoseconds to inclusive milliseconds; one more where the venue would see no interval."""
-    first, last = -(-start // MILLISECOND), (end - 1) // MILLISECOND
+    """Return inclusive milliseconds, one more where the venue would see no interval."""
+    first, last = wire.inclusive(start, end)
     return {"start": str(first), "end": str(max(first + 1, last))}
 
 
@@ -171,20 +172,12 @@ def first_candle_request(query: Query) -> Request:
 
 def _candles(query: Query, params: dict[str, str]) -> Request:
     assert query.bar is not None
-    return Request(_path(_CANDLES, query, frame=_FRAMES[query.bar]), params, pool="candles")
+    return Request(_path(_CANDLES, query, frame=FRAMES[query.bar]), params, pool="candles")
 
 
 def decode_candles(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_CANDLES, body)
-    return table(
-        DataType.OHLC,
-        ts=nanos([row.open_time for row in rows]),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
-        volume=[row.volume for row in rows],
-    )
+    rows = wire.read(READ_CANDLES, body)
+    return wire.bars(rows, wire.nanos([row.open_time for row in rows]), volume=[row.volume for row in rows])
 
 
 def trades_request(query: Query) -> Request:
@@ -201,15 +194,17 @@ def _trades(query: Query, params: dict[str, str]) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_TRADES, body)
-    return table(
-        DataType.TRADES,
-        ts=nanos([row.time for row in rows]),
-        price=[row.price for row in rows],
-        amount=[abs(row.amount) for row in rows],
-        side=["buy" if row.amount > 0 else "sell" for row in rows],
-        trade_id=[row.id for row in rows],
-    )
+    return wire.table(DataType.TRADES, **trade_columns(wire.read(READ_TRADES, body)))
+
+
+def trade_columns(rows: Sequence[Trade]) -> wire.Columns:
+    return {
+        "ts": wire.nanos([row.time for row in rows]),
+        "price": [row.price for row in rows],
+        "amount": [abs(row.amount) for row in rows],
+        "side": ["buy" if row.amount > 0 else "sell" for row in rows],
+        "trade_id": [row.id for row in rows],
+    }
 
 
 def book_request(query: Query) -> Request:
@@ -218,19 +213,10 @@ def book_request(query: Query) -> Request:
 
 
 def decode_book(body: bytes, at: Ns) -> pl.DataFrame:
-    rows = read(_READ_BOOK, body)
-    sides = [
-        ("bid", [row for row in rows if row.amount > 0]),
-        ("ask", [row for row in rows if row.amount <= 0]),
-    ]
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([at] * len(rows), Ns(1)),
-        side=[side for side, levels in sides for _ in levels],
-        level=[level for _, levels in sides for level in range(len(levels))],
-        price=[row.price for _, levels in sides for row in levels],
-        amount=[abs(row.amount) for _, levels in sides for row in levels],
-    )
+    rows = wire.read(_READ_BOOK, body)
+    bids = [(row.price, row.amount) for row in rows if row.amount > 0]
+    asks = [(row.price, abs(row.amount)) for row in rows if row.amount <= 0]
+    return wire.book(at, bids, asks)
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -238,16 +224,11 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    pairs = read(_READ_PAIRS, body).pairs
-    return pl.DataFrame(
-        {
-            "symbol": [_unified(pair) for pair in pairs],
-            "market": [f"t{pair}" for pair in pairs],
-            "active": [True] * len(pairs),
-            "listed": [None] * len(pairs),
-            "contract": [None] * len(pairs),
-        },
-        schema=MARKETS,
+    pairs = wire.read(_READ_PAIRS, body).pairs
+    return wire.markets(
+        symbol=[_unified(pair) for pair in pairs],
+        market=[f"t{pair}" for pair in pairs],
+        active=[True] * len(pairs),
     )
 
 
@@ -261,16 +242,16 @@ def verdict(response: Response) -> DccdError | None:
     error = _error_in(response.body)
     if error is None and response.status < 400:
         return None
-    code, said = error or (None, response.body[:160].decode(errors="replace"))
+    code, said = error or (None, wire.beginning(response.body))
     text = f"HTTP {response.status}: {said if code is None else f'{code} {said}'}"
     if response.status == 429 or code in _TOO_MANY:
-        return Throttled(text, wait_s=_BLOCK_S, hint="other programs may share this address's limit")
+        return Throttled(text, wait_s=_BLOCK_S, hint=wire.LIMITED)
     if (code, said) == (_INVALID, "symbol: invalid"):
         return UnknownSymbol(text, hint="Bitfinex does not list this symbol; see `dccd exchanges bitfinex`")
     if response.status == 403:
         return Banned(text, wait_s=_BLOCK_S, hint="a firewall shut this address out; wait, then try again")
     if code in _OUT_OF_ORDER or (response.status >= 500 and code != _INVALID):
-        return Unavailable(text, hint="the venue has trouble: run it again later")
+        return Unavailable(text, hint=wire.TROUBLE)
     return Rejected(text, hint="Bitfinex refused the request itself")
 
 
@@ -279,14 +260,11 @@ def _error_in(body: bytes) -> tuple[int | str, str] | None:
     opening = _NO_ROWS.match(body)
     if opening is None:
         return None
-    try:
-        if opening[1] == b"{":
-            trouble = _READ_TROUBLE.decode(body)
-            return trouble.error, trouble.error_description
-        refusal = _READ_REFUSAL.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return refusal.code, refusal.said
+    if opening[1] == b"{":
+        trouble = wire.read_error(_READ_TROUBLE, body)
+        return trouble and (trouble.error, trouble.error_description)
+    refusal = wire.read_error(_READ_REFUSAL, body)
+    return refusal and (refusal.code, refusal.said)
 
 
 EXCHANGE = Exchange(
@@ -304,21 +282,21 @@ EXCHANGE = Exchange(
     kinds=frozenset({"spot"}),
     market=market,
     verdict=verdict,
-    markets=Markets(f"{_DOCS}/rest-public-conf", markets_requests, decode_markets),
+    markets=Markets(f"{DOCS}/rest-public-conf", markets_requests, decode_markets),
     endpoints={
         DataType.OHLC: Endpoint(
-            docs=f"{_DOCS}/rest-public-candles",
+            docs=f"{DOCS}/rest-public-candles",
             path=_CANDLES,
             page_limit=10_000,
             paging=TimeWindows(),
             request=candles_request,
             decode=decode_candles,
-            spans=tuple(_FRAMES),
+            spans=tuple(FRAMES),
             oldest=first_candle_request,
             sparse=True,
         ),
         DataType.TRADES: Endpoint(
-            docs=f"{_DOCS}/rest-public-trades",
+            docs=f"{DOCS}/rest-public-trades",
             path=_TRADES,
             page_limit=10_000,
             paging=Cursor(),
@@ -327,7 +305,7 @@ EXCHANGE = Exchange(
             oldest=first_trade_request,
         ),
         DataType.ORDERBOOK: Endpoint(
-            docs=f"{_DOCS}/rest-public-book",
+            docs=f"{DOCS}/rest-public-book",
             path=_BOOK,
             page_limit=100,
             paging=Snapshot(),

@@ -28,13 +28,14 @@ Quirks:
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final, Literal
 
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Cursor,
     Endpoint,
@@ -47,7 +48,6 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Whole, iso_nanos, nanos, read, table
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import (
@@ -71,8 +71,6 @@ _INSTRUMENTS: Final = "/api/v1/instrument"
 _INSTRUMENTS_PAGE: Final = 500
 _CLOSED: Final = parse_time("2026-09-23T04:00:00Z")
 
-_SPOT: Final = "IFXXXP"
-_PERPETUAL: Final = "FFWCSX"
 _CODES: Final = {"XBT": "BTC", "XBt": "BTC", "Gwei": "ETH", "LAMp": "SOL"}
 """The venue's codes that do not become ours by writing them in capitals; money is told in small units."""
 
@@ -80,6 +78,21 @@ _BAN_S: Final = 3_600.0
 _BAD_SYMBOL: Final = re.compile(
     r"\b(unknown|invalid|expired) symbol\b|'symbol' is (invalid|not)", re.IGNORECASE
 )
+
+
+class InstrumentType(StrEnum):
+    """What an instrument is, in the venue's own codes (``typ``); an X in them is a letter like any other.
+
+    There are more codes than these, of what is not served either.
+    """
+
+    SPOT = "IFXXXP"
+    PERPETUAL = "FFWCSX"
+    FUTURE = "FFCCSX"
+    INDEX = "MRCXXX"
+
+
+_SERVED: Final = (InstrumentType.SPOT, InstrumentType.PERPETUAL)
 
 
 class Bucket(msgspec.Struct, gc=False):
@@ -90,7 +103,7 @@ class Bucket(msgspec.Struct, gc=False):
     high: float | None
     low: float | None
     close: float | None
-    trades: Whole
+    trades: wire.Whole
     homeNotional: float | None
     foreignNotional: float | None
 
@@ -179,11 +192,9 @@ def _written(milliseconds: int) -> str:
 
 
 def _bounds(query: Query, shift: int) -> dict[str, str]:
-    """Half-open nanoseconds, moved by ``shift``, to inclusive milliseconds."""
-    return {
-        "startTime": _written(-(-(query.span.start + shift) // MILLISECOND)),
-        "endTime": _written((query.span.end + shift - 1) // MILLISECOND),
-    }
+    """Return inclusive milliseconds, moved by ``shift``."""
+    first, last = wire.inclusive(Ns(query.span.start + shift), Ns(query.span.end + shift))
+    return {"startTime": _written(first), "endTime": _written(last)}
 
 
 def bars_request(query: Query) -> Request:
@@ -205,14 +216,10 @@ def _series(query: Query) -> dict[str, str]:
 
 def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
     """Read bars; ``ts`` is when they close."""
-    rows = read(_READ_BUCKETS, body)
-    return table(
-        DataType.OHLC,
-        ts=iso_nanos([row.timestamp for row in rows]),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
+    rows = wire.read(_READ_BUCKETS, body)
+    return wire.bars(
+        rows,
+        wire.iso_nanos([row.timestamp for row in rows]),
         volume=[row.homeNotional for row in rows],
         quote_volume=[row.foreignNotional for row in rows],
         trades=[row.trades for row in rows],
@@ -230,10 +237,10 @@ def first_trade_request(query: Query) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = [row for row in read(_READ_TRADES, body) if row.trdType == "Regular"]
-    return table(
+    rows = [row for row in wire.read(_READ_TRADES, body) if row.trdType == "Regular"]
+    return wire.table(
         DataType.TRADES,
-        ts=iso_nanos([row.timestamp for row in rows]),
+        ts=wire.iso_nanos([row.timestamp for row in rows]),
         price=[row.price for row in rows],
         amount=[row.homeNotional for row in rows],
         side=[row.side.lower() for row in rows],
@@ -246,17 +253,10 @@ def book_request(query: Query) -> Request:
 
 
 def decode_book(body: bytes, at: Ns) -> pl.DataFrame:
-    rows = read(_READ_BOOK, body)
-    bids = sorted((row for row in rows if row.side == "Buy"), key=lambda row: -row.price)
-    asks = sorted((row for row in rows if row.side == "Sell"), key=lambda row: row.price)
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([at] * len(rows), Ns(1)),
-        side=["bid"] * len(bids) + ["ask"] * len(asks),
-        level=[*range(len(bids)), *range(len(asks))],
-        price=[row.price for row in (*bids, *asks)],
-        amount=[row.size for row in (*bids, *asks)],
-    )
+    rows = wire.read(_READ_BOOK, body)
+    bids = sorted(((row.price, row.size) for row in rows if row.side == "Buy"), key=lambda level: -level[0])
+    asks = sorted(((row.price, row.size) for row in rows if row.side == "Sell"), key=lambda level: level[0])
+    return wire.book(at, bids, asks)
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -264,7 +264,7 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def more_markets(asked: Request, body: bytes) -> Request | None:
-    if len(read(_READ_INSTRUMENTS, body)) < _INSTRUMENTS_PAGE:
+    if len(wire.read(_READ_INSTRUMENTS, body)) < _INSTRUMENTS_PAGE:
         return None
     return _instruments_from(int(asked.params["start"]) + _INSTRUMENTS_PAGE)
 
@@ -274,26 +274,23 @@ def _instruments_from(start: int) -> Request:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    named = [(row, _symbol(row)) for row in read(_READ_INSTRUMENTS, body)]
+    named = [(row, _symbol(row)) for row in wire.read(_READ_INSTRUMENTS, body)]
     served = [(row, symbol) for row, symbol in named if symbol is not None]
-    return pl.DataFrame(
-        {
-            "symbol": [str(symbol) for _, symbol in served],
-            "market": [row.symbol for row, _ in served],
-            "active": [row.state == "Open" for row, _ in served],
-            "listed": iso_nanos([row.listing for row, _ in served]),
-            "contract": [_contract(row, symbol) for row, symbol in served],
-        },
-        schema=MARKETS,
+    return wire.markets(
+        symbol=[str(symbol) for _, symbol in served],
+        market=[row.symbol for row, _ in served],
+        active=[row.state == "Open" for row, _ in served],
+        listed=wire.iso_nanos([row.listing for row, _ in served]),
+        contract=[_contract(row, symbol) for row, symbol in served],
     )
 
 
 def _symbol(row: Instrument) -> Symbol | None:
     """Return our name of an instrument, None for what has none: futures, indices, quantos."""
-    if row.typ not in (_SPOT, _PERPETUAL) or not row.underlying or not row.quoteCurrency:
+    if row.typ not in _SERVED or not row.underlying or not row.quoteCurrency:
         return None
     base, quote = _in_our_words(row.underlying), _in_our_words(row.quoteCurrency)
-    if row.typ == _SPOT:
+    if row.typ == InstrumentType.SPOT:
         return Symbol(base, quote)
     settle = _in_our_words(row.settlCurrency or "")
     return Symbol(base, quote, settle) if settle in (base, quote) else None
@@ -317,17 +314,15 @@ def verdict(response: Response) -> DccdError | None:
     error = _error_in(response.body)
     if error is None and response.status < 400:
         return None
-    said = f"{error.name}: {error.message}" if error else response.body[:160].decode(errors="replace")
+    said = f"{error.name}: {error.message}" if error else wire.beginning(response.body)
     text = f"HTTP {response.status}: {said}"
-    after = response.headers.get("retry-after", "")
-    wait_s = float(after) if after.isdecimal() else None
     if response.status == 403:
         hint = "BitMEX shut this address out, for an hour or more: wait, then ask less often"
-        return Banned(text, wait_s=_BAN_S if wait_s is None else wait_s, hint=hint)
+        return Banned(text, wait_s=wire.retry_after(response, _BAN_S), hint=hint)
     if response.status == 429 or (error and error.name == "RateLimitError"):
-        return Throttled(text, wait_s=wait_s, hint="other programs may share this address's limit")
+        return Throttled(text, wait_s=wire.retry_after(response), hint=wire.LIMITED)
     if response.status >= 500 or "overloaded" in said.lower():
-        return Unavailable(text, hint="the venue has trouble: run it again later")
+        return Unavailable(text, hint=wire.TROUBLE)
     if _BAD_SYMBOL.search(said):
         return UnknownSymbol(text, hint="BitMEX does not list this symbol; see `dccd exchanges bitmex`")
     gone = "BitMEX is closed: set rest_url to a server that still has its history"
@@ -338,10 +333,8 @@ def _error_in(body: bytes) -> Problem | None:
     """Return the error a body carries; data comes as a list, which carries none."""
     if body.lstrip()[:1] != b"{":
         return None
-    try:
-        return _READ_ERROR.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    answer = wire.read_error(_READ_ERROR, body)
+    return answer and answer.error
 
 
 EXCHANGE = Exchange(

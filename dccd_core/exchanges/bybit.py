@@ -35,8 +35,8 @@ from urllib.parse import unquote
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Endpoint,
     Exchange,
@@ -51,7 +51,6 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Millis, nanos, read, table
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
@@ -64,7 +63,7 @@ _KLINES: Final = "/v5/market/kline"
 _TRADES: Final = "/v5/market/recent-trade"
 _BOOK: Final = "/v5/market/orderbook"
 _INSTRUMENTS: Final = "/v5/market/instruments-info"
-_INTERVALS: Final[Mapping[Ns, str]] = {
+INTERVALS: Final[Mapping[Ns, str]] = {
     **{Ns(n * MINUTE): str(n) for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
     DAY: "D",
     WEEK: "W",
@@ -98,7 +97,7 @@ class Rows(msgspec.Struct, Generic[T], gc=False):
 class Kline(msgspec.Struct, array_like=True, gc=False):
     """``["1670608800000","17071","17073","17027","17055.5","268611","15.74462667"]``."""
 
-    start: Millis
+    start: wire.Millis
     open: str
     high: str
     low: str
@@ -114,7 +113,7 @@ class Trade(msgspec.Struct, gc=False):
     price: str
     size: str
     side: Literal["Buy", "Sell"]
-    time: Millis
+    time: wire.Millis
 
 
 class Book(msgspec.Struct, gc=False):
@@ -122,8 +121,8 @@ class Book(msgspec.Struct, gc=False):
 
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
-    ts: Millis
-    cts: Millis | None = None
+    ts: wire.Millis
+    cts: wire.Millis | None = None
 
 
 class Instrument(msgspec.Struct, gc=False):
@@ -135,7 +134,7 @@ class Instrument(msgspec.Struct, gc=False):
     quoteCoin: str
     contractType: str = ""
     settleCoin: str = ""
-    launchTime: Millis | Literal[""] = ""
+    launchTime: wire.Millis | Literal[""] = ""
 
 
 class Said(msgspec.Struct, gc=False):
@@ -160,31 +159,22 @@ def _of(query: Query) -> dict[str, str]:
 
 
 def klines_request(query: Query) -> Request:
-    """Ask with both bounds inclusive."""
     assert query.bar is not None
-    window = {
-        "interval": _INTERVALS[query.bar],
-        "start": str(-(-query.span.start // MILLISECOND)),
-        "end": str((query.span.end - 1) // MILLISECOND),
-        "limit": str(query.limit),
-    }
-    return Request(_KLINES, {**_of(query), **window})
+    first, last = wire.inclusive(query.span.start, query.span.end)
+    window = {"start": str(first), "end": str(last), "limit": str(query.limit)}
+    return Request(_KLINES, {**_of(query), "interval": INTERVALS[query.bar], **window})
 
 
 def first_week_request(query: Query) -> Request:
     """Ask for every week there is: the oldest begins at most a week before the first row."""
-    return Request(_KLINES, {**_of(query), "interval": _INTERVALS[WEEK], "limit": str(_PAGE)})
+    return Request(_KLINES, {**_of(query), "interval": INTERVALS[WEEK], "limit": str(_PAGE)})
 
 
 def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_KLINES, body).result.rows[::-1]
-    return table(
-        DataType.OHLC,
-        ts=nanos([row.start for row in rows]),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
+    rows = wire.read(_READ_KLINES, body).result.rows[::-1]
+    return wire.bars(
+        rows,
+        wire.nanos([row.start for row in rows]),
         volume=[row.volume for row in rows],
         quote_volume=[row.turnover for row in rows],
     )
@@ -199,10 +189,10 @@ def trades_request(query: Query) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_TRADES, body).result.rows[::-1]
-    return table(
+    rows = wire.read(_READ_TRADES, body).result.rows[::-1]
+    return wire.table(
         DataType.TRADES,
-        ts=nanos([row.time for row in rows]),
+        ts=wire.nanos([row.time for row in rows]),
         price=[row.price for row in rows],
         amount=[row.size for row in rows],
         side=["buy" if row.side == "Buy" else "sell" for row in rows],
@@ -219,16 +209,9 @@ def book_request(query: Query) -> Request:
 
 
 def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
-    book = read(_READ_BOOK, body).result
-    sides = [("bid", book.b), ("ask", book.a)]
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([book.ts if book.cts is None else book.cts] * (len(book.b) + len(book.a))),
-        side=[side for side, levels in sides for _ in levels],
-        level=[level for _, levels in sides for level in range(len(levels))],
-        price=[price for _, levels in sides for price, _ in levels],
-        amount=[amount for _, levels in sides for _, amount in levels],
-    )
+    told = wire.read(_READ_BOOK, body).result
+    at = told.ts if told.cts is None else told.cts
+    return wire.book(Ns(at * MILLISECOND), told.b, told.a)
 
 
 def decode_inverse_book(body: bytes, at: Ns) -> pl.DataFrame:
@@ -242,22 +225,20 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def more_markets(request: Request, body: bytes) -> Request | None:
-    cursor = read(_READ_INSTRUMENTS, body).result.nextPageCursor
+    cursor = wire.read(_READ_INSTRUMENTS, body).result.nextPageCursor
     return replace(request, params={**request.params, "cursor": unquote(cursor)}) if cursor else None
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    rows = [row for row in read(_READ_INSTRUMENTS, body).result.rows if "Futures" not in row.contractType]
+    found = wire.read(_READ_INSTRUMENTS, body).result.rows
+    rows = [row for row in found if "Futures" not in row.contractType]
     names = [Symbol(row.baseCoin, row.quoteCoin, row.settleCoin or None) for row in rows]
-    return pl.DataFrame(
-        {
-            "symbol": [str(name) for name in names],
-            "market": [row.symbol for row in rows],
-            "active": [row.status == "Trading" for row in rows],
-            "listed": pl.Series([row.launchTime or None for row in rows], dtype=pl.Int64) * MILLISECOND,
-            "contract": [1.0 if name.market == "inverse" else None for name in names],
-        },
-        schema_overrides=MARKETS,
+    return wire.markets(
+        symbol=[str(name) for name in names],
+        market=[row.symbol for row in rows],
+        active=[row.status == "Trading" for row in rows],
+        listed=pl.Series([row.launchTime or None for row in rows], dtype=pl.Int64) * MILLISECOND,
+        contract=[1.0 if name.market == "inverse" else None for name in names],
     )
 
 
@@ -265,8 +246,8 @@ def verdict(response: Response) -> DccdError | None:
     """Judge by status first, then by the code in the body, which comes with HTTP 200."""
     if response.status < 400 and _FINE.match(response.body[:64]):
         return None
-    error = _error_in(response.body)
-    code, said = (error.retCode, error.retMsg) if error else (0, response.body[:160].decode(errors="replace"))
+    error = wire.read_error(_READ_SAID, response.body)
+    code, said = (error.retCode, error.retMsg) if error else (0, wire.beginning(response.body))
     if not code and response.status < 400:
         return None
     text = f"HTTP {response.status}: {f'{code} ' if error else ''}{said}"
@@ -278,9 +259,9 @@ def _come_back(response: Response, code: int, text: str) -> DccdError | None:
     if response.status == 403 and b"country" not in response.body:
         return Banned(text, wait_s=_BAN_S, hint="too many requests from this address: they stop for a while")
     if response.status == 429 or code in _TOO_MANY:
-        return Throttled(text, wait_s=_wait_s(response), hint="other programs may share this address's limit")
+        return Throttled(text, wait_s=_wait_s(response), hint=wire.LIMITED)
     if response.status >= 500 or code in _OVERLOADED:
-        return Unavailable(text, hint="the venue has trouble: run it again later")
+        return Unavailable(text, hint=wire.TROUBLE)
     return None
 
 
@@ -288,16 +269,8 @@ def _refusal(response: Response, code: int, text: str) -> DccdError:
     if code == _BAD_SYMBOL or (code == _BAD_PARAMETER and _OF_SYMBOL.search(text)):
         return UnknownSymbol(text, hint="Bybit does not list this symbol; see `dccd exchanges bybit`")
     if response.status == 403 or code in _ABROAD:
-        return Rejected(text, hint="it does not serve this country: set rest_url to a host that answers here")
+        return Rejected(text, hint=wire.ABROAD)
     return Rejected(text, hint="Bybit refused the request itself")
-
-
-def _error_in(body: bytes) -> Said | None:
-    """Return what a body says about itself; one that is no object of theirs says nothing."""
-    try:
-        return _READ_SAID.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 def _wait_s(response: Response) -> float | None:
@@ -312,7 +285,7 @@ _OHLC: Final = Endpoint(
     paging=TimeWindows(Keeps.NEWEST),
     request=klines_request,
     decode=decode_klines,
-    spans=tuple(_INTERVALS),
+    spans=tuple(INTERVALS),
     oldest=first_week_request,
 )
 _SPOT_TRADES: Final = Endpoint(

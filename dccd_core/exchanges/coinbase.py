@@ -22,14 +22,15 @@ Quirks:
 - UNSURE: the first trade of all; those of BTC-USD begin in January 2015.
 """
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Final, Literal
 from urllib.parse import quote
 
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Endpoint,
     Exchange,
@@ -43,17 +44,9 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Whole, iso_nanos, nanos, read, table
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import (
-    Banned,
-    DccdError,
-    Rejected,
-    Throttled,
-    Unavailable,
-    UnknownSymbol,
-)
+from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, Ns, iso, parse_time
 
@@ -65,16 +58,14 @@ _BOOK: Final = "/products/{product}/book"
 _LEVELS: Final = 1_000
 """How many levels of a side are kept: the venue sends all there are, tens of thousands for BTC-USD."""
 
-# The years keep it in nanoseconds: polars wraps others round without a word. It also cuts a tenth digit off.
-
-Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND)]
-"""Seconds since the epoch that fit our nanoseconds; milliseconds do not, so they are noticed."""
+_WAIT_S: Final = 1.0
+"""How long to wait when the venue does not say."""
 
 
 class Candle(msgspec.Struct, array_like=True, gc=False):
     """``[1710327600,73241.5,73402.47,73243.33,73370.65,1.56794406]``: the low comes first."""
 
-    time: Seconds
+    time: wire.Seconds
     low: float
     high: float
     open: float
@@ -85,7 +76,7 @@ class Candle(msgspec.Struct, array_like=True, gc=False):
 class Trade(msgspec.Struct, gc=False):
     """``{"trade_id":74,"side":"sell","size":"0.1","price":"10.0","time":"2014-11-07T22:19:28.578544Z"}``."""
 
-    trade_id: Whole
+    trade_id: wire.Whole
     side: Literal["buy", "sell"]
     size: str
     price: str
@@ -140,24 +131,15 @@ def _path(template: str, query: Query) -> str:
 def candles_request(query: Query) -> Request:
     """Ask from the first whole second in the span to its last one, both inclusive."""
     assert query.bar is not None
-    first = Ns(-(-query.span.start // SECOND) * SECOND)
-    last = Ns((query.span.end - 1) // SECOND * SECOND)
-    asked = {"granularity": str(query.bar // SECOND), "start": iso(first), "end": iso(last)}
+    first, last = (iso(Ns(at * SECOND)) for at in wire.inclusive(query.span.start, query.span.end, SECOND))
+    asked = {"granularity": str(query.bar // SECOND), "start": first, "end": last}
     return Request(_path(_CANDLES, query), asked)
 
 
 def decode_candles(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_CANDLES, body)
-    rows.reverse()
-    return table(
-        DataType.OHLC,
-        ts=nanos([row.time for row in rows], SECOND),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
-        volume=[row.volume for row in rows],
-    )
+    rows = wire.read(_READ_CANDLES, body)[::-1]
+    times = wire.nanos([row.time for row in rows], SECOND)
+    return wire.bars(rows, times, volume=[row.volume for row in rows])
 
 
 def trades_request(query: Query) -> Request:
@@ -174,17 +156,18 @@ def first_trade_request(query: Query) -> Request:
     return Request(_path(_TRADES, query), {"after": "2", "limit": "1"})
 
 
+def trade_columns(rows: Sequence[Trade]) -> dict[str, pl.Series | Sequence[object]]:
+    return {
+        "ts": wire.iso_nanos([row.time for row in rows]),
+        "price": [row.price for row in rows],
+        "amount": [row.size for row in rows],
+        "side": ["sell" if row.side == "buy" else "buy" for row in rows],
+        "trade_id": [row.trade_id for row in rows],
+    }
+
+
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_TRADES, body)
-    rows.reverse()
-    return table(
-        DataType.TRADES,
-        ts=iso_nanos([row.time for row in rows]),
-        price=[row.price for row in rows],
-        amount=[row.size for row in rows],
-        side=["sell" if row.side == "buy" else "buy" for row in rows],
-        trade_id=[row.trade_id for row in rows],
-    )
+    return wire.table(DataType.TRADES, **trade_columns(wire.read(_READ_TRADES, body)[::-1]))
 
 
 def book_request(query: Query) -> Request:
@@ -192,17 +175,10 @@ def book_request(query: Query) -> Request:
 
 
 def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
-    book = read(_READ_BOOK, body)
-    sides = [("bid", book.bids[:_LEVELS]), ("ask", book.asks[:_LEVELS])]
-    [at] = iso_nanos([book.time]).to_physical()
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([at] * sum(len(levels) for _, levels in sides), Ns(1)),
-        side=[side for side, levels in sides for _ in levels],
-        level=[level for _, levels in sides for level in range(len(levels))],
-        price=[level.price for _, levels in sides for level in levels],
-        amount=[level.size for _, levels in sides for level in levels],
-    )
+    told = wire.read(_READ_BOOK, body)
+    [at] = wire.iso_nanos([told.time]).to_physical()
+    bids, asks = ([(row.price, row.size) for row in side[:_LEVELS]] for side in (told.bids, told.asks))
+    return wire.book(Ns(at), bids, asks)
 
 
 def products_requests() -> tuple[Request, ...]:
@@ -210,16 +186,11 @@ def products_requests() -> tuple[Request, ...]:
 
 
 def decode_products(body: bytes) -> pl.DataFrame:
-    rows = read(_READ_PRODUCTS, body)
-    return pl.DataFrame(
-        {
-            "symbol": [f"{row.base_currency}/{row.quote_currency}" for row in rows],
-            "market": [row.id for row in rows],
-            "active": [row.status == "online" and not row.trading_disabled for row in rows],
-            "listed": [None] * len(rows),
-            "contract": [None] * len(rows),
-        },
-        schema=MARKETS,
+    rows = wire.read(_READ_PRODUCTS, body)
+    return wire.markets(
+        symbol=[f"{row.base_currency}/{row.quote_currency}" for row in rows],
+        market=[row.id for row in rows],
+        active=[row.status == "online" and not row.trading_disabled for row in rows],
     )
 
 
@@ -228,14 +199,14 @@ def verdict(response: Response) -> DccdError | None:
     message = _message_in(response.body)
     if message is None and response.status < 400:
         return None
-    said = response.body[:160].decode(errors="replace") if message is None else message
+    said = wire.beginning(response.body) if message is None else message
     text, lower = f"HTTP {response.status}: {said}", (message or "").lower()
     if response.status == 429 or "rate limit" in lower:
-        return Throttled(text, wait_s=_wait_s(response), hint="other programs may share this address's limit")
+        return Throttled(text, wait_s=wire.retry_after(response, _WAIT_S), hint=wire.LIMITED)
     if response.status == 403 and message is None:
         return Banned(text, wait_s=60, hint="Coinbase's firewall shut this address out; wait, then try again")
     if response.status >= 500 or "internal server error" in lower:
-        return Unavailable(text, hint="the venue has trouble: run it again later")
+        return Unavailable(text, hint=wire.TROUBLE)
     if message is not None and (response.status == 404 or lower == "notfound"):
         return UnknownSymbol(text, hint="Coinbase does not list this symbol; see `dccd exchanges coinbase`")
     return Rejected(text, hint="Coinbase refused the request itself")
@@ -245,15 +216,8 @@ def _message_in(body: bytes) -> str | None:
     """Return the message of an error; data bodies (lists, or a book) carry none."""
     if body.lstrip()[:1] != b"{" or b'"message"' not in body[:256]:
         return None
-    try:
-        return _READ_ERROR.decode(body).message
-    except msgspec.DecodeError:
-        return None
-
-
-def _wait_s(response: Response) -> float:
-    after = response.headers.get("retry-after", "")
-    return float(after) if after.isdecimal() else 1.0
+    error = wire.read_error(_READ_ERROR, body)
+    return error and error.message
 
 
 EXCHANGE = Exchange(

@@ -26,13 +26,13 @@ Quirks:
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Cursor,
     Endpoint,
@@ -46,7 +46,6 @@ from dccd_core.adapter.contract import (
     Response,
     Snapshot,
 )
-from dccd_core.adapter.wire import CHANGED, Whole, nanos, read, table
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import (
@@ -64,8 +63,8 @@ from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Ns, parse_tim
 T = TypeVar("T")
 
 _DOCS: Final = "https://docs.kraken.com/api/docs/rest-api"
-_SPANS: Final = ["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
-_ROWS: Final = 720
+SPANS: Final = tuple(map(parse_bar_span, ["1m", "5m", "15m", "30m", "1h", "4h", "1d"]))
+ROWS: Final = 720
 _OHLC: Final = "/0/public/OHLC"
 _TRADES: Final = "/0/public/Trades"
 _DEPTH: Final = "/0/public/Depth"
@@ -89,20 +88,18 @@ _FIREWALL_S: Final = 60.0
 _BAD_PAIR: Final = re.compile(r"EQuery: *(Unknown|Invalid) asset")
 _TROUBLE: Final = re.compile(r"EService|EGeneral: *Internal error")
 
-Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND)]
-
 
 class Candle(msgspec.Struct, array_like=True, gc=False):
     """``[1706630400,"43366.3","43529.2","43234.2","43485.0","43435.3","12.51327406",126]``."""
 
-    time: Seconds
+    time: wire.Seconds
     open: str
     high: str
     low: str
     close: str
     vwap: str
     volume: str
-    count: Whole
+    count: wire.Whole
 
 
 class Candles(msgspec.Struct, gc=False):
@@ -120,7 +117,7 @@ class Trade(msgspec.Struct, array_like=True, gc=False):
     side: Literal["b", "s"]
     order_type: str
     misc: str
-    trade_id: Whole
+    trade_id: wire.Whole
 
 
 class Trades(msgspec.Struct, gc=False):
@@ -148,11 +145,13 @@ class Books(msgspec.Struct, gc=False):
 
 
 class Pair(msgspec.Struct, gc=False):
-    """``{"altname":"XBTUSD","wsname":"XBT/USD","status":"online",...}``."""
+    """``{"altname":"XBTUSD","wsname":"XBT/USD","pair_decimals":1,"lot_decimals":8,"status":"online",...}``."""
 
     altname: str
     wsname: str
     status: str = "online"
+    pair_decimals: wire.Whole | None = None
+    lot_decimals: wire.Whole | None = None
 
 
 class Pairs(msgspec.Struct, gc=False):
@@ -184,19 +183,15 @@ def bars_request(query: Query) -> Request:
 
 
 def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = _rows(read(_READ_CANDLES, body).result)
-    bars = table(
-        DataType.OHLC,
-        ts=nanos([row.time for row in rows], SECOND),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
+    rows = _rows(wire.read(_READ_CANDLES, body).result)
+    told = wire.bars(
+        rows,
+        wire.nanos([row.time for row in rows], SECOND),
         volume=[row.volume for row in rows],
         quote_volume=[row.vwap for row in rows],
         trades=[row.count for row in rows],
     )
-    return bars.with_columns(quote_volume=pl.col("quote_volume") * pl.col("volume"))
+    return told.with_columns(quote_volume=pl.col("quote_volume") * pl.col("volume"))
 
 
 def trades_request(query: Query) -> Request:
@@ -214,8 +209,8 @@ def _trades_since(pair: str, since: int, count: int) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = _rows(read(_READ_TRADES, body).result)
-    return table(
+    rows = _rows(wire.read(_READ_TRADES, body).result)
+    return wire.table(
         DataType.TRADES,
         ts=_times([bytes(row.time).decode(errors="replace") for row in rows]),
         price=[row.price for row in rows],
@@ -230,16 +225,9 @@ def depth_request(query: Query) -> Request:
 
 
 def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
-    book = _only(list(read(_READ_BOOKS, body).result.values()))
-    sides = [("bid", book.bids), ("ask", book.asks)]
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([at] * (len(book.bids) + len(book.asks)), Ns(1)),
-        side=[side for side, levels in sides for _ in levels],
-        level=[number for _, levels in sides for number in range(len(levels))],
-        price=[level.price for _, levels in sides for level in levels],
-        amount=[level.volume for _, levels in sides for level in levels],
-    )
+    told = _only(list(wire.read(_READ_BOOKS, body).result.values()))
+    bids, asks = ([(row.price, row.volume) for row in side] for side in (told.bids, told.asks))
+    return wire.book(at, bids, asks)
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -247,20 +235,17 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    pairs = list(read(_READ_PAIRS, body).result.values())
-    return pl.DataFrame(
-        {
-            "symbol": [_unified(pair.wsname) for pair in pairs],
-            "market": [pair.altname for pair in pairs],
-            "active": [pair.status == "online" for pair in pairs],
-            "listed": [None] * len(pairs),
-            "contract": [None] * len(pairs),
-        },
-        schema=MARKETS,
+    pairs = list(wire.read(_READ_PAIRS, body).result.values())
+    return wire.markets(
+        symbol=[unified(pair.wsname) for pair in pairs],
+        market=[pair.altname for pair in pairs],
+        active=[pair.status == "online" for pair in pairs],
+        price_decimals=[pair.pair_decimals for pair in pairs],
+        amount_decimals=[pair.lot_decimals for pair in pairs],
     )
 
 
-def _unified(wsname: str) -> str:
+def unified(wsname: str) -> str:
     return "/".join(_ASSETS.get(code, code) for code in wsname.split("/"))
 
 
@@ -270,7 +255,7 @@ def _times(texts: Sequence[str]) -> pl.Series:
     seconds, fraction = parts["1"], parts["2"].fill_null("").str.pad_end(9, "0")
     if seconds.null_count():
         text = texts[int(seconds.is_null().arg_max() or 0)]
-        raise PayloadError(f"unexpected shape: {text[:40]!r} is no time of a trade", hint=CHANGED)
+        raise PayloadError(f"unexpected shape: {text[:40]!r} is no time of a trade", hint=wire.CHANGED)
     return (seconds.cast(pl.Int64) * SECOND + fraction.cast(pl.Int64)).cast(TIME)
 
 
@@ -281,7 +266,7 @@ def _rows(result: Mapping[str, list[T] | int | str]) -> list[T]:
 
 def _only(found: Sequence[T]) -> T:
     if len(found) != 1:
-        raise PayloadError(f"unexpected shape: {len(found)} pairs in the answer, not 1", hint=CHANGED)
+        raise PayloadError(f"unexpected shape: {len(found)} pairs in the answer, not 1", hint=wire.CHANGED)
     return found[0]
 
 
@@ -292,16 +277,15 @@ def verdict(response: Response) -> DccdError | None:
     status = response.status
     if not errors and status < 400:
         return None
-    said = "; ".join(told) or response.body[:160].decode(errors="replace")
+    said = "; ".join(told) or wire.beginning(response.body)
     text = f"HTTP {status}: {said}"
     if status == 403 or _LOCKOUT in errors:
         wait_s = _LOCKOUT_S if _LOCKOUT in errors else _FIREWALL_S
         return Banned(text, wait_s=wait_s, hint="Kraken shut this address out; wait, then try again")
     if status == 429 or _THROTTLED.search(errors):
-        hint = "other programs may share this address's limit"
-        return Throttled(text, wait_s=_wait_s(response, errors), hint=hint)
+        return Throttled(text, wait_s=_wait_s(response, errors), hint=wire.LIMITED)
     if status >= 500 or _TROUBLE.search(errors):
-        return Unavailable(text, hint="the venue has trouble: run it again later; see status.kraken.com")
+        return Unavailable(text, hint=f"{wire.TROUBLE}; see status.kraken.com")
     if _BAD_PAIR.search(errors):
         return UnknownSymbol(text, hint="Kraken does not list this symbol; see `dccd exchanges kraken`")
     return Rejected(text, hint="Kraken refused the request itself")
@@ -311,17 +295,14 @@ def _errors_in(body: bytes) -> list[str]:
     """Return what ``error`` lists; where there is none, decoding will say what is wrong with the body."""
     if _NO_ERROR.match(body):
         return []
-    try:
-        return _READ_ERRORS.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
+    told = wire.read_error(_READ_ERRORS, body)
+    return told.error if told else []
 
 
-def _wait_s(response: Response, errors: str) -> float:
+def _wait_s(response: Response, errors: str) -> float | None:
     if until := _THROTTLED_UNTIL.search(errors):
         return max(0.0, (int(until[1]) * SECOND - response.venue_time) / SECOND)
-    after = response.headers.get("retry-after", "")
-    return float(after) if after.isdecimal() else _PATIENCE_S
+    return wire.retry_after(response, _PATIENCE_S)
 
 
 EXCHANGE = Exchange(
@@ -343,12 +324,12 @@ EXCHANGE = Exchange(
         DataType.OHLC: Endpoint(
             docs=f"{_DOCS}/get-ohlc-data",
             path=_OHLC,
-            page_limit=_ROWS,
+            page_limit=ROWS,
             paging=Recent(),
             request=bars_request,
             decode=decode_bars,
-            reach=Reach(rows=_ROWS),
-            spans=tuple(parse_bar_span(span) for span in _SPANS),
+            reach=Reach(rows=ROWS),
+            spans=SPANS,
         ),
         DataType.TRADES: Endpoint(
             docs=f"{_DOCS}/get-recent-trades",

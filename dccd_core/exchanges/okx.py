@@ -32,8 +32,8 @@ from typing import Final, Generic, Literal, TypeVar
 import msgspec
 import polars as pl
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import (
-    MARKETS,
     NOW,
     Endpoint,
     Exchange,
@@ -48,26 +48,27 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.adapter.wire import Millis, Whole, nanos, read, table
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
+from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, SECOND, Ns, parse_time
 
-_DOCS: Final = "https://www.okx.com/docs-v5/en/"
+DOCS: Final = "https://www.okx.com/docs-v5/en/"
 _CANDLES: Final = "/api/v5/market/history-candles"
 _TRADES: Final = "/api/v5/market/history-trades"
 _BOOKS: Final = "/api/v5/market/books"
 _INSTRUMENTS: Final = "/api/v5/public/instruments"
 _TWO_SECONDS: Final = Ns(2 * SECOND)
 _NAMES: Final = ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "6Hutc", "12Hutc", "1Dutc")
-_BARS: Final = {parse_bar_span(name.removesuffix("utc").lower()): name for name in _NAMES}
+BARS: Final = {parse_bar_span(name.removesuffix("utc").lower()): name for name in _NAMES}
 _MOVED: Final = 1_548_133_413_000
 """``listTime`` of every pair that is older than the venue's present system."""
 
-_TOO_MANY: Final = ("50011", "50040", "50061")
-_OVERLOADED: Final = ("50001", "50004", "50005", "50013", "50026")
+_WAIT_S: Final = 2.0
+"""How long to wait when the venue does not say."""
+TOO_MANY: Final = ("50011", "50040", "50061")
+OVERLOADED: Final = ("50001", "50004", "50005", "50013", "50026")
 _BAD_SYMBOL: Final = ("51001",)
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Reply(msgspec.Struct, Generic[T], gc=False):
 class Candle(msgspec.Struct, array_like=True, gc=False):
     """``["1597026383085","3.721","3.743","3.677","3.708","8422410","22698348.04","12698348.04","1"]``."""
 
-    ts: Millis
+    ts: wire.Millis
     open: str
     high: str
     low: str
@@ -100,8 +101,8 @@ class Trade(msgspec.Struct, gc=False):
     side: str
     sz: str
     px: str
-    tradeId: Whole
-    ts: Millis
+    tradeId: wire.Whole
+    ts: wire.Millis
 
 
 class Level(msgspec.Struct, array_like=True, gc=False):
@@ -114,7 +115,7 @@ class Level(msgspec.Struct, array_like=True, gc=False):
 class Book(msgspec.Struct, gc=False):
     asks: list[Level]
     bids: list[Level]
-    ts: Millis
+    ts: wire.Millis
 
 
 class Instrument(msgspec.Struct, gc=False):
@@ -128,7 +129,7 @@ class Instrument(msgspec.Struct, gc=False):
     ctVal: float | Literal[""]
     ctMult: float | Literal[""]
     state: str
-    listTime: Millis | Literal[""]
+    listTime: wire.Millis | Literal[""]
 
 
 class Error(msgspec.Struct, gc=False):
@@ -162,7 +163,7 @@ def candles_request(query: Query) -> Request:
     assert query.bar is not None
     before = max(0, -(-query.span.start // MILLISECOND) - 1)
     window = {"before": str(before), "after": _after(query.span.end), "limit": str(query.limit)}
-    asked = {"instId": query.market, "bar": _BARS[query.bar]}
+    asked = {"instId": query.market, "bar": BARS[query.bar]}
     return Request(_CANDLES, {**asked, **window}, pool="history-candles")
 
 
@@ -177,20 +178,12 @@ def decode_swap_candles(body: bytes, _: Ns) -> pl.DataFrame:
 
 
 def _final_candles(body: bytes) -> list[Candle]:
-    return [row for row in reversed(read(_READ_CANDLES, body).data) if row.confirm == "1"]
+    return [row for row in reversed(wire.read(_READ_CANDLES, body).data) if row.confirm == "1"]
 
 
 def _bars(rows: Sequence[Candle], volume: Sequence[str]) -> pl.DataFrame:
-    return table(
-        DataType.OHLC,
-        ts=nanos([row.ts for row in rows]),
-        open=[row.open for row in rows],
-        high=[row.high for row in rows],
-        low=[row.low for row in rows],
-        close=[row.close for row in rows],
-        volume=volume,
-        quote_volume=[row.volCcyQuote for row in rows],
-    )
+    quote_volume = [row.volCcyQuote for row in rows]
+    return wire.bars(rows, wire.nanos([row.ts for row in rows]), volume=volume, quote_volume=quote_volume)
 
 
 def _trades_page(query: Query, by: str, after: str, limit: int) -> Request:
@@ -208,15 +201,17 @@ def trade_before_request(query: Query) -> Request:
 
 
 def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
-    rows = read(_READ_TRADES, body).data[::-1]
-    return table(
-        DataType.TRADES,
-        ts=nanos([row.ts for row in rows]),
-        price=[row.px for row in rows],
-        amount=[row.sz for row in rows],
-        side=[row.side for row in rows],
-        trade_id=[row.tradeId for row in rows],
-    )
+    return wire.table(DataType.TRADES, **trade_columns(wire.read(_READ_TRADES, body).data[::-1]))
+
+
+def trade_columns(rows: Sequence[Trade]) -> wire.Columns:
+    return {
+        "ts": wire.nanos([row.ts for row in rows]),
+        "price": [row.px for row in rows],
+        "amount": [row.sz for row in rows],
+        "side": [row.side for row in rows],
+        "trade_id": [row.tradeId for row in rows],
+    }
 
 
 def books_request(query: Query) -> Request:
@@ -224,19 +219,16 @@ def books_request(query: Query) -> Request:
 
 
 def decode_books(body: bytes, _: Ns) -> pl.DataFrame:
-    sides = [
-        (side, book.ts, levels)
-        for book in read(_READ_BOOKS, body).data
-        for side, levels in (("bid", book.bids), ("ask", book.asks))
-    ]
-    return table(
-        DataType.ORDERBOOK,
-        ts=nanos([ts for _, ts, levels in sides for _ in levels]),
-        side=[side for side, _, levels in sides for _ in levels],
-        level=[level for _, _, levels in sides for level in range(len(levels))],
-        price=[level.price for _, _, levels in sides for level in levels],
-        amount=[level.amount for _, _, levels in sides for level in levels],
-    )
+    books = [_book(told) for told in wire.read(_READ_BOOKS, body).data]
+    return pl.concat([TABLES[DataType.ORDERBOOK].schema.to_frame(), *books]).sort("ts", maintain_order=True)
+
+
+def _book(told: Book) -> pl.DataFrame:
+    return wire.book(Ns(told.ts * MILLISECOND), pairs(told.bids), pairs(told.asks))
+
+
+def pairs(levels: Sequence[Level]) -> list[tuple[str, str]]:
+    return [(level.price, level.amount) for level in levels]
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -247,16 +239,13 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    rows = read(_READ_INSTRUMENTS, body).data
-    return pl.DataFrame(
-        {
-            "symbol": [str(_symbol(row)) for row in rows],
-            "market": [row.instId for row in rows],
-            "active": [row.state == "live" for row in rows],
-            "listed": [_listed(row) for row in rows],
-            "contract": [row.ctVal * (row.ctMult or 1.0) if row.ctVal else None for row in rows],
-        },
-        schema=MARKETS,
+    rows = wire.read(_READ_INSTRUMENTS, body).data
+    return wire.markets(
+        symbol=[str(_symbol(row)) for row in rows],
+        market=[row.instId for row in rows],
+        active=[row.state == "live" for row in rows],
+        listed=[_listed(row) for row in rows],
+        contract=[row.ctVal * (row.ctMult or 1.0) if row.ctVal else None for row in rows],
     )
 
 
@@ -277,48 +266,38 @@ def verdict(response: Response) -> DccdError | None:
     if error is None and response.status < 400:
         return None
     code = error.code if error else ""
-    said = f"{code} {error.msg}" if error else response.body[:160].decode(errors="replace")
+    said = f"{code} {error.msg}" if error else wire.beginning(response.body)
     text = f"HTTP {response.status}: {said}"
-    if response.status >= 500 or code in _OVERLOADED:  # 50013 comes with 429, but is the venue's trouble
-        return Unavailable(text, hint="the venue has trouble: run it again later")
-    if response.status == 429 or code in _TOO_MANY:
-        hint = "other programs may share this address's limit"
-        return Throttled(text, wait_s=_wait_s(response), hint=hint)
+    if response.status >= 500 or code in OVERLOADED:  # 50013 comes with 429, but is the venue's trouble
+        return Unavailable(text, hint=wire.TROUBLE)
+    if response.status == 429 or code in TOO_MANY:
+        return Throttled(text, wait_s=wire.retry_after(response, _WAIT_S), hint=wire.LIMITED)
     if response.status in (403, 418):
         hint = "OKX shut this address out: wait, or set rest_url to the host of your country"
         return Banned(text, wait_s=60, hint=hint)
     if code in _BAD_SYMBOL:
         return UnknownSymbol(text, hint="OKX does not list this instrument; see `dccd exchanges okx`")
-    abroad = "it does not serve this country: set rest_url to a host that answers here"
-    return Rejected(text, hint=abroad if response.status == 451 else "OKX refused the request itself")
+    return Rejected(text, hint=wire.ABROAD if response.status == 451 else "OKX refused the request itself")
 
 
 def _error_in(body: bytes) -> Error | None:
     """Return the error a body carries; the code of a good answer is 0."""
-    try:
-        error = _READ_ERROR.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return error if error.code != "0" else None
-
-
-def _wait_s(response: Response) -> float:
-    after = response.headers.get("retry-after", "")
-    return float(after) if after.isdecimal() else 2.0
+    error = wire.read_error(_READ_ERROR, body)
+    return None if error is None or error.code == "0" else error
 
 
 _ENDPOINTS: Final = {
     DataType.OHLC: Endpoint(
-        docs=f"{_DOCS}#order-book-trading-market-data-get-candlesticks-history",
+        docs=f"{DOCS}#order-book-trading-market-data-get-candlesticks-history",
         path=_CANDLES,
         page_limit=300,
         paging=TimeWindows(Keeps.NEWEST),
         request=candles_request,
         decode=decode_spot_candles,
-        spans=tuple(_BARS),
+        spans=tuple(BARS),
     ),
     DataType.TRADES: Endpoint(
-        docs=f"{_DOCS}#order-book-trading-market-data-get-trades-history",
+        docs=f"{DOCS}#order-book-trading-market-data-get-trades-history",
         path=_TRADES,
         page_limit=100,
         paging=IdWindows(before=trade_before_request, down=True),
@@ -327,7 +306,7 @@ _ENDPOINTS: Final = {
         reach=Reach(period=Ns(90 * DAY)),
     ),
     DataType.ORDERBOOK: Endpoint(
-        docs=f"{_DOCS}#order-book-trading-market-data-get-order-book",
+        docs=f"{DOCS}#order-book-trading-market-data-get-order-book",
         path=_BOOKS,
         page_limit=400,
         paging=Snapshot(),
@@ -341,6 +320,7 @@ _SWAPS: Final = {
     DataType.TRADES: replace(_ENDPOINTS[DataType.TRADES], contracts=True),
     DataType.ORDERBOOK: replace(_ENDPOINTS[DataType.ORDERBOOK], contracts=True),
 }
+
 
 EXCHANGE = Exchange(
     name="okx",
@@ -357,7 +337,7 @@ EXCHANGE = Exchange(
     kinds=frozenset({"spot", "linear", "inverse"}),
     market=market,
     verdict=verdict,
-    markets=Markets(f"{_DOCS}#public-data-rest-api-get-instruments", markets_requests, decode_markets),
+    markets=Markets(f"{DOCS}#public-data-rest-api-get-instruments", markets_requests, decode_markets),
     endpoints=_ENDPOINTS,
     special={
         (kind, data_type): endpoint

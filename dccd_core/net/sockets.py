@@ -55,7 +55,7 @@ def open_sockets(
         request = Request(url, {})
         booking = await budgets.spend(request)
         try:
-            socket = await stack.enter_async_context(connect(_through(url, ws_url), clock))
+            socket = await stack.enter_async_context(connect(rebased(url, ws_url) if ws_url else url, clock))
         except Throttled as e:
             until = Ns(clock.now() + round((_BAN_S if e.wait_s is None else e.wait_s) * SECOND))
             budgets.trip(request, until, str(e), banned=isinstance(e, Banned))
@@ -69,9 +69,11 @@ def open_sockets(
         budgets.close()
 
 
-def _through(url: str, ws_url: str | None) -> str:
-    if ws_url is None:
-        return url
+def rebased(url: str, prefix: str) -> str:
+    """Return ``url`` with another scheme, host and prefix.
+
+    >>> rebased("wss://stream.example.org:9443/ws?x=1", "ws://127.0.0.1:8900/binance")
+    'ws://127.0.0.1:8900/binance/ws?x=1'
+    """
     parts = urlsplit(url)
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{ws_url.rstrip('/')}{parts.path}{query}"
+    return prefix.rstrip("/") + parts._replace(scheme="", netloc="").geturl()

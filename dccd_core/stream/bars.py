@@ -50,7 +50,8 @@ class BuiltBars:
 
     def __init__(self, bar: Ns, settle: Ns, since: Ns) -> None:
         self._bar, self._settle = bar, settle
-        self.since = self._next = bar_open(Ns(since + bar - 1), bar)
+        self.since = self.until = bar_open(Ns(since + bar - 1), bar)
+        """From when to when every bar was built that there is."""
         self._held: list[pl.DataFrame] = []
 
     def hear(self, trades: pl.DataFrame) -> None:
@@ -59,12 +60,12 @@ class BuiltBars:
     def settled(self, at: Ns) -> pl.DataFrame | None:
         """Return the bars that are final now that the venue's clock shows ``at``."""
         end = bar_open(Ns(at - self._settle), self._bar)
-        if end <= self._next or not self._held:
+        if end <= self.until or not self._held:
             return None
         held = pl.concat(self._held).unique("trade_id", keep="first", maintain_order=True).sort("ts")
-        wanted = held.filter(_at >= self._next, _at < end)
+        wanted = held.filter(_at >= self.until, _at < end)
         self._held = [held.filter(_at >= end)]
-        self._next = end
+        self.until = end
         if not wanted.height:
             return None
         sums = Sums(self._bar)

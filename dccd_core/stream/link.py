@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -69,10 +69,17 @@ class _Log:
     """The segment that a kind of data goes to, and what is not written yet."""
 
     writer: SegmentWriter | None = None
+    bare: bool = True
+    """Whether its segment does not yet say what is standing."""
     begun: Ns = ZERO
     noted: Ns = ZERO
     standing: list[Mark] = field(default_factory=list[Mark])
     waiting: list[Batch] = field(default_factory=list[Batch])
+
+    @property
+    def rows(self) -> int:
+        """How many rows are not written yet."""
+        return sum(batch.rows.height for batch in list(self.waiting))
 
 
 class Link:
@@ -80,17 +87,20 @@ class Link:
 
     def __init__(self, group: Group, around: Surroundings) -> None:
         self.group = group
+        self.opened = around.clock.steady()
         self.complete = asyncio.Event()
         """Set as soon as everything that the venue agreed to send is recorded without a gap."""
         self.messages = 0
         self.bad = 0
         self.refused: dict[str, str] = {}
+        self.accepted: set[str] = set()
         self._around = around
         self._live, self._clock = around.live, around.clock
         topics = {name: ones[0].topic for name, ones in group.wanted.items()}
         self._recording = Recording(group.wanted, around.seen)
         self._session = Session(self._live, topics, self._clock.steady())
         self._logs: defaultdict[Kind, _Log] = defaultdict(_Log)
+        self._inherited: list[tuple[Kind, _Log]] = []
         self._asked: dict[str, Ns] = {}
         """When a book was last asked to begin anew."""
         self._starting: dict[str, asyncio.Task[None]] = {}
@@ -120,11 +130,7 @@ class Link:
                 reason = "the recording was stopped"
                 raise
             finally:
-                for task in [*work, *self._starting.values()]:
-                    task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
-                await asyncio.gather(*self._starting.values(), return_exceptions=True)
-                await asyncio.shield(self._close(reason))
+                await _to_its_end(self._end(work, reason))
         return reason
 
     def stop(self, reason: str) -> None:
@@ -132,10 +138,22 @@ class Link:
         if self._over is not None and not self._over.done():
             self._over.set_result(reason)
 
+    @property
+    def unwritten(self) -> int:
+        """How many rows there are that could not be written so far."""
+        return sum(log.rows for _, log in self._all_logs())
+
+    def inherit(self, ended: "Link") -> None:
+        """Take over what a connection that is over could not write."""
+        left = [(kind, log) for kind, log in ended._all_logs() if log.waiting]
+        self._inherited += left
+        self._failing = ended._failing if left else self._failing
+
     async def rotate(self) -> None:
         """Close the segments there are, so that they may be folded; what comes goes into new ones."""
         async with self._flushing:
-            self._recording.state()
+            await self._write_all()
+            self._recording.state()  # of books that turned it can be said only once that is written
             await self._write_all()
             for log in self._logs.values():
                 _close(log)
@@ -157,7 +175,7 @@ class Link:
             heard = self._session.hear(frames, moments, self._clock.steady())
             self._recording.hear(heard, moments[-1])
             for name in self._session.accepted():
-                self._recording.accept(name)
+                self._accept(name)
             if heard.bad:
                 self._spoilt(heard.bad)
             self._look_at_books()
@@ -189,10 +207,15 @@ class Link:
             if self._recording.complete and self._session.settled:
                 self.complete.set()
 
+    def _accept(self, name: str) -> None:
+        self._recording.accept(name)
+        self.accepted.add(name)
+        if name in self._asked:
+            self._asked[name] = self._clock.steady()  # the whole book comes now
+
     def _spoilt(self, bad: Sequence[tuple[bytes, str]]) -> None:
         self.bad += len(bad)
         text, why = bad[0]
-        self._recording.doubt("a message could not be understood")
         self._around.listener.note(
             f"{self._place()}: {len(bad)} messages could not be understood, the first begins "
             f"{text[:120]!r}: {why}; what they told is asked for again",
@@ -255,31 +278,42 @@ class Link:
         if self._failing is None:
             self._failing = now
             self._around.listener.note(f"{error}; what comes is kept in memory", wrong=True)
-        rows = sum(batch.rows.height for log in self._logs.values() for batch in log.waiting)
-        if now - self._failing > _DISK_PATIENCE or rows > _MOST_WAITING:
+        if now - self._failing > _DISK_PATIENCE or self.unwritten > _MOST_WAITING:
             raise error
 
     def _write_waiting(self, now: Ns) -> None:
         """Write in a thread; one whose task was cancelled may still be at it."""
         with self._writing:
-            for kind, log in self._logs.items():
+            while self._inherited:
+                self._write_log(*self._inherited[0], now)
+                _close(self._inherited.pop(0)[1])
+            for kind, log in list(self._logs.items()):
                 self._write_log(kind, log, now)
 
     def _write_log(self, kind: Kind, log: _Log, now: Ns) -> None:
         while log.waiting:
             batch = log.waiting[0]
-            marks = batch.marks
             if log.writer is None:
                 log.writer = self._around.lake.segment(self._around.exchange, *kind, self._clock.now())
-                log.begun = now
-                marks = [*log.standing, *marks]
+                log.begun, log.bare = now, True
+            marks = [*log.standing, *batch.marks] if log.bare else batch.marks
             log.writer.append(batch.rows, batch.until, marks)
-            log.standing = batch.standing
+            log.standing, log.bare = batch.standing, False
             log.waiting.pop(0)
 
     def _is_full(self, log: _Log) -> bool:
         old = self._clock.steady() - log.begun > _ROTATE
         return log.writer is not None and (old or log.writer.bytes > _ROTATE_BYTES)
+
+    def _all_logs(self) -> list[tuple[Kind, _Log]]:
+        return [*self._inherited, *self._logs.items()]
+
+    async def _end(self, work: Sequence[asyncio.Task[str]], reason: str) -> None:
+        for task in [*work, *self._starting.values()]:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+        await self._close(reason)
 
     async def _close(self, reason: str) -> None:
         self._recording.end(reason)
@@ -287,7 +321,7 @@ class Link:
             async with self._flushing:
                 await self._write_all()
         finally:
-            for log in self._logs.values():
+            for _, log in self._all_logs():
                 _close(log)
 
     def _place(self) -> str:
@@ -298,3 +332,16 @@ def _close(log: _Log) -> None:
     if log.writer is not None:
         log.writer.close()
         log.writer = None
+
+
+async def _to_its_end(work: Coroutine[object, object, None]) -> None:
+    """Wait for what must not be left half done; who is cancelled meanwhile is so afterwards."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

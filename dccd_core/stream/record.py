@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import DccdError, ExchangeError, Rejected, Throttled, Where
+from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejected, Throttled, Where, located
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -21,6 +21,8 @@ _LOOK_S: Final = 0.5
 _LEAD: Final = Ns(10 * MINUTE)
 """How long before the venue cuts a connection its successor is opened."""
 _OVERLAP_S: Final = 60.0
+_SUCCEED_AGAIN_S: Final = 60.0
+"""How long after a successor that failed the next one is opened."""
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _GOOD_LIFE: Final = Ns(5 * MINUTE)
@@ -41,13 +43,35 @@ class _Line:
     failures: int = 0
     messages: int = 0
     bad: int = 0
-    refused: dict[str, str] = field(default_factory=dict[str, str])
+    unwritten: int = 0
+    """Rows that could not be written before the end."""
+    rejected: Rejected | None = None
+    """Why the venue lets no connection in, if it never let in one."""
+    _refused: dict[str, str] = field(default_factory=dict[str, str])
 
     def forget(self, link: Link) -> None:
+        self._refused = _refused_after(self._refused, link)
         self.links.remove(link)
         self.messages += link.messages
         self.bad += link.bad
-        self.refused |= link.refused
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """What the venue said of each topic that it does not send."""
+        refused = self._refused
+        for link in self.links:
+            refused = _refused_after(refused, link)
+        return refused
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the venue sends nothing of all this."""
+        rejected = self.rejected is not None and not any(link.messages for link in self.links)
+        return rejected or set(self.group.wanted) <= set(self.refused)
+
+
+def _refused_after(refused: dict[str, str], link: Link) -> dict[str, str]:
+    return {name: said for name, said in refused.items() if name not in link.accepted} | link.refused
 
 
 class Recorder:
@@ -87,25 +111,34 @@ class Recorder:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             self._listener.beat(self._health())
+        if lost := sum(line.unwritten for line in self._lines):
+            raise LakeError(
+                f"{self._plan.name} ended before {lost} rows could be written",
+                hint="free space; what was missed is asked for again where the exchange has history",
+            )
 
     async def _keep(self, line: _Line) -> None:
         """Keep one group connected, for ever."""
         link, running = self._open(line)
+        life_s = self._life()
         try:
             while True:
-                opened = self._clock.steady()
-                if not await self._ends(running, self._life()):
-                    link, running = await self._hand_over(line, link, running)
+                if not await self._ends(running, life_s):
+                    link, running, life_s = await self._hand_over(line, link, running)
                     continue
                 line.forget(link)
-                good = self._clock.steady() - opened > _GOOD_LIFE
+                good = self._clock.steady() - link.opened > _GOOD_LIFE
                 line.failures = 0 if good else line.failures + 1
                 await self._pause(line, running)
                 line.reconnects += 1
+                ended = link
                 link, running = self._open(line)
+                link.inherit(ended)
+                life_s = self._life()
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            line.unwritten = link.unwritten
 
     def _open(self, line: _Line) -> tuple[Link, asyncio.Task[str]]:
         link = Link(line.group, self._around)
@@ -123,43 +156,58 @@ class Recorder:
             await asyncio.wait([running])
             return True
         timer = asyncio.create_task(self._clock.sleep(within_s))
-        await asyncio.wait([running, timer], return_when=asyncio.FIRST_COMPLETED)
-        timer.cancel()
+        try:
+            await asyncio.wait([running, timer], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
         return running.done()
 
     async def _hand_over(
         self, line: _Line, link: Link, running: asyncio.Task[str]
-    ) -> tuple[Link, asyncio.Task[str]]:
-        """Open the successor of a connection that its venue is about to cut; end it when that records."""
+    ) -> tuple[Link, asyncio.Task[str], float | None]:
+        """Open the successor of a connection that its venue is about to cut; end it when that records.
+
+        Return the one to go on with, and how long until the next is opened: a successor that fails changes
+        nothing as yet.
+        """
         successor, its_running = self._open(line)
         ready = asyncio.create_task(successor.complete.wait())
         timer = asyncio.create_task(self._clock.sleep(_OVERLAP_S))
         try:
             await asyncio.wait([running, its_running, ready, timer], return_when=asyncio.FIRST_COMPLETED)
+            if its_running.done() and not running.done():
+                self._drop(line, successor, its_running)
+                link.inherit(successor)
+                return link, running, _SUCCEED_AGAIN_S
             link.stop("its successor has taken over")
             await asyncio.gather(running, return_exceptions=True)
         except asyncio.CancelledError:
             its_running.cancel()
             await asyncio.gather(its_running, return_exceptions=True)
+            link.inherit(successor)
             raise
         finally:
             ready.cancel()
             timer.cancel()
         line.forget(link)
-        return successor, its_running
+        successor.inherit(link)
+        return successor, its_running, self._life()
+
+    def _drop(self, line: _Line, successor: Link, ended: asyncio.Task[str]) -> None:
+        line.forget(successor)
+        reason, _ = self._reason(line, ended)
+        self._listener.note(
+            f"{self._around.exchange} {line.group.url}: a new connection did not come to be, the old one "
+            f"goes on: {reason}",
+            wrong=True,
+        )
 
     async def _pause(self, line: _Line, ended: asyncio.Task[str]) -> None:
         """Say why a connection ended, and wait before the next one."""
         wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(max(0, line.failures - 1), 10))
         wait_s *= random.uniform(0.5, 1.0)  # noqa: S311 -- so that not everybody comes back at once
-        try:
-            reason = ended.result()
-        except Throttled as e:
-            reason, wait_s = str(e), max(wait_s, e.wait_s or _LONGEST_WAIT_S)
-        except ExchangeError as e:
-            if isinstance(e, Rejected) and not line.messages:
-                raise
-            reason = str(e)
+        reason, at_least_s = self._reason(line, ended)
+        wait_s = max(wait_s, at_least_s)
         self._refuse_emptiness()
         self._listener.note(
             f"{self._around.exchange} {line.group.url}: {reason}; {len(line.group.datasets)} datasets, "
@@ -168,15 +216,30 @@ class Recorder:
         )
         await self._clock.sleep(wait_s)
 
+    def _reason(self, line: _Line, ended: asyncio.Task[str]) -> tuple[str, float]:
+        """Return why a connection ended, and how long the venue wants us to stay away at least."""
+        line.rejected = None
+        try:
+            return ended.result(), 0.0
+        except Throttled as e:
+            return str(e), e.wait_s or _LONGEST_WAIT_S
+        except ExchangeError as e:
+            if isinstance(e, Rejected) and not line.messages:
+                line.rejected = e
+            return str(e), 0.0
+
     def _refuse_emptiness(self) -> None:
         """End the stream when the venue refused everything that it was to bring."""
-        refused = {name: said for line in self._lines for name, said in line.refused.items()}
-        if refused and all(set(line.group.wanted) <= set(line.refused) for line in self._lines):
-            name, said = next(iter(refused.items()))
+        if not all(line.hopeless for line in self._lines):
+            return
+        line = self._lines[0]
+        name, wanted = next(iter(line.group.wanted.items()))
+        with located(Where(self._around.exchange, line.group.url, str(wanted[0].dataset.symbol))):
+            if line.rejected:
+                raise line.rejected
             raise Rejected(
-                f"the venue refused every subscription, {name}: {said}",
+                f"the venue refused every subscription, {name}: {line.refused[name]}",
                 hint=f"see `dccd exchanges {self._around.exchange}` for what it serves",
-                where=Where(self._around.exchange, self._lines[0].group.url),
             )
 
     async def _fold_often(self) -> None:
@@ -223,7 +286,10 @@ class Recorder:
         now, passed = self._clock.steady(), max(1, self._clock.steady() - self._beaten)
         links = [link for line in self._lines for link in line.links]
         messages = sum(line.messages for line in self._lines) + sum(link.messages for link in links)
-        datasets = tuple(self._dataset_health(dataset, passed) for dataset in self._plan.datasets)
+        refused = self._refused()
+        datasets = tuple(
+            self._dataset_health(dataset, passed, refused.get(dataset)) for dataset in self._plan.datasets
+        )
         self._beaten = now
         return StreamHealth(
             at=self._clock.now(),
@@ -236,7 +302,7 @@ class Recorder:
             datasets=datasets,
         )
 
-    def _dataset_health(self, dataset: Dataset, passed: int) -> DatasetHealth:
+    def _dataset_health(self, dataset: Dataset, passed: int, refused: str | None) -> DatasetHealth:
         seen = self._around.seen[dataset]
         before = self._counted.get(dataset, 0)
         self._counted[dataset] = seen.messages
@@ -249,14 +315,13 @@ class Recorder:
             rows=seen.rows,
             invalid=seen.invalid,
             invalid_since=seen.invalid_since,
-            refused=self._refused().get(dataset),
+            refused=refused,
         )
 
     def _refused(self) -> dict[Dataset, str]:
         return {
             one.dataset: said
             for line in self._lines
-            for refused in (line.refused, *(link.refused for link in line.links))
-            for name, said in refused.items()
+            for name, said in line.refused.items()
             for one in line.group.wanted[name]
         }

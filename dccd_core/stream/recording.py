@@ -5,7 +5,7 @@ Time here is the venue's own, taken from its messages: a wrong clock of ours can
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -25,6 +25,7 @@ _SKEW: Final = Ns(2 * SECOND)
 """How much earlier one topic's message may arrive than another's of the same moment."""
 
 
+_NOT_UNDERSTOOD: Final = "a message could not be understood"
 _STATE_EVERY: Final = Ns(30 * SECOND)
 
 
@@ -83,6 +84,16 @@ class Seen:
     lag: Ns | None = None
     invalid: int = 0
     invalid_since: Ns | None = None
+    connections: int = field(default=0, compare=False)
+    """How many record it: two while one takes over from the other."""
+
+    def turn(self, turn: Turn) -> None:
+        """Count a beginning or an end of one connection's recording."""
+        self.connections += 1 if turn.began else -1
+        if turn.began:
+            self.invalid_since = None
+        elif not self.connections:
+            self.invalid, self.invalid_since = self.invalid + 1, turn.at
 
 
 @dataclass(slots=True)
@@ -110,6 +121,33 @@ class _Line:
         return str(self.wanted.dataset.symbol)
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Rows to be written: ``all``, and the ``fresh`` ones among them."""
+
+    all: pl.DataFrame | None
+    fresh: pl.DataFrame | None
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows as they came. Nothing is complete from a ``doubted`` one on: something after it was lost."""
+
+    doubted: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+
+    def doubt(self) -> None:
+        self.doubted += self.fresh
+        self.fresh = []
+
+    def taken(self) -> _Taken:
+        """Hand over what there is."""
+        fresh = _joined(self.fresh)
+        every = _joined([*self.doubted, *self.fresh]) if self.doubted else fresh
+        self.doubted, self.fresh = [], []
+        return _Taken(every, fresh)
+
+
 class Recording:
     """Takes what one connection brings and hands it over in batches, one per kind of segment.
 
@@ -126,8 +164,7 @@ class Recording:
         self._kinds: dict[Kind, list[_Line]] = {}
         for line in self._lines:
             self._kinds.setdefault(line.wanted.kind, []).append(line)
-        self._trades: list[pl.DataFrame] = []
-        self._bars: list[pl.DataFrame] = []
+        self._trades, self._bars = _Rows(), _Rows()
         self._marks: defaultdict[Kind, list[Mark]] = defaultdict(list)
 
     @property
@@ -147,15 +184,18 @@ class Recording:
 
     def hear(self, heard: Heard, received: Ns) -> None:
         """Take what a batch of messages said; ``received`` is when its last one came."""
+        before = self.at
         if heard.at is not None:
             self.at = max(heard.at, self.at or heard.at)
         for change in heard.books:
             if (line := self._books.get(change.topic)) is not None:
                 _hear_book(line, change, received)
         if heard.trades is not None:
-            self._trades.append(heard.trades)
+            self._trades.fresh.append(heard.trades)
         if heard.bars is not None:
-            self._bars.append(heard.bars)
+            self._bars.fresh.append(heard.bars)
+        if heard.bad:
+            self._doubt(before)
 
     def join(self, name: str, start: BookChange, received: Ns) -> None:
         """Begin a book with the snapshot that was asked for."""
@@ -173,30 +213,32 @@ class Recording:
 
     def batches(self) -> Iterator[tuple[Kind, Batch]]:
         """Hand over what came since this was last asked; a kind without news is left out."""
-        trades, bars = _joined(self._trades), _joined(self._bars)
-        self._trades, self._bars = [], []
+        trades, bars = self._trades.taken(), self._bars.taken()
         for kind, lines in self._kinds.items():
             match kind:
                 case DataType.TRADES, _:
-                    rows = _of(trades, lines)
+                    rows = self._all_trades(lines, trades)
                 case DataType.OHLC, _:
                     rows = self._final_bars(lines, bars, trades)
                 case _:
                     rows = self._pictures(lines)
-            self._count(lines, rows)
+            _count(lines, rows)
             marks = self._marks.pop(kind, [])
             if rows is not None or marks or any(line.began is not None for line in lines):
                 yield kind, Batch(_stored(kind, lines, rows), self.until(kind), marks, self._standing(kind))
 
     def until(self, kind: Kind) -> Ns | None:
         """Return up to where everything of a kind has come; None for books, each of which has its own."""
+        return self._until(kind, self.at)
+
+    def _until(self, kind: Kind, at: Ns | None) -> Ns | None:
         data_type, bar = kind
-        if self.at is None or data_type is DataType.ORDERBOOK:
+        if at is None or data_type is DataType.ORDERBOOK:
             return None
         if bar is None:
-            return Ns(self.at - _SKEW)
+            return Ns(at - _SKEW)
         settle = max(line.wanted.settle for line in self._kinds[kind])
-        return bar_open(Ns(self.at - settle), bar)
+        return bar_open(Ns(at - settle), bar)
 
     def _standing(self, kind: Kind) -> list[Mark]:
         until = self.until(kind)
@@ -209,46 +251,55 @@ class Recording:
                 marks.append(Mark(line.symbol, line.ended.at, began=False, reason=line.ended.reason))
         return marks
 
-    def doubt(self, reason: str) -> None:
-        """Let everything begin anew whose own numbers would not show that something of it was lost."""
-        for line in self._lines:
-            proven = line.wanted.channel.start or line.wanted.channel.checksum
-            if not (line.book and (proven or line.numbered)):
-                self._stop(line, reason)
-
     def end(self, reason: str) -> None:
         """Note that nothing more will come; ``batches`` has the rest."""
         for line in self._lines:
-            self._stop(line, reason)
+            self._stop(line, reason, self.at)
 
-    def _stop(self, line: _Line, reason: str) -> None:
+    def _doubt(self, before: Ns | None) -> None:
+        """Let everything begin anew whose own numbers would not show that something of it was lost.
+
+        It is complete up to the time ``before`` the batch that holds what nobody understands, and again from
+        the first row that comes after that batch.
+        """
+        for line in self._lines:
+            proven = line.wanted.channel.start or line.wanted.channel.checksum
+            if not (line.book and (proven or line.numbered)):
+                self._stop(line, _NOT_UNDERSTOOD, before)
+        self._trades.doubt()
+        self._bars.doubt()
+
+    def _stop(self, line: _Line, reason: str, at: Ns | None) -> None:
         if line.book:
             line.book.lose(reason)
         elif line.began is not None:
-            until = self.until(line.wanted.kind) or line.began
-            self._turn(line, Turn(max(line.began, until), began=False, reason=reason))
-            line.agreed = self.at
+            until = line.built.until if line.built else self._until(line.wanted.kind, at)
+            self._turn(line, Turn(max(line.began, until or line.began), began=False, reason=reason))
+            line.agreed, line.built = self.at, None
 
-    def _final_bars(
-        self, lines: Sequence[_Line], bars: pl.DataFrame | None, trades: pl.DataFrame | None
-    ) -> pl.DataFrame | None:
+    def _all_trades(self, lines: Sequence[_Line], trades: _Taken) -> pl.DataFrame | None:
+        if (fresh := _of(trades.fresh, lines)) is not None:
+            self._begin_with(lines, fresh, Ns(1))  # of the first moment's trades some may have been missed
+        self._begin_without(lines)
+        return _of(trades.all, lines)
+
+    def _final_bars(self, lines: Sequence[_Line], bars: _Taken, trades: _Taken) -> pl.DataFrame | None:
         found: list[pl.DataFrame] = []
         for line in lines:
             if line.wanted.channel.from_trades:
-                found += self._built_bars(line, trades)
+                found += self._built_bars(line, _of(trades.fresh, [line]))
         pushed = [line for line in lines if line.final]
-        own = _of(bars, pushed)
+        if (fresh := _of(bars.fresh, pushed)) is not None:
+            self._begin_with(pushed, fresh, ZERO)
         if pushed and pushed[0].final:  # one holds those of all lines: they share the length of a bar
-            if own is not None:
-                self._begin_with(pushed, own, ZERO)
+            if (own := _of(bars.all, pushed)) is not None:
                 found.append(pushed[0].final.hear(own))
             if self.at is not None and (settled := pushed[0].final.settled(self.at)) is not None:
                 found.append(settled)
         self._begin_without(pushed)
         return _joined(found)
 
-    def _built_bars(self, line: _Line, trades: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
-        own = _of(trades, [line])
+    def _built_bars(self, line: _Line, own: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         if line.began is None and line.accepted and own is not None and line.wanted.dataset.span:
             since = Ns(_times(own)[0] + 1)
             line.built = BuiltBars(line.wanted.dataset.span, line.wanted.settle, since)
@@ -285,23 +336,6 @@ class Recording:
             for began in (False, True):
                 self._marks[line.wanted.kind].append(Mark(line.symbol, until, began, BROKE_OFF))
 
-    def _count(self, lines: Sequence[_Line], rows: pl.DataFrame | None) -> None:
-        """Note what came, and where a dataset begins to be complete."""
-        if lines[0].wanted.kind[0] is DataType.TRADES:
-            if rows is not None:
-                self._begin_with(lines, rows, Ns(1))  # of the first moment's trades some may have been missed
-            self._begin_without(lines)
-        if rows is None:
-            return
-        by_name = {line.name: line for line in lines}
-        newest = rows.group_by("topic").agg(pl.len(), pl.col("received").max(), pl.col("ts").max())
-        for name, count, received, ts in newest.with_columns(pl.col("ts").cast(pl.Int64)).iter_rows():
-            seen = by_name[name].seen
-            seen.rows += count
-            if not by_name[name].book:
-                seen.messages, seen.last = seen.messages + count, received
-                seen.lag = Ns(received - ts - (by_name[name].wanted.dataset.span or 0))
-
     def _begin_with(self, lines: Sequence[_Line], rows: pl.DataFrame, after: Ns) -> None:
         """Let datasets begin at the first row that came of them."""
         waiting = {line.name: line for line in lines if line.accepted and line.began is None}
@@ -324,9 +358,7 @@ class Recording:
 
     def _turn(self, line: _Line, turn: Turn) -> None:
         line.began, line.ended = (turn.at, None) if turn.began else (None, turn)
-        if not turn.began:
-            line.seen.invalid += 1
-        line.seen.invalid_since = None if turn.began else turn.at
+        line.seen.turn(turn)
         self._marks[line.wanted.kind].append(Mark(line.symbol, turn.at, turn.began, turn.reason))
 
 
@@ -347,6 +379,20 @@ def _hear_book(line: _Line, change: BookChange, received: Ns) -> None:
     seen.lag = seen.lag if change.at is None else Ns(received - change.at)
     line.numbered = line.numbered or change.last is not None
     line.book.hear(change, received)
+
+
+def _count(lines: Sequence[_Line], rows: pl.DataFrame | None) -> None:
+    """Note what came."""
+    if rows is None:
+        return
+    by_name = {line.name: line for line in lines}
+    newest = rows.group_by("topic").agg(pl.len(), pl.col("received").max(), pl.col("ts").max())
+    for name, count, received, ts in newest.with_columns(pl.col("ts").cast(pl.Int64)).iter_rows():
+        seen = by_name[name].seen
+        seen.rows += count
+        if not by_name[name].book:
+            seen.messages, seen.last = seen.messages + count, received
+            seen.lag = Ns(received - ts - (by_name[name].wanted.dataset.span or 0))
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

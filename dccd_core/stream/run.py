@@ -1,8 +1,9 @@
 """What a user asks for turned into topics and connections, and recorded until told to stop."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
@@ -16,6 +17,8 @@ from dccd_core.stream.link import Group, Surroundings
 from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_core.stream.record import Recorder
 from dccd_core.stream.recording import Seen, Wanted
+
+T = TypeVar("T")
 
 
 async def run_stream(
@@ -42,7 +45,9 @@ async def run_stream(
         LakeError: what came cannot be written.
     """
     live = _live(venue)
-    wanted = [one for dataset in plan.datasets if (one := await _wanted(plan, venue, dataset, listener))]
+    wanted = await _unless(stop, _all_wanted(plan, venue, listener))
+    if wanted is None:
+        return
     if not wanted:
         raise Rejected(
             f"{venue.exchange.name} lists none of {', '.join(str(one) for one in plan.datasets[:5])}",
@@ -103,21 +108,42 @@ def _live(venue: Venue) -> Live:
     return venue.exchange.live
 
 
-async def _wanted(plan: StreamPlan, venue: Venue, dataset: Dataset, listener: Listener) -> Wanted | None:
+async def _unless(stop: asyncio.Event, work: Coroutine[object, object, T]) -> T | None:
+    """Do what may take minutes, while a venue is down; None when told to stop meanwhile."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        stopped.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _all_wanted(plan: StreamPlan, venue: Venue, listener: Listener) -> list[Wanted]:
+    unlisted: ExchangeError | None = None
+    try:
+        await venue.markets()
+    except ExchangeError as e:
+        unlisted = e  # which took long enough to find out, so it is not asked again for each symbol
+        listener.note(f"{venue.exchange.name}: nobody says which symbols are listed: {e}", wrong=True)
+    found = [await _wanted(plan, venue, dataset, unlisted, listener) for dataset in plan.datasets]
+    return [one for one in found if one]
+
+
+async def _wanted(
+    plan: StreamPlan, venue: Venue, dataset: Dataset, unlisted: ExchangeError | None, listener: Listener
+) -> Wanted | None:
     """Look a dataset up; one whose symbol is not listed is left out, loudly.
 
     Some venues agree to send what they do not know, and stay silent.
     """
     channel = channel_of(_live(venue), dataset, plan.depth)
-    where = Where(venue.exchange.name, "symbols", str(dataset.symbol))
-    try:
-        row = await venue.market_row(dataset.symbol)
-    except ExchangeError as e:
-        if channel.contracts or channel.checksum:
-            raise
-        listener.note(f"{where}: nobody says whether it is listed: {e}", wrong=True)
-        row = {}
+    if unlisted and (channel.contracts or channel.checksum):
+        raise unlisted
+    row = {} if unlisted else await _row(venue, dataset, channel, listener)
     if row is None:
+        where = Where(venue.exchange.name, "symbols", str(dataset.symbol))
         listener.note(f"{where}: it is not listed, so nothing is recorded of it", wrong=True)
         return None
     topic = Topic(
@@ -137,6 +163,19 @@ async def _wanted(plan: StreamPlan, venue: Venue, dataset: Dataset, listener: Li
         depth=plan.depth,
         every=plan.snapshot_every,
     )
+
+
+async def _row(
+    venue: Venue, dataset: Dataset, channel: Channel, listener: Listener
+) -> dict[str, object] | None:
+    try:
+        return await venue.market_row(dataset.symbol)
+    except ExchangeError as e:
+        if channel.contracts or channel.checksum:
+            raise
+        where = Where(venue.exchange.name, "symbols", str(dataset.symbol))
+        listener.note(f"{where}: nobody says whether it is listed: {e}", wrong=True)
+        return {}
 
 
 def _precision(row: dict[str, object]) -> Precision | None:

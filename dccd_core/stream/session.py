@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.adapter.live import Ack, Heard, Live, Topic
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 
 _ANSWER_WITHIN: Final = Ns(15 * SECOND)
 """How long a venue has to answer a subscription."""
+_LEAP: Final = Ns(10 * MINUTE)
+"""How much further than ours a venue's clock may go between two messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Session:
         self._next_ping = Ns(now + live.ping_every)
         self._restart: str | None = None
         self._state: object = None
+        self._told: tuple[Ns, Ns] | None = None
+        """The venue's newest time, and when it came."""
 
     @property
     def settled(self) -> bool:
@@ -73,14 +77,17 @@ class Session:
         return max(self._next_message, min(wanted, self._next_ping))
 
     def hear(self, frames: Sequence[bytes], received: Sequence[Ns], now: Ns) -> Heard:
-        """Take messages as they came, with the time of day at which they did."""
+        """Take messages as they came, with the time of day at which they did.
+
+        Messages of a venue whose clock leaps say nothing: they would claim that all of that time had come.
+        """
         self._heard = now
         heard = self._live.hear(frames, received, self._state)
         self._state = heard.state
         for ack in heard.acks:
             self._settle(ack)
         self._restart = self._restart or heard.restart
-        return heard
+        return heard if heard.at is None or self._keeps_time(heard.at, now) else Heard(bad=heard.bad)
 
     def alive(self, now: Ns) -> None:
         """Note that something came which is no message: a ping or a pong of the protocol."""
@@ -92,7 +99,12 @@ class Session:
         return news
 
     def resubscribe(self, name: str) -> None:
-        """Give one topic up and subscribe to it again: its book begins anew then."""
+        """Give one topic up and subscribe to it again: its book begins anew then.
+
+        Nothing is done while the last time is still under way.
+        """
+        if any(name in message.names for message in (*self._waiting, *self._sent.values())):
+            return
         self._subscribed.discard(name)
         self._waiting.append(_Message(names=(name,), leave=True))
         self._waiting.append(_Message(names=(name,)))
@@ -109,6 +121,14 @@ class Session:
         if self._topics and len(self.refused) == len(self._topics):
             return f"every subscription was refused: {next(iter(self.refused.values()))}"
         return None
+
+    def _keeps_time(self, at: Ns, now: Ns) -> bool:
+        before, came = self._told or (at, now)
+        if at - before > now - came + _LEAP:
+            self._restart = f"the venue's clock leapt {(at - before) // SECOND} s ahead"
+            return False
+        self._told = max(at, before), now
+        return True
 
     def _subscribe(self, names: Iterable[str], batch: int | None = None) -> None:
         wanted, size = list(names), batch or self._live.batch

@@ -22,9 +22,9 @@ Quirks:
 import msgspec
 import polars as pl
 
-from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Limit, Markets, Query, Request, Response
+from dccd_core.adapter.contract import Endpoint, Exchange, Limit, Markets, Query, Request, Response
 from dccd_core.adapter.contract import TimeWindows
-from dccd_core.adapter.wire import Millis, nanos, read, table
+from dccd_core.adapter.wire import Millis, markets, nanos, read, table
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, Throttled
 from dccd_core.domain.symbol import Symbol
@@ -58,14 +58,11 @@ def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
 
 def decode_pairs(body: bytes) -> pl.DataFrame:
     rows = read(msgspec.json.Decoder(list[Pair]), body)
-    columns = {
-        "symbol": [f"{row.base}/{row.quote}" for row in rows],
-        "market": [row.base + row.quote for row in rows],
-        "active": [True] * len(rows),
-        "listed": [None] * len(rows),
-        "contract": [None] * len(rows),
-    }
-    return pl.DataFrame(columns, schema=MARKETS)
+    return markets(
+        symbol=[f"{row.base}/{row.quote}" for row in rows],
+        market=[row.base + row.quote for row in rows],
+        active=[True] * len(rows),
+    )
 
 
 def market(symbol: Symbol) -> str:
@@ -112,7 +109,9 @@ DATA = {
     ),
     "markets/case.toml": 'via = "markets"\n',
     "markets/payload.json": '[{"base":"BTC","quote":"USDT"}]',
-    "markets/expected.csv": "symbol,market,active,listed,contract\nBTC/USDT,BTCUSDT,true,,\n",
+    "markets/expected.csv": (
+        "symbol,market,active,listed,contract,price_decimals,amount_decimals\nBTC/USDT,BTCUSDT,true,,,,\n"
+    ),
     "error_busy/case.toml": 'via = "error"\nstatus = 429\nerror = "Throttled"\nwait_s = 8\nsaid = "busy"\n',
     "error_busy/payload.json": "all arms are busy",
 }

@@ -1,7 +1,5 @@
 """Real payloads, where the folder that holds them stands beside the project: they are not ours to ship."""
 
-from pathlib import Path
-
 import pytest
 
 from dccd_core.adapter.contract import MARKETS, Response
@@ -10,9 +8,9 @@ from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns
 from dccd_core.exchanges import get
+from tests.conformance.samples import SAMPLES, needs_samples, sample
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no ../shared/samples here")
+pytestmark = needs_samples
 
 # (file, kind of market, what it is, rows); values are held in test_samples_{exchange}.py and below
 DECLARED = [
@@ -69,10 +67,6 @@ DECODED = [case for case in DECLARED if case[2] in TABLES]
 LISTS = [case for case in DECLARED if case[2] == "markets"]
 
 
-def sample(file: str) -> bytes:
-    return (SAMPLES / f"{file}.json").read_bytes()
-
-
 def test_every_rest_payload_is_decoded_or_known_to_belong_to_nothing() -> None:
     declared = {file for file, *_ in DECLARED}
     found = {f"{path.parent.name}/{path.stem}" for path in SAMPLES.glob("*/*rest_*.json")}
@@ -87,7 +81,7 @@ def test_a_real_payload_decodes_to_its_table(file: str, kind: str, data_type: st
     table = TABLES[DataType(data_type)]
     endpoint = get(file.partition("/")[0]).endpoint(kind, DataType(data_type))
     assert endpoint is not None
-    frame = endpoint.decode(sample(file), Ns(1))
+    frame = endpoint.decode(sample(f"{file}.json"), Ns(1))
     assert frame.schema == table.schema
     assert frame.height == rows or (rows is None and frame.height > 0)
     assert frame.select(table.required).null_count().sum_horizontal().item() == 0
@@ -95,21 +89,21 @@ def test_a_real_payload_decodes_to_its_table(file: str, kind: str, data_type: st
 
 @pytest.mark.parametrize(("file", "kind", "what", "rows"), LISTS, ids=lambda value: str(value))
 def test_a_real_list_of_symbols_is_read(file: str, kind: str, what: str, rows: int | None) -> None:
-    markets = get(file.partition("/")[0]).markets.decode(sample(file))
+    markets = get(file.partition("/")[0]).markets.decode(sample(f"{file}.json"))
     assert markets.schema == MARKETS
     assert markets.height == rows or (rows is None and markets.height > 0), what
     assert rows == 0 or kind in {Symbol.parse(symbol).market for symbol in markets["symbol"]}
 
 
 def test_a_real_error_is_named() -> None:
-    response = Response(401, {}, sample("bitmex/rest_error_response"), Ns(1))
+    response = Response(401, {}, sample("bitmex/rest_error_response.json"), Ns(1))
     error = get("bitmex").verdict(response)
     assert isinstance(error, Rejected)
     assert "Invalid API Key." in str(error)
 
 
 def test_binance_bars_are_read_value_by_value() -> None:
-    body = (SAMPLES / "binance" / "rest_spot_klines.json").read_bytes()
+    body = sample("binance/rest_spot_klines.json")
     [row] = get("binance").endpoints[DataType.OHLC].decode(body, Ns(1)).rows(named=True)
     assert row["ts"].isoformat() == "2017-07-03T00:00:00+00:00"
     assert list(row.values())[1:] == [
@@ -119,7 +113,7 @@ def test_binance_bars_are_read_value_by_value() -> None:
 
 
 def test_the_recorded_binance_book_is_sorted_from_the_best_level_outwards() -> None:
-    body = (SAMPLES / "binance" / "rec2021_rest_spot_depth1000.json").read_bytes()
+    body = sample("binance/rec2021_rest_spot_depth1000.json")
     book = get("binance").endpoints[DataType.ORDERBOOK].decode(body, Ns(1))
     bids, asks = (book.filter(side=side).sort("level")["price"] for side in ("bid", "ask"))
     assert bids.is_sorted(descending=True)

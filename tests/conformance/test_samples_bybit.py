@@ -1,27 +1,36 @@
 """Bybit's real payloads, where the folder that holds them stands beside the project."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dccd_core.adapter.contract import Response
+from dccd_core.adapter.live import Ack, BookChange, Heard
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import MILLISECOND, Ns
 from dccd_core.exchanges import bybit
+from dccd_core.exchanges.bybit_live import LIVE
+from dccd_core.stream.book import Book
+from tests.conformance.samples import SAMPLES, needs_samples, sample
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "bybit"
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no ../shared/samples here")
+pytestmark = needs_samples
+
+PUSHED = ["kline", "orderbook_delta", "orderbook_snapshot", "public_trade"]
+ANSWERS = ["subscription_ack", "subscription_failure"]
+# what no channel of ours brings
+OTHERS = ["ticker_linear"]
+# the interface of before, which is gone
+OLD = ["orderBookL2_25_delta", "orderBookL2_25_snapshot", "trade_push"]
 
 
-def sample(name: str) -> bytes:
-    return (SAMPLES / f"rest_{name}.json").read_bytes()
+def rest(name: str) -> bytes:
+    return sample(f"bybit/rest_{name}.json")
 
 
 def rows(data_type: DataType, name: str) -> list[tuple[Any, ...]]:
     endpoint = bybit.EXCHANGE.endpoint("linear", data_type)
     assert endpoint is not None
-    frame = endpoint.decode(sample(name), Ns(1))
+    frame = endpoint.decode(rest(name), Ns(1))
     assert frame.schema == TABLES[data_type].schema
     return [(row[0].isoformat(timespec="milliseconds"), *row[1:]) for row in frame.rows()]
 
@@ -59,13 +68,98 @@ def test_book() -> None:
     ],
 )
 def test_markets(name: str, markets: list[tuple[str, str, bool]]) -> None:
-    frame = bybit.decode_markets(sample(name))
+    frame = bybit.decode_markets(rest(name))
     assert [row[:3] for row in frame.rows()] == markets
     assert all((row[4] == 1.0) == (name == "instruments_inverse") for row in frame.rows())
     assert frame["listed"].is_null().all() == ("spot" in name)
-    assert bybit.more_markets(bybit.markets_requests()[1], sample(name)) is None
+    assert bybit.more_markets(bybit.markets_requests()[1], rest(name)) is None
 
 
 def test_none_of_them_is_an_error() -> None:
-    for path in sorted(SAMPLES.glob("rest_*.json")):
+    for path in sorted(SAMPLES.glob("bybit/rest_*.json")):
         assert bybit.verdict(Response(200, {}, path.read_bytes(), Ns(1))) is None
+
+
+def ws(name: str) -> bytes:
+    return sample(f"bybit/ws_{name}.json")
+
+
+def heard(*frames: bytes, state: object = "linear") -> Heard:
+    return LIVE.hear(frames, [Ns(1)] * len(frames), state)
+
+
+def values(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (row[0].isoformat(timespec="milliseconds"), *row[1:])
+
+
+def test_every_recorded_message_is_accounted_for() -> None:
+    found = {path.stem for path in SAMPLES.glob("bybit/*ws_*.json")}
+    assert found == {
+        *(f"ws_{name}" for name in (*PUSHED, *ANSWERS, *OTHERS)),
+        *(f"rec2021_oldv2_ws_{name}" for name in OLD),
+    }
+
+
+def test_a_pushed_bar_is_read_value_by_value() -> None:
+    found = heard(ws("kline"))
+    assert (found.bad, found.at) == ([], 1_672_324_988_882 * MILLISECOND)
+    assert found.bars is not None
+    assert values(found.bars.row(0)) == (
+        "2022-12-29T14:40:00.000+00:00",
+        *(16649.5, 16677.0, 16608.0, 16677.0, 2.081, 34666.4005, None),
+        *("kline.5.BTCUSDT", 1, False),
+    )
+
+
+def test_a_pushed_trade_is_read_value_by_value() -> None:
+    """The name of the sample's topic is none of the venue's; the rest looks as it should."""
+    frame = ws("public_trade").replace(b"trade.linear.", b"publicTrade.")
+    found = heard(frame)
+    assert (found.bad, found.at) == ([], 1_709_891_679_005 * MILLISECOND)
+    assert found.trades is not None
+    assert values(found.trades.row(0)) == (
+        *("2024-03-08T09:54:39.000+00:00", 27451.0, 0.01, "buy", "9dc75fca-4bdd-4773-9f78-6f5d7ab2a110"),
+        *("publicTrade.BTCUSDT", 1),
+    )
+
+
+def test_pushed_books_are_read_value_by_value_and_follow_each_other() -> None:
+    found = heard(ws("orderbook_snapshot"), ws("orderbook_delta"))
+    assert (found.bad, found.at) == ([], 1_709_891_679_500 * MILLISECOND)
+    first, second = found.books
+    assert first == BookChange(
+        "orderbook.1.BTCUSDT",
+        Ns(1_709_891_679_000 * MILLISECOND),
+        [("27450.00", "0.500"), ("27449.50", "1.000")],
+        [("27451.00", "0.750"), ("27451.50", "0.900")],
+        whole=True,
+        first=123_456_789,
+        last=123_456_789,
+    )
+    assert second == BookChange(
+        "orderbook.1.BTCUSDT",
+        Ns(1_709_891_679_500 * MILLISECOND),
+        [("27450.00", "0.400")],
+        [("27451.00", "0")],
+        first=123_456_790,
+        last=123_456_790,
+    )
+    book = Book(LIVE.channels[DataType.ORDERBOOK])
+    assert book.apply(first)
+    assert book.apply(second)
+    assert (book.bids.best(1), book.asks.best(9)) == ([("27450.00", "0.400")], [("27451.50", "0.900")])
+
+
+def test_answers_agree_and_refuse() -> None:
+    ours = ws("subscription_ack").replace(b"sub-orderbook-1", b"linear:1")
+    assert heard(ours, state=None) == Heard(acks=[Ack(id=1)], state="linear")
+    refused = [Ack(error="Invalid topic: invalid.topic.BTCUSDT")]
+    assert heard(ws("subscription_failure")) == Heard(acks=refused, state="linear")
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"rec2021_oldv2_ws_{name}" for name in OLD), *(f"ws_{name}" for name in OTHERS)]
+)
+def test_what_belongs_to_nothing_is_bad_rather_than_silent(name: str) -> None:
+    frame = sample(f"bybit/{name}.json")
+    assert [text for text, _ in heard(frame).bad] == [frame]

@@ -7,22 +7,23 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Response
+from dccd_core.adapter.live import Ack, Heard
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import SECOND, Ns, parse_time
-from dccd_core.exchanges import kraken
+from dccd_core.exchanges import kraken, kraken_live
+from tests.conformance.samples import SAMPLES, needs_samples, sample
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "kraken"
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no ../shared/samples here")
+pytestmark = needs_samples
 
 AT = parse_time("2025-11-11T00:17:30")
 
 
-def sample(name: str) -> bytes:
-    return (SAMPLES / f"{name}.json").read_bytes()
+def body(name: str) -> bytes:
+    return sample(f"kraken/{name}.json")
 
 
 def decoded(name: str, data_type: DataType) -> pl.DataFrame:
-    frame = kraken.EXCHANGE.endpoints[data_type].decode(sample(name), AT)
+    frame = kraken.EXCHANGE.endpoints[data_type].decode(body(name), AT)
     assert frame.schema == TABLES[data_type].schema
     assert frame.null_count().sum_horizontal().item() == 0
     return frame
@@ -56,13 +57,13 @@ def test_trades() -> None:
 
 
 def test_the_times_of_trades_are_those_of_the_text() -> None:
-    texts = re.findall(rb"\b(\d{10})\.(\d+)\b", sample("rest_trades"))
+    texts = re.findall(rb"\b(\d{10})\.(\d+)\b", body("rest_trades"))
     exact = [int(seconds) * SECOND + int(rest.ljust(9, b"0")) for seconds, rest in texts]
     assert decoded("rest_trades", DataType.TRADES)["ts"].to_physical().to_list() == exact
 
 
 def test_the_last_row_and_the_cursor_differ_by_less_than_the_blur() -> None:
-    [last] = re.findall(rb'"last": "(\d+)"', sample("rest_trades"))
+    [last] = re.findall(rb'"last": "(\d+)"', body("rest_trades"))
     shown = int(decoded("rest_trades", DataType.TRADES)["ts"].to_physical()[-1])
     assert 0 < abs(shown - int(last)) < 250
 
@@ -81,22 +82,90 @@ def test_an_order_book() -> None:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("rest_asset_pairs", [("BTC/USDT", "XBTUSDT", True, None, None)]),
-        ("rest_asset_pairs_tokenized", [("AAPLx/USD", "AAPLxUSD", True, None, None)]),
+        ("rest_asset_pairs", [("BTC/USDT", "XBTUSDT", True, None, None, 1, 8)]),
+        ("rest_asset_pairs_tokenized", [("AAPLx/USD", "AAPLxUSD", True, None, None, 2, 8)]),
         (
             "rec2021_rest_AssetPairs_3",
             [
-                ("AAVE/AUD", "AAVEAUD", True, None, None),
-                ("AAVE/ETH", "AAVEETH", True, None, None),
-                ("BTC/USD", "XBTUSD", True, None, None),
+                ("AAVE/AUD", "AAVEAUD", True, None, None, 2, 8),
+                ("AAVE/ETH", "AAVEETH", True, None, None, 4, 8),
+                ("BTC/USD", "XBTUSD", True, None, None, 1, 8),
             ],
         ),
     ],
 )
 def test_markets(name: str, rows: list[tuple[object, ...]]) -> None:
-    assert kraken.decode_markets(sample(name)).rows() == rows
+    assert kraken.decode_markets(body(name)).rows() == rows
 
 
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*rest_*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("kraken/*rest_*.json")), ids=lambda path: path.stem)
 def test_no_sample_is_taken_for_an_error(path: Path) -> None:
     assert kraken.verdict(Response(200, {}, path.read_bytes(), Ns(0))) is None
+
+
+# what the WebSocket v2 sends of channels that are listened to, and of others; v1 is another interface
+WS_DECLARED = ("book_snapshot", "book_update", "ohlc_update", "pong", "subscribe_response", "trade_update")
+WS_UNDECLARED = ("l3_snapshot", "l3_update_add", "l3_update_delete", "ticker_snapshot")
+
+
+def heard(name: str) -> Heard:
+    return kraken_live.LIVE.hear([body(f"ws_v2_{name}")], [AT], None)
+
+
+def test_every_message_of_the_websocket_is_known() -> None:
+    found = {path.stem.removeprefix("ws_v2_") for path in SAMPLES.glob("kraken/ws_*.json")}
+    assert found == {*WS_DECLARED, *WS_UNDECLARED}
+    assert all("_wsv1_" in path.stem for path in SAMPLES.glob("kraken/rec*_ws*.json"))
+
+
+@pytest.mark.parametrize("name", WS_DECLARED)
+def test_a_message_of_a_channel_that_is_listened_to_is_understood(name: str) -> None:
+    assert heard(name).bad == []
+
+
+@pytest.mark.parametrize("name", WS_UNDECLARED)
+def test_a_message_of_another_channel_is_not(name: str) -> None:
+    [(_, reason)] = heard(name).bad
+    assert "unexpected message" in reason
+
+
+def test_trades_as_they_are_pushed() -> None:
+    result = heard("trade_update")
+    assert result.trades is not None
+    assert result.trades.drop("ts").rows() == [
+        (105944.2, 0.00027625, "buy", "10218208", "trade@BTC/USD", AT),
+        (105910.5, 0.0001246, "sell", "10218209", "trade@BTC/USD", AT),
+    ]
+    times = [parse_time(f"2023-10-06T17:35:{seconds}") for seconds in ("55.440295", "56.123456")]
+    assert result.trades["ts"].to_physical().to_list() == times
+    assert result.at == times[1]
+
+
+def test_a_bar_as_it_is_pushed() -> None:
+    result = heard("ohlc_update")
+    assert result.bars is not None
+    row = result.bars.row(0, named=True)
+    assert row.pop("ts").isoformat() == "2023-10-04T16:25:00+00:00"
+    assert list(row.values()) == [
+        *(106038.2, 106044.3, 106038.1, 106040.1),
+        *(30927.68066226, 106039.6 * 30927.68066226, 12),
+        *("ohlc-1@BTC/USD", AT, None),
+    ]
+    assert result.at is None
+
+
+def test_a_book_as_it_is_pushed() -> None:
+    result = heard("book_snapshot")
+    [whole] = result.books
+    assert (whole.topic, whole.whole, whole.checksum) == ("book@BTC/USD", True, 2439117997)
+    assert whole.bids == [("105944.20", "0.136"), ("105935.40", "0.024"), ("105920.10", "0.052")]
+    assert whole.asks == [("105944.30", "0.136"), ("105946.90", "0.095"), ("105955.80", "0.003")]
+    assert whole.at == result.at == parse_time("2023-10-06T17:35:55.440295")
+    [change] = heard("book_update").books
+    assert (change.whole, change.checksum) == (False, 2114181697)
+    assert (change.bids, change.asks) == ([("105944.20", "0.250")], [])
+
+
+def test_answers() -> None:
+    assert heard("subscribe_response").acks == [Ack("ticker@BTC/USD")]
+    assert heard("pong").at == parse_time("2023-09-25T09:05:00.123500")

@@ -1,17 +1,18 @@
 """Payloads of OKX, where the folder that holds them stands beside the project: they are not ours to ship."""
 
-from pathlib import Path
-
+import msgspec
 import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Response
+from dccd_core.adapter.live import Ack, Heard
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns
-from dccd_core.exchanges import okx
+from dccd_core.domain.timespan import DAY, MILLISECOND, Ns
+from dccd_core.exchanges import okx, okx_live
+from dccd_core.stream.book import Book
+from tests.conformance.samples import SAMPLES, needs_samples, sample
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "okx"
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no ../shared/samples here")
+pytestmark = needs_samples
 
 ROWS = [
     (DataType.OHLC, "rest_candlesticks.json", 0),  # all rows are unconfirmed
@@ -28,10 +29,25 @@ INSTRUMENTS = [
     "rest_instruments_spot.json",
     "rest_instruments_swap.json",
 ]
+PUSHED = ["ws_books_snapshot.json", "ws_books_update.json"]
+# what no channel of ours brings: joined fills, another book, tickers, lists, bars cut in Hong Kong
+OTHERS = [
+    "rec2022_ws_tickers_push.json",
+    "rec2022_ws_trades_push.json",
+    "ws_bbo_tbt.json",
+    "ws_candle.json",
+    "ws_instruments.json",
+    "ws_tickers.json",
+    "ws_trades.json",
+]
+# books of the time before they were numbered
+UNPROVEN = ["rec2022_ws_books_snapshot.json", "rec2022_ws_books_update.json"]
+ANSWERS = ["rec2022_ws_event_subscribe.json"]
+SENT = ["rec2022_ws_sent_subscribe.json"]
 
 
 def body(file: str) -> bytes:
-    return (SAMPLES / file).read_bytes()
+    return sample(f"okx/{file}")
 
 
 def decoded(kind: str, data_type: DataType, file: str) -> pl.DataFrame:
@@ -92,12 +108,90 @@ def test_the_recorded_pairs_have_no_listing_date() -> None:
     markets = okx.decode_markets(body("rec2022_rest_instruments_spot_first3.json"))
     assert markets["symbol"].to_list() == ["BTC/USDT", "ETH/USDT", "OKB/USDT"]
     assert markets["listed"].null_count() == 3
-    assert markets.row(0) == ("BTC/USDT", "BTC-USDT", True, None, None)
+    assert markets.row(0) == ("BTC/USDT", "BTC-USDT", True, None, None, None, None)
 
 
 def test_swaps_are_read_value_by_value() -> None:
     markets = okx.decode_markets(body("rest_instruments_swap.json"))
     listed = markets["listed"].dt.to_string("iso:strict")
-    assert markets.drop("listed").row(0) == ("BTC/USD:BTC", "BTC-USD-SWAP", True, 100.0)
+    assert markets.drop("listed").row(0) == ("BTC/USD:BTC", "BTC-USD-SWAP", True, 100.0, None, None)
     assert listed[0].startswith("2018-08-28T02:43:23.000")
-    assert markets.drop("listed").row(1) == ("ETH/USDT:USDT", "ETH-USDT-SWAP", True, 0.1)
+    assert markets.drop("listed").row(1) == ("ETH/USDT:USDT", "ETH-USDT-SWAP", True, 0.1, None, None)
+
+
+def heard(*frames: bytes) -> Heard:
+    return okx_live.LIVE.hear(frames, [Ns(1)] * len(frames), None)
+
+
+def test_every_recorded_message_is_accounted_for() -> None:
+    found = sorted(path.name for path in SAMPLES.glob("okx/*ws_*.json"))
+    assert found == sorted([*PUSHED, *OTHERS, *UNPROVEN, *ANSWERS, *SENT])
+
+
+def test_pushed_books_are_read_value_by_value() -> None:
+    found = heard(*(body(file) for file in PUSHED))
+    assert (found.bad, found.at) == ([], 1_597_026_383_085 * MILLISECOND)
+    first, second = found.books
+    assert (first.topic, first.whole, first.previous, first.last) == ("books:BTC-USDT", True, None, 123_456)
+    assert (second.topic, second.whole, second.previous, second.last) == (
+        "books:BTC-USDT",
+        False,
+        123_456,
+        123_457,
+    )
+    for change in (first, second):
+        assert (change.at, change.checksum) == (1_597_026_383_085 * MILLISECOND, None)
+        assert (len(change.bids), len(change.asks)) == (8, 8)
+        assert (change.bids[0], change.asks[0]) == (("8476.97", "256"), ("8476.98", "415"))
+        assert (change.bids[-1], change.asks[-1]) == (("8446", "95"), ("8506.96", "100"))
+    book = Book(okx_live.LIVE.channels[DataType.ORDERBOOK])
+    assert book.apply(first)
+    assert book.apply(second)
+
+
+def test_a_pushed_bar_is_read_value_by_value() -> None:
+    """The sample is of the day of Hong Kong, which nothing asks for; ours looks the same."""
+    found = heard(body("ws_candle.json").replace(b"candle1D", b"candle1Dutc"))
+    assert found.bars is not None
+    assert plain(found.bars) == [
+        "2020-08-10T02:26:23.085+00:00",
+        *(8_533.02, 8_553.74, 8_527.17, 8_548.26, 45_247.0, 5_529.5858061, None),
+        *("candle1Dutc:BTC-USDT", 1, True),
+    ]
+    assert found.at == 1_597_026_383_085 * MILLISECOND + DAY
+
+
+@pytest.mark.parametrize("file", ["ws_trades.json", "rec2022_ws_trades_push.json"])
+def test_a_pushed_trade_is_read_value_by_value(file: str) -> None:
+    """The samples are of joined fills; a single one looks the same, but for their count."""
+    found = heard(body(file).replace(b'"trades"', b'"trades-all"'))
+    wanted = {
+        "ws_trades.json": [
+            *("2021-08-27T07:21:37.897+00:00", 42_219.9, 0.12060306, "buy", "130639474"),
+            *("trades-all:BTC-USD", 1),
+        ],
+        "rec2022_ws_trades_push.json": [
+            *("2022-05-13T16:26:39.958+00:00", 30_218.8, 1.0, "buy", "7849"),
+            *("trades-all:BTC-USD-220527", 1),
+        ],
+    }
+    assert found.trades is not None
+    assert plain(found.trades) == wanted[file]
+
+
+def test_a_recorded_answer_agrees() -> None:
+    assert heard(body(ANSWERS[0])) == Heard(acks=[Ack("tickers:BTC-USD-220527")])
+
+
+def test_a_recorded_subscription_is_like_ours_but_for_the_number() -> None:
+    sent = msgspec.json.decode(body(SENT[0]), type=dict[str, object])
+    ours = msgspec.json.decode(okx_live.LIVE.subscribe([], 1), type=dict[str, object])
+    assert ours.keys() - sent.keys() == {"id"}
+    assert sent["op"] == ours["op"]
+
+
+@pytest.mark.parametrize("file", [*OTHERS, *UNPROVEN])
+def test_what_belongs_to_no_channel_of_ours_is_not_taken_for_something_else(file: str) -> None:
+    found = heard(body(file))
+    assert [frame for frame, _ in found.bad] == [body(file)]
+    assert (found.trades, found.bars, found.books) == (None, None, [])

@@ -3,10 +3,10 @@ from pathlib import Path
 import dagster as dg
 
 from dccd_core.domain.timespan import Ns
-from dccd_pipeline.build import build_definitions, default_resources, silent
+from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config import embedded_settings, parse_settings
 from dccd_pipeline.resources import LakeResource, Venues
-from dccd_pipeline.settings import Origin
+from dccd_pipeline.settings import Origin, Settings
 from tests.dccd_pipeline.held import MINUTES
 
 TEXT = """
@@ -69,7 +69,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
     }
-    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures", "silent_runs"]
+    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures", "silent_runs", "streams"]
 
 
 def test_only_what_somebody_configured_runs_by_itself() -> None:
@@ -96,3 +96,52 @@ def test_the_resources_are_those_of_the_settings_or_of_the_caller() -> None:
     assert built.resources["lake"] is mine
     assert built.resources["venues"] == resources["venues"]
     silent(MINUTES, "2024-01", 1, Ns(0))
+
+
+STREAMS = """
+exchanges: {binance: {ws_url: "ws://127.0.0.1:8900/binance"}}
+collect:
+  - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-06-01}
+stream:
+  - {name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades, orderbook], start: 2026-02-01}
+"""
+
+
+def streaming(text: str = STREAMS) -> Settings:
+    return parse_settings(text, Origin("dccd.yaml", Path("/etc/dccd")))
+
+
+def test_a_stream_has_a_job_that_needs_no_configuration() -> None:
+    built = build_definitions(streaming())
+    job = built.resolve_job_def("stream_majors")
+    assert job.tags == {"dccd/stream": "majors"}
+    assert job.executor_def is dg.in_process_executor
+    assert built.resources is not None
+    assert built.resources["venues"] == Venues(ws_urls={"binance": "ws://127.0.0.1:8900/binance"})
+
+
+def test_what_a_stream_and_an_entry_bring_is_one_asset() -> None:
+    graph = build_definitions(streaming()).get_repository_def().asset_graph
+    trades, book = (graph.get(dg.AssetKey(["binance", one, "BTC-USDT"])) for one in ("trades", "orderbook"))
+    assert (trades.is_materializable, book.is_materializable) == (True, False)
+    assert book.group_name == "binance"
+    assert book.kinds == {"websocket", "parquet"}
+    assert book.partitions_def is not None
+    assert book.partitions_def.get_first_partition_key() == "2026-02-01"
+    assert book.parent_keys == {dg.AssetKey(["stream", "majors"])}
+    assert graph.get(dg.AssetKey(["stream", "majors"])).group_name == "streams"
+
+
+def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -> None:
+    changes = [
+        ("[BTC/USDT], data_types", "[ETH/USDT], data_types"),
+        ("trades, orderbook]", "trades, orderbook], depth: 20"),
+        ("trades, orderbook]", "trades, orderbook], snapshot_every: 2s"),
+        ("8900/binance", "8901/binance"),
+        ("collect:", "store: elsewhere\ncollect:"),
+    ]
+    digests = {stream_digests(streaming(STREAMS.replace(*change)))["majors"] for change in changes}
+    assert len(digests - {stream_digests(streaming())["majors"]}) == len(changes)
+    same = [("start: 2024-06-01", "start: 2024-07-01"), ("start: 2026-02-01", "start: 2026-03-01")]
+    for change in same:
+        assert stream_digests(streaming(STREAMS.replace(*change))) == stream_digests(streaming())

@@ -2,22 +2,30 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import jsonschema
 import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import HOUR
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_core.stream.plan import StreamPlan
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli import main
 from dccd_pipeline.config import embedded_settings, parse_settings
 from dccd_pipeline.examine import examinable
+from dccd_pipeline.heartbeat import beat_of, write_beat
+from dccd_pipeline.home import open_instance
 from dccd_pipeline.matrix import matrix_markdown
 from dccd_pipeline.settings import Origin
-from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
+from dccd_pipeline.supervisor import STREAM
+from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
+from tests.dccd_pipeline.streamed import FakeRecorder, health
 
 CONFIG = """
 store: ./lake
@@ -253,3 +261,55 @@ def test_without_a_configuration_every_open_exchange_is_examined() -> None:
     assert examinable(parse_settings("", Origin("dccd.yaml", Path()))) == examinable(embedded_settings())
     some = "exchanges: {bitmex: {rest_url: http://h}, kraken: {budget: 0.5}}"
     assert examinable(parse_settings(some, Origin("dccd.yaml", Path()))) == ["kraken"]
+
+
+STREAMS = "\nstream:\n  - {name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}\n"
+
+
+@pytest.fixture
+def own_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration with a stream, and an instance beside it."""
+    monkeypatch.setenv("DAGSTER_HOME", "restored at the end")
+    monkeypatch.delenv("DAGSTER_HOME")
+    (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9" + STREAMS)
+    return project
+
+
+def test_the_status_of_streams_and_runs(own_home: Path) -> None:
+    told = json.loads(dccd("status", "--json").stdout)
+    assert told["runs"] == []
+    assert [(one["name"], one["state"]) for one in told["streams"]] == [("majors", "never started")]
+
+    @dg.job(name="stream_majors")
+    def streaming() -> None: ...
+
+    with open_instance() as instance:
+        run = instance.create_run_for_job(
+            streaming, tags={STREAM: "majors"}, status=dg.DagsterRunStatus.STARTED
+        )
+        now = SystemClock().now()
+        told_health = health(StreamPlan("majors", (TRADES,)), now)
+        write_beat(instance, "majors", beat_of(run.run_id, "digest", now, told_health))
+    (stream,) = json.loads(dccd("status", "--json").stdout)["streams"]
+    assert (stream["state"], stream["run_id"]) == ("recording", run.run_id)
+    (row,) = stream["beat"]["datasets"]
+    assert (row["dataset"], row["last"], row["messages"]) == (str(TRADES), now, 7)
+    for word in ("recording", "binance/trades/BTC-USDT", "stream_majors", "a user started it"):
+        assert word in dccd("status").stdout
+
+
+def test_a_stream_that_is_not_configured_is_refused(own_home: Path) -> None:
+    result = dccd("stream", "minors")
+    assert result.exit_code == 2
+    assert result.stderr == "there is no stream minors -> configured: majors\n"
+
+
+def test_a_stream_here_says_why_it_failed(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dccd_pipeline.foreground.record_live", FakeRecorder(error=LakeError("disk full")))
+    result = dccd("stream", "--here", "majors")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("failed: disk full\n")
+
+
+def test_the_check_counts_streams(own_home: Path) -> None:
+    assert dccd("config", "check").stdout.splitlines()[-1] == "1 streams, 1 datasets, all can be recorded"

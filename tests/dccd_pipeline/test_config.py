@@ -44,7 +44,7 @@ def lines(text: str) -> tuple[str, ...]:
 REFUSALS = [
     # unknown keys, on every level
     ("colect: []", "colect: unknown key -> did you mean collect?"),
-    ("jobs: []", "jobs: unknown key -> known here: store, exchanges, collect, alerts"),
+    ("jobs: []", "jobs: unknown key -> known here: store, exchanges, collect, stream, alerts"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
     (entry("pairs: [X]"), f"collect[0].pairs: unknown key -> known here: {KEYS}"),
     ("exchanges: {binance: {budgt: 1}}", "exchanges.binance.budgt: unknown key -> did you mean budget?"),
@@ -57,9 +57,7 @@ REFUSALS = [
     (entry("symbol: [BTC/USDT]", drop="symbols"), "collect[0].symbol: unknown key -> did you mean symbols?"),
     (entry("spn: 5m", drop="span"), "collect[0].spn: unknown key -> did you mean span?"),
     # what comes with later versions
-    ("stream: []", "stream: not in this version yet -> remove it"),
     ("archive: {}", "archive: not in this version yet -> remove it"),
-    ("exchanges: {binance: {ws_url: x}}", "exchanges.binance.ws_url: not in this version yet -> remove it"),
     (
         "exchanges: {binance: {archive_url: x}}",
         "exchanges.binance.archive_url: not in this version yet -> remove it",
@@ -291,7 +289,7 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
     with pytest.raises(SettingsError) as e:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
-        "known here: store, exchanges, collect, alerts"
+        "known here: store, exchanges, collect, stream, alerts"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))

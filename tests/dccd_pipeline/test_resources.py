@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.errors import ConfigError, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, Ns
 from dccd_core.lake.lake import Lake
@@ -48,3 +48,15 @@ def test_an_unknown_exchange_and_a_wrong_address_are_refused() -> None:
         asyncio.run(connect("binanc", "http://127.0.0.1:1"))
     with pytest.raises(ConfigError, match="no http address"):
         asyncio.run(connect("binance", "ftp://127.0.0.1"))
+
+
+def test_sockets_are_opened_where_the_settings_say() -> None:
+    async def opened(venues: Venues) -> None:
+        with venues.sockets("binance") as connect:
+            async with connect("ws://127.0.0.1:1/stream"):
+                pass
+
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1 cannot be reached"):
+        asyncio.run(opened(Venues()))
+    with pytest.raises(Unavailable, match="localhost cannot be reached"):
+        asyncio.run(opened(Venues(ws_urls={"binance": "ws://localhost:1"})))

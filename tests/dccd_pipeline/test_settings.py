@@ -87,6 +87,15 @@ def test_a_prefix_has_no_query() -> None:
     ]
 
 
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:8900/binance", "wss://proxy"])
+def test_addresses_of_sockets_are_prefixes_too(url: str) -> None:
+    assert ExchangeSettings(ws_url=f"{url}/").ws_url == url
+    line = "is no ws address -> write it like wss://example.org/path"
+    assert said({"exchanges": {"binance": {"ws_url": url.replace("ws", "http", 1)}}}) == [
+        ("exchanges.binance.ws_url", line)
+    ]
+
+
 def test_the_webhook_is_not_in_the_repr() -> None:
     assert "secret" not in repr(Settings(alerts=Alerts(webhook_url="https://example.org/secret")))
 

@@ -27,6 +27,7 @@ def begun(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[
         (dg.DagsterRunStatus.STARTED, OURS, SILENT_S // 60 + 1, True),
         (dg.DagsterRunStatus.STARTED, OURS, SILENT_S // 60 - 1, False),
         (dg.DagsterRunStatus.STARTED, {}, 1_000, False),
+        (dg.DagsterRunStatus.STARTED, {**OURS, "dccd/stream": "majors"}, 1_000, False),
     ],
 )
 def test_only_our_silent_runs_are_marked_failed(

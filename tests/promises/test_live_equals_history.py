@@ -62,7 +62,7 @@ def trouble(exchange: str) -> list[StreamFault]:
     first, second = (channel(exchange, symbol, DataType.TRADES)[0] for symbol in symbols(exchange))
     book = channel(exchange, symbols(exchange)[0], DataType.ORDERBOOK)[0]
     often = (
-        [StreamFault(kind=kind.DUPLICATE, between=from_minute[5], nth=1, topic=first)]
+        [StreamFault(kind=kind.DUPLICATE, between=from_minute[7], nth=1, topic=first)]
         if exchange in COUNTED
         else [
             StreamFault(kind=kind.DUPLICATE, probability=0.03),
@@ -70,7 +70,7 @@ def trouble(exchange: str) -> list[StreamFault]:
         ]
     )
     if exchange not in UNPROVEN:
-        often.append(StreamFault(kind=kind.DROP, between=from_minute[2], nth=50, topic=book))
+        often.append(StreamFault(kind=kind.DROP, between=from_minute[2], nth=200, topic=book))
     return [
         *often,
         StreamFault(kind=kind.GARBAGE, between=from_minute[1], nth=2, topic=second),

@@ -6,17 +6,22 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 import click
 import msgspec
 import uvicorn
 
 from dccd_core.testing.sandbox.faults import Fault
+from dccd_core.testing.sandbox.frames import FramesProtocol
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import create_app
+from dccd_core.testing.sandbox.stream_faults import StreamFault
+
+T = TypeVar("T")
 
 
 class _Arguments(TypedDict):
@@ -30,17 +35,23 @@ class _Arguments(TypedDict):
     symbol: tuple[str, ...]
     trades_per_day: dict[str, int]
     outage: tuple[str, ...]
+    stream_faults: tuple[StreamFault, ...]
+    stream_lifetime_s: float | None
     stop_after_s: float
     with_parent: bool
 
 
-def _read_faults(_: click.Context, __: click.Parameter, text: str) -> tuple[Fault, ...]:
-    """Read JSON, or with a leading @ the file that holds it."""
-    try:
-        json_text = Path(text[1:]).read_text() if text.startswith("@") else text
-        return msgspec.json.decode(json_text, type=tuple[Fault, ...])
-    except (OSError, msgspec.DecodeError) as e:
-        raise click.BadParameter(str(e)) from e
+def _reader(shape: type[T]) -> Callable[[click.Context, click.Parameter, str], tuple[T, ...]]:
+    """Return what reads a JSON list of faults, or with a leading @ the file that holds it."""
+
+    def read(_: click.Context, __: click.Parameter, text: str) -> tuple[T, ...]:
+        try:
+            json_text = Path(text[1:]).read_text() if text.startswith("@") else text
+            return msgspec.json.decode(json_text, type=tuple[shape, ...])
+        except (OSError, msgspec.DecodeError) as e:
+            raise click.BadParameter(str(e)) from e
+
+    return read
 
 
 def _read_densities(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, int]:
@@ -56,15 +67,19 @@ def _read_densities(_: click.Context, __: click.Parameter, pairs: tuple[str, ...
 @click.option("--rate-limits", is_flag=True, help="Refuse and ban as the venues do.")
 @click.option("--limit-weight", type=int, help="Weight allowed in one window, instead of the venues' own.")
 @click.option("--window-s", type=int, help="Length of a limit window, instead of the venues' own.")
-@click.option("--faults", default="[]", callback=_read_faults, help="JSON list of faults, or @FILE.")
+@click.option("--faults", default="[]", callback=_reader(Fault), help="JSON list of faults, or @FILE.")
 @click.option("--seed", default=0, show_default=True, help="Decides which requests the faults strike.")
 @click.option("--symbol", multiple=True, help="A symbol besides the default ones, like X/USDT.")
 @click.option("--trades-per-day", multiple=True, callback=_read_densities, help="Like BTC/USDT=2000000.")
 @click.option("--outage", multiple=True, help="Like 2024-03-01T00:00/2024-03-01T06:00.")
+@click.option(
+    "--stream-faults", default="[]", callback=_reader(StreamFault), help="The same for WebSocket messages."
+)
+@click.option("--stream-lifetime-s", type=float, help="Cut WebSockets after this, not the venues' own times.")
 @click.option("--stop-after-s", default=6 * 3_600.0, show_default=True, help="Stop by itself.")
 @click.option("--with-parent", is_flag=True, help="Stop when stdin closes.")
 def main(**arguments: Unpack[_Arguments]) -> None:
-    """Serve simulated exchanges on 127.0.0.1; prints {"url": ...} when ready."""
+    """Serve simulated exchanges on 127.0.0.1, REST and WebSocket; prints {"url": ...} when ready."""
     options = Options(
         rtt_ms=arguments["rtt_ms"],
         rate_limits=arguments["rate_limits"],
@@ -75,6 +90,8 @@ def main(**arguments: Unpack[_Arguments]) -> None:
         symbols=arguments["symbol"],
         trades_per_day=arguments["trades_per_day"],
         outages=arguments["outage"],
+        stream_faults=arguments["stream_faults"],
+        stream_lifetime_s=arguments["stream_lifetime_s"],
     )
     try:
         app = create_app(options)
@@ -89,6 +106,10 @@ def main(**arguments: Unpack[_Arguments]) -> None:
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
+        ws=FramesProtocol,
+        ws_max_size=1 << 26,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,  # venues that ping do it by the sandbox's clock
     )
     server = _Server(config, arguments["stop_after_s"], with_parent=arguments["with_parent"])
     for sign in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, parse_time
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.limits import Meter, Rule, meter
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.stream_faults import StreamFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Options:
 
     ``symbols`` and ``outages`` (written ``2024-03-01T00:00/2024-03-01T06:00``) come besides the default ones.
     Without ``rate_limits`` weight is counted but nothing is refused. ``limit_weight`` and ``window_s``
-    replace what the venues' own rules say. ``seed`` decides whom faults strike.
+    replace what the venues' own rules say. ``seed`` decides whom faults strike. Every WebSocket
+    connection is cut after ``stream_lifetime_s``, if given, instead of the venue's own time.
     """
 
     rtt_ms: float = 0
@@ -28,6 +30,8 @@ class Options:
     symbols: Sequence[str] = ()
     trades_per_day: Mapping[str, int] = field(default_factory=dict[str, int])
     outages: Sequence[str] = ()
+    stream_faults: Sequence[StreamFault] = ()
+    stream_lifetime_s: float | None = None
 
     def market(self) -> Market:
         return Market(self.symbols, self.trades_per_day, [_outage(text) for text in self.outages])
@@ -50,6 +54,8 @@ class OptionArguments(TypedDict, total=False):
     symbols: Sequence[str]
     trades_per_day: Mapping[str, int]
     outages: Sequence[str]
+    stream_faults: Sequence[StreamFault]
+    stream_lifetime_s: float | None
 
 
 def _outage(text: str) -> TimeSpan:

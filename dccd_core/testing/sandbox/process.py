@@ -17,6 +17,7 @@ from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import OptionArguments, Options
 from dccd_core.testing.sandbox.stats import Stats
+from dccd_core.testing.sandbox.stream_faults import StreamFault
 
 _STOP_AFTER_S: Final = 1_800
 
@@ -35,12 +36,29 @@ class RunningSandbox:
         """Put these faults in force instead of the present ones."""
         self._order("faults", list(faults))
 
-    def clock(self, now: Ns | None, *, frozen: bool = True) -> None:
-        """Stop the sandbox's clock at ``now`` or let it run on from there; None: the machine's time."""
-        self._order("clock", {"now": now, "frozen": frozen})
+    def ws_url(self, exchange: str) -> str:
+        return f"ws{self.url.removeprefix('http')}/{exchange}"
+
+    def stream_faults(self, faults: Sequence[StreamFault]) -> None:
+        """Put these faults of streams in force instead of the present ones."""
+        self._order("stream_faults", list(faults))
+
+    def disconnect_all(self, code: int = 1001) -> None:
+        """Close all WebSocket connections; 1006 ends them without a close."""
+        self._order("disconnect", {"code": code})
+
+    def clock(self, now: Ns | None, *, frozen: bool = True, rate: int = 1) -> None:
+        """Stop the sandbox's clock at ``now`` or let it run on from there, ``rate`` times as fast as ours.
+
+        None: the machine's time, which never stands still.
+        """
+        self._order("clock", {"now": now, "frozen": frozen, "rate": rate})
 
     def reset(self) -> None:
-        """Forget counts, bans, the clock that was set and all faults but those of the start."""
+        """Forget counts, bans, the clock that was set and all faults but those of the start.
+
+        WebSocket connections are closed.
+        """
         self._order("reset", None)
 
     def stats(self) -> Stats:
@@ -95,4 +113,6 @@ def _flags(options: Options) -> list[str]:
         *(f"--symbol={symbol}" for symbol in options.symbols),
         *(f"--trades-per-day={density}" for density in densities),
         *(f"--outage={outage}" for outage in options.outages),
+        f"--stream-faults={msgspec.json.encode(options.stream_faults).decode()}",
+        *([] if options.stream_lifetime_s is None else [f"--stream-lifetime-s={options.stream_lifetime_s}"]),
     ]

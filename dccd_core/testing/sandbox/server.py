@@ -1,8 +1,10 @@
 """The server: counts, limits, spoils and answers what the venues are asked, and can be controlled.
 
-``/{venue}/...`` speaks the venue's REST interface. ``/_control/`` takes JSON: ``POST faults`` a list of
-faults that replaces those in force, ``POST clock`` ``{"now": ns | null, "frozen": true}``, ``POST reset``
-nothing (everything back to the start), ``GET stats`` gives the counts.
+``/{venue}/...`` speaks the venue's REST interface, and its WebSocket one. ``/_control/`` takes JSON:
+``POST faults`` and ``POST stream_faults`` a list of faults that replaces those in force, ``POST disconnect``
+``{"code": 1001}`` closes all WebSocket connections, ``POST clock``
+``{"now": ns | null, "frozen": true, "rate": 1}``, ``POST reset`` nothing (everything back to the start, no
+connection open), ``GET stats`` gives the counts.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -19,16 +21,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
+from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.exchanges import NAMES
 from dccd_core.testing.sandbox.clock import SandboxClock
+from dccd_core.testing.sandbox.connection import Connections, Endpoint
 from dccd_core.testing.sandbox.faults import Fault, Injector, Strike, delay_s, hidden, replacement, spoiled
 from dccd_core.testing.sandbox.limits import Meter, Rule
+from dccd_core.testing.sandbox.live import Live
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.stats import Tally
+from dccd_core.testing.sandbox.stream_faults import StreamFault
 from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 T = TypeVar("T")
@@ -44,14 +50,32 @@ def _venues() -> Iterator[Venue]:
             yield venue
 
 
+def _lives() -> Iterator[tuple[str, Live]]:
+    """Yield the exchanges whose WebSocket is simulated: a module ``{name}_live`` in this folder."""
+    for name in NAMES:
+        module = f"{__package__}.{name}_live"
+        if find_spec(module):
+            live: object = import_module(module).LIVE
+            assert isinstance(live, Live)
+            yield name, live
+
+
 VENUES: Final = tuple(_venues())
+LIVES: Final = dict(_lives())
 
 
 class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """``frozen`` stops the clock at ``now``; otherwise it runs on from there."""
+    """``frozen`` stops the clock at ``now``; otherwise it runs on from there, ``rate`` times as fast."""
 
     now: int | None
     frozen: bool = True
+    rate: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class DisconnectOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """``code`` is what the connections are closed with; 1006 ends them without a close."""
+
+    code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] = 1001
 
 
 class Sandbox:
@@ -60,6 +84,7 @@ class Sandbox:
     def __init__(self, options: Options) -> None:
         self._options: Final = options
         self.market: Final[Market] = options.market()
+        self.connections: Final = Connections(options, self.market)
         self.reset()
 
     def reset(self) -> None:
@@ -67,6 +92,7 @@ class Sandbox:
         self.tally = Tally()
         self._meters = dict[str, Meter]()
         self.set_faults(self._options.faults)
+        self.connections.reset(self.clock)
 
     def set_faults(self, faults: Sequence[Fault]) -> None:
         self._injector = Injector(faults, self._options.seed)
@@ -75,10 +101,11 @@ class Sandbox:
         """Charge the request at once, answer it after the round trip; ``parts`` are those of its path."""
         path, now = f"/{venue.name}{route.path}", self.clock.now()
         params = {**parts, **dict(parse_qsl(query, keep_blank_values=True))}
-        weight, tally, meter = route.weight(params), self.tally, self._meter(venue, route, params)
+        weight, tally, place = route.weight(params), self.tally, _place(venue, route, params)
+        meter = self._meter(venue, route, place)
         charge = meter.charge(weight, now)
         tally.asked(path, query, weight)
-        tally.used(_place(venue, route, params), now - now % meter.rule.period, weight)
+        tally.used(place, now - now % meter.rule.period, weight)
         if charge.status == 200:
             strikes = self._injector.strikes(path, params)
             await self._pause(delay_s(strikes))
@@ -90,11 +117,10 @@ class Sandbox:
         tally.answered(path, answer.status)
         return replace(answer, headers={**answer.headers, **venue.headers(charge.used), "date": self._date()})
 
-    def _meter(self, venue: Venue, route: Route, params: Params) -> Meter:
-        key = _place(venue, route, params)
-        if key not in self._meters:
-            self._meters[key] = self._options.meter(venue.rule(route.pool))
-        return self._meters[key]
+    def _meter(self, venue: Venue, route: Route, place: str) -> Meter:
+        if place not in self._meters:
+            self._meters[place] = self._options.meter(venue.rule(route.pool))
+        return self._meters[place]
 
     def _said(self, venue: Venue, route: Route, params: Params, strikes: list[Strike], rule: Rule) -> Answer:
         if instead := replacement(strikes, venue):
@@ -146,7 +172,12 @@ def create_app(options: Options) -> Starlette:
         for venue in VENUES
         for route in venue.routes
     ]
-    return Starlette(routes=[*venues, *_control(sandbox)], exception_handlers={404: _nothing_here})
+    lives = [
+        WebSocketRoute(f"/{name}{path}", Endpoint(sandbox.connections, name, live, path))
+        for name, live in LIVES.items()
+        for path in live.paths
+    ]
+    return Starlette(routes=[*venues, *lives, *_control(sandbox)], exception_handlers={404: _nothing_here})
 
 
 def _control(sandbox: Sandbox) -> list[HttpRoute]:
@@ -161,13 +192,16 @@ def _control(sandbox: Sandbox) -> list[HttpRoute]:
         return HttpRoute(f"/_control/{path}", endpoint, methods=["POST"])
 
     async def stats(_: Request) -> Response:
-        return _json(sandbox.tally.stats())
+        return _json(sandbox.tally.stats(sandbox.connections.tally))
 
     def set_clock(wanted: ClockOrder) -> None:
-        sandbox.clock.set(None if wanted.now is None else Ns(wanted.now), frozen=wanted.frozen)
+        now = None if wanted.now is None else Ns(wanted.now)
+        sandbox.clock.set(now, frozen=wanted.frozen, rate=wanted.rate)
 
     return [
         order("faults", tuple[Fault, ...], sandbox.set_faults),
+        order("stream_faults", tuple[StreamFault, ...], sandbox.connections.set_faults),
+        order("disconnect", DisconnectOrder, lambda wanted: sandbox.connections.disconnect(wanted.code)),
         order("clock", ClockOrder, set_clock),
         order("reset", type(None), lambda _: sandbox.reset()),
         HttpRoute("/_control/stats", stats),

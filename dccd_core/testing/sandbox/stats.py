@@ -6,6 +6,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from dccd_core.testing.sandbox.live import Message
+
 REMEMBERED: Final = 200_000
 Remembered: TypeAlias = tuple[str, list[tuple[str, str]]]
 """A path and its sorted parameters."""
@@ -20,17 +22,48 @@ class PathStats(msgspec.Struct):
     statuses: dict[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
+class StreamStats(msgspec.Struct):
+    """What a venue's WebSocket did: connections ``opened``, ``refused`` and ``closed`` (by code, as text).
+
+    ``heard`` counts the clients' messages, ``messages`` what was sent, by topic; the topic is empty of what
+    was said about the connection itself.
+    """
+
+    opened: int = 0
+    refused: int = 0
+    heard: int = 0
+    closed: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    messages: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+
+    @property
+    def open(self) -> int:
+        return self.opened - sum(self.closed.values())
+
+
+class Struck(msgspec.Struct):
+    """A fault's strike: ``at`` this moment of the sandbox's time it hit what was to be sent as ``text``."""
+
+    venue: str
+    topic: str
+    kind: str
+    at: int
+    text: str
+
+
 class Stats(msgspec.Struct):
     """Keys of ``paths`` are full paths (``/binance/api/v3/klines``).
 
     ``windows`` is the weight asked for in each limit window, by the window's start in ns as text: per venue,
     and where it has several pools of limits, ``venue/pool`` or ``venue/pool/market``.
-    ``requests`` are the last ``REMEMBERED`` ones, oldest first.
+    ``requests`` are the last ``REMEMBERED`` ones, oldest first. ``streams`` is per venue; ``struck`` are the
+    last faults that struck there, oldest first.
     """
 
     paths: dict[str, PathStats]
     windows: dict[str, dict[str, int]]
     requests: list[Remembered]
+    streams: dict[str, StreamStats]
+    struck: list[Struck]
 
     def count(self, ending: str = "") -> int:
         """Return how many requests had a path that ends so."""
@@ -70,8 +103,26 @@ class Tally:
         statuses = self._paths[path].statuses
         statuses[str(status)] = statuses.get(str(status), 0) + 1
 
-    def stats(self) -> Stats:
+    def stats(self, streams: "StreamTally") -> Stats:
         requests = [
             (path, sorted(parse_qsl(query, keep_blank_values=True))) for path, query in self._requests
         ]
-        return Stats(self._paths, self._windows, requests)
+        return Stats(self._paths, self._windows, requests, streams.venues, list(streams.strikes))
+
+
+class StreamTally:
+    """Counts what the WebSockets do while the server runs."""
+
+    def __init__(self) -> None:
+        self.venues: Final[dict[str, StreamStats]] = {}
+        self.strikes: Final = deque[Struck](maxlen=REMEMBERED)
+
+    def venue(self, name: str) -> StreamStats:
+        return self.venues.setdefault(name, StreamStats())
+
+    def sent(self, venue: str, topic: str) -> None:
+        messages = self.venue(venue).messages
+        messages[topic] = messages.get(topic, 0) + 1
+
+    def struck(self, venue: str, kind: str, message: Message) -> None:
+        self.strikes.append(Struck(venue, message.topic, kind, message.at, message.text))

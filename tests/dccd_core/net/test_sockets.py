@@ -11,7 +11,7 @@ from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.timespan import DAY, HOUR, Ns
 from dccd_core.exchanges import get
 from dccd_core.net.clock import ManualClock
-from dccd_core.net.sockets import open_sockets
+from dccd_core.net.sockets import open_sockets, rebased
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
@@ -74,6 +74,18 @@ def test_a_ban_holds_for_everybody() -> None:
         clock = ManualClock(NOW)
         asyncio.run(opened(clock))
         assert clock.now() > NOW  # it waited
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix", "instead"),
+    [
+        ("wss://stream.example.org:9443/stream?x=1", "ws://127.0.0.1:89/b", "ws://127.0.0.1:89/b/stream?x=1"),
+        ("wss://ws.example.org", "wss://proxy", "wss://proxy"),
+        ("wss://ws.example.org/", "wss://proxy", "wss://proxy/"),
+    ],
+)
+def test_of_a_replaced_address_the_path_stays(url: str, prefix: str, instead: str) -> None:
+    assert rebased(url, prefix) == instead
 
 
 def test_an_exchange_that_pushes_nothing() -> None:

@@ -16,6 +16,7 @@ TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
 BOOKS: Kind = (DataType.ORDERBOOK, None)
 PLAIN = Channel(docs="")
+BAD = [(b"x", "no JSON")]
 SKEW = 2 * SECOND
 
 
@@ -112,17 +113,29 @@ class TestTrades:
         assert batch is not None
         assert batch.marks[0].reason == "gone"
 
-    def test_doubt_ends_it_and_it_begins_anew(self) -> None:
+    def test_it_is_complete_up_to_before_a_bad_message_and_again_after_its_batch(self) -> None:
+        """Of what came in one batch with the bad message nobody knows which row came before it."""
         one = recording(a=wanted("A/USD"))
         one.accept("a")
         one.hear(trades(("a", 10, 1), ("a", 20, 2)), Ns(0))
         taken(one, TRADES)
-        one.doubt("unreadable")
-        one.hear(trades(("a", 21, 4)), Ns(0))
-        assert marks(taken(one, TRADES)) == [
-            ("A/USD", 20 * SECOND - SKEW, False),
-            ("A/USD", 21 * SECOND + 1, True),
-        ]
+        one.hear(trades(("a", 21, 3)), Ns(0))
+        spoilt = trades(("a", 22, 4), ("a", 30, 6))
+        spoilt.bad = BAD
+        one.hear(spoilt, Ns(0))
+        one.hear(trades(("a", 31, 7)), Ns(0))
+        batch = taken(one, TRADES)
+        assert marks(batch) == [("A/USD", 21 * SECOND - SKEW, False), ("A/USD", 31 * SECOND + 1, True)]
+        assert batch is not None
+        assert batch.rows["trade_id"].to_list() == ["3", "4", "6", "7"]
+
+    def test_nothing_begins_with_rows_from_before_a_bad_message(self) -> None:
+        one = recording(a=wanted("A/USD"))
+        one.accept("a")
+        spoilt = trades(("a", 10, 1))
+        spoilt.bad = BAD
+        one.hear(spoilt, Ns(0))
+        assert marks(taken(one, TRADES)) == []
 
     def test_a_new_segment_says_again_from_where_it_is_complete(self) -> None:
         one = recording(a=wanted("A/USD"))
@@ -195,6 +208,21 @@ class TestBars:
         assert marks(found[BARS]) == [("A/USD", MINUTE, True)]
         assert found[BARS].until == 2 * MINUTE
 
+    def test_bars_that_a_bad_message_may_have_spoilt_are_not_built(self) -> None:
+        built = Channel(docs="", from_trades=True)
+        one = recording(a=[wanted("A/USD", BARS, built)])
+        one.accept("a")
+        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)), Ns(0))
+        assert marks(taken(one, BARS)) == [("A/USD", MINUTE, True)]
+        spoilt = trades(("a", 130, 5))
+        spoilt.bad = BAD
+        one.hear(spoilt, Ns(0))
+        one.hear(trades(("a", 170, 6), ("a", 200, 7), ("a", 246, 8)), Ns(0))
+        batch = taken(one, BARS)
+        assert marks(batch) == [("A/USD", 2 * MINUTE, False), ("A/USD", 3 * MINUTE, True)]
+        assert batch is not None
+        assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
+
 
 def change(ms: int, number: int, *, whole: bool = False) -> Heard:
     at = Ns(ms * SECOND // 1_000)
@@ -238,17 +266,17 @@ class TestBooks:
         one.hear(change(50_500, 3), Ns(9))
         assert [at for _, at, _ in marks(taken(one, BOOKS))] == [50_500 * SECOND // 1_000] * 2
 
-    def test_doubt_leaves_a_book_alone_that_proves_itself(self) -> None:
+    def test_a_bad_message_leaves_a_book_alone_that_proves_itself(self) -> None:
         one = recording(a=wanted("A/USD", BOOKS))
         one.accept("a")
         one.hear(change(500, 1, whole=True), Ns(9))
-        one.doubt("unreadable")
+        one.hear(Heard(bad=BAD), Ns(9))
         assert one.lost_books() == {}
 
-    def test_doubt_loses_a_book_that_does_not(self) -> None:
+    def test_a_bad_message_loses_a_book_that_does_not(self) -> None:
         one = recording(a=wanted("A/USD", BOOKS))
         one.accept("a")
         whole = BookChange("a", Ns(1), [("10", "1")], [("11", "1")], whole=True)
         one.hear(Heard(books=[whole], at=Ns(1)), Ns(9))
-        one.doubt("unreadable")
-        assert one.lost_books() == {"a": "unreadable"}
+        one.hear(Heard(bad=BAD), Ns(9))
+        assert one.lost_books() == {"a": "a message could not be understood"}

@@ -12,7 +12,8 @@ from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
-from dccd_core.exchanges import bitfinex
+from dccd_core.exchanges import bitfinex_live as adapter
+from dccd_core.exchanges.bitfinex import market
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.bitfinex_live import LIVE
 from dccd_core.testing.sandbox.live import Act, Message
@@ -28,7 +29,7 @@ CONF = {"event": "conf", "flags": 229_376}
 TRADES = Topic(DataType.TRADES, "tBTCUSD")
 BOOK = Topic(DataType.ORDERBOOK, "tBTCUSD", depth=100)
 BARS = Topic(DataType.OHLC, "tBTCUSD", bar=MINUTE)
-CHANNEL = bitfinex.LIVE.channels[DataType.ORDERBOOK]
+CHANNEL = adapter.LIVE.channels[DataType.ORDERBOOK]
 
 
 class Listener:
@@ -38,10 +39,10 @@ class Listener:
         self.talk = Talk(LIVE, "/ws/2", now, MARKET)
         self.state: object = None
         self.heard = [self.hear(self.talk.greeting)]
-        for words in bitfinex.LIVE.greeting:
+        for words in adapter.LIVE.greeting:
             self.say(words)
         for topic in topics:
-            self.say(bitfinex.LIVE.subscribe([topic], 1))
+            self.say(adapter.LIVE.subscribe([topic], 1))
 
     def say(self, words: bytes) -> Heard:
         return self.hear(self.talk.say(words.decode()))
@@ -51,7 +52,7 @@ class Listener:
 
     def hear(self, acts: Sequence[Act]) -> Heard:
         frames = [act.text.encode() for act in messages(acts)]
-        heard = bitfinex.LIVE.hear(frames, [act.at for act in acts], self.state)
+        heard = adapter.LIVE.hear(frames, [act.at for act in acts], self.state)
         self.state = heard.state
         self.heard = [*getattr(self, "heard", []), heard]
         return heard
@@ -117,7 +118,7 @@ class TestBars:
     )
     def test_what_a_bar_was_in_the_end_is_the_bar_of_history(self, symbol: str, text: str) -> None:
         bar, traded = parse_bar_span(text), Symbol.parse(symbol)
-        topic = Topic(DataType.OHLC, bitfinex.market(traded), bar=bar)
+        topic = Topic(DataType.OHLC, market(traded), bar=bar)
         listener = Listener(topic, now=Ns(OUTAGE.start - 7 * MINUTE))
         end = Ns(OUTAGE.end + 15 * MINUTE)
         listener.until(end)
@@ -228,9 +229,7 @@ def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> Heard:
     listener = Listener()
     line = Line("bitfinex", LIVE, listener.talk.side, lambda _fault, _message: None)
     injector, end = StreamInjector([fault], 1), Ns(NOW + 5 * SECOND)
-    acts = [
-        act for topic in topics for act in listener.talk.say(bitfinex.LIVE.subscribe([topic], 1).decode())
-    ]
+    acts = [act for topic in topics for act in listener.talk.say(adapter.LIVE.subscribe([topic], 1).decode())]
     acts += listener.talk.side.due(TimeSpan(NOW, end))
     return listener.hear(line.sent(acts, injector, end))
 
@@ -238,9 +237,9 @@ def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> Heard:
 class TestConnection:
     def test_it_is_where_the_adapter_looks_for_it_and_not_to_be_opened_often(self) -> None:
         [path] = LIVE.paths
-        assert bitfinex.LIVE.url(BOOK).endswith(f".com{path}")
+        assert adapter.LIVE.url(BOOK).endswith(f".com{path}")
         assert LIVE.connects is not None
-        limit = bitfinex.LIVE.connects
+        limit = adapter.LIVE.connects
         assert (LIVE.connects.amount, LIVE.connects.period) == (limit.amount, limit.period)
 
     def test_it_is_greeted(self) -> None:
@@ -272,7 +271,7 @@ class TestConnection:
         listener = Listener(TRADES, BARS, BOOK, Topic(DataType.TRADES, "tDOGE:USD"))
         heard = listener.until(Ns(NOW + 2 * MINUTE))
         assert (heard.bad, heard.restart) == ([], None)
-        assert isinstance(heard.state, bitfinex.Connection)
+        assert isinstance(heard.state, adapter.Connection)
         assert heard.state.last is not None
         assert heard.state.last > 1_000
         assert [ack for one in listener.heard for ack in one.acks] == [
@@ -307,12 +306,12 @@ class TestConnection:
 
     def test_who_leaves_gets_no_more(self) -> None:
         listener = Listener(TRADES, BOOK)
-        left = listener.say(bitfinex.LIVE.unsubscribe([TRADES], 1, listener.state))
+        left = listener.say(adapter.LIVE.unsubscribe([TRADES], 1, listener.state))
         assert (left.acks, left.bad) == ([], [])
         later = listener.until(Ns(NOW + 20 * SECOND))
         assert (later.trades, later.restart, later.bad) == (None, None, [])
         assert later.books
-        back = listener.say(bitfinex.LIVE.subscribe([TRADES], 1))
+        back = listener.say(adapter.LIVE.subscribe([TRADES], 1))
         assert back.acks == [Ack("trades:tBTCUSD")]
         assert back.trades is not None
         assert listener.until(Ns(NOW + 40 * SECOND)).trades is not None
@@ -349,7 +348,7 @@ class TestConnection:
 
     def test_twice_is_refused_and_ends_what_the_adapter_hears(self) -> None:
         listener = Listener(TRADES)
-        assert listener.say(bitfinex.LIVE.subscribe([TRADES], 1)).restart == "10301 subscribe: dup"
+        assert listener.say(adapter.LIVE.subscribe([TRADES], 1)).restart == "10301 subscribe: dup"
 
     @pytest.mark.parametrize("enforced", [True, False])
     def test_a_channel_too_many_is_refused(self, enforced: bool) -> None:  # noqa: FBT001 - pytest names it

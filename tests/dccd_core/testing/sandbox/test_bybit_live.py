@@ -16,6 +16,7 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import bybit as adapter
+from dccd_core.exchanges.bybit_live import LIVE as OURS
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.bybit import VENUE
@@ -57,17 +58,17 @@ def said(connection: Talk, message: bytes) -> list[Act]:
 
 def heard(acts: Sequence[Act], state: object = None) -> Heard:
     came = messages(acts)
-    found = adapter.LIVE.hear([act.text.encode() for act in came], [act.at for act in came], state)
+    found = OURS.hear([act.text.encode() for act in came], [act.at for act in came], state)
     assert found.bad == []
     return found
 
 
 def subscribed(*topics: Topic, now: Ns = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
     """Return a connection that was agreed to, and all that it sent."""
-    [url] = {adapter.LIVE.url(topic) for topic in topics}
+    [url] = {OURS.url(topic) for topic in topics}
     assert url.removeprefix("wss://stream.bybit.com") in LIVE.paths
     connection = talk(topics[0].kind, now, enforced=enforced)
-    acts = said(connection, adapter.LIVE.subscribe(topics, 7))
+    acts = said(connection, OURS.subscribe(topics, 7))
     assert heard(acts).acks == [Ack(id=7)]
     return connection, acts
 
@@ -84,7 +85,7 @@ def table(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
 
 def in_base(symbol: Symbol) -> pl.Expr:
     """Convert amounts as the engine does where a channel counts contracts, here of a dollar."""
-    channels = [adapter.LIVE.channel(symbol.market, data_type) for data_type in (TRADES, ORDERBOOK)]
+    channels = [OURS.channel(symbol.market, data_type) for data_type in (TRADES, ORDERBOOK)]
     [contracts] = {channel.contracts for channel in channels if channel}
     return pl.col("amount") / (pl.col("price") if contracts else 1.0)
 
@@ -126,9 +127,9 @@ class TestTrades:
         connection, _ = subscribed(topic)
         left, back, end = (Ns(NOW + seconds * SECOND) for seconds in (10, 20, 30))
         before = heard(connection.until(left)).trades
-        assert heard(said(connection, adapter.LIVE.unsubscribe([topic], 8, None))) == Heard()
+        assert heard(said(connection, OURS.unsubscribe([topic], 8, None))) == Heard()
         assert connection.until(back) == []
-        assert heard(said(connection, adapter.LIVE.subscribe([topic], 9))).acks == [Ack(id=9)]
+        assert heard(said(connection, OURS.subscribe([topic], 9))).acks == [Ack(id=9)]
         after = heard(connection.until(end)).trades
         for rows, span in ((before, TimeSpan(NOW, left)), (after, TimeSpan(back, end))):
             wanted = MARKET.truth_trades("bybit", BTC, span)["trade_id"]
@@ -158,7 +159,7 @@ class TestBars:
             )
             assert table(bars.filter("closed"), OHLC).equals(wanted)
 
-    @pytest.mark.parametrize("bar", adapter.LIVE.channels[OHLC].spans)
+    @pytest.mark.parametrize("bar", OURS.channels[OHLC].spans)
     @pytest.mark.parametrize("symbol", [ETH, INVERSE], ids=str)
     def test_a_running_bar_is_what_the_rest_interface_says_at_that_moment(
         self, bar: Ns, symbol: Symbol
@@ -229,6 +230,13 @@ class TestBooks:
         numbers = [change.last for change in (begun, *rest)]
         assert numbers == [*range(asked["u"], asked["u"] + 11)]
 
+    def test_the_subscriber_of_a_version_s_first_moment_gets_it_once(self) -> None:
+        now = Ns(NOW - NOW % BOOK_PERIOD)
+        connection, acts = subscribed(book_of(BTC), now=now)
+        assert [change.last for change in heard(acts).books] == [now // BOOK_PERIOD]
+        assert connection.until(Ns(now + BOOK_PERIOD)) == []
+        assert len(connection.until(Ns(now + BOOK_PERIOD + 1))) == 1
+
     def test_a_message_says_when_it_was_sent_and_when_the_book_was_made(self) -> None:
         _, acts = subscribed(book_of(BTC))
         [_, first] = told(acts)
@@ -285,9 +293,11 @@ class TestBooks:
         topic = book_of(PERP)
         connection, _ = subscribed(topic)
         connection.until(Ns(NOW + SECOND))
-        said(connection, adapter.LIVE.unsubscribe([topic], 8, None))
+        said(connection, OURS.unsubscribe([topic], 8, None))
         assert connection.until(Ns(NOW + 2 * SECOND)) == []
-        [begun] = heard(said(connection, adapter.LIVE.subscribe([topic], 9))).books
+        name = f"linear:{OURS.name(topic)}"
+        assert connection.side.restarted(name, TimeSpan(connection.now, Ns(NOW + 3 * SECOND))) is None
+        [begun] = heard(said(connection, OURS.subscribe([topic], 9))).books
         assert begun.whole
         assert begun.last == connection.now // BOOK_PERIOD
 
@@ -338,7 +348,7 @@ class TestFaults:
         acts = connection.until(Ns(NOW + 10 * SECOND))
         spoilt = line(connection, StreamFault(kind=kind, nth=3), acts)
         frames = [act.text.encode() for act in messages(spoilt)]
-        found = adapter.LIVE.hear(frames, [act.at for act in acts], None)
+        found = OURS.hear(frames, [act.at for act in acts], None)
         assert [text for text, _ in found.bad] == [frames[2]]
         kept = heard([*acts[:2], *acts[3:]]).trades
         assert found.trades is not None
@@ -387,7 +397,7 @@ class TestWords:
 
     def test_a_topic_that_is_on_is_refused_and_goes_on(self) -> None:
         connection, _ = subscribed(trades_of(BTC))
-        answer = said(connection, adapter.LIVE.subscribe([trades_of(BTC)], 8))
+        answer = said(connection, OURS.subscribe([trades_of(BTC)], 8))
         assert [row["success"] for row in told(answer)] == [False]
         assert heard(answer).acks == [Ack(topic="publicTrade.BTCUSDT")]
         rows = heard(connection.until(Ns(NOW + MINUTE))).trades
@@ -417,8 +427,8 @@ class TestWords:
         [answer] = told(talk().say({"req_id": "9", "op": "ping"}))
         assert answer.pop("conn_id")
         assert answer == {"success": True, "ret_msg": "pong", "req_id": "9", "op": "ping"}
-        assert adapter.LIVE.ping
-        assert heard(said(talk("linear"), adapter.LIVE.ping(3))) == Heard()
+        assert OURS.ping
+        assert heard(said(talk("linear"), OURS.ping(3))) == Heard()
 
     @pytest.mark.parametrize("words", ["garbage", "", {"op": "sing"}, {"op": "subscribe", "args": "x"}, []])
     def test_what_it_does_not_understand_is_an_error(self, words: object) -> None:
@@ -431,6 +441,9 @@ class TestWords:
 class TestLimits:
     def test_a_quiet_connection_is_cut_after_ten_minutes(self) -> None:
         cut = Close(Ns(NOW + 10 * MINUTE), ABORTED)
+        quiet = talk(enforced=True)
+        assert closes(quiet.until(cut.at)) == []
+        assert closes(quiet.until(Ns(cut.at + 1))) == [cut]
         assert closes(talk(enforced=True).until(Ns(NOW + HOUR))) == [cut]
         assert closes(talk().until(Ns(NOW + HOUR))) == []
 
@@ -440,23 +453,23 @@ class TestLimits:
             assert closes(pinging.until(Ns(NOW + minute * MINUTE))) == []
             pinging.say({"op": "ping"})
         pushed, _ = subscribed(bars_of(BTC, MINUTE), enforced=True)
-        acts = pushed.until(Ns(NOW + HOUR))
-        said(pushed, adapter.LIVE.unsubscribe([bars_of(BTC, MINUTE)], 2, None))
-        assert closes(acts) == []
-        assert closes(pushed.until(Ns(NOW + DAY))) == [Close(Ns(NOW + HOUR + 10 * MINUTE), ABORTED)]
+        for minute in range(9, 60, 9):
+            assert closes(pushed.until(Ns(NOW + minute * MINUTE))) == []
+        said(pushed, OURS.unsubscribe([bars_of(BTC, MINUTE)], 2, None))
+        assert closes(pushed.until(Ns(NOW + DAY))) == [Close(Ns(NOW + 64 * MINUTE), ABORTED)]
 
     def test_so_many_may_connect_in_five_minutes(self) -> None:
-        ours = adapter.LIVE.connects
+        ours = OURS.connects
         assert LIVE.connects == Rule(500, Ns(5 * MINUTE)) == Rule(ours.amount, ours.period)
         assert LIVE.refused.status == 403
 
     def test_a_full_connection_of_ours_has_fewer_characters(self) -> None:
         longest = Topic(ORDERBOOK, "1000000BABYDOGEUSDT", "linear", depth=1_000)
-        assert adapter.LIVE.most * len(adapter.LIVE.name(longest)) < 21_000
+        assert OURS.most * len(OURS.name(longest)) < 21_000
 
 
 def channel_of(symbol: Symbol) -> Channel:
-    channel = adapter.LIVE.channel(symbol.market, ORDERBOOK)
+    channel = OURS.channel(symbol.market, ORDERBOOK)
     assert channel is not None
     return channel
 

@@ -13,7 +13,8 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
-from dccd_core.exchanges.kraken import EXCHANGE, market
+from dccd_core.exchanges.kraken import market
+from dccd_core.exchanges.kraken_live import LIVE as ADAPTER
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
 from dccd_core.testing.sandbox.kraken import VENUE
@@ -28,8 +29,6 @@ from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 NOW = parse_time("2024-06-05T12:00:20.05")
 BTC, ETH, DOGE = (Symbol.parse(f"{base}/USD") for base in ("BTC", "ETH", "DOGE"))
 MARKET = Market(trades_per_day={"BTC/USD": 500_000, "DOGE/USD": 300})
-assert EXCHANGE.live is not None
-ADAPTER = EXCHANGE.live
 BOOKS = ADAPTER.channels[DataType.ORDERBOOK]
 ONLINE = '{"channel":"status","type":"update","data":[{"version":"2.0.0","system":"online",'
 

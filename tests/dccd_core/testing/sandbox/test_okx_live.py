@@ -14,7 +14,8 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
-from dccd_core.exchanges import okx as adapter
+from dccd_core.exchanges import okx_live as adapter
+from dccd_core.exchanges.okx import market
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.live import Act, Close, Message
@@ -33,7 +34,7 @@ SHUT = TimeSpan(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
 
 
 def topic_of(symbol: Symbol, data_type: DataType = DataType.TRADES, bar: Ns | None = None) -> Topic:
-    return Topic(data_type, adapter.market(symbol), symbol.market, bar)
+    return Topic(data_type, market(symbol), symbol.market, bar)
 
 
 def talk(path: str = BUSINESS, now: Ns = NOW, *, enforced: bool = False) -> Talk:
@@ -80,7 +81,7 @@ class TestTrades:
         amounts = rows.select(pl.col("amount") * worth)["amount"]
         assert amounts.to_list() == pytest.approx(wanted["amount"].to_list(), rel=1e-12)
         assert found.trades is not None
-        assert found.trades["topic"].unique().to_list() == [f"trades-all:{adapter.market(symbol)}"]
+        assert found.trades["topic"].unique().to_list() == [f"trades-all:{market(symbol)}"]
         assert found.at == wanted["ts"].dt.epoch("ns")[-1]
 
     def test_each_fill_is_a_message_of_its_own_and_counts_nothing(self) -> None:

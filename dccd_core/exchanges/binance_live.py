@@ -1,0 +1,216 @@
+"""Binance's WebSocket, of spot and of the perpetuals of USD-M futures.
+
+Docs: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+Docs: https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams
+
+Quirks:
+- Messages come wrapped with the name of their stream, which is in lower case; what they hold says its kind.
+  Answers come unwrapped. A NAME THAT NOBODY KNOWS IS AGREED TO, and stays silent.
+- USD-M has one address for books and another for all else: a connection serves one of them only.
+- ``aggTrade`` has the ids of history. ``1s`` bars are spot's alone.
+- A bar is told again and again as it grows; ``x`` says that it is final. UNSURE: whether a bar in which
+  nothing was traded is ever told to be final.
+- A book is pushed as changes only, and begins with what REST says. On spot ``U`` is the ``u`` of the message
+  before plus one; on USD-M numbers have holes, and ``pu`` is the ``u`` of the message before.
+- Five messages of ours a second, pongs included; the server pings every 20 s (spot) or 3 min (USD-M).
+  Nothing else comes while nothing is traded, so the list of subscriptions is asked for as a sign of life.
+- After 24 hours every connection is cut; ``serverShutdown`` says that it will be soon.
+- UNSURE: whether USD-M still allows 1,024 streams a connection (clients take 200).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from dccd_core.adapter import wire
+from dccd_core.adapter.contract import Limit, Query, Request
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
+from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import PayloadError
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.exchanges.binance import READ_DEPTH, SPANS, Error, depth_request
+
+_DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams"
+_USDM_DOCS: Final = (
+    "https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams"
+)
+_BOOK_START: Final = 1_000
+"""Levels a side to begin a book with; 5,000 would be five times as dear."""
+
+
+class AggTradePushed(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade"):
+    """``{"e":"aggTrade","E":..,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":1,"l":2,"T":..,"m":true}``."""
+
+    E: wire.Millis
+    a: wire.Whole
+    p: str
+    q: str
+    T: wire.Millis
+    m: bool
+
+
+class Candle(msgspec.Struct, gc=False, rename={"open": "o", "high": "h", "low": "l", "close": "c"}):
+    """What a ``kline`` message says of its bar; ``x``: it is closed."""
+
+    t: wire.Millis
+    open: str
+    high: str
+    low: str
+    close: str
+    v: str
+    q: str
+    n: wire.Whole
+    x: bool
+
+
+class KlinePushed(msgspec.Struct, gc=False, tag_field="e", tag="kline"):
+    E: wire.Millis
+    k: Candle
+
+
+class DepthPushed(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
+    """``{"e":"depthUpdate","E":..,"s":"NKNUSDT","U":499869750,"u":499869752,"b":[["0.35","6195.0"]],"a":[]}``.
+
+    Futures alone have ``pu``, the ``u`` of the message before, and ``T``, the engine's time.
+    """
+
+    E: wire.Millis
+    U: wire.Whole
+    u: wire.Whole
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+    pu: wire.Whole | None = None
+    T: wire.Millis | None = None
+
+
+class Shutdown(msgspec.Struct, gc=False, tag_field="e", tag="serverShutdown"):
+    E: wire.Millis
+
+
+class Pushed(msgspec.Struct, gc=False):
+    """``{"stream":"btcusdt@aggTrade","data":{..}}``, or an answer: ``{"result":null,"id":1}``, or an error.
+
+    An error is ``{"code":2,"msg":".."}``, or has these inside of ``error``.
+    """
+
+    stream: str = ""
+    data: AggTradePushed | KlinePushed | DepthPushed | Shutdown | None = None
+    id: int | None = None
+    code: int | None = None
+    msg: str = ""
+    error: Error | None = None
+
+
+_READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
+
+
+def name(topic: Topic) -> str:
+    what = {
+        DataType.TRADES: "aggTrade",
+        DataType.OHLC: f"kline_{format_bar_span(topic.bar)}" if topic.bar else "",
+        DataType.ORDERBOOK: "depth@100ms",
+    }
+    return f"{topic.market.lower()}@{what[topic.data_type]}"
+
+
+def url(topic: Topic) -> str:
+    if topic.kind == "spot":
+        return "wss://stream.binance.com:9443/stream"
+    category = "public" if topic.data_type is DataType.ORDERBOOK else "market"
+    return f"wss://fstream.binance.com/{category}/stream"
+
+
+def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
+    return msgspec.json.encode({"method": method, "params": [name(topic) for topic in topics], "id": number})
+
+
+def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+    trades, bars, heard, newest = Came[AggTradePushed](), Came[Candle](), Heard(), 0
+    for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
+        newest = newest if message.data is None else max(newest, message.data.E)
+        match message.data:
+            case AggTradePushed() as trade:
+                trades.add(message.stream, came, trade)
+            case KlinePushed(k=bar):
+                bars.add(message.stream, came, bar)
+            case DepthPushed() as depth:
+                heard.books.append(_book_change(message.stream, depth))
+            case Shutdown():
+                heard.restart = "Binance is about to shut this server down"
+            case None:
+                heard.acks.append(_ack(message))
+    heard.at = Ns(newest * MILLISECOND) if newest else None
+    heard.trades = live_trades(
+        trades,
+        ts=wire.nanos([row.T for row in trades.rows]),
+        price=[row.p for row in trades.rows],
+        amount=[row.q for row in trades.rows],
+        side=["sell" if row.m else "buy" for row in trades.rows],
+        trade_id=[row.a for row in trades.rows],
+    )
+    heard.bars = live_bars(
+        bars,
+        [row.x for row in bars.rows],
+        ts=wire.nanos([row.t for row in bars.rows]),
+        volume=[row.v for row in bars.rows],
+        quote_volume=[row.q for row in bars.rows],
+        trades=[row.n for row in bars.rows],
+    )
+    return heard
+
+
+def _book_change(stream: str, depth: DepthPushed) -> BookChange:
+    at = Ns((depth.E if depth.T is None else depth.T) * MILLISECOND)
+    return BookChange(stream, at, depth.b, depth.a, first=depth.U, last=depth.u, previous=depth.pu)
+
+
+def _ack(message: Pushed) -> Ack:
+    """Read an answer; one without an error agrees, even to names that nobody knows."""
+    if message.stream or (message.id is None and message.code is None and message.error is None):
+        raise PayloadError("neither data nor an answer", hint=wire.CHANGED)
+    error = message.error or (Error(message.code, message.msg) if message.code is not None else None)
+    return Ack(id=message.id, error=f"{error.code} {error.msg}" if error else None)
+
+
+def book_start_request(topic: Topic) -> Request:
+    nowhen = TimeSpan(Ns(0), Ns(0))
+    return depth_request(Query(topic.market, nowhen, _BOOK_START, kind=topic.kind))
+
+
+def decode_book_start(body: bytes, topic: str) -> BookChange:
+    book = wire.read(READ_DEPTH, body)
+    at = None if book.T is None else Ns(book.T * MILLISECOND)
+    return BookChange(topic, at, book.bids, book.asks, whole=True, last=book.lastUpdateId)
+
+
+LIVE = Live(
+    url=url,
+    name=name,
+    subscribe=partial(_message, "SUBSCRIBE"),
+    unsubscribe=lambda topics, number, _: _message("UNSUBSCRIBE", topics, number),
+    hear=isolating(hear),
+    connects=Limit(300, Ns(5 * MINUTE)),
+    channels={
+        DataType.TRADES: Channel(docs=f"{_DOCS}#aggregate-trade-streams"),
+        DataType.OHLC: Channel(docs=f"{_DOCS}#klinecandlestick-streams-for-utc", spans=SPANS["spot"]),
+        DataType.ORDERBOOK: Channel(
+            docs=f"{_DOCS}#diff-depth-stream",
+            start=BookStart(book_start_request, decode_book_start, _BOOK_START),
+        ),
+    },
+    special={
+        ("linear", DataType.OHLC): Channel(
+            docs=f"{_USDM_DOCS}/Kline-Candlestick-Streams", spans=SPANS["linear"]
+        )
+    },
+    # Five messages of ours a second, pongs included.
+    pace=Ns(SECOND // 4),
+    ping=lambda number: _message("LIST_SUBSCRIPTIONS", (), number),
+    ping_every=Ns(30 * SECOND),
+    silence=Ns(75 * SECOND),
+    lifetime=DAY,
+)

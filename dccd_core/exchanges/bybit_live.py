@@ -1,0 +1,205 @@
+"""Bybit's WebSocket, v5: spot, USDT and USDC perpetuals, inverse perpetuals.
+
+Docs: https://bybit-exchange.github.io/docs/v5/ws/connect
+
+Quirks:
+- Every kind of market has its own address. Topics do not tell the kind, and spot has quotes that end in USD
+  too, so requests are numbered with the kind, and the answer tells it. Bars that came before that are left
+  out: whether their volume counts contracts is not known yet.
+- One unknown topic refuses its whole request, and spot refuses one of more than 10. A topic subscribed to
+  before is refused too, but goes on. The answer to leaving is not waited for.
+- Trades: ids, sides and block trades as in history. ``type`` means nothing; one message has many, those
+  of one moment may come in several; nothing shows that one is missing.
+- Bars are told while they grow; ``confirm`` says that one is final.
+- Inverse: trades and books count contracts of one USD, ``volume`` does, ``turnover`` is the base.
+- Order book: a snapshot first, another one at any time. ``u`` grows by one with each message; 1 is a new
+  beginning, taken as a snapshot whatever ``type`` says (UNSURE). One level comes in snapshots only, again
+  with the same ``u`` after three quiet seconds. What leaves the depth is told as size 0, as one client
+  measured. Depth 500 is gone. ``cts`` is the engine's time as in REST; ``ts`` stands in where it is missing.
+- Keys stand in another order for spot than for contracts.
+- A connection on which neither side says anything is cut after ten minutes; pings are answered.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final, Literal
+
+import msgspec
+import polars as pl
+
+from dccd_core.adapter import wire
+from dccd_core.adapter.contract import Limit
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
+from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import PayloadError
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns
+from dccd_core.exchanges.bybit import INTERVALS
+
+_DOCS: Final = "https://bybit-exchange.github.io/docs/v5/websocket/public"
+_ASKED: Final = re.compile(r"(\w+):(\d+)")
+"""How requests are numbered: kind of market and number."""
+_SUBSCRIBED: Final = re.compile(r"already subscribed,\s*topic:\s*(\S+)")
+
+
+class Pushed(msgspec.Struct, gc=False):
+    """``{"topic":"kline.1.BTCUSDT","type":"snapshot","ts":1672324988882,"data":[..]}``, or an answer.
+
+    That one is ``{"success":true,"ret_msg":"","conn_id":"..","req_id":"spot:1","op":"subscribe"}``.
+    """
+
+    topic: str = ""
+    type: Literal["snapshot", "delta"] | None = None
+    ts: wire.Millis = 0
+    cts: wire.Millis | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    success: bool | None = None
+    ret_msg: str = ""
+    req_id: str = ""
+    op: str = ""
+
+
+class TradePushed(msgspec.Struct, gc=False):
+    """``{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","i":"20f4..","BT":false,..}``."""
+
+    T: wire.Millis
+    S: Literal["Buy", "Sell"]
+    v: str
+    p: str
+    i: str
+
+
+class KlinePushed(msgspec.Struct, gc=False):
+    """``confirm``: it is closed."""
+
+    start: wire.Millis
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    turnover: str
+    confirm: bool
+
+
+class BookPushed(msgspec.Struct, gc=False):
+    """``{"s":"BTCUSDT","b":[["30240.00","0"]],"a":[["30249.30","0.892"]],"u":177400507,"seq":66544703342}``."""
+
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
+    u: wire.Whole
+
+
+_READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
+_READ_TRADES: Final = msgspec.json.Decoder(list[list[TradePushed]])
+_READ_KLINES: Final = msgspec.json.Decoder(list[list[KlinePushed]])
+_READ_BOOKS: Final = msgspec.json.Decoder(list[BookPushed])
+
+
+def name(topic: Topic) -> str:
+    what = {
+        DataType.TRADES: "publicTrade",
+        DataType.OHLC: f"kline.{INTERVALS[topic.bar]}" if topic.bar else "",
+        DataType.ORDERBOOK: f"orderbook.{topic.depth}",
+    }
+    return f"{what[topic.data_type]}.{topic.market}"
+
+
+def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
+    """Write a request; its answer comes with its ``req_id``."""
+    asked = {"req_id": f"{topics[0].kind}:{number}", "op": op, "args": [name(topic) for topic in topics]}
+    return msgspec.json.encode(asked)
+
+
+def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    """Take a batch; ``state`` is the connection's kind of market, None until an answer has told it."""
+    told = {channel: Came[msgspec.Raw]() for channel in ("publicTrade", "kline")}
+    heard, books, newest = Heard(state=state), list[Pushed](), 0
+    for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
+        channel = message.topic.partition(".")[0]
+        if not channel:
+            _answer(message, heard)
+            continue
+        if message.type is None or not message.ts or channel not in (*told, "orderbook"):
+            raise PayloadError(f"a message of no channel of ours: {message.topic}", hint=wire.CHANGED)
+        newest = max(newest, message.ts)
+        if channel == "orderbook":
+            books.append(message)
+        else:
+            told[channel].add(message.topic, came, message.data)
+    heard.at = Ns(newest * MILLISECOND) if newest else None
+    heard.trades = _trades(rows_of(_READ_TRADES, told["publicTrade"]))
+    heard.bars = _bars(rows_of(_READ_KLINES, told["kline"]), heard.state)
+    found = read_frames(_READ_BOOKS, [message.data for message in books])
+    heard.books = list(map(_book_change, books, found))
+    return heard
+
+
+def _answer(message: Pushed, heard: Heard) -> None:
+    """Read an answer to a request of ours; an error without a number concerns all that were not answered."""
+    if message.op in ("ping", "pong", "unsubscribe"):
+        return
+    asked = _ASKED.fullmatch(message.req_id)
+    agrees = message.success and message.op == "subscribe" and asked is not None
+    if not agrees and message.success is not False:
+        raise PayloadError("neither data nor an answer to a request", hint=wire.CHANGED)
+    number = None
+    if asked is not None:
+        heard.state, number = asked[1], int(asked[2])
+    if before := _SUBSCRIBED.search(message.ret_msg):
+        heard.acks.append(Ack(before[1]))
+    else:
+        heard.acks.append(Ack(id=number, error=None if agrees else message.ret_msg or "refused"))
+
+
+def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
+    return live_trades(
+        came,
+        ts=wire.nanos([row.T for row in came.rows]),
+        price=[row.p for row in came.rows],
+        amount=[row.v for row in came.rows],
+        side=["buy" if row.S == "Buy" else "sell" for row in came.rows],
+        trade_id=[row.i for row in came.rows],
+    )
+
+
+def _bars(came: Came[KlinePushed], kind: object) -> pl.DataFrame | None:
+    base, quote = "volume", "quote_volume"
+    if kind == "inverse":
+        base, quote = quote, base
+    volumes = {base: [row.volume for row in came.rows], quote: [row.turnover for row in came.rows]}
+    closed = [row.confirm for row in came.rows]
+    bars = live_bars(came, closed, ts=wire.nanos([row.start for row in came.rows]), **volumes)
+    return None if kind is None else bars
+
+
+def _book_change(message: Pushed, told: BookPushed) -> BookChange:
+    at = Ns((message.ts if message.cts is None else message.cts) * MILLISECOND)
+    whole = message.type == "snapshot" or told.u == 1
+    return BookChange(message.topic, at, told.b, told.a, whole, first=told.u, last=told.u)
+
+
+_BOOKS: Final = Channel(docs=f"{_DOCS}/orderbook", depths=(1, 50, 200, 1_000))
+LIVE = Live(
+    url=lambda topic: f"wss://stream.bybit.com/v5/public/{topic.kind}",
+    name=name,
+    subscribe=partial(_message, "subscribe"),
+    unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
+    hear=isolating(hear),
+    connects=Limit(500, Ns(5 * MINUTE)),
+    channels={
+        DataType.TRADES: Channel(docs=f"{_DOCS}/trade"),
+        DataType.OHLC: Channel(docs=f"{_DOCS}/kline", spans=tuple(INTERVALS)),
+        DataType.ORDERBOOK: _BOOKS,
+    },
+    special={
+        ("inverse", DataType.TRADES): Channel(docs=f"{_DOCS}/trade", contracts=True),
+        ("inverse", DataType.ORDERBOOK): replace(_BOOKS, contracts=True),
+    },
+    batch=10,
+    # A connection's topics may have 21,000 characters together: 52 each.
+    most=400,
+    ping=lambda _: b'{"op":"ping"}',
+)

@@ -1,0 +1,282 @@
+"""Coinbase Exchange's WebSocket: trades and order books; bars are built from the trades.
+
+Docs: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+
+Quirks:
+- A connection on which nothing is subscribed to within 5 seconds is closed.
+- Every change of subscriptions is answered with the list of all there are. Books are subscribed to as
+  ``level2_batch``, without a key, and listed as ``level2_50``. A product that is refused is named in the
+  text of an error, nowhere else; the error may come once per channel, the other products are subscribed.
+- ``last_match`` is the last trade before the subscription, however old: a trade, but not the time of day.
+- ``side`` of a trade is the MAKER's, as in history; the sides of a book's changes are those of the orders.
+- A book comes whole, then in changes of 50 ms: no number, no checksum, so nothing proves that none is
+  missing. The snapshot of a busy product has megabytes and tells no time (``time`` is taken if it is there).
+- A level is gone when its amount is a zero, in any spelling: ``0``, ``0.0``, ``0.00000000``.
+- Delivery is not promised. Ids of trades are consecutive, and the heartbeat knows the last one: what has
+  not come ``_PATIENCE`` after it was missed first is told as bad, so that it is asked for.
+- The heartbeat of a product comes each second; it is subscribed to with whatever is wanted of a product,
+  as a sign of life and for its time, and never given up again.
+- There is no ping of ours, and no known end of a connection's life.
+- UNSURE, so handled either way: whether an error fails the other products of its message too, whether a
+  snapshot of the book comes again for who subscribes again without having left.
+- UNSURE: the texts of errors. One that does not speak of a subscription ends the connection.
+- UNSURE: whether ``last_trade_id`` is always told; a 0, as there once was, promises nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from dccd_core.adapter import wire
+from dccd_core.adapter.contract import Limit
+from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames
+from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
+
+_DOCS: Final = "https://docs.cdp.coinbase.com/exchange/websocket-feed/channels"
+_MATCHES: Final = "matches"
+_BOOK: Final = "level2_batch"
+_HEARTBEAT: Final = "heartbeat"
+_LISTED_AS: Final[Mapping[str, str]] = {"level2_50": _BOOK}
+_PATIENCE: Final = Ns(5 * SECOND)
+"""How much later than the word of it a trade may come."""
+_MOST_AWAITED: Final = 1_000
+"""How many trades of one gap are waited for: one would do."""
+
+
+class MatchPushed(Trade, tag_field="type", tag="match", gc=False):
+    """``{"type":"match","trade_id":9,"side":"sell","size":"1","price":"2","product_id":"BTC-USD","time":..}``."""
+
+    product_id: str
+
+
+class LastMatchPushed(MatchPushed, tag_field="type", tag="last_match", gc=False):
+    pass
+
+
+class SnapshotPushed(msgspec.Struct, tag_field="type", tag="snapshot", gc=False):
+    """``{"type":"snapshot","product_id":"BTC-USD","bids":[["10101.10","0.45"]],"asks":[..]}``."""
+
+    product_id: str
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+    time: str | None = None
+
+
+class UpdatePushed(msgspec.Struct, tag_field="type", tag="l2update", gc=False):
+    """``{"type":"l2update","product_id":"BTC-USD","changes":[["buy","10101.8","0.16"]],"time":..}``."""
+
+    product_id: str
+    changes: list[tuple[Literal["buy", "sell"], str, str]]
+    time: str
+
+
+class HeartbeatPushed(msgspec.Struct, tag_field="type", tag="heartbeat", gc=False):
+    """``{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":..}``."""
+
+    product_id: str
+    time: str
+    last_trade_id: wire.Whole = 0
+
+
+class Listed(msgspec.Struct, gc=False):
+    name: str
+    product_ids: list[str]
+
+
+class SubscriptionsPushed(msgspec.Struct, tag_field="type", tag="subscriptions", gc=False):
+    """``{"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD"]}]}``."""
+
+    channels: list[Listed]
+
+
+class ErrorPushed(msgspec.Struct, tag_field="type", tag="error", gc=False):
+    """``{"type":"error","message":"Failed to subscribe","reason":"A-B is not a valid product"}``."""
+
+    message: str
+    reason: str = ""
+
+
+Pushed = (
+    MatchPushed
+    | LastMatchPushed
+    | SnapshotPushed
+    | UpdatePushed
+    | HeartbeatPushed
+    | SubscriptionsPushed
+    | ErrorPushed
+)
+_READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
+
+
+def name(topic: Topic) -> str:
+    return f"{_BOOK if topic.data_type is DataType.ORDERBOOK else _MATCHES}:{topic.market}"
+
+
+def _channels(topics: Sequence[Topic]) -> list[dict[str, object]]:
+    products: dict[str, list[str]] = {}
+    for topic in topics:
+        channel, _, product = name(topic).partition(":")
+        products.setdefault(channel, []).append(product)
+    return [{"name": channel, "product_ids": own} for channel, own in products.items()]
+
+
+def subscribe(topics: Sequence[Topic], _: int) -> bytes:
+    beats = {"name": _HEARTBEAT, "product_ids": list(dict.fromkeys(topic.market for topic in topics))}
+    return msgspec.json.encode({"type": "subscribe", "channels": [*_channels(topics), beats]})
+
+
+def unsubscribe(topics: Sequence[Topic], _: int, __: object) -> bytes:
+    return msgspec.json.encode({"type": "unsubscribe", "channels": _channels(topics)})
+
+
+@dataclass(slots=True)
+class Awaited:
+    """Trades that did not come, though others show that there were some.
+
+    ``newest`` has the products whose trades come, each with the id up to which they are accounted for; None
+    after a message that was not understood: the next word is believed. ``missing`` says since when, by
+    product and id, and ``at`` is the newest time the venue told.
+    """
+
+    newest: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    missing: dict[tuple[str, int], Ns] = field(default_factory=dict[tuple[str, int], Ns])
+    at: Ns = ZERO
+
+    def came(self, product: str, number: int) -> None:
+        self.newest.setdefault(product, None)
+        self.told(product, number - 1)
+        self.missing.pop((product, number), None)
+        self.newest[product] = max(self.newest[product] or 0, number)
+
+    def told(self, product: str, number: int) -> None:
+        """Note that there was a trade of this id, so there were all before it."""
+        if product not in self.newest or not number:
+            return
+        newest = self.newest[product]
+        if newest is not None:
+            first = max(newest, number - _MOST_AWAITED) + 1
+            self.missing |= {(product, one): self.at for one in range(first, number + 1)}
+        self.newest[product] = max(newest or 0, number)
+
+    def lost(self) -> dict[str, list[int]]:
+        """Return the trades, by product, that are not waited for any longer."""
+        lost: dict[str, list[int]] = {}
+        for (product, number), since in self.missing.items():
+            if self.at - since >= _PATIENCE:
+                lost.setdefault(product, []).append(number)
+        return lost
+
+    def begin_anew(self) -> None:
+        self.newest, self.missing = dict.fromkeys(self.newest), {}
+
+
+def _awaited(state: object) -> Awaited:
+    """Return what was awaited until now, to be changed."""
+    if not isinstance(state, Awaited):
+        return Awaited()
+    return Awaited(dict(state.newest), dict(state.missing), state.at)
+
+
+def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    """Read messages; while a trade is awaited no time is told, as nothing is complete up to then."""
+    heard = _hear_each(frames, received, state)
+    heard.state = awaited = _awaited(heard.state)
+    if awaited.missing:
+        heard.at = None
+    for product, ids in awaited.lost().items():
+        said = f"{len(ids)} trades of {product} did not come, the first is {min(ids)}, the last {max(ids)}"
+        heard.bad.append((frames[-1], said))
+    if heard.bad:
+        awaited.begin_anew()
+    return heard
+
+
+def _read(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    trades, books, beats = Came[MatchPushed](), list[SnapshotPushed | UpdatePushed](), list[HeartbeatPushed]()
+    heard = Heard()
+    for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
+        match message:
+            case MatchPushed():
+                trades.add(f"{_MATCHES}:{message.product_id}", came, message)
+            case SnapshotPushed() | UpdatePushed():
+                books.append(message)
+            case HeartbeatPushed():
+                beats.append(message)
+            case SubscriptionsPushed():
+                heard.acks += _acks(message)
+            case ErrorPushed():
+                _hear_error(message, heard)
+    heard.trades = live_trades(trades, **trade_columns(trades.rows))
+    news = [row.time for row in trades.rows if not isinstance(row, LastMatchPushed)]
+    texts = [*(book.time for book in books), *(beat.time for beat in beats), *news]
+    told: list[Ns | None] = wire.iso_nanos(texts).to_physical().to_list()
+    heard.books = [_book_change(book, at) for book, at in zip(books, told, strict=False)]
+    heard.at = max((at for at in told if at is not None), default=None)
+    heard.state = _accounted(_awaited(state), trades.rows, beats, heard.at)
+    return heard
+
+
+def _accounted(
+    awaited: Awaited, trades: Sequence[MatchPushed], beats: Sequence[HeartbeatPushed], at: Ns | None
+) -> Awaited:
+    awaited.at = max(awaited.at, at or ZERO)
+    for row in trades:
+        awaited.came(row.product_id, row.trade_id)
+    for beat in beats:
+        awaited.told(beat.product_id, beat.last_trade_id)
+    return awaited
+
+
+_hear_each: Final = isolating(_read)
+
+
+def _acks(message: SubscriptionsPushed) -> Iterator[Ack]:
+    for listed in message.channels:
+        channel = _LISTED_AS.get(listed.name, listed.name)
+        if channel != _HEARTBEAT:
+            yield from (Ack(f"{channel}:{product}") for product in listed.product_ids)
+
+
+def _hear_error(message: ErrorPushed, heard: Heard) -> None:
+    said, what = f"{message.message}: {message.reason}", message.message.lower()
+    if "subscri" not in what or "unsubscri" in what:
+        heard.restart = f"Coinbase says {said}"
+    elif (ack := Ack(error=said)) not in heard.acks:
+        heard.acks.append(ack)
+
+
+def _book_change(book: SnapshotPushed | UpdatePushed, at: Ns | None) -> BookChange:
+    topic = f"{_BOOK}:{book.product_id}"
+    if isinstance(book, SnapshotPushed):
+        return BookChange(topic, at, book.bids, book.asks, whole=True)
+    bids, asks = ([row[1:] for row in book.changes if row[0] == side] for side in ("buy", "sell"))
+    return BookChange(topic, at, bids, asks)
+
+
+LIVE = Live(
+    url=lambda _: "wss://ws-feed.exchange.coinbase.com",
+    name=name,
+    subscribe=subscribe,
+    unsubscribe=unsubscribe,
+    hear=hear,
+    connects=Limit(8, SECOND),
+    channels={
+        DataType.TRADES: Channel(docs=f"{_DOCS}#matches-channel"),
+        DataType.OHLC: Channel(
+            docs=f"{_DOCS}#matches-channel", spans=EXCHANGE.endpoints[DataType.OHLC].spans, from_trades=True
+        ),
+        DataType.ORDERBOOK: Channel(docs=f"{_DOCS}#level2-batch-channel"),
+    },
+    batch=50,
+    # The venue advises to spread what is subscribed to over connections, and drops who reads too slowly.
+    most=100,
+    # Ten messages of ours a second.
+    pace=Ns(SECOND // 8),
+    # Heartbeats come each second.
+    silence=Ns(20 * SECOND),
+)

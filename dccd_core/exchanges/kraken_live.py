@@ -1,0 +1,299 @@
+"""Kraken's WebSocket, v2.
+
+Docs: https://docs.kraken.com/api/docs/websocket-v2/trade
+
+Quirks:
+- It has names of its own, ``BTC/USD`` for XBTUSD: the quote is cut off the end of our market, as the
+  longest that Kraken knows. A name cut wrongly is refused, never taken for another.
+- A subscription may name several symbols of one channel, but a refusal names only the symbol: one topic per
+  message, so that the message's number says whose answer it is.
+- Numbers of a book are JSON numbers. The checksum wants them with all decimals of the pair, so they stay
+  text, and what zeros are missing are put back. Levels pushed out of the depth are not told.
+- ``type`` stands beside ``data``. A book's snapshot may tell no time.
+- Bars are told when something trades, without a word that one is over and without quiet ones: those are
+  filled in here as REST does, from the bar that the snapshot ends with. ``timestamp`` is where a bar ENDS.
+- UNSURE: how many bars that snapshot has, and in which order. It may have ended long ago.
+- UNSURE: whether ids are those of REST (all that is known says so). The official examples tell the time of
+  a trade in microseconds, REST in tenths of one.
+- Heartbeats tell no time, so pings ask for it. While trading is down for maintenance nothing is told.
+- UNSURE: how many messages of ours a second are too many. Ten are sent at most.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from dccd_core.adapter import wire
+from dccd_core.adapter.contract import Limit
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
+from dccd_core.adapter.quiet import FilledBars
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import PayloadError
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.exchanges.kraken import ROWS, SPANS, unified
+
+T = TypeVar("T")
+
+_DOCS: Final = "https://docs.kraken.com/api/docs/websocket-v2"
+_PAIR: Final = re.compile("(.+?)(USD[TCGQR]?|PYUSD|RLUSD|EUR[CQR]?|GBP|CAD|JPY|AUD|CHF|BRL|DAI|XBT|ETH)")
+"""Base and quote, as in REST's names."""
+_CHANNELS: Final = {DataType.TRADES: "trade", DataType.OHLC: "ohlc", DataType.ORDERBOOK: "book"}
+_DOWN: Final = ("maintenance", "offline")
+_PLAIN: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)? )*")
+"""Numbers as the checksum wants them: without exponents."""
+_LEVELS: Final = 10
+"""The checksum is of so many."""
+
+
+class TradePushed(msgspec.Struct, gc=False):
+    """``{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,"trade_id":10218208,..}``."""
+
+    symbol: str
+    side: Literal["buy", "sell"]
+    price: float
+    qty: float
+    trade_id: wire.Whole
+    timestamp: str
+
+
+class CandlePushed(msgspec.Struct, gc=False):
+    """``{"symbol":"BTC/USD","open":..,"trades":12,"interval_begin":"2023-10-04T16:25:00.000000000Z",..}``."""
+
+    symbol: str
+    open: float
+    high: float
+    low: float
+    close: float
+    vwap: float
+    volume: float
+    trades: wire.Whole
+    interval: Annotated[int, msgspec.Meta(ge=1, le=21_600)]
+    interval_begin: str
+
+
+class LevelPushed(msgspec.Struct, gc=False):
+    """``{"price":105944.20,"qty":0.136}``."""
+
+    price: msgspec.Raw
+    qty: msgspec.Raw
+
+
+class BookPushed(msgspec.Struct, gc=False):
+    symbol: str
+    bids: list[LevelPushed]
+    asks: list[LevelPushed]
+    checksum: wire.Whole
+    timestamp: str | None = None
+
+
+class Status(msgspec.Struct, gc=False):
+    system: str
+
+
+class Subscribed(msgspec.Struct, gc=False):
+    channel: str = ""
+    symbol: str = ""
+    interval: int | None = None
+
+
+class Pushed(msgspec.Struct, gc=False):
+    """``{"channel":"trade","type":"update","data":[..]}``, or an answer.
+
+    Such as ``{"method":"subscribe","req_id":1,"result":{..},"success":true,"time_in":"..","time_out":".."}``.
+    """
+
+    channel: str = ""
+    type: Literal["snapshot", "update", ""] = ""
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    method: str = ""
+    req_id: int | None = None
+    result: Subscribed | None = None
+    success: bool = False
+    error: str | None = None
+    time_out: str | None = None
+
+
+Told: TypeAlias = Sequence[tuple[Pushed, Ns]]
+"""Messages and when they came."""
+_READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
+_READ_TRADES_PUSHED: Final = msgspec.json.Decoder(list[list[TradePushed]])
+_READ_CANDLES_PUSHED: Final = msgspec.json.Decoder(list[list[CandlePushed]])
+_READ_BOOKS_PUSHED: Final = msgspec.json.Decoder(list[list[BookPushed]])
+_READ_STATUS: Final = msgspec.json.Decoder(list[list[Status]])
+
+
+def _name(channel: str, symbol: str, interval: int | None = None) -> str:
+    return f"{channel}@{symbol}" if interval is None else f"{channel}-{interval}@{symbol}"
+
+
+def _pair(altname: str) -> str:
+    """Return the name of a market on the WebSocket; what cannot be cut in two is left for it to refuse."""
+    found = _PAIR.fullmatch(altname)
+    return unified("/".join(found.groups())) if found else altname
+
+
+def name(topic: Topic) -> str:
+    interval = None if topic.bar is None else topic.bar // MINUTE
+    return _name(_CHANNELS[topic.data_type], _pair(topic.market), interval)
+
+
+def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
+    [topic] = topics
+    params: dict[str, object] = {"channel": _CHANNELS[topic.data_type], "symbol": [_pair(topic.market)]}
+    if topic.data_type is DataType.ORDERBOOK:
+        params["depth"] = topic.depth
+    if topic.bar is not None:
+        params["interval"] = topic.bar // MINUTE
+    if method == "subscribe":
+        params["snapshot"] = topic.data_type is not DataType.TRADES
+    return msgspec.json.encode({"method": method, "params": params, "req_id": number})
+
+
+def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    heard, answers = Heard(), list[Pushed]()
+    told: dict[str, list[tuple[Pushed, Ns]]] = {channel: [] for channel in _CHANNELS.values()}
+    for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
+        if message.channel in told and message.type:
+            told[message.channel].append((message, came))
+        else:
+            _hear_other(message, heard)
+            answers.append(message)
+    _hear_trades_and_books(told, [one.time_out for one in answers], heard)
+    heard.state = bars = Bars(_flat, ROWS, state if isinstance(state, Bars) else None)
+    _hear_bars(told["ohlc"], answers, bars, heard, received[-1])
+    return heard
+
+
+def _hear_other(message: Pushed, heard: Heard) -> None:
+    match message.channel or message.method:
+        case "heartbeat" | "pong":
+            pass
+        case "status":
+            [told] = read_frames(_READ_STATUS, [bytes(message.data)])
+            if down := next((status.system for status in told if status.system in _DOWN), None):
+                heard.restart = f"Kraken's engine is down: {down}"
+        case "subscribe" | "error":
+            heard.acks.append(_ack(message))
+        case "unsubscribe":
+            if not message.success:
+                heard.restart = f"Kraken did not end a subscription: {message.error}"
+        case other:
+            raise PayloadError(f"unexpected message of {other!r}", hint=wire.CHANGED)
+
+
+def _ack(message: Pushed) -> Ack:
+    """Read an answer: a refusal does not name the channel, so the message's number says what it is about."""
+    if message.success and (told := message.result) is not None:
+        return Ack(_name(told.channel, told.symbol, told.interval))
+    return Ack(id=message.req_id, error=message.error or "refused without a word")
+
+
+def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iterator[tuple[Pushed, Ns, T]]:
+    data = read_frames(decoder, [bytes(message.data) for message, _ in told])
+    return ((message, came, row) for (message, came), rows in zip(told, data, strict=True) for row in rows)
+
+
+def _hear_trades_and_books(told: Mapping[str, Told], answered: Sequence[str | None], heard: Heard) -> None:
+    trades = Came[TradePushed]()
+    for _, came, row in _rows_told(_READ_TRADES_PUSHED, told["trade"]):
+        trades.add(_name("trade", row.symbol), came, row)
+    books = [(message, row) for message, _, row in _rows_told(_READ_BOOKS_PUSHED, told["book"])]
+    texts = [row.timestamp for row in trades.rows], [row.timestamp for _, row in books]
+    times = wire.iso_nanos([*texts[0], *texts[1], *answered])
+    heard.trades = live_trades(
+        trades,
+        ts=times.head(len(trades.rows)),
+        price=[row.price for row in trades.rows],
+        amount=[row.qty for row in trades.rows],
+        side=[row.side for row in trades.rows],
+        trade_id=[row.trade_id for row in trades.rows],
+    )
+    moments: list[Ns | None] = times.to_physical().to_list()
+    heard.at = max((at for at in moments if at is not None), default=None)
+    for (message, row), at in zip(books, moments[len(trades.rows) :], strict=False):
+        topic, bids, asks = _name("book", row.symbol), _levels(row.bids), _levels(row.asks)
+        whole = message.type == "snapshot"
+        heard.books.append(BookChange(topic, at, bids, asks, whole=whole, checksum=row.checksum))
+
+
+def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
+    told = [(str(level.price, "utf8", "replace"), str(level.qty, "utf8", "replace")) for level in levels]
+    text = "".join(f"{price} {amount} " for price, amount in told)
+    if not _PLAIN.fullmatch(text):
+        raise PayloadError(f"unexpected message: {text[:40]!r}.. are no levels", hint=wire.CHANGED)
+    return told
+
+
+class Bars(FilledBars[CandlePushed]):
+    """The bars of one batch."""
+
+
+def _flat(row: CandlePushed) -> CandlePushed:
+    price = row.close
+    return CandlePushed(row.symbol, price, price, price, price, 0.0, 0.0, 0, row.interval, "")
+
+
+def _hear_bars(told: Told, answers: Sequence[Pushed], bars: Bars, heard: Heard, received: Ns) -> None:
+    for one in answers:
+        if one.success and one.time_out and one.result and one.result.interval:
+            topic = _name(one.result.channel, one.result.symbol, one.result.interval)
+            bars.begin(topic, Ns(one.result.interval * MINUTE), parse_time(one.time_out))
+    rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
+    opens: list[Ns] = wire.iso_nanos([row.interval_begin for *_, row in rows]).to_physical().to_list()
+    for opened, (message, came, row) in sorted(zip(opens, rows, strict=True), key=itemgetter(0)):
+        take = bars.take if message.type == "update" else bars.start
+        take(_name("ohlc", row.symbol, row.interval), came, Ns(row.interval * MINUTE), opened, row)
+    if heard.at is not None:
+        bars.settle(received, heard.at)
+    heard.bars = live_bars(
+        bars.came,
+        [None] * len(bars.opens),
+        ts=wire.nanos(bars.opens, Ns(1)),
+        volume=[row.volume for row in bars.came.rows],
+        quote_volume=[row.vwap * row.volume for row in bars.came.rows],
+        trades=[row.trades for row in bars.came.rows],
+    )
+
+
+def checksum(bids: Pairs, asks: Pairs, precision: Precision | None) -> int:
+    """Return the checksum of the best levels; without a ``precision`` numbers are taken as they are."""
+    decimals = (precision.price, precision.amount) if precision else (0, 0)
+    numbers = (pair for side in (asks, bids) for level in side for pair in zip(level, decimals, strict=True))
+    return zlib.crc32("".join(_digits(text, shown) for text, shown in numbers).encode())
+
+
+def _digits(text: str, decimals: int) -> str:
+    whole, _, fraction = text.partition(".")
+    return (whole + fraction.ljust(decimals, "0")).lstrip("0")
+
+
+LIVE = Live(
+    url=lambda _: "wss://ws.kraken.com/v2",
+    name=name,
+    subscribe=partial(_message, "subscribe"),
+    unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
+    hear=isolating(hear),
+    connects=Limit(120, Ns(10 * MINUTE)),
+    channels={
+        DataType.TRADES: Channel(docs=f"{_DOCS}/trade"),
+        DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS),
+        DataType.ORDERBOOK: Channel(
+            docs=f"{_DOCS}/book",
+            depths=(10, 25, 100, 500, 1_000),
+            checksum=checksum,
+            checked=_LEVELS,
+            cuts=True,
+        ),
+    },
+    batch=1,
+    pace=Ns(SECOND // 10),
+    ping=lambda number: msgspec.json.encode({"method": "ping", "req_id": number}),
+    ping_every=Ns(10 * SECOND),
+    silence=Ns(30 * SECOND),
+)

@@ -1,0 +1,156 @@
+"""``dccd stream``: the runs of streams in a terminal, recorded in the instance like any other.
+
+Belongs here: running them here and now. Does not: keeping them running (the daemon and its supervisor do).
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import dagster as dg
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake, State
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.sockets import Connect
+from dccd_core.stream.plan import Listener, StreamHealth, StreamPlan
+from dccd_pipeline.build import build_definitions, record_live
+from dccd_pipeline.ops.stream import Recorder
+from dccd_pipeline.settings import Settings
+from dccd_pipeline.status import stream_states
+from dccd_pipeline.stream_sensor import failure_of
+
+HEALTH_EVERY = Ns(30 * SECOND)
+Say = Callable[[str], None]
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Return the streams that are meant: these, or all that are configured.
+
+    Raises:
+        ConfigError: there is no such stream.
+    """
+    known = [entry.name for entry in settings.stream]
+    if not known:
+        raise ConfigError("no stream is configured", hint=f"add one under stream: in {settings.source}")
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"there is no stream {unknown[0]}", hint=f"configured: {', '.join(known)}")
+    return list(dict.fromkeys(names)) or known
+
+
+def record_all(names: Sequence[str]) -> int:
+    """Record each stream in a process of its own until Ctrl-C; return the worst exit code.
+
+    They hear Ctrl-C from here only: what Dagster starts beside them would complain of it aloud.
+    """
+    command = [sys.executable, "-m", "dccd_pipeline", "stream", "--here"]
+    children = list[subprocess.Popen[bytes]]()
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        for child in children:
+            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        heard.append(signal.SIGHUP)
+    before = {one: signal.signal(one, pass_on) for one in heard}
+    try:
+        for name in names:
+            child = subprocess.Popen([*command, name], start_new_session=True)  # noqa: S603 -- our own command
+            children.append(child)
+        return max(abs(child.wait()) for child in children)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def record_here(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
+    """Record one stream in this process until a signal ends it; return why it failed, empty if it did not.
+
+    Raises:
+        ConfigError: another run records it already.
+    """
+    _refuse_second(instance, name)
+    definitions = build_definitions(settings, {"recorder": _heard(record_live, say)})
+    result = definitions.resolve_job_def(f"stream_{name}").execute_in_process(
+        instance=instance,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
+        raise_on_error=False,
+    )
+    run = instance.get_run_by_id(result.run_id)
+    if run is None or run.status is not dg.DagsterRunStatus.FAILURE:
+        return ""
+    return failure_of(instance, result.run_id)
+
+
+def _refuse_second(instance: dg.DagsterInstance, name: str) -> None:
+    """Refuse to record what is recorded already; a run that fell silent is given up."""
+    states = stream_states(instance, {name: ""}, SystemClock().now())
+    state = next(one for one in states if one.name == name)
+    run = instance.get_run_by_id(state.run_id) if state.run_id else None
+    if run is None or run.is_finished:
+        return
+    if state.state == "silent":
+        instance.report_run_failed(run, "stale: no heartbeat; dccd stream records instead")
+        return
+    hint = "terminate it in the UI first, or leave it to the daemon"
+    raise ConfigError(f"run {run.run_id} records {name} already ({state.state})", hint=hint)
+
+
+def _heard(recorder: Recorder, say: Say) -> Recorder:
+    """Return a recorder that also tells ``say`` what its listener hears."""
+
+    async def record(
+        plan: StreamPlan,
+        venue: Venue,
+        connect: Connect,
+        lake: Lake,
+        stop: asyncio.Event,
+        listener: Listener,
+    ) -> None:
+        await recorder(plan, venue, connect, lake, stop, _Aloud(listener, plan.name, say))
+
+    return record
+
+
+@dataclass(slots=True)
+class _Aloud:
+    """Passes everything on, and says it too; health only now and then."""
+
+    listener: Listener
+    name: str
+    say: Say
+    said: Ns = ZERO
+
+    def beat(self, health: StreamHealth) -> None:
+        self.listener.beat(health)
+        if health.messages and health.at - self.said >= HEALTH_EVERY:
+            self.said = health.at
+            self.say(f"{self.name}: {summary(health)}")
+
+    def folded(self, dataset: Dataset, key: str, state: State, rows: int) -> None:
+        self.listener.folded(dataset, key, state, rows)
+        self.say(f"{self.name}: {dataset} {key}: {rows:,} rows recorded, {state.rows:,} in all")
+
+    def note(self, text: str, *, wrong: bool) -> None:
+        self.listener.note(text, wrong=wrong)
+        self.say(f"{self.name}: {text}")
+
+
+def summary(health: StreamHealth) -> str:
+    """Say in a line how a stream is."""
+    off = [one for one in health.datasets if one.refused or one.invalid_since is not None]
+    parts = [
+        f"{len(health.datasets) - len(off)} of {len(health.datasets)} datasets",
+        f"{health.rate:,.0f} messages/s",
+        f"{health.messages:,} messages",
+        f"{health.reconnects} reconnects",
+    ]
+    return ", ".join([*parts, *([f"{health.bad:,} not understood"] if health.bad else [])])

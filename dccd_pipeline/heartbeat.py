@@ -1,0 +1,106 @@
+"""The heartbeat of a stream: its health as JSON, overwritten in place in the instance's storage.
+
+Belongs here: how health travels from a stream's run to the supervisor and to ``dccd status``. Does not: what
+they make of it.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import dagster as dg
+import msgspec
+
+from dccd_core.domain.timespan import Ns
+from dccd_core.stream.plan import DatasetHealth, StreamHealth
+
+_KEY: Final = "dccd/stream/"
+
+
+class DatasetBeat(msgspec.Struct, frozen=True, array_like=True):
+    """``DatasetHealth`` without names: with 200 datasets they would be most of what is written."""
+
+    dataset: str
+    last: int | None
+    lag: int | None
+    rate: float
+    messages: int
+    rows: int
+    invalid: int
+    invalid_since: int | None
+    refused: str | None
+
+
+class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sign of life of run ``run_id``, which records what ``entry`` says (``StreamEntry.digest``)."""
+
+    run_id: str
+    entry: str
+    at: int
+    pid: int
+    host: str
+    started: int | None = None
+    connections: int = 0
+    reconnects: int = 0
+    rate: float = 0.0
+    messages: int = 0
+    bad: int = 0
+    datasets: tuple[DatasetBeat, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the recorder has told anything; before, it may have to tidy up after a crash."""
+        return self.started is not None
+
+
+def beat_of(run_id: str, entry: str, now: Ns, health: StreamHealth | None) -> Beat:
+    """Return what this process says of its run; a recorder that fell silent gives no newer sign of life."""
+    beat = Beat(run_id, entry, now, os.getpid(), socket.gethostname())
+    if health is None:
+        return beat
+    return msgspec.structs.replace(
+        beat,
+        at=health.at,
+        started=health.started,
+        connections=health.connections,
+        reconnects=health.reconnects,
+        rate=round(health.rate, 1),
+        messages=health.messages,
+        bad=health.bad,
+        datasets=tuple(map(_row, health.datasets)),
+    )
+
+
+def _row(one: DatasetHealth) -> DatasetBeat:
+    return DatasetBeat(
+        dataset=str(one.dataset),
+        last=one.last,
+        lag=one.lag,
+        rate=round(one.rate, 1),
+        messages=one.messages,
+        rows=one.rows,
+        invalid=one.invalid,
+        invalid_since=one.invalid_since,
+        refused=one.refused,
+    )
+
+
+def write_beat(instance: dg.DagsterInstance, name: str, beat: Beat) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({f"{_KEY}{name}": msgspec.json.encode(beat).decode()})
+
+
+def read_beats(instance: dg.DagsterInstance, names: Iterable[str]) -> Mapping[str, Beat]:
+    """Return the last beat of each of these streams that ever gave one."""
+    found: Mapping[str, str] = {}
+    if keys := {f"{_KEY}{name}" for name in names}:
+        found = instance.daemon_cursor_storage.get_cursor_values(keys)
+    beats = {key.removeprefix(_KEY): _read(text) for key, text in found.items()}
+    return {name: beat for name, beat in beats.items() if beat}
+
+
+def _read(text: str) -> Beat | None:
+    try:
+        return msgspec.json.decode(text, type=Beat)
+    except msgspec.ValidationError:  # of another version of dccd: its run falls silent, and is started again
+        return None

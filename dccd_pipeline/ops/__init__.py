@@ -1,0 +1,1 @@
+"""Ops: what is no asset because it never ends."""

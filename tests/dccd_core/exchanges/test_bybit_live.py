@@ -1,0 +1,449 @@
+"""What the WebSocket is asked, and what its messages mean, beside what history says of the same."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.contract import Query
+from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan
+from dccd_core.exchanges import bybit
+from dccd_core.exchanges.bybit_live import LIVE
+from dccd_core.stream.book import Book
+from dccd_core.stream.session import Session
+
+KINDS = ("spot", "linear", "inverse")
+TRADES = Topic(DataType.TRADES, "BTCUSDT")
+BARS = Topic(DataType.OHLC, "BTCUSDT", bar=MINUTE)
+BOOK = Topic(DataType.ORDERBOOK, "BTCUSDT", depth=50)
+
+
+def history(*rows: object) -> bytes:
+    """Return what REST answers with these rows."""
+    result = {"category": "spot", "list": rows}
+    return json.dumps({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 9}).encode()
+
+
+def trade(name: str = "7", price: str = "4", size: str = "2", side: str = "Buy", time: str = "5") -> object:
+    return {"execId": name, "symbol": "BTCUSDT", "price": price, "size": size, "side": side, "time": time}
+
+
+KLINES = history(["60000", "1.5", "2.5", "0.5", "2.0", "10", "15"])
+
+
+def pushed(topic: str, data: object, **more: object) -> bytes:
+    return json.dumps({"topic": topic, "type": "snapshot", "ts": 9, **more, "data": data}).encode()
+
+
+def answer(**told: object) -> bytes:
+    return json.dumps({"success": True, "ret_msg": "", "conn_id": "x", "op": "subscribe", **told}).encode()
+
+
+def pushed_trade(name: str = "7", **other: object) -> dict[str, object]:
+    row = {"T": 5, "s": "BTCUSDT", "S": "Buy", "v": "2", "p": "4", "L": "PlusTick", "i": name, "BT": False}
+    return {**row, **other}
+
+
+def pushed_kline(start: int = 60_000, **other: object) -> dict[str, object]:
+    prices = {"open": "1.5", "high": "2.5", "low": "0.5", "close": "2.0", "volume": "10", "turnover": "15"}
+    row = {"start": start, "end": start + 59_999, "interval": "1", **prices, "confirm": True}
+    return {**row, **other}
+
+
+def pushed_book(
+    u: int, bids: Sequence[tuple[str, str]] = (), asks: Sequence[tuple[str, str]] = (), **more: object
+) -> bytes:
+    told = {"s": "BTCUSDT", "b": bids, "a": asks, "u": u, "seq": u * 1_000}
+    return pushed("orderbook.50.BTCUSDT", told, **{"type": "delta", "cts": 7, **more})
+
+
+def heard(*frames: bytes, state: object = "spot") -> Heard:
+    return LIVE.hear(frames, [Ns(1_000 + n) for n in range(len(frames))], state)
+
+
+def understood(*frames: bytes, state: object = "spot") -> Heard:
+    found = heard(*frames, state=state)
+    assert found.bad == []
+    return found
+
+
+class TestAsking:
+    @pytest.mark.parametrize(
+        ("topic", "name", "path"),
+        [
+            (TRADES, "publicTrade.BTCUSDT", "spot"),
+            (Topic(DataType.TRADES, "BTCPERP", "linear"), "publicTrade.BTCPERP", "linear"),
+            (BARS, "kline.1.BTCUSDT", "spot"),
+            (Topic(DataType.OHLC, "BTCUSD", "inverse", DAY), "kline.D.BTCUSD", "inverse"),
+            (BOOK, "orderbook.50.BTCUSDT", "spot"),
+            (Topic(DataType.ORDERBOOK, "A", "linear", depth=1_000), "orderbook.1000.A", "linear"),
+        ],
+    )
+    def test_a_topic_has_a_name_and_an_address(self, topic: Topic, name: str, path: str) -> None:
+        assert LIVE.name(topic) == name
+        assert LIVE.url(topic) == f"wss://stream.bybit.com/v5/public/{path}"
+
+    def test_bars_are_pushed_in_the_lengths_that_history_has(self) -> None:
+        spans = LIVE.channels[DataType.OHLC].spans
+        assert spans == bybit.EXCHANGE.endpoints[DataType.OHLC].spans
+        for bar in spans:
+            asked = bybit.klines_request(Query("A", TimeSpan(Ns(0), Ns(1)), 1, bar)).params["interval"]
+            assert LIVE.name(Topic(DataType.OHLC, "A", bar=bar)) == f"kline.{asked}.A"
+
+    @pytest.mark.parametrize(
+        ("wanted", "depth"), [(1, 1), (2, 50), (50, 50), (51, 200), (500, 1_000), (1_001, None)]
+    )
+    def test_the_least_depth_that_shows_enough_is_asked_for(self, wanted: int, depth: int | None) -> None:
+        """Depth 500, which was there once, is refused now."""
+        for kind in KINDS:
+            channel = LIVE.channel(kind, DataType.ORDERBOOK)
+            assert channel is not None
+            assert channel.depth(wanted) == depth
+
+    def test_only_inverse_markets_count_contracts_and_history_converts_them_by_itself(self) -> None:
+        counting = {
+            (kind, data_type)
+            for kind in KINDS
+            for data_type in DataType
+            if (channel := LIVE.channel(kind, data_type)) and channel.contracts
+        }
+        assert counting == {("inverse", DataType.TRADES), ("inverse", DataType.ORDERBOOK)}
+
+    def test_a_request_is_numbered_with_the_kind_of_market(self) -> None:
+        inverse = [
+            Topic(DataType.TRADES, "BTCUSD", "inverse"),
+            Topic(DataType.OHLC, "BTCUSD", "inverse", WEEK),
+        ]
+        assert LIVE.subscribe(inverse, 12) == (
+            b'{"req_id":"inverse:12","op":"subscribe","args":["publicTrade.BTCUSD","kline.W.BTCUSD"]}'
+        )
+        assert LIVE.unsubscribe([BOOK], 3, None) == (
+            b'{"req_id":"spot:3","op":"unsubscribe","args":["orderbook.50.BTCUSDT"]}'
+        )
+
+    @pytest.mark.parametrize(("topics", "sizes"), [(9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
+    def test_spot_refuses_more_than_ten_topics_a_request(self, topics: int, sizes: list[int]) -> None:
+        wanted = {f"publicTrade.S{n}": Topic(DataType.TRADES, f"S{n}") for n in range(topics)}
+        sent: list[list[str]] = [
+            json.loads(message)["args"] for message in all_due(Session(LIVE, wanted, Ns(0)))
+        ]
+        assert [len(args) for args in sent] == sizes
+        assert [name for args in sent for name in args] == list(wanted)
+
+    def test_a_ping_is_sent_often_enough(self) -> None:
+        assert LIVE.ping is not None
+        assert LIVE.ping(5) == b'{"op":"ping"}'
+        assert LIVE.ping_every == 20 * SECOND
+        assert LIVE.silence >= 2 * LIVE.ping_every
+
+
+def all_due(session: Session) -> list[bytes]:
+    """Return what a session sends in its first seconds."""
+    return [message for n in range(50) for message in session.due(Ns(n * LIVE.pace))]
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("said", ["subscribe", ""])
+    def test_an_agreement_tells_number_and_kind(self, said: str) -> None:
+        found = understood(answer(ret_msg=said, req_id="inverse:12"), state=None)
+        assert (found.acks, found.state, found.at) == ([Ack(id=12)], "inverse", None)
+
+    def test_a_refusal_concerns_its_request_or_all(self) -> None:
+        text = "error:handler not found,topic:kline.7.BTCUSDT"
+        found = understood(answer(success=False, ret_msg=text, req_id="linear:3"), state=None)
+        assert (found.acks, found.state) == ([Ack(id=3, error=text)], "linear")
+        for nameless in ({"req_id": ""}, {"op": ""}, {"op": None}):
+            told = {name: value for name, value in nameless.items() if value is not None}
+            found = understood(answer(success=False, ret_msg="args size >10", **told))
+            assert (found.acks, found.state) == ([Ack(error="args size >10")], "spot")
+        assert understood(answer(success=False)).acks == [Ack(error="refused")]
+
+    def test_what_is_refused_because_it_is_on_is_agreed_to(self) -> None:
+        text = "error:already subscribed,topic:orderbook.50.BTCUSDT"
+        found = understood(answer(success=False, ret_msg=text, req_id="spot:4"))
+        assert found.acks == [Ack("orderbook.50.BTCUSDT")]
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            answer(ret_msg="pong", req_id="", op="ping"),
+            b'{"req_id":"5","op":"pong","args":["1675418560633"],"conn_id":"x"}',
+            answer(req_id="spot:9", op="unsubscribe"),
+            answer(req_id="spot:9", op="unsubscribe", success=False, ret_msg="error:whatever"),
+        ],
+    )
+    def test_pongs_and_answers_to_leaving_say_nothing(self, frame: bytes) -> None:
+        assert understood(frame) == Heard(state="spot")
+
+    @pytest.mark.parametrize("told", [{"op": "auth"}, {"req_id": ""}, {"req_id": "12"}, {"success": None}])
+    def test_an_agreement_to_no_request_of_ours_is_not_understood(self, told: dict[str, object]) -> None:
+        frame = answer(**{"req_id": "spot:1", **told})
+        assert [text for text, _ in heard(frame).bad] == [frame]
+
+    def test_one_bad_topic_costs_no_other_one(self) -> None:
+        """The venue refuses the whole request; then each is asked for alone."""
+        wanted = {f"publicTrade.{name}": Topic(DataType.TRADES, name) for name in ("A", "BAD", "C")}
+        session, now = Session(LIVE, wanted, Ns(0)), 0
+        while not session.settled:
+            assert now < 100
+            now += 1
+            at = Ns(now * LIVE.pace)
+            for message in session.due(at):
+                asked = json.loads(message)
+                bad = [name for name in asked["args"] if "BAD" in name]
+                text = f"error:handler not found,topic:{bad[0]}" if bad else ""
+                said = answer(success=not bad, ret_msg=text, req_id=asked["req_id"])
+                session.hear([said], [at], at)
+        assert sorted(session.accepted()) == ["publicTrade.A", "publicTrade.C"]
+        assert session.refused == {"publicTrade.BAD": "error:handler not found,topic:publicTrade.BAD"}
+
+
+class TestLiveTrades:
+    def test_they_are_those_of_history(self) -> None:
+        rows = [pushed_trade("7"), pushed_trade("9", S="Sell", T=6, p="4.5"), pushed_trade("8", T=6, BT=True)]
+        body = history(trade("8", time="6"), trade("9", "4.5", side="Sell", time="6"), trade("7"))
+        live = understood(
+            pushed("publicTrade.BTCUSDT", rows[:1]), pushed("publicTrade.BTCUSDT", rows[1:])
+        ).trades
+        assert live is not None
+        assert live.drop("topic", "received").equals(bybit.decode_trades(body, Ns(0)))
+        assert live["topic"].unique().to_list() == ["publicTrade.BTCUSDT"]
+        assert live["received"].to_list() == [1_000, 1_001, 1_001]
+
+    def test_inverse_ones_are_left_in_contracts_for_the_engine(self) -> None:
+        frame = pushed("publicTrade.BTCUSD", [pushed_trade(v="100", p="40000.5")])
+        live = understood(frame, state="inverse").trades
+        assert live is not None
+        assert live["amount"].to_list() == [100.0]
+        assert bybit.decode_inverse_trades(history(trade(price="40000.5", size="100")), Ns(0))[
+            "amount"
+        ].to_list() == [100 * 1.0 / 40000.5]
+
+    @pytest.mark.parametrize("kind", ["snapshot", "delta"])
+    def test_their_type_means_nothing(self, kind: str) -> None:
+        found = understood(pushed("publicTrade.BTCUSDT", [pushed_trade()], type=kind))
+        assert found.trades is not None
+        assert found.books == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            *({name: None} for name in ("T", "S", "v", "p", "i")),
+            *({"S": "None"}, {"S": "buy"}, {"v": 2}, {"p": "four"}, {"i": 7}, {"T": "5"}, {"T": 1.5}),
+            {"T": 1_704_067_200_000_000},
+        ],
+    )
+    def test_a_row_of_another_shape_spoils_its_message_alone(self, other: dict[str, object]) -> None:
+        wrong = pushed("publicTrade.BTCUSDT", [pushed_trade("1"), pushed_trade("2", **other)])
+        good = pushed("publicTrade.BTCUSDT", [pushed_trade("3")])
+        found = heard(good, wrong, good)
+        assert [text for text, _ in found.bad] == [wrong]
+        assert found.trades is not None
+        assert found.trades["received"].to_list() == [1_000, 1_002]
+
+
+class TestLiveBars:
+    def test_they_are_those_of_history_with_the_venue_s_flag(self) -> None:
+        rows = [pushed_kline(confirm=False), pushed_kline(), pushed_kline(120_000, confirm=False)]
+        bars = understood(*(pushed("kline.1.BTCUSDT", [row]) for row in rows)).bars
+        assert bars is not None
+        assert bars["closed"].to_list() == [False, True, False]
+        assert bars["topic"].unique().to_list() == ["kline.1.BTCUSDT"]
+        closed = bars.filter("closed").drop("topic", "received", "closed")
+        assert closed.equals(bybit.decode_klines(KLINES, Ns(0)))
+
+    @pytest.mark.parametrize(
+        ("state", "market", "decode"),
+        [
+            ("spot", "BTCUSD", bybit.decode_klines),
+            ("spot", "XRPRLUSD", bybit.decode_klines),
+            ("linear", "BTCUSDT", bybit.decode_klines),
+            ("inverse", "BTCUSD", bybit.decode_inverse_klines),
+        ],
+    )
+    def test_the_kind_of_market_says_whose_volume_it_is_not_the_name(
+        self, state: str, market: str, decode: Callable[[bytes, Ns], pl.DataFrame]
+    ) -> None:
+        bars = understood(pushed(f"kline.1.{market}", [pushed_kline()]), state=state).bars
+        assert bars is not None
+        assert bars.drop("topic", "received", "closed").equals(decode(KLINES, Ns(0)))
+
+    def test_before_an_answer_tells_the_kind_they_are_left_out(self) -> None:
+        frame, told = pushed("kline.1.BTCUSD", [pushed_kline()]), answer(req_id="inverse:1")
+        first = understood(frame, state=None)
+        assert (first.bars, first.state, first.at) == (None, None, 9 * MILLISECOND)
+        second = understood(frame, told, state=None)  # in whatever order they came
+        third = understood(frame, state=second.state)
+        for found in (second, third):
+            assert found.bars is not None
+            assert found.bars["volume"].to_list() == [15.0]
+
+    @pytest.mark.parametrize(
+        "other", [{"confirm": None}, {"confirm": "true"}, {"volume": 10}, {"low": None}, {"turnover": None}]
+    )
+    def test_another_shape_is_bad_even_where_it_is_left_out(self, other: dict[str, object]) -> None:
+        frame = pushed("kline.1.BTCUSDT", [{**pushed_kline(), **other}])
+        for state in (None, "spot", "inverse"):
+            assert [text for text, _ in heard(frame, state=state).bad] == [frame]
+
+
+def followed(*frames: bytes) -> Book:
+    kept = Book(LIVE.channels[DataType.ORDERBOOK], 50)
+    for change in understood(*frames).books:
+        kept.apply(change)
+    return kept
+
+
+class TestLiveBooks:
+    def test_levels_stay_as_they_are_written_and_the_time_is_the_engine_s(self) -> None:
+        bids, asks = [("41006.80", "0.60038921")], [("41007", "0")]
+        for kind, whole in (("snapshot", True), ("delta", False)):
+            [change] = understood(pushed_book(17, bids, asks, type=kind)).books
+            at = Ns(7 * MILLISECOND)
+            assert change == BookChange("orderbook.50.BTCUSDT", at, bids, asks, whole, first=17, last=17)
+
+    def test_without_the_engine_s_time_it_is_the_message_s(self) -> None:
+        frame = pushed("orderbook.50.BTCUSDT", {"b": [], "a": [], "u": 4}, type="delta")
+        assert [change.at for change in understood(frame).books] == [9 * MILLISECOND]
+
+    def test_keys_may_stand_in_any_order(self) -> None:
+        message = json.loads(pushed_book(17, [("8", "1")]))
+        turned = {name: message[name] for name in reversed(message)}
+        turned["data"] = {name: message["data"][name] for name in reversed(message["data"])}
+        assert understood(json.dumps(turned).encode()) == understood(json.dumps(message).encode())
+
+    def test_it_is_followed_by_its_numbers(self) -> None:
+        kept = followed(
+            pushed_book(17, [("8", "1"), ("7", "2")], [("9", "1")], type="snapshot"),
+            pushed_book(18, [("8", "0"), ("6", "3")]),
+            pushed_book(19, [], [("9", "4")]),
+        )
+        assert kept.lost is None
+        assert (kept.bids.best(9), kept.asks.best(9)) == ([("7", "2"), ("6", "3")], [("9", "4")])
+
+    @pytest.mark.parametrize("u", [19, 20, 1_000])
+    def test_a_missing_change_loses_it_until_it_is_whole(self, u: int) -> None:
+        frames = pushed_book(17, [("8", "1")], type="snapshot"), pushed_book(u, [("8", "0")])
+        assert followed(*frames).lost == f"updates 18 to {u - 1} are missing"
+        found = followed(
+            *frames, pushed_book(u + 1, [("5", "5")]), pushed_book(u + 9, [("4", "4")], type="snapshot")
+        )
+        assert (found.lost, found.bids.best(9)) == (None, [("4", "4")])
+
+    def test_before_the_first_snapshot_nothing_is_known(self) -> None:
+        assert followed(pushed_book(18, [("8", "1")])).lost == "no snapshot yet"
+
+    @pytest.mark.parametrize("kind", ["snapshot", "delta"])
+    def test_number_1_is_a_new_book_whatever_its_type(self, kind: str) -> None:
+        kept = followed(
+            pushed_book(17, [("8", "1")], type="snapshot"),
+            pushed_book(1, [("5", "5")], type=kind),
+            pushed_book(2, [("4", "4")]),
+        )
+        assert (kept.lost, kept.bids.best(9)) == (None, [("5", "5"), ("4", "4")])
+
+    def test_a_snapshot_at_any_time_replaces_it(self) -> None:
+        kept = followed(
+            pushed_book(17, [("8", "1")], type="snapshot"), pushed_book(18, [("6", "1")], type="snapshot")
+        )
+        assert (kept.lost, kept.bids.best(9)) == (None, [("6", "1")])
+
+    def test_one_level_comes_in_snapshots_and_again_with_the_same_number(self) -> None:
+        quote = partial(pushed_book, type="snapshot")
+        kept = Book(LIVE.channels[DataType.ORDERBOOK], 1)
+        changes = understood(quote(17, [("8", "1")]), quote(17, [("8", "1")]), quote(18, [("8", "2")])).books
+        assert kept.apply(changes[0])
+        for change in changes[1:]:
+            assert kept.continues(change)
+            assert kept.apply(change)
+        assert kept.bids.best(9) == [("8", "2")]
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            pushed_book(17, type=None),
+            pushed_book(17, type="partial"),
+            pushed_book(-1),
+            pushed_book(17, [("8",)]),  # pyright: ignore[reportArgumentType]
+            pushed_book(17, ts=None),
+            pushed_book(17, ts="9"),
+            pushed("orderbook.50.BTCUSDT", {"b": [], "u": 1}),
+            pushed("orderbook.50.BTCUSDT", {"b": [["8", 1.0]], "a": [], "u": 1}),
+            pushed("orderbook.50.BTCUSDT", []),
+            pushed("orderbook.50.BTCUSDT", None),
+        ],
+    )
+    def test_another_shape_is_bad(self, frame: bytes) -> None:
+        assert [text for text, _ in heard(frame).bad] == [frame]
+
+
+class TestHearing:
+    @pytest.mark.parametrize(
+        ("frames", "at"),
+        [
+            ([pushed("publicTrade.BTCUSDT", [pushed_trade()]), pushed_book(1, ts=8)], 9 * MILLISECOND),
+            ([pushed_book(1, ts=12, cts=7), pushed("kline.1.BTCUSDT", [pushed_kline()])], 12 * MILLISECOND),
+            ([answer(req_id="spot:1"), answer(ret_msg="pong", op="ping")], None),
+            ([], None),
+        ],
+    )
+    def test_the_newest_time_that_was_told(self, frames: list[bytes], at: int | None) -> None:
+        assert understood(*frames).at == at
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            *(b"", b"pong", b"null", b"[]", b"7", b"{}", b'{"topic":', b"\xff", b'{"a":1},{"a":2}'),
+            pushed("tickers.BTCUSDT", {}),
+            pushed("trade.linear.BTCUSDT", [pushed_trade()]),
+            pushed("orderBookL2_25.BTCUSDT", {}),
+            pushed("publicTrade.BTCUSDT", [pushed_trade()], ts=0),
+            b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":9}',
+            b'{"topic":"publicTrade.BTCUSDT","ts":9,"data":[]}',
+            b'{"op":"subscribe","req_id":"spot:1"}',
+        ],
+    )
+    def test_what_is_none_of_its_messages_is_bad_and_spoils_no_other(self, frame: bytes) -> None:
+        good = pushed("publicTrade.BTCUSDT", [pushed_trade()])
+        found = heard(good, frame, good, frame)
+        assert [text for text, _ in found.bad] == [frame, frame]
+        assert all(reason for _, reason in found.bad)
+        assert found.trades is not None
+        assert found.trades["received"].to_list() == [1_000, 1_002]
+        assert found.state == "spot"
+
+    @given(order=st.permutations(range(8)), cuts=st.lists(st.integers(0, 8), max_size=4))
+    def test_it_does_not_matter_how_messages_are_cut_into_batches(
+        self, order: list[int], cuts: list[int]
+    ) -> None:
+        frames = [
+            pushed("publicTrade.BTCUSD", [pushed_trade("1"), pushed_trade("2")]),
+            pushed("publicTrade.BTCUSD", [pushed_trade("3")], ts=20),
+            pushed("kline.1.BTCUSD", [pushed_kline(confirm=False)]),
+            pushed("kline.1.BTCUSD", [pushed_kline()]),
+            pushed_book(5, [("8", "1")]),
+            pushed_book(6, [("8", "2")], ts=11),
+            b"garbage",
+            answer(req_id="inverse:3"),
+        ]
+        turned, times = [frames[n] for n in order], [Ns(n) for n in range(8)]
+        whole = LIVE.hear(turned, times, "inverse")
+        state: object = "inverse"
+        parts = list[Heard]()
+        bounds = [0, *sorted(cuts), 8]
+        for start, end in pairwise(bounds):
+            parts.append(LIVE.hear(turned[start:end], times[start:end], state))
+            state = parts[-1].state
+        for column in ("trades", "bars"):
+            some = [frame for part in parts if (frame := getattr(part, column)) is not None]
+            assert pl.concat(some).equals(getattr(whole, column))
+        for column in ("books", "acks", "bad"):
+            assert [one for part in parts for one in getattr(part, column)] == getattr(whole, column)
+        assert max(part.at for part in parts if part.at is not None) == whole.at == 20 * MILLISECOND

@@ -1,0 +1,449 @@
+"""The WebSocket of Coinbase: words out, messages in, and trades that others show to be missing."""
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.exchanges import get
+from dccd_core.exchanges.coinbase import EXCHANGE
+from dccd_core.exchanges.coinbase_live import LIVE
+from dccd_core.stream.book import Book
+from dccd_core.stream.session import Session
+
+START = parse_time("2024-03-13T11:00")
+CAME = Ns(START + MINUTE)
+TRADES, OHLC, BOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
+REFUSED = b'{"type":"error","message":"Failed to subscribe","reason":"A-B is not a valid product"}'
+
+
+def topic(data_type: DataType, market: str = "BTC-USD") -> Topic:
+    return Topic(data_type, market, bar=MINUTE if data_type is OHLC else None)
+
+
+def heard(*frames: bytes, state: object = None) -> Heard:
+    return LIVE.hear(frames, [Ns(CAME + number) for number in range(len(frames))], state)
+
+
+def understood(*frames: bytes, state: object = None) -> Heard:
+    result = heard(*frames, state=state)
+    assert result.bad == []
+    return result
+
+
+def written(seconds: float) -> str:
+    micros = round(seconds * 1_000_000)
+    return f"2024-03-13T11:{micros // 60_000_000:02}:{micros // 1_000_000 % 60:02}.{micros % 1_000_000:06}Z"
+
+
+def after(seconds: float) -> Ns:
+    return Ns(START + round(seconds * 1_000_000) * MICROSECOND)
+
+
+def match(
+    number: int, seconds: float = 0, kind: str = "match", product: str = "BTC-USD", **more: str
+) -> bytes:
+    told = {"type": kind, "trade_id": number, "maker_order_id": "m", "taker_order_id": "t", "side": "buy"}
+    told |= {"size": "0.5", "price": "100.25", "product_id": product, "sequence": 9 * number}
+    return msgspec.json.encode({**told, "time": written(seconds), **more})
+
+
+def beat(last: int, seconds: float, product: str = "BTC-USD") -> bytes:
+    told = {"type": "heartbeat", "sequence": 9 * last, "last_trade_id": last, "product_id": product}
+    return msgspec.json.encode({**told, "time": written(seconds)})
+
+
+def snapshot(bids: str, asks: str, product: str = "BTC-USD", **more: str) -> bytes:
+    sides = {"asks": _levels(asks), "bids": _levels(bids)}
+    return msgspec.json.encode({"type": "snapshot", "product_id": product, **sides, **more})
+
+
+def _levels(text: str) -> list[list[str]]:
+    return [level.split() for level in text.split(",") if level]
+
+
+def update(changes: str, seconds: float, product: str = "BTC-USD") -> bytes:
+    told = {"type": "l2update", "product_id": product, "changes": _levels(changes)}
+    return msgspec.json.encode({**told, "time": written(seconds)})
+
+
+def listed(**channels: list[str]) -> bytes:
+    told = [{"name": name, "product_ids": own, "account_ids": None} for name, own in channels.items()]
+    return msgspec.json.encode({"type": "subscriptions", "channels": told})
+
+
+class TestWords:
+    def test_trades_and_bars_share_a_topic_books_have_their_own(self) -> None:
+        assert LIVE.name(topic(TRADES)) == LIVE.name(topic(OHLC)) == "matches:BTC-USD"
+        assert LIVE.name(topic(BOOK)) == "level2_batch:BTC-USD"
+        assert {LIVE.url(topic(data_type)) for data_type in DataType} == {
+            "wss://ws-feed.exchange.coinbase.com"
+        }
+
+    @pytest.mark.parametrize("data_type", [TRADES, OHLC])
+    def test_a_product_s_heartbeat_comes_with_its_trades(self, data_type: DataType) -> None:
+        assert LIVE.subscribe([topic(data_type)], 7) == (
+            b'{"type":"subscribe","channels":[{"name":"matches","product_ids":["BTC-USD"]},'
+            b'{"name":"heartbeat","product_ids":["BTC-USD"]}]}'
+        )
+
+    def test_one_message_subscribes_to_several_channels_each_heartbeat_once(self) -> None:
+        wanted = [topic(BOOK), topic(TRADES), topic(BOOK, "ETH-USD")]
+        assert LIVE.subscribe(wanted, 7) == (
+            b'{"type":"subscribe","channels":[{"name":"level2_batch","product_ids":["BTC-USD","ETH-USD"]},'
+            b'{"name":"matches","product_ids":["BTC-USD"]},'
+            b'{"name":"heartbeat","product_ids":["BTC-USD","ETH-USD"]}]}'
+        )
+
+    def test_who_leaves_a_book_keeps_the_heartbeat(self) -> None:
+        assert LIVE.unsubscribe([topic(BOOK)], 7, None) == (
+            b'{"type":"unsubscribe","channels":[{"name":"level2_batch","product_ids":["BTC-USD"]}]}'
+        )
+
+    def test_a_session_fills_its_messages_and_keeps_below_ten_a_second(self) -> None:
+        topics = {LIVE.name(one): one for number in range(120) for one in [topic(TRADES, f"A{number}-USD")]}
+        session = Session(LIVE, topics, Ns(0))
+        sent = [msgspec.json.decode(text) for step in range(20) for text in session.due(Ns(step * LIVE.pace))]
+        assert [len(one["channels"][0]["product_ids"]) for one in sent] == [50, 50, 20]
+        asked = [product for one in sent for product in one["channels"][0]["product_ids"]]
+        assert asked == [f"A{number}-USD" for number in range(120)]
+        assert SECOND // LIVE.pace < 10
+
+    def test_the_first_word_comes_at_once(self) -> None:
+        """Who says nothing for five seconds is cut off."""
+        assert len(Session(LIVE, {"matches:BTC-USD": topic(TRADES)}, Ns(5)).due(Ns(5))) == 1
+
+    def test_what_can_be_listened_to(self) -> None:
+        assert LIVE.channels[OHLC].spans == EXCHANGE.endpoints[OHLC].spans
+        assert [LIVE.channels[data_type].from_trades for data_type in (OHLC, TRADES, BOOK)] == [
+            True,
+            False,
+            False,
+        ]
+        book = LIVE.channels[BOOK]
+        assert (book.start, book.checksum, book.cuts, book.depth(1_000)) == (None, None, False, 0)
+        assert not any(channel.contracts for channel in LIVE.channels.values())
+
+    def test_its_limits(self) -> None:
+        assert (LIVE.connects.amount, LIVE.connects.period) == (8, SECOND)
+        assert LIVE.silence > 3 * SECOND, "a heartbeat comes each second"
+        assert (LIVE.ping, LIVE.lifetime, LIVE.greeting) == (None, None, ())
+
+    def test_the_registry_joins_the_two_files(self) -> None:
+        assert EXCHANGE.live is None
+        assert get("coinbase").live is LIVE
+        assert get("coinbase") is get("coinbase")
+
+
+class TestTrades:
+    def test_a_row_is_the_one_of_history(self) -> None:
+        text = match(280_232, 37.089723, side="sell", size="985", price="0.00001305", product="SKL-BTC")
+        result = understood(text)
+        assert result.trades is not None
+        history = EXCHANGE.endpoints[TRADES].decode(b"[" + text + b"]", START)
+        assert result.trades.drop("topic", "received").equals(history)
+        assert result.trades.rows() == [
+            (*history.row(0), "matches:SKL-BTC", CAME),
+        ]
+        assert result.at == after(37.089723)
+
+    def test_the_maker_s_side_is_turned_into_the_taker_s(self) -> None:
+        result = understood(match(1, side="sell"), match(2, side="buy"))
+        assert result.trades is not None
+        assert result.trades["side"].to_list() == ["buy", "sell"]
+
+    def test_the_last_trade_before_is_a_trade_but_tells_no_time(self) -> None:
+        """It may be of last week: nothing is known to be complete since then of any other product."""
+        result = understood(match(41, 3, "last_match"))
+        assert result.trades is not None
+        assert result.trades["trade_id"].to_list() == ["41"]
+        assert result.trades["ts"].to_physical().to_list() == [after(3)]
+        assert result.at is None
+
+    def test_rows_keep_the_order_in_which_they_came_and_each_its_moment(self) -> None:
+        result = understood(match(8, 2), beat(8, 2.5), match(7, 1, product="ETH-USD"), match(9, 3))
+        assert result.trades is not None
+        assert result.trades.select("trade_id", "topic", "received").rows() == [
+            ("8", "matches:BTC-USD", CAME),
+            ("7", "matches:ETH-USD", CAME + 2),
+            ("9", "matches:BTC-USD", CAME + 3),
+        ]
+        assert result.at == after(3)
+
+    @pytest.mark.parametrize(
+        "time", ["2024-03-13T11:00:17Z", "2024-03-13T11:00:17.3Z", "2024-03-13T11:00:17.000000001Z"]
+    )
+    def test_times_have_as_many_digits_as_they_take(self, time: str) -> None:
+        result = understood(match(1, time=time))
+        assert result.trades is not None
+        assert result.trades["ts"].to_physical().to_list() == [parse_time(time)]
+        assert result.at == parse_time(time)
+
+
+class TestMissingTrades:
+    """Ids are consecutive, and a heartbeat knows the last one: what never comes is told once."""
+
+    def later(self, result: Heard, *frames: bytes) -> Heard:
+        return heard(*frames, state=result.state)
+
+    def test_while_one_is_awaited_no_time_is_told(self) -> None:
+        first = understood(match(10, 1), match(12, 2))
+        assert first.at is None
+        second = self.later(first, update("buy 1 1", 2.5))
+        assert (second.at, second.bad) == (None, [])
+        third = self.later(second, match(11, 1.5))
+        assert (third.at, third.bad) == (after(1.5), [])
+        assert self.later(third, beat(12, 9)).at == after(9)
+
+    def test_one_that_others_jump_over_is_lost_in_the_end(self) -> None:
+        result = self.later(understood(match(10, 1), match(12, 2)), beat(12, 6.9))
+        assert (result.at, result.bad) == (None, [])
+        lost = self.later(result, beat(12, 7))
+        assert lost.at is None
+        assert lost.bad == [(beat(12, 7), "1 trades of BTC-USD did not come, the first is 11, the last 11")]
+        after_it = self.later(lost, match(13, 8))
+        assert (after_it.at, after_it.bad) == (after(8), [])
+
+    def test_one_that_only_the_heartbeat_knows_is_lost_too(self) -> None:
+        result = self.later(understood(match(10, 1)), beat(13, 2))
+        assert result.at is None
+        result = self.later(result, match(12, 1.5))
+        lost = self.later(result, beat(13, 7))
+        [(_, reason)] = lost.bad
+        assert reason == "2 trades of BTC-USD did not come, the first is 11, the last 13"
+        assert self.later(lost, beat(13, 8)).at == after(8)
+
+    def test_what_comes_late_or_twice_is_not_lost(self) -> None:
+        result = self.later(understood(match(10, 1, "last_match")), beat(12, 2))
+        result = self.later(result, match(12, 1.9), match(11, 1.8), match(12, 1.9), match(10, 1))
+        assert result.at == after(1.9)
+        assert self.later(result, beat(12, 30)).bad == []
+
+    def test_a_product_whose_trades_do_not_come_owes_none(self) -> None:
+        result = self.later(understood(beat(10, 1)), beat(19, 2))
+        assert (result.at, self.later(result, beat(30, 30)).bad) == (after(2), [])
+
+    def test_every_product_counts_for_itself(self) -> None:
+        result = understood(match(10, 1), match(500, 1, product="ETH-USD"), match(11, 2))
+        assert self.later(result, beat(500, 30, "ETH-USD"), beat(11, 30)).bad == []
+
+    def test_a_heartbeat_without_an_id_promises_nothing(self) -> None:
+        bare = b'{"type":"heartbeat","product_id":"BTC-USD","time":"2024-03-13T11:00:30Z"}'
+        result = self.later(understood(match(10, 1)), beat(0, 2), bare)
+        assert result.at == after(30)
+        assert self.later(result, b"bad", match(11, 31)).at == after(31)
+        reset = self.later(self.later(result, b"bad"), beat(0, 32))
+        assert self.later(reset, match(5_000, 33)).at == after(33)
+
+    def test_after_a_message_that_was_not_understood_the_next_word_is_believed(self) -> None:
+        """It may have been the trade that is missing, and is asked for again anyway."""
+        result = self.later(understood(match(10, 1)), b'{"type":"match"}')
+        assert len(result.bad) == 1
+        result = self.later(result, beat(11, 2))
+        assert (result.at, result.bad) == (after(2), [])
+        lost = self.later(self.later(result, match(13, 3)), beat(13, 8))
+        assert "the first is 12, the last 12" in lost.bad[0][1]
+
+    def test_of_a_leap_of_ids_only_the_last_thousand_are_awaited(self) -> None:
+        result = self.later(understood(match(10, 1)), match(10**15, 2))
+        [(_, reason)] = self.later(result, beat(10**15, 7)).bad
+        assert reason.startswith("1000 trades of BTC-USD did not come")
+        assert reason.endswith(f"the last {10**15 - 1}")
+
+    @given(
+        st.lists(st.integers(1, 12), min_size=1, max_size=30),
+        st.integers(0, 2**32),
+        st.sets(st.integers(2, 12), max_size=3),
+    )
+    def test_lost_is_exactly_what_never_came(self, repeats: list[int], seed: int, never: set[int]) -> None:
+        ids = [number for number in [*range(2, 13), *repeats] if number not in never and number != 1]
+        random.Random(seed).shuffle(ids)
+        result = understood(match(1, 1, "last_match"))
+        for number in ids:
+            result = self.later(result, match(number, 2))
+        assert result.bad == []
+        lost = self.later(self.later(result, beat(12, 3)), beat(12, 20))
+        said = [reason for _, reason in lost.bad]
+        told = f"the first is {min(never)}, the last {max(never)}" if never else ""
+        assert len(said) == bool(never)
+        assert all(reason == f"{len(never)} trades of BTC-USD did not come, {told}" for reason in said)
+        assert lost.at == (None if never else after(20))
+
+
+class TestBooks:
+    def test_a_snapshot_is_whole_and_tells_no_time(self) -> None:
+        result = understood(snapshot("10101.10 0.45,10101 1.000", "10102.55 0.5"))
+        [change] = result.books
+        assert (change.topic, change.at, change.whole) == ("level2_batch:BTC-USD", None, True)
+        assert change.bids == [("10101.10", "0.45"), ("10101", "1.000")]
+        assert change.asks == [("10102.55", "0.5")]
+        assert (change.first, change.last, change.previous, change.checksum) == (None, None, None, None)
+        assert result.at is None
+
+    def test_a_snapshot_that_tells_its_time_is_believed(self) -> None:
+        result = understood(snapshot("", "", time=written(4)))
+        assert (result.books[0].at, result.at) == (after(4), after(4))
+
+    def test_the_sides_of_changes_are_those_of_the_orders(self) -> None:
+        result = understood(update("sell 11 1.0,buy 10 2,sell 12 0.0", 1.25))
+        [change] = result.books
+        assert (change.whole, change.at, result.at) == (False, after(1.25), after(1.25))
+        assert change.bids == [("10", "2")]
+        assert change.asks == [("11", "1.0"), ("12", "0.0")]
+
+    @pytest.mark.parametrize("zero", ["0", "0.0", "0.00000000", "00"])
+    def test_a_zero_of_any_spelling_takes_a_level_away(self, zero: str) -> None:
+        book = Book(LIVE.channels[BOOK])
+        for change in understood(snapshot("10 1,9 1", "11 1"), update(f"buy 10 {zero}", 1)).books:
+            assert book.apply(change)
+        assert book.bids.best(9) == [("9", "1")]
+
+    def test_another_spelling_of_a_price_is_the_same_level(self) -> None:
+        book = Book(LIVE.channels[BOOK])
+        for change in understood(snapshot("10.50 1", "11 1"), update("buy 10.5 3", 1)).books:
+            assert book.apply(change)
+        assert book.bids.best(9) == [("10.5", "3")]
+
+    def test_a_crossed_book_is_lost_and_begins_anew_with_a_whole_one(self) -> None:
+        book = Book(LIVE.channels[BOOK])
+        first, lost, whole = understood(
+            snapshot("10 1", "11 1"), update("buy 11 1", 1), snapshot("11 1", "12 1")
+        ).books
+        assert [book.apply(first), book.apply(lost), book.apply(whole)] == [True, False, True]
+
+    def test_books_of_several_products_keep_their_order(self) -> None:
+        result = understood(
+            snapshot("1 1", "2 1"), snapshot("5 1", "6 1", "A-B"), update("buy 1 2", 1), update("", 2)
+        )
+        assert [(change.topic[13:], change.at) for change in result.books] == [
+            ("BTC-USD", None),
+            ("A-B", None),
+            ("BTC-USD", after(1)),
+            ("BTC-USD", after(2)),
+        ]
+
+    def test_a_snapshot_of_megabytes_is_read(self) -> None:
+        bids = [[f"{price}.5", "1.25"] for price in range(50_000, 0, -1)]
+        text = msgspec.json.encode({"type": "snapshot", "product_id": "A-B", "bids": bids, "asks": []})
+        assert len(understood(text).books[0].bids) == 50_000
+
+
+class TestAnswers:
+    def test_a_list_answers_for_every_topic_in_it(self) -> None:
+        result = understood(
+            listed(level2_50=["BTC-USD", "ETH-USD"], matches=["BTC-USD"], heartbeat=["BTC-USD"])
+        )
+        assert result.acks == [
+            Ack("level2_batch:BTC-USD"),
+            Ack("level2_batch:ETH-USD"),
+            Ack("matches:BTC-USD"),
+        ]
+
+    def test_a_book_may_be_listed_by_either_name(self) -> None:
+        assert understood(listed(level2_batch=["A-B"])).acks == [Ack("level2_batch:A-B")]
+        assert understood(listed()).acks == []
+
+    def test_an_error_is_of_no_topic_and_counts_once_however_many_channels_it_fails(self) -> None:
+        assert understood(REFUSED, REFUSED).acks == [
+            Ack(error="Failed to subscribe: A-B is not a valid product"),
+        ]
+        other = REFUSED.replace(b"A-B", b"C-D")
+        assert len(understood(REFUSED, other).acks) == 2
+
+    @pytest.mark.parametrize("partly", [True, False])
+    def test_a_session_finds_out_which_product_was_meant(self, partly: bool) -> None:  # noqa: FBT001 -- a case
+        """Whether the others of the message are subscribed or not."""
+        wanted = [topic(TRADES, product) for product in ("X-USD", "A-B", "Y-USD")]
+        session, now = Session(LIVE, {LIVE.name(one): one for one in wanted}, Ns(0)), Ns(0)
+        subscribed: list[str] = []
+        for _ in range(20):
+            now = Ns(now + LIVE.pace)
+            for text in session.due(now):
+                asked = msgspec.json.decode(text)["channels"][0]["product_ids"]
+                good = [one for one in asked if one != "A-B" and (partly or "A-B" not in asked)]
+                subscribed += [one for one in good if one not in subscribed]
+                frames = [REFUSED] * 2 if "A-B" in asked else []
+                frames += [listed(matches=subscribed)] if good else []
+                session.hear(frames, [CAME] * len(frames), now)
+        assert session.settled
+        assert session.refused == {"matches:A-B": "Failed to subscribe: A-B is not a valid product"}
+        assert sorted(session.accepted()) == ["matches:X-USD", "matches:Y-USD"]
+
+    @pytest.mark.parametrize("message", ["ErrSlowConsume", "Message too big", "Failed to unsubscribe", "odd"])
+    def test_other_errors_end_the_connection(self, message: str) -> None:
+        text = msgspec.json.encode({"type": "error", "message": message, "reason": "because"})
+        result = understood(match(1, 1), text)
+        assert result.restart == f"Coinbase says {message}: because"
+        assert result.acks == []
+        assert result.trades is not None
+
+    def test_an_error_may_come_without_a_reason(self) -> None:
+        assert understood(b'{"type":"error","message":"odd"}').restart == "Coinbase says odd: "
+
+    def test_a_heartbeat_tells_the_time_and_nothing_else(self) -> None:
+        result = understood(beat(20, 28.464459))
+        assert (result.at, result.trades, result.bars, result.books, result.acks) == (
+            *(after(28.464459), None, None),
+            *([], []),
+        )
+
+
+class TestBadMessages:
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            *(b"", b"{", b"hello", b"[]", b"null", b"7", b"{}", b'{"type":"what"}', b'{"type":7}'),
+            b'{"type":"ticker","product_id":"BTC-USD"}',
+            b'{"product_id":"BTC-USD","trade_id":1}',
+            *(match(2, side=side) for side in ("BUY", "")),
+            *(match(2, time=time) for time in ("", "2024-03-13", "0001-01-01T00:00:00.000000Z")),
+            *(match(2, price=price) for price in ("", "1,5", "x")),
+            match(2).replace(b'"trade_id":2', b'"trade_id":"2"'),
+            match(2).replace(b'"trade_id":2', b'"trade_id":-2'),
+            match(2).replace(b'"size":"0.5"', b'"size":0.5'),
+            match(2).replace(b'"product_id":"BTC-USD",', b""),
+            beat(2, 1).replace(b'"time"', b'"when"'),
+            update("bid 1 1", 1),
+            update("buy 1", 1),
+            update("buy 1 1 1", 1),
+            update("buy 1 x", 1),
+            update("buy nan 1", 1),
+            update("buy 1 1", 1).replace(b'"time"', b'"when"'),
+            snapshot("1 1", "-2 1"),
+            snapshot("1 1", "2"),
+            snapshot("1 1", "2 1").replace(b'"asks"', b'"offers"'),
+            snapshot("1 1", "2 1", time="soon"),
+            b'{"type":"subscriptions"}',
+            b'{"type":"error"}',
+        ],
+    )
+    def test_only_the_bad_message_is_lost(self, bad: bytes) -> None:
+        result = heard(match(1, 1), bad, beat(1, 2), update("buy 1 1", 3))
+        assert [text for text, _ in result.bad] == [bad]
+        assert result.trades is not None
+        assert result.trades.select("trade_id", "received").rows() == [("1", CAME)]
+        assert [change.at for change in result.books] == [after(3)]
+        assert result.at == after(3)
+
+    def test_two_values_in_one_message_are_no_two_messages(self) -> None:
+        double = match(1, 1) + b"," + match(2, 1)
+        assert [text for text, _ in heard(match(3, 1), double).bad] == [double]
+
+    def test_nothing_says_nothing(self) -> None:
+        result = heard()
+        assert (result.trades, result.books, result.acks, result.bad, result.at) == (None, [], [], [], None)
+
+    def test_fields_unheard_of_change_nothing(self) -> None:
+        assert understood(match(1, 1, more="yes"), beat(1, 1).replace(b"{", b'{"x":[1],')).at == after(1)
+
+    def test_what_was_heard_before_is_not_changed(self) -> None:
+        """The same state may be told again, as when a batch is read in halves."""
+        first = understood(match(10, 1))
+        before = repr(first.state)
+        heard(match(12, 2), b"bad", state=first.state)
+        assert repr(first.state) == before

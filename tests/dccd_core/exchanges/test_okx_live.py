@@ -1,0 +1,392 @@
+"""What the conformance tests do not say of OKX's WebSocket: topics, and what messages mean in detail."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.contract import Limit, Query
+from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import okx, okx_live
+from dccd_core.stream.book import Book
+from dccd_core.stream.session import Session
+
+START = parse_time("2024-01-01")
+TRADES = Topic(DataType.TRADES, "BTC-USDT")
+BARS = Topic(DataType.OHLC, "BTC-USDT", bar=MINUTE)
+BOOK = Topic(DataType.ORDERBOOK, "BTC-USDT", depth=400)
+
+
+def enveloped(*rows: object) -> bytes:
+    return msgspec.json.encode({"code": "0", "msg": "", "data": rows})
+
+
+def candle(time: str = "60000", vol: str = "10", ccy: str = "20", confirm: str = "1") -> list[str]:
+    return [time, "1.5", "2.5", "0.5", "2.0", vol, ccy, "30", confirm]
+
+
+def trade(number: str = "1", time: str = "5", price: str = "1", side: str = "buy") -> dict[str, str]:
+    return {
+        "instId": "BTC-USDT",
+        "side": side,
+        "sz": "2",
+        "px": price,
+        "tradeId": number,
+        "ts": time,
+        "source": "0",
+    }
+
+
+def pushed(channel: str, *data: object, market: str = "BTC-USDT", **more: object) -> bytes:
+    return msgspec.json.encode({"arg": {"channel": channel, "instId": market}, **more, "data": data})
+
+
+def event(kind: str, **told: object) -> bytes:
+    return msgspec.json.encode({"event": kind, **told, "connId": "a4d3ae55"})
+
+
+def book(
+    last: int, previous: int, *, bids: Sequence[tuple[str, str]] = (), time: str = "5", **more: object
+) -> bytes:
+    levels = [[price, amount, "0", "1"] for price, amount in bids]
+    told = {"asks": [], "bids": levels, "ts": time, "checksum": 0, "prevSeqId": previous, "seqId": last}
+    action = "snapshot" if previous == -1 else "update"
+    return pushed("books", {**told, **more}, action=action)
+
+
+def heard(*frames: bytes) -> Heard:
+    return okx_live.LIVE.hear(frames, [Ns(1_000 + n) for n in range(len(frames))], None)
+
+
+def understood(*frames: bytes) -> Heard:
+    found = heard(*frames)
+    assert found.bad == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("topic", "name", "path"),
+    [
+        (TRADES, "trades-all:BTC-USDT", "business"),
+        (Topic(DataType.TRADES, "BTC-USD-SWAP", "inverse"), "trades-all:BTC-USD-SWAP", "business"),
+        (BARS, "candle1m:BTC-USDT", "business"),
+        (Topic(DataType.OHLC, "A-B", bar=Ns(2 * HOUR)), "candle2H:A-B", "business"),
+        (Topic(DataType.OHLC, "A-B", bar=Ns(12 * HOUR)), "candle12Hutc:A-B", "business"),
+        (Topic(DataType.OHLC, "A-B", bar=DAY), "candle1Dutc:A-B", "business"),
+        (BOOK, "books:BTC-USDT", "public"),
+    ],
+)
+def test_a_topic_has_a_name_and_an_address(topic: Topic, name: str, path: str) -> None:
+    assert okx_live.LIVE.name(topic) == name
+    assert okx_live.LIVE.url(topic) == f"wss://ws.okx.com:8443/ws/v5/{path}"
+
+
+def test_bars_are_pushed_in_the_lengths_that_history_has() -> None:
+    assert okx_live.LIVE.channels[DataType.OHLC].spans == okx.EXCHANGE.endpoints[DataType.OHLC].spans
+    for bar in okx_live.LIVE.channels[DataType.OHLC].spans:
+        asked = okx.candles_request(Query("A-B", TimeSpan(START, START), 1, bar)).params["bar"]
+        assert okx_live.LIVE.name(Topic(DataType.OHLC, "A-B", bar=bar)) == f"candle{asked}:A-B"
+
+
+def test_a_message_asks_for_many_topics() -> None:
+    assert okx_live.LIVE.subscribe([TRADES, BARS], 12) == (
+        b'{"id":"12","op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"},'
+        b'{"channel":"candle1m","instId":"BTC-USDT"}]}'
+    )
+    assert okx_live.LIVE.unsubscribe([BOOK], 3, None) == (
+        b'{"id":"3","op":"unsubscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}'
+    )
+
+
+def test_a_full_message_is_shorter_than_the_venue_allows() -> None:
+    longest = Topic(DataType.OHLC, "1000000LONGNAME-LONGNAME_UM-SWAP", "linear", Ns(12 * HOUR))
+    assert len(okx_live.LIVE.subscribe([longest] * okx_live.LIVE.batch, 10**9)) < 64 * 1_024
+
+
+def test_live_trades_are_those_of_history() -> None:
+    """An answer begins with its newest row, messages come oldest first."""
+    rows = [trade("7", "5", "1.5"), trade("8", "5", "1.25", side="sell"), trade("9", "6")]
+    live = understood(*(pushed("trades-all", {**row, "source": "1"}) for row in rows)).trades
+    assert live is not None
+    assert live.drop("topic", "received").equals(okx.decode_trades(enveloped(*reversed(rows)), START))
+    assert live["topic"].unique().to_list() == ["trades-all:BTC-USDT"]
+    assert live["received"].to_list() == [1_000, 1_001, 1_002]
+
+
+def test_rows_of_one_message_have_come_when_it_did() -> None:
+    live = understood(b"pong", pushed("trades-all", trade("1"), trade("2")), pushed("trades-all")).trades
+    assert live is not None
+    assert live.select("trade_id", "received").rows() == [("1", 1_001), ("2", 1_001)]
+
+
+@pytest.mark.parametrize(
+    ("market", "volume"), [("BTC-USDT", 8.0), ("BTC-USDT-SWAP", 9.0), ("BTC-USD-SWAP", 9.0)]
+)
+def test_live_bars_are_those_of_history_with_the_venue_s_flag(market: str, volume: float) -> None:
+    rows = [
+        candle("60000", "8", "9", confirm="0"),
+        candle("60000", "8", "9"),
+        candle("120000", "8", "9", "0"),
+    ]
+    bars = understood(*(pushed("candle1m", row, market=market) for row in rows)).bars
+    assert bars is not None
+    assert bars["closed"].to_list() == [False, True, False]
+    assert bars["topic"].unique().to_list() == [f"candle1m:{market}"]
+    assert bars.select(pl.col("ts").cast(int), "volume", "quote_volume", "trades").rows() == [
+        (minute * MINUTE, volume, 30.0, None) for minute in (1, 1, 2)
+    ]
+    decode = okx.decode_swap_candles if market.endswith("-SWAP") else okx.decode_spot_candles
+    closed = bars.filter("closed").drop("topic", "received", "closed")
+    assert closed.equals(decode(enveloped(rows[1]), START))
+
+
+@pytest.mark.parametrize(
+    ("frames", "at"),
+    [
+        ([pushed("trades-all", trade(time="7"), trade(time="5"))], 7 * MILLISECOND),
+        ([book(2, 1, time="9"), book(3, 2, time="8")], 9 * MILLISECOND),
+        ([pushed("candle1m", candle("60000", confirm="0"))], MINUTE),
+        ([pushed("candle1m", candle("60000"))], 2 * MINUTE),
+        ([pushed("candle12Hutc", candle("43200000"))], DAY),
+        ([pushed("trades-all", trade(time="60001")), pushed("candle1m", candle("0"))], MINUTE + MILLISECOND),
+        ([b"pong", event("subscribe", arg={"channel": "books", "instId": "BTC-USDT"})], None),
+        ([], None),
+    ],
+)
+def test_the_newest_time_that_was_told(frames: list[bytes], at: int | None) -> None:
+    """A bar tells no more than that it has begun, and that it is over only when it is closed."""
+    assert understood(*frames).at == at
+
+
+def test_a_book_s_levels_stay_as_they_are_written() -> None:
+    asks = [["41006.80", "0.60038921", "0", "13"], ["41007", "2", "0", "1", "new"]]
+    told = {"asks": asks, "bids": [["41006.7", "0", "0", "0"]], "ts": "1500", "prevSeqId": -1, "seqId": 17}
+    for more, whole, previous in (({"prevSeqId": -1}, True, None), ({"prevSeqId": 12}, False, 12)):
+        action = "snapshot" if whole else "update"
+        [change] = understood(pushed("books", {**told, **more}, action=action)).books
+        assert change == BookChange(
+            "books:BTC-USDT",
+            Ns(1_500 * MILLISECOND),
+            [("41006.7", "0")],
+            [("41006.80", "0.60038921"), ("41007", "2")],
+            whole=whole,
+            last=17,
+            previous=previous,
+        )
+
+
+def followed(*frames: bytes) -> Book:
+    kept = Book(okx_live.LIVE.channels[DataType.ORDERBOOK])
+    for change in understood(*frames).books:
+        kept.apply(change)
+    return kept
+
+
+def test_a_book_is_followed_by_its_numbers_whatever_the_checksum_says() -> None:
+    """The venue sends 0 for it; a verifier left on would lose every book."""
+    first, second = [("8", "1"), ("7", "2")], [("8", "0"), ("6", "3")]
+    kept = followed(book(17, -1, bids=first, checksum=0), book(21, 17, bids=second, checksum=-855_196_043))
+    assert kept.lost is None
+    assert kept.bids.best(9) == [("7", "2"), ("6", "3")]
+
+
+def test_a_heartbeat_has_equal_numbers_and_no_levels() -> None:
+    kept = followed(book(17, -1, bids=[("8", "1")]), book(17, 17), book(17, 17), book(18, 17))
+    assert (kept.lost, kept.bids.best(9)) == (None, [("8", "1")])
+
+
+def test_numbers_may_begin_anew_as_long_as_the_chain_holds() -> None:
+    kept = followed(
+        book(17, -1, bids=[("8", "1")]), book(3, 17, bids=[("7", "1")]), book(5, 3, bids=[("8", "0")])
+    )
+    assert (kept.lost, kept.bids.best(9)) == (None, [("7", "1")])
+
+
+@pytest.mark.parametrize("previous", [16, 18, 3, 0])
+def test_a_change_that_follows_another_one_loses_the_book_until_it_is_whole(previous: int) -> None:
+    frames = book(17, -1, bids=[("8", "1")]), book(19, previous, bids=[("9", "1")]), book(20, 19)
+    assert followed(*frames).lost == f"an update follows {previous}, not 17"
+    again = followed(*frames, book(30, -1, bids=[("5", "1")]))
+    assert (again.lost, again.bids.best(9)) == (None, [("5", "1")])
+
+
+def test_an_update_without_a_predecessor_is_no_part_of_the_chain() -> None:
+    odd = msgspec.json.decode(book(18, -1), type=dict[str, object])
+    assert followed(book(17, -1), msgspec.json.encode({**odd, "action": "update"})).lost is not None
+
+
+ARG = {"channel": "books", "instId": "BTC-USDT"}
+
+
+@pytest.mark.parametrize(
+    ("told", "acks"),
+    [
+        (event("subscribe", id="12", arg=ARG), [Ack("books:BTC-USDT")]),
+        (event("subscribe", arg=ARG), [Ack("books:BTC-USDT")]),
+        (event("unsubscribe", id="12", arg=ARG), []),
+        (event("channel-conn-count", channel="books", connCount="3"), []),
+        (event("error", code="60012", msg="so"), [Ack(error="60012 so")]),
+        (event("error", id="", code="60018", msg="so"), [Ack(error="60018 so")]),
+        (event("error", id="12", code="64001", msg="so"), [Ack(id=12, error="64001 so")]),
+        (event("error", id="x1", code="64003", msg="so"), [Ack(error="64003 so")]),
+        (event("error", id="12", arg=ARG, code="60018", msg="so"), [Ack("books:BTC-USDT", 12, "60018 so")]),
+    ],
+)
+def test_answers(told: bytes, acks: list[Ack]) -> None:
+    """Only some errors say which message they answer; none has to say which topic."""
+    assert understood(told) == Heard(acks=acks)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        event("notice", code="64008", msg="The connection will soon be closed for a service upgrade."),
+        event("error", code="60014", msg="Requests too frequent"),
+        event("error", code="50026", msg="System error"),
+        event("channel-conn-count-error", channel="books", connCount="31"),
+    ],
+)
+def test_another_connection_is_needed(told: bytes) -> None:
+    """Else a topic that was agreed to, or a book that is to begin anew, would stay silent for ever."""
+    found = understood(told, pushed("trades-all", trade()))
+    assert found.restart is not None
+    assert found.trades is not None
+    assert found.acks == []
+
+
+def session(*topics: Topic) -> Session:
+    started = Session(okx_live.LIVE, {okx_live.LIVE.name(topic): topic for topic in topics}, Ns(0))
+    assert started.due(Ns(0)) == [okx_live.LIVE.subscribe(topics, 1)]
+    return started
+
+
+def test_one_wrong_topic_is_found_among_the_others() -> None:
+    wrong = Topic(DataType.TRADES, "NO-PE")
+    started, now = session(TRADES, wrong, BARS), Ns(0)
+    agreed = [
+        event("subscribe", arg={"channel": name, "instId": "BTC-USDT"}) for name in ("trades-all", "candle1m")
+    ]
+    error = event("error", code="60018", msg="it doesn't exist")
+    started.hear([agreed[0], error, agreed[1]], [Ns(1)] * 3, now)
+    assert started.accepted() == ["trades-all:BTC-USDT", "candle1m:BTC-USDT"]
+    asked = list[bytes]()
+    for seconds in range(1, 4):
+        for text in started.due(Ns(seconds * SECOND)):
+            asked.append(text)
+            started.hear([error if b"NO-PE" in text else agreed[1]], [Ns(1)], now)
+    assert asked == [okx_live.LIVE.subscribe([wrong], 2), okx_live.LIVE.subscribe([BARS], 3)]
+    assert started.refused == {"trades-all:NO-PE": "60018 it doesn't exist"}
+    assert started.settled
+
+
+def test_a_book_is_begun_anew_by_leaving_it_which_is_no_agreement_to_send_it() -> None:
+    started = session(BOOK)
+    started.hear([event("subscribe", arg=ARG)], [Ns(1)], Ns(0))
+    assert started.accepted() == ["books:BTC-USDT"]
+    started.resubscribe("books:BTC-USDT")
+    sent = [text for seconds in (1, 2) for text in started.due(Ns(seconds * SECOND))]
+    assert sent == [okx_live.LIVE.unsubscribe([BOOK], 2, None), okx_live.LIVE.subscribe([BOOK], 3)]
+    started.hear([event("unsubscribe", arg=ARG)], [Ns(1)], Ns(2 * SECOND))
+    assert (started.accepted(), started.settled) == ([], False)
+    started.hear([event("subscribe", arg=ARG)], [Ns(1)], Ns(2 * SECOND))
+    assert (started.accepted(), started.settled) == (["books:BTC-USDT"], True)
+
+
+BAD = [
+    b"",
+    b"{",
+    b"pang",
+    b'"pong"',
+    b"\xff",
+    b"[]",
+    b"{},{}",
+    b"{}",
+    b'{"data":[]}',
+    pushed("trades", trade()),
+    pushed("candle1D", candle()),
+    pushed("books5", {}),
+    pushed("trades-all", {**trade(), "tradeId": "x"}),
+    pushed("trades-all", {**trade(), "px": 1.5}),
+    pushed("trades-all", {**trade(), "side": "Buy"}),
+    pushed("trades-all", {**trade(), "px": "much"}),
+    pushed("trades-all", {name: value for name, value in trade().items() if name != "ts"}),
+    pushed("trades-all", trade(time="1704067200000000")),
+    pushed("candle1m", candle()[:-1]),
+    pushed("candle1m", candle(confirm="2")),
+    pushed("candle1m", trade()),
+    b'{"arg":{"channel":"trades-all","instId":"BTC-USDT"}}',
+    b'{"arg":{"channel":"trades-all"},"data":[]}',
+    book(2, 1).replace(b'"action":"update",', b""),
+    book(2, 1).replace(b"update", b"partial"),
+    book(2, 1).replace(b',"seqId":2', b""),
+    book(2, 1).replace(b',"prevSeqId":1', b""),
+    book(2, -2),
+    book(2, 1, bids=[("8", "1")]).replace(b'"8"', b"8"),
+    event("subscribe"),
+    event("login", code="0", msg=""),
+    event("notice", code="64009", msg="unheard of"),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=repr)
+def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(bad: bytes) -> None:
+    before, after = pushed("trades-all", trade("1")), pushed("trades-all", trade("2"))
+    found = heard(before, b"pong", bad, book(2, 1), after)
+    assert [frame for frame, _ in found.bad] == [bad]
+    assert found.trades is not None
+    assert found.trades.select("trade_id", "received").rows() == [("1", 1_000), ("2", 1_004)]
+    assert [change.last for change in found.books] == [2]
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["trade", "bar", "book", "pong", "ack", "bad"]), max_size=24),
+    cuts=st.sets(st.integers(1, 23), max_size=5),
+)
+def test_it_does_not_matter_how_messages_are_batched(kinds: list[str], cuts: set[int]) -> None:
+    frames = [
+        {
+            "trade": pushed("trades-all", trade(str(n), str(n))),
+            "bar": pushed("candle1m", candle(str(n * 60_000), confirm=str(n % 2))),
+            "book": book(n + 1, n, time=str(n)),
+            "pong": b"pong",
+            "ack": event("subscribe", arg={"channel": "books", "instId": f"N-{n}"}),
+            "bad": b"%d" % n,
+        }[kind]
+        for n, kind in enumerate(kinds)
+    ]
+    at = sorted(cut for cut in {0, *cuts, len(frames)} if cut <= len(frames))
+    parts = [heard(*frames[start:end]) for start, end in pairwise(at)]
+    whole = heard(*frames)
+    for rows in ("trades", "bars"):
+        frame: pl.DataFrame | None = getattr(whole, rows)
+        told = [getattr(part, rows).drop("received") for part in parts if getattr(part, rows) is not None]
+        assert (frame is None) == (not told)
+        assert frame is None or frame.drop("received").equals(pl.concat(told))
+    assert whole.books == [change for part in parts for change in part.books]
+    assert whole.acks == [ack for part in parts for ack in part.acks]
+    assert whole.bad == [bad for part in parts for bad in part.bad]
+    assert whole.at == max((part.at for part in parts if part.at is not None), default=None)
+
+
+def test_the_facts_of_the_websocket() -> None:
+    live = okx_live.LIVE
+    assert live.connects == Limit(3, SECOND)
+    assert live.most < 30  # deep books on one connection
+    assert live.ping is not None
+    assert live.ping(7) == b"ping"
+    assert 2 * live.ping_every < live.silence
+    assert live.ping_every < 30 * SECOND  # then the venue closes what is quiet
+    for kind in okx.EXCHANGE.kinds:
+        for data_type in DataType:
+            channel, endpoint = live.channel(kind, data_type), okx.EXCHANGE.endpoint(kind, data_type)
+            assert channel is not None
+            assert endpoint is not None
+            assert channel.contracts == endpoint.contracts
+            assert (channel.checksum, channel.start) == (None, None)
+    assert live.channels[DataType.ORDERBOOK].depths == (400,)

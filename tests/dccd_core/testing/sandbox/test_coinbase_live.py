@@ -1,0 +1,446 @@
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.exchanges import coinbase, coinbase_live
+from dccd_core.stream.bars import BuiltBars
+from dccd_core.stream.book import Book
+from dccd_core.testing.sandbox.coinbase import VENUE
+from dccd_core.testing.sandbox.coinbase_live import LIVE
+from dccd_core.testing.sandbox.limits import Rule
+from dccd_core.testing.sandbox.live import Act, Close, Message
+from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.venue import Ask, Hidden
+from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
+
+NOW = parse_time("2024-06-05T12:00:20.05")
+BTC, ETH, DOGE = (Symbol.parse(f"{base}/USD") for base in ("BTC", "ETH", "DOGE"))
+OUTAGE = TimeSpan(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
+MARKET = Market(trades_per_day={"BTC/USD": 300_000, "DOGE/USD": 500}, outages=[OUTAGE])
+ADAPTER = coinbase_live.LIVE
+BOOKS = ADAPTER.channels[DataType.ORDERBOOK]
+REFUSAL = {"type": "error", "message": "Failed to subscribe"}
+
+
+def topic(data_type: DataType, symbol: Symbol = BTC) -> Topic:
+    return Topic(data_type, coinbase.market(symbol))
+
+
+TRADES, BOOK = topic(DataType.TRADES), topic(DataType.ORDERBOOK)
+
+
+class Listener:
+    """The adapter at the other end of a connection."""
+
+    def __init__(self, *topics: Topic, now: Ns = NOW) -> None:
+        self.talk = Talk(LIVE, "", now, MARKET)
+        self.state: object = None
+        self.first = self.say(ADAPTER.subscribe(topics, 1))
+
+    def say(self, words: bytes) -> Heard:
+        return self.hear(self.talk.say(words.decode()))
+
+    def until(self, end: Ns) -> Heard:
+        return self.hear(self.talk.until(end))
+
+    def hear(self, acts: Sequence[Act]) -> Heard:
+        frames = [act.text.encode() for act in messages(acts)]
+        heard = ADAPTER.hear(frames, [act.at for act in acts], self.state)
+        self.state = heard.state
+        return heard
+
+
+def subscribe(**channels: list[str]) -> dict[str, object]:
+    return {
+        "type": "subscribe",
+        "channels": [{"name": name, "product_ids": own} for name, own in channels.items()],
+    }
+
+
+def talk(*words: object, now: Ns = NOW, enforced: bool = False) -> Talk:
+    connection = Talk(LIVE, "", now, MARKET, enforced=enforced)
+    for word in words:
+        connection.say(word)
+    return connection
+
+
+def table(*frames: pl.DataFrame | None) -> pl.DataFrame:
+    names = TABLES[DataType.TRADES].schema.names()
+    return pl.concat(frame for frame in frames if frame is not None).select(names)
+
+
+def same_book(book: Book, at: Ns, symbol: Symbol = BTC) -> None:
+    truth = MARKET.truth_book("coinbase", symbol, at, 1_200)
+    for name, side in (("bid", book.bids), ("ask", book.asks)):
+        levels = [(float(price), float(amount)) for price, amount in side.best(9_999)]
+        assert levels == truth.filter(side=name).select("price", "amount").rows()
+
+
+class TestTrades:
+    def test_a_subscriber_gets_the_last_trade_and_all_that_come(self) -> None:
+        listener = Listener(TRADES)
+        end = Ns(NOW + 2 * MINUTE)
+        rows = table(listener.first.trades, listener.until(end).trades)
+        truth = MARKET.truth_trades("coinbase", BTC, TimeSpan(Ns(NOW - HOUR), end))
+        before = MARKET.truth_trades("coinbase", BTC, TimeSpan(Ns(NOW - HOUR), NOW)).height
+        assert rows.equals(truth.slice(before - 1))
+        assert rows.height > 200
+
+    def test_they_have_the_fields_of_history_and_a_sequence_with_leaps(self) -> None:
+        acts = talk(subscribe(matches=["BTC-USD"])).until(Ns(NOW + MINUTE))
+        rows = told(acts, "matches:BTC-USD")
+        route = next(route for route in VENUE.routes if route.path == "/products/{product}/trades")
+        ask = Ask(MARKET, {"product": "BTC-USD"}, Ns(NOW + MINUTE), Rule(1, SECOND), Hidden())
+        page = msgspec.json.decode(route.answer(ask))[: len(rows)]
+        names = ("trade_id", "side", "time")
+        assert [[row[name] for name in names] for row in rows] == [
+            [row[name] for name in names] for row in reversed(page)
+        ]
+        assert {(row["type"], row["product_id"]) for row in rows} == {("match", "BTC-USD")}
+        assert len(
+            {row["maker_order_id"] for row in rows} | {row["taker_order_id"] for row in rows}
+        ) == 2 * len(rows)
+        sequences = [int(str(row["sequence"])) for row in rows]
+        assert all(after > before + 1 for before, after in pairwise(sequences))
+
+    def test_the_last_trade_may_be_old_or_none(self) -> None:
+        shut = Listener(TRADES, now=Ns(OUTAGE.end - SECOND))
+        assert shut.first.trades is not None
+        assert shut.first.trades["ts"].to_physical()[0] < OUTAGE.start
+        listed = MARKET.instruments[BTC].listed
+        assert Listener(TRADES, now=Ns(listed - DAY)).first.trades is None
+
+    def test_bars_built_of_them_are_those_of_history(self) -> None:
+        listener = Listener(TRADES, topic(DataType.TRADES, DOGE), now=Ns(OUTAGE.start - 7 * MINUTE))
+        start, end = listener.talk.now, Ns(OUTAGE.end + 10 * MINUTE)
+        heard = listener.until(end)
+        assert heard.trades is not None
+        assert heard.at is not None
+        for symbol in (BTC, DOGE):
+            built = BuiltBars(MINUTE, Ns(0), start)
+            built.hear(heard.trades.filter(topic=f"matches:{coinbase.market(symbol)}"))
+            bars = built.settled(heard.at)
+            truth = MARKET.truth_bars("coinbase", symbol, MINUTE, TimeSpan(built.since, end)).filter(
+                pl.col("ts").cast(pl.Int64) + MINUTE <= heard.at
+            )
+            assert bars is not None
+            ours = bars.select(truth.columns)
+            exact = [name for name in truth.columns if name != "volume"]
+            assert ours.select(exact).equals(truth.select(exact))
+            assert ours["volume"].to_list() == pytest.approx(truth["volume"].to_list(), rel=1e-12)
+            assert truth.height > 2
+
+
+class TestBooks:
+    @pytest.mark.parametrize("symbol", [BTC, DOGE])
+    def test_it_is_the_venue_s_book_at_any_time(self, symbol: Symbol) -> None:
+        listener = Listener(topic(DataType.ORDERBOOK, symbol))
+        book = Book(BOOKS)
+        assert all(book.apply(change) for change in listener.first.books)
+        same_book(book, NOW, symbol)
+        for seconds in (1, 2, 5):
+            end = Ns(NOW + seconds * SECOND)
+            changes = listener.until(end).books
+            assert all(book.apply(change) for change in changes)
+            assert len(changes) > 5
+            same_book(book, Ns(end - 1), symbol)
+
+    def test_it_is_right_after_every_change(self) -> None:
+        listener, book = Listener(BOOK), Book(BOOKS)
+        [first] = listener.first.books
+        assert (first.whole, first.at, len(first.bids), len(first.asks)) == (True, None, 1_200, 1_200)
+        book.apply(first)
+        for change in listener.until(Ns(NOW + 2 * SECOND)).books:
+            assert change.at is not None
+            assert book.apply(change)
+            same_book(book, change.at)
+
+    def test_an_outage_empties_it_and_it_comes_back(self) -> None:
+        listener, book = Listener(BOOK, now=Ns(OUTAGE.start - SECOND)), Book(BOOKS)
+        changes = listener.first.books + listener.until(Ns(OUTAGE.start + SECOND)).books
+        assert all(book.apply(change) for change in changes)
+        assert len(book.bids) == len(book.asks) == 0
+        assert listener.until(Ns(OUTAGE.end - SECOND)).books == []
+        assert all(book.apply(change) for change in listener.until(Ns(OUTAGE.end + 2 * SECOND)).books)
+        same_book(book, Ns(OUTAGE.end + 2 * SECOND - 1))
+        assert len(book.bids) == 1_200
+
+    def test_an_empty_book_is_lists_too(self) -> None:
+        [change] = Listener(BOOK, now=Ns(OUTAGE.start + SECOND)).first.books
+        assert (change.whole, change.bids, change.asks) == (True, [], [])
+
+    def test_nothing_numbers_or_proves_it(self) -> None:
+        connection = talk()
+        [_, first] = told(connection.say(subscribe(level2_batch=["BTC-USD"])))
+        rows = told(connection.until(Ns(NOW + SECOND)))
+        assert list(first) == ["type", "product_id", "asks", "bids"]
+        assert {tuple(row) for row in rows} == {("type", "product_id", "changes", "time")}
+        assert (LIVE.sequence, LIVE.checksum) == (None, None)
+
+    def test_who_leaves_and_comes_back_gets_a_whole_one(self) -> None:
+        """So a lost book begins anew."""
+        listener, book = Listener(BOOK, TRADES), Book(BOOKS)
+        left = listener.say(ADAPTER.unsubscribe([BOOK], 2, listener.state))
+        assert (left.acks, left.books) == ([Ack("matches:BTC-USD")], [])
+        later = listener.until(Ns(NOW + 30 * SECOND))
+        assert later.books == []
+        assert later.trades is not None
+        assert later.at is not None
+        back = listener.say(ADAPTER.subscribe([BOOK], 3))
+        assert back.acks == [Ack("matches:BTC-USD"), Ack("level2_batch:BTC-USD")]
+        changes = back.books + listener.until(Ns(NOW + 32 * SECOND)).books
+        assert all(book.apply(change) for change in changes)
+        same_book(book, Ns(NOW + 32 * SECOND - 1))
+
+    def test_a_dropped_change_shows_only_when_prices_cross(self) -> None:
+        """The venue gives no proof: of all the changes that one may lose some are never noticed."""
+        noticed = 0
+        for nth in range(1, 13):
+            listener = Listener(now=Ns(NOW + nth * MINUTE))
+            acts = listener.talk.say(ADAPTER.subscribe([BOOK], 1).decode())
+            acts += listener.talk.until(Ns(NOW + nth * MINUTE + 2 * SECOND))
+            heard = spoilt(
+                listener, acts, StreamFault(kind=StreamFaultKind.DROP, topic="level2_batch:*", nth=3)
+            )
+            book = Book(BOOKS)
+            for change in heard.books:
+                book.apply(change)
+            print(book.lost)
+            noticed += book.lost is not None
+            assert (heard.bad, heard.restart) == ([], None)
+        assert noticed < 12
+
+
+def spoilt(listener: Listener, acts: Sequence[Act], *faults: StreamFault) -> Heard:
+    """Hear acts, of which faults spoilt some."""
+    line = Line("coinbase", LIVE, listener.talk.side, lambda _fault, _message: None)
+    return listener.hear(line.sent(acts, StreamInjector(faults, 1), listener.talk.now))
+
+
+class TestWhatIsMissing:
+    def after(self, *faults: StreamFault, seconds: int = 30) -> Heard:
+        listener = Listener(TRADES)
+        acts = listener.talk.until(Ns(NOW + seconds * SECOND))
+        pieces = [
+            [act for act in acts if act.at // SECOND == at] for at in {act.at // SECOND: 0 for act in acts}
+        ]
+        line = Line("coinbase", LIVE, listener.talk.side, lambda _fault, _message: None)
+        injector = StreamInjector(faults, 1)
+        heard = Heard()
+        for piece in pieces:
+            one = listener.hear(line.sent(piece, injector, piece[-1].at))
+            heard.bad += one.bad
+            heard.at = one.at
+        return heard
+
+    def test_without_a_fault_nothing_is(self) -> None:
+        heard = self.after()
+        assert heard.bad == []
+        assert heard.at is not None
+        assert heard.at > NOW + 28 * SECOND
+
+    def test_a_dropped_trade_is_noticed_once(self) -> None:
+        heard = self.after(StreamFault(kind=StreamFaultKind.DROP, topic="matches:*", nth=20))
+        [(_, reason)] = heard.bad
+        assert reason.startswith("1 trades of BTC-USD did not come")
+        assert heard.at is not None
+
+    def test_the_last_trade_is_noticed_by_the_heartbeat(self) -> None:
+        listener = Listener(TRADES, now=Ns(OUTAGE.start - 10 * SECOND))
+        acts = listener.talk.until(Ns(OUTAGE.start + 10 * SECOND))
+        last = messages(acts, "matches:BTC-USD")[-1]
+        heard = listener.hear([act for act in acts if act != last])
+        assert heard.bad == []
+        assert heard.at is None
+        [(_, reason)] = listener.until(Ns(OUTAGE.start + 20 * SECOND)).bad
+        assert f"the last {msgspec.json.decode(last.text)['trade_id']}" in reason
+
+    def test_order_and_repeats_do_not_matter(self) -> None:
+        heard = self.after(
+            StreamFault(kind=StreamFaultKind.REORDER, topic="matches:*", probability=0.2),
+            StreamFault(kind=StreamFaultKind.DUPLICATE, probability=0.2),
+        )
+        assert heard.bad == []
+        assert heard.at is not None
+
+    def test_a_spoilt_message_counts_once(self) -> None:
+        heard = self.after(StreamFault(kind=StreamFaultKind.GARBAGE, topic="matches:*", nth=20))
+        assert len(heard.bad) == 1
+        assert "unexpected message" in heard.bad[0][1]
+
+    @pytest.mark.parametrize("kind", [StreamFaultKind.TRUNCATED, StreamFaultKind.WRONG_TYPE])
+    def test_a_spoilt_book_is_noticed(self, kind: StreamFaultKind) -> None:
+        listener = Listener(BOOK)
+        acts = listener.talk.until(Ns(NOW + 2 * SECOND))
+        heard = spoilt(listener, acts, StreamFault(kind=kind, topic="level2_batch:*", nth=3))
+        assert len(heard.bad) == 1
+        assert len(heard.books) == len(messages(acts, "level2_batch:BTC-USD")) - 1
+
+
+class TestHeartbeats:
+    def test_one_a_second_for_each_product_knows_its_last_trade(self) -> None:
+        connection = talk(subscribe(heartbeat=["BTC-USD", "DOGE-USD"]))
+        acts = connection.until(Ns(OUTAGE.end))
+        rows = told(acts)
+        assert {act.topic for act in messages(acts)} == {""}
+        for symbol in (BTC, DOGE):
+            own = [row for row in rows if row["product_id"] == coinbase.market(symbol)]
+            times = [parse_time(str(row["time"])) for row in own]
+            assert times == list(range(NOW + SECOND, OUTAGE.end, SECOND))
+            tape = MARKET.tape("coinbase", symbol)
+            assert [row["last_trade_id"] for row in own[::97]] == [
+                tape.count_before(at) for at in times[::97]
+            ]
+
+    def test_they_go_on_where_nothing_is_traded(self) -> None:
+        listener = Listener(TRADES, now=Ns(OUTAGE.start + MINUTE))
+        heard = listener.until(Ns(OUTAGE.start + 2 * MINUTE))
+        assert (heard.trades, heard.bad) == (None, [])
+        assert heard.at == OUTAGE.start + 2 * MINUTE - SECOND
+
+
+class TestConnection:
+    def test_it_is_where_the_adapter_looks_for_it_and_not_to_be_opened_often(self) -> None:
+        [path] = LIVE.paths
+        assert ADAPTER.url(BOOK).endswith(f".com{path}")
+        assert LIVE.connects is not None
+        assert (LIVE.connects.amount, LIVE.connects.period) == (
+            ADAPTER.connects.amount,
+            ADAPTER.connects.period,
+        )
+
+    def test_every_change_is_answered_with_all_that_is_subscribed_to(self) -> None:
+        connection = talk()
+        assert connection.greeting == []
+        first = told(connection.say(subscribe(level2_batch=["BTC-USD"], heartbeat=["BTC-USD"])))[0]
+        assert first == {
+            "type": "subscriptions",
+            "channels": [
+                {"name": "level2_50", "product_ids": ["BTC-USD"], "account_ids": None},
+                {"name": "heartbeat", "product_ids": ["BTC-USD"], "account_ids": None},
+            ],
+        }
+        more = {"type": "subscribe", "product_ids": ["ETH-USD"], "channels": ["heartbeat", "level2_50"]}
+        second = told(connection.say(more))[0]
+        assert [(one["name"], one["product_ids"]) for one in channels(second)] == [
+            ("level2_50", ["BTC-USD", "ETH-USD"]),
+            ("heartbeat", ["BTC-USD", "ETH-USD"]),
+        ]
+        left = told(
+            connection.say({**subscribe(level2_batch=["BTC-USD", "DOGE-USD"]), "type": "unsubscribe"})
+        )
+        assert [(one["name"], one["product_ids"]) for one in channels(left[0])] == [
+            ("level2_50", ["ETH-USD"]),
+            ("heartbeat", ["BTC-USD", "ETH-USD"]),
+        ]
+
+    def test_again_is_no_change(self) -> None:
+        connection = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"]))
+        answers = told(connection.say(subscribe(matches=["BTC-USD"], level2_50=["BTC-USD"])))
+        assert [row["type"] for row in answers] == ["subscriptions"]
+
+    def test_all_topics_of_the_adapter_are_agreed_to(self) -> None:
+        wanted = [topic(kind, symbol) for kind in DataType for symbol in (BTC, ETH, DOGE)]
+        acks = Listener(*wanted).first.acks
+        assert sorted(str(ack.topic) for ack in acks) == sorted({ADAPTER.name(one) for one in wanted})
+        assert {ack.error for ack in acks} == {None}
+
+    def test_a_product_nobody_knows_fails_no_other(self) -> None:
+        connection = talk()
+        answers = told(connection.say(subscribe(matches=["A-B", "BTC-USD"], heartbeat=["A-B"])))
+        assert answers[:2] == [{**REFUSAL, "reason": "A-B is not a valid product"}] * 2
+        assert [row["type"] for row in answers[2:]] == ["subscriptions", "last_match"]
+
+    @pytest.mark.parametrize(
+        ("words", "message", "reason"),
+        [
+            (
+                subscribe(matches=["BTC-USDT:USDT"]),
+                *("Failed to subscribe", "BTC-USDT:USDT is not a valid product"),
+            ),
+            (subscribe(matches=[]), *("Failed to subscribe", " is not a valid product")),
+            (subscribe(candles=["BTC-USD"]), *("Failed to subscribe", "candles is not a valid channel")),
+            (
+                subscribe(level2=["BTC-USD"]),
+                *("Failed to subscribe", "level2, level3, and full channels now require authentication"),
+            ),
+            ({"type": "subscribe"}, *("Failed to subscribe", "No channels provided")),
+            (
+                {**subscribe(matches=["A-B"]), "type": "unsubscribe"},
+                *("Failed to unsubscribe", "A-B is not a valid product"),
+            ),
+            ("{", "Malformed message", None),
+            ({"type": "sing"}, "Malformed message", None),
+            ({"no": "type"}, "Malformed message", None),
+        ],
+    )
+    def test_what_is_not_served_is_refused(self, words: object, message: str, reason: str | None) -> None:
+        [answer] = told(talk().say(words))
+        assert (answer["type"], answer["message"]) == ("error", message)
+        assert answer["reason"] == (reason if reason is not None else answer["reason"])
+
+    @given(steps=st.lists(st.integers(1, 20 * SECOND), min_size=1, max_size=6))
+    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
+        words = subscribe(matches=["BTC-USD"], heartbeat=["DOGE-USD"], level2_batch=["DOGE-USD"])
+        whole, parts = talk(words), talk(words)
+        at, pieces = NOW, list[Act]()
+        for step in steps:
+            at = Ns(at + step)
+            pieces += parts.until(at)
+        assert pieces == whole.until(at)
+
+    @pytest.mark.parametrize("enforced", [True, False])
+    def test_who_subscribes_to_nothing_for_five_seconds_is_cut_off(self, enforced: bool) -> None:  # noqa: FBT001 -- a case
+        end = Ns(NOW + 5 * SECOND)
+        silent, late = talk(enforced=enforced), talk("{", enforced=enforced)
+        speaks = talk(subscribe(heartbeat=["BTC-USD"]), enforced=enforced)
+        for connection in (silent, late):
+            assert closes(connection.until(end)) == []
+            cut = [Close(end, 1008, "nothing was subscribed to")] if enforced else []
+            assert closes(connection.until(Ns(end + SECOND))) == cut
+        assert closes(speaks.until(Ns(NOW + HOUR))) == []
+
+    def test_too_many_messages_end_the_connection(self) -> None:
+        words = subscribe(heartbeat=["BTC-USD"])
+        connection, free = talk(enforced=True), talk()
+        assert not any(closes(connection.say(words)) for _ in range(100))
+        [close] = closes(connection.say(words))
+        assert close.code == 1008
+        assert not any(closes(free.say(words)) for _ in range(200))
+
+    def test_who_is_too_slow_is_told_so_and_the_adapter_connects_again(self) -> None:
+        listener = Listener(TRADES)
+        heard = listener.hear(listener.talk.side.notice(NOW))
+        assert heard.restart == "Coinbase says ErrSlowConsume: client is not reading fast enough"
+
+    def test_what_a_fault_meets_has_the_adapter_s_name_of_it(self) -> None:
+        acts = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"])).until(Ns(NOW + MINUTE))
+        names = {act.topic for act in acts if isinstance(act, Message)}
+        assert names == {ADAPTER.name(TRADES), ADAPTER.name(BOOK)}
+
+    def test_days_later_it_is_still_the_truth(self) -> None:
+        start = Ns(NOW + 100 * DAY)
+        listener = Listener(TRADES, now=start)
+        heard = listener.until(Ns(start + MINUTE))
+        truth = MARKET.truth_trades("coinbase", BTC, TimeSpan(start, listener.talk.now))
+        assert table(heard.trades).equals(truth)
+        assert heard.at is not None
+        assert listener.talk.now - heard.at <= SECOND + 50 * MILLISECOND
+
+
+class Subscribed(msgspec.Struct):
+    channels: list[dict[str, object]]
+
+
+def channels(answer: dict[str, object]) -> list[dict[str, object]]:
+    return msgspec.convert(answer, Subscribed).channels

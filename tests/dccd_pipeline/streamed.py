@@ -1,0 +1,72 @@
+"""Streams and recorders as tests need them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.sockets import Connect
+from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
+from dccd_pipeline.config import parse_settings
+from dccd_pipeline.settings import Origin, Settings
+
+STREAM = "{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}"
+Act = Callable[[StreamPlan, Lake, Listener, asyncio.Event], None]
+
+
+def settings_of(folder: Path, *streams: str) -> Settings:
+    lines = [f"  - {stream}" for stream in streams or (STREAM,)]
+    return parse_settings("\n".join(["stream:", *lines]), Origin("dccd.yaml", folder))
+
+
+def health(plan: StreamPlan, at: Ns, **known: object) -> StreamHealth:
+    datasets = tuple(
+        DatasetHealth(dataset, last=at, lag=Ns(3_000_000), rate=2.25, messages=7, rows=9)
+        for dataset in plan.datasets
+    )
+    return StreamHealth(
+        at,
+        Ns(at - 60 * SECOND),
+        connections=1,
+        reconnects=2,
+        rate=2.25,
+        messages=7,
+        bad=0,
+        datasets=datasets,
+    )
+
+
+@dataclass(slots=True)
+class FakeRecorder:
+    """Does ``act``, then waits to be stopped, and ``drains`` so long.
+
+    ``error`` is raised instead of waiting; with ``ends`` it just returns.
+    """
+
+    act: Act = lambda _plan, _lake, _listener, _stop: None
+    drain_s: float = 0
+    error: Exception | None = None
+    ends: bool = False
+    drained: bool = field(default=False, init=False)
+
+    async def __call__(
+        self,
+        plan: StreamPlan,
+        venue: Venue,
+        connect: Connect,
+        lake: Lake,
+        stop: asyncio.Event,
+        listener: Listener,
+    ) -> None:
+        listener.beat(health(plan, SystemClock().now()))
+        self.act(plan, lake, listener, stop)
+        if self.error:
+            raise self.error
+        if not self.ends:
+            await stop.wait()
+            await asyncio.sleep(self.drain_s)
+        self.drained = True
