@@ -42,13 +42,16 @@ _HEAD: Final = "| case | variant | messages | messages/s | CPU µs/message | pea
 _RULE: Final = "|---|---|--:|--:|--:|--:|--:|--:|"
 
 
+_NOTHING: Final = Timing(0, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One variant of one case; ``said`` instead of figures when there are none."""
 
     case: str
     variant: str
-    took: Timing = Timing(0, 0.0, 0.0)
+    took: Timing = _NOTHING
     peak_mb: float = 0
     lost: int | None = None
     said: str = ""
@@ -222,7 +225,8 @@ def _wide(books: int) -> Iterator[str]:
     yield f"- {case.name}: {messages:,.0f} messages/s, {rows:,.0f} rows/s, {_share(samples):.0%} of a core"
     yield f"- {case.name}: {_memory(samples)}, at most {used.peak_kb / 1_000:.0f} MB"
     yield f"- {case.name}: from receipt of a trade to disk {_lag(result.to_disk)}"
-    yield f"- {case.name}: {len(result.notes)} things went wrong{': ' if result.notes else ''}{result.notes[:1]}"
+    yield f"- {case.name}: {len(result.notes)} things went wrong"
+    yield from (f"  - {note}" for note in result.notes[:3])
 
 
 def table(rows: Sequence[Row]) -> str:

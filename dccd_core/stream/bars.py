@@ -1,5 +1,7 @@
 """Live bars: kept until they are final, whatever the venue says of that; or built from trades. Pure."""
 
+from typing import Final
+
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
@@ -8,6 +10,8 @@ from dccd_core.domain.timespan import Ns
 from dccd_core.fetch.derive import Sums
 
 _at = pl.col("ts").cast(pl.Int64)
+# Trades may arrive in another order than they happened; ids are numbers where bars are built of them.
+_ORDER: Final = (pl.col("ts"), pl.col("trade_id").str.len_bytes(), pl.col("trade_id"))
 
 
 class FinalBars:
@@ -62,7 +66,7 @@ class BuiltBars:
         end = bar_open(Ns(at - self._settle), self._bar)
         if end <= self.until or not self._held:
             return None
-        held = pl.concat(self._held).unique("trade_id", keep="first", maintain_order=True).sort("ts")
+        held = pl.concat(self._held).unique("trade_id", keep="first", maintain_order=True).sort(_ORDER)
         wanted = held.filter(_at >= self.until, _at < end)
         self._held = [held.filter(_at >= end)]
         self.until = end

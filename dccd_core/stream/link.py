@@ -94,6 +94,7 @@ class Link:
         self.bad = 0
         self.refused: dict[str, str] = {}
         self.accepted: set[str] = set()
+        self.connected = False
         self._around = around
         self._live, self._clock = around.live, around.clock
         topics = {name: ones[0].topic for name, ones in group.wanted.items()}
@@ -119,6 +120,7 @@ class Link:
         self._over = asyncio.get_running_loop().create_future()
         reason = "the recording was ended"
         async with self._around.connect(self.group.url) as socket:
+            self.connected = True
             work = [
                 asyncio.create_task(one)
                 for one in (self._receive(socket), self._send(socket), self._flush_often())
@@ -142,6 +144,10 @@ class Link:
     def unwritten(self) -> int:
         """How many rows there are that could not be written so far."""
         return sum(log.rows for _, log in self._all_logs())
+
+    def replaces(self, before: "Link") -> bool:
+        """Whether everything is recorded here from before the end of what the other one knows."""
+        return self.complete.is_set() and self._recording.follows(before._recording)
 
     def inherit(self, ended: "Link") -> None:
         """Take over what a connection that is over could not write."""
@@ -176,6 +182,7 @@ class Link:
             self._recording.hear(heard, moments[-1])
             for name in self._session.accepted():
                 self._accept(name)
+            self._tell_refusals()
             if heard.bad:
                 self._spoilt(heard.bad)
             self._look_at_books()
@@ -191,7 +198,6 @@ class Link:
                 self._session.alive(now)
             for message in self._session.due(now):
                 await socket.send(message)
-            self._tell_refusals()
             if reason := self._session.over(now):
                 return reason
             self._look_at_books()
@@ -309,6 +315,7 @@ class Link:
         return [*self._inherited, *self._logs.items()]
 
     async def _end(self, work: Sequence[asyncio.Task[str]], reason: str) -> None:
+        self.connected = False
         for task in [*work, *self._starting.values()]:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)

@@ -25,7 +25,7 @@ _SUCCEED_AGAIN_S: Final = 60.0
 """How long after a successor that failed the next one is opened."""
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
-_GOOD_LIFE: Final = Ns(5 * MINUTE)
+_GOOD_LIFE: Final = Ns(5 * SECOND)
 """A connection that lived so long was a good one: the next is tried at once."""
 _LATE: Final = Ns(15 * SECOND)
 _FOLD_AT_MOST: Final = Ns(30 * SECOND)
@@ -171,7 +171,7 @@ class Recorder:
         nothing as yet.
         """
         successor, its_running = self._open(line)
-        ready = asyncio.create_task(successor.complete.wait())
+        ready = asyncio.create_task(self._replaced(link, successor))
         timer = asyncio.create_task(self._clock.sleep(_OVERLAP_S))
         try:
             await asyncio.wait([running, its_running, ready, timer], return_when=asyncio.FIRST_COMPLETED)
@@ -192,6 +192,10 @@ class Recorder:
         line.forget(link)
         successor.inherit(link)
         return successor, its_running, self._life()
+
+    async def _replaced(self, link: Link, successor: Link) -> None:
+        while not successor.replaces(link):
+            await self._clock.sleep(_LOOK_S)
 
     def _drop(self, line: _Line, successor: Link, ended: asyncio.Task[str]) -> None:
         line.forget(successor)
@@ -294,7 +298,7 @@ class Recorder:
         return StreamHealth(
             at=self._clock.now(),
             started=self._started,
-            connections=len(links),
+            connections=sum(link.connected for link in links),
             reconnects=sum(line.reconnects for line in self._lines),
             rate=sum(one.rate for one in datasets),
             messages=messages,

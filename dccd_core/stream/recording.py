@@ -11,15 +11,15 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.live import BookChange, Channel, Heard, Precision, Topic
-from dccd_core.adapter.wire import nanos
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, ZERO, Ns
 from dccd_core.lake.coverage import BROKE_OFF, Mark
+from dccd_core.stream import tables
 from dccd_core.stream.bars import BuiltBars, FinalBars
 from dccd_core.stream.book import Book
-from dccd_core.stream.snapshots import BookKeeper, Shot, Turn
+from dccd_core.stream.snapshots import BookKeeper, Turn
 
 _SKEW: Final = Ns(2 * SECOND)
 """How much earlier one topic's message may arrive than another's of the same moment."""
@@ -27,11 +27,6 @@ _SKEW: Final = Ns(2 * SECOND)
 
 _NOT_UNDERSTOOD: Final = "a message could not be understood"
 _STATE_EVERY: Final = Ns(30 * SECOND)
-
-
-def columns(data_type: DataType) -> pl.Schema:
-    """Return what a segment holds: the table, whose row it is, and when it came."""
-    return pl.Schema({**TABLES[data_type].schema, "symbol": pl.String(), "received": pl.Int64()})
 
 
 Kind = tuple[DataType, Ns | None]
@@ -142,8 +137,8 @@ class _Rows:
 
     def taken(self) -> _Taken:
         """Hand over what there is."""
-        fresh = _joined(self.fresh)
-        every = _joined([*self.doubted, *self.fresh]) if self.doubted else fresh
+        fresh = tables.joined(self.fresh)
+        every = tables.joined([*self.doubted, *self.fresh]) if self.doubted else fresh
         self.doubted, self.fresh = [], []
         return _Taken(every, fresh)
 
@@ -176,6 +171,13 @@ class Recording:
         """Whether everything that the venue agreed to send is being recorded without a gap by now."""
         return all(line.began is not None or not line.accepted for line in self._lines)
 
+    def follows(self, before: "Recording") -> bool:
+        """Whether no time lies between another recording of the same and this one."""
+        return all(
+            one.began is None or other.began is None or one.began <= (before._reached(other) or ZERO)
+            for one, other in zip(self._lines, before._lines, strict=True)
+        )
+
     def accept(self, name: str) -> None:
         """Note that the venue agreed to send a topic."""
         for line in self._lines:
@@ -185,6 +187,8 @@ class Recording:
     def hear(self, heard: Heard, received: Ns) -> None:
         """Take what a batch of messages said; ``received`` is when its last one came."""
         before = self.at
+        if heard.bad:
+            self._lose_unproven_books()
         if heard.at is not None:
             self.at = max(heard.at, self.at or heard.at)
         for change in heard.books:
@@ -225,7 +229,10 @@ class Recording:
             _count(lines, rows)
             marks = self._marks.pop(kind, [])
             if rows is not None or marks or any(line.began is not None for line in lines):
-                yield kind, Batch(_stored(kind, lines, rows), self.until(kind), marks, self._standing(kind))
+                yield (
+                    kind,
+                    Batch(_stored(kind[0], lines, rows), self.until(kind), marks, self._standing(kind)),
+                )
 
     def until(self, kind: Kind) -> Ns | None:
         """Return up to where everything of a kind has come; None for books, each of which has its own."""
@@ -240,11 +247,13 @@ class Recording:
         settle = max(line.wanted.settle for line in self._kinds[kind])
         return bar_open(Ns(at - settle), bar)
 
+    def _reached(self, line: _Line) -> Ns | None:
+        return line.book.known_until if line.book else self.until(line.wanted.kind)
+
     def _standing(self, kind: Kind) -> list[Mark]:
-        until = self.until(kind)
         marks: list[Mark] = []
         for line in self._kinds[kind]:
-            known = line.book.known_until if line.book else until
+            known = self._reached(line)
             if line.began is not None:
                 marks.append(Mark(line.symbol, max(line.began, known or line.began), began=True))
             elif line.ended is not None:
@@ -255,6 +264,15 @@ class Recording:
         """Note that nothing more will come; ``batches`` has the rest."""
         for line in self._lines:
             self._stop(line, reason, self.at)
+        self._trades.doubt()
+        self._bars.doubt()
+
+    def _lose_unproven_books(self) -> None:
+        """Lose the books that nothing proves: the bad message may be a change of any of them."""
+        for line in self._books.values():
+            channel = line.wanted.channel
+            if line.book and not (channel.start or channel.checksum or line.numbered):
+                line.book.lose(_NOT_UNDERSTOOD)
 
     def _doubt(self, before: Ns | None) -> None:
         """Let everything begin anew whose own numbers would not show that something of it was lost.
@@ -263,8 +281,7 @@ class Recording:
         the first row that comes after that batch.
         """
         for line in self._lines:
-            proven = line.wanted.channel.start or line.wanted.channel.checksum
-            if not (line.book and (proven or line.numbered)):
+            if not line.book:
                 self._stop(line, _NOT_UNDERSTOOD, before)
         self._trades.doubt()
         self._bars.doubt()
@@ -297,11 +314,11 @@ class Recording:
             if self.at is not None and (settled := pushed[0].final.settled(self.at)) is not None:
                 found.append(settled)
         self._begin_without(pushed)
-        return _joined(found)
+        return tables.joined(found)
 
     def _built_bars(self, line: _Line, own: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         if line.began is None and line.accepted and own is not None and line.wanted.dataset.span:
-            since = Ns(_times(own)[0] + 1)
+            since = Ns(int(own["ts"].cast(pl.Int64)[0]) + 1)
             line.built = BuiltBars(line.wanted.dataset.span, line.wanted.settle, since)
             self._turn(line, Turn(line.built.since, began=True))
         if line.built and own is not None:
@@ -317,9 +334,9 @@ class Recording:
             for turn in turns:
                 self._turn(line, turn)
             if shots:
-                found.append(_picture_table(line.name, shots))
+                found.append(tables.pictures(line.name, shots))
             self._state(line, _STATE_EVERY)
-        return _joined(found)
+        return tables.joined(found)
 
     def state(self) -> None:
         """Write down how far each book is covered, as before a segment is closed."""
@@ -395,58 +412,14 @@ def _count(lines: Sequence[_Line], rows: pl.DataFrame | None) -> None:
             seen.lag = Ns(received - ts - (by_name[name].wanted.dataset.span or 0))
 
 
-def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
-    """Return the rows of all frames; None when there are none."""
-    some = [frame for frame in frames if frame.height]
-    return pl.concat(some) if some else None
-
-
 def _of(rows: pl.DataFrame | None, lines: Sequence[_Line]) -> pl.DataFrame | None:
-    if rows is None:
-        return None
-    own = rows.filter(pl.col("topic").is_in([line.name for line in lines]))
-    return own if own.height else None
+    return tables.of_topics(rows, [line.name for line in lines])
 
 
-def _times(rows: pl.DataFrame) -> list[int]:
-    return rows["ts"].cast(pl.Int64).to_list()
-
-
-def _picture_table(name: str, shots: Sequence[Shot]) -> pl.DataFrame:
-    sides = [
-        (shot, side, levels) for shot in shots for side, levels in (("bid", shot.bids), ("ask", shot.asks))
-    ]
-    received = [shot.received for shot, _, levels in sides for _ in levels]
-    return pl.DataFrame(
-        {
-            "ts": nanos([shot.at for shot, _, levels in sides for _ in levels], Ns(1)),
-            "side": [side for _, side, levels in sides for _ in levels],
-            "level": [level for _, _, levels in sides for level in range(len(levels))],
-            "price": [price for _, _, levels in sides for price, _ in levels],
-            "amount": [amount for _, _, levels in sides for _, amount in levels],
-            "received": pl.Series(received, dtype=pl.Int64),
-        }
-    ).with_columns(topic=pl.lit(name))
-
-
-def _stored(kind: Kind, lines: Sequence[_Line], rows: pl.DataFrame | None) -> pl.DataFrame:
+def _stored(data_type: DataType, lines: Sequence[_Line], rows: pl.DataFrame | None) -> pl.DataFrame:
     """Bring rows into the columns of a segment: our symbols and units."""
-    schema = columns(kind[0])
-    if rows is None:
-        return schema.to_frame()
-    names = {line.name: line.symbol for line in lines}
-    rows = rows.with_columns(symbol=pl.col("topic").replace_strict(names, return_dtype=pl.String))
-    return _in_base(rows.cast({name: schema[name] for name in schema if name in rows}), lines).select(
-        schema.names()
-    )
-
-
-def _in_base(rows: pl.DataFrame, lines: Sequence[_Line]) -> pl.DataFrame:
-    """Turn counts of contracts into amounts of the base currency."""
-    worth = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
-    if not worth or "amount" not in rows.columns:
-        return rows
-    inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
-    contract = pl.col("topic").replace_strict(worth, default=1.0, return_dtype=pl.Float64)
-    price = pl.when(pl.col("topic").is_in(inverse)).then("price").otherwise(1.0)
-    return rows.with_columns(amount=pl.col("amount") * contract / price)
+    contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
+    if rows is not None and contracts and data_type is not DataType.OHLC:
+        inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
+        rows = tables.in_base(rows, contracts, inverse)
+    return tables.stored(data_type, rows, {line.name: line.symbol for line in lines})

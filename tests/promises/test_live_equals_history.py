@@ -141,7 +141,7 @@ def test_rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) ->
             continue
         state, covered = known(one, dataset)
         assert state.ledger.gaps() == ()
-        assert covered[0].start < START + MINUTE
+        assert covered[0].start < START + 2 * MINUTE
         assert covered[-1].end > END - 2 * MINUTE
         assert len(covered) == 1 or (one.exchange in SHORT and data_type is DataType.TRADES)
         for span in covered:

@@ -11,11 +11,9 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from dccd_core.adapter.contract import Limit, Request
 from dccd_core.adapter.frames import Came, live_trades
@@ -23,9 +21,8 @@ from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, L
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, parse_time, union
-from dccd_core.lake import segments
-from dccd_core.lake.lake import Lake
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time, union
+from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.segments import SegmentInfo, find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
@@ -33,7 +30,7 @@ from dccd_core.stream.link import Group, Surroundings
 from dccd_core.stream.recording import Seen, Wanted
 from tests.promises.streams import Told
 
-START = parse_time("2024-06-05T12:00")
+START = parse_time("2024-06-05T12:10")
 URL = "wss://x/"
 PLAIN = Channel(docs="")
 
@@ -262,7 +259,7 @@ class Stage:
     def recorded(self, one: Wanted) -> tuple[list[int], list[TimeSpan]]:
         """Return the seconds of the rows that are in segments, as often as they are, and what these cover."""
         seconds: list[int] = []
-        for path, family in find(self.folder / LIVE_FOLDER, None):
+        for path, family in find(live_folder(self.folder)):
             with opened(path, family) as segment:
                 assert segment
                 for batch in segment.batches():
@@ -299,14 +296,10 @@ def play(scene: Coroutine[object, object, None]) -> None:
     asyncio.run(whole())
 
 
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do at once what else a thread does: the clock would run on meanwhile."""
-
-    async def at_once(do: Callable[..., object], *arguments: object) -> object:
-        return do(*arguments)
-
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
+def lacking(seconds: Sequence[int], covered: Sequence[TimeSpan]) -> list[int]:
+    """Return the seconds of which a row is lacking, although they are said to be covered."""
+    said = {second for span in covered for second in range(-(-span.start // SECOND), -(-span.end // SECOND))}
+    return sorted(said - set(seconds))
 
 
 class Disk:
@@ -317,20 +310,3 @@ class Disk:
         self.free = threading.Event()
         self.free.set()
         self.reached = threading.Event()
-
-
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    one = Disk()
-
-    class File(FileIO):
-        def write(self, data: bytes) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-            one.reached.set()
-            assert one.free.wait(30)
-            if len(data) > one.room:
-                raise OSError(28, "No space left on device")
-            one.room -= len(data)
-            return super().write(data)
-
-    monkeypatch.setattr(segments, "FileIO", File)
-    return one

@@ -87,6 +87,12 @@ def test_bars_are_built_from_all_trades_of_their_time() -> None:
     assert values(bars.settled(Ns(3 * MINUTE + SETTLE)), ["close"]) == [(2 * MINUTE, 9.0)]
 
 
+def test_trades_of_one_moment_count_in_the_order_of_their_ids() -> None:
+    bars = BuiltBars(MINUTE, SETTLE, ZERO)
+    bars.hear(trades((10, 5, 10.0), (9, 5, 9.0), (11, 5, 11.0), (8, 4, 8.0)))
+    assert values(bars.settled(Ns(5 * MINUTE)), ["open", "close"]) == [(0, 8.0, 11.0)]
+
+
 def test_a_bar_that_began_before_the_recording_is_not_built() -> None:
     bars = BuiltBars(MINUTE, SETTLE, Ns(30 * SECOND))
     bars.hear(trades((1, 40, 1.0), (2, 70, 2.0)))

@@ -1,0 +1,71 @@
+"""Frames of rows on their way from messages to segments. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import polars as pl
+
+from dccd_core.adapter.wire import nanos
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import Ns
+from dccd_core.stream.snapshots import Shot
+
+
+def columns(data_type: DataType) -> pl.Schema:
+    """Return what a segment holds: the table, whose row it is, and when it came."""
+    return pl.Schema({**TABLES[data_type].schema, "symbol": pl.String(), "received": pl.Int64()})
+
+
+def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
+    """Return the rows of all frames; None when there are none."""
+    some = [frame for frame in frames if frame.height]
+    return pl.concat(some) if some else None
+
+
+def of_topics(rows: pl.DataFrame | None, names: Collection[str]) -> pl.DataFrame | None:
+    """Return the rows of these topics; None when there are none."""
+    if rows is None:
+        return None
+    own = rows.filter(pl.col("topic").is_in(names))
+    return own if own.height else None
+
+
+def pictures(topic: str, shots: Sequence[Shot]) -> pl.DataFrame:
+    """Return the levels of all shots as rows: prices and amounts as the venue wrote them."""
+    sides = [
+        (shot, side, levels) for shot in shots for side, levels in (("bid", shot.bids), ("ask", shot.asks))
+    ]
+    received = [shot.received for shot, _, levels in sides for _ in levels]
+    return pl.DataFrame(
+        {
+            "ts": nanos([shot.at for shot, _, levels in sides for _ in levels], Ns(1)),
+            "side": [side for _, side, levels in sides for _ in levels],
+            "level": [level for _, _, levels in sides for level in range(len(levels))],
+            "price": [price for _, _, levels in sides for price, _ in levels],
+            "amount": [amount for _, _, levels in sides for _, amount in levels],
+            "received": pl.Series(received, dtype=pl.Int64),
+        }
+    ).with_columns(topic=pl.lit(topic))
+
+
+def stored(data_type: DataType, rows: pl.DataFrame | None, symbols: Mapping[str, str]) -> pl.DataFrame:
+    """Bring rows into the columns of a segment; ``symbols`` says whose they are, by topic."""
+    schema = columns(data_type)
+    if rows is None:
+        return schema.to_frame()
+    symbol = pl.col("topic").replace_strict(symbols, return_dtype=pl.String)
+    rows = rows.with_columns(symbol=symbol).select(schema.names())
+    return rows.cast({name: schema[name] for name in schema})
+
+
+def in_base(rows: pl.DataFrame, contracts: Mapping[str, float], inverse: Collection[str]) -> pl.DataFrame:
+    """Turn counts of contracts into amounts of the base currency.
+
+    Args:
+        rows: of any topics.
+        contracts: what a contract is worth, by topic; other topics count the base already.
+        inverse: the topics whose contracts are worth an amount of the quote.
+    """
+    contract = pl.col("topic").replace_strict(contracts, default=1.0, return_dtype=pl.Float64)
+    amount, price = (pl.col(name).cast(pl.Float64) for name in ("amount", "price"))
+    price = pl.when(pl.col("topic").is_in(inverse)).then(price).otherwise(1.0)
+    return rows.with_columns(amount=amount * contract / price)
