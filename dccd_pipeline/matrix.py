@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from dccd_core.adapter.contract import NOW, Endpoint, Exchange, Limit
+from dccd_core.adapter.live import Channel
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, moment
 from dccd_core.exchanges import NAMES, get
+from dccd_pipeline.pushed import pushed
 from dccd_pipeline.served import KINDS, closed_on, limits_of, served
 
 DOCUMENTS: Final = ("README.md", "docs/exchanges.md")
@@ -26,8 +28,10 @@ _HEAD: Final = (
     "rows a page",
     "paging",
     "rate limits",
+    "live",
 )
-_SHORT: Final = ("exchange", "markets", "bars", "trades", "order book")
+_PUSHED: Final = {DataType.OHLC: "bars", DataType.TRADES: "trades", DataType.ORDERBOOK: "order book"}
+_SHORT: Final = ("exchange", "markets", "bars", "trades", "order book", "live")
 
 
 class Capability(TypedDict):
@@ -35,7 +39,8 @@ class Capability(TypedDict):
 
     ``page_limit`` counts rows, for an order book levels per side. What is not served has null in
     ``reach``, ``page_limit``, ``paging`` and ``docs``; ``spans`` has entries for served ohlc only.
-    ``closed`` is the exchange's last day, null while it is open.
+    ``closed`` is the exchange's last day, null while it is open. ``live`` says what its WebSocket brings of
+    it, null where that is nothing.
     """
 
     exchange: str
@@ -50,6 +55,8 @@ class Capability(TypedDict):
     paging: str | None
     limits: list[str]
     docs: str | None
+    live: str | None
+    live_docs: str | None
 
 
 def exchange_table(names: Iterable[str] = NAMES) -> list[Capability]:
@@ -102,6 +109,7 @@ def _rows(exchange: Exchange, data_type: DataType) -> list[Capability]:
 
 def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
     endpoint, last = served(exchange, data_type).get(kind), closed_on(exchange)
+    channel = pushed(exchange, data_type, [kind]).get(kind)
     return Capability(
         exchange=exchange.name,
         title=exchange.title,
@@ -115,7 +123,20 @@ def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
         paging=_paging(endpoint) if endpoint else None,
         limits=list(map(_limit, limits_of(exchange, kind, data_type))) if endpoint else [],
         docs=endpoint.docs if endpoint else None,
+        live=_live(data_type, channel, endpoint) if channel else None,
+        live_docs=channel.docs if channel else None,
     )
+
+
+def _live(data_type: DataType, channel: Channel, endpoint: Endpoint | None) -> str:
+    """Say in short what a channel brings."""
+    if data_type is DataType.TRADES:
+        return "every trade"
+    if data_type is DataType.ORDERBOOK:
+        return f"{channel.depths[-1]:,} levels" if channel.depths else "all levels"
+    same = endpoint is not None and endpoint.spans == channel.spans
+    spans = "final bars" if same else f"final bars, {' '.join(map(format_bar_span, channel.spans))}"
+    return f"{spans}, built from trades" if channel.from_trades else spans
 
 
 def _paging(endpoint: Endpoint) -> str:
@@ -131,11 +152,12 @@ def _limit(limit: Limit) -> str:
 def _cells(row: Capability) -> tuple[str, ...]:
     dates = f"{row['since']} to {row['closed']}" if row["closed"] else f"since {row['since']}"
     about = (row["title"], dates, row["data_type"], ", ".join(row["kinds"]))
+    live = f"[{row['live']}]({row['live_docs']})" if row["live"] else "-"
     if row["docs"] is None:
-        return (*about, "-", "-", "-", "-", "-")
+        return (*about, "-", "-", "-", "-", "-", live)
     spans, rows = " ".join(row["spans"]) or "-", str(row["page_limit"])
     reach, limits = f"[{row['reach']}]({row['docs']})", ", ".join(row["limits"])
-    return (*about, reach, spans, rows, row["paging"] or "-", limits)
+    return (*about, reach, spans, rows, row["paging"] or "-", limits, live)
 
 
 def _line(exchange: Exchange) -> tuple[str, ...]:
@@ -144,7 +166,8 @@ def _line(exchange: Exchange) -> tuple[str, ...]:
     kinds = [kind for kind in KINDS if kind in exchange.kinds]
     endpoints = [served(exchange, data_type) for data_type in DataType]
     told = [_told({kind: one.get(kind) for kind in kinds}) for one in endpoints]
-    return (title, ", ".join(kinds), *told)
+    live = [_PUSHED[data_type] for data_type in DataType if pushed(exchange, data_type)]
+    return (title, ", ".join(kinds), *told, ", ".join(live) or "-")
 
 
 def _told(endpoints: Mapping[str, Endpoint | None]) -> str:

@@ -17,6 +17,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, iso
 from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.ledger import Hole
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.progress import PROGRESS, condition_of, progress
 
@@ -65,11 +66,15 @@ def _holes(state: State) -> str:
     if not holes:
         return "none"
     lines = [
-        f"| {iso(hole.span.start)} | {iso(hole.span.end)} | {hole.missing} | {hole.proof or '**gap**'} |"
+        f"| {iso(hole.span.start)} | {iso(hole.span.end)} | {hole.missing} | {hole.proof or _gap(hole)} |"
         for hole in holes[:_SHOWN_HOLES]
     ]
     more = [f"\n{len(holes) - _SHOWN_HOLES} more in the ledger"] if len(holes) > _SHOWN_HOLES else []
     return "\n".join(["| from | to | missing | explained by |", "|---|---|---|---|", *lines, *more])
+
+
+def _gap(hole: Hole) -> str:
+    return f"**gap**: {hole.reason}" if hole.reason else "**gap**"
 
 
 def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:

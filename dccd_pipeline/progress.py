@@ -26,9 +26,12 @@ class Progress(TypedDict):
 
 
 def condition_of(dataset: Dataset, key: str, state: State | None) -> Condition:
-    """Return a partition's condition. Snapshots promise no moment, so any are all there can be."""
+    """Return a partition's condition.
+
+    Snapshots promise no moment, so any are all there can be; but when a stream lost the book, that shows.
+    """
     if dataset.data_type is DataType.ORDERBOOK and state is not None:
-        return Condition.AVAILABLE
+        return Condition.DEGRADED if state.ledger.gaps() else Condition.AVAILABLE
     return condition(state.ledger if state else None, partition_span(dataset.grain, key))
 
 

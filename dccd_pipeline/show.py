@@ -90,7 +90,7 @@ def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
 
 def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
     """Draw what is served; ``documented``: also within which limits, and where the exchange says so."""
-    head = ("exchange", "since", "data type", "markets", "reach", "bars", "rows a page", "paging")
+    head = ("exchange", "since", "data type", "markets", "reach", "bars", "live", "rows a page", "paging")
     drawn = [
         (
             row["exchange"],
@@ -99,6 +99,7 @@ def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
             " ".join(row["kinds"]),
             row["reach"] or "-",
             " ".join(row["spans"]) or "-",
+            row["live"] or "-",
             f"{row['page_limit']:,}" if row["page_limit"] else "-",
             row["paging"] or "-",
             ", ".join(row["limits"]) or "-",
@@ -109,7 +110,7 @@ def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
         table("What each exchange serves", head, [cells[:-1] for cells in drawn], ("rows a page",))
         return
     table(f"What {rows[0]['title']} serves", (*head, "rate limits"), drawn, ("rows a page",))
-    for docs in dict.fromkeys(row["docs"] for row in rows if row["docs"]):
+    for docs in dict.fromkeys(docs for row in rows for docs in (row["docs"], row["live_docs"]) if docs):
         OUT.print(docs, soft_wrap=True)
 
 

@@ -245,8 +245,9 @@ def spoilt(value: Any, strange: Iterator[object]) -> Iterator[object]:
         yield copy
 
 
-def test_simulated_is_what_can_be_listened_to() -> None:
-    assert LIVES.keys() == {*OPEN}
+def test_a_websocket_stands_beside_its_exchange_and_is_simulated() -> None:
+    files = (ROOT / "dccd_core" / "exchanges").glob("*_live.py")
+    assert {file.stem.removesuffix("_live") for file in files} == {*OPEN} == LIVES.keys()
 
 
 @each_open

@@ -13,6 +13,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
+from dccd_core.exchanges.binance_live import LIVE
 from dccd_pipeline.matrix import DOCUMENTS, exchange_table, matrix_markdown, short_markdown, updated
 
 
@@ -66,7 +67,10 @@ def test_a_row_says_what_the_exchange_file_says() -> None:
         "paging": "time windows",
         "limits": ["6000 per 60s"],
         "docs": EXCHANGE.endpoints[DataType.OHLC].docs,
+        "live": "final bars",
+        "live_docs": LIVE.channels[DataType.OHLC].docs,
     }
+    assert (trades["live"], book["live"]) == ("every trade", "all levels")
     assert (trades["paging"], trades["spans"], book["reach"], book["paging"], book["page_limit"]) == (
         "id windows",
         [],
@@ -92,6 +96,13 @@ def test_every_exchange_has_a_row_for_every_data_type_and_kind_of_market() -> No
 
 
 @pytest.mark.usefixtures("venue")
+def test_what_is_pushed_is_said_in_short() -> None:
+    rows = {(row["exchange"], row["data_type"]): row["live"] for row in exchange_table()}
+    assert rows["coinbase", "ohlc"] == "final bars, built from trades"
+    assert rows["okx", "orderbook"] == "400 levels"
+    assert rows["bitmex", "trades"] is None
+
+
 def test_what_is_not_served_is_said() -> None:
     bars, most, linear, book = exchange_table(["venue"])
     for row in (bars, book):
@@ -109,12 +120,12 @@ def test_what_is_not_served_is_said() -> None:
     about = "Venue | 2017-07-14 to 2024-02-29"
     paged, futures = "- | 1000 | id windows | 6000 per 60s", "- | 1000 | id windows | 2400 per 60s (usdm)"
     assert matrix_markdown(["venue"]) == (
-        "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        f"| {about} | ohlc | spot, linear | - | - | - | - | - |\n"
-        f"| {about} | trades | spot | [full history]({docs}) | {paged} |\n"
-        f"| {about} | trades | linear | [the last 24 hours]({docs}) | {futures} |\n"
-        f"| {about} | orderbook | spot, linear | - | - | - | - | - |\n"
+        "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits | live |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        f"| {about} | ohlc | spot, linear | - | - | - | - | - | - |\n"
+        f"| {about} | trades | spot | [full history]({docs}) | {paged} | - |\n"
+        f"| {about} | trades | linear | [the last 24 hours]({docs}) | {futures} | - |\n"
+        f"| {about} | orderbook | spot, linear | - | - | - | - | - | - |\n"
     )
     assert short_markdown(["venue"]).splitlines()[2:] == [
         "| Venue (closed 2024-02-29) | spot, linear | - | spot: full history; linear: the last 24 hours | - |"

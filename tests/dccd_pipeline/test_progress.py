@@ -42,6 +42,13 @@ def test_a_condition_comes_from_the_ledger_but_a_book_promises_no_moment() -> No
     assert condition_of(BOOKS, "2024-01-01", None) is Condition.MISSING
 
 
+def test_a_book_that_a_stream_lost_is_degraded() -> None:
+    day = partition_span(BOOKS.grain, "2024-01-01").start
+    hole = Hole(TimeSpan(day, Ns(day + MINUTE)), 60, reason="the connection was lost")
+    lost = state(BOOKS, "2024-01-01", hole)
+    assert condition_of(BOOKS, "2024-01-01", lost) is Condition.DEGRADED
+
+
 def test_finished_partitions_are_told_as_runs() -> None:
     states = {key: state(MINUTES, key) for key in ("2024-02", "2023-12", "2024-01", "2024-05")}
     states["2024-06"] = state(MINUTES, "2024-06", until=partition_span(MINUTES.grain, "2024-06").start)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Heard
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Ns
@@ -68,6 +68,45 @@ def test_a_value_that_no_column_holds_is_bad_too() -> None:
 def test_several_values_in_one_message_are_no_message() -> None:
     with pytest.raises(PayloadError, match="1 messages hold 2 values"):
         read_frames(READ, [b"1,2"])
+
+
+def test_a_message_nested_without_end_is_no_message() -> None:
+    with pytest.raises(PayloadError):
+        read_frames(msgspec.json.Decoder(list[dict[str, object]]), [b'{"a":' * 100_000])
+
+
+def test_nobody_is_asked_to_read_nothing() -> None:
+    def hear(frames: Sequence[bytes], _: Sequence[Ns], __: object) -> Heard:
+        return Heard(state=frames[0])
+
+    assert isolating(hear)([], [], "before") == Heard(state="before")
+
+
+@pytest.mark.parametrize("text", ["1", "0", "0.10", "12.5e-7", "1E+3"])
+def test_levels_are_numbers_however_they_are_written(text: str) -> None:
+    assert heard_levels((text, "1"), ("2", text)).bad == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "-1", "nan", "inf", "1_0", ".5", "1.", "1 2", "1,5", "\n1"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_level_that_is_no_number_spoils_its_message(text: str, place: int) -> None:
+    level = ("1", text) if place else (text, "1")
+    for bids in ([level], [("1", "2"), level], [level, ("1", "2")]):
+        [(_, reason)] = heard_levels(*bids).bad
+        assert "are no levels" in reason
+
+
+def heard_levels(*levels: tuple[str, str]) -> Heard:
+    books = [BookChange("t", None, levels), BookChange("t", None, (), levels)]
+    return isolating(lambda _, __, ___: Heard(books=books))([b"1"], [Ns(0)], None)
+
+
+def test_rows_of_messages_have_the_topic_and_the_moment_of_theirs() -> None:
+    told = Came[msgspec.Raw]()
+    for topic, moment, message in (("a", 1, b"[1,2]"), ("b", 2, b"[]"), ("c", 3, b"[3]")):
+        told.add(topic, Ns(moment), msgspec.Raw(message))
+    came = rows_of(msgspec.json.Decoder(list[list[int]]), told)
+    assert (came.topics, came.times, came.rows) == (["a", "a", "c"], [1, 1, 3], [1, 2, 3])
 
 
 def test_rows_keep_the_order_in_which_they_came() -> None:

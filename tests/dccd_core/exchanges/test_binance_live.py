@@ -1,0 +1,119 @@
+"""What the conformance tests do not say of Binance's WebSocket: addresses, answers, and where books begin."""
+
+import msgspec
+import pytest
+
+from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.exchanges import binance
+from dccd_core.exchanges.binance_live import LIVE
+
+TRADES = Topic(DataType.TRADES, "BTCUSDT")
+BARS = Topic(DataType.OHLC, "BTCUSDT", bar=MINUTE)
+BOOK = Topic(DataType.ORDERBOOK, "BTCUSDT")
+TRADE = {"a": 7, "p": "1.5", "q": "2", "T": 60_000, "m": True}
+BAR = {"t": 60_000, "o": "1", "h": "3", "l": "0.5", "c": "2", "v": "4", "q": "5", "n": 6}
+DEPTH = {"e": "depthUpdate", "U": 5, "u": 9, "b": [["1.50", "0"]], "a": []}
+
+
+def pushed(stream: str, **data: object) -> bytes:
+    return msgspec.json.encode({"stream": stream, "data": {"E": 61_000, **data}})
+
+
+def heard(*messages: bytes) -> Heard:
+    return LIVE.hear(messages, [Ns(n) for n in range(len(messages))], None)
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        (TRADES, "btcusdt@aggTrade"),
+        (BARS, "btcusdt@kline_1m"),
+        (Topic(DataType.OHLC, "BTCUSDT", bar=HOUR), "btcusdt@kline_1h"),
+        (BOOK, "btcusdt@depth@100ms"),
+    ],
+)
+def test_a_stream_is_named_in_lower_case(topic: Topic, name: str) -> None:
+    assert LIVE.name(topic) == name
+    assert msgspec.json.decode(LIVE.subscribe([topic], 3)) == {
+        "method": "SUBSCRIBE",
+        "params": [name],
+        "id": 3,
+    }
+
+
+def test_books_of_futures_have_an_address_of_their_own() -> None:
+    assert {LIVE.url(topic) for topic in (TRADES, BARS, BOOK)} == {"wss://stream.binance.com:9443/stream"}
+    book, trades, bars = (
+        LIVE.url(Topic(data_type, "BTCUSDT", "linear"))
+        for data_type in (DataType.ORDERBOOK, DataType.TRADES, DataType.OHLC)
+    )
+    assert book == "wss://fstream.binance.com/public/stream"
+    assert trades == bars == "wss://fstream.binance.com/market/stream"
+
+
+def test_only_spot_has_bars_of_a_second() -> None:
+    spot, linear = (LIVE.channel(kind, DataType.OHLC) for kind in ("spot", "linear"))
+    assert spot is not None
+    assert linear is not None
+    assert spot.spans == (SECOND, *linear.spans)
+
+
+def test_live_trades_are_those_of_history() -> None:
+    live = heard(pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)).trades
+    assert live is not None
+    assert live.drop("topic", "received").equals(binance.decode_trades(msgspec.json.encode([TRADE]), Ns(1)))
+
+
+def test_a_bar_is_told_with_the_venue_s_flag() -> None:
+    messages = [pushed("btcusdt@kline_1m", e="kline", k={**BAR, "x": closed}) for closed in (False, True)]
+    bars = heard(*messages).bars
+    assert bars is not None
+    assert bars["closed"].to_list() == [False, True]
+    row = [60_000, *"13", "0.5", "2", "4", 119_999, "5", 6]
+    history = binance.decode_klines(msgspec.json.encode([[row[0], "1", "3", *row[3:]]]), Ns(1))
+    assert bars[1:].drop("topic", "received", "closed").equals(history)
+
+
+def test_a_change_of_a_book_has_the_engine_s_time_where_it_is_told() -> None:
+    spot, linear = heard(pushed("a", **DEPTH), pushed("b", **DEPTH, pu=3, T=60_500)).books
+    assert spot == BookChange("a", Ns(61_000 * MILLISECOND), [("1.50", "0")], first=5, last=9)
+    assert linear == BookChange("b", Ns(60_500 * MILLISECOND), [("1.50", "0")], first=5, last=9, previous=3)
+
+
+def test_a_book_begins_with_what_rest_says() -> None:
+    start = LIVE.channels[DataType.ORDERBOOK].start
+    assert start is not None
+    request = start.request(BOOK)
+    assert (request.path, request.params["limit"], request.weight) == ("/api/v3/depth", "1000", 50)
+    book = start.decode(b'{"lastUpdateId":9,"bids":[["1.5","2"]],"asks":[["1.6","3"]]}', "t")
+    assert book == BookChange("t", None, [("1.5", "2")], [("1.6", "3")], whole=True, last=9)
+    assert start.request(Topic(DataType.ORDERBOOK, "BTCUSDT", "linear")).path == "/fapi/v1/depth"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ack"),
+    [
+        (b'{"result":null,"id":3}', Ack(id=3)),
+        (b'{"result":["btcusdt@aggTrade"],"id":4}', Ack(id=4)),
+        (b'{"code":2,"msg":"Invalid request"}', Ack(error="2 Invalid request")),
+        (b'{"error":{"code":3,"msg":"Invalid JSON"},"id":5}', Ack(id=5, error="3 Invalid JSON")),
+    ],
+)
+def test_answers(answer: bytes, ack: Ack) -> None:
+    assert heard(answer) == Heard(acks=[ack])
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"result":null}', b'{"stream":"a"}', b'{"stream":"a","id":1}'])
+def test_what_agrees_to_nothing_is_no_agreement_to_everything(text: bytes) -> None:
+    result = heard(text)
+    assert result.acks == []
+    assert [frame for frame, _ in result.bad] == [text]
+
+
+def test_a_server_that_says_it_will_go_down_is_left() -> None:
+    restart = heard(pushed("!serverShutdown", e="serverShutdown")).restart
+    assert restart is not None
+    assert "shut this server down" in restart
+    assert LIVE.lifetime == DAY
