@@ -95,7 +95,6 @@ def test_every_exchange_has_a_row_for_every_data_type_and_kind_of_market() -> No
     assert json.loads(json.dumps(rows)) == rows
 
 
-@pytest.mark.usefixtures("venue")
 def test_what_is_pushed_is_said_in_short() -> None:
     rows = {(row["exchange"], row["data_type"]): row["live"] for row in exchange_table()}
     assert rows["coinbase", "ohlc"] == "final bars, built from trades"
@@ -103,6 +102,7 @@ def test_what_is_pushed_is_said_in_short() -> None:
     assert rows["bitmex", "trades"] is None
 
 
+@pytest.mark.usefixtures("venue")
 def test_what_is_not_served_is_said() -> None:
     bars, most, linear, book = exchange_table(["venue"])
     for row in (bars, book):
@@ -120,7 +120,8 @@ def test_what_is_not_served_is_said() -> None:
     about = "Venue | 2017-07-14 to 2024-02-29"
     paged, futures = "- | 1000 | id windows | 6000 per 60s", "- | 1000 | id windows | 2400 per 60s (usdm)"
     assert matrix_markdown(["venue"]) == (
-        "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits | live |\n"
+        "| exchange | data | data type | markets | reach | bars | rows a page | paging | rate limits |"
+        " live |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         f"| {about} | ohlc | spot, linear | - | - | - | - | - | - |\n"
         f"| {about} | trades | spot | [full history]({docs}) | {paged} | - |\n"

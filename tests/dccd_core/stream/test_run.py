@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Markets, Request, Response
-from dccd_core.adapter.live import Channel, Live
+from dccd_core.adapter.live import Channel, Live, Pairs, Precision
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, ExchangeError, Rejected
@@ -36,6 +36,10 @@ def _decode_markets(body: bytes) -> pl.DataFrame:
         active=[True] * len(rows),
         contract=[worth for _, worth in rows],
     )
+
+
+def _no_sum(_: Pairs, __: Pairs, ___: Precision | None) -> int:
+    return 0
 
 
 class Desk:
@@ -129,7 +133,7 @@ def test_when_nobody_says_what_is_listed_that_is_told_once_and_all_is_recorded(t
 
 
 @pytest.mark.parametrize(
-    "needs", [Channel(docs="", contracts=True), Channel(docs="", checksum=lambda *_: 0, checked=1)]
+    "needs", [Channel(docs="", contracts=True), Channel(docs="", checksum=_no_sum, checked=1)]
 )
 def test_but_what_needs_to_know_more_of_a_symbol_is_not_recorded_blindly(
     tmp_path: Path, needs: Channel
