@@ -129,7 +129,8 @@ def test_what_is_not_served_is_said() -> None:
         f"| {about} | orderbook | spot, linear | - | - | - | - | - | - |\n"
     )
     assert short_markdown(["venue"]).splitlines()[2:] == [
-        "| Venue (closed 2024-02-29) | spot, linear | - | spot: full history; linear: the last 24 hours | - |"
+        "| Venue (closed 2024-02-29) | spot, linear | - "
+        "| spot: full history; linear: the last 24 hours | - | - |"
     ]
 
 
