@@ -33,6 +33,7 @@ _WEBSOCKETS: Final = Variant("raw, websockets", _FLOOR.command, {"picows": 0})
 _RECORDER: Final = Variant("dccd", (sys.executable, "-m", "benchmarks.recorder"))
 _MANY: Final = 20
 _PEER_MESSAGES: Final = 1_000_000
+_PEER_STORED: Final = 1_000_000
 _PACE: Final = 5_000
 _PACED_S: Final = 60
 _SYMBOLS: Final = 200
@@ -67,12 +68,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """So many trades of so many symbols; ``stored`` more are in the partition before."""
+    """So many trades of so many symbols; ``stored`` more are in the partition before.
+
+    ``fold``: a third of the way what came is folded into the partition.
+    """
 
     name: str
     symbols: int
     messages: int
     stored: int = 0
+    fold: bool = False
 
     @property
     def listed(self) -> list[str]:
@@ -85,6 +90,8 @@ def report(messages: int, pythons: Sequence[Path], peer_rows: int, books: int) -
     cryptofeed = peer(pythons, "cryptofeed", "stream_cryptofeed")
     old = replace(peer(pythons, "dccd", "stream_dccd"), options={"plain": 1})
     fewer = replace(one, messages=min(messages, _PEER_MESSAGES))
+    stored = replace(one, name=f"1 symbol, {messages:,} stored, a fold", stored=messages, fold=True)
+    less_stored = Case(f"1 symbol, {_PEER_STORED:,} stored", 1, min(peer_rows, 20_000), _PEER_STORED)
     rows = [
         _measured(one, _FLOOR),
         _measured(fewer, _WEBSOCKETS),
@@ -95,10 +102,19 @@ def report(messages: int, pythons: Sequence[Path], peer_rows: int, books: int) -
         _recorded(many)[0],
         _measured(replace(many, messages=fewer.messages), cryptofeed),
     ]
-    stored = Case(f"1 symbol, {messages:,} stored", 1, messages, stored=messages)
     row, folded = _recorded(stored)
-    click.echo(table([*rows, row]))
-    click.echo("\n" + "\n".join([*_comparisons(rows), *_fold_lines(folded), *_paced(), *_wide(books)]))
+    rows += [row, _measured(less_stored, old)]
+    click.echo(table(rows))
+    paced = Case(f"{_PACE:,}/s", 1, _PACE * _PACED_S)
+    told = [
+        *_comparisons(rows),
+        *_fold_lines(folded),
+        *_paced(paced),
+        *_paced(replace(paced, name=f"{paced.name}, {messages:,} stored", stored=messages)),
+        *_paced(replace(paced, name=f"{paced.name}, the same, a fold", stored=messages, fold=True)),
+        *_wide(books),
+    ]
+    click.echo("\n" + "\n".join(told))
 
 
 def _measured(case: Case, variant: Variant) -> Row:
@@ -110,15 +126,15 @@ def _measured(case: Case, variant: Variant) -> Row:
             used = _run(case, variant, folder)
         except click.ClickException as e:
             return Row(case.name, variant.name, said=f"failed: {e.message}")
-        lost = None if variant.command == _FLOOR.command else case.messages - _ids(folder)
+        lost = None if variant.command == _FLOOR.command else case.messages + case.stored - _ids(folder)
         took = msgspec.json.decode(used.output.splitlines()[-1], type=Timing)
         return Row(case.name, variant.name, took, used.peak_kb / 1_000, lost)
 
 
-def _recorded(case: Case) -> tuple[Row, Recorded]:
-    options = {"stored": case.stored, "fold_at": case.messages // 3 if case.stored else 0}
+def _recorded(case: Case, rate: float | None = None) -> tuple[Row, Recorded]:
+    options = {"fold_at": case.messages // 3 if case.fold else 0}
     with tempfile.TemporaryDirectory() as folder:
-        used = _run(case, replace(_RECORDER, options=options), folder)
+        used = _run(case, replace(_RECORDER, options=options), folder, rate)
         result = msgspec.json.decode(used.output, type=Recorded)
         lost = case.messages + case.stored - sum(_in_lake(Path(folder), name) for name in case.listed)
     return Row(case.name, _RECORDER.name, _timing(result.appends), used.peak_kb / 1_000, lost), result
@@ -142,7 +158,7 @@ def _record(case: Case, variant: Variant, folder: str, urls: tuple[str, str]) ->
         symbols=case.listed,
         messages=case.messages,
         store=folder,
-        options=dict(variant.options),
+        options={**variant.options, "stored": case.stored},
     )
     state = {"DCCD_STATE_DIR": f"{folder}/state"}
     return run([*variant.command, msgspec.json.encode(job).decode()], state, _ROOT)
@@ -180,14 +196,12 @@ def _fold_lines(recorded: Recorded) -> Iterator[str]:
     yield f"- the fold itself took {ended - began:.1f} s"
 
 
-def _paced() -> Iterator[str]:
+def _paced(case: Case) -> Iterator[str]:
     """Say how late rows are at a pace that leaves the machine idle."""
-    case = Case(f"{_PACE:,}/s", 1, _PACE * _PACED_S)
-    with tempfile.TemporaryDirectory() as folder:
-        result = msgspec.json.decode(_run(case, _RECORDER, folder, _PACE).output, type=Recorded)
+    row, result = _recorded(case, _PACE)
     for where, lag in (("the buffer", result.to_buffer), ("disk", result.to_disk)):
         yield f"- {case.name}: from receipt to {where} {_lag(lag)}"
-    yield f"- {case.name}: {_memory(result.samples)}, {_share(result.samples):.0%} of a core"
+    yield f"- {case.name}: {row.lost} lost, {_memory(result.samples)}, {_share(result.samples):.0%} of a core"
 
 
 def _lag(lag: Lag | None) -> str:
@@ -250,6 +264,6 @@ def _comparisons(rows: Sequence[Row]) -> Iterator[str]:
     """Say per case how much faster dccd is than the others."""
     ours = {row.case: row for row in rows if row.variant == _RECORDER.name}
     for row in rows:
-        if row.variant != _RECORDER.name and not row.said:
+        if row.variant != _RECORDER.name and not row.said and row.case in ours:
             times = row.cpu_us / ours[row.case].cpu_us
             yield f"- {row.case}: {row.variant} takes {times:.2f} times the CPU of dccd"

@@ -34,16 +34,21 @@ def get(name: str) -> Exchange:
         near = get_close_matches(name, NAMES, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(NAMES)}"
         raise ConfigError(f"unknown exchange {name!r}", hint=hint)
-    return _read(name)
+    return _with_live(name) or _exchange(name)
+
+
+def _exchange(name: str) -> Exchange:
+    exchange: object = import_module(f"{__name__}.{name}").EXCHANGE
+    assert isinstance(exchange, Exchange)
+    return exchange
 
 
 @cache
-def _read(name: str) -> Exchange:
-    exchange: object = import_module(f"{__name__}.{name}").EXCHANGE
-    assert isinstance(exchange, Exchange)
+def _with_live(name: str) -> Exchange | None:
+    """Return the exchange and what stands beside it in ``{name}_live``; None where there is no such module."""
     module = f"{__name__}.{name}_live"
-    if exchange.live is not None or find_spec(module) is None:
-        return exchange
+    if find_spec(module) is None:
+        return None
     live: object = import_module(module).LIVE
     assert isinstance(live, Live)
-    return replace(exchange, live=live)
+    return replace(_exchange(name), live=live)

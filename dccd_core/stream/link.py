@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -33,6 +33,8 @@ _DISK_PATIENCE: Final = Ns(2 * MINUTE)
 _MOST_WAITING: Final = 5_000_000
 _BOOK_AGAIN: Final = Ns(5 * SECOND)
 _START_AGAIN: Final = SECOND
+_BOOK_AT_LEAST: Final = MINUTE
+"""A lost book is asked to begin anew this often, however often that failed."""
 
 StartBook: TypeAlias = Callable[[Wanted, str], Awaitable[BookChange]]
 """Asks for the snapshot that a book begins with, given the name of its topic."""
@@ -103,7 +105,9 @@ class Link:
         self._logs: defaultdict[Kind, _Log] = defaultdict(_Log)
         self._inherited: list[tuple[Kind, _Log]] = []
         self._asked: dict[str, Ns] = {}
-        """When a book was last asked to begin anew."""
+        """When a lost book was last asked to begin anew."""
+        self._tries: Counter[str] = Counter()
+        """How often it was."""
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
         self._writing = threading.Lock()
@@ -240,10 +244,10 @@ class Link:
         now, lost = self._clock.steady(), self._recording.lost_books()
         for name, reason in lost.items():
             again, wanted = name in self._asked, self.group.wanted[name][0]
-            pause = _START_AGAIN if wanted.channel.start else _BOOK_AGAIN
-            if name in self._starting or (again and now - self._asked[name] < pause):
+            if name in self._starting or (again and now - self._asked[name] < self._pause(name, wanted)):
                 continue
             self._asked[name] = now
+            self._tries[name] += 1
             if reason != NEW:
                 self._around.listener.note(
                     f"{wanted.dataset}: the order book is begun anew: {reason}", wrong=True
@@ -252,7 +256,13 @@ class Link:
                 self._starting[name] = asyncio.create_task(self._start_book(name, wanted))
             elif again or reason != NEW:  # the first whole book comes by itself
                 self._session.resubscribe(name)
-        self._asked = {name: at for name, at in self._asked.items() if name in lost}
+        for name in self._asked.keys() - lost.keys():
+            del self._asked[name], self._tries[name]
+
+    def _pause(self, name: str, wanted: Wanted) -> Ns:
+        """Return how long a book is given to begin: what never helps is done ever more rarely."""
+        least = _START_AGAIN if wanted.channel.start else _BOOK_AGAIN
+        return min(_BOOK_AT_LEAST, Ns(least << min(self._tries[name] - 1, 10)))
 
     async def _start_book(self, name: str, wanted: Wanted) -> None:
         try:

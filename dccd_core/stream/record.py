@@ -177,14 +177,12 @@ class Recorder:
             await asyncio.wait([running, its_running, ready, timer], return_when=asyncio.FIRST_COMPLETED)
             if its_running.done() and not running.done():
                 self._drop(line, successor, its_running)
-                link.inherit(successor)
                 return link, running, _SUCCEED_AGAIN_S
             link.stop("its successor has taken over")
             await asyncio.gather(running, return_exceptions=True)
         except asyncio.CancelledError:
             its_running.cancel()
             await asyncio.gather(its_running, return_exceptions=True)
-            link.inherit(successor)
             raise
         finally:
             ready.cancel()

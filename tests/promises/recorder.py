@@ -22,12 +22,12 @@ from dccd_core.domain.timespan import Ns
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
-from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
+from tests.promises.streams import FastClock
 
 ROOT = Path(__file__).parents[2]
 CONNECTED = "+"
@@ -43,6 +43,11 @@ class Order(msgspec.Struct, kw_only=True):
     rest_url: str
     ws_url: str
     lake: str
+    ahead: int
+    """How much later it is for the venue than for this machine."""
+
+    def clock(self) -> FastClock:
+        return FastClock(Ns(time.time_ns() + self.ahead), 1)
 
     def datasets(self) -> list[Dataset]:
         kinds = [
@@ -68,9 +73,9 @@ def _say(text: str) -> None:
 
 
 async def record(order: Order) -> None:
-    stop, exchange = asyncio.Event(), get(order.exchange)
+    stop, exchange, clock = asyncio.Event(), get(order.exchange), order.clock()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    with open_sockets(exchange, ws_url=order.ws_url) as connect:
+    with open_sockets(exchange, ws_url=order.ws_url, clock=clock) as connect:
 
         @asynccontextmanager
         async def telling(url: str) -> AsyncGenerator[Socket]:
@@ -78,8 +83,8 @@ async def record(order: Order) -> None:
                 _say(CONNECTED)
                 yield socket
 
-        async with open_transport(exchange, rest_url=order.rest_url) as transport:
-            venue = Venue(exchange, transport, SystemClock())
+        async with open_transport(exchange, rest_url=order.rest_url, clock=clock) as transport:
+            venue = Venue(exchange, transport, clock)
             plan = StreamPlan("killed", tuple(order.datasets()), order.depth)
             await run_stream(plan, venue, telling, Lake(order.lake), stop, _Says())
 
@@ -99,12 +104,6 @@ class Recording:
                 self.connected.set()
             else:
                 self.notes.append(text)
-
-    def kill(self) -> Ns:
-        """Kill it with -9; return when."""
-        at = Ns(time.time_ns())
-        self.process.kill()
-        return at
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A stream that is killed with -9 over and over: at most its last second is lost, and that is filled again."""
+"""A stream that is killed with -9 over and over: at most its last second is lost, and is filled again."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, union
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time, union
 from dccd_core.lake.lake import Lake
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -23,6 +23,10 @@ from tests.promises.streams import FastClock, Stage
 
 LONG_S = 7.0
 """So long it takes until a stream knows that bars of a second are complete."""
+SURE_S = 2.5
+"""After this there are trades, and on disk."""
+START = parse_time("2024-06-05T12:07:30")
+"""Two minutes follow in which both trade in every second or so."""
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 MAY_BE_LOST = SECOND
 DEPTH = 10
@@ -33,8 +37,11 @@ at = pl.col("ts").cast(pl.Int64)
 class Life:
     """What was there right after one kill."""
 
+    lasted_s: float
     began: Ns
     killed: Ns
+    stood_still: Ns
+    """How long the machine did: it could not write either."""
     rows: dict[Dataset, pl.DataFrame]
     """Of the trades since it began."""
 
@@ -71,14 +78,18 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             rest_url=box.rest_url("binance"),
             ws_url=box.ws_url("binance"),
             lake=str(tmp_path_factory.mktemp("lake")),
+            ahead=START - time.time_ns(),
         )
+        box.clock(order.clock().now(), frozen=False)
         one = Outcome(box, order)
         for life_s in lives():
             with recording(order) as living:
-                began = Ns(time.time_ns())
-                killed = kill(living, life_s)
+                began = order.clock().now()
+                stood_still = wait(living, life_s)
+                killed = order.clock().now()
+                living.process.kill()
             one.notes += living.notes
-            one.lives.append(look(one, began, killed))
+            one.lives.append(Life(life_s, began, killed, stood_still, look(one, began)))
         one.torn = tear(one.lake)
         asyncio.run(settle(one))
         yield one
@@ -97,32 +108,32 @@ def true_rows(one: Outcome, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
 
 
 def lives() -> list[float]:
-    """Return how long each is: some end before they know anything, some later; the first and the last are long."""
+    """Return how long each of twenty is: most end before they know anything, the first and the last late."""
     chance = random.Random()
-    return [
-        LONG_S,
-        *(chance.uniform(0, 1.5) if n % 3 else chance.uniform(2.5, 3.5) for n in range(18)),
-        LONG_S,
-    ]
+    shorter = (chance.uniform(0, 1.2) if n % 4 else chance.uniform(SURE_S, SURE_S + 1) for n in range(18))
+    return [LONG_S, *shorter, LONG_S]
 
 
-def kill(living: Recording, after_s: float) -> Ns:
-    """Kill it so long after it was connected; that it may be ready takes as long as it takes."""
+def wait(living: Recording, after_s: float) -> Ns:
+    """Wait so long after it was connected; return how long the machine stood still meanwhile."""
     assert living.connected.wait(60)
-    time.sleep(after_s)
-    return living.kill()
+    stood_s, end = 0.0, time.monotonic() + after_s
+    while (left_s := end - time.monotonic()) > 0:
+        nap_s, slept = min(0.02, left_s), time.monotonic()
+        time.sleep(nap_s)
+        stood_s = max(stood_s, time.monotonic() - slept - nap_s)
+    return Ns(round(stood_s * SECOND))
 
 
-def look(one: Outcome, began: Ns, killed: Ns) -> Life:
-    """Open everything there is."""
+def look(one: Outcome, began: Ns) -> dict[Dataset, pl.DataFrame]:
+    """Open everything there is; return the trades since then."""
     lake = one.lake
     for dataset in lake.datasets():
         for key in lake.states(dataset):
             lake.verify(dataset, key)
-    since = TimeSpan(began, Ns(killed + MINUTE))
+    since = TimeSpan(began, Ns(began + HOUR))
     scanned = {dataset: lake.scan(dataset, since).collect() for dataset in one.order.datasets()}
-    trades = one.datasets(DataType.TRADES)
-    return Life(began, killed, {dataset: rows for dataset, rows in scanned.items() if dataset in trades})
+    return {dataset: scanned[dataset] for dataset in one.datasets(DataType.TRADES)}
 
 
 def tear(lake: Lake) -> list[str]:
@@ -136,7 +147,7 @@ def tear(lake: Lake) -> list[str]:
 
 async def settle(one: Outcome) -> None:
     """Fold and fill half a minute later, when all is final by the venue's time."""
-    later = Ns(time.time_ns() + MINUTE // 2)
+    later = Ns(one.order.clock().now() + MINUTE // 2)
     one.box.clock(later, frozen=False)
     stage = Stage(one.box, one.lake, FastClock(later, 1), "binance")
     datasets = one.order.datasets()
@@ -151,9 +162,10 @@ def test_all_but_the_last_second_is_there_after_every_kill(outcome: Outcome) -> 
     compared = 0
     for life in outcome.lives:
         for dataset, rows in life.rows.items():
+            assert rows.height or life.lasted_s < SURE_S
             if rows.height:
                 since = Ns(first(rows) + 1)
-                span = TimeSpan(since, max(since, Ns(life.killed - MAY_BE_LOST)))
+                span = TimeSpan(since, max(since, Ns(life.killed - MAY_BE_LOST - life.stood_still)))
                 there = rows.filter(at.is_between(span.start, span.end, "left"))
                 assert same(there, true_rows(outcome, dataset, span))
                 compared += there.height

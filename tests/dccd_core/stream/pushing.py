@@ -291,7 +291,7 @@ def play(scene: Coroutine[object, object, None]) -> None:
         for _ in range(50):
             await asyncio.sleep(0)
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert [task for task in left if "ManualClock" not in repr(task.get_coro())] == []
+        assert [task for task in left if "ManualClock._move" not in repr(task.get_coro())] == []
 
     asyncio.run(whole())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import LakeError, Unavailable
+from dccd_core.domain.errors import LakeError, Rejected, Unavailable
 from dccd_core.domain.timespan import HOUR, SECOND, Ns
 from dccd_core.stream.link import Link
 from tests.dccd_core.stream.pushing import (
@@ -277,6 +277,18 @@ class TestBooks:
         trades, covered = stage.recorded(A)
         assert consecutive(trades)
         assert len(covered) == 1
+
+    def test_one_that_never_begins_is_asked_for_ever_more_rarely(self, tmp_path: Path) -> None:
+        stage = Stage(tmp_path)
+        stage.unstarted = [Rejected("no such market")] * 100
+        link = Link(group(A, BOOK), stage.around(A, BOOK))
+
+        async def scene() -> None:
+            await ended(stage, link, 600)
+
+        play(scene())
+        assert 10 <= len(stage.notes("no snapshot to begin the book with: no such market")) <= 17
+        assert len(stage.recorded(A)[1]) == 1
 
     def test_where_the_venue_sends_whole_ones_only_that_topic_is_subscribed_to_again(
         self, tmp_path: Path

@@ -435,6 +435,25 @@ class TestStopping:
         assert len(covered) == 2
         assert lacking(seconds, covered) == []
 
+    def test_rows_outlive_the_connection_that_handed_over_on_a_full_disk(
+        self, show: Make, disk: Disk
+    ) -> None:
+        one = show(group(A), lifetime=TestHandingOver.LIFETIME)
+
+        async def script() -> None:
+            await one.stage.clock.sleep(50)
+            disk.room = 0
+            await one.stage.clock.sleep(30)
+            assert len(one.venue.sockets) == 2
+            assert one.venue.open == 1
+            disk.room = 1 << 40
+            await one.stage.clock.sleep(20)
+
+        play(one.run(script))
+        seconds, covered = one.stage.recorded(A)
+        assert len(covered) == 1
+        assert lacking(seconds, covered) == []
+
 
 class TestFolding:
     def test_at_the_start_then_soon_after_a_connection_began_and_every_hour(self, show: Make) -> None:
