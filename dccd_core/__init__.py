@@ -7,5 +7,6 @@ net        the only folder that touches network and clock
 lake       partitions on disk: layout, atomic Parquet, ledger, reader
 quality    pure checks over rows and ledger
 fetch      history: plan, page, collect, fill a partition
+stream     live: sessions, order books, recordings; folded into the same partitions
 testing    shipped doubles: the sandbox
 """

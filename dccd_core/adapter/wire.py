@@ -55,7 +55,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as e:
+    except (msgspec.ValidationError, RecursionError) as e:
         raise PayloadError(
             f"unexpected shape: {e}; payload begins {body[:120]!r}",
             hint=CHANGED,

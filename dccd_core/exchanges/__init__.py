@@ -45,7 +45,7 @@ def _exchange(name: str) -> Exchange:
 
 @cache
 def _with_live(name: str) -> Exchange | None:
-    """Return the exchange and what stands beside it in ``{name}_live``; None where there is no such module."""
+    """Return the exchange with what stands beside it in ``{name}_live``; None where nothing does."""
     module = f"{__name__}.{name}_live"
     if find_spec(module) is None:
         return None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Final
 
 import polars as pl
@@ -19,7 +20,7 @@ from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import nothing_traded, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
-from dccd_core.lake.ledger import Asked, Source
+from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     AFTER_END,
     BEFORE_LISTING,
@@ -101,18 +102,43 @@ class Recorded:
     """What a stream brought of one partition.
 
     ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
-    is missing. ``lost``: those in which something may be, each with the reason.
+    is missing. ``lost``: those in which something may be, each with the reason. ``halt``: once it is set,
+    folding stops at the next portion, and nothing is stored.
     """
 
     rows: Iterable[pl.DataFrame]
     covered: Sequence[TimeSpan]
     lost: Sequence[tuple[TimeSpan, str]] = ()
+    halt: Event = field(default_factory=Event)
+
+
+class Halted(DccdError):
+    """Folding was stopped. What was to be folded is where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Haltable:
+    """A judge that can be interrupted: a big partition takes longer to write than a stop may."""
+
+    judge: Judge
+    halt: Event
+
+    def see(self, rows: pl.DataFrame) -> None:
+        if self.halt.is_set():
+            raise Halted("stopped while it was folded")
+        self.judge.see(rows)
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        return self.judge.verdict(ledger)
 
 
 def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
     """Put what a stream recorded into its partition, and into the ledger what it covers.
 
     The venue is asked for nothing; what is missing is asked for by ``fill``.
+
+    Raises:
+        Halted: it was told to stop.
     """
     now, kept = venue.clock.now(), 0
     with lake.draft(dataset, key) as draft:
@@ -126,9 +152,8 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
 
         def judge() -> Judge:
-            if dataset.data_type is DataType.ORDERBOOK:
-                return BookJudge(recorded.lost)
-            return work.judge()
+            book = dataset.data_type is DataType.ORDERBOOK
+            return _Haltable(BookJudge(recorded.lost) if book else work.judge(), recorded.halt)
 
         return Filled(draft.commit(asked, judge), 0, kept)
 

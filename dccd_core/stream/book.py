@@ -1,5 +1,6 @@
 """An order book kept from what a venue pushes, with the venue's own proof that nothing is missing. Pure."""
 
+from collections import deque
 from itertools import islice
 from typing import Final
 
@@ -9,7 +10,7 @@ from dccd_core.adapter.live import BookChange, Channel, Pairs, Precision
 
 NEW: Final = "no snapshot yet"
 _MOST_WAITING: Final = 5_000
-"""Changes kept until the snapshot they build on has come: at ten a second, minutes of them."""
+"""Changes kept until the snapshot they build on has come, the newest: at ten a second, minutes of them."""
 
 
 class Side:
@@ -72,7 +73,7 @@ class Book:
         self._last: int | None = None
         self._joining = False
         """Whether the next change is the first one on a snapshot of another source."""
-        self._waiting: list[BookChange] = []
+        self._waiting: deque[BookChange] = deque(maxlen=_MOST_WAITING)
         self._ends: dict[Side, float | None] = {}
         """Where the levels end that a cut snapshot knew."""
 
@@ -94,7 +95,7 @@ class Book:
 
     def join(self, start: BookChange) -> list[BookChange]:
         """Begin with a snapshot that was asked for; return the changes that waited for it, to be applied."""
-        waiting = self._waiting
+        waiting = list(self._waiting)
         self._begin(start)
         self._joining = True
         cut = self._channel.start.levels if self._channel.start else 0
@@ -116,17 +117,18 @@ class Book:
     def lose(self, reason: str) -> None:
         """Give the book up until a whole one comes."""
         self.lost = reason
-        self._waiting = []
+        self._waiting.clear()
 
     def _begin(self, change: BookChange) -> None:
         self.bids.clear()
         self.asks.clear()
-        self.lost, self._waiting, self._joining = None, [], False
+        self._waiting.clear()
+        self.lost, self._joining = None, False
         self._put(change)
 
     def _wait(self, change: BookChange) -> None:
         """Keep what may follow the snapshot that is being asked for."""
-        if self._channel.start and len(self._waiting) < _MOST_WAITING:
+        if self._channel.start:
             self._waiting.append(change)
 
     def _put(self, change: BookChange) -> None:

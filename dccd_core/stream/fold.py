@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset, partition_keys
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.domain.timespan import DAY, Ns, TimeSpan
-from dccd_core.fetch.fill import Filled, Recorded, fill, fold
+from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -35,7 +35,7 @@ async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Li
     """Fold all sealed segments of the exchange: those of dead and of ended recordings alike.
 
     A part that cannot be folded stays in a segment, with its rows, and its error is told. When this is
-    cancelled what is under way ends after the part it is at; folding again does the rest.
+    cancelled what is under way ends soon, with what it is at undone; folding again does the rest.
     """
     for data_type, span in kinds:
         more, halt = True, Event()
@@ -59,11 +59,12 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
         for path, dropped in harvest.torn:
             folded.notes.append(f"{path}: its last {dropped} bytes are torn off, and dropped")
         for dataset, key in harvest.parts:
-            if halt.is_set():
-                return folded
             rows, covered = harvest.rows(dataset, key), harvest.covered(dataset, key)
+            recorded = Recorded(rows, covered, harvest.lost(dataset, key), halt)
             try:
-                filled = fold(venue, lake, dataset, key, Recorded(rows, covered, harvest.lost(dataset, key)))
+                filled = fold(venue, lake, dataset, key, recorded)
+            except Halted:
+                return folded
             except DccdError as e:
                 harvest.keep(dataset, key)
                 folded.notes.append(f"{dataset} {key}: cannot be folded, its rows are kept: {e}")

@@ -194,6 +194,11 @@ def test_seconds_fit_our_nanoseconds(at: int, *, fits: bool) -> None:
             read(decoder, str(at).encode())
 
 
+def test_a_body_nested_without_end_is_of_an_unexpected_shape() -> None:
+    with pytest.raises(PayloadError, match="unexpected shape"):
+        read(msgspec.json.Decoder(), b"[" * 100_000)
+
+
 def test_an_error_is_read_where_there_is_one() -> None:
     decoder = msgspec.json.Decoder(Row)
     assert read_error(decoder, b'{"at":1,"count":2}') == Row(1, 2)
