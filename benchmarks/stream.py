@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -106,15 +107,17 @@ def report(messages: int, pythons: Sequence[Path], peer_rows: int, books: int) -
     rows += [row, _measured(less_stored, old)]
     click.echo(table(rows))
     paced = Case(f"{_PACE:,}/s", 1, _PACE * _PACED_S)
-    told = [
-        *_comparisons(rows),
-        *_fold_lines(folded),
-        *_paced(paced),
-        *_paced(replace(paced, name=f"{paced.name}, {messages:,} stored", stored=messages)),
-        *_paced(replace(paced, name=f"{paced.name}, the same, a fold", stored=messages, fold=True)),
-        *_wide(books),
-    ]
-    click.echo("\n" + "\n".join(told))
+    told = chain(
+        _comparisons(rows),
+        _fold_lines(folded),
+        _paced(paced),
+        _paced(replace(paced, name=f"{paced.name}, {messages:,} stored", stored=messages)),
+        _paced(replace(paced, name=f"{paced.name}, the same, a fold", stored=messages, fold=True)),
+        _wide(books),
+    )
+    click.echo()
+    for line in told:
+        click.echo(line)
 
 
 def _measured(case: Case, variant: Variant) -> Row:
@@ -238,7 +241,7 @@ def _wide(books: int) -> Iterator[str]:
     yield f"- {case.name}: trades and 1m bars of all, books of {books}, on {result.connections} connections"
     yield f"- {case.name}: {messages:,.0f} messages/s, {rows:,.0f} rows/s, {_share(samples):.0%} of a core"
     yield f"- {case.name}: {_memory(samples)}, at most {used.peak_kb / 1_000:.0f} MB"
-    yield f"- {case.name}: from receipt of a trade to disk {_lag(result.to_disk)}"
+    yield f"- {case.name}: from receipt to disk {_lag(result.to_disk)}"
     yield f"- {case.name}: {len(result.notes)} things went wrong"
     yield from (f"  - {note}" for note in result.notes[:3])
 

@@ -1,9 +1,9 @@
 """Ten minutes of every venue's streams, with trouble: stored is what a quiet run would have stored."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -61,19 +61,19 @@ def trouble(exchange: str) -> list[StreamFault]:
     kind = StreamFaultKind
     first, second = (channel(exchange, symbol, DataType.TRADES)[0] for symbol in symbols(exchange))
     book = channel(exchange, symbols(exchange)[0], DataType.ORDERBOOK)[0]
-    often = (
-        [StreamFault(kind=kind.DUPLICATE, between=from_minute[7], nth=1, topic=first)]
-        if exchange in COUNTED
-        else [
-            StreamFault(kind=kind.DUPLICATE, probability=0.03),
-            *(StreamFault(kind=kind.REORDER, topic=name, probability=0.05) for name in (first, second)),
+    if exchange in COUNTED:  # with time enough to come back between one and the next
+        return [
+            StreamFault(kind=kind.GARBAGE, between=from_minute[1], nth=2, topic=second),
+            StreamFault(kind=kind.DROP, between=from_minute[3], nth=1, topic=book),
+            StreamFault(kind=kind.DUPLICATE, between=from_minute[5], nth=1, topic=first),
+            StreamFault(kind=kind.ABORT, between=from_minute[7], nth=1, topic=first),
         ]
-    )
-    if exchange not in UNPROVEN:
-        often.append(StreamFault(kind=kind.DROP, between=from_minute[2], nth=200, topic=book))
+    shows = exchange not in UNPROVEN
     return [
-        *often,
+        StreamFault(kind=kind.DUPLICATE, probability=0.03),
+        *(StreamFault(kind=kind.REORDER, topic=name, probability=0.05) for name in (first, second)),
         StreamFault(kind=kind.GARBAGE, between=from_minute[1], nth=2, topic=second),
+        *([StreamFault(kind=kind.DROP, between=from_minute[3], nth=1, topic=book)] if shows else []),
         StreamFault(kind=kind.ABORT, between=from_minute[4], nth=1, topic=first),
         StreamFault(kind=kind.DISCONNECT, between=from_minute[6], nth=1, topic=book),
     ]
@@ -97,13 +97,12 @@ class Outcome:
         return sorted({Ns(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})
 
 
-@pytest.fixture(scope="module", params=OPEN)
-def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    exchange = str(request.param)
+@pytest.mark.parametrize("exchange", OPEN)
+def test_trouble_leaves_no_trace(exchange: str, tmp_path: Path) -> None:
     density = {str(symbol): 300_000 for symbol in symbols(exchange)}
     with running_sandbox(trades_per_day=density) as box:
         box.stream_faults(trouble(exchange))
-        one = stage(box, tmp_path_factory.mktemp(exchange), exchange, START, RATE)
+        one = stage(box, tmp_path, exchange, START, RATE)
         wanted = datasets(exchange)
 
         async def go() -> None:
@@ -111,7 +110,12 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             await one.settle(wanted)
 
         asyncio.run(go())
-        yield Outcome(one, box.stats().struck)
+        outcome = Outcome(one, box.stats().struck)
+        all_of_the_trouble_happened(outcome)
+        rows_are_those_of_a_quiet_run(outcome, DataType.TRADES)
+        rows_are_those_of_a_quiet_run(outcome, DataType.OHLC)
+        pictures_of_books_are_those_of_a_quiet_run(outcome)
+        the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome)
 
 
 def known(stage: Stage, dataset: Dataset) -> tuple[State, list[TimeSpan]]:
@@ -124,7 +128,7 @@ def rows_in(stage: Stage, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
     return stage.lake.scan(dataset, span).collect()
 
 
-def test_all_of_the_trouble_happened(outcome: Outcome) -> None:
+def all_of_the_trouble_happened(outcome: Outcome) -> None:
     exchange, told = outcome.stage.exchange, outcome.stage.told
     happened = {one.kind for one in outcome.struck}
     assert happened == {fault.kind.value for fault in trouble(exchange)}
@@ -133,8 +137,7 @@ def test_all_of_the_trouble_happened(outcome: Outcome) -> None:
     assert told.beats[-1].bad >= 1
 
 
-@pytest.mark.parametrize("data_type", [DataType.TRADES, DataType.OHLC])
-def test_rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) -> None:
+def rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) -> None:
     one, market = outcome.stage, outcome.stage.box.market
     for dataset in datasets(one.exchange):
         if dataset.data_type is not data_type:
@@ -153,7 +156,7 @@ def test_rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) ->
             assert same(rows_in(one, dataset, span), truth)
 
 
-def test_pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
+def pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
     one, market = outcome.stage, outcome.stage.box.market
     for dataset in datasets(one.exchange):
         if dataset.data_type is not DataType.ORDERBOOK:
@@ -167,7 +170,7 @@ def test_pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
         assert same(one.lake.scan(dataset).collect(), truth)
 
 
-def test_the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome: Outcome) -> None:
+def the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome: Outcome) -> None:
     one = outcome.stage
     for dataset in datasets(one.exchange):
         if dataset.data_type is not DataType.ORDERBOOK:
@@ -177,8 +180,10 @@ def test_the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome: O
         assert [hole.span for hole in holes] == [
             TimeSpan(before.end, after.start) for before, after in pairwise(covered)
         ]
-        assert len(holes) == len(damage)
-        for hole, at in zip(holes, damage, strict=True):
+        assert damage
+        for hole in holes:
+            first = next(at for at in damage if at >= hole.span.start)  # others may strike before it is back
             assert hole.reason
-            assert at - SECOND <= hole.span.start <= at < hole.span.end
-            assert hole.span.length < MINUTE
+            assert hole.span.start >= first - SECOND
+            assert hole.span.end <= first + 3 * MINUTE
+        assert all(any(hole.span.start <= at < hole.span.end for hole in holes) for at in damage)
