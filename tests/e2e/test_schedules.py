@@ -214,9 +214,10 @@ def test_a_run_that_has_not_ended_holds_the_next_back(desk: Desk) -> None:
     assert keys(desk.request()) == (YEARS[0], YEARS[-1])
 
 
-def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk) -> None:
+def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk, sandbox: RunningSandbox) -> None:
     job = "binance_orderbook"
-    for _ in range(2):
+    for later in range(2):  # a spot book takes its time from the answer's date, in whole seconds
+        sandbox.clock(Ns(SystemClock().now() + later * SECOND), frozen=False)
         request = desk.request(job=job)
         assert keys(request) == (f"{datetime.now(UTC):%Y-%m-%d}",) * 2
         assert assets(request) == {asset(book) for book in BOOKS}
