@@ -26,6 +26,8 @@ from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamInj
 from dccd_core.testing.sandbox.venue import Answer
 
 _TICK_S: Final = 0.02
+_SLOW_S: Final = 10.0
+"""Where limits hold, a client that takes no message for so long is dropped: it would read no word of it."""
 _JUMP: Final = HOUR
 _AT_ONCE: Final = MINUTE
 """How much of the sandbox's time is made into messages before they are sent."""
@@ -183,7 +185,7 @@ class Connection:
             return
         if isinstance(act, Message):
             self._shared.tally.sent(self._venue, act.topic)
-            await self._send({"type": "websocket.send", "text": act.text})
+            await self._push_text(act.text)
         elif isinstance(act, Ping):
             self._unanswered = self._unanswered or self._shared.clock.now()
             self._frames.ping(act.payload)
@@ -193,6 +195,15 @@ class Connection:
                 self._frames.abort()
             else:
                 await self._send({"type": "websocket.close", "code": act.code, "reason": act.reason})
+
+    async def _push_text(self, text: str) -> None:
+        patience = _SLOW_S if self._shared.options.rate_limits else None
+        try:
+            async with asyncio.timeout(patience):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            self._over = True
+            self._frames.abort()
 
     def _struck(self, fault: StreamFault, message: Message) -> None:
         self._shared.tally.struck(self._venue, fault.kind, message)

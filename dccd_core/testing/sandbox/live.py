@@ -24,6 +24,7 @@ How a venue is added:
 """
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Feed:
         self._at, self._texts = self._made(self._span)
 
 
-class Side:
+class Side(ABC):
     """The venue's side of one connection; ``feeds`` are the present subscriptions by topic."""
 
     def __init__(self, opening: Opening, habits: Habits) -> None:
@@ -148,9 +149,9 @@ class Side:
         del now
         return []
 
+    @abstractmethod
     def heard(self, text: str, now: Ns) -> list[Act]:
         """Return the venue's answer to a message; subscriptions count from ``now``."""
-        raise NotImplementedError
 
     def due(self, span: TimeSpan) -> list[Act]:
         """Return what is sent in ``span``, which begins where the last one ended."""

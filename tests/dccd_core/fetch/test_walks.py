@@ -1,5 +1,6 @@
 """The other ways to page: from the newest row down, by a cursor in time, and the newest rows alone."""
 
+from abc import ABC, abstractmethod
 from random import Random
 
 import polars as pl
@@ -26,7 +27,7 @@ def followed(walk: Walk, venue: "Venue") -> list[Page]:
     return pages
 
 
-class Venue:
+class Venue(ABC):
     """Answers as it likes: short, repeated and shuffled pages."""
 
     def __init__(self, chance: Random, now: Ns = LATE) -> None:
@@ -34,8 +35,8 @@ class Venue:
         self.now = now
         self.asked: list[Request] = []
 
-    def rows(self, asked: Request) -> pl.DataFrame:
-        raise NotImplementedError
+    @abstractmethod
+    def rows(self, asked: Request) -> pl.DataFrame: ...
 
     def short(self, most: int) -> int:
         return self.chance.randint(1, most) if most else 0

@@ -7,11 +7,12 @@ import pytest
 
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.testing.sandbox import connection
 from dccd_core.testing.sandbox.binance_live import LIVE
 from dccd_core.testing.sandbox.clock import SandboxClock
 from dccd_core.testing.sandbox.connection import Connections, Endpoint
 from dccd_core.testing.sandbox.frames import EXTENSION
-from dccd_core.testing.sandbox.live import Live, Opening, Side
+from dccd_core.testing.sandbox.live import Act, Live, Opening, Side
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
@@ -25,13 +26,16 @@ class WireFrames:
 
     def __init__(self, got: asyncio.Queue[MutableMapping[str, Any]]) -> None:
         self.ponged = False
+        self.aborted = asyncio.Event()
         self._got = got
 
     def ping(self, payload: bytes) -> None:
         self._got.put_nowait({"type": "ping", "payload": payload})
 
     def abort(self) -> None:
-        self._got.put_nowait({"type": "abort"})
+        self.aborted.set()
+        if not self._got.full():
+            self._got.put_nowait({"type": "abort"})
 
     def fall_silent(self) -> None:
         self._got.put_nowait({"type": "silent"})
@@ -40,9 +44,9 @@ class WireFrames:
 class Client:
     """The other end of a connection."""
 
-    def __init__(self, shared: Connections, live: Live = LIVE, query: str = "") -> None:
+    def __init__(self, shared: Connections, live: Live = LIVE, query: str = "", room: int = 0) -> None:
         self._said = asyncio.Queue[dict[str, Any]]()
-        self._got = asyncio.Queue[MutableMapping[str, Any]]()
+        self._got = asyncio.Queue[MutableMapping[str, Any]](room)
         self.frames = WireFrames(self._got)
         scope = {
             "type": "websocket",
@@ -247,7 +251,8 @@ def test_too_many_connections_are_refused_where_limits_hold(limits: bool, opened
 
 def test_a_mistake_in_a_simulation_is_told_to_the_client(capsys: pytest.CaptureFixture[str]) -> None:
     class Broken(Side):
-        pass
+        def heard(self, text: str, now: Ns) -> list[Act]:
+            raise LookupError(text)
 
     def opened(opening: Opening) -> Side:
         return Broken(opening, LIVE.open(opening).habits)
@@ -256,11 +261,25 @@ def test_a_mistake_in_a_simulation_is_told_to_the_client(capsys: pytest.CaptureF
         client = await Client(connections(), Live(paths=("/stream",), open=opened)).opened()
         client.say("hello")
         event = await client.event()
-        assert (event["code"], event["reason"]) == (1011, "NotImplementedError()")
+        assert (event["code"], event["reason"]) == (1011, "LookupError('\"hello\"')")
         await client.leave(1011)
 
     play(scene)
-    assert "NotImplementedError" in capsys.readouterr().err
+    assert "LookupError" in capsys.readouterr().err
+
+
+def test_a_client_that_reads_too_slowly_is_dropped_where_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_SLOW_S", 0.01)
+
+    async def scene() -> None:
+        shared = connections(rate_limits=True)
+        client = await Client(shared, room=2).opened()
+        await client.subscribe(TOPIC)
+        shared.clock.set(Ns(NOW + 10 * MINUTE), frozen=True)
+        await asyncio.wait_for(client.frames.aborted.wait(), 30)
+        await client.leave(1006)
+
+    play(scene)
 
 
 def test_a_client_that_went_away_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ class Clockwork(Side):
 
 def live(habits: Habits, *feeds: Feed) -> Live:
     def opened(opening: Opening) -> Side:
-        side = Clockwork(opening, habits) if feeds else Side(opening, habits)
+        side = Clockwork(opening, habits) if feeds else Deaf(opening, habits)
         side.feeds.update({feed.topic: feed for feed in feeds})
         return side
 
@@ -85,6 +85,13 @@ class TestFeed:
         assert Feed("x", nothing).due(TimeSpan(NOW, Ns(NOW + MINUTE))) == []
 
 
+class Deaf(Side):
+    """Answers nothing."""
+
+    def heard(self, text: str, now: Ns) -> list[Act]:
+        return []
+
+
 class TestSide:
     def test_what_several_topics_push_comes_in_order_of_time(self) -> None:
         talk = Talk(live(Habits(), ticks(30), ticks(20)), "/", Ns(0), MARKET)
@@ -109,13 +116,13 @@ class TestSide:
     @pytest.mark.parametrize("lifetime", [None, Ns(5 * SECOND)])
     def test_the_end_of_its_life_closes_a_connection(self, lifetime: Ns | None) -> None:
         opening = Opening(MARKET, "/", {}, NOW, lifetime=lifetime)
-        side = Side(opening, Habits(lifetime=MINUTE))
+        side = Deaf(opening, Habits(lifetime=MINUTE))
         end = Ns(NOW + (lifetime or MINUTE))
         assert side.due(TimeSpan(NOW, end)) == []
         assert side.due(TimeSpan(end, Ns(end + 1))) == [Close(end, 1001, "Connection lifetime is over")]
 
     def test_by_itself_a_side_says_nothing(self) -> None:
-        side = Side(Opening(MARKET, "/", {}, NOW), Habits())
+        side = Deaf(Opening(MARKET, "/", {}, NOW), Habits())
         assert (side.opened(NOW), side.notice(NOW)) == ([], [])
         assert side.restarted("x", TimeSpan(NOW, NOW)) is None
         assert side.due(TimeSpan(NOW, Ns(NOW + 10 * MINUTE))) == []
