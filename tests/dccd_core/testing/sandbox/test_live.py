@@ -40,7 +40,14 @@ def ticks(period: int) -> Feed:
     return Feed(f"every {period}", made, Ns(100))
 
 
-class Clockwork(Side):
+class Deaf(Side):
+    """Answers nothing."""
+
+    def heard(self, text: str, now: Ns) -> list[Act]:
+        return []
+
+
+class Clockwork(Deaf):
     """It pushes the time, and beats every 70 ns."""
 
     def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
@@ -83,13 +90,6 @@ class TestFeed:
 
     def test_a_silent_feed_is_silent(self) -> None:
         assert Feed("x", nothing).due(TimeSpan(NOW, Ns(NOW + MINUTE))) == []
-
-
-class Deaf(Side):
-    """Answers nothing."""
-
-    def heard(self, text: str, now: Ns) -> list[Act]:
-        return []
 
 
 class TestSide:

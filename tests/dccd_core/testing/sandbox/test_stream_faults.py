@@ -24,6 +24,9 @@ def message(second: int, topic: str = ONE, text: str = "") -> Message:
 class Numbered(Side):
     """Its only topic can be numbered anew."""
 
+    def heard(self, text: str, now: Ns) -> list[Act]:
+        return []
+
     def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
         times = range(span.start, span.end, SECOND)
         anew = [Message(Ns(at), topic, f"anew {number}") for number, at in enumerate(times)]
