@@ -272,6 +272,9 @@ class Link:
             self._around.listener.note(
                 f"{wanted.dataset}: no snapshot to begin the book with: {e}", wrong=True
             )
+        except Exception as e:  # noqa: BLE001 -- a defect: ``run`` raises it
+            if self._over is not None and not self._over.done():
+                self._over.set_exception(e)
         finally:
             del self._starting[name]
 

@@ -278,6 +278,18 @@ class TestBooks:
         assert consecutive(trades)
         assert len(covered) == 1
 
+    def test_a_defect_while_one_is_begun_ends_the_recording_and_is_seen(self, tmp_path: Path) -> None:
+        stage = Stage(tmp_path)
+        stage.unstarted = [ZeroDivisionError("a defect")]
+        link = Link(group(A, BOOK), stage.around(A, BOOK))
+
+        async def scene() -> None:
+            with pytest.raises(ZeroDivisionError, match="a defect"):
+                await link.run()
+
+        play(scene())
+        assert not any(info.living for info in stage.segments())
+
     def test_one_that_never_begins_is_asked_for_ever_more_rarely(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [Rejected("no such market")] * 100
