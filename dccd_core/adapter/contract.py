@@ -189,7 +189,8 @@ class Markets:
     ``decode`` gives rows as in ``MARKETS``: ``symbol`` unified, ``market`` the venue's own, ``active``
     whether it trades, ``listed`` since when (null where the venue does not say), ``contract`` what one
     contract is worth, in the base for a linear market, in the quote for an inverse one (null: no contracts),
-    ``price_decimals`` and ``amount_decimals`` how many the venue writes (null where nobody needs to know).
+    ``price_decimals`` and ``amount_decimals`` how many the venue writes (null where nobody needs to know),
+    ``live_name`` what its WebSocket calls the market (null: the same).
     """
 
     docs: str

@@ -140,6 +140,7 @@ def _joined(first: Heard, second: Heard) -> Heard:
         first.restart or second.restart,
         first.bad + second.bad,
         second.state,
+        first.words + second.words,
     )
 
 

@@ -24,6 +24,7 @@ class Topic:
 
     ``market`` is the venue's own symbol, ``kind`` what kind of market it is (see ``Symbol.market``), ``bar``
     the length of a bar, ``depth`` the levels a side that the venue is asked for (0: all it has).
+    ``live_name``: what the WebSocket calls the market, where symbol discovery says so (see ``MARKETS``).
     """
 
     data_type: DataType
@@ -31,6 +32,7 @@ class Topic:
     kind: str = "spot"
     bar: Ns | None = None
     depth: int = 0
+    live_name: str = ""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,19 @@ class Ack:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A message by which the venue says of one topic that all of it until ``at`` (its time) was sent.
+
+    Such as a heartbeat that names the topic. ``last_id``: the id of the topic's last trade so far; None
+    where it tells none.
+    """
+
+    topic: str
+    at: Ns
+    last_id: int | None = None
+
+
 @dataclass(slots=True)
 class Heard:
     """What a batch of messages says, in the order in which they came.
@@ -73,8 +88,9 @@ class Heard:
     ``trades`` and ``bars`` are rows of the data type's table with two columns more, ``topic`` (its name) and
     ``received`` (int64 ns, when the message came); bars have a third, ``closed``: whether the venue says that
     it is final, null where it never says so. ``at`` is the newest time the venue told in any message.
-    ``restart`` says why the connection is to be given up for a new one. ``bad`` are messages that could not
-    be understood, each with the reason. ``state`` is what ``Live.hear`` wants to be told with the next batch.
+    ``words`` are what the venue said of single topics besides their own rows. ``restart`` says why the
+    connection is to be given up for a new one. ``bad`` are messages that could not be understood, each with
+    the reason. ``state`` is what ``Live.hear`` wants to be told with the next batch.
     """
 
     trades: pl.DataFrame | None = None
@@ -85,6 +101,7 @@ class Heard:
     restart: str | None = None
     bad: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
     state: object = None
+    words: list[Word] = field(default_factory=list[Word])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,10 @@ class Channel:
     pushes only changes of the book. ``checksum`` proves the best ``checked`` levels of each side.
     ``cuts``: levels pushed out of the depth get no message, so they have to be cut off here.
     ``from_trades``: the venue pushes no bars; they are built from the trades that this topic brings.
+    ``consecutive``: the ids of trades follow one another, so a missing one shows. ``beats``: the venue says
+    at least this often that a topic is alive (a ``Word`` or a row of it): its silence is its end.
+    ``fills_quiet``: the venue's history has bars in which nothing was traded, this channel tells none.
+    ``named``: the WebSocket's name of a market comes from symbol discovery alone (``Topic.live_name``).
     """
 
     docs: str
@@ -130,10 +151,18 @@ class Channel:
     checked: int = 0
     cuts: bool = False
     from_trades: bool = False
+    consecutive: bool = False
+    beats: Ns | None = None
+    fills_quiet: bool = False
+    named: bool = False
 
     def depth(self, wanted: int) -> int | None:
         """Return the least depth to ask for that shows ``wanted`` levels; None when there is none."""
         return next((depth for depth in self.depths if depth >= wanted), None) if self.depths else 0
+
+
+def _nobody(_: bytes, __: object) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +172,8 @@ class Live:
     ``url`` gives a topic's address: what shares one may share a connection, at most ``most`` topics each.
     ``name`` is what messages call a topic. ``subscribe`` and ``unsubscribe`` write one message, numbered
     ``id``, for at most ``batch`` topics; ``unsubscribe`` is told the state of the last ``Heard``.
+    ``topics_in`` names the topics that a frame speaks of which could not be understood, by what of it can be
+    read and the state; empty when nobody can say: then it may be of any.
     Messages of ours keep ``pace`` apart; ``greeting`` goes before all others. ``ping`` is sent whenever
     ``ping_every`` passed, and a connection on which nothing came for ``silence`` is dead: a venue that is
     alive answers pings, sends heartbeats or pings itself. After ``lifetime`` the venue cuts a connection.
@@ -155,6 +186,7 @@ class Live:
     unsubscribe: Callable[[Sequence[Topic], int, object], bytes]
     hear: Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
     connects: Limit
+    topics_in: Callable[[bytes, object], tuple[str, ...]] = _nobody
     channels: Mapping[DataType, Channel]
     special: Mapping[tuple[str, DataType], Channel | None] = field(
         default_factory=dict[tuple[str, DataType], Channel | None]

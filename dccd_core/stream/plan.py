@@ -1,6 +1,7 @@
 """What a stream is to record, and what it tells about itself meanwhile."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from dccd_core.domain.dataset import Dataset
@@ -12,13 +13,31 @@ from dccd_core.lake.lake import State
 class StreamPlan:
     """One stream: datasets of one exchange.
 
-    ``depth`` levels a side of every order book are kept, every ``snapshot_every``.
+    ``depth`` levels a side of every order book are kept, every ``snapshot_every``. ``paused``: those of the
+    datasets that a user stopped for now.
     """
 
     name: str
     datasets: tuple[Dataset, ...]
     depth: int = 50
     snapshot_every: Ns = SECOND
+    paused: frozenset[Dataset] = frozenset()
+
+
+class Phase(StrEnum):
+    """How a stream, or one dataset of it, is.
+
+    CONNECTING: nothing is subscribed to, yet or again. RECORDING: it is heard of as often as its market
+    explains. SILENT: it is not. PAUSED: a user stopped it. REFUSED: the venue does not send it. DRAINING: it
+    is being ended.
+    """
+
+    CONNECTING = "connecting"
+    RECORDING = "recording"
+    SILENT = "silent"
+    PAUSED = "paused"
+    REFUSED = "refused"
+    DRAINING = "draining"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +47,9 @@ class DatasetHealth:
     ``last``: when its last message came. ``lag``: how much later the last message came than the venue says
     it was. ``rate``: messages per second lately. ``invalid``: intervals so far in which it was not recorded
     (connection lost, order book not valid), ``invalid_since``: when the present one began. ``refused``: what
-    the venue said when it refused to send it.
+    the venue said when it refused to send it. ``phase``: how it is now, ``since`` when it is silent.
+    ``proven``: up to when (venue time) all of it is known to be there. ``price``: of the last trade or bar;
+    ``bid`` and ``ask``: the best ones of its book. ``crossed``: pictures whose bid was not below the ask.
     """
 
     dataset: Dataset
@@ -40,11 +61,22 @@ class DatasetHealth:
     invalid: int = 0
     invalid_since: Ns | None = None
     refused: str | None = None
+    phase: Phase = Phase.CONNECTING
+    since: Ns | None = None
+    proven: Ns | None = None
+    price: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    crossed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamHealth:
-    """How a stream is: ``at`` this moment, since it ``started``."""
+    """How a stream is: ``at`` this moment, since it ``started``.
+
+    ``phase``: RECORDING only while every dataset that is wanted and not refused is; ``tries``: how often
+    in a row no connection came to be, ``why`` not (or what else there is to say of the phase).
+    """
 
     at: Ns
     started: Ns
@@ -55,6 +87,9 @@ class StreamHealth:
     bad: int
     """Messages that could not be understood."""
     datasets: tuple[DatasetHealth, ...]
+    phase: Phase = Phase.CONNECTING
+    tries: int = 0
+    why: str = ""
 
 
 class Listener(Protocol):
