@@ -61,11 +61,13 @@ class Ack:
     """The venue's answer to a subscription: to one ``topic``, or to all that message ``id`` asked for.
 
     ``error`` is the venue's text where it refused; an error of neither topic nor message concerns them all.
+    ``full``: it refused because the connection takes no more, or none just now; another one may.
     """
 
     topic: str | None = None
     id: int | None = None
     error: str | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
