@@ -23,6 +23,7 @@ from dccd_core.adapter.wire import beginning, retry_after
 from dccd_core.domain.errors import Banned, ConfigError, ExchangeError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import Ns
 from dccd_core.net.clock import Clock
+from dccd_core.net.tls import tls_trouble
 
 _UNACKNOWLEDGED_MS: Final = 30_000
 """How long what we sent may go unacknowledged before the system gives the connection up."""
@@ -86,6 +87,8 @@ async def shake_hands(
     except TimeoutError as e:
         raise Unavailable(f"{host} did not answer within {patience_s:g} s", hint=_TROUBLE) from e
     except OSError as e:
+        if tls := tls_trouble(e):
+            raise Unavailable(f"{host}: {tls[0]}", hint=tls[1]) from e
         raise Unavailable(f"{host} cannot be reached: {e or type(e).__name__}", hint=_TROUBLE) from e
 
 

@@ -19,11 +19,13 @@ from dccd_core.domain.timespan import SECOND, Ns, moment
 from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.tally import Booking
+from dccd_core.net.tls import tls_trouble
 
 DEFAULT_SHARE: Final = 0.95
 """The share of a venue's limits to spend; the rest is for other programs behind the same address."""
 _BAN_S: Final = 60.0
 """How long the breaker stays open when the venue does not say."""
+_TROUBLE: Final = "the network or the venue has trouble: run it again later"
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 _ONE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30.0)
 
@@ -127,10 +129,9 @@ class HttpTransport:
         try:
             answer = await client.get(f"{base}{request.path}{query}")
         except httpx.RequestError as e:
-            raise Unavailable(
-                f"{type(e).__name__} {e} asking {httpx.URL(base).netloc.decode()} for {request.path}",
-                hint="the network or the venue has trouble: run it again later",
-            ) from e
+            said, hint = tls_trouble(e) or (f"{type(e).__name__} {e}", _TROUBLE)
+            asked = f"asking {httpx.URL(base).netloc.decode()} for {request.path}"
+            raise Unavailable(f"{said} {asked}", hint=hint) from e
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers.raw
         }

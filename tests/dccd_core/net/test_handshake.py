@@ -239,6 +239,40 @@ class TestTls:
 
         run(test())
 
+    def test_l15_a_certificate_nobody_signed_is_called_that_and_not_trouble_of_the_network(
+        self, tmp_path: Path
+    ) -> None:
+        server = SSLContext(PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(certified(tmp_path))
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await shake_hands(reader, writer)
+
+        async def test() -> None:
+            async with listening(talk, server) as url:
+                error = await refusal(url)
+            assert "the network or the venue has trouble" not in str(error)
+            assert "its TLS certificate is not trusted: self-signed certificate" in str(error)
+            assert "SSL_CERT_FILE" in error.hint
+
+        run(test())
+
+    def test_l15_who_speaks_no_tls_is_said_to_speak_none(self) -> None:
+        async def test() -> None:
+            async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.read(1)
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                await writer.drain()
+
+            async with listening(talk) as url:
+                error = await refusal(url.replace("ws:", "wss:"))
+            assert type(error) is Unavailable
+            assert "the network or the venue has trouble" not in str(error)
+            assert "the TLS handshake failed: " in str(error)
+            assert "speaks no TLS there" in error.hint
+
+        run(test())
+
 
 def certified(folder: Path) -> Path:
     """Return the file of a key and a certificate for 127.0.0.1 that nobody has signed."""

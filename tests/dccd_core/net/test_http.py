@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -236,6 +237,20 @@ def test_no_whole_answer_is_unavailable_and_says_where(tmp_path: Path, failure: 
     for part in (type(failure).__name__, str(failure), "api.testex.com", "/v1/trades"):
         assert part in str(caught.value)
     assert caught.value.hint
+
+
+def test_l15_a_certificate_that_is_not_trusted_is_called_that(tmp_path: Path) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        said = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+        said.verify_code, said.verify_message = 10, "certificate has expired"
+        raise httpx.ConnectError(str(said)) from said
+
+    with pytest.raises(Unavailable) as caught:
+        Venue(tmp_path, fail).send()
+    assert "the network or the venue has trouble" not in str(caught.value)
+    for part in ("TLS certificate is not trusted: certificate has expired", "api.testex.com", "/v1/trades"):
+        assert part in str(caught.value)
+    assert "clock" in caught.value.hint
 
 
 class TestOpenTransport:
