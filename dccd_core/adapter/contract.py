@@ -208,6 +208,7 @@ MARKETS: Final = pl.Schema(
         "contract": pl.Float64,
         "price_decimals": pl.Int64,
         "amount_decimals": pl.Int64,
+        "live_name": pl.String,
     }
 )
 

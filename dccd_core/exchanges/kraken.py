@@ -18,6 +18,9 @@ Quirks:
   of it. So pages are asked from before their border; ids count up by 1 per pair and show a loss.
 - The time of a level in the order book says when that level changed; the book has none: its rows take
   the time of the answer.
+- Pairs without a ``wsname`` are dark pools (``ETHUSD.d``): their rows are no market's, so they are left out.
+- Its WebSocket's name of a pair is the ``wsname`` with today's codes. It cannot be cut out of the altname:
+  TRXUSDD is TRX/USDD, MONAUSD is MON/AUSD.
 - There is no listing date: the first trade tells it. Answers of 2021 had no ``status``: all was online.
 - UNSURE: how many requests may come in a burst. One per second (per pair for bars and for trades) always
   passes. Only ``EService: Throttled`` says until when to wait.
@@ -148,7 +151,7 @@ class Pair(msgspec.Struct, gc=False):
     """``{"altname":"XBTUSD","wsname":"XBT/USD","pair_decimals":1,"lot_decimals":8,"status":"online",...}``."""
 
     altname: str
-    wsname: str
+    wsname: str | None = None
     status: str = "online"
     pair_decimals: wire.Whole | None = None
     lot_decimals: wire.Whole | None = None
@@ -235,13 +238,15 @@ def markets_requests() -> tuple[Request, ...]:
 
 
 def decode_markets(body: bytes) -> pl.DataFrame:
-    pairs = list(wire.read(_READ_PAIRS, body).result.values())
+    pairs = [pair for pair in wire.read(_READ_PAIRS, body).result.values() if pair.wsname]
+    names = [unified(pair.wsname or "") for pair in pairs]
     return wire.markets(
-        symbol=[unified(pair.wsname) for pair in pairs],
+        symbol=names,
         market=[pair.altname for pair in pairs],
         active=[pair.status == "online" for pair in pairs],
         price_decimals=[pair.pair_decimals for pair in pairs],
         amount_decimals=[pair.lot_decimals for pair in pairs],
+        live_name=names,
     )
 
 

@@ -3,8 +3,7 @@
 Docs: https://docs.kraken.com/api/docs/websocket-v2/trade
 
 Quirks:
-- It has names of its own, ``BTC/USD`` for XBTUSD: the quote is cut off the end of our market, as the
-  longest that Kraken knows. A name cut wrongly is refused, never taken for another.
+- It has names of its own, ``BTC/USD`` for XBTUSD, which only symbol discovery knows (``wsname``).
 - A subscription may name several symbols of one channel, but a refusal names only the symbol: one topic per
   message, so that the message's number says whose answer it is.
 - Numbers of a book are JSON numbers. The checksum wants them with all decimals of the pair, so they stay
@@ -36,13 +35,11 @@ from dccd_core.adapter.quiet import FilledBars
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
-from dccd_core.exchanges.kraken import ROWS, SPANS, unified
+from dccd_core.exchanges.kraken import ROWS, SPANS
 
 T = TypeVar("T")
 
 _DOCS: Final = "https://docs.kraken.com/api/docs/websocket-v2"
-_PAIR: Final = re.compile("(.+?)(USD[TCGQR]?|PYUSD|RLUSD|EUR[CQR]?|GBP|CAD|JPY|AUD|CHF|BRL|DAI|XBT|ETH)")
-"""Base and quote, as in REST's names."""
 _CHANNELS: Final = {DataType.TRADES: "trade", DataType.OHLC: "ohlc", DataType.ORDERBOOK: "book"}
 _DOWN: Final = ("maintenance", "offline")
 _PLAIN: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)? )*")
@@ -132,20 +129,19 @@ def _name(channel: str, symbol: str, interval: int | None = None) -> str:
     return f"{channel}@{symbol}" if interval is None else f"{channel}-{interval}@{symbol}"
 
 
-def _pair(altname: str) -> str:
-    """Return the name of a market on the WebSocket; what cannot be cut in two is left for it to refuse."""
-    found = _PAIR.fullmatch(altname)
-    return unified("/".join(found.groups())) if found else altname
+def _symbol(topic: Topic) -> str:
+    """Return the WebSocket's name of a market; where none was told, that of REST, which it refuses."""
+    return topic.live_name or topic.market
 
 
 def name(topic: Topic) -> str:
     interval = None if topic.bar is None else topic.bar // MINUTE
-    return _name(_CHANNELS[topic.data_type], _pair(topic.market), interval)
+    return _name(_CHANNELS[topic.data_type], _symbol(topic), interval)
 
 
 def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     [topic] = topics
-    params: dict[str, object] = {"channel": _CHANNELS[topic.data_type], "symbol": [_pair(topic.market)]}
+    params: dict[str, object] = {"channel": _CHANNELS[topic.data_type], "symbol": [_symbol(topic)]}
     if topic.data_type is DataType.ORDERBOOK:
         params["depth"] = topic.depth
     if topic.bar is not None:
@@ -281,14 +277,15 @@ LIVE = Live(
     hear=isolating(hear),
     connects=Limit(120, Ns(10 * MINUTE)),
     channels={
-        DataType.TRADES: Channel(docs=f"{_DOCS}/trade"),
-        DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS),
+        DataType.TRADES: Channel(docs=f"{_DOCS}/trade", named=True),
+        DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS, named=True),
         DataType.ORDERBOOK: Channel(
             docs=f"{_DOCS}/book",
             depths=(10, 25, 100, 500, 1_000),
             checksum=checksum,
             checked=_LEVELS,
             cuts=True,
+            named=True,
         ),
     },
     batch=1,

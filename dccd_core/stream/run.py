@@ -139,7 +139,7 @@ async def _wanted(
     Some venues agree to send what they do not know, and stay silent.
     """
     channel = channel_of(_live(venue), dataset, plan.depth)
-    if unlisted and (channel.contracts or channel.checksum):
+    if unlisted and _needs_listing(channel):
         raise unlisted
     row = {} if unlisted else await _row(venue, dataset, channel, listener)
     if row is None:
@@ -152,6 +152,7 @@ async def _wanted(
         dataset.symbol.market,
         dataset.span,
         channel.depth(plan.depth) or 0 if dataset.data_type is DataType.ORDERBOOK else 0,
+        str(row.get("live_name") or ""),
     )
     return Wanted(
         dataset,
@@ -171,11 +172,15 @@ async def _row(
     try:
         return await venue.market_row(dataset.symbol)
     except ExchangeError as e:
-        if channel.contracts or channel.checksum:
+        if _needs_listing(channel):
             raise
         where = Where(venue.exchange.name, "symbols", str(dataset.symbol))
         listener.note(f"{where}: nobody says whether it is listed: {e}", wrong=True)
         return {}
+
+
+def _needs_listing(channel: Channel) -> bool:
+    return bool(channel.contracts or channel.checksum or channel.named)
 
 
 def _precision(row: dict[str, object]) -> Precision | None:

@@ -110,7 +110,7 @@ DATA = {
     "markets/case.toml": 'via = "markets"\n',
     "markets/payload.json": '[{"base":"BTC","quote":"USDT"}]',
     "markets/expected.csv": (
-        "symbol,market,active,listed,contract,price_decimals,amount_decimals\nBTC/USDT,BTCUSDT,true,,,,\n"
+        "symbol,market,active,listed,contract,price_decimals,amount_decimals,live_name\nBTC/USDT,BTCUSDT,true,,,,,\n"
     ),
     "error_busy/case.toml": 'via = "error"\nstatus = 429\nerror = "Throttled"\nwait_s = 8\nsaid = "busy"\n',
     "error_busy/payload.json": "all arms are busy",

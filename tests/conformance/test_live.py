@@ -117,7 +117,7 @@ def topics_of(served: Served, spans: int | None = None) -> list[Topic]:
     depth = channel.depth(1)
     assert depth is not None
     return [
-        Topic(data_type, market(Symbol.parse(symbol)), kind, bar, depth)
+        Topic(data_type, market(Symbol.parse(symbol)), kind, bar, depth, symbol if channel.named else "")
         for symbol in SYMBOLS[kind]
         for bar in bars
     ]

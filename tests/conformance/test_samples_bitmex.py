@@ -86,7 +86,7 @@ def test_the_inverse_perpetual_is_found() -> None:
     [row] = markets.rows(named=True)
     assert row.pop("listed").isoformat() == "2016-05-13T12:00:00+00:00"
     named = {"symbol": "BTC/USD:BTC", "market": "XBTUSD", "active": True, "contract": 1.0}
-    assert row == {**named, "price_decimals": None, "amount_decimals": None}
+    assert row == {**named, "price_decimals": None, "amount_decimals": None, "live_name": None}
 
 
 def test_dated_futures_are_left_out() -> None:

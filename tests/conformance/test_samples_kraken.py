@@ -82,14 +82,14 @@ def test_an_order_book() -> None:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("rest_asset_pairs", [("BTC/USDT", "XBTUSDT", True, None, None, 1, 8)]),
-        ("rest_asset_pairs_tokenized", [("AAPLx/USD", "AAPLxUSD", True, None, None, 2, 8)]),
+        ("rest_asset_pairs", [("BTC/USDT", "XBTUSDT", True, None, None, 1, 8, "BTC/USDT")]),
+        ("rest_asset_pairs_tokenized", [("AAPLx/USD", "AAPLxUSD", True, None, None, 2, 8, "AAPLx/USD")]),
         (
             "rec2021_rest_AssetPairs_3",
             [
-                ("AAVE/AUD", "AAVEAUD", True, None, None, 2, 8),
-                ("AAVE/ETH", "AAVEETH", True, None, None, 4, 8),
-                ("BTC/USD", "XBTUSD", True, None, None, 1, 8),
+                ("AAVE/AUD", "AAVEAUD", True, None, None, 2, 8, "AAVE/AUD"),
+                ("AAVE/ETH", "AAVEETH", True, None, None, 4, 8, "AAVE/ETH"),
+                ("BTC/USD", "XBTUSD", True, None, None, 1, 8, "BTC/USD"),
             ],
         ),
     ],

@@ -51,7 +51,8 @@ def channel(exchange: str, symbol: Symbol, data_type: DataType) -> tuple[str, st
     assert live
     pushed = live.channel("spot", data_type)
     assert pushed
-    topic = Topic(data_type, get(exchange).market(symbol), "spot", None, pushed.depth(DEPTH) or 0)
+    own = str(symbol) if pushed.named else ""
+    topic = Topic(data_type, get(exchange).market(symbol), "spot", None, pushed.depth(DEPTH) or 0, own)
     return live.name(topic), live.url(topic)
 
 

@@ -293,8 +293,8 @@ def test_markets_have_null_where_the_venue_says_nothing() -> None:
     rows = markets(symbol=["BTC/USDT", "ETH/USDT"], market=["BTCUSDT", "ETHUSDT"], active=[True, False])
     assert rows.schema == MARKETS
     assert rows.rows() == [
-        ("BTC/USDT", "BTCUSDT", True, None, None, None, None),
-        ("ETH/USDT", "ETHUSDT", False, None, None, None, None),
+        ("BTC/USDT", "BTCUSDT", True, None, None, None, None, None),
+        ("ETH/USDT", "ETHUSDT", False, None, None, None, None, None),
     ]
 
 
@@ -307,9 +307,10 @@ def test_markets_have_what_the_venue_says() -> None:
         contract=[1.0],
         price_decimals=[1],
         amount_decimals=[8],
+        live_name=["BTC/USD"],
     )
     assert rows["listed"].to_physical().to_list() == [SECOND]
-    assert rows.drop("listed").rows() == [("BTC/USD:BTC", "XBTUSD", True, 1.0, 1, 8)]
+    assert rows.drop("listed").rows() == [("BTC/USD:BTC", "XBTUSD", True, 1.0, 1, 8, "BTC/USD")]
 
 
 def test_no_markets_are_a_table_all_the_same() -> None:

@@ -239,6 +239,16 @@ def test_a_pair_without_a_status_is_online_as_in_2021() -> None:
     assert kraken.decode_markets(pairs).row(0)[:3] == ("BTC/USD", "XBTUSD", True)
 
 
+def test_l9_pairs_without_a_wsname_do_not_spoil_the_others() -> None:
+    """Dark pools have none."""
+    pairs = (
+        b'{"error":[],"result":{"XETHZUSD.d":{"altname":"ETHUSD.d","status":"online"},'
+        b'"A":{"altname":"XBTUSD","wsname":"XBT/USD"},"B":{"altname":"XBTEUR.d","wsname":null},'
+        b'"C":{"altname":"SOLUSD","wsname":"SOL/USD"}}}'
+    )
+    assert kraken.decode_markets(pairs)["market"].to_list() == ["XBTUSD", "SOLUSD"]
+
+
 @pytest.mark.parametrize("status", ["cancel_only", "post_only", "limit_only", "reduce_only", "unheard"])
 def test_only_online_pairs_are_active(status: str) -> None:
     pairs = b'{"error":[],"result":{"A":{"altname":"XDGXBT","wsname":"XDG/XBT","status":"%s"}}}'

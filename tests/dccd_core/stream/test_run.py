@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, Ns
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
+from dccd_core.net.websocket import Socket
 from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.run import channel_of, groups, run_stream
 from tests.dccd_core.stream.pushing import LIVE, STARTED, URL, Stage, lacking, play, wanted
@@ -49,6 +51,8 @@ class Desk:
         self.listed = [(symbol, None) for symbol in listed]
         self.failure: DccdError | None = None
         self.silent = False
+        self.body: bytes | None = None
+        """The answer instead, in a venue's own words."""
         self.asked: list[str] = []
 
     async def send(self, request: Request) -> Response:
@@ -57,7 +61,7 @@ class Desk:
             await asyncio.Event().wait()
         if self.failure:
             raise self.failure
-        return Response(200, {}, json.dumps(self.listed).encode(), Ns(0))
+        return Response(200, {}, self.body or json.dumps(self.listed).encode(), Ns(0))
 
 
 def _requests() -> tuple[Request, ...]:
@@ -73,12 +77,29 @@ def dataset(symbol: str, data_type: DataType = DataType.TRADES, span: Ns | None 
     return Dataset("x", Symbol.parse(symbol), data_type, span)
 
 
+class Mute:
+    """The client's end of a connection on which nothing ever comes; ``said`` is what went out."""
+
+    heard = Ns(0)
+
+    def __init__(self, said: list[bytes]) -> None:
+        self._said = said
+
+    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, message: bytes) -> None:
+        self._said.append(message)
+
+
 class Show:
-    def __init__(self, folder: Path, desk: Desk, live: Live | None = LIVE) -> None:
+    def __init__(self, folder: Path, desk: Desk, live: Live | Exchange | None = LIVE) -> None:
         self.stage = Stage(folder)
         self.desk = desk
         self.stop = asyncio.Event()
-        self._venue = Venue(exchange(live), desk, self.stage.clock)
+        own = live if isinstance(live, Exchange) else exchange(live)
+        self._venue = Venue(own, desk, self.stage.clock)
 
     def run(self, *datasets: Dataset) -> Coroutine[object, object, None]:
         stage, plan = self.stage, StreamPlan("majors", datasets)
@@ -133,7 +154,12 @@ def test_when_nobody_says_what_is_listed_that_is_told_once_and_all_is_recorded(t
 
 
 @pytest.mark.parametrize(
-    "needs", [Channel(docs="", contracts=True), Channel(docs="", checksum=_no_sum, checked=1)]
+    "needs",
+    [
+        Channel(docs="", contracts=True),
+        Channel(docs="", checksum=_no_sum, checked=1),
+        Channel(docs="", named=True),
+    ],
 )
 def test_but_what_needs_to_know_more_of_a_symbol_is_not_recorded_blindly(
     tmp_path: Path, needs: Channel
@@ -144,6 +170,35 @@ def test_but_what_needs_to_know_more_of_a_symbol_is_not_recorded_blindly(
     with pytest.raises(ExchangeError, match="451"):
         play(show.record(dataset("A/USD")))
     assert show.stage.venue.attempts == []
+
+
+@pytest.mark.parametrize(
+    ("altname", "wsname", "symbol"),
+    [
+        ("XBTUSD", "XBT/USD", "BTC/USD"),
+        ("TRXUSDD", "TRX/USDD", "TRX/USDD"),
+        ("JITOSOLSOL", "JITOSOL/SOL", "JITOSOL/SOL"),
+        ("MONAUSD", "MON/AUSD", "MON/AUSD"),
+        ("XBTAUSD", "XBT/AUSD", "BTC/AUSD"),
+        ("KSMDOT", "KSM/DOT", "KSM/DOT"),
+    ],
+)
+def test_l9_kraken_is_asked_for_the_name_that_its_discovery_tells(
+    tmp_path: Path, altname: str, wsname: str, symbol: str
+) -> None:
+    row = {"altname": altname, "wsname": wsname, "status": "online", "pair_decimals": 1, "lot_decimals": 8}
+    desk = Desk()
+    desk.body = json.dumps({"error": [], "result": {"A": row}}).encode()
+    show, said = Show(tmp_path, desk, get("kraken")), list[bytes]()
+
+    @asynccontextmanager
+    async def connect(_: str) -> AsyncGenerator[Socket]:
+        yield Mute(said)
+
+    show.stage.venue.connect = connect  # pyright: ignore[reportAttributeAccessIssue] -- all that is heard there
+    play(show.record(Dataset("kraken", Symbol.parse(symbol), DataType.TRADES), seconds=5))
+    asked = [json.loads(text) for text in said]
+    assert [one["params"]["symbol"] for one in asked if one["method"] == "subscribe"] == [[symbol]]
 
 
 def test_it_can_be_stopped_while_the_venue_does_not_answer(tmp_path: Path) -> None:

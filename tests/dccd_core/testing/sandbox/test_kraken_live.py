@@ -40,7 +40,7 @@ def talk(now: Ns = NOW) -> Talk:
 def topic(data_type: DataType, symbol: Symbol, bar: str = "1m", depth: int = 10) -> Topic:
     span = parse_bar_span(bar) if data_type is DataType.OHLC else None
     levels = depth if data_type is DataType.ORDERBOOK else 0
-    return Topic(data_type, market(symbol), bar=span, depth=levels)
+    return Topic(data_type, market(symbol), bar=span, depth=levels, live_name=str(symbol))
 
 
 def subscribed(*topics: Topic, now: Ns = NOW) -> tuple[Talk, list[Act]]:
@@ -442,7 +442,7 @@ class TestKeepingAlive:
             topic(DataType.OHLC, BTC),
             topic(DataType.OHLC, BTC, "5m"),
             topic(DataType.ORDERBOOK, DOGE, depth=100),
-            Topic(DataType.TRADES, "NOPEUSD"),
+            Topic(DataType.TRADES, "NOPEUSD", live_name="NOPE/USD"),
         ]
         topics = {ADAPTER.name(one): one for one in wanted}
         session, connection = Session(ADAPTER, topics, Ns(0)), talk()
