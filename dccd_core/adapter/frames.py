@@ -19,7 +19,8 @@ T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)
 
 Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
-_NUMBERS: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)? )*")
+_NUMBERS: Final = re.compile(r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})? )*")
+"""Numbers that a float holds: more digits than these would be infinite."""
 
 
 def isolating(read: Hear) -> Hear:

@@ -69,7 +69,7 @@ def read_error(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
     """Decode the error that ``body`` may be; None if it is something else, whatever that is."""
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -7,17 +7,21 @@ Quirks:
 - Messages come wrapped with the name of their stream, which is in lower case; what they hold says its kind.
   Answers come unwrapped. A NAME THAT NOBODY KNOWS IS AGREED TO, and stays silent.
 - USD-M has one address for books and another for all else: a connection serves one of them only.
-- ``aggTrade`` has the ids of history. ``1s`` bars are spot's alone.
+- ``aggTrade`` has the ids of history, which follow one another on either server. Only spot has ``1s`` bars.
 - A bar is told again and again as it grows; ``x`` says that it is final. UNSURE: whether a bar in which
-  nothing was traded is ever told to be final.
+  nothing was traded is ever told to be final. Those that are not told are asked for: history has them, but
+  has none of an outage, so they cannot be made up here.
 - A book is pushed as changes only, and begins with what REST says. On spot ``U`` is the ``u`` of the message
   before plus one; on USD-M numbers have holes, and ``pu`` is the ``u`` of the message before.
 - Five messages of ours a second, pongs included; the server pings every 20 s (spot) or 3 min (USD-M).
   Nothing else comes while nothing is traded, so the list of subscriptions is asked for as a sign of life.
 - After 24 hours every connection is cut; ``serverShutdown`` says that it will be soon.
-- UNSURE: whether USD-M still allows 1,024 streams a connection (clients take 200).
+- UNSURE: whether USD-M still allows 1,024 streams a connection (clients take 200). Error 4, "Too many
+  subscriptions", was seen where there were more than a connection takes.
+- Streams that begin with ``!`` are of no market; of a new kind of these we asked for nothing.
 """
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -28,11 +32,12 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit, Query, Request
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
+from dccd_core.adapter.scraps import texts_at
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
-from dccd_core.exchanges.binance import READ_DEPTH, SPANS, Error, depth_request
+from dccd_core.exchanges.binance import READ_DEPTH, SPANS, depth_request
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams"
 _USDM_DOCS: Final = (
@@ -40,17 +45,20 @@ _USDM_DOCS: Final = (
 )
 _BOOK_START: Final = 1_000
 """Levels a side to begin a book with; 5,000 would be five times as dear."""
+_STREAM: Final = re.compile(r"[^@\s]+@(?:aggTrade|kline_\w+|depth@100ms)")
+_TOO_MANY: Final = 4
+_FULL: Final = re.compile(r"too many|\blimit\b|exceed", re.IGNORECASE)
 
 
 class AggTradePushed(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade"):
     """``{"e":"aggTrade","E":..,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":1,"l":2,"T":..,"m":true}``."""
 
-    E: wire.Millis
     a: wire.Whole
     p: str
     q: str
     T: wire.Millis
     m: bool
+    E: wire.Millis | None = None
 
 
 class Candle(msgspec.Struct, gc=False, rename={"open": "o", "high": "h", "low": "l", "close": "c"}):
@@ -68,8 +76,8 @@ class Candle(msgspec.Struct, gc=False, rename={"open": "o", "high": "h", "low": 
 
 
 class KlinePushed(msgspec.Struct, gc=False, tag_field="e", tag="kline"):
-    E: wire.Millis
     k: Candle
+    E: wire.Millis | None = None
 
 
 class DepthPushed(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
@@ -78,17 +86,22 @@ class DepthPushed(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
     Futures alone have ``pu``, the ``u`` of the message before, and ``T``, the engine's time.
     """
 
-    E: wire.Millis
     U: wire.Whole
     u: wire.Whole
     b: list[tuple[str, str]]
     a: list[tuple[str, str]]
     pu: wire.Whole | None = None
     T: wire.Millis | None = None
+    E: wire.Millis | None = None
 
 
 class Shutdown(msgspec.Struct, gc=False, tag_field="e", tag="serverShutdown"):
-    E: wire.Millis
+    """``{"e":"serverShutdown","E":1770123456789}``."""
+
+
+class Refusal(msgspec.Struct, gc=False):
+    code: int | str | None = None
+    msg: str | None = None
 
 
 class Pushed(msgspec.Struct, gc=False):
@@ -100,12 +113,17 @@ class Pushed(msgspec.Struct, gc=False):
     stream: str = ""
     data: AggTradePushed | KlinePushed | DepthPushed | Shutdown | None = None
     id: int | None = None
-    code: int | None = None
-    msg: str = ""
-    error: Error | None = None
+    code: int | str | None = None
+    msg: str | None = None
+    error: Refusal | None = None
+
+
+class Named(msgspec.Struct, gc=False):
+    stream: str
 
 
 _READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
+_READ_NAMED: Final = msgspec.json.Decoder(Named)
 
 
 def name(topic: Topic) -> str:
@@ -129,20 +147,37 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
 
 
 def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+    try:
+        messages = read_frames(_READ_PUSHED, frames)
+    except PayloadError:
+        if len(frames) == 1 and _of_no_market(frames[0]):
+            return Heard()
+        raise
+    return _heard(messages, received)
+
+
+def _of_no_market(frame: bytes) -> bool:
+    """Whether a message that is not understood says something of all markets, which nobody asked for."""
+    named = wire.read_error(_READ_NAMED, frame)
+    return named is not None and named.stream.startswith("!")
+
+
+def _heard(messages: Sequence[Pushed], received: Sequence[Ns]) -> Heard:
     trades, bars, heard, newest = Came[AggTradePushed](), Came[Candle](), Heard(), 0
-    for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
-        newest = newest if message.data is None else max(newest, message.data.E)
+    for message, came in zip(messages, received, strict=True):
         match message.data:
-            case AggTradePushed() as trade:
-                trades.add(message.stream, came, trade)
-            case KlinePushed(k=bar):
-                bars.add(message.stream, came, bar)
-            case DepthPushed() as depth:
-                heard.books.append(_book_change(message.stream, depth))
+            case AggTradePushed(E=at) as trade:
+                trades.add(_named(message), came, trade)
+            case KlinePushed(k=bar, E=at):
+                bars.add(_named(message), came, bar)
+            case DepthPushed(E=at) as depth:
+                heard.books.append(_book_change(_named(message), depth))
             case Shutdown():
-                heard.restart = "Binance is about to shut this server down"
+                heard.restart, at = "Binance is about to shut this server down", None
             case None:
                 heard.acks.append(_ack(message))
+                at = None
+        newest = max(newest, at or 0)
     heard.at = Ns(newest * MILLISECOND) if newest else None
     heard.trades = live_trades(
         trades,
@@ -163,8 +198,15 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
     return heard
 
 
+def _named(message: Pushed) -> str:
+    if not message.stream:
+        raise PayloadError("data of no stream", hint=wire.CHANGED)
+    return message.stream
+
+
 def _book_change(stream: str, depth: DepthPushed) -> BookChange:
-    at = Ns((depth.E if depth.T is None else depth.T) * MILLISECOND)
+    millis = depth.E if depth.T is None else depth.T
+    at = None if millis is None else Ns(millis * MILLISECOND)
     return BookChange(stream, at, depth.b, depth.a, first=depth.U, last=depth.u, previous=depth.pu)
 
 
@@ -172,8 +214,17 @@ def _ack(message: Pushed) -> Ack:
     """Read an answer; one without an error agrees, even to names that nobody knows."""
     if message.stream or (message.id is None and message.code is None and message.error is None):
         raise PayloadError("neither data nor an answer", hint=wire.CHANGED)
-    error = message.error or (Error(message.code, message.msg) if message.code is not None else None)
-    return Ack(id=message.id, error=f"{error.code} {error.msg}" if error else None)
+    error = message.error or (Refusal(message.code, message.msg) if message.code is not None else None)
+    if error is None:
+        return Ack(id=message.id)
+    said = f"{error.code} {error.msg}"
+    full = error.code == _TOO_MANY or _FULL.search(said) is not None
+    return Ack(id=message.id, error=said, full=full)
+
+
+def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
+    """Name the streams that a message is of which could not be understood."""
+    return tuple(dict.fromkeys(filter(_STREAM.fullmatch, texts_at("stream", frame))))
 
 
 def book_start_request(topic: Topic) -> Request:
@@ -193,9 +244,10 @@ LIVE = Live(
     subscribe=partial(_message, "SUBSCRIBE"),
     unsubscribe=lambda topics, number, _: _message("UNSUBSCRIBE", topics, number),
     hear=isolating(hear),
+    topics_in=topics_in,
     connects=Limit(300, Ns(5 * MINUTE)),
     channels={
-        DataType.TRADES: Channel(docs=f"{_DOCS}#aggregate-trade-streams"),
+        DataType.TRADES: Channel(docs=f"{_DOCS}#aggregate-trade-streams", consecutive=True),
         DataType.OHLC: Channel(docs=f"{_DOCS}#klinecandlestick-streams-for-utc", spans=SPANS["spot"]),
         DataType.ORDERBOOK: Channel(
             docs=f"{_DOCS}#diff-depth-stream",

@@ -4,13 +4,16 @@ Docs: https://bybit-exchange.github.io/docs/v5/ws/connect
 
 Quirks:
 - Every kind of market has its own address. Topics do not tell the kind, and spot has quotes that end in USD
-  too, so requests are numbered with the kind, and the answer tells it. Bars that came before that are left
-  out: whether their volume counts contracts is not known yet.
+  too, so requests are numbered with the kind, and the answer tells it. Bars that come before that wait for
+  it: whether their volume counts contracts is not known yet.
 - One unknown topic refuses its whole request, and spot refuses one of more than 10. A topic subscribed to
   before is refused too, but goes on. The answer to leaving is not waited for.
+- UNSURE: in which words a connection says that its topics have too many characters; those that speak of a
+  limit are taken for it.
 - Trades: ids, sides and block trades as in history. ``type`` means nothing; one message has many, those
-  of one moment may come in several; nothing shows that one is missing.
-- Bars are told while they grow; ``confirm`` says that one is final.
+  of one moment may come in several; ids do not follow one another, nothing shows that one is missing.
+- Bars are told while they grow; ``confirm`` says that one is final. UNSURE: whether one in which nothing was
+  traded is told; if not, history is asked for it, which is not known to have it either.
 - Inverse: trades and books count contracts of one USD, ``volume`` does, ``turnover`` is the base.
 - Order book: a snapshot first, another one at any time. ``u`` grows by one with each message; 1 is a new
   beginning, taken as a snapshot whatever ``type`` says (UNSURE). One level comes in snapshots only, again
@@ -22,7 +25,7 @@ Quirks:
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -33,14 +36,19 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.scraps import texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns
 from dccd_core.exchanges.bybit import INTERVALS
 
 _DOCS: Final = "https://bybit-exchange.github.io/docs/v5/websocket/public"
-_ASKED: Final = re.compile(r"(\w+):(\d+)")
+_ASKED: Final = re.compile(r"(spot|linear|inverse):(\d+)")
 """How requests are numbered: kind of market and number."""
+_TOPIC: Final = re.compile(r"(?:publicTrade|kline\.\w+|orderbook\.\d+)\.[^.\s]+")
+_FULL: Final = re.compile(r"too long|too many|\blimit\b|exceed", re.IGNORECASE)
+_MOST_EARLY: Final = 1_000
+"""Bars that may wait for the answer that tells the kind of market, the newest."""
 _SUBSCRIBED: Final = re.compile(r"already subscribed,\s*topic:\s*(\S+)")
 
 
@@ -51,14 +59,14 @@ class Pushed(msgspec.Struct, gc=False):
     """
 
     topic: str = ""
-    type: Literal["snapshot", "delta"] | None = None
-    ts: wire.Millis = 0
+    type: str | None = None
+    ts: wire.Millis | None = None
     cts: wire.Millis | None = None
     data: msgspec.Raw = msgspec.Raw()
     success: bool | None = None
-    ret_msg: str = ""
-    req_id: str = ""
-    op: str = ""
+    ret_msg: str | None = None
+    req_id: str | None = None
+    op: str | None = None
 
 
 class TradePushed(msgspec.Struct, gc=False):
@@ -113,8 +121,15 @@ def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode(asked)
 
 
+@dataclass(frozen=True, slots=True)
+class Early:
+    """Bars that came before the connection's kind of market was told."""
+
+    bars: Came[KlinePushed]
+
+
 def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
-    """Take a batch; ``state`` is the connection's kind of market, None until an answer has told it."""
+    """Take a batch; ``state`` is the connection's kind of market, before an answer has told it ``Early``."""
     told = {channel: Came[msgspec.Raw]() for channel in ("publicTrade", "kline")}
     heard, books, newest = Heard(state=state), list[Pushed](), 0
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
@@ -122,16 +137,16 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hear
         if not channel:
             _answer(message, heard)
             continue
-        if message.type is None or not message.ts or channel not in (*told, "orderbook"):
-            raise PayloadError(f"a message of no channel of ours: {message.topic}", hint=wire.CHANGED)
-        newest = max(newest, message.ts)
+        newest = max(newest, message.ts or 0)
         if channel == "orderbook":
             books.append(message)
-        else:
+        elif channel in told:
             told[channel].add(message.topic, came, message.data)
+        else:
+            raise PayloadError(f"a message of no channel of ours: {message.topic}", hint=wire.CHANGED)
     heard.at = Ns(newest * MILLISECOND) if newest else None
     heard.trades = _trades(rows_of(_READ_TRADES, told["publicTrade"]))
-    heard.bars = _bars(rows_of(_READ_KLINES, told["kline"]), heard.state)
+    _hear_bars(rows_of(_READ_KLINES, told["kline"]), state, heard)
     found = read_frames(_READ_BOOKS, [message.data for message in books])
     heard.books = list(map(_book_change, books, found))
     return heard
@@ -139,19 +154,22 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hear
 
 def _answer(message: Pushed, heard: Heard) -> None:
     """Read an answer to a request of ours; an error without a number concerns all that were not answered."""
-    if message.op in ("ping", "pong", "unsubscribe"):
+    op, said = message.op or "", message.ret_msg or ""
+    if op not in ("", "subscribe"):  # pongs, answers to leaving, and what else tells of no topic
         return
-    asked = _ASKED.fullmatch(message.req_id)
-    agrees = message.success and message.op == "subscribe" and asked is not None
+    asked = _ASKED.fullmatch(message.req_id or "")
+    agrees = message.success and op == "subscribe" and asked is not None
     if not agrees and message.success is not False:
         raise PayloadError("neither data nor an answer to a request", hint=wire.CHANGED)
-    number = None
-    if asked is not None:
-        heard.state, number = asked[1], int(asked[2])
-    if before := _SUBSCRIBED.search(message.ret_msg):
+    number = int(asked[2]) if asked else None
+    if asked and not isinstance(heard.state, str):
+        heard.state = asked[1]
+    if before := _SUBSCRIBED.search(said):
         heard.acks.append(Ack(before[1]))
+    elif agrees:
+        heard.acks.append(Ack(id=number))
     else:
-        heard.acks.append(Ack(id=number, error=None if agrees else message.ret_msg or "refused"))
+        heard.acks.append(Ack(id=number, error=said or "refused", full=_FULL.search(said) is not None))
 
 
 def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
@@ -165,20 +183,41 @@ def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
     )
 
 
-def _bars(came: Came[KlinePushed], kind: object) -> pl.DataFrame | None:
+def _hear_bars(came: Came[KlinePushed], before: object, heard: Heard) -> None:
+    """Take bars, and those that wait in the state before; without a kind of market they all wait on."""
+    if isinstance(before, Early):
+        early = before.bars
+        came = Came(early.topics + came.topics, early.times + came.times, early.rows + came.rows)
+    kind = heard.state if isinstance(heard.state, str) else None
+    bars = _bars(came, kind)
+    if kind is not None:
+        heard.bars = bars
+    elif came.rows:
+        newest = slice(-_MOST_EARLY, None)
+        heard.state = Early(Came(came.topics[newest], came.times[newest], came.rows[newest]))
+
+
+def _bars(came: Came[KlinePushed], kind: str | None) -> pl.DataFrame | None:
     base, quote = "volume", "quote_volume"
     if kind == "inverse":
         base, quote = quote, base
     volumes = {base: [row.volume for row in came.rows], quote: [row.turnover for row in came.rows]}
     closed = [row.confirm for row in came.rows]
-    bars = live_bars(came, closed, ts=wire.nanos([row.start for row in came.rows]), **volumes)
-    return None if kind is None else bars
+    return live_bars(came, closed, ts=wire.nanos([row.start for row in came.rows]), **volumes)
 
 
 def _book_change(message: Pushed, told: BookPushed) -> BookChange:
-    at = Ns((message.ts if message.cts is None else message.cts) * MILLISECOND)
+    if message.type not in ("snapshot", "delta"):
+        raise PayloadError(f"a book that is neither whole nor a change: {message.type}", hint=wire.CHANGED)
+    millis = message.ts if message.cts is None else message.cts
+    at = None if millis is None else Ns(millis * MILLISECOND)
     whole = message.type == "snapshot" or told.u == 1
     return BookChange(message.topic, at, told.b, told.a, whole, first=told.u, last=told.u)
+
+
+def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
+    """Name the topics that a message is of which could not be understood."""
+    return tuple(dict.fromkeys(filter(_TOPIC.fullmatch, texts_at("topic", frame))))
 
 
 _BOOKS: Final = Channel(docs=f"{_DOCS}/orderbook", depths=(1, 50, 200, 1_000))
@@ -188,6 +227,7 @@ LIVE = Live(
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
     hear=isolating(hear),
+    topics_in=topics_in,
     connects=Limit(500, Ns(5 * MINUTE)),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}/trade"),

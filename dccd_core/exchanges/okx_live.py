@@ -4,21 +4,25 @@ Docs: https://www.okx.com/docs-v5/en/
 
 Quirks:
 - The hosts of a country are ``wseea.okx.com`` and ``wsus.okx.com``.
-- Trades and bars have another address than books. ``trades-all`` has every fill, with the ids of REST;
-  ``trades`` joins the fills of one order.
-- Bars and pongs tell no time: a running bar shows that it has begun, a closed one that it is over.
+- Trades and bars have another address than books. ``trades-all`` has every fill, with the ids of REST, which
+  follow one another; ``trades`` joins the fills of one order.
+- Bars and pongs tell no time: a running bar shows that it has begun, a closed one that it is over. UNSURE:
+  whether a bar in which nothing was traded is told; history, which has them all, is asked for it if not.
 - ``prevSeqId`` is the ``seqId`` of the message before, also where ``seqId`` starts anew from a smaller one.
-  Both are the same when nothing changed. ``checksum`` is always 0: it proves nothing.
+  Both are the same when nothing changed, which is said about every minute. A snapshot may lack ``prevSeqId``.
+  ``checksum`` is always 0: it proves nothing.
 - Errors name no topic. UNSURE: whether they echo the ``id``; if not, they concern all that is unanswered.
 - UNSURE: that a book's levels beyond the 400th are said to be gone (amount 0), as those of others are.
 - UNSURE: how many topics a connection may have; it is to be fewer than 30 books.
-- An hour has 480 messages of ours per connection; more, or trouble, is an error: a new connection is due.
+- An hour has 480 messages of ours per connection; more, or trouble, is an error of this one alone.
+- ``channel-conn-count-error`` takes a subscription back, and tells its channel only: what it was is silent.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 
@@ -26,6 +30,7 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.scraps import texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
@@ -42,8 +47,10 @@ from dccd_core.exchanges.okx import (
 )
 
 _GOING_DOWN: Final = "64008"
-_ELSEWHERE: Final = ("60014", "63999", *TOO_MANY, *OVERLOADED)
+_FULL: Final = ("60014", "60020", "60025", "63999", *TOO_MANY, *OVERLOADED)
 """Errors that another connection may not meet."""
+_ARG: Final = re.compile(rb'"arg"\s*:\s*\{([^{}]*)')
+"""What names a topic, also where the message ends in it."""
 _PUSHED_BARS: Final = {f"candle{name}": bar for bar, name in BARS.items()}
 _PUSHED: Final = {
     "trades-all": DataType.TRADES,
@@ -55,13 +62,13 @@ _PUSHED: Final = {
 class BookPushed(Book, gc=False):
     """``{"asks":[..],"bids":[..],"ts":"1597026383085","checksum":0,"prevSeqId":123456,"seqId":123457}``."""
 
-    prevSeqId: Annotated[int, msgspec.Meta(ge=-1)]
     seqId: wire.Whole
+    prevSeqId: Annotated[int, msgspec.Meta(ge=-1)] | None = None
 
 
 class Arg(msgspec.Struct, gc=False):
-    channel: str
-    instId: str
+    channel: str = ""
+    instId: str = ""
 
     @property
     def name(self) -> str:
@@ -76,11 +83,11 @@ class Pushed(msgspec.Struct, gc=False):
 
     arg: Arg | None = None
     data: msgspec.Raw = msgspec.Raw(b"")
-    action: Literal["snapshot", "update"] | None = None
-    event: str = ""
-    id: str = ""
-    code: str = ""
-    msg: str = ""
+    action: str | None = None
+    event: str | None = None
+    id: str | None = None
+    code: str | int | None = None
+    msg: str | None = None
 
 
 _READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
@@ -114,7 +121,7 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
     spoken = [(frame, came) for frame, came in zip(frames, received, strict=True) if frame != b"pong"]
     messages = read_frames(_READ_PUSHED, [frame for frame, _ in spoken])
     for message, (_, came) in zip(messages, spoken, strict=True):
-        data_type = _PUSHED.get(message.arg.channel) if message.arg else None
+        data_type = _PUSHED.get(message.arg.channel) if message.arg and message.arg.instId else None
         if message.event:
             _hear_event(message, heard)
         elif message.arg is None or data_type is None:
@@ -150,50 +157,66 @@ def _begun(topic: str, bar: Candle) -> int:
 
 def _book_changes(told: Came[Pushed]) -> list[BookChange]:
     books = read_frames(_READ_BOOKS, [message.data for message in told.rows])
-    if any(message.action is None for message in told.rows):
-        raise PayloadError("a book that is neither a snapshot nor an update", hint=wire.CHANGED)
     return [
-        BookChange(
-            topic,
-            Ns(book.ts * MILLISECOND),
-            pairs(book.bids),
-            pairs(book.asks),
-            whole=message.action == "snapshot",
-            last=book.seqId,
-            previous=None if message.action == "snapshot" else book.prevSeqId,
-        )
+        _book_change(topic, message.action, book)
         for topic, message, found in zip(told.topics, told.rows, books, strict=True)
         for book in found
     ]
 
 
+def _book_change(topic: str, action: str | None, book: BookPushed) -> BookChange:
+    whole = action == "snapshot"
+    if not whole and (action != "update" or book.prevSeqId is None):
+        raise PayloadError("a book that is neither a snapshot nor follows one", hint=wire.CHANGED)
+    at, previous = Ns(book.ts * MILLISECOND), None if whole else book.prevSeqId
+    return BookChange(
+        topic, at, pairs(book.bids), pairs(book.asks), whole=whole, last=book.seqId, previous=previous
+    )
+
+
 def _hear_event(message: Pushed, heard: Heard) -> None:
-    said = f"{message.code} {message.msg}"
-    topic = message.arg.name if message.arg else None
+    code, said = str(message.code), f"{message.code or ''} {message.msg or ''}"
+    topic = message.arg.name if message.arg and message.arg.instId else None
     match message.event:
         case "subscribe" if topic:
             heard.acks.append(Ack(topic))
-        case "unsubscribe" | "channel-conn-count":
-            pass
-        case "error" if message.code in _ELSEWHERE:
-            heard.restart = f"OKX serves this connection no further: {said}"
         case "error":
-            number = int(message.id) if message.id.isdecimal() else None
-            heard.acks.append(Ack(topic, number, said))
-        case "notice" if message.code == _GOING_DOWN:
+            number = int(message.id) if message.id and message.id.isdecimal() else None
+            heard.acks.append(Ack(topic, number, said, full=code in _FULL))
+        case "notice" if code == _GOING_DOWN:
             heard.restart = f"OKX is about to close this connection: {said}"
         case "channel-conn-count-error":
-            # It took back what it had agreed to, and does not say of which topic.
-            heard.restart = "OKX gave a subscription up: too many connections have one of its kind"
-        case _:
-            raise PayloadError(f"an unheard-of event: {message.event} {said}", hint=wire.CHANGED)
+            heard.acks.append(Ack(error="too many connections have this channel", full=True))
+        case "unsubscribe":
+            pass
+        case "subscribe":
+            raise PayloadError("an agreement to no topic", hint=wire.CHANGED)
+        case _ if message.arg or message.data:
+            raise PayloadError(f"an unheard-of event of a topic: {message.event} {said}", hint=wire.CHANGED)
+        case _:  # about the connection: notices, counts of connections, and what comes new
+            pass
+
+
+def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
+    """Name the topics that a message is of which could not be understood."""
+    args = _ARG.findall(frame)
+    names = [
+        Arg(channel, market).name
+        for arg in args
+        for channel in texts_at("channel", arg)[:1]
+        for market in texts_at("instId", arg)[:1]
+        if channel in _PUSHED and market
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 _CHANNELS: Final = {
     DataType.OHLC: Channel(
         docs=f"{DOCS}#order-book-trading-market-data-ws-candlesticks-channel", spans=tuple(BARS)
     ),
-    DataType.TRADES: Channel(docs=f"{DOCS}#order-book-trading-market-data-ws-all-trades-channel"),
+    DataType.TRADES: Channel(
+        docs=f"{DOCS}#order-book-trading-market-data-ws-all-trades-channel", consecutive=True
+    ),
     DataType.ORDERBOOK: Channel(
         docs=f"{DOCS}#order-book-trading-market-data-ws-order-book-channel", depths=(400,)
     ),
@@ -205,6 +228,7 @@ LIVE = Live(
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
     hear=isolating(hear),
+    topics_in=topics_in,
     connects=Limit(3, SECOND),
     channels=_CHANNELS,
     special={

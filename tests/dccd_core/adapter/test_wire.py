@@ -202,6 +202,7 @@ def test_a_body_nested_without_end_is_of_an_unexpected_shape() -> None:
 def test_an_error_is_read_where_there_is_one() -> None:
     decoder = msgspec.json.Decoder(Row)
     assert read_error(decoder, b'{"at":1,"count":2}') == Row(1, 2)
+    assert read_error(decoder, b'{"x":' * 100_000) is None
 
 
 @pytest.mark.parametrize(

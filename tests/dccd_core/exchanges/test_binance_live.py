@@ -100,6 +100,7 @@ def test_a_book_begins_with_what_rest_says() -> None:
         (b'{"result":["btcusdt@aggTrade"],"id":4}', Ack(id=4)),
         (b'{"code":2,"msg":"Invalid request"}', Ack(error="2 Invalid request")),
         (b'{"error":{"code":3,"msg":"Invalid JSON"},"id":5}', Ack(id=5, error="3 Invalid JSON")),
+        (b'{"error":{"code":"3"},"id":5}', Ack(id=5, error="3 None")),
     ],
 )
 def test_answers(answer: bytes, ack: Ack) -> None:
@@ -111,6 +112,106 @@ def test_what_agrees_to_nothing_is_no_agreement_to_everything(text: bytes) -> No
     result = heard(text)
     assert result.acks == []
     assert [frame for frame, _ in result.bad] == [text]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b'{"error":{"code":4,"msg":"Too many subscriptions"},"id":5}', "4 Too many subscriptions"),
+        (b'{"code":-1003,"msg":"Too many requests","id":5}', "-1003 Too many requests"),
+        (b'{"error":{"code":2,"msg":"Invalid request: limit of streams"},"id":5}', None),
+    ],
+)
+def test_a_connection_that_takes_no_more_says_so(answer: bytes, error: str | None) -> None:
+    expected = error or "2 Invalid request: limit of streams"
+    assert heard(answer).acks == [Ack(id=5, error=expected, full=True)]
+
+
+def test_l10_the_time_of_a_message_is_not_needed() -> None:
+    frames = [
+        pushed("btcusdt@aggTrade", e="aggTrade", **TRADE).replace(b'"E":61000,', b""),
+        pushed("btcusdt@kline_1m", e="kline", k={**BAR, "x": True}).replace(b'"E":61000', b'"E":null'),
+        pushed("btcusdt@depth@100ms", **DEPTH).replace(b'"E":61000,', b""),
+        pushed("btcusdt@depth@100ms", **DEPTH, pu=3, T=60_500).replace(b'"E":61000,', b""),
+        pushed("!serverShutdown", e="serverShutdown").replace(b'"E":61000', b'"E":"soon"'),
+    ]
+    found = heard(*frames)
+    assert found.bad == []
+    assert found.trades is not None
+    assert found.bars is not None
+    assert [change.at for change in found.books] == [None, 60_500 * MILLISECOND]
+    assert found.restart is not None
+    assert found.at is None
+
+
+def test_l8_news_of_no_market_cost_none() -> None:
+    news = pushed("!maintenance", e="maintenance", when="soon")
+    assert heard(news) == Heard()
+    good = pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)
+    found = heard(good, news, good)
+    assert found.bad == []
+    assert found.trades is not None
+    assert found.trades["received"].to_list() == [0, 2]
+
+
+@pytest.mark.parametrize("stream", ["btcusdt@aggTrade", "btcusdt@trade", ""])
+def test_an_event_that_nobody_knows_is_bad_in_a_market_s_stream(stream: str) -> None:
+    frame, good = pushed(stream, e="news"), pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)
+    found = heard(good, frame, good)
+    assert [text for text, _ in found.bad] == [frame]
+    assert found.trades is not None
+    assert found.trades.height == 2
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pushed("", e="aggTrade", **TRADE),
+        pushed("", e="kline", k={**BAR, "x": True}),
+        pushed("", **DEPTH),
+    ],
+)
+def test_l8_rows_of_no_stream_are_not_dropped_in_silence(frame: bytes) -> None:
+    assert [text for text, _ in heard(frame).bad] == [frame]
+
+
+@pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
+def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
+    odd = pushed("btcusdt@depth@100ms", **{**DEPTH, "a": [["1.6", "1"], ["1.7", amount]]})
+    other = pushed("ethusdt@depth@100ms", **DEPTH)
+    found = heard(other, odd, other)
+    assert [text for text, _ in found.bad] == [odd]
+    assert [change.topic for change in found.books] == ["ethusdt@depth@100ms"] * 2
+    assert LIVE.topics_in(odd, None) == ("btcusdt@depth@100ms",)
+
+
+@pytest.mark.parametrize(
+    ("frame", "topics"),
+    [
+        (b'}"stream":"btcusdt@aggTrade","data":', ("btcusdt@aggTrade",)),
+        (b'{"data":{"e":[]},"stream" : "btcusdt@kline_1m"', ("btcusdt@kline_1m",)),
+        (b'{"stream":"a@aggTrade"}{"stream":"b@depth@100ms"', ("a@aggTrade", "b@depth@100ms")),
+        (b'{"stream":"\\u5e01usdt@aggTrade",', ("\u5e01usdt@aggTrade",)),
+        (b'{"stream":"btcusdt@aggTr', ()),
+        (b'{"stream":"btcusdt@trade",', ()),
+        (b'{"stream":"@aggTrade",', ()),
+        (b'{"stream":"",', ()),
+        (b'{"stream":null,"data":{"s":"BTCUSDT"}}', ()),
+        (b'{"msg":"{\\"stream\\":\\"btcusdt@aggTrade\\"}"', ()),
+        (b'{"stream":"\xff@aggTrade"', ()),
+    ],
+)
+def test_a_message_that_is_not_understood_may_still_name_its_stream(
+    frame: bytes, topics: tuple[str, ...]
+) -> None:
+    assert LIVE.topics_in(frame, None) == topics
+
+
+def test_ids_of_trades_follow_one_another_on_either_server() -> None:
+    for kind in ("spot", "linear"):
+        channel = LIVE.channel(kind, DataType.TRADES)
+        assert channel is not None
+        assert channel.consecutive
 
 
 def test_a_server_that_says_it_will_go_down_is_left() -> None:

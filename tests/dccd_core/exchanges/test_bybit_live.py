@@ -165,6 +165,16 @@ class TestAnswers:
             assert (found.acks, found.state) == ([Ack(error="args size >10")], "spot")
         assert understood(answer(success=False)).acks == [Ack(error="refused")]
 
+    @pytest.mark.parametrize("text", ["error:args too long", "Too many topics", "connection limit reached"])
+    def test_a_connection_that_takes_no_more_says_so(self, text: str) -> None:
+        found = understood(answer(success=False, ret_msg=text, req_id="spot:4"))
+        assert found.acks == [Ack(id=4, error=text, full=True)]
+        for other in ("args size >10", "error:handler not found,topic:publicTrade.LIMITUSDT"):
+            assert not understood(answer(success=False, ret_msg=other, req_id="spot:4")).acks[0].full
+
+    def test_a_kind_that_is_known_is_that_of_the_address(self) -> None:
+        assert understood(answer(req_id="inverse:3"), state="spot").state == "spot"
+
     def test_what_is_refused_because_it_is_on_is_agreed_to(self) -> None:
         text = "error:already subscribed,topic:orderbook.50.BTCUSDT"
         found = understood(answer(success=False, ret_msg=text, req_id="spot:4"))
@@ -182,7 +192,21 @@ class TestAnswers:
     def test_pongs_and_answers_to_leaving_say_nothing(self, frame: bytes) -> None:
         assert understood(frame) == Heard(state="spot")
 
-    @pytest.mark.parametrize("told", [{"op": "auth"}, {"req_id": ""}, {"req_id": "12"}, {"success": None}])
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            answer(op="auth", req_id="spot:1"),
+            b'{"op":"welcome","conn_id":"x"}',
+            b'{"success":false,"ret_msg":"error:invalid op","conn_id":"x","req_id":null,"op":"dance"}',
+        ],
+    )
+    def test_l8_what_answers_no_subscription_tells_of_no_topic(self, frame: bytes) -> None:
+        """So it neither spoils nor refuses one."""
+        assert understood(frame) == Heard(state="spot")
+
+    @pytest.mark.parametrize(
+        "told", [{"op": None}, {"req_id": ""}, {"req_id": "12"}, {"req_id": "x:1"}, {"success": None}]
+    )
     def test_an_agreement_to_no_request_of_ours_is_not_understood(self, told: dict[str, object]) -> None:
         frame = answer(**{"req_id": "spot:1", **told})
         assert [text for text, _ in heard(frame).bad] == [frame]
@@ -275,15 +299,28 @@ class TestLiveBars:
         assert bars is not None
         assert bars.drop("topic", "received", "closed").equals(decode(KLINES, Ns(0)))
 
-    def test_before_an_answer_tells_the_kind_they_are_left_out(self) -> None:
+    def test_l7_before_an_answer_tells_the_kind_they_wait_for_it(self) -> None:
         frame, told = pushed("kline.1.BTCUSD", [pushed_kline()]), answer(req_id="inverse:1")
         first = understood(frame, state=None)
-        assert (first.bars, first.state, first.at) == (None, None, 9 * MILLISECOND)
-        second = understood(frame, told, state=None)  # in whatever order they came
-        third = understood(frame, state=second.state)
-        for found in (second, third):
+        assert (first.bars, first.at) == (None, 9 * MILLISECOND)
+        late = understood(told, state=first.state)
+        both = understood(frame, told, state=None)  # in whatever order they came
+        third = understood(frame, state=late.state)
+        for found in (late, both, third):
             assert found.bars is not None
             assert found.bars["volume"].to_list() == [15.0]
+            assert found.bars["received"].to_list() == [1_000]
+            assert found.state == "inverse"
+
+    def test_no_more_of_them_wait_than_a_connection_brings_in_seconds(self) -> None:
+        state: object = None
+        for n in range(3):
+            rows = [pushed_kline(60_000 * (600 * n + m)) for m in range(600)]
+            state = understood(pushed("kline.1.BTCUSD", rows), state=state).state
+        assert understood(state=state).state == state
+        bars = understood(answer(req_id="spot:1"), state=state).bars
+        assert bars is not None
+        assert bars["ts"].cast(int).to_list() == [MINUTE * n for n in range(800, 1_800)]
 
     @pytest.mark.parametrize(
         "other", [{"confirm": None}, {"confirm": "true"}, {"volume": 10}, {"low": None}, {"turnover": None}]
@@ -312,6 +349,23 @@ class TestLiveBooks:
     def test_without_the_engine_s_time_it_is_the_message_s(self) -> None:
         frame = pushed("orderbook.50.BTCUSDT", {"b": [], "a": [], "u": 4}, type="delta")
         assert [change.at for change in understood(frame).books] == [9 * MILLISECOND]
+
+    @pytest.mark.parametrize("ts", [None, 0])
+    def test_l10_the_message_s_own_time_is_not_needed(self, ts: int | None) -> None:
+        [change] = understood(pushed_book(17, ts=ts)).books
+        assert change.at == 7 * MILLISECOND
+        without = pushed("orderbook.50.BTCUSDT", {"b": [], "a": [], "u": 4}, type="delta", ts=None)
+        assert [change.at for change in understood(without).books] == [None]
+
+    @pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
+    def test_an_odd_level_spoils_its_own_book_alone(self, amount: object) -> None:
+        told = {"b": [["8", "1"], ["7", amount]], "a": [], "u": 18}
+        odd = pushed("orderbook.50.BTCUSDT", told, type="delta")
+        other = odd.replace(b"BTCUSDT", b"ETHUSDT").replace(json.dumps(amount).encode(), b'"2"')
+        found = heard(other, odd, other)
+        assert [frame for frame, _ in found.bad] == [odd]
+        assert [change.topic for change in found.books] == ["orderbook.50.ETHUSDT"] * 2
+        assert LIVE.topics_in(odd, None) == ("orderbook.50.BTCUSDT",)
 
     def test_keys_may_stand_in_any_order(self) -> None:
         message = json.loads(pushed_book(17, [("8", "1")]))
@@ -372,7 +426,6 @@ class TestLiveBooks:
             pushed_book(17, type="partial"),
             pushed_book(-1),
             pushed_book(17, [("8",)]),  # pyright: ignore[reportArgumentType]
-            pushed_book(17, ts=None),
             pushed_book(17, ts="9"),
             pushed("orderbook.50.BTCUSDT", {"b": [], "u": 1}),
             pushed("orderbook.50.BTCUSDT", {"b": [["8", 1.0]], "a": [], "u": 1}),
@@ -385,6 +438,38 @@ class TestLiveBooks:
 
 
 class TestHearing:
+    @pytest.mark.parametrize("other", [{"ts": None}, {"ts": 0}, {"type": None}, {"type": "news"}])
+    def test_l10_rows_need_nothing_that_is_not_used(self, other: dict[str, object]) -> None:
+        frames = [
+            json.dumps({name: value for name, value in json.loads(frame).items() if value is not None})
+            for frame in (
+                pushed("publicTrade.BTCUSDT", [pushed_trade()], **other),
+                pushed("kline.1.BTCUSDT", [pushed_kline()], **other),
+            )
+        ]
+        found = understood(*(frame.encode() for frame in frames))
+        assert found.trades is not None
+        assert found.bars is not None
+
+    @pytest.mark.parametrize(
+        ("frame", "topics"),
+        [
+            (b'}"topic":"kline.1.BTCUSDT","type":', ("kline.1.BTCUSDT",)),
+            (b'{"data":[],"ts":[],"topic" : "publicTrade.BTC-01JAN27"', ("publicTrade.BTC-01JAN27",)),
+            (b'{"topic":"orderbook.50.A"}{"topic":"orderbook.1.A"', ("orderbook.50.A", "orderbook.1.A")),
+            (b'{"topic":"orderbook.50.BTCUS', ()),
+            (b'{"topic":"orderbook.50."', ()),
+            (b'{"topic":"tickers.BTCUSDT"', ()),
+            (b'{"topic":["kline.1.BTCUSDT"]', ()),
+            (b'{"ret_msg":"{\\"topic\\":\\"kline.1.BTCUSDT\\"}"', ()),
+            (b'{"ret_msg":"error:handler not found,topic:kline.1.BTCUSDT"', ()),
+        ],
+    )
+    def test_a_message_that_is_not_understood_may_still_name_its_topic(
+        self, frame: bytes, topics: tuple[str, ...]
+    ) -> None:
+        assert LIVE.topics_in(frame, "spot") == topics
+
     @pytest.mark.parametrize(
         ("frames", "at"),
         [
@@ -404,9 +489,7 @@ class TestHearing:
             pushed("tickers.BTCUSDT", {}),
             pushed("trade.linear.BTCUSDT", [pushed_trade()]),
             pushed("orderBookL2_25.BTCUSDT", {}),
-            pushed("publicTrade.BTCUSDT", [pushed_trade()], ts=0),
             b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":9}',
-            b'{"topic":"publicTrade.BTCUSDT","ts":9,"data":[]}',
             b'{"op":"subscribe","req_id":"spot:1"}',
         ],
     )

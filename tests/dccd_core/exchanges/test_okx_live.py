@@ -181,6 +181,56 @@ def test_a_book_s_levels_stay_as_they_are_written() -> None:
         )
 
 
+@pytest.mark.parametrize("more", [{}, {"prevSeqId": None}, {"prevSeqId": 5}])
+def test_l10_a_snapshot_follows_nothing(more: dict[str, object]) -> None:
+    told = {"asks": [], "bids": [["8", "1", "0", "1"]], "ts": "5", "seqId": 17, **more}
+    [change] = understood(pushed("books", told, action="snapshot")).books
+    assert (change.whole, change.last, change.previous) == (True, 17, None)
+
+
+@pytest.mark.parametrize("other", [{"action": "news"}, {"event": None}, {"msg": None}])
+def test_l10_rows_need_nothing_that_is_not_used(other: dict[str, str | None]) -> None:
+    frames = pushed("trades-all", trade()), pushed("candle1m", candle())
+    found = understood(*(b"%s,%s" % (frame[:-1], msgspec.json.encode(other)[1:]) for frame in frames))
+    assert found.trades is not None
+    assert found.bars is not None
+
+
+@pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
+def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
+    """Also where a message has several pictures of it."""
+    good = {"asks": [], "bids": [["8", "1", "0", "1"]], "ts": "5", "prevSeqId": 1, "seqId": 2}
+    levels = [["8", "1", "0", "1"], ["7", amount, "0", "1"]]
+    odd = pushed("books", good, {**good, "asks": levels}, good, action="update")
+    other = pushed("books", good, market="ETH-USDT", action="update")
+    found = heard(other, odd, other)
+    assert [frame for frame, _ in found.bad] == [odd]
+    assert [change.topic for change in found.books] == ["books:ETH-USDT"] * 2
+    assert okx_live.LIVE.topics_in(odd, None) == ("books:BTC-USDT",)
+
+
+@pytest.mark.parametrize(
+    ("frame", "topics"),
+    [
+        (b'}"arg":{"channel":"books","instId":"A-B"},"action"', ("books:A-B",)),
+        (b'{"data":[],"arg":{"instId":"A-B", "channel" : "candle1m"', ("candle1m:A-B",)),
+        (b'{"arg":{"channel":"books","instId":"A-B"}}{"arg":{"channel":"books","instId":"C-D"', None),
+        (b'{"arg":{"channel":"books","instId":"A-', ()),
+        (b'{"arg":{"channel":"books"},"data":[{"instId":"A-B"', ()),
+        (b'{"arg":{"channel":"books5","instId":"A-B"},', ()),
+        (b'{"arg":{"channel":"books","instId":""},', ()),
+        (b'{"arg":[{"channel":"books","instId":"A-B"}],', ()),
+        (b'{"event":"error","msg":"{\\"arg\\":{\\"channel\\":\\"books\\",\\"instId\\":\\"A-B\\"', ()),
+        (b"pang", ()),
+    ],
+)
+def test_a_message_that_is_not_understood_may_still_name_its_topic(
+    frame: bytes, topics: tuple[str, ...] | None
+) -> None:
+    expected = ("books:A-B", "books:C-D") if topics is None else topics
+    assert okx_live.LIVE.topics_in(frame, None) == expected
+
+
 def followed(*frames: bytes) -> Book:
     kept = Book(okx_live.LIVE.channels[DataType.ORDERBOOK])
     for change in understood(*frames).books:
@@ -243,21 +293,48 @@ def test_answers(told: bytes, acks: list[Ack]) -> None:
     assert understood(told) == Heard(acks=acks)
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        event("notice", code="64008", msg="The connection will soon be closed for a service upgrade."),
-        event("error", code="60014", msg="Requests too frequent"),
-        event("error", code="50026", msg="System error"),
-        event("channel-conn-count-error", channel="books", connCount="31"),
-    ],
-)
-def test_another_connection_is_needed(told: bytes) -> None:
-    """Else a topic that was agreed to, or a book that is to begin anew, would stay silent for ever."""
+def test_a_connection_that_is_about_to_be_closed_is_left() -> None:
+    told = event("notice", code="64008", msg="The connection will soon be closed for a service upgrade.")
     found = understood(told, pushed("trades-all", trade()))
     assert found.restart is not None
     assert found.trades is not None
     assert found.acks == []
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (event("error", code="60014", msg="Requests too frequent"), "60014 Requests too frequent"),
+        (event("error", code="50026", msg="System error"), "50026 System error"),
+        (
+            event("channel-conn-count-error", channel="books", connCount="31"),
+            "too many connections have this channel",
+        ),
+    ],
+)
+def test_l13_a_connection_that_takes_no_more_keeps_what_it_has(told: bytes, error: str) -> None:
+    """The others would lose a moment, and meet the same answer again."""
+    found = understood(told, pushed("trades-all", trade()))
+    assert found.restart is None
+    assert [(ack.topic, ack.error) for ack in found.acks] == [(None, error)]
+    assert found.acks[0].full
+
+
+def test_a_refusal_for_what_is_wrong_in_a_topic_is_no_full_connection() -> None:
+    for code in ("60012", "60018", "64001", "64003"):
+        assert not understood(event("error", code=code, msg="so")).acks[0].full
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        event("login", code="0", msg=""),
+        event("notice", code="64009", msg="unheard of"),
+        event("weather", code=7, msg=None),
+    ],
+)
+def test_l8_an_event_of_no_topic_costs_none(told: bytes) -> None:
+    assert understood(told) == Heard()
 
 
 def session(*topics: Topic) -> Session:
@@ -329,8 +406,10 @@ BAD = [
     book(2, -2),
     book(2, 1, bids=[("8", "1")]).replace(b'"8"', b"8"),
     event("subscribe"),
-    event("login", code="0", msg=""),
-    event("notice", code="64009", msg="unheard of"),
+    event("suspended", arg=ARG),
+    event("unheard-of", data=[]),
+    pushed("trades-all", trade(), market=""),
+    b'{"arg":{"instId":"BTC-USDT"},"data":[]}',
 ]
 
 
