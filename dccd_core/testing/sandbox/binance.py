@@ -353,6 +353,12 @@ _FUTURES: Final = Server(
 _KLINE_FIELDS: Final = {"time": 0, "open": 1, "high": 2, "low": 3, "close": 4, "amount": 5, "trades": 8}
 _TRADE_FIELDS: Final = {"id": "a", "price": "p", "amount": "q", "time": "T", "side": "m"}
 _LEVEL_FIELDS: Final = {"price": 0, "amount": 1}
+_NUMBER: Final = re.compile(rb'("lastUpdateId":)(\d+)')
+
+
+def _book_topic(params: Params) -> str:
+    return f"{params.get('symbol', '').lower()}@depth@100ms"
+
 
 VENUE: Final = Venue(
     name=NAME,
@@ -367,6 +373,8 @@ VENUE: Final = Venue(
             spot_depth,
             _by_limit(100, {100: 5, 500: 25, 1_000: 50}, 250),
             _LEVEL_FIELDS,
+            numbers=_NUMBER,
+            topic=_book_topic,
         ),
         Route("/fapi/v1/ping", ping, pool="usdm"),
         Route("/fapi/v1/time", time, pool="usdm"),
@@ -385,6 +393,8 @@ VENUE: Final = Venue(
             _by_limit(500, {50: 2, 100: 5, 500: 10}, 20),
             _LEVEL_FIELDS,
             "usdm",
+            numbers=_NUMBER,
+            topic=lambda params: f"usdm:{_book_topic(params)}",
         ),
     ),
     rules=(

@@ -46,6 +46,7 @@ from dccd_core.testing.sandbox.live import (
     texts,
 )
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.text import decimals
 
 _STREAMS: Final = 1_024
@@ -97,6 +98,7 @@ class Stream:
     ticker: str
     before: str
     after: str
+    book: SeenBook
 
     def texts(self, event: str, columns: Sequence[Ints | NDArray[np.str_]]) -> list[str]:
         return texts(f"{self.before}{event}{self.after}", columns)
@@ -154,14 +156,13 @@ class Stream:
 
     def changes(self, span: TimeSpan) -> Batch:
         """Tell all changes since the version told before: while a venue is shut it is told nothing."""
-        book = self.market.orders(NAME, self.symbol)
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         told = [(version, self._told_before(version)) for version in versions if not self._shut(version)]
         messages = [self._change(version, before) for version, before in told]
-        return [book.time(version) for version, _ in told], messages
+        return [self.book.time(version) for version, _ in told], messages
 
     def _change(self, version: int, before: int) -> str:
-        sides = self.market.orders(NAME, self.symbol).changes(version, _DEPTH)
+        sides = self.book.changes(version, _DEPTH)
         bids, asks = (levels_text(self.market, self.symbol, side).decode() for side in sides)
         at = version * BOOK_PERIOD // MILLISECOND
         if self.symbol.market == "spot":
@@ -208,15 +209,24 @@ class BinanceSide(Side):
             return self.say(now, _ENCODE({"code": 2, "msg": f"Invalid request: {e}"}))
         except msgspec.DecodeError as e:
             return self.say(now, _ENCODE({"code": 3, "msg": f"Invalid JSON: {e}"}))
+        if asked.method == "SUBSCRIBE" and self._full(asked.params, now):
+            error = {"code": 2, "msg": "Invalid request: too many streams"}
+            return self.say(now, _ENCODE({"error": error, "id": asked.id}))
+        self._change(asked)
+        if len(self.feeds) > _STREAMS:
+            return [Close(now, 1008, "Too many streams")]
+        result = list(self.feeds) if asked.method == "LIST_SUBSCRIPTIONS" else None
+        return self.say(now, _ENCODE({"result": result, "id": asked.id}))
+
+    def _full(self, names: Iterable[str], now: Ns) -> bool:
+        return any(self.trouble.full(self._topic(name), now) for name in names)
+
+    def _change(self, asked: "Asked") -> None:
         if asked.method == "SUBSCRIBE":
             self._subscribe(asked.params)
         elif asked.method == "UNSUBSCRIBE":
             for name in asked.params:
                 self.feeds.pop(name, None)
-        if len(self.feeds) > _STREAMS:
-            return [Close(now, 1008, "Too many streams")]
-        result = list(self.feeds) if asked.method == "LIST_SUBSCRIPTIONS" else None
-        return self.say(now, _ENCODE({"result": result, "id": asked.id}))
 
     def notice(self, now: Ns) -> list[Act]:
         before, after = self._wrap("!serverShutdown")
@@ -237,14 +247,19 @@ class BinanceSide(Side):
         ticker = found["symbol"].upper() if found else ""
         if not found or ticker not in tickers:
             return Feed(name, nothing, DAY)
-        stream = Stream(self.opening.market, tickers[ticker], ticker, *self._wrap(name))
-        topic = name if self._category.kind == "spot" else f"usdm:{name}"
+        market, symbol = self.opening.market, tickers[ticker]
+        book = SeenBook(market.orders(NAME, symbol))
+        stream = Stream(market, symbol, ticker, *self._wrap(name), book)
+        topic = self._topic(name)
         interval = found.groupdict().get("interval")
         if interval is not None:
             return Feed(topic, partial(stream.bars, interval) if interval in INTERVALS else nothing)
         if name.endswith("@aggTrade"):
             return Feed(topic, stream.trades)
-        return Feed(topic, stream.changes, BOOK_BLOCK)
+        return Feed(topic, stream.changes, BOOK_BLOCK, book)
+
+    def _topic(self, name: str) -> str:
+        return name if self._category.kind == "spot" else f"usdm:{name}"
 
 
 class Asked(msgspec.Struct):
@@ -267,4 +282,7 @@ LIVE: Final = Live(
     open=BinanceSide,
     connects=Rule(300, Ns(5 * MINUTE)),
     sequence=re.compile(r'(?:"pu"|"U"(?!.*"pu")):(\d+)'),
+    numbers=re.compile(r'"(?:U|u|pu)":(\d+)'),
+    level=re.compile(r'\["([\d.]+)","([\d.]+)"\]'),
+    ack=re.compile(r'"result":null'),
 )

@@ -8,10 +8,11 @@ too many is refused with an error, the connection lives on.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import zip_longest
+from operator import itemgetter
 from typing import Final
 from zlib import crc32
 
@@ -42,6 +43,7 @@ from dccd_core.testing.sandbox.live import (
     texts,
 )
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.text import decimals
 from dccd_core.testing.sandbox.venue import Ask, Hidden
 
@@ -89,6 +91,10 @@ class Asked(msgspec.Struct, kw_only=True):
     freq: str = "F0"
     len: str | int = "25"
 
+    @property
+    def topic(self) -> str:
+        return f"{self.channel}:{self.key or self.symbol}"
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -97,6 +103,7 @@ class Channel:
     market: Market
     symbol: Symbol
     number: int
+    orders: SeenBook
 
     def ask(self, now: Ns, limit: str) -> Ask:
         """Ask the REST interface: a channel begins with what that tells."""
@@ -147,8 +154,10 @@ class Channel:
         return at[order].tolist(), texts(f"[{self.number},[%d,{_D},{_D},{_D},{_D},{_D}]", columns)
 
     def first_book(self, length: int, now: Ns) -> str:
-        orders = self.market.orders(NAME, self.symbol)
-        sides = zip(orders.levels(orders.version(now), length), _SIGNS, strict=True)
+        return self.whole_book(length, self.orders.version(now))
+
+    def whole_book(self, length: int, version: int) -> str:
+        sides = zip(self.orders.levels(version, length), _SIGNS, strict=True)
         rows = [f"[{price},{count},{amount}]" for side in sides for price, count, amount in self._told(*side)]
         return f"[{self.number},[{','.join(rows)}]"
 
@@ -165,14 +174,14 @@ class Channel:
 
     def _changed(self, version: int, length: int) -> list[str]:
         """Return the messages that make a version out of the one before; no level is set across another."""
-        sides = self.market.orders(NAME, self.symbol).changes(version, length)
+        sides = self.orders.changes(version, length)
         told = [level for side in zip(sides, _SIGNS, strict=True) for level in self._told(*side)]
         gone = [f"[{price},0,{amount[:-1]}1]" for price, _, amount in told if amount in ("0", "-0")]
         left = [f"[{price},{count},{amount}]" for price, count, amount in told if amount not in ("0", "-0")]
         return [f"[{self.number},{row}" for row in (*gone, *left)]
 
     def _checksum(self, version: int, length: int) -> int:
-        sides = self.market.orders(NAME, self.symbol).levels(version, length)
+        sides = self.orders.levels(version, length)
         best = [side.rows(slice(_CHECKED)) for side in sides]
         bids, asks = (self._told(side, sign) for side, sign in zip(best, _SIGNS, strict=True))
         turns = [level for pair in zip_longest(bids, asks) for level in pair if level]
@@ -201,6 +210,10 @@ class BitfinexSide(Side):
         self._flags = 0
         self._number = 0
         self._channels = dict[str, int]()
+        self._books = dict[str, Callable[[int], str]]()
+        """How all of each book's version is told that was ever subscribed to."""
+        self._awaited = list[tuple[Ns, Asked, int]]()
+        """Channels that have a number already and begin later."""
         self._last = dict[str, Ns]()
         """When each channel last had a message."""
         self._next = int(opening.now // MILLISECOND % 400_000)
@@ -240,15 +253,21 @@ class BitfinexSide(Side):
                 raise RefusedError(20000, "event: invalid")
 
     def _subscribe(self, asked: Asked, now: Ns) -> list[Act]:
-        topic = f"{asked.channel}:{asked.key or asked.symbol}"
-        self._check(asked, topic)
+        self._check(asked, now)
+        self._next += 1
+        later = self.trouble.begins_late(asked.topic, now)
+        if not later:
+            return self._begin(asked, self._next, now)
+        self._awaited.append((Ns(now + later), asked, self._next))
+        self._awaited.sort(key=itemgetter(0))
+        return [self._numbered(Message(now, "", f'[{self._next},"hb"'))]
+
+    def _begin(self, asked: Asked, number: int, now: Ns) -> list[Act]:
+        topic, market = asked.topic, self.opening.market
         key = _KEY.fullmatch(asked.key) if asked.channel == "candles" else None
         name = key[2] if key else asked.symbol
-        symbol = _names(self.opening.market).get(name)
-        if symbol is None:
-            raise RefusedError(10300, "key: invalid" if asked.channel == "candles" else "symbol: invalid")
-        self._next += 1
-        channel = Channel(self.opening.market, symbol, self._next)
+        symbol = _names(market)[name]
+        channel = Channel(market, symbol, number, SeenBook(market.orders(NAME, symbol)))
         begun = {"event": "subscribed", "channel": asked.channel, "chanId": channel.number}
         about = {"symbol": name, "pair": name.removeprefix("t")}
         match asked.channel:
@@ -260,18 +279,27 @@ class BitfinexSide(Side):
             case _:
                 length, proven = int(asked.len), bool(self._flags & _CHECKSUMS)
                 about = {**about, "prec": asked.prec, "freq": asked.freq, "len": str(length)}
-                feed = Feed(topic, partial(channel.changes, length, proven=proven), BOOK_BLOCK)
+                changes = partial(channel.changes, length, proven=proven)
+                feed = Feed(topic, changes, BOOK_BLOCK, channel.orders)
+                self._books[topic] = partial(channel.whole_book, length)
                 first = channel.first_book(length, now)
         self.feeds[topic], self._channels[topic], self._last[topic] = feed, channel.number, now
-        return [*self.say(now, _ENCODE({**begun, **about})), self._numbered(Message(now, topic, first))]
+        return [*self.say(now, _ENCODE({**begun, **about})), *self.first(now, topic, first)]
 
-    def _check(self, asked: Asked, topic: str) -> None:
+    def _check(self, asked: Asked, now: Ns) -> None:
         if asked.channel not in ("trades", "candles", "book"):
             raise RefusedError(10302, "channel: unknown")
-        if topic in self.feeds:
+        if asked.topic in self.feeds or any(asked.topic == other.topic for _, other, _ in self._awaited):
             raise RefusedError(10301, "subscribe: dup")
-        if self.opening.enforced and len(self.feeds) >= _CHANNELS:
+        many = self.opening.enforced and len(self.feeds) >= _CHANNELS
+        if many or self.trouble.full(asked.topic, now):
             raise RefusedError(10305, "channel: limit")
+        self._check_details(asked)
+
+    def _check_details(self, asked: Asked) -> None:
+        key = _KEY.fullmatch(asked.key) if asked.channel == "candles" else None
+        if (key[2] if key else asked.symbol) not in _names(self.opening.market):
+            raise RefusedError(10300, "key: invalid" if asked.channel == "candles" else "symbol: invalid")
         if asked.channel == "book" and (asked.prec, asked.freq) != ("P0", "F0"):
             raise RefusedError(10011, "prec: invalid")
         if asked.channel == "book" and str(asked.len) not in _LENGTHS:
@@ -284,9 +312,28 @@ class BitfinexSide(Side):
         del self._channels[topic], self.feeds[topic], self._last[topic]
         return self.say(now, _ENCODE({"event": "unsubscribed", "status": "OK", "chanId": number}))
 
+    def first(self, now: Ns, topic: str, *said: str) -> list[Act]:
+        return self._all_numbered(super().first(now, topic, *said))
+
+    def whole(self, message: Message) -> list[Message] | None:
+        """Tell all of the version before, so that the changes that are still to come make the next of it."""
+        tell = self._books.get(message.topic)
+        version = message.at // BOOK_PERIOD - 1
+        return [message._replace(text=tell(version)), message] if tell else None
+
     def due(self, span: TimeSpan) -> list[Act]:
         """Number all messages of channels, in the order in which they are sent."""
-        acts = super().due(span)
+        acts, start = list[Act](), span.start
+        begun = [one for one in self._awaited if one[0] < span.end]
+        self._awaited = self._awaited[len(begun) :]
+        for due, asked, number in begun:
+            at = max(due, start)
+            acts += self._all_numbered(super().due(TimeSpan(start, at)))
+            acts += self._begin(asked, number, at)
+            start = at
+        return [*acts, *self._all_numbered(super().due(TimeSpan(start, span.end)))]
+
+    def _all_numbered(self, acts: Sequence[Act]) -> list[Act]:
         return [self._numbered(act) if isinstance(act, Message) else act for act in acts]
 
     def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
@@ -300,7 +347,8 @@ class BitfinexSide(Side):
             for at in (*said[topic], span.end):
                 while self._last[topic] + _QUIET < at:
                     self._last[topic] = Ns(self._last[topic] + _QUIET)
-                    beats.append(Message(self._last[topic], "", f'[{channel},"hb"'))
+                    if not self.trouble.hushes(topic, self._last[topic]):
+                        beats.append(Message(self._last[topic], "", f'[{channel},"hb"'))
                 self._last[topic] = at if at < span.end else self._last[topic]
         return beats
 
@@ -320,4 +368,8 @@ LIVE: Final = Live(
     connects=Rule(20, MINUTE),
     sequence=re.compile(r",(\d+),\d+\]$"),
     checksum=re.compile(r'"cs",(-?\d+)'),
+    numbers=re.compile(r",(\d+),\d+\]$"),
+    counted=True,
+    level=re.compile(r"\[([\d.]+),\d+,(-?[\d.]+)\]"),
+    ack=re.compile(r'"event":"subscribed"'),
 )

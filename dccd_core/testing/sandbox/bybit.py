@@ -259,6 +259,11 @@ def trouble(status: int) -> bytes:
     return _said(10016, "Server error, please try again later")
 
 
+def _book_topics(params: Params) -> str:
+    kind = params.get("category", "")
+    return f"{'' if kind == 'spot' else f'{kind}:'}orderbook.*.{params.get('symbol', '')}"
+
+
 VENUE: Final = Venue(
     name=NAME,
     routes=(
@@ -273,7 +278,13 @@ VENUE: Final = Venue(
             recent_trade,
             fields={"id": "execId", "price": "price", "amount": "size", "side": "side", "time": "time"},
         ),
-        Route("/v5/market/orderbook", orderbook, fields={"price": 0, "amount": 1}),
+        Route(
+            "/v5/market/orderbook",
+            orderbook,
+            fields={"price": 0, "amount": 1},
+            numbers=re.compile(rb'("u":)(\d+)'),
+            topic=_book_topics,
+        ),
         Route("/v5/market/instruments-info", instruments_info),
     ),
     rules=(Rule(600, Ns(5 * SECOND), Style.SLIDING, block=Ns(600 * SECOND)),),

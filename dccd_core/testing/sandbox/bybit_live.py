@@ -20,7 +20,7 @@ import numpy as np
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
-from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, OrderBook, Sides
+from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, Sides
 from dccd_core.testing.sandbox.bybit import NAME
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import MONTH
@@ -43,6 +43,7 @@ from dccd_core.testing.sandbox.live import (
     texts,
 )
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer
 
@@ -83,10 +84,7 @@ class Stream:
     symbol: Symbol
     ticker: str
     topic: str
-
-    @property
-    def orders(self) -> OrderBook:
-        return self.market.orders(NAME, self.symbol)
+    orders: SeenBook
 
     def message(self, data: str, at: int | str, type_: str = "snapshot", more: str = "") -> str:
         """Keys stand in another order for spot than for contracts."""
@@ -156,7 +154,10 @@ class Book:
     restarts: tuple[int, ...] = ()
 
     def first(self, now: Ns) -> str:
-        return self._text("snapshot", self.stream.orders.levels(self.since, self.depth), self.since, now)
+        return self.all_of_it(self.since, now)
+
+    def all_of_it(self, version: int, now: Ns) -> str:
+        return self._text("snapshot", self.stream.orders.levels(version, self.depth), version, now)
 
     def updates(self, span: TimeSpan) -> Batch:
         """Tell every version; while there is no book nothing, but that there is none."""
@@ -167,7 +168,7 @@ class Book:
     def _update(self, version: int) -> str:
         orders, at = self.stream.orders, self.stream.orders.time(version)
         if self.depth == 1 or version in self.restarts or self._shut(version - 1):
-            return self._text("snapshot", orders.levels(version, self.depth), version, at)
+            return self.all_of_it(version, at)
         return self._text("delta", orders.changes(version, self.depth), version, at)
 
     def _shut(self, version: int) -> bool:
@@ -249,13 +250,20 @@ class BybitSide(Side):
         self._quiet_since = pushed[-1].at if pushed else self._quiet_since
         return []
 
+    def whole(self, message: Message) -> list[Message] | None:
+        book = self._books.get(message.topic.removeprefix(f"{self._kind}:"))
+        if book is None:
+            return None
+        version = book.stream.orders.version(message.at)
+        return [message._replace(text=book.all_of_it(version, message.at))]
+
     def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
         name = topic.removeprefix(f"{self._kind}:")
         if name not in self._books:
             return None
         book = self._books[name]
         anew = replace(book, restarts=(*book.restarts, span.start // BOOK_PERIOD))
-        feed = Feed(topic, anew.updates, BOOK_BLOCK)
+        feed = Feed(topic, anew.updates, BOOK_BLOCK, book.stream.orders)
         messages = feed.due(span)
         if not messages or messages[0].at != span.start:
             return None  # it is the first snapshot that is to be numbered anew
@@ -263,15 +271,16 @@ class BybitSide(Side):
         return messages
 
     def _subscribe(self, asked: Asked, now: Ns) -> list[Act]:
-        if (refusal := self._refusal(asked.args)) is not None:
+        if (refusal := self._refusal(asked.args, now)) is not None:
             return self._answer(asked, now, refusal)
         acts = self._answer(asked, now, said="subscribe" if self._kind == "spot" else "")
         return [*acts, *(act for name in asked.args for act in self._begin(name, now))]
 
-    def _refusal(self, names: list[str]) -> str | None:
+    def _refusal(self, names: list[str], now: Ns) -> str | None:
         if self._kind == "spot" and len(names) > _SPOT_ARGS:
             return "args size >10"
-        if sum(map(len, (*self.feeds, *names))) > _CHARACTERS:
+        full = any(self.trouble.full(self._topic(name), now) for name in names)
+        if full or sum(map(len, (*self.feeds, *names))) > _CHARACTERS:
             return "error:args too long"
         for name in names:
             found = _TOPIC.fullmatch(name)
@@ -285,15 +294,20 @@ class BybitSide(Side):
         """Begin to push a topic, and return what comes of it at once."""
         found = _TOPIC.fullmatch(name)
         assert found
-        topic = name if self._kind == "spot" else f"{self._kind}:{name}"
-        stream = Stream(self.opening.market, self._markets[found["symbol"]], found["symbol"], name)
+        topic = self._topic(name)
+        market, symbol = self.opening.market, self._markets[found["symbol"]]
+        stream = Stream(market, symbol, found["symbol"], name, SeenBook(market.orders(NAME, symbol)))
         if found["depth"]:
             book = Book(stream, int(found["depth"]), stream.orders.version(now))
-            self._books[name], self.feeds[name] = book, Feed(topic, book.updates, BOOK_BLOCK)
-            return [Message(now, topic, book.first(now))]
+            self._books[name] = book
+            self.feeds[name] = Feed(topic, book.updates, BOOK_BLOCK, stream.orders)
+            return self.first(now, topic, book.first(now))
         made = partial(stream.bars, found["interval"]) if found["interval"] else stream.trades
         self.feeds[name] = Feed(topic, made)
         return []
+
+    def _topic(self, name: str) -> str:
+        return name if self._kind == "spot" else f"{self._kind}:{name}"
 
     def _answer(self, asked: Asked, now: Ns, error: str | None = None, said: str = "") -> list[Act]:
         answer = {
@@ -312,4 +326,7 @@ LIVE: Final = Live(
     connects=Rule(500, Ns(5 * MINUTE)),
     refused=Answer(b"403, access too frequent", 403, {"content-type": "text/html"}),
     sequence=re.compile(r'"u":(\d+)'),
+    numbers=re.compile(r'"u":(\d+)'),
+    level=re.compile(r'\["([\d.]+)","([\d.]+)"\]'),
+    ack=re.compile(r'"success":true.*"op":"subscribe"'),
 )

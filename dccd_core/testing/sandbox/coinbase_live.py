@@ -9,6 +9,7 @@ and channel is left out, and so are the channels ``ticker``, ``ticker_batch``, `
 one needs a key.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,7 @@ from dccd_core.testing.sandbox.live import (
     texts,
 )
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.tape import Trades
 from dccd_core.testing.sandbox.text import decimals, rows
 
@@ -76,6 +78,7 @@ class Product:
 
     market: Market
     symbol: Symbol
+    orders: SeenBook
 
     def matches(self, span: TimeSpan) -> Batch:
         trades = self.market.tape(NAME, self.symbol).between(span)
@@ -87,14 +90,14 @@ class Product:
         return self._trades("last_match", tape.by_id(before - 1, 1)) if before else []
 
     def changes(self, span: TimeSpan) -> Batch:
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         told = [(version, self._change(version)) for version in versions]
         said = [(book.time(version), text) for version, text in told if text]
         return [at for at, _ in said], [text for _, text in said]
 
     def snapshot(self, now: Ns) -> str:
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         bids, asks = (self._levels(side) for side in book.levels(book.version(now), _DEPTH))
         return self._message("snapshot", f'"asks":[{asks}],"bids":[{bids}]')
 
@@ -105,7 +108,7 @@ class Product:
 
     def _change(self, version: int) -> str:
         """Tell what makes this version out of the one before; nothing if they are the same."""
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         sides = zip(book.changes(version, _DEPTH), ("buy", "sell"), strict=True)
         changes = ",".join(text for levels, word in sides if (text := self._levels(levels, f'"{word}",')))
         told = f'"changes":[{changes}],"time":"{self._time(book.time(version))}"'
@@ -174,6 +177,7 @@ class CoinbaseSide(Side):
         self._limits: Final = [meter(rule, enforced=opening.enforced) for rule in _MESSAGES]
         self._listed: Final[dict[str, dict[str, Ns]]] = {name: {} for name in _LISTED.values()}
         """The products of each channel, with the moment of their subscription."""
+        self._books: Final = dict[str, Product]()
         self._silent = True
 
     def heard(self, text: str, now: Ns) -> list[Act]:
@@ -189,8 +193,9 @@ class CoinbaseSide(Side):
         self._silent = False
         act = self._subscribe if asked.type == "subscribe" else self._unsubscribe
         wanted = [(one.name, product) for one in named for product in one.product_ids or [""]]
-        errors = [error for one in wanted for error in self._refusal(asked.type, *one, now)]
-        good = [one for one in wanted if not self._refusal(asked.type, *one, now)]
+        judged = [(one, self._refusal(asked.type, *one, now)) for one in wanted]
+        errors = [error for _, refusal in judged for error in refusal]
+        good = [one for one, refusal in judged if not refusal]
         first = [said for one in good for said in act(*one, now)]
         return [*errors, *self._list(now), *first] if good else errors
 
@@ -203,14 +208,21 @@ class CoinbaseSide(Side):
             Message(at, "", self._product(product).heartbeat(at))
             for product, since in self._listed["heartbeat"].items()
             for at in every(SECOND, since, span)
+            if not self.trouble.hushes(f"heartbeat:{product}", at)
         ]
+
+    def whole(self, message: Message) -> list[Message] | None:
+        book = self._books.get(message.topic)
+        return [message._replace(text=book.snapshot(message.at))] if book else None
 
     def notice(self, now: Ns) -> list[Act]:
         """Say what a client is told that reads too slowly, before it is cut off."""
         return _error(now, "ErrSlowConsume", "client is not reading fast enough")
 
     def _product(self, product: str) -> Product:
-        return Product(self.opening.market, _products(self.opening.market)[product])
+        market = self.opening.market
+        symbol = _products(market)[product]
+        return Product(market, symbol, SeenBook(market.orders(NAME, symbol)))
 
     def _refusal(self, type_: str, channel: str, product: str, now: Ns) -> list[Act]:
         if channel in _KEYED:
@@ -219,6 +231,8 @@ class CoinbaseSide(Side):
             why = f"{channel} is not a valid channel"
         elif product not in _products(self.opening.market):
             why = f"{product} is not a valid product"
+        elif type_ == "subscribe" and self.trouble.full(_topic(channel, product), now):
+            why = f"too many subscriptions for {product}"
         else:
             return []
         return _error(now, f"Failed to {type_}", why)
@@ -233,10 +247,11 @@ class CoinbaseSide(Side):
         match _LISTED[channel]:
             case "matches":
                 self.feeds[topic] = Feed(topic, told.matches)
-                return [Message(now, topic, text) for text in told.last_match(now)]
+                return self.first(now, topic, *told.last_match(now))
             case "level2_50":
-                self.feeds[topic] = Feed(topic, told.changes, BOOK_BLOCK)
-                return [Message(now, topic, told.snapshot(now))]
+                self.feeds[topic] = Feed(topic, told.changes, BOOK_BLOCK, told.orders)
+                self._books[topic] = told
+                return self.first(now, topic, told.snapshot(now))
             case _:
                 return []
 
@@ -266,4 +281,6 @@ LIVE: Final = Live(
     paths=("",),
     open=CoinbaseSide,
     connects=Rule(8, SECOND, Style.BUCKET, burst=20),
+    level=re.compile(r'\[(?:"buy",|"sell",)?"([\d.]+)","([\d.]+)"\]'),
+    ack=re.compile(r'"type":"subscriptions"'),
 )

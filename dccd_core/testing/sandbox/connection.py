@@ -18,11 +18,12 @@ from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.testing.sandbox.clock import SandboxClock
 from dccd_core.testing.sandbox.frames import EXTENSION, Frames
 from dccd_core.testing.sandbox.limits import Meter, meter
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Live, Message, Opening, Ping
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.stats import StreamTally
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamInjector
 from dccd_core.testing.sandbox.venue import Answer
 
 _TICK_S: Final = 0.02
@@ -39,6 +40,7 @@ class Connections:
     def __init__(self, options: Options, market: Market) -> None:
         self.options: Final = options
         self.market: Final = market
+        self.injector: Final = StreamInjector((), options.seed)
         self.open: Final = set[Connection]()
         self.reset(SandboxClock())
 
@@ -51,7 +53,7 @@ class Connections:
         self.disconnect(1012)
 
     def set_faults(self, faults: Sequence[StreamFault]) -> None:
-        self.injector = StreamInjector(faults, self.options.seed)
+        self.injector.set(faults)
 
     def disconnect(self, code: int) -> None:
         for connection in self.open:
@@ -108,6 +110,7 @@ class Connection:
         self._send, self._frames = wire
         self._side: Final = live.open(opening)
         self._line: Final = Line(venue, live, self._side, self._struck)
+        self._line.watch(shared.injector)
         self._last = opening.now
         self._turn: Final = asyncio.Lock()
         self._end_code: int | None = None

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 import numpy as np
 
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
 from dccd_core.testing.sandbox.hashing import bits, mixed, seed_of
 from dccd_core.testing.sandbox.venue import Answer, Hidden, Params, Venue
 
@@ -40,6 +40,8 @@ class FaultKind(StrEnum):
     NAN = "nan"
     GAPS = "gaps"
     MISSING_TRADES = "missing_trades"
+    LAG = "lag"
+    RENUMBERED = "renumbered"
 
 
 _EXACTLY: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -56,8 +58,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ``probability`` that share of them. ``status`` and ``retry_after_s`` belong to STATUS, ``seconds`` to
     SLOW, ``body`` replaces the text of STATUS and ERROR_BODY, ``field`` names the field by meaning
     (``price``, ``time``, ...) for the faults of one value, ``[start, end)`` in ns the bars that GAPS
-    withholds, ``first_id`` to ``last_id`` what MISSING_TRADES withholds. Where an answer has no rows or
-    its rows no such field, it stays as it is.
+    withholds, ``first_id`` to ``last_id`` what MISSING_TRADES withholds. LAG answers what was so ``seconds``
+    ago, RENUMBERED adds ``number`` to the number of an order book (-1: a snapshot in the midst of a change,
+    where changes take several numbers; much more: another count than the WebSocket's). Where an
+    answer has no rows or its rows no such field, it stays as it is.
     """
 
     kind: FaultKind
@@ -75,6 +79,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     end: int = 0
     first_id: int = 0
     last_id: int = -1
+    number: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,17 @@ def hidden(strikes: Sequence[Strike]) -> Hidden:
 
 def delay_s(strikes: Sequence[Strike]) -> float:
     return sum(strike.fault.seconds for strike in strikes if strike.fault.kind is FaultKind.SLOW)
+
+
+def lag(strikes: Sequence[Strike]) -> Ns:
+    """Return how old the answer is."""
+    late = sum(strike.fault.seconds for strike in strikes if strike.fault.kind is FaultKind.LAG)
+    return Ns(int(late * SECOND))
+
+
+def renumbering(strikes: Sequence[Strike]) -> int:
+    """Return what is added to the number of an order book."""
+    return sum(strike.fault.number for strike in strikes if strike.fault.kind is FaultKind.RENUMBERED)
 
 
 def replacement(strikes: Sequence[Strike], venue: Venue) -> Answer | None:

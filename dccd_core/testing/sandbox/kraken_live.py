@@ -11,7 +11,7 @@ is down for maintenance.
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -45,6 +45,7 @@ from dccd_core.testing.sandbox.live import (
     texts,
 )
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.tape import Trades
 from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer
@@ -78,6 +79,7 @@ class Stream:
 
     market: Market
     symbol: Symbol
+    orders: SeenBook
 
     def trades(self, span: TimeSpan) -> Batch:
         """Tell the trades of one moment in one message."""
@@ -115,7 +117,7 @@ class Stream:
         return self._bars("snapshot", interval, self.market.bars(NAME, self.symbol, *span))[0]
 
     def changes(self, depth: int, span: TimeSpan) -> Batch:
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         changes = [(version, book.changes(version, depth, tell_pushed_out=False)) for version in versions]
         told = [(version, sides) for version, sides in changes if any(side.price.size for side in sides)]
@@ -123,7 +125,7 @@ class Stream:
         return [book.time(version) for version, _ in told], messages
 
     def whole_book(self, depth: int, now: Ns) -> str:
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         version = book.version(now)
         return self._book("snapshot", version, depth, book.levels(version, depth))
 
@@ -173,7 +175,7 @@ class Stream:
         return texts(_told("ohlc", type_, bar), columns)
 
     def _book(self, type_: str, version: int, depth: int, sides: Sides) -> str:
-        book = self.market.orders(NAME, self.symbol)
+        book = self.orders
         bids, asks = (self._levels(side) for side in sides)
         checksum = self._checksum(*book.levels(version, depth))
         proof = f'"checksum":{checksum},"timestamp":"{_time(book.time(version))}"'
@@ -230,6 +232,8 @@ class KrakenSide(Side):
         super().__init__(opening, Habits())
         spot = [symbol for symbol in opening.market.instruments if symbol.market == "spot"]
         self._symbols: Final = {str(symbol): symbol for symbol in spot}
+        self._books: Final = dict[str, Callable[[Ns], str]]()
+        """How all of each book is told that was ever subscribed to."""
         self._last_push = self._last_word = opening.now
 
     def opened(self, now: Ns) -> list[Act]:
@@ -259,14 +263,19 @@ class KrakenSide(Side):
         quiet = [at for at in seconds if at - times[bisect_right(times, at) - 1] >= SECOND]
         return [*acts, *(Message(at, "", '{"channel":"heartbeat"}') for at in quiet)]
 
+    def whole(self, message: Message) -> list[Message] | None:
+        tell = self._books.get(message.topic)
+        return [message._replace(text=tell(message.at))] if tell else None
+
     def notice(self, now: Ns) -> list[Act]:
         return _status(now, "maintenance")
 
     def _subscribe(self, params: Params, symbol: str, number: int | None, now: Ns) -> list[Act]:
         topic = params.topic(symbol)
-        if error := self._error(params, symbol, topic):
+        if error := self._error(params, symbol, topic, now):
             return self._refuse(now, number, "subscribe", symbol, error)
-        stream = Stream(self.opening.market, self._symbols[symbol])
+        market = self.opening.market
+        stream = Stream(market, self._symbols[symbol], SeenBook(market.orders(NAME, self._symbols[symbol])))
         first = self._open(params, topic, stream, now)
         warnings = (
             {"warnings": ["timestamp is deprecated, use interval_begin"]} if params.channel == "ohlc" else {}
@@ -274,7 +283,7 @@ class KrakenSide(Side):
         wanted = params.channel != "trade" if params.snapshot is None else params.snapshot
         result = {**params.result(symbol), "snapshot": wanted, **warnings}
         ack = self._answer(now, number, method="subscribe", result=result, success=True)
-        return [*ack, *self.say(now, first.encode(), topic)] if wanted else ack
+        return [*ack, *self.first(now, topic, first)] if wanted else ack
 
     def _open(self, params: Params, topic: str, stream: Stream, now: Ns) -> str:
         """Begin a subscription and return its snapshot."""
@@ -286,15 +295,19 @@ class KrakenSide(Side):
                 self.feeds[topic] = Feed(topic, partial(stream.bars, params.interval))
                 return stream.last_bar(params.interval, now)
             case _:
-                self.feeds[topic] = Feed(topic, partial(stream.changes, params.depth), BOOK_BLOCK)
-                return stream.whole_book(params.depth, now)
+                changes = partial(stream.changes, params.depth)
+                self.feeds[topic] = Feed(topic, changes, BOOK_BLOCK, stream.orders)
+                self._books[topic] = partial(stream.whole_book, params.depth)
+                return self._books[topic](now)
 
     def _unsubscribe(self, params: Params, symbol: str, number: int | None, now: Ns) -> list[Act]:
         if self.feeds.pop(params.topic(symbol), None) is None:
             return self._refuse(now, number, "unsubscribe", symbol, "Subscription Not Found")
         return self._answer(now, number, method="unsubscribe", result=params.result(symbol), success=True)
 
-    def _error(self, params: Params, symbol: str, topic: str) -> str | None:
+    def _error(self, params: Params, symbol: str, topic: str, now: Ns) -> str | None:
+        if self.trouble.full(topic, now):
+            return "Exceeded msg rate"
         if params.channel not in ("trade", "ohlc", "book"):
             return "Channel not supported"
         if symbol not in self._symbols:
@@ -331,4 +344,6 @@ LIVE: Final = Live(
     connects=Rule(150, Ns(10 * MINUTE)),
     refused=Answer(b"<!DOCTYPE html><html><head><title>ws.kraken.com | 1015</title></head></html>", 429),
     checksum=re.compile(r'"checksum":(\d+)'),
+    level=re.compile(r'\{"price":([\d.]+),"qty":([\d.]+)\}'),
+    ack=re.compile(r'"method":"subscribe".*"success":true'),
 )

@@ -18,9 +18,15 @@ How a venue is added:
 4. ``topic`` names what faults and counts speak of: the venue's own name, made to differ between markets.
    What the venue demands of clients (limits, pings from them) holds only if ``self.opening.enforced``, as no
    client keeps up with a clock that runs faster; then say the venue's words and give a ``Close``.
-5. ``sequence`` and ``checksum`` find the number that a fault spoils; ``restarted`` is for venues that can
-   restart their numbering, ``notice`` for those that announce that they will go down.
-6. ``tests/dccd_core/testing/sandbox/talk.py`` speaks to a ``Side`` without a server.
+5. ``sequence`` and ``checksum`` find the number that a fault spoils, ``numbers`` those that count, ``level``
+   one level, ``ack`` an answer to a subscription; ``restarted`` is for venues that can restart their
+   numbering, ``whole`` for those that may push a whole book at any time, ``notice`` for those that announce
+   that they will go down.
+6. What is wrong with the venue itself is asked of ``self.trouble``: all that a subscription begins with goes
+   through ``first``; ``hushes`` says of what one says nothing though it is subscribed to, ``full`` that one
+   more subscription is refused, ``begins_late`` how much later one begins. Books come from the ``SeenBook``
+   of the subscription, which its ``Feed`` knows.
+7. ``tests/dccd_core/testing/sandbox/talk.py`` speaks to a ``Side`` without a server.
 """
 
 import re
@@ -36,12 +42,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, ZERO, Ns, TimeSpan
 from dccd_core.testing.sandbox.bars import Bars, joined
 from dccd_core.testing.sandbox.grid import bar_closes, bar_opens
 from dccd_core.testing.sandbox.hashing import Ints, seed_of
 from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.text import rows
 from dccd_core.testing.sandbox.venue import Answer, Params
 
@@ -105,10 +112,13 @@ class Habits:
 
 
 class Feed:
-    """One subscription's messages, made a block ahead."""
+    """One subscription's messages, made a block ahead; those of an order book are made of ``book``."""
 
-    def __init__(self, topic: str, made: Callable[[TimeSpan], Batch], block: Ns = BLOCK) -> None:
+    def __init__(
+        self, topic: str, made: Callable[[TimeSpan], Batch], block: Ns = BLOCK, book: SeenBook | None = None
+    ) -> None:
         self.topic: Final = topic
+        self.book: Final = book
         self._made: Final = made
         self._block: Final = block
         self._span = TimeSpan(Ns(0), Ns(0))
@@ -128,6 +138,10 @@ class Feed:
             at = stop
         return messages
 
+    def forget(self) -> None:
+        """Make anew what was made ahead: the book is another one now."""
+        self._span = TimeSpan(ZERO, ZERO)
+
     def _make(self, at: Ns, end: Ns) -> None:
         """Blocks end at moments of the topic's own, so that not all feeds are asked at the same time."""
         phase = int(seed_of(self.topic)) % self._block
@@ -136,13 +150,40 @@ class Feed:
         self._at, self._texts = self._made(self._span)
 
 
+class Trouble:
+    """What is wrong with a venue on one connection. Nothing is: see ``live_faults.py``."""
+
+    def told(self, messages: Sequence[Message], end: Ns) -> list[Message]:
+        """Return what is said of these, which are all that topics have to say before ``end``."""
+        del end
+        return list(messages)
+
+    def hushes(self, topic: str, at: Ns) -> bool:
+        """Return whether nothing is said of a topic that is subscribed to, as if it were not."""
+        del topic, at
+        return False
+
+    def full(self, topic: str, now: Ns) -> bool:
+        """Return whether one more subscription is refused as one too many."""
+        del topic, now
+        return False
+
+    def begins_late(self, topic: str, now: Ns) -> Ns:
+        """Return how much later a subscription begins, where heartbeats come before it does."""
+        del topic, now
+        return ZERO
+
+
 class Side(ABC):
     """The venue's side of one connection; ``feeds`` are the present subscriptions by topic."""
+
+    trouble: Trouble
 
     def __init__(self, opening: Opening, habits: Habits) -> None:
         self.opening: Final = opening
         self.habits: Final = habits
         self.feeds: Final[dict[str, Feed]] = {}
+        self.trouble = Trouble()
 
     def opened(self, now: Ns) -> list[Act]:
         """Return what the venue says first."""
@@ -155,8 +196,9 @@ class Side(ABC):
 
     def due(self, span: TimeSpan) -> list[Act]:
         """Return what is sent in ``span``, which begins where the last one ended."""
-        pushed: list[Act] = [message for feed in self.feeds.values() for message in feed.due(span)]
-        pushed.sort(key=at_time)
+        ready = [message for feed in self.feeds.values() for message in feed.due(span)]
+        ready.sort(key=at_time)
+        pushed: list[Act] = [*self.trouble.told(ready, span.end)]
         more = [*self.beats(span, pushed), *self._pings(span), *self._end(span)]
         return sorted([*pushed, *more], key=at_time) if more else pushed
 
@@ -175,8 +217,21 @@ class Side(ABC):
         del topic, span
         return None
 
-    def say(self, now: Ns, text: bytes, topic: str = "") -> list[Act]:
-        return [Message(now, topic, text.decode())]
+    def whole(self, message: Message) -> list[Message] | None:
+        """Return what is pushed instead of a change of a book: all of it; None where a venue never does."""
+        del message
+        return None
+
+    def feed(self, topic: str) -> Feed | None:
+        """Return the present subscription whose messages have this topic."""
+        return next((feed for feed in self.feeds.values() if feed.topic == topic), None)
+
+    def first(self, now: Ns, topic: str, *said: str) -> list[Act]:
+        """Return what a subscription begins with."""
+        return [*self.trouble.told([Message(now, topic, text) for text in said], Ns(now + 1))]
+
+    def say(self, now: Ns, text: bytes) -> list[Act]:
+        return [Message(now, "", text.decode())]
 
     def _pings(self, span: TimeSpan) -> list[Act]:
         if self.habits.ping_every is None:
@@ -198,7 +253,9 @@ class Live:
 
     ``connects`` limits how often one address may connect, ``refused`` answers those that did it too often.
     ``sequence`` and ``checksum`` find, as their first group, the number of an order book's message that
-    makes its order or its content provable.
+    makes its order or its content provable. ``numbers`` finds each number of a book's message that grows with
+    the book, or with all messages of the connection if it is ``counted``. ``level`` finds a level of a book,
+    as two groups its price and its amount. ``ack`` finds the answer to a subscription that was agreed to.
     """
 
     paths: tuple[str, ...]
@@ -207,6 +264,10 @@ class Live:
     refused: Answer = field(default_factory=lambda: Answer(b"", 429))
     sequence: re.Pattern[str] | None = None
     checksum: re.Pattern[str] | None = None
+    numbers: re.Pattern[str] | None = None
+    counted: bool = False
+    level: re.Pattern[str] | None = None
+    ack: re.Pattern[str] | None = None
 
 
 def nothing(_: TimeSpan) -> Batch:

@@ -292,7 +292,13 @@ VENUE: Final = Venue(
             fields={"id": "tradeId", "price": "px", "amount": "sz", "time": "ts", "side": "side"},
             pool="history-trades",
         ),
-        Route("/api/v5/market/books", books, pool="books"),
+        Route(
+            "/api/v5/market/books",
+            books,
+            pool="books",
+            numbers=re.compile(rb'("seqId":)(\d+)'),
+            topic=lambda params: f"books:{params.get('instId', '')}",
+        ),
         Route(
             "/api/v5/public/instruments",
             instruments,

@@ -23,7 +23,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.testing.sandbox.bars import Bars
-from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, OrderBook, Sides
+from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, Sides
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.hashing import Ints, seed_of
 from dccd_core.testing.sandbox.limits import Rule, meter
@@ -44,6 +44,7 @@ from dccd_core.testing.sandbox.live import (
 )
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.okx import NAME, name_of
+from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.text import decimals
 
 _DEPTH: Final = 400
@@ -89,6 +90,7 @@ class Stream:
     market: Market
     symbol: Symbol
     arg: Arg
+    orders: SeenBook
 
     def texts(self, data: str, columns: Sequence[Ints | NDArray[np.str_]]) -> list[str]:
         return texts(f'{{"arg":{_ENCODE(self.arg).decode()},"data":[{data}]}}', columns)
@@ -152,8 +154,14 @@ class Book:
     restarts: tuple[int, ...] = ()
 
     def snapshot(self) -> str:
-        sides = self._orders.levels(self.since, _DEPTH)
-        return self._text("snapshot", sides, self.since, -1, self._number(self.since))
+        return self.all_of_it(self.since)
+
+    def all_of_it(self, version: int) -> str:
+        """Tell the whole book, numbered as a change of it would be."""
+        sides = self._orders.levels(version, _DEPTH)
+        changed = version == self.since or _hold_levels(self._orders.changes(version, _DEPTH))
+        number = self._number(version if changed else self._told_before(version))
+        return self._text("snapshot", sides, version, -1, number)
 
     def updates(self, span: TimeSpan) -> Batch:
         """Tell what changed; where nothing does for a minute, say that."""
@@ -172,8 +180,8 @@ class Book:
         return at, told
 
     @property
-    def _orders(self) -> OrderBook:
-        return self.stream.market.orders(NAME, self.stream.symbol)
+    def _orders(self) -> SeenBook:
+        return self.stream.orders
 
     def _told_before(self, version: int) -> int:
         """Return the last version before this one that differed from its predecessor, or the first told."""
@@ -274,12 +282,18 @@ class OkxSide(Side):
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         return self._event(now, event="notice", code="64008", msg=text)
 
+    def whole(self, message: Message) -> list[Message] | None:
+        book = self._books.get(message.topic)
+        if book is None:
+            return None
+        return [message._replace(text=book.all_of_it(book.stream.orders.version(message.at)))]
+
     def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
         if topic not in self._books:
             return None
         book = self._books[topic]
         anew = replace(book, restarts=(*book.restarts, span.start // BOOK_PERIOD))
-        feed = Feed(topic, anew.updates, BOOK_BLOCK)
+        feed = Feed(topic, anew.updates, BOOK_BLOCK, book.stream.orders)
         messages = feed.due(span)
         if not messages or messages[0].at != span.start:
             return None  # it is the snapshot that is to be numbered anew
@@ -289,6 +303,8 @@ class OkxSide(Side):
     def _asked_for(self, asked: Asked, arg: Arg, now: Ns) -> list[Act]:
         if refusal := self._refusal(arg):
             return self._error(now, *refusal)
+        if asked.op == "subscribe" and self.trouble.full(arg.topic, now):
+            return self._error(now, "60014", "Requests too frequent")
         more = {} if asked.id is None else {"id": asked.id}
         answer = self._event(now, **more, event=asked.op, arg=arg)
         if asked.op == "unsubscribe":
@@ -301,11 +317,12 @@ class OkxSide(Side):
     def _begin(self, arg: Arg, now: Ns) -> list[Act]:
         """Begin to push a channel, and return what comes of it at once."""
         market, symbol, topic = self.opening.market, self._symbols[arg.instrument], arg.topic
-        stream = Stream(market, symbol, arg)
+        stream = Stream(market, symbol, arg, SeenBook(market.orders(NAME, symbol)))
         if arg.channel == _BOOKS:
             book = Book(stream, market.orders(NAME, symbol).version(now))
-            self._books[topic], self.feeds[topic] = book, Feed(topic, book.updates, BOOK_BLOCK)
-            return [Message(now, topic, book.snapshot())]
+            self._books[topic] = book
+            self.feeds[topic] = Feed(topic, book.updates, BOOK_BLOCK, stream.orders)
+            return self.first(now, topic, book.snapshot())
         made = stream.trades if arg.channel == _TRADES else partial(stream.bars, _BARS[arg.channel])
         self.feeds[topic] = Feed(topic, made)
         return []
@@ -337,4 +354,7 @@ LIVE: Final = Live(
     open=OkxSide,
     connects=Rule(3, SECOND),
     sequence=re.compile(r'"prevSeqId":(\d+)'),
+    numbers=re.compile(r'"(?:prevSeqId|seqId)":(\d+)'),
+    level=re.compile(r'\["([\d.]+)","([\d.]+)","0","\d+"\]'),
+    ack=re.compile(r'"event":"subscribe"'),
 )

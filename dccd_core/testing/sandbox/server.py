@@ -28,7 +28,17 @@ from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.exchanges import NAMES
 from dccd_core.testing.sandbox.clock import SandboxClock
 from dccd_core.testing.sandbox.connection import Connections, Endpoint
-from dccd_core.testing.sandbox.faults import Fault, Injector, Strike, delay_s, hidden, replacement, spoiled
+from dccd_core.testing.sandbox.faults import (
+    Fault,
+    Injector,
+    Strike,
+    delay_s,
+    hidden,
+    lag,
+    renumbering,
+    replacement,
+    spoiled,
+)
 from dccd_core.testing.sandbox.limits import Meter, Rule
 from dccd_core.testing.sandbox.live import Live
 from dccd_core.testing.sandbox.market import Market
@@ -125,9 +135,11 @@ class Sandbox:
     def _said(self, venue: Venue, route: Route, params: Params, strikes: list[Strike], rule: Rule) -> Answer:
         if instead := replacement(strikes, venue):
             return instead
-        ask = Ask(self.market, params, self.clock.now(), rule, hidden(strikes))
+        now = Ns(self.clock.now() - lag(strikes))
+        ask = Ask(self.market, params, now, rule, hidden(strikes))
+        shifted = self.connections.injector.shifted_by_rest(venue.name, route.topic(params), now)
         try:
-            answer = Answer(route.answer(ask))
+            answer = Answer(route.renumbered(route.answer(ask), shifted + renumbering(strikes)))
         except VenueError as e:
             answer = e.answer
         return spoiled(answer, strikes, route.fields)

@@ -1,4 +1,4 @@
-"""Trouble on request for streams: which messages meet which fault, and what it does to what is sent.
+"""Trouble on request for streams: which messages meet which fault. What it does: see ``line.py``.
 
 Whether a fault strikes depends on the seed, on the message and on how many have matched before, never on
 when the server got to it, so a share of the messages is the same share in every run.
@@ -6,20 +6,55 @@ when the server got to it, so a share of the messages is the same share in every
 
 import fnmatch
 import re
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
-from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Live, Message, Side, at_time
+from dccd_core.domain.timespan import Ns
+from dccd_core.testing.sandbox.live import Message
 
 
 class StreamFaultKind(StrEnum):
+    """What goes wrong. "Once": it strikes each topic once, FROZEN once in all, unless its ``again`` is set.
+
+    One message. DROP: it is not sent. DUPLICATE: it is, twice. REORDER: after the next of the connection.
+    GARBAGE: it is no JSON. TRUNCATED: it ends early. WRONG_TYPE: it has a list instead of the first decimal
+    number. WRONG_SEQUENCE, WRONG_CHECKSUM: another number. FUTURE_TIME: all its times are ``seconds`` (a day)
+    later than they should be, earlier if negative. ZERO_TIME: they are 0 instead, or in the year 1.
+    BAD_LEVEL: a level of a book, in a snapshot or a change, has the text ``value`` for its price or amount.
+    MISSING_FIELD: the field called ``value`` is left out wherever it is. NOTICE: the venue's announcement
+    that it will go down comes before it.
+
+    A topic. RESET: its numbering starts anew there, as the venue says that it may. NUMBER_RESTART (once): the
+    numbers of its book go on from ``number`` (1000) instead, on all connections and by REST, without a word.
+    FOREIGN_NUMBERS (once): from it on they are ``number`` larger than those of REST. Where all messages of a
+    connection are counted (Bitfinex), both mean that count and that connection. SNAPSHOT: the whole book
+    comes instead of a change, where a venue may push one at any time; with NUMBER_RESTART at the same
+    message the new numbers begin with it. SILENT_TOPIC (once): from it on nothing comes of the topic, its own
+    heartbeats included, until it is subscribed to anew, or for ``seconds``; what was to come is lost, and no
+    number of a connection is left out for it. CROSSED (once): after it, for ``seconds`` or until the topic is
+    subscribed to anew, the best bid is ``number`` (1) ticks above the best ask, 0 being equal. DRIFT (once):
+    after it, until then, a bid of the three best has another amount than in truth. Numbers and checksums are
+    right in both, REST tells the truth. TOO_MANY: a subscription to the topic is refused as one too many,
+    with all that its message asks for where the venue refuses them together. EARLY_BEAT: a subscription
+    begins and is agreed to ``seconds`` late, after a heartbeat of its channel (Bitfinex only).
+
+    A connection. DISCONNECT: it is closed with ``code`` instead of the message. ABORT: it ends without
+    a word. SILENCE: from it on nothing is sent, not even pongs. FROZEN (once): from it on, for ``seconds`` or
+    for ever, no topic says anything, whatever is subscribed to; requests and pings are answered, and the
+    heartbeats of the connection go on. STALL: nothing for ``seconds`` (1), then all of it. LAG: it and all
+    that follows come ``seconds`` (1) late. LATE_ACK: the answer that agrees to a subscription comes
+    ``seconds`` (1) late, while data come already; ``topic`` is a pattern of its text. REFUSE: a connection
+    that is to be opened is answered with the HTTP ``status``.
+
+    Where there is no such number, level, field, announcement or snapshot to push, nothing strikes.
+    """
+
     DROP = "drop"
     DUPLICATE = "duplicate"
     REORDER = "reorder"
@@ -28,72 +63,165 @@ class StreamFaultKind(StrEnum):
     WRONG_TYPE = "wrong_type"
     WRONG_SEQUENCE = "wrong_sequence"
     WRONG_CHECKSUM = "wrong_checksum"
-    RESET = "reset"
+    FUTURE_TIME = "future_time"
+    ZERO_TIME = "zero_time"
+    BAD_LEVEL = "bad_level"
+    MISSING_FIELD = "missing_field"
     NOTICE = "notice"
+    RESET = "reset"
+    NUMBER_RESTART = "number_restart"
+    FOREIGN_NUMBERS = "foreign_numbers"
+    SNAPSHOT = "snapshot"
+    SILENT_TOPIC = "silent_topic"
+    CROSSED = "crossed"
+    DRIFT = "drift"
+    TOO_MANY = "too_many"
+    EARLY_BEAT = "early_beat"
     DISCONNECT = "disconnect"
     ABORT = "abort"
     SILENCE = "silence"
+    FROZEN = "frozen"
     STALL = "stall"
+    LAG = "lag"
+    LATE_ACK = "late_ack"
     REFUSE = "refuse"
 
 
+class Stage(Enum):
+    """Where a fault is looked for: in the venue before it numbers what it sends, or on the way from there."""
+
+    WAY = auto()
+    VENUE = auto()
+    ACK = auto()
+    FULL = auto()
+    BEGIN = auto()
+    OPENING = auto()
+
+
+_STAGES: Final[Mapping[StreamFaultKind, Stage]] = {
+    **dict.fromkeys(StreamFaultKind, Stage.WAY),
+    StreamFaultKind.SNAPSHOT: Stage.VENUE,
+    StreamFaultKind.SILENT_TOPIC: Stage.VENUE,
+    StreamFaultKind.FROZEN: Stage.VENUE,
+    StreamFaultKind.CROSSED: Stage.VENUE,
+    StreamFaultKind.DRIFT: Stage.VENUE,
+    StreamFaultKind.LATE_ACK: Stage.ACK,
+    StreamFaultKind.TOO_MANY: Stage.FULL,
+    StreamFaultKind.EARLY_BEAT: Stage.BEGIN,
+    StreamFaultKind.REFUSE: Stage.OPENING,
+}
+_ONCE: Final = frozenset(
+    {
+        StreamFaultKind.NUMBER_RESTART,
+        StreamFaultKind.FOREIGN_NUMBERS,
+        StreamFaultKind.SILENT_TOPIC,
+        StreamFaultKind.FROZEN,
+        StreamFaultKind.CROSSED,
+        StreamFaultKind.DRIFT,
+    }
+)
+
+
 class StreamFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One fault, and what meets it.
+    """One fault, and what meets it; what its ``kind`` does, and with which of the fields, is told there.
 
-    DROP, DUPLICATE, REORDER (with the next message of the connection) and the faults of the text meet one
-    message: GARBAGE is no JSON, TRUNCATED ends early, WRONG_TYPE has a list instead of the first decimal
-    number, WRONG_SEQUENCE and WRONG_CHECKSUM have another number. RESET restarts the topic's numbering there.
-    NOTICE puts the venue's announcement that it will go down before it. DISCONNECT closes the connection with
-    ``code`` instead of it, ABORT without a word; SILENCE sends nothing from it on, STALL nothing for
-    ``seconds`` of the sandbox's time, then all of it. REFUSE meets a connection that is to be opened: it is
-    answered with the HTTP ``status``.
-
-    ``topic`` is a pattern like ``btcusdt@*``; empty means any. ``answers``: it meets what the venue says
-    about the connection itself (answers, heartbeats) instead. Of what matches, ``nth`` strikes only that
-    one (from 1, since the faults were set), ``first`` only the first so many, ``probability`` that share,
-    ``between`` those whose time is in this span (half-open, ns).
+    ``topic`` is a pattern like ``btcusdt@*``; empty means any. ``text`` is a regular expression of which the
+    message must hold a match (before any fault). ``answers``: it meets what the venue says about the
+    connection itself (answers, heartbeats) instead. Of what matches, ``nth`` strikes only that one (from 1,
+    since the faults were set), ``first`` only the first so many, ``probability`` that share, ``between``
+    those whose time is in this span (half-open, ns). ``again``: what strikes once does so without end.
     """
 
     kind: StreamFaultKind
     venue: str = ""
     topic: str = ""
+    text: str = ""
     answers: bool = False
     probability: float = 1.0
     nth: int | None = None
     first: int | None = None
     between: tuple[int, int] | None = None
+    again: bool = False
     code: int = 1011
     status: int = 503
-    seconds: float = 1.0
+    seconds: float | None = None
+    number: int | None = None
+    value: str = "0.-10000"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStrike:
-    """A fault that strikes; ``luck`` decides what is left open."""
+    """A fault that strikes; ``luck`` decides what is left open, ``position`` is the fault's among all."""
 
     fault: StreamFault
     luck: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """By how much the numbers of a book are larger than in truth from a moment on, ``by_rest`` too or not."""
+
+    since: Ns
+    by: int
+    by_rest: bool
 
 
 class StreamInjector:
-    """Decides for each message, and each connection that is to be opened, which faults strike it."""
+    """Decides for each message, and each connection that is to be opened, which faults strike it.
+
+    What holds on all connections of a sandbox is remembered here: whom a fault has struck that strikes
+    once, and how books are numbered.
+    """
 
     def __init__(self, faults: Sequence[StreamFault], seed: int) -> None:
-        self._faults: Final = tuple(faults)
         self._seed: Final = seed
-        self._matched: Final = [0] * len(self._faults)
+        self.set(faults)
 
-    def strikes(self, venue: str, message: Message) -> list[StreamStrike]:
-        return self._struck(venue, message, opening=False) if self._faults else []
+    def set(self, faults: Sequence[StreamFault]) -> None:
+        """Put these faults in force, and forget all there was."""
+        self._faults = tuple(faults)
+        self._matched = [0] * len(self._faults)
+        self._stages = frozenset(_STAGES[fault.kind] for fault in self._faults)
+        self._spent = set[tuple[int, str]]()
+        self._shifts = defaultdict[tuple[str, str], list[Shift]](list)
+
+    def strikes(self, venue: str, message: Message, stage: Stage = Stage.WAY) -> list[StreamStrike]:
+        return self._struck(venue, message, stage) if stage in self._stages else []
 
     def refusal(self, venue: str, now: Ns) -> StreamFault | None:
-        struck = self._struck(venue, Message(now, "", ""), opening=True)
+        struck = self.strikes(venue, Message(now, "", ""), Stage.OPENING)
         return struck[0].fault if struck else None
 
-    def _struck(self, venue: str, message: Message, *, opening: bool) -> list[StreamStrike]:
+    def spend(self, strike: StreamStrike, topic: str) -> None:
+        """Remember that a fault struck: it need not do so again."""
+        if strike.fault.kind in _ONCE and not strike.fault.again:
+            self._spent.add((strike.position, _whom(strike.fault, topic)))
+
+    def shift(self, venue: str, topic: str, shift: Shift) -> None:
+        """Number a book differently from a moment on, on all connections."""
+        self._shifts[venue, topic].append(shift)
+
+    def shifted(self, venue: str, topic: str, at: Ns) -> int:
+        """Return how much larger than in truth a book's numbers are."""
+        shifts = self._shifts.get((venue, topic), ())
+        return sum(shift.by for shift in shifts if shift.since <= at)
+
+    def shifted_by_rest(self, venue: str, topic: str, now: Ns) -> int:
+        """Return how much larger they are by REST; ``topic`` is a pattern, as one book may have several."""
+        found = (
+            sum(shift.by for shift in shifts if shift.by_rest and shift.since <= now)
+            for (whose, name), shifts in self._shifts.items()
+            if whose == venue and fnmatch.fnmatchcase(name, topic)
+        )
+        return next((by for by in found if by), 0)
+
+    def _struck(self, venue: str, message: Message, stage: Stage) -> list[StreamStrike]:
         struck: list[StreamStrike] = []
         for position, fault in enumerate(self._faults):
-            if (fault.kind is StreamFaultKind.REFUSE) != opening or not _meets(fault, venue, message):
+            if _STAGES[fault.kind] is not stage or not _meets(fault, venue, message):
+                continue
+            if (position, _whom(fault, message.topic)) in self._spent:
                 continue
             self._matched[position] += 1
             count = self._matched[position]
@@ -101,7 +229,7 @@ class StreamInjector:
                 continue
             chance, luck = self._drawn(position, message.text or str(count))
             if chance < fault.probability * (1 << 32):
-                struck.append(StreamStrike(fault, luck))
+                struck.append(StreamStrike(fault, luck, position))
         return struck
 
     def _drawn(self, position: int, of: str) -> tuple[int, int]:
@@ -109,149 +237,26 @@ class StreamInjector:
         return divmod(int.from_bytes(blake2b(key, digest_size=8).digest()), 1 << 32)
 
 
+def _whom(fault: StreamFault, topic: str) -> str:
+    return "" if fault.kind is StreamFaultKind.FROZEN else topic
+
+
 def _meets(fault: StreamFault, venue: str, message: Message) -> bool:
+    """Return whether a fault looks for such a message, where it looks for messages of this kind at all."""
     if fault.venue not in ("", venue):
         return False
     if fault.between and not fault.between[0] <= message.at < fault.between[1]:
         return False
-    if fault.kind is StreamFaultKind.REFUSE:
+    if fault.text and not re.search(fault.text, message.text):
+        return False
+    return _is_of(fault, message)
+
+
+def _is_of(fault: StreamFault, message: Message) -> bool:
+    stage = _STAGES[fault.kind]
+    if stage is Stage.OPENING:
         return True
-    if fault.answers or not message.topic:
+    if stage is not Stage.ACK and (fault.answers or not message.topic):
         return fault.answers and not message.topic
-    return not fault.topic or fnmatch.fnmatchcase(message.topic, fault.topic)
-
-
-Report: TypeAlias = Callable[[StreamFault, Message], None]
-
-
-class Line:
-    """What lies between a venue's side of a connection and the client: most often nothing.
-
-    ``report`` is told of every fault that struck, and of the message as it would have been sent.
-    """
-
-    def __init__(self, venue: str, live: Live, side: Side, report: Report) -> None:
-        self.side: Final = side
-        self.live: Final = live
-        self.silent = False
-        self._venue: Final = venue
-        self._report: Final = report
-        self._queue = deque[Act]()
-        self._swapped: Message | None = None
-        self._held: list[Act] = []
-        self._held_until: Ns | None = None
-        self._end = Ns(0)
-
-    def sent(self, acts: Sequence[Act], injector: StreamInjector, end: Ns) -> list[Act]:
-        """Return what is really sent of ``acts``, which were due before ``end``; nothing follows a close."""
-        self._queue, self._end = deque(acts), end
-        out = self._released(end)
-        while self._queue and not self.silent:
-            act = self._queue.popleft()
-            given = self._met(act, injector) if isinstance(act, Message) else [act]
-            for one in given:
-                (out if self._held_until is None else self._held).extend(self._in_turn(one))
-        out += self._released(end)
-        last = next((n for n, act in enumerate(out) if isinstance(act, Close)), len(out))
-        return out[: last + 1]
-
-    def hold(self, until: Ns) -> None:
-        self._held_until = until
-
-    def swap(self, message: Message) -> bool:
-        """Keep a message until another one was sent; False while one is kept already."""
-        if self._swapped is not None:
-            return False
-        self._swapped = message
-        return True
-
-    def restart(self, message: Message) -> list[Act] | None:
-        """Number the message's topic anew from here on, also in what is still to be looked at."""
-        fresh = self.side.restarted(message.topic, TimeSpan(message.at, max(self._end, Ns(message.at + 1))))
-        if fresh is None:
-            return None
-        others = [act for act in self._queue if not isinstance(act, Message) or act.topic != message.topic]
-        later = [act for act in fresh if act.at > message.at]
-        self._queue = deque(sorted([*others, *later], key=at_time))
-        return [act for act in fresh if act.at == message.at]
-
-    def _met(self, message: Message, injector: StreamInjector) -> list[Act]:
-        """Apply what strikes: all that changes the text, but of what does more only the first."""
-        strikes, text = injector.strikes(self._venue, message), message.text
-        for strike in strikes:
-            spoil = _TEXTS.get(strike.fault.kind)
-            spoiled = spoil(text, strike.luck, self.live) if spoil else None
-            if spoiled is not None:
-                text = spoiled
-                self._report(strike.fault, message)
-        struck = message._replace(text=text)
-        for strike in strikes:
-            act = _ACTIONS.get(strike.fault.kind)
-            given = act(self, struck, strike.fault) if act else None
-            if given is not None:
-                self._report(strike.fault, message)
-                return given
-        return [struck]
-
-    def _in_turn(self, act: Act) -> list[Act]:
-        if self._swapped is None or not isinstance(act, Message | Close):
-            return [act]
-        swapped, self._swapped = self._swapped, None
-        return [swapped, act] if isinstance(act, Close) else [act, swapped]
-
-    def _released(self, end: Ns) -> list[Act]:
-        if self._held_until is None or self._held_until > end or self.silent:
-            return []
-        held, self._held, self._held_until = self._held, [], None
-        return held
-
-
-def _other_number(found: re.Pattern[str] | None, text: str, luck: int) -> str | None:
-    match = found.search(text) if found else None
-    if match is None:
-        return None
-    number = int(match[1])
-    return f"{text[: match.start(1)]}{number + 1 + luck % 97}{text[match.end(1) :]}"
-
-
-_DECIMAL: Final = re.compile(r'"-?\d+\.\d+"|(?<=[:,\[])-?\d+\.\d+(?=[,\]}])')
-
-
-def _wrong_type(text: str, _luck: int, _live: Live) -> str | None:
-    spoiled, count = _DECIMAL.subn("[]", text, count=1)
-    return spoiled if count else None
-
-
-def _silence(line: Line, _message: Message, _fault: StreamFault) -> list[Act]:
-    line.silent = True
-    return []
-
-
-def _stall(line: Line, message: Message, fault: StreamFault) -> list[Act]:
-    line.hold(Ns(message.at + int(fault.seconds * SECOND)))
-    return [message]
-
-
-def _notice(line: Line, message: Message, _fault: StreamFault) -> list[Act] | None:
-    said = line.side.notice(message.at)
-    return [*said, message] if said else None
-
-
-_TEXTS: Final[Mapping[StreamFaultKind, Callable[[str, int, Live], str | None]]] = {
-    StreamFaultKind.GARBAGE: lambda text, _luck, _live: f"}}{text[1:]}",
-    StreamFaultKind.TRUNCATED: lambda text, luck, _: text[: 1 + luck % max(1, len(text) - 1)],
-    StreamFaultKind.WRONG_TYPE: _wrong_type,
-    StreamFaultKind.WRONG_SEQUENCE: lambda text, luck, live: _other_number(live.sequence, text, luck),
-    StreamFaultKind.WRONG_CHECKSUM: lambda text, luck, live: _other_number(live.checksum, text, luck),
-}
-_ACTIONS: Final[Mapping[StreamFaultKind, Callable[[Line, Message, StreamFault], list[Act] | None]]] = {
-    StreamFaultKind.DROP: lambda _line, _message, _fault: [],
-    StreamFaultKind.DUPLICATE: lambda _line, message, _fault: [message, message],
-    StreamFaultKind.REORDER: lambda line, message, _: [] if line.swap(message) else None,
-    StreamFaultKind.RESET: lambda line, message, _: line.restart(message),
-    StreamFaultKind.NOTICE: _notice,
-    StreamFaultKind.DISCONNECT: lambda _, message, fault: [Close(message.at, fault.code)],
-    StreamFaultKind.ABORT: lambda _line, message, _fault: [Close(message.at, ABORTED)],
-    StreamFaultKind.SILENCE: _silence,
-    StreamFaultKind.STALL: _stall,
-}
+    what = message.text if stage is Stage.ACK else message.topic
+    return not fault.topic or fnmatch.fnmatchcase(what, fault.topic)

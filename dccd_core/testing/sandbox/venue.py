@@ -1,5 +1,6 @@
 """What a simulated venue is made of: its routes, and its own words for trouble."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -53,7 +54,9 @@ class Route:
     """``fields`` tells the faults where a row keeps what: position or name by meaning.
 
     ``path`` may name parts (``/products/{product}/book``); they come with the parameters. ``market`` reads
-    from those whose requests its ``pool`` counts apart, if it does so per market.
+    from those whose requests its ``pool`` counts apart, if it does so per market. Of an order book,
+    ``numbers`` finds the number that grows with it, as its second group, and ``topic`` gives a pattern of
+    what the WebSocket calls the book.
     """
 
     path: str
@@ -62,6 +65,14 @@ class Route:
     fields: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
     pool: str = ""
     market: Callable[[Params], str] = lambda _: ""
+    numbers: re.Pattern[bytes] | None = None
+    topic: Callable[[Params], str] = lambda _: ""
+
+    def renumbered(self, body: bytes, by: int) -> bytes:
+        """Add to the number of an order book."""
+        if not by or self.numbers is None:
+            return body
+        return self.numbers.sub(lambda found: b"%s%d" % (found[1], int(found[2]) + by), body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from dccd_core.exchanges import bitfinex_live as adapter
 from dccd_core.exchanges.bitfinex import market
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.bitfinex_live import LIVE
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Message
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")

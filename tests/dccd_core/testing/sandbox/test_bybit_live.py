@@ -22,9 +22,10 @@ from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.bybit import VENUE
 from dccd_core.testing.sandbox.bybit_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 

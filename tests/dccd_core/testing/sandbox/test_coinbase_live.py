@@ -17,9 +17,10 @@ from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.coinbase import VENUE
 from dccd_core.testing.sandbox.coinbase_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 

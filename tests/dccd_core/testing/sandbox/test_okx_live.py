@@ -18,10 +18,11 @@ from dccd_core.exchanges import okx_live as adapter
 from dccd_core.exchanges.okx import market
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.books import BOOK_PERIOD
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.okx_live import LIVE
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")

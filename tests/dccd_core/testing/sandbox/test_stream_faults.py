@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, parse_time
 from dccd_core.testing.sandbox.binance_live import LIVE
+from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Message, Opening, Ping, Side
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import Line, StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 
 NOW = parse_time("2024-06-05T12:00")
 END = Ns(NOW + 100 * SECOND)

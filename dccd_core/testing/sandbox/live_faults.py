@@ -1,0 +1,131 @@
+"""What is wrong with a venue itself on one connection: topics that fall silent, books that are not so.
+
+This is done before the venue numbers its messages and says that it is alive, for what is not sent because of
+it is not missed: see ``line.py`` for what happens on the way to the client.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.testing.sandbox.live import Feed, Message, Side, Trouble, at_time
+from dccd_core.testing.sandbox.seen_book import Twist, crossed, drifted
+from dccd_core.testing.sandbox.spoiled_texts import length
+from dccd_core.testing.sandbox.stream_faults import (
+    Stage,
+    StreamFault,
+    StreamFaultKind,
+    StreamInjector,
+)
+
+Report: TypeAlias = Callable[[StreamFault, Message], None]
+_EVER: Final = Ns(1 << 62)
+
+
+class VenueTrouble(Trouble):
+    """The faults of the venue that an injector has for one connection; ``report`` is told what struck."""
+
+    def __init__(self, venue: str, side: Side, report: Report) -> None:
+        self.injector: StreamInjector | None = None
+        self._venue, self._side, self._report = venue, side, report
+        self._frozen_until = ZERO
+        self._hushed = dict[str, tuple[Feed | None, Ns]]()
+        """Which subscription of a topic says nothing, and until when."""
+        self._queue = deque[Message]()
+        self._end = ZERO
+
+    def told(self, messages: Sequence[Message], end: Ns) -> list[Message]:
+        self._queue, self._end = deque(messages), end
+        out = list[Message]()
+        while self._queue:
+            message = self._queue.popleft()
+            if not self.hushes(message.topic, message.at):
+                out += self._met(message)
+        return out
+
+    def hushes(self, topic: str, at: Ns) -> bool:
+        if at < self._frozen_until:
+            return True
+        if topic not in self._hushed:
+            return False
+        feed, until = self._hushed[topic]
+        if at < until and feed is self._side.feed(topic):
+            return True
+        del self._hushed[topic]
+        return False
+
+    def full(self, topic: str, now: Ns) -> bool:
+        return self._at_once(Stage.FULL, topic, now) is not None
+
+    def begins_late(self, topic: str, now: Ns) -> Ns:
+        fault = self._at_once(Stage.BEGIN, topic, now)
+        return length(fault, 1) if fault else ZERO
+
+    def hush(self, message: Message, fault: StreamFault) -> list[Message]:
+        self._hushed[message.topic] = self._side.feed(message.topic), _until(message, fault)
+        return []
+
+    def freeze(self, message: Message, fault: StreamFault) -> list[Message]:
+        self._frozen_until = _until(message, fault)
+        return []
+
+    def whole(self, message: Message, _: StreamFault) -> list[Message] | None:
+        return self._side.whole(message)
+
+    def warp(self, message: Message, fault: StreamFault, twist: Twist) -> list[Message] | None:
+        """Tell another book from the next version on: what was made of the right one is made again."""
+        feed = self._side.feed(message.topic)
+        if feed is None or feed.book is None:
+            return None
+        after = Ns(message.at + 1)
+        until = None if fault.seconds is None else feed.book.version(_until(message, fault))
+        feed.book.warp(twist, feed.book.version(message.at) + 1, until)
+        feed.forget()
+        others = [one for one in self._queue if one.topic != message.topic or one.at <= message.at]
+        anew = feed.due(TimeSpan(after, self._end)) if after < self._end else []
+        self._queue = deque(sorted([*others, *anew], key=at_time))
+        return [message]
+
+    def _met(self, message: Message) -> list[Message]:
+        injector = self.injector
+        if injector is None:
+            return [message]
+        for strike in injector.strikes(self._venue, message, Stage.VENUE):
+            given = _ACTIONS[strike.fault.kind](self, message, strike.fault)
+            if given is not None:
+                injector.spend(strike, message.topic)
+                self._report(strike.fault, message)
+                return given
+        return [message]
+
+    def _at_once(self, stage: Stage, topic: str, now: Ns) -> StreamFault | None:
+        message = Message(now, topic, "")
+        struck = self.injector.strikes(self._venue, message, stage) if self.injector else []
+        if not struck:
+            return None
+        self._report(struck[0].fault, message)
+        return struck[0].fault
+
+
+def _until(message: Message, fault: StreamFault) -> Ns:
+    return _EVER if fault.seconds is None else Ns(message.at + int(fault.seconds * SECOND))
+
+
+def _crossed(trouble: VenueTrouble, message: Message, fault: StreamFault) -> list[Message] | None:
+    return trouble.warp(message, fault, crossed(1 if fault.number is None else fault.number))
+
+
+def _drift(trouble: VenueTrouble, message: Message, fault: StreamFault) -> list[Message] | None:
+    return trouble.warp(message, fault, drifted)
+
+
+_ACTIONS: Final[
+    Mapping[StreamFaultKind, Callable[[VenueTrouble, Message, StreamFault], list[Message] | None]]
+] = {
+    StreamFaultKind.SILENT_TOPIC: VenueTrouble.hush,
+    StreamFaultKind.FROZEN: VenueTrouble.freeze,
+    StreamFaultKind.SNAPSHOT: VenueTrouble.whole,
+    StreamFaultKind.CROSSED: _crossed,
+    StreamFaultKind.DRIFT: _drift,
+}
