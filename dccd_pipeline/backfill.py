@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.utils import make_new_run_id
 from pydantic import ValidationError
 
 from dccd_core.adapter.contract import NOW
@@ -27,6 +28,7 @@ from dccd_pipeline.progress import condition_of
 from dccd_pipeline.resources import Venues
 from dccd_pipeline.served import askable_since, elsewhere, later, limits_of, said_time, weight_per_minute
 from dccd_pipeline.settings import Settings
+from dccd_pipeline.stops import INTERRUPTS, ended_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Result:
     succeeded: bool
     failure: str
     conditions: dict[tuple[Dataset, str], Condition]
+    stopped: bool = False
+    """Somebody told it to end."""
 
     @property
     def complete(self) -> bool:
@@ -97,19 +101,27 @@ def run_entry(
 ) -> Result:
     """Run the job of ``entry`` in this process, for some of its datasets and a run of partitions."""
     definitions = build_definitions(settings.model_copy(update={"collect": (entry,)}), {"progress": progress})
-    result = definitions.resolve_job_def(entry.name).execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(dataset.parts) for dataset in datasets],
-        tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
-        raise_on_error=False,
-    )
+    run_id = make_new_run_id()
+    failure, interrupted = "", False
+    try:
+        result = definitions.resolve_job_def(entry.name).execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(dataset.parts) for dataset in datasets],
+            tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
+            raise_on_error=False,
+            run_id=run_id,
+        )
+        failure = _said(result.get_step_failure_events())
+    except INTERRUPTS:
+        interrupted = True
+    status = ended_status(instance, run_id, interrupted=interrupted)
+    stopped = status is dg.DagsterRunStatus.CANCELED
     lake = Lake(settings.store)
     states = {dataset: lake.states(dataset) for dataset in datasets}
     conditions = {(d, key): condition_of(d, key, states[d].get(key)) for d in datasets for key in keys}
-    return Result(
-        entry.name, result.run_id, result.success, _said(result.get_step_failure_events()), conditions
-    )
+    succeeded = status is dg.DagsterRunStatus.SUCCESS
+    return Result(entry.name, run_id, succeeded, "" if stopped else failure, conditions, stopped)
 
 
 async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:

@@ -1,6 +1,7 @@
 """The ``dccd`` command: options in, exit code out. The work is done elsewhere, the printing in show.py.
 
-Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 2 it cannot be done like this.
+Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 2 it cannot be done like this;
+130 it was told to stop, and did.
 """
 
 import asyncio
@@ -39,9 +40,12 @@ from dccd_pipeline.inventory import holdings
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.status import as_builtins, run_states, stream_states
+from dccd_pipeline.stops import hearing_signals
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_STOPPED = 130
+"""What a shell says of a program that Ctrl-C ended."""
 _ALWAYS = TimeSpan(Ns(0), Ns(2**63 - 1))
 _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
     ".csv": lambda rows, file: rows.sink_csv(file),
@@ -51,12 +55,18 @@ _WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
 
 
 def told(action: Callable[P, R]) -> Callable[P, R]:
-    """Print our own errors as their line and exit; any other error is a bug and keeps its trace."""
+    """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
+
+    Ctrl-C and SIGTERM are no errors.
+    """
 
     @wraps(action)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return action(*args, **kwargs)
+            with hearing_signals():
+                return action(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(_STOPPED)
         except DccdError as e:
             click.echo(str(e), err=True)
             sys.exit(2 if isinstance(e, ConfigError) else 1)
@@ -131,7 +141,13 @@ def backfill(
     with show.FillProgress() as progress, open_instance() as instance:
         result = run_backfill(settings, dataset, keys, instance, progress)
     _show_result(result, as_json=as_json)
-    sys.exit(0 if result.complete else 1)
+    sys.exit(_exit_code(result))
+
+
+def _exit_code(result: Result) -> int:
+    if result.stopped:
+        return _STOPPED
+    return 0 if result.complete else 1
 
 
 def _show_plan(settings: Settings, dataset: Dataset, keys: list[str], *, as_json: bool) -> None:
@@ -149,9 +165,12 @@ def _show_result(result: Result, *, as_json: bool) -> None:
         partitions = {
             f"{dataset} {key}": condition for (dataset, key), condition in result.conditions.items()
         }
-        click.echo(json.dumps({"run_id": result.run_id, "failure": result.failure, "partitions": partitions}))
+        told = {"run_id": result.run_id, "failure": result.failure, "stopped": result.stopped}
+        click.echo(json.dumps(told | {"partitions": partitions}))
         return
     show.conditions(result.job, result.conditions)
+    if result.stopped:
+        click.echo("stopped; what was fetched is stored: run it again for the rest", err=True)
     if result.failure:
         click.echo(result.failure, err=True)
 

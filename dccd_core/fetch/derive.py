@@ -4,8 +4,9 @@ A bar is built only when the ledger of the trades covers all of it, without a ga
 prices and amounts are short decimals, so they are added as whole numbers, as the venue does it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,7 @@ def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progre
     asked = [Asked(part, Source.DERIVED, now, 0, 0) for part, _ in proven]
     with lake.draft(dataset, key) as draft:
         for part in parts:
-            bars = _bars(lake, trades, part, dataset.span, style)
+            bars = _bars(lake, trades, part, dataset.span, style, partial(progress, dataset, key, 0))
             progress(dataset, key, bars.height, part.end)
             draft.append(bars)
             asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
@@ -107,12 +108,16 @@ def _before_first(bars: pl.DataFrame, part: TimeSpan) -> TimeSpan | None:
     return TimeSpan(part.start, first) if first > part.start else None
 
 
-def _bars(lake: Lake, trades: Dataset, span: TimeSpan, bar: Ns, style: Style) -> pl.DataFrame:
+def _bars(
+    lake: Lake, trades: Dataset, span: TimeSpan, bar: Ns, style: Style, told: Callable[[Ns], None]
+) -> pl.DataFrame:
+    """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
     sums = Sums(bar)
     for day in partition_keys(trades.grain, span):
         for rows in lake.chunks(trades, day):
             inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
             sums.add(rows.filter(inside))
+            told(min(span.end, max(span.start, Ns(int(rows["ts"].cast(pl.Int64)[-1])))))
     bars = sums.bars()
     before = _price_before(lake, trades, span.start)
     if not style.sparse:

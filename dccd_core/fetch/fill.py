@@ -1,8 +1,9 @@
 """Bring one partition up to date: what is due -> collect -> sift -> draft -> commit with its ledger."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
@@ -13,7 +14,7 @@ from dccd_core.adapter.contract import Cursor, IdWindows, Snapshot
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_key, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, Unavailable, Where
-from dccd_core.domain.timespan import HOUR, ZERO, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, Ns, TimeSpan, iso, union
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import Page, earliest
 from dccd_core.fetch.planner import Plan
@@ -41,6 +42,14 @@ _SHORT: Final = HOUR
 """Where a venue leaves out bars without trades, a shorter run of them is no hole: thin markets would cost
 more questions than pages. A longer one may be an outage: that takes a witness, or a second question later."""
 
+STORED_EVERY: Final = Ns(3 * MINUTE)
+"""How much fetching may be lost with the process: a partition that takes longer is stored in parts."""
+
+STOP_S: Final = 4.0
+"""How long storing may go on once it was told to stop, in seconds: most of what a stop may take."""
+
+_LOG: Final = logging.getLogger(__name__)
+
 Progress = Callable[[Dataset, str, int, Ns], None]
 """Told after each page: dataset, partition key, rows that came, and up to which moment all is fetched."""
 
@@ -66,9 +75,10 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
 ) -> Filled:
     """Ask for what is due of a partition and store it.
 
-    What was fetched before an error is stored, with a ledger that says how far it goes; then the error
-    is raised. Filling again asks only for the rest, and for gaps nobody has explained. Nothing is asked for
-    outside of the market's ``life``, nor of ``within``.
+    What was fetched before an error, or before it was cancelled, is stored, with a ledger that says how far
+    it goes; then the error is raised. Every ``STORED_EVERY`` it is stored meanwhile. Filling again asks only
+    for the rest, and for gaps nobody has explained. Nothing is asked for outside of the market's ``life``,
+    nor of ``within``.
 
     Raises:
         OutOfReach: nothing of the partition is stored, and the venue does not go back that far.
@@ -86,10 +96,14 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
         raise _out_of_reach(venue, dataset, key, todo.since or now)
     if not todo.ask and not todo.after:
         return Filled(held)
-    with lake.draft(dataset, key) as draft:
-        work = _Work(venue, lake, dataset, key, draft, now, progress, life)
-        failure = await work.gather(todo)
-        state = await asyncio.to_thread(draft.commit, work.asked, work.judge) if work.asked else held
+    with ExitStack() as drafts:
+        work = _Work(venue, lake, dataset, key, None, now, progress, life, drafts)
+        try:
+            failure = await work.gather(todo)
+            state = await work.store() if work.asked else held
+        except asyncio.CancelledError:
+            await work.rescue()
+            raise
     if failure:
         raise failure
     if work.reached is not None and state is None:
@@ -205,10 +219,13 @@ class _Work:
     lake: Lake
     dataset: Dataset
     key: str
-    draft: Draft
+    draft: Draft | None
     now: Ns
     progress: Progress
     life: Life
+    drafts: ExitStack = field(default_factory=ExitStack)
+    halt: Event = field(default_factory=Event)
+    """Ends what is being stored: it takes too long for a stop."""
     asked: list[Asked] = field(default_factory=list[Asked])
     proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
     absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
@@ -216,6 +233,12 @@ class _Work:
     listed: Ns | None = None
     reached: Ns | None = None
     """Where the rows of a venue that only shows the newest ones begin, when that is after the start."""
+    stored: int = 0
+    """How many of ``asked`` are in the partition's ledger."""
+    stored_at: Ns = ZERO
+
+    def __post_init__(self) -> None:
+        self.stored_at = self.venue.clock.steady()
 
     @property
     def requests(self) -> int:
@@ -252,29 +275,61 @@ class _Work:
         return TimeSpan(before.end, part.end) if before.end < part.end else None
 
     async def _collect(self, part: TimeSpan) -> None:
-        course, since, until, rows = Course(), part.start, part.start, 0
-        held: list[Page] = []
+        taken, course = _Taken(self, part.start), Course()
         try:
             async with aclosing(collect(self.venue, self.dataset, part, course)) as pages:
                 async for page in pages:
-                    held.append(page)
-                    if page.since is not None:
-                        since = self.reached = page.since
+                    taken.take(page)
                     self.progress(self.dataset, self.key, page.rows.height, page.until)
-                    if len(held) == _TOGETHER:
-                        full, held = held, []
-                        rows += self._keep(full)
-                        until = page.until
+                    if self.venue.clock.steady() - self.stored_at >= STORED_EVERY:
+                        taken.note(course.requests)
+                        await self.store()
         finally:
-            if held:
-                rows += self._keep(held)
-                until = held[-1].until
-            if until > since:
-                span = TimeSpan(since, until)
-                self.asked.append(Asked(span, Source.REST, self.now, course.requests, rows))
+            taken.note(course.requests)
             self.absent += course.absent
 
-    def _keep(self, pages: list[Page]) -> int:
+    async def store(self) -> State:
+        """Put all that came so far into the partition, with its ledger.
+
+        A thread cannot be cancelled: when this is, what it stores is waited for, ``STOP_S`` at most.
+        """
+        fresh, commit = self.asked[self.stored :], self._opened().commit
+        work = asyncio.ensure_future(asyncio.to_thread(commit, fresh, self._haltable))
+        cancelled = False
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError:
+                cancelled = True
+                asyncio.get_running_loop().call_later(STOP_S, self.halt.set)
+        state = work.result()
+        self.stored, self.stored_at = len(self.asked), self.venue.clock.steady()
+        self.draft = None
+        self.drafts.close()
+        if cancelled:
+            raise asyncio.CancelledError
+        return state
+
+    async def rescue(self) -> None:
+        """Store what came before it was cancelled."""
+        if len(self.asked) == self.stored:
+            return
+        asyncio.get_running_loop().call_later(STOP_S, self.halt.set)
+        try:
+            await self.store()
+        except DccdError as e:
+            said = "%s %s: what was fetched since it was stored last is lost: %s"
+            _LOG.warning(said, self.dataset, self.key, e)
+
+    def _opened(self) -> Draft:
+        if self.draft is None:
+            self.draft = self.drafts.enter_context(self.lake.draft(self.dataset, self.key))
+        return self.draft
+
+    def _haltable(self) -> Judge:
+        return _Haltable(self.judge(), self.halt)
+
+    def keep_pages(self, pages: list[Page]) -> int:
         strays = [page.strays for page in pages if page.strays is not None]
         return self.keep(pl.concat([page.rows for page in pages]), strays)
 
@@ -289,7 +344,7 @@ class _Work:
             self.lake.quarantine(self.dataset, self.key, bad)
         if self.dataset.span:
             self.opens.append(good["ts"].cast(pl.Int64))
-        self.draft.append(good)
+        self._opened().append(good)
         return good.height
 
     async def _prove_holes(self) -> None:
@@ -297,7 +352,7 @@ class _Work:
         if self.dataset.span is None:
             return
         known = [span for span, _ in self.proven]
-        spans = [part for asked in self.asked for part in asked.span.minus(known)]
+        spans = [part for span in union(asked.span for asked in self.asked) for part in span.minus(known)]
         opens = pl.concat(self.opens).to_numpy() if self.opens else pl.Series(dtype=pl.Int64).to_numpy()
         runs = missing_bars(opens, self.dataset.span, spans)
         holes = [span for span, _ in runs if span.length >= self._quiet()]
@@ -324,3 +379,37 @@ class _Work:
                 return IdJudge(evidence, self.absent)
             case _:
                 return NoJudge()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Pages of one part on their way into the draft, some at a time, and how far they go."""
+
+    work: _Work
+    since: Ns
+    until: Ns = ZERO
+    rows: int = 0
+    counted: int = 0
+    """Requests that are in the ledger already."""
+    held: list[Page] = field(default_factory=list[Page])
+
+    def take(self, page: Page) -> None:
+        self.held.append(page)
+        if page.since is not None:
+            self.since = self.work.reached = page.since
+        if len(self.held) == _TOGETHER:
+            self._keep()
+
+    def note(self, requests: int) -> None:
+        """Say in what was asked what came by now; ``requests``: of the whole part."""
+        if self.held:
+            self._keep()
+        if self.until > self.since:
+            span, new = TimeSpan(self.since, self.until), requests - self.counted
+            self.work.asked.append(Asked(span, Source.REST, self.work.now, new, self.rows))
+            self.since, self.rows, self.counted = self.until, 0, requests
+
+    def _keep(self) -> None:
+        full, self.held = self.held, []
+        self.rows += self.work.keep_pages(full)
+        self.until = full[-1].until

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
+from typing import Final
 
 import dagster as dg
 
@@ -16,7 +18,7 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import DccdError, OutOfReach, UnknownSymbol
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, iso
 from dccd_core.exchanges import get
-from dccd_core.fetch.fill import Filled, fill, snapshot
+from dccd_core.fetch.fill import Filled, Halted, fill, snapshot
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.lake.lake import Lake, State
@@ -27,6 +29,7 @@ from dccd_pipeline.metadata import column_schema, partition_metadata, price_char
 from dccd_pipeline.partitions import partitions_of
 from dccd_pipeline.progress import behind, condition_of, progress
 from dccd_pipeline.resources import LakeResource, Venues
+from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
 
 CATCH_UP = "dccd/catch_up"
 """Tag of runs that a schedule started: they leave partitions alone that need nothing."""
@@ -34,7 +37,8 @@ CATCH_UP = "dccd/catch_up"
 _A_WORD_EVERY = Ns(5 * MINUTE)
 """A run that is silent for long is taken for dead (silence.py)."""
 
-_RETRY = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+_WAITS_S: Final = (15.0, 45.0)
+"""Before what failed is tried again. Dagster would wait too, but deaf to a stop, and would retry that."""
 
 
 FillOne = Callable[[Dataset, str], Awaitable[Filled]]
@@ -93,7 +97,6 @@ def entry_assets(
             backfill_policy=dg.BackfillPolicy.single_run(),
             can_subset=True,
             pool=entry.exchange,
-            retry_policy=_RETRY,
         )
         def history(
             context: dg.AssetExecutionContext,
@@ -101,9 +104,13 @@ def entry_assets(
             venues: Venues,
             progress: dg.ResourceParam[PageProgress],
         ) -> Iterator[dg.AssetCheckResult]:
-            with _plain_failures():
+            with ends_as_canceled(context.instance, context.run.run_id), _plain_failures():
                 run = Run(context, entry, lake.open())
-                asyncio.run(gather(run, venues, progress))
+                try:
+                    run_stoppable(gather(run, venues, progress), context.instance, context.run.run_id)
+                except Stopped:
+                    run.tell_what_is_kept()
+                    raise
                 yield from run.checks()
                 run.raise_failures()
 
@@ -161,6 +168,10 @@ class Run:
     more: list[dg.AssetCheckResult] = field(default_factory=list[dg.AssetCheckResult])
     """What else was found out on the way."""
     said: Ns = ZERO
+    open: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
+    """Partitions that are being filled."""
+    halt: Event = field(default_factory=Event)
+    done: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
 
     def __post_init__(self) -> None:
         checked = {check.asset_key for check in self.context.selected_asset_check_keys}
@@ -185,6 +196,8 @@ class Run:
         """Return a ``progress`` that also writes to the run's log now and then."""
 
         def page(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+            if self.halt.is_set():
+                raise Halted("stopped while bars were built")  # a thread hears of it only here
             progress(dataset, key, rows, until)
             if clock.now() - self.said > _A_WORD_EVERY:
                 self.said = clock.now()
@@ -193,9 +206,37 @@ class Run:
         return page
 
     async def each(self, fill_one: FillOne, now: Ns) -> None:
-        """Fill all that is selected, and report each partition as it is done."""
+        """Fill all that is selected, and report each partition as it is done; what may work later, later."""
         self.said = now
-        await fill_all(self._jobs(now), fill_one, self._report)
+
+        async def noted(dataset: Dataset, key: str) -> Filled:
+            self.open.add((dataset, key))
+            try:
+                filled = await fill_one(dataset, key)
+            except asyncio.CancelledError:
+                self.halt.set()
+                raise
+            self.open.discard((dataset, key))
+            return filled
+
+        jobs = self._jobs(now)
+        await fill_all(jobs, noted, self._report)
+        for wait in _WAITS_S:
+            again = {dataset for dataset, _, error in self.errors if error.retryable}
+            if not again:
+                return
+            jobs = [job for job in jobs if job[0] in again and job not in self.done]
+            self.context.log.info("%d datasets are tried again in %g s", len(again), wait)
+            await asyncio.sleep(wait)
+            self.errors = [one for one in self.errors if one[0] not in again]
+            await fill_all(jobs, noted, self._report)
+
+    def tell_what_is_kept(self) -> None:
+        """Tell Dagster of what was stored of partitions that were being filled when the run was stopped."""
+        for dataset, key in sorted(self.open, key=str):
+            state = self.lake.state(dataset, key)
+            if state and state != self.states[dataset].get(key):
+                self._note(dataset, key, Filled(state), state)
 
     def _jobs(self, now: Ns) -> list[tuple[Dataset, str]]:
         """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
@@ -221,6 +262,9 @@ class Run:
 
     def _report(self, outcome: Outcome) -> None:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result
+        self.open.discard((dataset, key))
+        if not isinstance(result, DccdError):
+            self.done.add((dataset, key))
         if isinstance(result, UnknownSymbol):
             result.hint = self._what_to_do(dataset, result)
         if isinstance(result, UnknownSymbol) and self.states[dataset]:

@@ -53,7 +53,7 @@ def test_the_assets_of_an_entry_share_one_run() -> None:
         assert asset.backfill_policy == dg.BackfillPolicy.single_run()
         assert asset.can_subset
         assert asset.op.pool == "binance"
-        assert asset.op.retry_policy
+        assert asset.op.retry_policy is None  # it would retry what a user stopped
 
 
 def test_each_entry_has_a_job_and_a_schedule() -> None:

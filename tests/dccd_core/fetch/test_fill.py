@@ -1,5 +1,7 @@
 """Filling partitions gives the truth: whatever the pages look like, in any order, twice, after a failure."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +13,9 @@ from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, ns, parse_time
 from dccd_core.fetch.fill import Filled, fill, snapshot
+from dccd_core.fetch.venue import Venue
 from dccd_core.lake.ledger import Condition, Source
+from dccd_core.net.clock import ManualClock
 from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, content_hash, same, span, transient
@@ -346,3 +350,68 @@ class TestWithin:
 
 def moments(part: TimeSpan) -> tuple[pl.Expr, pl.Expr]:
     return pl.lit(part.start).cast(TIME), pl.lit(part.end).cast(TIME)
+
+
+@pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-02"), (TRADES, "2024-05-31")], ids=str)
+@pytest.mark.parametrize("page", [0, 1, 3])
+def test_h8_a_cancelled_fill_stores_what_came_and_the_next_asks_for_the_rest(
+    tmp_path: Path, dataset: Dataset, key: str, page: int
+) -> None:
+    world, pages = World(tmp_path), list[Ns]()
+
+    async def cancelled(venue: Venue) -> None:
+        def told(_: Dataset, __: str, ___: int, until: Ns) -> None:
+            pages.append(until)
+            if len(pages) == page + 1:
+                work.cancel()
+
+        work = asyncio.ensure_future(fill(venue, world.lake, dataset, key, told))
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    world.with_venue(cancelled)
+    held = world.lake.state(dataset, key)
+    assert held is not None
+    until = held.ledger.covered_until(partition_span(dataset.grain, key))
+    assert until == pages[-1]
+    stored = world.stored(dataset, key)
+    assert same(stored, world.truth(dataset, key).head(stored.height))
+    assert stored.height >= world.truth(dataset, key, until).height
+
+    asked = world.requests()
+    left = world.truth(dataset, key).height - held.rows
+    filled = world.fill(dataset, key)
+    assert same(world.stored(dataset, key), world.truth(dataset, key))
+    assert world.condition(dataset, key) is Condition.AVAILABLE
+    assert filled.rows <= left + 100  # ties at the border come again
+    assert world.requests() - asked <= -(-left // 1_000) + 4  # the borders of ids, the listing
+
+
+@pytest.mark.parametrize(("dataset", "key"), [(bars(), "2024-02"), (TRADES, "2024-05-31")], ids=str)
+def test_h8_a_long_fill_stores_every_three_minutes_what_it_has(
+    tmp_path: Path, dataset: Dataset, key: str
+) -> None:
+    world, held = World(tmp_path), list[int]()
+
+    class Passing(ManualClock):
+        """A minute passes from page to page."""
+
+        def steady(self) -> Ns:
+            return Ns(len(held) * MINUTE)
+
+    async def slow(venue: Venue) -> Filled:
+        def told(_: Dataset, __: str, ___: int, ____: Ns) -> None:
+            state = world.lake.state(dataset, key)
+            held.append(state.rows if state else 0)
+
+        return await fill(replace(venue, clock=Passing(NOW)), world.lake, dataset, key, told)
+
+    filled = world.with_venue(slow)
+    pages = len(held)
+    assert pages > 3
+    assert len(set(held)) == -(-pages // 3)
+    assert same(world.stored(dataset, key), world.truth(dataset, key))
+    assert filled.state is not None
+    [asked] = filled.state.ledger.asked
+    assert asked.rows == filled.rows == world.truth(dataset, key).height
+    assert asked.requests == filled.requests
