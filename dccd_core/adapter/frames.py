@@ -19,17 +19,25 @@ T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)
 
 Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+After: TypeAlias = Callable[[bytes, object], object]
+_FULL: Final = re.compile("too many|limit|exceed|maximum|max ", re.IGNORECASE)
 _NUMBERS: Final = re.compile(r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})? )*")
 """Numbers that a float holds: more digits than these would be infinite."""
 
 
-def isolating(read: Hear) -> Hear:
+def _the_same(_: bytes, state: object) -> object:
+    return state
+
+
+def isolating(read: Hear, after: After = _the_same) -> Hear:
     """Return a ``hear`` that spoils no message for another one's fault.
 
     Args:
         read: reads a batch at once, and raises PayloadError when one of its messages is not understood.
             Such a batch is read again in halves, until the culprits are alone; they end up in ``bad``.
             What it says of books is looked at here: levels are numbers, however they are written.
+        after: gives the state after a message that was not understood, from the one before it: something
+            of it may count all the same.
     """
 
     def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
@@ -40,7 +48,7 @@ def isolating(read: Hear) -> Hear:
             _check_levels(heard.books)
         except PayloadError as e:
             if len(frames) == 1:
-                return Heard(bad=[(frames[0], str(e))], state=state)
+                return Heard(bad=[(frames[0], str(e))], state=after(frames[0], state))
         else:
             return heard
         half = len(frames) // 2
@@ -63,6 +71,11 @@ def read_frames(decoder: msgspec.json.Decoder[list[T]], frames: Sequence[bytes])
     if len(read) != len(frames):
         raise PayloadError(f"{len(frames)} messages hold {len(read)} values", hint=wire.CHANGED)
     return read
+
+
+def says_full(error: str) -> bool:
+    """Whether a refusal of a subscription means that there are too many, or too many at once."""
+    return _FULL.search(error) is not None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,14 @@ def texts_at(key: str, scrap: bytes) -> list[str]:
     return [text for found in _pattern(key).findall(scrap) if (text := _read(found)) is not None]
 
 
+def is_whole(scrap: bytes) -> bool:
+    """Whether a message is a JSON object of which nothing was cut off: all that it names can be read."""
+    try:
+        return isinstance(msgspec.json.decode(scrap), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 @cache
 def _pattern(key: str) -> re.Pattern[bytes]:
     return re.compile(rb'"%s"\s*:\s*%s' % (re.escape(key.encode()), _TEXT), re.DOTALL)

@@ -10,12 +10,17 @@ Quirks:
 - A change of a book is one level; COUNT 0 takes it away, AMOUNT is then only the sign of its side. The
   checksum is of the numbers as they are written, so they never become floats on the way to it.
 - Bars have no closed flag; the one before the running one may still be corrected.
+- Messages of a channel, numbers and all, may come many seconds before the answer that says what it is of:
+  they are counted and passed over. Answers were seen 13 s after the question.
+- The number of a message that is not understood counts when it can be read; when only its channel can, one
+  missing number is taken for it.
 - UNSURE where the counter begins, so any first number will do; whether messages of a channel still come after
   it was given up (they are passed over); whether 25 or 30 channels are allowed, so 25.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Final
 from zlib import crc32
@@ -26,6 +31,7 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
@@ -33,10 +39,21 @@ from dccd_core.exchanges.bitfinex import DOCS, FRAMES, READ_CANDLES, READ_TRADES
 
 _FLAGS: Final = 32_768 | 65_536 | 131_072
 """Every message's time and number, and checksums of books."""
-_RESTARTS: Final = (10301, 10400, 10401, 20051, 20060, 20061)
-"""Subscribed already, not subscribed: it is not as we think. The others are trouble, or its end."""
+_RESTARTS: Final = (20051, 20060, 20061)
+"""Trouble, or its end."""
+_DOUBLE: Final = 10301
+_NOT_LEFT: Final = (10400, 10401)
+_FULL: Final = 10305
+_BEGINNING: Final = re.compile(rb"\s*([^\s0-9])\s*([0-9]{1,18})\s*,")
+"""Where a message of rows, of which the first byte may be spoilt, has its channel."""
+_END: Final = re.compile(rb",\s*([0-9]{1,15})\s*,\s*[0-9]{12,13}\s*\]\s*$")
+"""Where it has its number, and its time."""
 _NUMBERED_AT: Final = {b'"te"': 3, b'"tu"': 3, b'"cs"': 3, b'"hb"': 2}
 """Where a message of a kind has its number; its time comes after it."""
+
+
+class Platform(msgspec.Struct, gc=False):
+    status: int = 1
 
 
 class Event(msgspec.Struct, gc=False):
@@ -54,7 +71,7 @@ class Event(msgspec.Struct, gc=False):
     chanId: int | None = None
     symbol: str = ""
     key: str = ""
-    platform: Mapping[str, int] | None = None
+    platform: Platform | None = None
 
     @property
     def topic(self) -> str:
@@ -99,12 +116,18 @@ def subscribe(topics: Sequence[Topic], _: int) -> bytes:
 class Connection:
     """What is known of a connection: topics by their channel ("": given up), the last message's number.
 
-    ``broken``: a message is missing, so what comes after it proves nothing.
+    ``broken``: a message is missing, so what comes after it proves nothing. ``unread``: how many have come
+    since the last number of which only the channel could be read, so their numbers are missing.
     """
 
     topics: Mapping[int, str] = field(default_factory=dict[int, str])
     last: int | None = None
     broken: bool = False
+    unread: int = 0
+
+    def leads_to(self, number: int) -> bool:
+        """Whether nothing is missing before a message of this number."""
+        return self.last is None or self.last < number <= self.last + 1 + self.unread
 
 
 def unsubscribe(topics: Sequence[Topic], _: int, state: object) -> bytes:
@@ -119,7 +142,7 @@ class Batch:
 
     def __init__(self, known: Connection) -> None:
         self.broken = known.broken
-        self._topics, self._last = dict(known.topics), known.last
+        self._known, self._topics = known, dict(known.topics)
         self._trades, self._bars = Came[bytes](), Came[bytes]()
         self._heard = Heard()
 
@@ -134,30 +157,41 @@ class Batch:
             case Event(event="info" | "error", code=code) if code in _RESTARTS:
                 self._heard.restart = f"{code} {event.msg}"
             case Event(event="error"):
-                topic = event.topic if event.channel else None
-                self._heard.acks.append(Ack(topic, error=f"{event.code} {event.msg}"))
-            case Event(event="info", code=None, platform={"status": 0}):
+                self._note_error(event)
+            case Event(event="info", code=None, platform=Platform(status=0)):
                 self._heard.restart = "Bitfinex is being maintained"
-            case Event(event="conf", status="OK") | Event(event="info", code=None, platform={"status": 1}):
+            case Event(event="conf", status="OK") | Event(event="info", code=None):
                 pass
             case _:
                 raise PayloadError(f"a message that nobody knows: {event}", hint=wire.CHANGED)
+
+    def _note_error(self, event: Event) -> None:
+        """Take a refusal; what is there already, or could not be left, harms nobody else."""
+        said, topic = f"{event.code} {event.msg}", event.topic if event.channel else None
+        if event.code in _NOT_LEFT:
+            self._topics |= {event.chanId: ""} if event.chanId in self._topics else {}
+        elif event.code != _DOUBLE:
+            self._heard.acks.append(Ack(topic, error=said, full=event.code == _FULL))
+        elif topic in self._topics.values():
+            self._heard.acks.append(Ack(topic))
+        else:
+            self._heard.restart = said  # it has a channel of which nobody said the number
 
     def take(self, message: Sequence[msgspec.Raw], received: Ns) -> None:
         """Read ``[channel,rows,number,time]``, or ``[channel,"te",row,number,time]`` and the like."""
         what = bytes(message[1]) if len(message) > 3 else b""
         at = _NUMBERED_AT.get(what, 2 if what.startswith(b"[") else len(message))
         numbers = read_frames(_READ_NUMBERS, [*message[:1], *message[at : at + 2]])
-        if len(numbers) < 3 or numbers[0] not in self._topics:
-            raise PayloadError("a message of no known channel or kind, or without number", hint=wire.CHANGED)
+        if len(numbers) < 3:
+            raise PayloadError("a message of no known kind, or without number", hint=wire.CHANGED)
         channel, number, millis = numbers
-        if self._last not in (None, number - 1):
+        if not self._known.leads_to(number):
             self.broken = True
-            self._heard.restart = f"message {number} came after {self._last}: something is lost"
+            self._heard.restart = f"message {number} came after {self._known.last}: something is lost"
             return
-        self._last, time = number, Ns(millis * MILLISECOND)
+        self._known, time = Connection(last=number), Ns(millis * MILLISECOND)
         self._heard.at = max(time, self._heard.at or time)
-        topic, value = self._topics[channel], bytes(message[2])
+        topic, value = self._topics.get(channel, ""), bytes(message[2])
         if topic.startswith("book:") and what != b'"hb"':
             self._heard.books.append(_book_change(BookChange(topic, time, last=number), what, value))
         elif topic:
@@ -177,7 +211,7 @@ class Batch:
     def heard(self) -> Heard:
         heard, trades = self._heard, read_frames(READ_TRADES, self._trades.rows)
         bars = Came(self._bars.topics, self._bars.times, read_frames(READ_CANDLES, self._bars.rows))
-        heard.state = Connection(self._topics, self._last, self.broken)
+        heard.state = replace(self._known, topics=self._topics, broken=self.broken)
         heard.trades = live_trades(self._trades, **trade_columns(trades))
         heard.bars = live_bars(
             bars,
@@ -188,8 +222,36 @@ class Batch:
         return heard
 
 
+def _known(state: object) -> Connection:
+    return state if isinstance(state, Connection) else Connection()
+
+
+def topics_in(frame: bytes, state: object) -> tuple[str, ...]:
+    """Name the topic of a message that is not understood by its channel; an event may name one itself."""
+    if events := texts_at("event", frame):
+        channels, about = texts_at("channel", frame), texts_at("key", frame) or texts_at("symbol", frame)
+        named = tuple(f"{channel}:{one}" for channel in channels for one in about)
+        return named or (tuple(events) if is_whole(frame) else ())  # events carry no rows
+    if (found := _BEGINNING.match(frame)) is None:
+        return ()
+    topic = _known(state).topics.get(int(found[2]), "")
+    nobody = (f"channel {int(found[2])}",) if found[1] == b"[" else ()
+    return (topic,) if topic else nobody
+
+
+def _after(frame: bytes, state: object) -> Connection:
+    """Count a message that was not understood."""
+    known = _known(state)
+    if texts_at("event", frame) or not topics_in(frame, state):
+        return known
+    if (found := _END.search(frame)) is None:
+        return replace(known, unread=known.unread + 1)
+    number = int(found[1])
+    return replace(known, last=number, unread=0) if known.leads_to(number) else known
+
+
 def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
-    batch = Batch(state if isinstance(state, Connection) else Connection())
+    batch = Batch(_known(state))
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if batch.broken:
             break
@@ -236,7 +298,8 @@ LIVE = Live(
     name=name,
     subscribe=subscribe,
     unsubscribe=unsubscribe,
-    hear=isolating(hear),
+    hear=isolating(hear, _after),
+    topics_in=topics_in,
     connects=Limit(20, MINUTE),
     channels={
         DataType.OHLC: Channel(docs=f"{DOCS}/ws-public-candles", spans=tuple(FRAMES)),

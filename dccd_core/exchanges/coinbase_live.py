@@ -19,7 +19,10 @@ Quirks:
 - There is no ping of ours, and no known end of a connection's life.
 - UNSURE, so handled either way: whether an error fails the other products of its message too, whether a
   snapshot of the book comes again for who subscribes again without having left.
-- UNSURE: the texts of errors. One that does not speak of a subscription ends the connection.
+- UNSURE: the texts of errors. One that does not speak of a subscription ends the connection; one that speaks
+  of leaving something is passed over: what was left already is what was wanted.
+- A product's ``l2update`` may have the time of year 1, its levels amounts like ``0.-10000``: such a message
+  says nothing that can be believed, and names its product.
 - UNSURE: whether ``last_trade_id`` is always told; a 0, as there once was, promises nothing.
 """
 
@@ -31,8 +34,9 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames
+from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, says_full
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, ZERO, Ns
 from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
@@ -42,6 +46,14 @@ _MATCHES: Final = "matches"
 _BOOK: Final = "level2_batch"
 _HEARTBEAT: Final = "heartbeat"
 _LISTED_AS: Final[Mapping[str, str]] = {"level2_50": _BOOK}
+_ROWS_OF: Final[Mapping[str, str]] = {
+    "match": _MATCHES,
+    "last_match": _MATCHES,
+    "heartbeat": _MATCHES,
+    "snapshot": _BOOK,
+    "l2update": _BOOK,
+}
+"""The channel that messages of a type are of, or speak of."""
 _PATIENCE: Final = Ns(5 * SECOND)
 """How much later than the word of it a trade may come."""
 _MOST_AWAITED: Final = 1_000
@@ -80,12 +92,12 @@ class HeartbeatPushed(msgspec.Struct, tag_field="type", tag="heartbeat", gc=Fals
 
     product_id: str
     time: str
-    last_trade_id: wire.Whole = 0
+    last_trade_id: wire.Whole | None = None
 
 
 class Listed(msgspec.Struct, gc=False):
     name: str
-    product_ids: list[str]
+    product_ids: list[str] | None = None
 
 
 class SubscriptionsPushed(msgspec.Struct, tag_field="type", tag="subscriptions", gc=False):
@@ -228,7 +240,7 @@ def _accounted(
     for row in trades:
         awaited.came(row.product_id, row.trade_id)
     for beat in beats:
-        awaited.told(beat.product_id, beat.last_trade_id)
+        awaited.told(beat.product_id, beat.last_trade_id or 0)
     return awaited
 
 
@@ -239,14 +251,14 @@ def _acks(message: SubscriptionsPushed) -> Iterator[Ack]:
     for listed in message.channels:
         channel = _LISTED_AS.get(listed.name, listed.name)
         if channel != _HEARTBEAT:
-            yield from (Ack(f"{channel}:{product}") for product in listed.product_ids)
+            yield from (Ack(f"{channel}:{product}") for product in listed.product_ids or ())
 
 
 def _hear_error(message: ErrorPushed, heard: Heard) -> None:
     said, what = f"{message.message}: {message.reason}", message.message.lower()
-    if "subscri" not in what or "unsubscri" in what:
+    if "subscri" not in what:
         heard.restart = f"Coinbase says {said}"
-    elif (ack := Ack(error=said)) not in heard.acks:
+    elif "unsubscri" not in what and (ack := Ack(error=said, full=says_full(said))) not in heard.acks:
         heard.acks.append(ack)
 
 
@@ -258,12 +270,24 @@ def _book_change(book: SnapshotPushed | UpdatePushed, at: Ns | None) -> BookChan
     return BookChange(topic, at, bids, asks)
 
 
+def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
+    """Name the topics of a message that is not understood: both of its product if its type is unheard of."""
+    types, products = texts_at("type", frame), texts_at("product_id", frame)
+    if not products:
+        rows = not types or any(one in _ROWS_OF for one in types)
+        return () if rows or not is_whole(frame) else tuple(types)  # it is of none that we know
+    known = [_ROWS_OF[one] for one in types if one in _ROWS_OF]
+    channels = known if known and len(known) == len(types) else (_MATCHES, _BOOK)
+    return tuple(dict.fromkeys(f"{channel}:{product}" for channel in channels for product in products))
+
+
 LIVE = Live(
     url=lambda _: "wss://ws-feed.exchange.coinbase.com",
     name=name,
     subscribe=subscribe,
     unsubscribe=unsubscribe,
     hear=hear,
+    topics_in=topics_in,
     connects=Limit(8, SECOND),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}#matches-channel"),

@@ -15,6 +15,9 @@ Quirks:
 - UNSURE: whether ids are those of REST (all that is known says so). The official examples tell the time of
   a trade in microseconds, REST in tenths of one.
 - Heartbeats tell no time, so pings ask for it. While trading is down for maintenance nothing is told.
+- Of a message that is not understood its symbol can mostly be read.
+- A topic that is subscribed already is refused with these words: it is taken for agreed. What cannot be left
+  was left before, or goes on.
 - UNSURE: how many messages of ours a second are too many. Ten are sent at most.
 """
 
@@ -29,9 +32,17 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.frames import (
+    Came,
+    isolating,
+    live_bars,
+    live_trades,
+    read_frames,
+    says_full,
+)
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
 from dccd_core.adapter.quiet import FilledBars
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
@@ -41,7 +52,11 @@ T = TypeVar("T")
 
 _DOCS: Final = "https://docs.kraken.com/api/docs/websocket-v2"
 _CHANNELS: Final = {DataType.TRADES: "trade", DataType.OHLC: "ohlc", DataType.ORDERBOOK: "book"}
+_TYPES: Final = ("snapshot", "update")
+_INTERVAL: Final = re.compile(rb'"interval"\s*:\s*(\d+)\s*[,}]')
+_STANDS: Final = re.compile("already subscribed", re.IGNORECASE)
 _DOWN: Final = ("maintenance", "offline")
+_INTERVALS: Final = tuple(span // MINUTE for span in SPANS)
 _PLAIN: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)? )*")
 """Numbers as the checksum wants them: without exponents."""
 _LEVELS: Final = 10
@@ -106,7 +121,7 @@ class Pushed(msgspec.Struct, gc=False):
     """
 
     channel: str = ""
-    type: Literal["snapshot", "update", ""] = ""
+    type: str = ""
     data: msgspec.Raw = msgspec.Raw(b"[]")
     method: str = ""
     req_id: int | None = None
@@ -155,7 +170,7 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hear
     heard, answers = Heard(), list[Pushed]()
     told: dict[str, list[tuple[Pushed, Ns]]] = {channel: [] for channel in _CHANNELS.values()}
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
-        if message.channel in told and message.type:
+        if message.channel in told and message.type in _TYPES:
             told[message.channel].append((message, came))
         else:
             _hear_other(message, heard)
@@ -177,8 +192,7 @@ def _hear_other(message: Pushed, heard: Heard) -> None:
         case "subscribe" | "error":
             heard.acks.append(_ack(message))
         case "unsubscribe":
-            if not message.success:
-                heard.restart = f"Kraken did not end a subscription: {message.error}"
+            pass  # what could not be ended was over, or goes on: both are heard
         case other:
             raise PayloadError(f"unexpected message of {other!r}", hint=wire.CHANGED)
 
@@ -187,7 +201,10 @@ def _ack(message: Pushed) -> Ack:
     """Read an answer: a refusal does not name the channel, so the message's number says what it is about."""
     if message.success and (told := message.result) is not None:
         return Ack(_name(told.channel, told.symbol, told.interval))
-    return Ack(id=message.req_id, error=message.error or "refused without a word")
+    error = message.error or "refused without a word"
+    if message.success or _STANDS.search(error):
+        return Ack(id=message.req_id)
+    return Ack(id=message.req_id, error=error, full=says_full(error))
 
 
 def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iterator[tuple[Pushed, Ns, T]]:
@@ -269,12 +286,31 @@ def _digits(text: str, decimals: int) -> str:
     return (whole + fraction.ljust(decimals, "0")).lstrip("0")
 
 
+def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
+    """Name the topics of a message that is not understood: all of its symbol if its channel is unheard of."""
+    channels, symbols = texts_at("channel", frame), texts_at("symbol", frame)
+    words = (*channels, *texts_at("method", frame))
+    known = [channel for channel in channels if channel in _CHANNELS.values()]
+    if not symbols:
+        return words if words and not known and is_whole(frame) else ()  # of none that we know
+    told = [int(text) for text in _INTERVAL.findall(frame)]
+    intervals = told if told and {*told} <= {*_INTERVALS} else _INTERVALS
+    names = [
+        _name(channel, symbol, interval)
+        for channel in (known if known and len(known) == len(channels) else _CHANNELS.values())
+        for symbol in symbols
+        for interval in (intervals if channel == "ohlc" else (None,))
+    ]
+    return tuple(dict.fromkeys(names))
+
+
 LIVE = Live(
     url=lambda _: "wss://ws.kraken.com/v2",
     name=name,
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
     hear=isolating(hear),
+    topics_in=topics_in,
     connects=Limit(120, Ns(10 * MINUTE)),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}/trade", named=True),

@@ -197,7 +197,13 @@ def test_trades_of_others() -> None:
 
 
 def test_tickers_which_nobody_asked_for_are_told_apart() -> None:
-    frames = [recorded("subscribed_trades"), more(recorded("ticker_update"), AT)]
-    told = LIVE.hear(frames, [Ns(1)] * 2, None)
-    assert [frame for frame, _ in told.bad] == [frames[1]]
+    """Before the answer that says what they are they are passed over, like all that comes early."""
+    early = [recorded("subscribed_trades"), more(recorded("ticker_update"), AT)]
+    told = LIVE.hear(early, [Ns(1)] * 2, None)
+    assert (told.bad, told.trades, told.bars, told.books) == ([], None, None, [])
     assert heard(recorded("subscribed_ticker")).acks == [Ack("ticker:tBFTUSD")]
+    channel = json.loads(recorded("ticker_update"))[0]
+    state = Connection({channel: "ticker:tBFTUSD"})
+    told = LIVE.hear(early[1:], [Ns(1)], state)
+    assert [frame for frame, _ in told.bad] == early[1:]
+    assert LIVE.topics_in(early[1], state) == ("ticker:tBFTUSD",)

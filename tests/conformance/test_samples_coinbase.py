@@ -26,9 +26,9 @@ def test_the_book() -> None:
 def test_the_products() -> None:
     markets = EXCHANGE.markets.decode(sample("coinbase/rec2021_rest_products_first3.json"))
     assert markets.rows() == [
-        ("SKL/EUR", "SKL-EUR", True, None, None, None, None),
-        ("BTC/GBP", "BTC-GBP", True, None, None, None, None),
-        ("OMG/GBP", "OMG-GBP", True, None, None, None, None),
+        ("SKL/EUR", "SKL-EUR", True, None, None, None, None, None),
+        ("BTC/GBP", "BTC-GBP", True, None, None, None, None, None),
+        ("OMG/GBP", "OMG-GBP", True, None, None, None, None, None),
     ]
 
 

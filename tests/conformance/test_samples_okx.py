@@ -108,15 +108,15 @@ def test_the_recorded_pairs_have_no_listing_date() -> None:
     markets = okx.decode_markets(body("rec2022_rest_instruments_spot_first3.json"))
     assert markets["symbol"].to_list() == ["BTC/USDT", "ETH/USDT", "OKB/USDT"]
     assert markets["listed"].null_count() == 3
-    assert markets.row(0) == ("BTC/USDT", "BTC-USDT", True, None, None, None, None)
+    assert markets.row(0) == ("BTC/USDT", "BTC-USDT", True, None, None, None, None, None)
 
 
 def test_swaps_are_read_value_by_value() -> None:
     markets = okx.decode_markets(body("rest_instruments_swap.json"))
     listed = markets["listed"].dt.to_string("iso:strict")
-    assert markets.drop("listed").row(0) == ("BTC/USD:BTC", "BTC-USD-SWAP", True, 100.0, None, None)
+    assert markets.drop("listed").row(0) == ("BTC/USD:BTC", "BTC-USD-SWAP", True, 100.0, None, None, None)
     assert listed[0].startswith("2018-08-28T02:43:23.000")
-    assert markets.drop("listed").row(1) == ("ETH/USDT:USDT", "ETH-USDT-SWAP", True, 0.1, None, None)
+    assert markets.drop("listed").row(1) == ("ETH/USDT:USDT", "ETH-USDT-SWAP", True, 0.1, None, None, None)
 
 
 def heard(*frames: bytes) -> Heard:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
+from dccd_core.adapter.frames import (
+    Came,
+    isolating,
+    live_bars,
+    live_trades,
+    read_frames,
+    rows_of,
+)
 from dccd_core.adapter.live import Ack, BookChange, Heard
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Ns
@@ -50,6 +57,21 @@ def test_what_a_bad_message_says_wrong_is_kept() -> None:
 
 def test_the_state_passes_through_the_good_parts_in_order() -> None:
     assert isolating(_hear)([b"1", b"x", b"3"], [Ns(0)] * 3, "s").state == "s13"
+
+
+def test_the_state_is_told_of_a_bad_message_too() -> None:
+    heard = isolating(_hear, lambda frame, state: f"{state}<{frame.decode()}>")
+    assert heard([b"1", b"x", b"3", b"y"], [Ns(0)] * 4, "s").state == "s1<x>3<y>"
+
+
+def test_a_book_s_bad_level_spoils_no_other_book_of_the_batch() -> None:
+    def hear(frames: Sequence[bytes], _: Sequence[Ns], state: object) -> Heard:
+        levels = [(frame.decode(), "1") for frame in frames]
+        return Heard(books=[BookChange(f"t{level[0]}", None, [level]) for level in levels], state=state)
+
+    told = isolating(hear)([b"1", b"0.-10000", b"2", b"3"], [Ns(0)] * 4, None)
+    assert [change.topic for change in told.books] == ["t1", "t2", "t3"]
+    assert [frame for frame, _ in told.bad] == [b"0.-10000"]
 
 
 def test_a_value_that_no_column_holds_is_bad_too() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.scraps import texts_at
+from dccd_core.adapter.scraps import is_whole, texts_at
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,12 @@ def test_a_text_is_found_as_it_was_or_not_at_all(text: str, cut: int) -> None:
     whole = json.dumps({"a.b": text}).encode()
     assert texts_at("a.b", whole) == [text]
     assert texts_at("a.b", whole[: max(0, len(whole) - 2 - cut)]) == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "whole"),
+    [(b'{"a":1}', True), (b"{}", True), (b"[]", False), (b'{"a":1', False), (b"\xff", False), (b"", False)],
+)
+def test_a_whole_message_is_an_object_from_end_to_end(frame: bytes, whole: bool) -> None:  # noqa: FBT001 -- a case
+    assert is_whole(frame) == whole
+    assert not is_whole(b'{"a":' * 100_000)

@@ -99,7 +99,7 @@ def test_what_still_comes_of_a_channel_that_was_left_is_passed_over_but_counted(
         ),
         (
             {"msg": "channel: limit", "code": 10305, "channel": "book", "symbol": "tX", "len": "100"},
-            Ack("book:tX", error="10305 channel: limit"),
+            Ack("book:tX", error="10305 channel: limit", full=True),
         ),
         ({"msg": "event: invalid", "code": 20000}, Ack(error="20000 event: invalid")),
         ({"msg": "what?"}, Ack(error="None what?")),
@@ -117,16 +117,33 @@ def test_a_refusal_says_of_what_and_why(error: dict[str, object], ack: Ack) -> N
         ({"event": "info", "code": 20061, "msg": "It is over."}, "20061 It is over."),
         ({"event": "info", "version": 2, "platform": {"status": 0}}, "Bitfinex is being maintained"),
         ({"event": "error", "code": 10301, "msg": "dup", "channel": "trades", "symbol": "tX"}, "10301 dup"),
-        ({"event": "error", "code": 10400, "msg": "no", "chanId": 0}, "10400 no"),
-        ({"event": "error", "code": 10401, "msg": "not subscribed"}, "10401 not subscribed"),
     ],
 )
 def test_what_ends_a_connection(event: dict[str, object], reason: str) -> None:
     assert heard(event) == Heard(restart=reason, state=OPEN)
 
 
-def test_the_greeting_of_a_venue_that_works_is_nothing() -> None:
-    info = {"event": "info", "version": 2, "serverId": "x", "platform": {"status": 1}}
+@pytest.mark.parametrize("code", [10400, 10401])
+@pytest.mark.parametrize("channel", [{}, {"chanId": 0}])
+def test_what_cannot_be_left_ends_no_connection(code: int, channel: dict[str, int]) -> None:
+    """It is not there, which is what was wanted; the other channels have nothing to do with it."""
+    assert heard({"event": "error", "code": code, "msg": "no", **channel}) == Heard(state=OPEN)
+
+
+def test_of_a_channel_that_the_venue_does_not_know_nothing_is_taken_any_more() -> None:
+    left = heard({"event": "error", "code": 10401, "msg": "not subscribed", "chanId": 3})
+    assert left == Heard(state=bitfinex_live.Connection({**NAMES, 3: ""}, 7))
+
+
+def test_what_is_subscribed_to_twice_is_agreed_to_where_its_channel_is_known() -> None:
+    double = {"event": "error", "code": 10301, "msg": "dup", "channel": "book", "symbol": "tBTCUSD"}
+    assert heard(double) == Heard(acks=[Ack("book:tBTCUSD")], state=OPEN)
+
+
+@pytest.mark.parametrize("platform", [{"platform": {"status": 1, "new": "x"}}, {"platform": {}}, {}])
+def test_l10_the_greeting_of_a_venue_that_works_is_nothing(platform: dict[str, object]) -> None:
+    """It came without a platform, too."""
+    info = {"event": "info", "version": 2, "serverId": "x", **platform}
     assert heard(info, state=None) == Heard(state=bitfinex_live.Connection())
 
 
@@ -135,7 +152,6 @@ def test_the_greeting_of_a_venue_that_works_is_nothing() -> None:
     [
         {"event": "unheard"},
         {"event": "info", "code": 20099},
-        {"event": "info", "version": 2},
         {"event": "conf", "status": "FAILED"},
         {"event": "subscribed", "channel": "trades", "symbol": "tX"},
         {"event": "subscribed", "channel": "trades", "symbol": "tX", "chanId": "1"},
@@ -171,7 +187,6 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object
         [3, "cs", 12, 9],
         [3, "hb", 9, AT * 1_000],
         [3, "hb", "9", AT],
-        [99, "hb", 9, AT],
         [1, "new", [1, AT, 1, 1], 9, AT],
         [2, "te", [1, AT, 1, 1], 9, AT],
         [3, "new", 1, 9, AT],
@@ -191,15 +206,70 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object
     ],
     ids=str,
 )
-def test_of_what_is_not_understood_the_number_is_missed(message: object) -> None:
-    """Something is lost with it, as if it had not come; what came before is kept."""
+def test_l8_what_is_not_understood_is_counted_and_names_its_topic(message: Sequence[object]) -> None:
+    """Its number can be read, or is the only one that is missing: nothing of other channels is."""
     before, _, after = numbered([1, "te", [5, AT, 1, 10]], [], [1, "hb"])
     told = heard(before, message, after)
-    assert [text for text, _ in told.bad] == [json.dumps(message).encode()]
+    [(text, _)] = told.bad
+    assert text == json.dumps(message).encode()
     assert told.trades is not None
     assert told.trades["trade_id"].to_list() == ["5"]
-    assert told.restart == "message 10 came after 8: something is lost"
-    assert told.at == Ns(AT * MILLISECOND)
+    assert told.restart is None
+    assert told.at == Ns((AT + 2) * MILLISECOND)
+    assert told.state == bitfinex_live.Connection(NAMES, 10)
+    assert LIVE.topics_in(text, OPEN) == (NAMES[int(str(message[0]))],)
+
+
+@pytest.mark.parametrize("message", [[3, "hb"], [3, "new", 1, 9], [3, {}, 9, AT]], ids=str)
+def test_what_is_lost_besides_a_message_that_is_not_understood_ends_the_connection(message: object) -> None:
+    [after] = [[1, "hb", 11, AT]]
+    told = heard([1, "hb", 8, AT], message, after)
+    assert (told.restart or "").endswith(": something is lost")
+
+
+@pytest.mark.parametrize("text", [b"", b"pong", b"}", b"[]", b"[x,9]", b"{,8,%d]" % AT])
+def test_what_nobody_can_read_at_all_takes_no_number(text: bytes) -> None:
+    """It may have been of any channel."""
+    assert LIVE.topics_in(text, OPEN) == ()
+    missed = heard([1, "hb", 8, AT], text, [1, "hb", 10, AT])
+    assert missed.restart == "message 10 came after 8: something is lost"
+    assert heard([1, "hb", 8, AT], text, [1, "hb", 9, AT]).restart is None
+
+
+@pytest.mark.parametrize(
+    ("text", "topics"),
+    [
+        (b'[3,[9,"x",1],9,17', (NAMES[3],)),
+        (b" [ 1 , ", (NAMES[1],)),
+        (b'}2,"te",[1', (NAMES[2],)),
+        (b'[2,"te",[1,{', (NAMES[2],)),
+        (b"[99,[9,1", ("channel 99",)),
+        (b"}99,[9,1", ()),
+        (b"[3", ()),
+        (b"[[3,1]]", ()),
+        (b'[-3,"hb",9,1]', ()),
+        (b'{"event":"unheard"}', ("unheard",)),
+        (b'{"event":"unhea', ()),
+        (b'{"event":"subscribed","channel":"book","chanId":"1","symbol":"tX"', ("book:tX",)),
+        (b'{"event":"error","msg":5,"channel":"candles","key":"trade:1m:tX"}', ("candles:trade:1m:tX",)),
+    ],
+)
+def test_the_topic_is_read_out_of_what_is_left_of_a_message(text: bytes, topics: tuple[str, ...]) -> None:
+    """What names neither a topic of ours nor any, though it is whole, is of nobody that we know."""
+    assert LIVE.topics_in(text, OPEN) == topics
+
+
+def test_l7_messages_before_their_answer_are_counted_and_passed_over() -> None:
+    """Heartbeats of a channel were recorded seven seconds before the answer that says what it is of."""
+    early = [[232954, "hb"], [232954, [[9, 1, 2]]], [232954, "te", [5, AT, 1, 10]], [232954, "cs", 5]]
+    answer = {"event": "subscribed", "channel": "trades", "symbol": "tETHUSD", "chanId": 232954}
+    *before, after = numbered(*early, [232954, "te", [6, AT, 1, 10]])
+    told = heard(*before, answer, after)
+    assert (told.bad, told.restart, told.acks) == ([], None, [Ack("trades:tETHUSD")])
+    assert told.trades is not None
+    assert told.trades.select("trade_id", "topic").rows() == [("6", "trades:tETHUSD")]
+    assert told.state == bitfinex_live.Connection({**NAMES, 232954: "trades:tETHUSD"}, 12)
+    assert told.at == Ns((AT + 4) * MILLISECOND)
 
 
 def test_a_trade_is_taken_when_it_comes_first() -> None:

@@ -374,13 +374,31 @@ class TestAnswers:
         assert session.refused == {"matches:A-B": "Failed to subscribe: A-B is not a valid product"}
         assert sorted(session.accepted()) == ["matches:X-USD", "matches:Y-USD"]
 
-    @pytest.mark.parametrize("message", ["ErrSlowConsume", "Message too big", "Failed to unsubscribe", "odd"])
+    @pytest.mark.parametrize("message", ["ErrSlowConsume", "Message too big", "odd"])
     def test_other_errors_end_the_connection(self, message: str) -> None:
         text = msgspec.json.encode({"type": "error", "message": message, "reason": "because"})
         result = understood(match(1, 1), text)
         assert result.restart == f"Coinbase says {message}: because"
         assert result.acks == []
         assert result.trades is not None
+
+    def test_one_product_that_cannot_be_left_ends_no_connection(self) -> None:
+        text = b'{"type":"error","message":"Failed to unsubscribe","reason":"A-B is not subscribed"}'
+        result = understood(match(1, 1), text)
+        assert (result.restart, result.acks) == (None, [])
+
+    @pytest.mark.parametrize("reason", ["Too many subscriptions", "subscription limit reached", "max 10"])
+    def test_l13_a_refusal_may_mean_that_there_are_too_many(self, reason: str) -> None:
+        text = msgspec.json.encode({"type": "error", "message": "Failed to subscribe", "reason": reason})
+        assert understood(text).acks == [Ack(error=f"Failed to subscribe: {reason}", full=True)]
+
+    def test_fields_that_are_not_used_are_not_required(self) -> None:
+        text = (
+            b'{"type":"subscriptions","channels":[{"name":"status"},{"name":"level2_50","product_ids":null}]}'
+        )
+        assert understood(text).acks == []
+        bare = b'{"type":"heartbeat","product_id":"A-B","last_trade_id":null,"time":"2024-03-13T11:00:09Z"}'
+        assert understood(bare).at == after(9)
 
     def test_an_error_may_come_without_a_reason(self) -> None:
         assert understood(b'{"type":"error","message":"odd"}').restart == "Coinbase says odd: "
@@ -391,6 +409,60 @@ class TestAnswers:
             *(after(28.464459), None, None),
             *([], []),
         )
+
+
+class TestTopicsOfBadMessages:
+    """One product's spoilt message touches what is wanted of that product."""
+
+    NEVER = b'{"type":"l2update","product_id":"OLD-USD","changes":[],"time":"0001-01-01T00:00:00.000000Z"}'
+
+    @pytest.mark.parametrize(
+        ("text", "topics"),
+        [
+            (NEVER, ("level2_batch:OLD-USD",)),
+            (snapshot("40531.19 0.-10000", "", "OLD-USD"), ("level2_batch:OLD-USD",)),
+            (match(1, price="x"), ("matches:BTC-USD",)),
+            (match(1, kind="last_match", price="x"), ("matches:BTC-USD",)),
+            (match(1, kind="match_too"), ("matches:BTC-USD", "level2_batch:BTC-USD")),
+            (beat(1, 1).replace(b'"time"', b'"when"'), ("matches:BTC-USD",)),
+            (b'}"type" : "match", "product_id": "A-B"', ("matches:A-B",)),
+            (b'{"product_id":"A-B","ty', ("matches:A-B", "level2_batch:A-B")),
+            (b'{"type":"match","product_id":"A-', ()),
+            (b'{"type":"match","product_id":"A-B","x":"\xff', ("matches:A-B",)),
+            (b'{"type":"match","product_id":"A\xff-B"}', ()),
+            (b'{"type":"match","product_id":7}', ()),
+            (b'{"type":"l2up', ()),
+            (match(1) + b"," + match(2, product="A-B"), ("matches:BTC-USD", "matches:A-B")),
+            (b'{"type":"status","products":[]}', ("status",)),
+            (b'{"type":"status","products":[', ()),
+            (b'{"type":"subscriptions"}', ("subscriptions",)),
+            (b"{}", ()),
+            (b"", ()),
+        ],
+    )
+    def test_l8_they_are_read_out_of_what_is_left(self, text: bytes, topics: tuple[str, ...]) -> None:
+        assert [frame for frame, _ in heard(text).bad] == [text]
+        assert LIVE.topics_in(text, None) == topics
+
+    def test_l8_other_products_of_its_batch_are_kept(self) -> None:
+        first, other = snapshot("10 1", "11 1"), snapshot("5 1", "6 1", "A-B")
+        bad = snapshot("40531.19 0.-10000", "", "OLD-USD")
+        result = heard(first, self.NEVER, other, bad, update("buy 10 2", 1))
+        assert [frame for frame, _ in result.bad] == [self.NEVER, bad]
+        assert [change.topic[13:] for change in result.books] == ["BTC-USD", "A-B", "BTC-USD"]
+
+    @given(st.integers(0, 10**6), st.sampled_from(["match", "l2update", "snapshot", "heartbeat"]))
+    def test_a_cut_one_names_its_own_or_none(self, place: int, kind: str) -> None:
+        whole = {
+            "match": match(1, 1, product="A-B"),
+            "l2update": update("buy 1 1", 1, "A-B"),
+            "snapshot": snapshot("1 1", "2 1", "A-B"),
+            "heartbeat": beat(1, 1, "A-B"),
+        }[kind]
+        cut = whole[: place % len(whole)]
+        own = "level2_batch:A-B" if kind in ("l2update", "snapshot") else "matches:A-B"
+        assert [frame for frame, _ in heard(cut).bad] == [cut]
+        assert LIVE.topics_in(cut, None) in ((), (own,))
 
 
 class TestBadMessages:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
@@ -399,11 +401,22 @@ class TestAnswers:
         result = understood(said)
         assert (result.acks, result.restart) == ([], None)
 
-    def test_a_subscription_that_does_not_end_takes_a_new_connection(self) -> None:
+    def test_one_symbol_that_cannot_be_left_ends_no_connection(self) -> None:
+        """It is over already, or goes on: the others have nothing to do with it."""
         said = answer("unsubscribe", error="Subscription Not Found", success=False, req_id=9)
         result = understood(said)
-        assert result.acks == []
-        assert result.restart == "Kraken did not end a subscription: Subscription Not Found"
+        assert (result.acks, result.restart) == ([], None)
+
+    def test_what_is_subscribed_already_is_agreed_to(self) -> None:
+        said = answer("subscribe", error="Already subscribed", success=False, req_id=9, symbol="BTC/USD")
+        assert understood(said).acks == [Ack(id=9)]
+
+    def test_an_agreement_need_not_say_to_what(self) -> None:
+        assert understood(answer("subscribe", success=True, req_id=9)).acks == [Ack(id=9)]
+
+    def test_l13_a_refusal_may_mean_that_there_are_too_many(self) -> None:
+        said = answer("subscribe", error="Exceeded max subscriptions", success=False, req_id=9)
+        assert understood(said).acks == [Ack(id=9, error="Exceeded max subscriptions", full=True)]
 
     def test_a_pong_tells_the_time_and_a_heartbeat_nothing(self) -> None:
         result = understood(answer("pong", "2024-01-01T00:00:21.000000001Z", req_id=42))
@@ -426,6 +439,51 @@ class TestAnswers:
         result = understood(pushed("status", msgspec.json.encode(row)))
         assert result.restart == (f"Kraken's engine is down: {system}" if down else None)
         assert (result.acks, result.at) == ([], None)
+
+
+OHLC_NAMES = tuple(f"ohlc-{minutes}@BTC/USD" for minutes in (1, 5, 15, 30, 60, 240, 1_440))
+ALL_NAMES = ("trade@BTC/USD", *OHLC_NAMES, "book@BTC/USD")
+
+
+class TestTopicsOfBadMessages:
+    """One symbol's spoilt message touches what is wanted of that symbol."""
+
+    @pytest.mark.parametrize(
+        ("text", "topics"),
+        [
+            (pushed("trade", TRADE.replace(b"buy", b"b")), ("trade@BTC/USD",)),
+            (pushed("trade", TRADE, kind="partial"), ("trade@BTC/USD",)),
+            (book("1.5 1e-5"), ("book@BTC/USD",)),
+            (pushed("ohlc", CANDLE.replace(b'"trades":12', b'"trades":1.5')), ("ohlc-1@BTC/USD",)),
+            (pushed("ohlc", CANDLE.replace(b'"interval":1,', b"")), OHLC_NAMES),
+            (pushed("ohlc", CANDLE.replace(b'"interval":1,', b'"interval":0,')), OHLC_NAMES),
+            (pushed("ohlc", CANDLE)[:-70], OHLC_NAMES),
+            (pushed("ticker", TRADE), ALL_NAMES),
+            (b'}"channel":"book","type":"update","data":[{"symbol":"BTC\\/USD","bi', ("book@BTC/USD",)),
+            (b'{"channel":"book","type":"update","data":[{"symbol":"BTC/US', ()),
+            (b'{"symbol":"BTC/USD"', ALL_NAMES),
+            (b'{"channel":"trade","data":[]}', ()),
+            (b'{"channel":"instrument","type":"update","data":[]}', ("instrument",)),
+            (b'{"channel":"instrument","type":"update","data":[', ()),
+            (b'{"method":"sing"}', ("sing",)),
+            (answer("pong", "now"), ("pong",)),
+            (b"not json", ()),
+            (b"{}", ()),
+            (b"", ()),
+        ],
+    )
+    def test_l8_they_are_read_out_of_what_is_left(self, text: bytes, topics: tuple[str, ...]) -> None:
+        assert [frame for frame, _ in heard(text).bad] == [text]
+        assert sorted(kraken_live.LIVE.topics_in(text, None)) == sorted(topics)
+
+    WHOLE = (pushed("trade", TRADE), pushed("ohlc", CANDLE), book("1 1"))
+
+    @given(st.integers(0, 10**6), st.sampled_from(WHOLE))
+    def test_a_cut_one_names_its_own_or_none(self, place: int, whole: bytes) -> None:
+        own = {"t": {"trade@BTC/USD"}, "o": {*OHLC_NAMES}, "b": {"book@BTC/USD"}}[chr(whole[12])]
+        cut = whole[: place % len(whole)]
+        named = kraken_live.LIVE.topics_in(cut, None)
+        assert not named or {*named} in (own, {"ohlc-1@BTC/USD"} & own)
 
 
 class TestBatches:
