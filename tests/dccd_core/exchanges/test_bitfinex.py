@@ -130,7 +130,7 @@ def test_a_colon_stays_and_what_else_is_odd_cannot_leave_the_path() -> None:
 def test_symbols_there_and_back(symbol: str, own: str) -> None:
     assert bitfinex.market(Symbol.parse(symbol)) == own
     row = bitfinex.decode_markets(b'[["%s"]]' % own.removeprefix("t").encode()).row(0)
-    assert row == (symbol, own, True, None, None, None, None)
+    assert row == (symbol, own, True, *[None] * 5)
 
 
 def test_markets_are_asked_in_one_request() -> None:

@@ -268,7 +268,7 @@ def test_a_market_trades_if_it_is_online_and_not_disabled(status: str, disabled:
         f'[{{"id":"A-B","base_currency":"A","quote_currency":"B","status":"{status}",'
         f'"trading_disabled":{disabled}}}]'
     )
-    assert coinbase.decode_products(body.encode()).row(0) == ("A/B", "A-B", active, None, None, None, None)
+    assert coinbase.decode_products(body.encode()).row(0) == ("A/B", "A-B", active, *[None] * 5)
 
 
 def response(status: int, body: bytes, **headers: str) -> Response:
