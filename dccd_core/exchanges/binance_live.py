@@ -30,9 +30,9 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit, Query, Request
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, says_full
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
-from dccd_core.adapter.scraps import texts_at
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
@@ -47,7 +47,6 @@ _BOOK_START: Final = 1_000
 """Levels a side to begin a book with; 5,000 would be five times as dear."""
 _STREAM: Final = re.compile(r"[^@\s]+@(?:aggTrade|kline_\w+|depth@100ms)")
 _TOO_MANY: Final = 4
-_FULL: Final = re.compile(r"too many|\blimit\b|exceed", re.IGNORECASE)
 
 
 class AggTradePushed(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade"):
@@ -218,13 +217,14 @@ def _ack(message: Pushed) -> Ack:
     if error is None:
         return Ack(id=message.id)
     said = f"{error.code} {error.msg}"
-    full = error.code == _TOO_MANY or _FULL.search(said) is not None
-    return Ack(id=message.id, error=said, full=full)
+    return Ack(id=message.id, error=said, full=error.code == _TOO_MANY or says_full(said))
 
 
 def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     """Name the streams that a message is of which could not be understood."""
-    return tuple(dict.fromkeys(filter(_STREAM.fullmatch, texts_at("stream", frame))))
+    told = dict.fromkeys(texts_at("stream", frame))
+    ours = tuple(filter(_STREAM.fullmatch, told))
+    return ours or (tuple(name for name in told if "@" in name) if is_whole(frame) else ())
 
 
 def book_start_request(topic: Topic) -> Request:

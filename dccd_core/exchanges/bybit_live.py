@@ -34,9 +34,9 @@ import polars as pl
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
+from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of, says_full
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
-from dccd_core.adapter.scraps import texts_at
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns
@@ -46,7 +46,8 @@ _DOCS: Final = "https://bybit-exchange.github.io/docs/v5/websocket/public"
 _ASKED: Final = re.compile(r"(spot|linear|inverse):(\d+)")
 """How requests are numbered: kind of market and number."""
 _TOPIC: Final = re.compile(r"(?:publicTrade|kline\.\w+|orderbook\.\d+)\.[^.\s]+")
-_FULL: Final = re.compile(r"too long|too many|\blimit\b|exceed", re.IGNORECASE)
+_LONG: Final = "too long"
+"""What a connection says of the names of its topics, it is thought, when it takes no more."""
 _MOST_EARLY: Final = 1_000
 """Bars that may wait for the answer that tells the kind of market, the newest."""
 _SUBSCRIBED: Final = re.compile(r"already subscribed,\s*topic:\s*(\S+)")
@@ -169,7 +170,9 @@ def _answer(message: Pushed, heard: Heard) -> None:
     elif agrees:
         heard.acks.append(Ack(id=number))
     else:
-        heard.acks.append(Ack(id=number, error=said or "refused", full=_FULL.search(said) is not None))
+        why = said.partition("topic:")[0]
+        full = _LONG in why or says_full(why)
+        heard.acks.append(Ack(id=number, error=said or "refused", full=full))
 
 
 def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
@@ -217,7 +220,9 @@ def _book_change(message: Pushed, told: BookPushed) -> BookChange:
 
 def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     """Name the topics that a message is of which could not be understood."""
-    return tuple(dict.fromkeys(filter(_TOPIC.fullmatch, texts_at("topic", frame))))
+    told = dict.fromkeys(texts_at("topic", frame))
+    ours = tuple(filter(_TOPIC.fullmatch, told))
+    return ours or (tuple(name for name in told if "." in name) if is_whole(frame) else ())
 
 
 _BOOKS: Final = Channel(docs=f"{_DOCS}/orderbook", depths=(1, 50, 200, 1_000))

@@ -30,7 +30,7 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
-from dccd_core.adapter.scraps import texts_at
+from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
@@ -199,15 +199,15 @@ def _hear_event(message: Pushed, heard: Heard) -> None:
 
 def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     """Name the topics that a message is of which could not be understood."""
-    args = _ARG.findall(frame)
-    names = [
-        Arg(channel, market).name
-        for arg in args
+    told = [
+        Arg(channel, market)
+        for arg in _ARG.findall(frame)
         for channel in texts_at("channel", arg)[:1]
         for market in texts_at("instId", arg)[:1]
-        if channel in _PUSHED and market
+        if market
     ]
-    return tuple(dict.fromkeys(names))
+    ours = [arg for arg in told if arg.channel in _PUSHED]
+    return tuple(dict.fromkeys(arg.name for arg in ours or (told if is_whole(frame) else ())))
 
 
 _CHANNELS: Final = {

@@ -194,6 +194,8 @@ def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
         (b'{"stream":"\\u5e01usdt@aggTrade",', ("\u5e01usdt@aggTrade",)),
         (b'{"stream":"btcusdt@aggTr', ()),
         (b'{"stream":"btcusdt@trade",', ()),
+        (b'{"stream":"btcusdt@trade"}', ("btcusdt@trade",)),
+        (b'{"stream":"x"}', ()),
         (b'{"stream":"@aggTrade",', ()),
         (b'{"stream":"",', ()),
         (b'{"stream":null,"data":{"s":"BTCUSDT"}}', ()),

@@ -460,6 +460,8 @@ class TestHearing:
             (b'{"topic":"orderbook.50.BTCUS', ()),
             (b'{"topic":"orderbook.50."', ()),
             (b'{"topic":"tickers.BTCUSDT"', ()),
+            (b'{"topic":"tickers.BTCUSDT"}', ("tickers.BTCUSDT",)),
+            (b'{"topic":"x"}', ()),
             (b'{"topic":["kline.1.BTCUSDT"]', ()),
             (b'{"ret_msg":"{\\"topic\\":\\"kline.1.BTCUSDT\\"}"', ()),
             (b'{"ret_msg":"error:handler not found,topic:kline.1.BTCUSDT"', ()),

@@ -218,6 +218,7 @@ def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
         (b'{"arg":{"channel":"books","instId":"A-', ()),
         (b'{"arg":{"channel":"books"},"data":[{"instId":"A-B"', ()),
         (b'{"arg":{"channel":"books5","instId":"A-B"},', ()),
+        (b'{"arg":{"channel":"books5","instId":"A-B"}}', ("books5:A-B",)),
         (b'{"arg":{"channel":"books","instId":""},', ()),
         (b'{"arg":[{"channel":"books","instId":"A-B"}],', ()),
         (b'{"event":"error","msg":"{\\"arg\\":{\\"channel\\":\\"books\\",\\"instId\\":\\"A-B\\"', ()),
