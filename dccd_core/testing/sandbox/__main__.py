@@ -9,17 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict, TypeVar, Unpack
+from typing import Final, TypedDict, TypeVar, Unpack
 
 import click
 import msgspec
 import uvicorn
 
-from dccd_core.testing.sandbox.faults import Fault
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.frames import FramesProtocol
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import create_app
-from dccd_core.testing.sandbox.stream_faults import StreamFault
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
 T = TypeVar("T")
 
@@ -61,7 +61,14 @@ def _read_densities(_: click.Context, __: click.Parameter, pairs: tuple[str, ...
         raise click.BadParameter("write it like BTC/USDT=2000000") from e
 
 
-@click.command("sandbox")
+_EPILOG: Final = f"""Kinds of --faults: {", ".join(FaultKind)}.
+
+Kinds of --stream-faults: {", ".join(StreamFaultKind)}. Which of them meet what, what each does and with
+which fields: dccd_core/testing/sandbox/faults.py and stream_faults.py. Like
+'[{{"kind": "silent_topic", "venue": "kraken", "topic": "trade@*", "seconds": 30}}]'."""
+
+
+@click.command("sandbox", epilog=_EPILOG)
 @click.option("--port", default=8900, show_default=True, help="0 takes a free one.")
 @click.option("--rtt-ms", default=0.0, show_default=True, help="Wait before each answer.")
 @click.option("--rate-limits", is_flag=True, help="Refuse and ban as the venues do.")

@@ -26,7 +26,7 @@ from dccd_core.testing.sandbox.stats import StreamTally
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamInjector
 from dccd_core.testing.sandbox.venue import Answer
 
-_TICK_S: Final = 0.02
+TICK_S: Final = 0.02
 _SLOW_S: Final = 10.0
 """Where limits hold, a client that takes no message for so long is dropped: it would read no word of it."""
 _JUMP: Final = HOUR
@@ -35,14 +35,17 @@ _AT_ONCE: Final = MINUTE
 
 
 class Connections:
-    """All WebSocket connections of a sandbox, and what they share."""
+    """All WebSocket connections of a sandbox, and what they share; each pushes every ``tick_s``."""
 
-    def __init__(self, options: Options, market: Market) -> None:
+    def __init__(
+        self, options: Options, market: Market, clock: SandboxClock | None = None, tick_s: float = TICK_S
+    ) -> None:
         self.options: Final = options
         self.market: Final = market
         self.injector: Final = StreamInjector((), options.seed)
+        self.tick_s: Final = tick_s
         self.open: Final = set[Connection]()
-        self.reset(SandboxClock())
+        self.reset(clock or SandboxClock())
 
     def reset(self, clock: SandboxClock) -> None:
         """Go back to the start, with this clock; what is open is closed."""
@@ -141,7 +144,7 @@ class Connection:
     async def _push(self) -> None:
         while not self._over:
             await self._step()
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(self._shared.tick_s)
 
     async def _step(self, heard: str | None = None) -> None:
         """Send what is due by now, then the answer to what was heard: in turn, or messages would mix."""

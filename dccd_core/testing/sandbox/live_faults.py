@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
-from dccd_core.testing.sandbox.live import Feed, Message, Side, Trouble, at_time
+from dccd_core.testing.sandbox.live import Feed, Message, Side, Trouble
 from dccd_core.testing.sandbox.seen_book import Twist, crossed, drifted
 from dccd_core.testing.sandbox.spoiled_texts import length
 from dccd_core.testing.sandbox.stream_faults import (
@@ -84,7 +84,8 @@ class VenueTrouble(Trouble):
         feed.forget()
         others = [one for one in self._queue if one.topic != message.topic or one.at <= message.at]
         anew = feed.due(TimeSpan(after, self._end)) if after < self._end else []
-        self._queue = deque(sorted([*others, *anew], key=at_time))
+        place = {feed.topic: n for n, feed in enumerate(self._side.feeds.values())}
+        self._queue = deque(sorted([*others, *anew], key=lambda one: (one.at, place[one.topic])))
         return [message]
 
     def _met(self, message: Message) -> list[Message]:

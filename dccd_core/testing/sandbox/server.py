@@ -26,8 +26,8 @@ from starlette.types import Receive, Scope, Send
 
 from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.exchanges import NAMES
-from dccd_core.testing.sandbox.clock import SandboxClock
-from dccd_core.testing.sandbox.connection import Connections, Endpoint
+from dccd_core.testing.sandbox.clock import SandboxClock, machine_time
+from dccd_core.testing.sandbox.connection import TICK_S, Connections, Endpoint
 from dccd_core.testing.sandbox.faults import (
     Fault,
     Injector,
@@ -89,16 +89,22 @@ class DisconnectOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Sandbox:
-    """The state of a running sandbox."""
+    """The state of a running sandbox.
 
-    def __init__(self, options: Options) -> None:
+    ``machine`` tells the machine's time, in ns; its WebSocket connections push every ``tick_s``.
+    """
+
+    def __init__(
+        self, options: Options, machine: Callable[[], int] = machine_time, tick_s: float = TICK_S
+    ) -> None:
         self._options: Final = options
+        self._machine: Final = machine
         self.market: Final[Market] = options.market()
-        self.connections: Final = Connections(options, self.market)
+        self.connections: Final = Connections(options, self.market, SandboxClock(machine), tick_s)
         self.reset()
 
     def reset(self) -> None:
-        self.clock = SandboxClock()
+        self.clock = SandboxClock(self._machine)
         self.tally = Tally()
         self._meters = dict[str, Meter]()
         self.set_faults(self._options.faults)
@@ -178,7 +184,11 @@ class _Endpoint:
 
 def create_app(options: Options) -> Starlette:
     """Build the application; each call has its own state."""
-    sandbox = Sandbox(options)
+    return app_of(Sandbox(options))
+
+
+def app_of(sandbox: Sandbox) -> Starlette:
+    """Build the application that answers for a sandbox."""
     venues = [
         HttpRoute(f"/{venue.name}{route.path}", _Endpoint(sandbox, venue, route))
         for venue in VENUES

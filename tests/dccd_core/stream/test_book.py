@@ -4,7 +4,7 @@ import pytest
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs, Precision
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import MILLISECOND, Ns
 from dccd_core.stream.book import Book
 
 NUMBERED = Channel(docs="")
@@ -172,10 +172,43 @@ def test_levels_pushed_out_of_the_depth_are_cut() -> None:
     assert book.asks.best(9) == [("10.5", "1"), ("11", "1")]
 
 
+def timed(ms: int, number: int | None = None, bids: Pairs = (), asks: Pairs = ()) -> BookChange:
+    return BookChange("x", Ns(ms * MILLISECOND), bids, asks, first=number, last=number)
+
+
 @pytest.mark.parametrize("numbered", [False, True])
-def test_a_crossed_book_is_a_lost_one_where_nothing_else_proves_it(*, numbered: bool) -> None:
+def test_l12_a_book_that_is_crossed_for_longer_than_seconds_is_lost(*, numbered: bool) -> None:
     book = begun(
         whole=WHOLE if numbered else BookChange("x", Ns(0), [("10", "1")], [("11", "1")], whole=True)
     )
-    assert book.apply(change(8 if numbered else None, [("11", "1")])) is numbered
-    assert numbered or book.lost == "the best bid, 11.0, is not below the best ask, 11.0"
+    numbers = iter(range(8, 20)) if numbered else iter([None] * 12)
+    assert book.apply(timed(10, next(numbers), [("11", "1")]))
+    book.look()  # as whoever takes a picture does
+    assert book.crossed
+    assert book.doubtful is not numbered
+    assert book.apply(timed(1_000, next(numbers)))
+    assert book.apply(timed(3_010, next(numbers)))
+    assert not book.apply(timed(3_011, next(numbers), [("11", "0")]))
+    assert book.lost == "the best bid, 11.0, is not below the best ask, 11.0, for 3.0 s"
+
+
+def test_l12_a_book_may_be_crossed_amid_the_messages_of_one_moment() -> None:
+    book = begun(whole=BookChange("x", Ns(0), [("10", "1")], [("11", "1")], whole=True))
+    assert book.apply(timed(10, None, [("11", "1")]))
+    assert book.doubtful
+    assert book.apply(timed(10, None, (), [("11", "0"), ("12", "1")]))
+    assert not book.doubtful
+    assert book.apply(timed(60_000))
+
+
+def test_l4_a_snapshot_that_ends_exactly_on_an_event_joins() -> None:
+    """Numbers as recorded of a USD-M book: they do not follow one another, only ``previous`` does."""
+    book = Book(STARTED)
+    at_it = change(600_859_605_486, [("10", "5")], first=600_859_603_000, previous=600_859_602_000)
+    after = change(600_859_609_902, [("10", "6")], first=600_859_609_657, previous=600_859_605_486)
+    assert not book.apply(after)
+    start = change(600_859_605_486, [("10", "5")], [("11", "1")], whole=True)
+    assert [book.apply(one) for one in book.join(start)] == [True]
+    assert book.bids.best(1) == [("10", "6")]
+    assert not Book(STARTED).apply(at_it)
+    assert [book.apply(one) for one in [*book.join(start), at_it, after]] == [True, True]

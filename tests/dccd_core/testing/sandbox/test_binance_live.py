@@ -300,3 +300,12 @@ class TestLimits:
         ]
         [close] = closes(acts)
         assert (close.at, close.code) == (NOW + DAY, 1001)
+
+
+def test_a_snapshot_of_usd_m_ends_exactly_on_an_event_and_the_next_one_says_so() -> None:
+    """Who came after the event that it ends on has nothing but ``pu`` of the next one to join them by."""
+    connection = subscribed("btcusdt@depth@100ms", path="/public/stream")
+    now = NOW
+    last = rest("/fapi/v1/depth", "BTCUSDT", 1_000, now)["lastUpdateId"]
+    event = data(connection.until(Ns(now + SECOND)), "usdm:btcusdt@depth@100ms")[0]
+    assert (event["pu"], event["U"] > last) == (last, True)

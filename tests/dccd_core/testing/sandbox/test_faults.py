@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.domain.errors import PayloadError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import MINUTE, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
 from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind, Injector, Strike, delay_s, spoiled
 from dccd_core.testing.sandbox.venue import Answer
@@ -276,3 +276,32 @@ class TestNumbersThatAreNoText:
     def test_rows_are_spoilt_before_the_body_is_cut(self) -> None:
         cut = self.spoilt(FaultKind.TRUNCATED, FaultKind.DUPLICATED)
         assert self.spoilt(FaultKind.DUPLICATED).startswith(cut)
+
+
+class TestOldAnswers:
+    def test_rest_that_lags_tells_what_was_so_and_the_time_it_is(self) -> None:
+        box = InProcess()
+        answers = list[Any]()
+        for now, faults in (
+            (NOW, []),
+            (NOW + 5 * SECOND, [Fault(kind=FaultKind.LAG, seconds=5.0)]),
+            (NOW, []),
+        ):
+            box.clock(Ns(now))
+            box.faults(*faults)
+            answers.append([box.get(path, symbol="BTCUSDT") for path in ("depth", "aggTrades")])
+        then, late, _ = answers
+        assert [one.content for one in late] == [one.content for one in then]
+        assert late[0].headers["date"] != then[0].headers["date"]
+        box.faults()
+        box.clock(Ns(NOW + 5 * SECOND))
+        assert box.get("depth", symbol="BTCUSDT").content != late[0].content
+
+    @pytest.mark.parametrize("by", [-1, 1_000_000])
+    def test_a_snapshot_has_another_number(self, by: int) -> None:
+        box = InProcess()
+        box.clock(NOW)
+        true = box.get("depth", symbol="BTCUSDT").json()
+        box.faults(Fault(kind=FaultKind.RENUMBERED, path="depth", number=by))
+        told = box.get("depth", symbol="BTCUSDT").json()
+        assert told == {**true, "lastUpdateId": true["lastUpdateId"] + by}

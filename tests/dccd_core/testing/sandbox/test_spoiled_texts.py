@@ -1,0 +1,89 @@
+"""What becomes of one message, on every venue and for everything that it pushes."""
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, parse_time
+from tests.dccd_core.testing.sandbox.wire import (
+    NOW,
+    Kind,
+    Served,
+    each_book,
+    each_served,
+    fault,
+    name_of,
+    quiet,
+    wire,
+)
+
+TIME = re.compile(r"(?<![\w.-])(?:1\d{12}(?!\d)|\d{4}-\d\d-\d\dT[\d:.]+Z)")
+
+
+def times(text: str) -> list[Ns]:
+    found = TIME.findall(text)
+    return [Ns(int(one) * MILLISECOND) if one.isdigit() else parse_time(one) for one in found]
+
+
+class TestTexts:
+    @each_served
+    @pytest.mark.parametrize("seconds", [86_400, 540, -3_600])
+    def test_one_message_is_of_another_time(self, what: Served, seconds: int) -> None:
+        ahead = fault(Kind.FUTURE_TIME, topic=name_of(what), nth=4, seconds=float(seconds))
+        one = wire(what, ahead).until(Ns(NOW + 10 * SECOND))
+        [struck] = one.struck
+        changed = [pair for pair in zip(one.of(), quiet(what).of(), strict=False) if pair[0] != pair[1]]
+        [(sent, meant)] = changed
+        assert (meant.at, struck.message) == (sent.at, meant)
+        assert times(meant.text)
+        assert [at - true for at, true in zip(times(sent.text), times(meant.text), strict=True)] == [
+            seconds * SECOND
+        ] * len(times(meant.text))
+        assert TIME.sub("", sent.text) == TIME.sub("", meant.text)
+
+    @each_served
+    def test_one_message_is_of_no_time(self, what: Served) -> None:
+        one = wire(what, fault(Kind.ZERO_TIME, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        [struck] = one.struck
+        sent = one.of()[3].text
+        assert "0001-01-01T00:00:00" in sent or re.search(r'[:,\["]0[,"\]}]', sent)
+        assert all(at < 0 for at in times(sent))
+        assert TIME.sub("0", struck.message.text) == TIME.sub("0", sent)
+        assert one.of()[4] == quiet(what).of()[4]
+
+    @each_book
+    @pytest.mark.parametrize("nth", [1, 5])
+    @pytest.mark.parametrize("value", ["0.-10000", "NaN"])
+    def test_a_level_is_no_number(self, what: Served, nth: int, value: str) -> None:
+        bad = fault(Kind.BAD_LEVEL, topic=name_of(what), value=value, text=r"\d\]|qty|\"\]")
+        one = wire(what, msgspec.structs.replace(bad, nth=nth)).until(Ns(NOW + 10 * SECOND))
+        [struck] = one.struck
+        place = quiet(what).of().index(struck.message)
+        sent = one.of()[place].text
+        assert sent.count(f'"{value}"') == 1
+        assert shape(msgspec.json.decode(sent)) == shape(msgspec.json.decode(struck.message.text))
+        left = [message for message in one.of() if message.text != sent]
+        assert left == [message for message in quiet(what).of()[: len(one.of())] if message != struck.message]
+
+    @each_served
+    def test_a_field_is_missing(self, what: Served) -> None:
+        """Lists have no fields: there nothing strikes."""
+        text = quiet(what).of()[4].text
+        names = re.findall(r'"(\w+)":[-\d"]', text)
+        if not names:
+            return
+        one = wire(what, fault(Kind.MISSING_FIELD, topic=name_of(what), nth=5, value=names[-1]))
+        one.until(Ns(NOW + 10 * SECOND))
+        sent = one.of()[4].text
+        assert f'"{names[-1]}"' not in sent
+        msgspec.json.decode(sent)
+        assert set(re.findall(r'"(\w+)":', text)) - set(re.findall(r'"(\w+)":', sent)) == {names[-1]}
+
+
+def shape(value: Any) -> Any:
+    """Return how a JSON value is built, whatever it holds."""
+    if isinstance(value, dict):
+        return {key: shape(one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return [shape(one) for one in value] if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType]

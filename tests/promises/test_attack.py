@@ -1,0 +1,98 @@
+"""The random attack itself: the same every time, it finds what is not so, and nothing where all is well."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dccd_core.domain.dataset import Dataset, partition_key
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Asked, Source
+from dccd_core.quality.holes import NoJudge
+from dccd_core.testing.sandbox.market import Market
+from tests.promises.attack import OPEN, Round, attack, attacked
+from tests.promises.trouble import DEPTH, Trouble, trouble
+from tests.promises.truths import Claim, wrongs
+
+SHORT = Ns(130 * SECOND)
+
+
+def quiet(exchange: str) -> Trouble:
+    return replace(trouble(exchange, 0, SHORT), faults=[], rest=[], steps=[], kills=[])
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_without_trouble_all_is_proven_and_true(exchange: str, tmp_path: Path) -> None:
+    one = attacked(quiet(exchange), tmp_path)
+    assert one.exceptions == []
+    assert one.share(DataType.TRADES) > 0.9
+    assert one.share(DataType.ORDERBOOK) > 0.9
+    assert any(claim.proven for dataset, claim in one.claims.items() if dataset.span)
+
+
+def test_a_seed_gives_the_same_every_time(tmp_path: Path) -> None:
+    def once(folder: str) -> Round:
+        return attack("okx", 3, tmp_path / folder, SHORT)
+
+    first, second = once("one"), once("two")
+    assert first.struck
+    assert (first.notes, first.digest) == (second.notes, second.digest)
+
+
+def test_another_seed_is_other_trouble() -> None:
+    assert len({str(trouble("okx", seed, SHORT)).partition(":")[2] for seed in range(50)}) == 50
+
+
+def test_what_is_not_so_is_found(tmp_path: Path) -> None:
+    """The lake holds true rows; a truth with fewer, more or other ones shows that each kind is compared."""
+    made = quiet("binance")
+    attacked(made, tmp_path)
+    other = Market(list(made.density), {symbol: count + 7_919 for symbol, count in made.density.items()})
+    for dataset in made.datasets:
+        first, *_ = wrongs(Lake(tmp_path), other, dataset, DEPTH)
+        assert first.missing.height
+        assert first.extra.height
+
+
+def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
+    made = quiet("binance")
+    dataset = next(one for one in made.datasets if one.data_type is DataType.TRADES)
+    market = Market(list(made.density), made.density)
+    span = TimeSpan(made.start, Ns(made.start + MINUTE))
+    true = market.truth_trades("binance", dataset.symbol, span)
+    stored(tmp_path / "true", dataset, true, span)
+    stored(tmp_path / "less", dataset, true[:5].vstack(true[6:]), span)
+    more = true.vstack(true[5:6].with_columns(trade_id=pl.lit("0"))).sort("ts")
+    stored(tmp_path / "more", dataset, more, span)
+    claimed = TimeSpan(span.start, Ns(true["ts"].cast(pl.Int64)[5]))
+    stored(tmp_path / "beyond", dataset, true[:6].with_columns(price=1.0), claimed)
+    inside = market.truth_trades("binance", dataset.symbol, claimed).height
+
+    def found(name: str) -> list[tuple[int, int]]:
+        return [
+            (one.missing.height, one.extra.height)
+            for one in wrongs(Lake(tmp_path / name), market, dataset, DEPTH)
+        ]
+
+    assert found("true") == []
+    assert found("less") == [(1, 0)]
+    assert found("more") == [(0, 1)]
+    assert found("beyond") == [(inside, inside), (0, 6 - inside)]
+
+
+def stored(folder: Path, dataset: Dataset, rows: pl.DataFrame, span: TimeSpan) -> None:
+    with Lake(folder).draft(dataset, partition_key(dataset.grain, span.start)) as draft:
+        draft.append(rows)
+        draft.commit([Asked(span, Source.STREAM, span.end, 0, rows.height)], NoJudge)
+
+
+def test_time_of_which_nothing_is_said_is_between_what_is_proven() -> None:
+    def span(start: int, end: int) -> TimeSpan:
+        return TimeSpan(Ns(start), Ns(end))
+
+    one = Claim([span(10, 20), span(30, 40), span(60, 70)], [span(40, 55)])
+    assert one.silent == [span(20, 30), span(55, 60)]
+    assert Claim([], [span(1, 2)]).silent == []
