@@ -1,20 +1,79 @@
 """Which Dagster instance the ``dccd`` command uses: ``DAGSTER_HOME``, else ``.dagster`` in this folder."""
 
 import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
+from alembic.script import ScriptDirectory
+from dagster._core.storage import sql
+from dagster._core.storage.sql import get_alembic_config
+from filelock import FileLock
+
+from dccd_core.domain.errors import ConfigError
+
+_LOCK: Final = "dccd.opening.lock"
+_PATIENCE_S: Final = 120
+_DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
 def open_instance() -> dg.DagsterInstance:
-    """Open the instance; the folder beside the project is made when it is not there."""
-    if "DAGSTER_HOME" not in os.environ:
-        home = Path.cwd() / ".dagster"
-        home.mkdir(exist_ok=True)
-        shared, own = Path.cwd() / "dagster.yaml", home / "dagster.yaml"
+    """Open the instance; the folder beside the project is made when it is not there.
+
+    One process after the other: two that make the databases at once leave them broken for good.
+
+    Raises:
+        ConfigError: two have done so already.
+    """
+    home = _home()
+    with FileLock(home / _LOCK, timeout=_PATIENCE_S):
+        try:
+            return dg.DagsterInstance.get()
+        except Exception as e:
+            if broken := _broken(home):
+                raise ConfigError(_said(*broken), hint=_mend(*broken)) from e
+            raise
+
+
+def _home() -> Path:
+    if named := os.environ.get("DAGSTER_HOME"):
+        Path(named).mkdir(parents=True, exist_ok=True)
+        return Path(named)
+    home = Path.cwd() / ".dagster"
+    home.mkdir(exist_ok=True)
+    shared, own = Path.cwd() / "dagster.yaml", home / "dagster.yaml"
+    with FileLock(home / _LOCK, timeout=_PATIENCE_S):
         if not own.exists() and shared.exists():
             own.symlink_to(os.path.relpath(shared, home))
         elif not own.exists():
             own.write_text("telemetry: {enabled: false}\n")
-        os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _broken(home: Path) -> tuple[Path, dict[int, str]] | None:
+    """Return a database that tells of several versions, and their rows: two processes made it together."""
+    for file in (home / name for name in _DATABASES):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            found = dict(database.execute("SELECT rowid, version_num FROM alembic_version").fetchall())
+            if len(found) > 1:
+                return file, found
+    return None
+
+
+def _said(file: Path, versions: Mapping[int, str]) -> str:
+    return f"{file}: two programs made this database at once, now it tells of {len(versions)} versions"
+
+
+def _mend(file: Path, versions: Mapping[int, str]) -> str:
+    heads = ScriptDirectory.from_config(get_alembic_config(sql.__file__)).get_heads()
+    kept = next((row for row, version in versions.items() if version in heads), min(versions))
+    order = f"DELETE FROM alembic_version WHERE rowid <> {kept}"  # noqa: S608 -- shown, not run
+    return f'end all programs that use it, then run: sqlite3 {file} "{order}"'
+
+
+if __name__ == "__main__":  # before Dagster's own programs open it, several at once
+    open_instance().dispose()

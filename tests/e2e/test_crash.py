@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import dagster as dg
@@ -63,3 +64,15 @@ def test_a_run_killed_in_the_middle_keeps_what_was_finished(sandbox: RunningSand
             dg.DagsterRunStatus.SUCCESS,
         }
     assert stored(project, BTC).equals(truth(sandbox, BTC, months(KEYS[0], KEYS[-1])))
+
+
+@pytest.mark.slow
+def test_d1_six_commands_at_once_on_a_fresh_home_work(tmp_path: Path) -> None:
+    for turn in range(20):
+        project = Project.make(tmp_path / str(turn), "http://127.0.0.1:9", bars("BTC/USDT", "2024-01-01"))
+        commands = [
+            project.started("-m", "dccd_pipeline", "status", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(6)
+        ]
+        said = [command.communicate()[1] for command in commands]
+        assert [command.returncode for command in commands] == [0] * 6, said
