@@ -3,18 +3,20 @@
 Belongs here: from a question on the command line to a run and what came of it. Does not: how it is printed.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._core.utils import make_new_run_id
 from pydantic import ValidationError
 
-from dccd_core.adapter.contract import NOW
+from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import Ns, TimeSpan, iso, moment
+from dccd_core.domain.timespan import Ns, TimeSpan, iso, moment, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import Progress
@@ -22,11 +24,22 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
+from dccd_pipeline.assets.history import CATCH_UP, WITHIN
 from dccd_pipeline.build import build_definitions, default_resources
 from dccd_pipeline.entry import Entry
+from dccd_pipeline.moments import ORIGIN, whole_bars
 from dccd_pipeline.progress import condition_of
+from dccd_pipeline.remaining import Job, due_in
 from dccd_pipeline.resources import Venues
-from dccd_pipeline.served import askable_since, elsewhere, later, limits_of, said_time, weight_per_minute
+from dccd_pipeline.served import (
+    askable_since,
+    elsewhere,
+    later,
+    limits_of,
+    present,
+    said_time,
+    weight_per_minute,
+)
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.stops import INTERRUPTS, ended_status
 
@@ -42,10 +55,100 @@ class Result:
     conditions: dict[tuple[Dataset, str], Condition]
     stopped: bool = False
     """Somebody told it to end."""
+    bytes: int = 0
+    """What the partitions take in the store."""
 
     @property
     def complete(self) -> bool:
         return self.succeeded and all(now is Condition.AVAILABLE for now in self.conditions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one run is to fill: datasets of an entry, a run of partitions, and what of them (None: all)."""
+
+    entry: Entry
+    datasets: tuple[Dataset, ...]
+    keys: tuple[str, ...]
+    within: TimeSpan | None = None
+    catch_up: bool = False
+    """As a tick does: leave alone what needs nothing now."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: self.keys[0], ASSET_PARTITION_RANGE_END_TAG: self.keys[-1]}
+        within = {WITHIN: f"{self.within.start}/{self.within.end}"} if self.within else {}
+        return tags | within | ({CATCH_UP: "true"} if self.catch_up else {})
+
+
+def orders_of(
+    settings: Settings, datasets: Sequence[Dataset], start: Ns | None, end: Ns | None
+) -> list[Order]:
+    """Return the runs that fill ``[start, end)``; those that belong to one entry are one run.
+
+    Without a start, from where the configuration says, or else from what the lake holds.
+    """
+    orders: dict[tuple[str, tuple[str, ...], TimeSpan | None], Order] = {}
+    for dataset in datasets:
+        since = asyncio.run(listed_since(settings, dataset)) if start == ORIGIN else start
+        since = start_of(settings, dataset) if since is None else since
+        keys = tuple(keys_of(settings, dataset, since, end))
+        if not keys:
+            raise ConfigError(f"nothing of {dataset} can be asked for in this time", hint="ask for another")
+        entry, within = _entry(settings, dataset, keys[0]), _within(dataset, keys, since, end)
+        known = orders.get((entry.name, keys, within))
+        if known and dataset not in known.entry.datasets:
+            entry = known.entry.joined(entry)
+        known = known or Order(entry, (), keys, within)
+        new = replace(known, entry=entry, datasets=(*known.datasets, dataset))
+        orders[entry.name, keys, within] = new
+    return list(orders.values())
+
+
+def start_of(settings: Settings, dataset: Dataset) -> Ns:
+    """Return from when on a dataset is wanted.
+
+    Raises:
+        ConfigError: neither the configuration nor the lake says it.
+    """
+    if entry := configured(settings, dataset):
+        return parse_time(str(entry.start))
+    if stored := Lake(settings.store).states(dataset):
+        return partition_span(dataset.grain, next(iter(stored))).start
+    hint = "write --start 2024-01-01, --start 30d or --start origin"
+    raise ConfigError(
+        f"nothing says since when {dataset} is wanted: it is not in {settings.source}", hint=hint
+    )
+
+
+async def listed_since(settings: Settings, dataset: Dataset) -> Ns:
+    """Ask the venue since when it has rows of ``dataset``: its listing."""
+    exchange, now = get(dataset.exchange), present()
+    settings.require_open(exchange)
+    entry = _entry(settings, dataset, partition_key(dataset.grain, now))
+    source = entry.source(dataset.symbol)
+    first = max(exchange.since, askable_since(source, dataset.span, now))
+    if source.reach != FULL:
+        return first
+    async with _venues(settings).connect(dataset.exchange) as venue:
+        listed = max(first, await venue.listed_since(_asked_for(entry, dataset)))
+    return partition_span(dataset.grain, partition_key(dataset.grain, listed)).start
+
+
+def _asked_for(entry: Entry, dataset: Dataset) -> Dataset:
+    return Dataset(dataset.exchange, dataset.symbol, DataType.TRADES) if entry.derive_from else dataset
+
+
+def _within(dataset: Dataset, keys: Sequence[str], start: Ns, end: Ns | None) -> TimeSpan | None:
+    """Return the part of the partitions that was asked for; None: all of them."""
+    if dataset.data_type is DataType.ORDERBOOK:
+        return None
+    whole = TimeSpan(
+        partition_span(dataset.grain, keys[0]).start, partition_span(dataset.grain, keys[-1]).end
+    )
+    asked = whole_bars(TimeSpan(start, max(start, whole.end if end is None else end)), dataset.span)
+    part = whole.clip(asked)
+    return part if part != whole else None
 
 
 def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> list[str]:
@@ -85,21 +188,24 @@ def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Ns, now: Ns) -> 
 
 
 def backfill(
-    settings: Settings, dataset: Dataset, keys: list[str], instance: dg.DagsterInstance, progress: Progress
-) -> Result:
-    """Fill ``keys`` of ``dataset`` in one run of the job that collects it, or of one made for it."""
-    return run_entry(settings, _entry(settings, dataset, keys[0]), [dataset], keys, instance, progress)
-
-
-def run_entry(
     settings: Settings,
-    entry: Entry,
-    datasets: Sequence[Dataset],
+    dataset: Dataset,
     keys: Sequence[str],
     instance: dg.DagsterInstance,
     progress: Progress,
 ) -> Result:
-    """Run the job of ``entry`` in this process, for some of its datasets and a run of partitions."""
+    """Fill ``keys`` of ``dataset`` in one run of the job that collects it, or of one made for it."""
+    return run_order(settings, order_of(settings, dataset, keys), instance, progress)
+
+
+def order_of(settings: Settings, dataset: Dataset, keys: Sequence[str]) -> Order:
+    """Return the run that fills whole partitions of one dataset."""
+    return Order(_entry(settings, dataset, keys[0]), (dataset,), tuple(keys))
+
+
+def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, progress: Progress) -> Result:
+    """Run the job of an entry in this process, for some of its datasets and a run of partitions."""
+    entry, datasets = order.entry, order.datasets
     definitions = build_definitions(settings.model_copy(update={"collect": (entry,)}), {"progress": progress})
     run_id = make_new_run_id()
     failure, interrupted = "", False
@@ -107,7 +213,7 @@ def run_entry(
         result = definitions.resolve_job_def(entry.name).execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(dataset.parts) for dataset in datasets],
-            tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]},
+            tags=order.tags,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
             raise_on_error=False,
             run_id=run_id,
@@ -119,27 +225,53 @@ def run_entry(
     stopped = status is dg.DagsterRunStatus.CANCELED
     lake = Lake(settings.store)
     states = {dataset: lake.states(dataset) for dataset in datasets}
-    conditions = {(d, key): condition_of(d, key, states[d].get(key)) for d in datasets for key in keys}
+    conditions = {
+        (d, key): condition_of(d, key, states[d].get(key), order.within)
+        for d in datasets
+        for key in order.keys
+    }
     succeeded = status is dg.DagsterRunStatus.SUCCESS
-    return Result(entry.name, run_id, succeeded, "" if stopped else failure, conditions, stopped)
+    size = sum(states[d][key].bytes for d, key in conditions if key in states[d])
+    return Result(entry.name, run_id, succeeded, "" if stopped else failure, conditions, stopped, size)
 
 
-async def plan(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:
-    """Estimate what the backfill would ask and store; for trades this asks the venue for ids."""
-    entry = _entry(settings, dataset, keys[0])
+def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeSpan]]:
+    """Return what of each partition is to be asked for, as far as the ledgers know."""
+    lake, now = Lake(settings.store), present()
+    states = {dataset: lake.states(dataset) for dataset in order.datasets}
+    return {
+        (dataset, key): due_in(dataset, key, states[dataset].get(key), now, order.within)
+        for dataset in order.datasets
+        for key in order.keys
+    }
+
+
+async def plan(settings: Settings, orders: Sequence[Order]) -> Estimate:
+    """Estimate what the runs would ask and store; for trades this asks the venue for ids."""
+    total, lake = Estimate(), Lake(settings.store)
+    for order in orders:
+        for dataset in order.datasets:
+            _refuse_plan(order.entry, dataset)
+            life = order.entry.life_of(dataset.symbol).bounds
+            async with _venues(settings).connect(dataset.exchange) as venue:
+                for key in order.keys:
+                    total += await estimate(venue, lake, dataset, key, life, order.within)
+    return total
+
+
+def _refuse_plan(entry: Entry, dataset: Dataset) -> None:
     if entry.depth:
         hint = "leave --dry-run out"
         raise ConfigError(f"{dataset} is one request for the present: nothing to estimate", hint=hint)
     if entry.derive_from:
         hint = f"leave --dry-run out, or estimate the {entry.derive_from}"
         raise ConfigError(f"{dataset} is built of stored {entry.derive_from}: nothing to estimate", hint=hint)
+
+
+def _venues(settings: Settings) -> Venues:
     venues = default_resources(settings)["venues"]
     assert isinstance(venues, Venues)
-    lake, total, life = Lake(settings.store), Estimate(), entry.life_of(dataset.symbol).bounds
-    async with venues.connect(dataset.exchange) as venue:
-        for key in keys:
-            total += await estimate(venue, lake, dataset, key, life)
-    return total
+    return venues
 
 
 def pace(settings: Settings, dataset: Dataset) -> float:
@@ -150,17 +282,22 @@ def pace(settings: Settings, dataset: Dataset) -> float:
     return share * weight_per_minute(limits)
 
 
+def configured(settings: Settings, dataset: Dataset) -> Entry | None:
+    """Return the entry that collects ``dataset``."""
+    return next((entry for entry in settings.collect if dataset in entry.datasets), None)
+
+
 def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
     """Return the entry that collects ``dataset`` from ``first`` on, or one made for this backfill."""
-    configured = next((entry for entry in settings.collect if dataset in entry.datasets), None)
-    if configured and f"{configured.start:{FORMATS[dataset.grain]}}" <= first:
-        return configured
+    known = configured(settings, dataset)
+    if known and f"{known.start:{FORMATS[dataset.grain]}}" <= first:
+        return known
     asked = {
         "exchange": dataset.exchange,
         "symbols": [str(dataset.symbol)],
         "data_type": dataset.data_type.value,
         "span": dataset.parts[-1] if dataset.span else None,
-        "derive_from": configured.derive_from if configured else None,
+        "derive_from": known.derive_from if known else None,
     }
     try:
         entry = Entry.model_validate(asked)

@@ -7,7 +7,7 @@ Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -20,16 +20,14 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
-from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns, TimeSpan, parse_time
-from dccd_core.exchanges import NAMES, get
+from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
-from dccd_pipeline.backfill import Result, keys_of, pace, plan
-from dccd_pipeline.backfill import backfill as run_backfill
-from dccd_pipeline.build import stream_digests
+from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
+from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.config import json_schema, load_settings
 from dccd_pipeline.demo import STORE
 from dccd_pipeline.demo import demo as run_demo
@@ -38,9 +36,11 @@ from dccd_pipeline.foreground import chosen, record_all, record_here
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.inventory import holdings
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
+from dccd_pipeline.moments import parse_moment
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.status import as_builtins, run_states, stream_states
 from dccd_pipeline.stops import hearing_signals
+from dccd_pipeline.symbols import named_exchange, read_symbol
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,23 +75,22 @@ def told(action: Callable[P, R]) -> Callable[P, R]:
 
 
 class Moment(click.ParamType[Ns]):
-    """An ISO date or timestamp, UTC."""
+    """A moment as people write it, UTC."""
 
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Ns:
         try:
-            return parse_time(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no ISO date: write 2024-01-31 or 2024-01-31T12:00:00Z", param, ctx)
+            return parse_moment(str(value), SystemClock().now())
+        except ConfigError as e:
+            self.fail(str(e), param, ctx)
 
 
 def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
-    """EXCHANGE SYMBOL --data-type --span: which dataset is meant."""
+    """--data-type --span: which of a symbol's datasets is meant."""
     span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
     known = click.Choice([data_type.value for data_type in DataType])
-    data_type = click.option("--data-type", type=known, required=True)
-    return click.argument("exchange")(click.argument("symbol")(data_type(span(action))))
+    return click.option("--data-type", type=known, required=True)(span(action))
 
 
 def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> Dataset:
@@ -99,8 +98,8 @@ def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> 
     if bars != (span is not None):
         raise ConfigError("--span goes with --data-type ohlc, and only with it", hint="for example --span 1m")
     return Dataset(
-        get(exchange).name,
-        Symbol.parse(symbol),
+        named_exchange(exchange).name,
+        read_symbol(symbol),
         DataType(data_type),
         parse_bar_span(span) if span else None,
     )
@@ -113,35 +112,57 @@ def main() -> None:
 
 
 @main.command()
+@click.argument("exchange")
+@click.argument("symbols", nargs=-1, required=True)
 @dataset_options
-@click.option("--start", type=Moment(), required=True, help="First moment wanted, UTC.")
+@click.option("--start", type=Moment(), help="First moment wanted, UTC: 2024-01-31, 2024-01, 7d, origin.")
 @click.option("--end", type=Moment(), help="First moment not wanted any more, UTC. Without it: now.")
+@click.option("--days", type=click.IntRange(1), help="Instead of --start: so many days back.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def backfill(
     exchange: str,
-    symbol: str,
+    symbols: tuple[str, ...],
     data_type: str,
     span: str | None,
-    start: Ns,
+    start: Ns | None,
     end: Ns | None,
+    days: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Fill the partitions that share time with [start, end), whole ones, in a recorded Dagster run.
+    """Fill [start, end) of one symbol or more, in a recorded Dagster run.
 
-    Exit code 0 only when every one of them is complete.
+    What is there is not asked for again. Without a start, from the one in the configuration.
+    Exit code 0 only when all of it is complete.
     """
-    settings, dataset = load_settings(), dataset_of(exchange, symbol, data_type, span)
-    keys = keys_of(settings, dataset, start, end)
+    settings = load_settings()
+    if days and start is not None:
+        raise ConfigError("--days and --start exclude each other", hint="keep one of the two")
+    start = Ns(SystemClock().now() - days * DAY) if days else start
+    datasets = list(dict.fromkeys(dataset_of(exchange, symbol, data_type, span) for symbol in symbols))
+    orders = orders_of(settings, datasets, start, end)
     if dry_run:
-        _show_plan(settings, dataset, keys, as_json=as_json)
-        return
-    with show.FillProgress() as progress, open_instance() as instance:
-        result = run_backfill(settings, dataset, keys, instance, progress)
-    _show_result(result, as_json=as_json)
-    sys.exit(_exit_code(result))
+        _show_plan(settings, orders, as_json=as_json)
+    else:
+        _run(settings, orders, as_json=as_json)
+
+
+def _run(settings: Settings, orders: Sequence[Order], *, as_json: bool = False) -> None:
+    """Run one order after the other, say what came of each, and exit."""
+    codes = [0]
+    with open_instance() as instance:
+        for order in orders:
+            with show.FillProgress(due_of(settings, order)) as progress:
+                result = run_order(settings, order, instance, progress)
+            _show_result(result, as_json=as_json)
+            if not as_json:
+                show.closing(progress, settings.store, result.bytes)
+            codes.append(_exit_code(result))
+            if result.stopped:
+                break
+    sys.exit(max(codes))
 
 
 def _exit_code(result: Result) -> int:
@@ -150,14 +171,15 @@ def _exit_code(result: Result) -> int:
     return 0 if result.complete else 1
 
 
-def _show_plan(settings: Settings, dataset: Dataset, keys: list[str], *, as_json: bool) -> None:
-    found = asyncio.run(plan(settings, dataset, keys))
-    per_minute = pace(settings, dataset)
+def _show_plan(settings: Settings, orders: Sequence[Order], *, as_json: bool) -> None:
+    found = asyncio.run(plan(settings, orders))
+    partitions = sum(len(order.keys) * len(order.datasets) for order in orders)
+    per_minute = pace(settings, orders[0].datasets[0])
     if as_json:
         minutes = found.weight / per_minute
-        click.echo(json.dumps(asdict(found) | {"partitions": len(keys), "minutes": minutes}))
+        click.echo(json.dumps(asdict(found) | {"partitions": partitions, "minutes": minutes}))
     else:
-        show.plan(found, len(keys), per_minute)
+        show.plan(found, partitions, per_minute)
 
 
 def _show_result(result: Result, *, as_json: bool) -> None:
@@ -176,6 +198,8 @@ def _show_result(result: Result, *, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("exchange")
+@click.argument("symbol")
 @dataset_options
 @click.option("--start", type=Moment(), help="First moment wanted, UTC.")
 @click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
@@ -321,8 +345,8 @@ def doctor(names: tuple[str, ...], as_json: bool) -> None:
 def demo() -> None:
     """Collect from every exchange of the sandbox in real Dagster runs, then show the inventory. Offline."""
     succeeded = True
-    with show.FillProgress() as progress, open_instance() as instance:
-        for result in run_demo(instance, progress):
+    with open_instance() as instance:
+        for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded
     _inventory(STORE, as_json=False)

@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import partition_key
 from dccd_core.exchanges import NAMES
 from dccd_core.fetch.fill import Progress
 from dccd_core.testing.sandbox.process import running_sandbox
-from dccd_pipeline.backfill import Result, run_entry
+from dccd_pipeline.backfill import Order, Result, run_order
 from dccd_pipeline.served import present
 from dccd_pipeline.settings import Settings
 
@@ -49,7 +49,7 @@ def demo(instance: dg.DagsterInstance, progress: Progress) -> Iterator[Result]:
         settings = demo_settings({name: sandbox.rest_url(name) for name in NAMES})
         for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True):
             shown = keys or (partition_key(entry.datasets[0].grain, present()),)
-            yield run_entry(settings, entry, entry.datasets, shown, instance, progress)
+            yield run_order(settings, Order(entry, entry.datasets, shown), instance, progress)
 
 
 def demo_settings(rest_urls: Mapping[str, str]) -> Settings:

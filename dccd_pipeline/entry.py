@@ -211,6 +211,12 @@ class Entry(Strict):
         told._lives = lives
         return told
 
+    def joined(self, other: "Entry") -> "Entry":
+        """Return the entry with the symbols of ``other`` too, which is made alike."""
+        symbols = tuple(dict.fromkeys((*self.symbols, *other.symbols)))
+        told = self.model_copy(update={"symbols": symbols})
+        return told.living({**self._lives, **other._lives})
+
     def life_of(self, symbol: Symbol) -> SymbolLife:
         return self._lives.get(symbol, SymbolLife())
 

@@ -4,13 +4,14 @@ Belongs here: what a schedule must know of a dataset. Does not: how a tick uses 
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, TypedDict
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan
 from dccd_core.lake.lake import State
-from dccd_core.lake.ledger import Condition, condition
+from dccd_core.lake.ledger import Condition, Ledger, condition
 
 PROGRESS: Final = "dccd/progress"
 """The metadata entry that holds ``Progress`` as JSON."""
@@ -25,14 +26,25 @@ class Progress(TypedDict):
     """Per partition with gaps, the moment (ns) from which asking again makes sense."""
 
 
-def condition_of(dataset: Dataset, key: str, state: State | None) -> Condition:
-    """Return a partition's condition.
+def condition_of(
+    dataset: Dataset, key: str, state: State | None, within: TimeSpan | None = None
+) -> Condition:
+    """Return a partition's condition, or that of the part of it that lies ``within``.
 
     Snapshots promise no moment, so any are all there can be; but when a stream lost the book, that shows.
     """
     if dataset.data_type is DataType.ORDERBOOK and state is not None:
         return Condition.DEGRADED if state.ledger.gaps() else Condition.AVAILABLE
-    return condition(state.ledger if state else None, partition_span(dataset.grain, key))
+    whole = partition_span(dataset.grain, key)
+    part = whole.clip(within) if within else whole
+    ledger = state.ledger if state else None
+    if part is None or part == whole or ledger is None:
+        return condition(ledger, whole)
+    holes = tuple(hole for hole in ledger.holes if hole.span.clip(part))
+    asked = tuple(
+        replace(one, span=inside) for one in ledger.asked if (inside := one.span.clip(part)) is not None
+    )
+    return condition(Ledger(asked, holes, ledger.quarantined), part)
 
 
 def progress(dataset: Dataset, states: Mapping[str, State]) -> Progress:

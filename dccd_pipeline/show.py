@@ -3,6 +3,7 @@
 Belongs here: layout of output. Does not: finding anything out.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -11,18 +12,19 @@ from types import TracebackType
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import SECOND, Ns, moment
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, moment
 from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
-from dccd_core.net.clock import SystemClock
+from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.inventory import Holding
 from dccd_pipeline.matrix import Capability
 from dccd_pipeline.metadata import health_row
+from dccd_pipeline.remaining import Job, Remaining
 from dccd_pipeline.status import RunState, StreamState
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -78,13 +80,23 @@ def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None
         if keys:
             more = [f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else []
             named = "" if condition is Condition.AVAILABLE else f": {', '.join([*keys[:_NAMED], *more])}"
-            OUT.print(f"{job}: [{_COLOURS[condition]}]{condition}[/] {len(keys)} partitions{named}")
+            count = counted(len(keys), "partition")
+            OUT.print(f"{job}: [{_COLOURS[condition]}]{condition}[/], {count}{named}")
+
+
+def counted(count: int, word: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "partition"), counted(2_000, "partition")
+    ('1 partition', '2,000 partitions')
+    """
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
     OUT.print(
-        f"{partitions} partitions: {found.requests:,} requests, at the budget about "
-        f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {found.bytes:,} bytes"
+        f"{counted(partitions, 'partition')}: {counted(found.requests, 'request')}, at the budget about "
+        f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {decimal(found.bytes)}"
     )
 
 
@@ -156,19 +168,25 @@ def findings(found: Mapping[str, Sequence[Finding]]) -> None:
 
 
 class FillProgress:
-    """A bar per partition under way; nothing is drawn where stderr is no terminal."""
+    """One bar for a whole run: percent, rate, time left and the partition under way.
 
-    def __init__(self) -> None:
+    It is drawn on a duplicate of the original stderr, if that is a terminal: while a step runs, Dagster has
+    the descriptors of the process write to files.
+    """
+
+    def __init__(self, due: Mapping[Job, list[TimeSpan]], clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self.remaining = Remaining(due, self._clock.steady())
+        self._seen = sys.stderr.isatty()
+        self._file = os.fdopen(os.dup(sys.stderr.fileno()), "w") if self._seen else None
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rows]:>12,} rows"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[said]}"),
         )
-        self._drawn = Progress(*columns, console=ERR, disable=not ERR.is_terminal, transient=True)
-        self._bars: dict[tuple[Dataset, str], TaskID] = {}
-        self._rows: dict[tuple[Dataset, str], int] = {}
+        console = Console(file=self._file, force_terminal=True) if self._file else ERR
+        self._drawn = Progress(*columns, console=console, disable=not self._seen, transient=True)
+        self._bar = self._drawn.add_task("begins", total=1.0, said="")
 
     def __enter__(self) -> "FillProgress":
         self._drawn.start()
@@ -178,11 +196,23 @@ class FillProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._drawn.stop()
+        if self._file:
+            self._file.close()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return (self._clock.steady() - self.remaining.begun) / SECOND
 
     def __call__(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
-        span, bar = partition_span(dataset.grain, key), (dataset, key)
-        if bar not in self._bars:
-            self._bars[bar] = self._drawn.add_task(f"{dataset} {key}", total=100, rows=0)
-        self._rows[bar] = self._rows.get(bar, 0) + rows
-        done = 100 * (until - span.start) // span.length
-        self._drawn.update(self._bars[bar], completed=done, rows=self._rows[bar])
+        self.remaining.page(dataset, key, rows, until)
+        said = self.remaining.said(self._clock.steady())
+        self._drawn.update(
+            self._bar, description=f"{dataset} {key}", completed=self.remaining.share, said=said
+        )
+
+
+def closing(progress: FillProgress, store: str, size: int) -> None:
+    """Say in a line what a run brought."""
+    rows, seconds = progress.remaining.rows, progress.seconds
+    OUT.print(f"{rows:,} rows, {decimal(size)} in {escape(store)}, {seconds:,.1f} s", soft_wrap=True)

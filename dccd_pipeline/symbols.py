@@ -39,6 +39,30 @@ def exchange_of(info: ValidationInfo) -> Exchange | None:
     return get(info.data["exchange"]) if "exchange" in info.data else None
 
 
+def named_exchange(text: str) -> Exchange:
+    """Return the exchange that somebody means, however it is written."""
+    return get(text.strip().lower())
+
+
+def read_symbol(text: str) -> Symbol:
+    """Return the symbol that somebody means: ``btc/usdt`` and ``BTC-USDT``, as paths have it, are understood.
+
+    Raises:
+        ConfigError: it is none; with the one that may be meant.
+    """
+    text = text.strip()
+    text = text.upper() if text.islower() else text
+    try:
+        return Symbol.parse(text)
+    except ConfigError as e:
+        try:
+            return Symbol.from_slug(text)
+        except ConfigError:
+            if parts := _GLUED.fullmatch(text.upper()):
+                e.hint = f"write {Symbol(*parts.groups())}"
+            raise e from None
+
+
 def _symbol(value: object, info: ValidationInfo) -> Symbol:
     text = str(value)
     try:

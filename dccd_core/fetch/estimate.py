@@ -35,12 +35,22 @@ class Estimate:
         )
 
 
-async def estimate(venue: Venue, lake: Lake, dataset: Dataset, key: str, life: Life = UNKNOWN) -> Estimate:
-    """Estimate what is due of a partition, within the market's ``life``.
+async def estimate(
+    venue: Venue,
+    lake: Lake,
+    dataset: Dataset,
+    key: str,
+    life: Life = UNKNOWN,
+    within: TimeSpan | None = None,
+) -> Estimate:
+    """Estimate what is due of a partition, or of the part of it ``within``, in the market's ``life``.
 
     Bars are counted; trades by their ids, or by how dense the first page is: that asks the venue.
     """
-    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    held, whole = lake.state(dataset, key), partition_span(dataset.grain, key)
+    span = whole.clip(within) if within else whole
+    if span is None:
+        return Estimate()
     todo = venue.plan(dataset, span, held.ledger if held else None, venue.clock.now(), life)
     unlisted = TimeSpan(ZERO, life.listed or ZERO)
     total = Estimate()

@@ -6,7 +6,7 @@ See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -16,26 +16,30 @@ import dagster as dg
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import DccdError, OutOfReach, UnknownSymbol
-from dccd_core.domain.timespan import MINUTE, ZERO, Ns, iso
+from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, Halted, fill, snapshot
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.lake.lake import Lake, State
-from dccd_core.net.clock import Clock
+from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.checks import check_specs, evaluate
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.partitions import partitions_of
 from dccd_pipeline.progress import behind, condition_of, progress
+from dccd_pipeline.remaining import Remaining, due_in
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
 
 CATCH_UP = "dccd/catch_up"
 """Tag of runs that a schedule started: they leave partitions alone that need nothing."""
 
-_A_WORD_EVERY = Ns(5 * MINUTE)
-"""A run that is silent for long is taken for dead (silence.py)."""
+WITHIN = "dccd/within"
+"""Tag of runs that are to fill a part of their partitions only: two moments in ns, ``start/end``."""
+
+_A_WORD_EVERY = MINUTE
+"""So that one sees how far it is; a run that is silent for long is taken for dead (silence.py)."""
 
 _WAITS_S: Final = (15.0, 45.0)
 """Before what failed is tried again. Dagster would wait too, but deaf to a stop, and would retry that."""
@@ -128,10 +132,17 @@ async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
             if entry.depth:
                 return await snapshot(venue, run.lake, dataset, key, entry.depth)
             life = entry.life_of(dataset.symbol).bounds
-            return await fill(venue, run.lake, dataset, key, run.told(venue.clock, progress), life)
+            told = run.told(venue.clock, progress)
+            return await fill(venue, run.lake, dataset, key, told, life, within=run.within)
 
         await run.each(fill_one, venue.clock.now())
         run.context.log.info("%s", venue.transport)
+
+
+def read_within(tags: Mapping[str, str]) -> TimeSpan | None:
+    """Return the part of its partitions that a run is to fill; None: all."""
+    start, _, end = tags.get(WITHIN, "").partition("/")
+    return TimeSpan(Ns(int(start)), Ns(int(end))) if end else None
 
 
 @contextmanager
@@ -168,12 +179,15 @@ class Run:
     more: list[dg.AssetCheckResult] = field(default_factory=list[dg.AssetCheckResult])
     """What else was found out on the way."""
     said: Ns = ZERO
+    within: TimeSpan | None = None
+    remaining: Remaining | None = None
     open: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
     """Partitions that are being filled."""
     halt: Event = field(default_factory=Event)
     done: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
 
     def __post_init__(self) -> None:
+        self.within = read_within(self.context.run.tags)
         checked = {check.asset_key for check in self.context.selected_asset_check_keys}
         for dataset in self.entry.datasets:
             asset = dg.AssetKey(dataset.parts)
@@ -199,15 +213,17 @@ class Run:
             if self.halt.is_set():
                 raise Halted("stopped while bars were built")  # a thread hears of it only here
             progress(dataset, key, rows, until)
-            if clock.now() - self.said > _A_WORD_EVERY:
-                self.said = clock.now()
-                self.context.log.info("%s %s: fetched up to %s", dataset, key, iso(until))
+            self.remaining = self.remaining or Remaining({}, clock.steady())
+            self.remaining.page(dataset, key, rows, until)
+            if clock.steady() - self.said >= _A_WORD_EVERY:
+                self.said = clock.steady()
+                how_far = self.remaining.said(self.said)
+                self.context.log.info("%s; %s %s: up to %s", how_far, dataset, key, iso(until))
 
         return page
 
     async def each(self, fill_one: FillOne, now: Ns) -> None:
         """Fill all that is selected, and report each partition as it is done; what may work later, later."""
-        self.said = now
 
         async def noted(dataset: Dataset, key: str) -> Filled:
             self.open.add((dataset, key))
@@ -220,6 +236,7 @@ class Run:
             return filled
 
         jobs = self._jobs(now)
+        self._measure(jobs, now)
         await fill_all(jobs, noted, self._report)
         for wait in _WAITS_S:
             again = {dataset for dataset, _, error in self.errors if error.retryable}
@@ -230,6 +247,12 @@ class Run:
             await asyncio.sleep(wait)
             self.errors = [one for one in self.errors if one[0] not in again]
             await fill_all(jobs, noted, self._report)
+
+    def _measure(self, jobs: list[tuple[Dataset, str]], now: Ns) -> None:
+        """Begin to count how much is done."""
+        due = {(d, key): due_in(d, key, self.states[d].get(key), now, self.within) for d, key in jobs}
+        self.said = SystemClock().steady()
+        self.remaining = Remaining(due, self.said)
 
     def tell_what_is_kept(self) -> None:
         """Tell Dagster of what was stored of partitions that were being filled when the run was stopped."""
@@ -263,6 +286,8 @@ class Run:
     def _report(self, outcome: Outcome) -> None:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result
         self.open.discard((dataset, key))
+        if self.remaining:
+            self.remaining.finish((dataset, key))
         if not isinstance(result, DccdError):
             self.done.add((dataset, key))
         if isinstance(result, UnknownSymbol):

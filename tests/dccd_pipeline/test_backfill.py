@@ -10,12 +10,13 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, parse_time
+from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.backfill import backfill, keys_of, pace, plan
+from dccd_pipeline.backfill import backfill, keys_of, order_of, pace, plan
 from dccd_pipeline.build import silent
 from dccd_pipeline.settings import ExchangeSettings, Settings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, TRADES
@@ -45,6 +46,10 @@ def settings(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def keys(dataset: Dataset, start: str, end: str | None, settings: Settings | None = None) -> list[str]:
     return keys_of(settings or Settings(), dataset, parse_time(start), parse_time(end) if end else None)
+
+
+def planned(settings: Settings, dataset: Dataset, keys: list[str]) -> Estimate:
+    return asyncio.run(plan(settings, [order_of(settings, dataset, keys)]))
 
 
 def test_partitions_are_those_that_share_time_with_the_question() -> None:
@@ -96,7 +101,7 @@ def test_a_dataset_that_nobody_serves_is_refused_before_anything_runs(
             backfill(settings, dataset, ["2024"], instance, silent)
         assert instance.get_runs_count() == 0
     with pytest.raises(ConfigError, match=said):
-        asyncio.run(plan(settings, dataset, ["2024"]))
+        planned(settings, dataset, ["2024"])
 
 
 KRAKEN_HOURS = Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, HOUR)
@@ -131,7 +136,7 @@ def test_derived_bars_reach_as_far_as_the_trades() -> None:
     settings = Settings.model_validate({"collect": [trades, bars]})
     assert keys(KRAKEN_HOURS, "2023-01-01", "2024-03-01", settings) == ["2023", "2024"]
     with pytest.raises(ConfigError, match="is built of stored trades: nothing to estimate"):
-        asyncio.run(plan(settings, KRAKEN_HOURS, ["2023"]))
+        planned(settings, KRAKEN_HOURS, ["2023"])
 
 
 def test_a_closed_exchange_is_asked_for_its_past_and_elsewhere() -> None:
@@ -206,7 +211,7 @@ def test_progress_is_told_page_by_page(settings: Settings) -> None:
 def test_a_plan_stores_nothing_and_comes_true(
     settings: Settings, sandbox: RunningSandbox, dataset: Dataset, keys: list[str]
 ) -> None:
-    found = asyncio.run(plan(settings, dataset, keys))
+    found = planned(settings, dataset, keys)
     assert Lake(settings.store).datasets() == []
     asked = sandbox.stats().count()
     with dg.DagsterInstance.ephemeral() as instance:
@@ -218,7 +223,7 @@ def test_a_plan_stores_nothing_and_comes_true(
     assert found.weight == weights[dataset] * found.requests
     assert found.requests <= sandbox.stats().count() - asked <= found.requests + 3  # the listing, an outage
 
-    assert asyncio.run(plan(settings, dataset, keys)).requests == 0
+    assert planned(settings, dataset, keys).requests == 0
 
 
 def test_a_plan_knows_what_the_settings_say_of_a_symbol_s_life(
@@ -233,13 +238,13 @@ def test_a_plan_knows_what_the_settings_say_of_a_symbol_s_life(
             "collect": [{**ENTRY, "start": "2024-01-01"}],
         }
     )
-    assert asyncio.run(plan(known_life, HOURS, ["2024"])).rows == 10 * 24
-    assert asyncio.run(plan(settings, HOURS, ["2024"])).rows == 366 * 24
+    assert planned(known_life, HOURS, ["2024"]).rows == 10 * 24
+    assert planned(settings, HOURS, ["2024"]).rows == 366 * 24
 
 
 def test_of_an_order_book_there_is_nothing_to_plan(settings: Settings) -> None:
     today = partition_key(BOOKS.grain, SystemClock().now())
     with pytest.raises(ConfigError, match="one request for the present"):
-        asyncio.run(plan(settings, BOOKS, [today]))
+        planned(settings, BOOKS, [today])
     with dg.DagsterInstance.ephemeral() as instance:
         assert backfill(settings, BOOKS, [today], instance, silent).complete

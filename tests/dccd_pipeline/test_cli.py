@@ -9,8 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR
+from dccd_core.domain.timespan import HOUR, TimeSpan, parse_time
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
@@ -22,6 +23,7 @@ from dccd_pipeline.examine import examinable
 from dccd_pipeline.heartbeat import beat_of, write_beat
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.matrix import matrix_markdown
+from dccd_pipeline.moments import whole_bars
 from dccd_pipeline.settings import Origin
 from dccd_pipeline.supervisor import STREAM
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
@@ -179,7 +181,6 @@ def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: Lake) 
         (("binance", "BTC/USDT", "--data-type", "ohlc"), "--span goes with --data-type ohlc"),
         (("binance", "BTC/USDT", "--data-type", "trades", "--span", "1m"), "--span goes with --data-type"),
         (("binance", "BTCUSDT", "--data-type", "trades"), "not in unified notation"),
-        (("binance", "btc/usdt", "--data-type", "trades"), "write BTC/USDT"),
         (("binanc", "BTC/USDT", "--data-type", "trades"), "did you mean 'binance'?"),
         (("binance", "BTC/USDT", "--data-type", "ohlc", "--span", "7m"), "nearest is 5m"),
         (("binance", "BTC/USD:BTC", "--data-type", "trades"), "binance has no inverse markets"),
@@ -196,27 +197,28 @@ def test_an_impossible_question_is_one_line(arguments: tuple[str, ...], said: st
 
 
 def test_a_time_that_is_none_is_explained() -> None:
-    result = dccd("backfill", *BTC_HOURS, "--start", "yesterday")
+    result = dccd("backfill", *BTC_HOURS, "--start", "lately")
     assert result.exit_code == 2
-    assert "'yesterday' is no ISO date: write 2024-01-31 or 2024-01-31T12:00:00Z" in result.stderr
+    assert "'lately' is no moment -> write 2024-01-31, 2024-01, 2024-01-31T12:00, yesterday" in result.stderr
 
 
 def test_a_dry_run_says_what_it_would_cost(project: Path, sandbox: RunningSandbox) -> None:
     (project / "dccd.yaml").write_text(CONFIG % sandbox.rest_url("binance"))
     question = (*BTC_HOURS, "--start", "2023-05-01", "--end", "2025-01-01", "--dry-run")
     told = json.loads(dccd("backfill", *question, "--json").stdout)
+    assert (told["partitions"], told["rows"]) == (2, 14_664)  # eight months of 2023 are asked for
+    question = (*BTC_HOURS, "--start", "2024-01-01", "--end", "2025-01-01", "--dry-run")
+    told = json.loads(dccd("backfill", *question, "--json").stdout)
     assert told == {
-        "partitions": 2,
-        "requests": 18,
-        "weight": 36,
-        "rows": 17_544,
-        "bytes": 701_760,
-        "minutes": 36 / 3_000,
+        "partitions": 1,
+        "requests": 9,
+        "weight": 18,
+        "rows": 8_784,
+        "bytes": 351_360,
+        "minutes": 18 / 3_000,
     }
     said = dccd("backfill", *question).stdout
-    assert said == (
-        "2 partitions: 18 requests, at the budget about 0.0 minutes, 17,544 rows, about 701,760 bytes\n"
-    )
+    assert said == ("1 partition: 9 requests, at the budget about 0.0 minutes, 8,784 rows, about 351.4 kB\n")
     trades = ("binance", "BTC/USDT", "--data-type", "trades", "--start", "2024-01-01", "--end", "2024-01-02")
     assert json.loads(dccd("backfill", *trades, "--dry-run", "--json").stdout)["rows"] == 6_000
     assert not (project / "lake").exists()
@@ -313,3 +315,77 @@ def test_a_stream_here_says_why_it_failed(own_home: Path, monkeypatch: pytest.Mo
 
 def test_the_check_counts_streams(own_home: Path) -> None:
     assert dccd("config", "check").stdout.splitlines()[-1] == "1 streams, 1 datasets, all can be recorded"
+
+
+@pytest.fixture
+def sandboxed(own_home: Path, sandbox: RunningSandbox) -> RunningSandbox:
+    """The configuration reaches the sandbox, which has forgotten what it was asked."""
+    (own_home / "dccd.yaml").write_text(CONFIG % sandbox.rest_url("binance"))
+    sandbox.reset()
+    return sandbox
+
+
+def stored(project: Path, dataset: Dataset) -> pl.DataFrame:
+    return Lake(project / "lake").scan(dataset).collect()
+
+
+@pytest.mark.parametrize(
+    ("what", "dataset", "rows"),
+    [
+        (("--data-type", "ohlc", "--span", "1m"), MINUTES, 1),
+        (("--data-type", "ohlc", "--span", "1h"), HOURS, 1),  # the one that holds the minute
+        (("--data-type", "trades"), TRADES, None),
+    ],
+)
+def test_h9_only_what_was_asked_for_is_fetched_and_judged(
+    project: Path, sandboxed: RunningSandbox, what: tuple[str, ...], dataset: Dataset, rows: int | None
+) -> None:
+    """0e899d4 fetches the day, month or year, and where that is not over ends with 1 and pending."""
+    window = ("--start", "2024-05-28T17:42", "--end", "2024-05-28T17:43")
+    done = dccd("backfill", "binance", "BTC/USDT", *what, *window)
+    assert done.exit_code == 0, done.output
+    assert "available, 1 partition" in done.stdout
+    span = whole_bars(TimeSpan(parse_time("2024-05-28T17:42"), parse_time("2024-05-28T17:43")), dataset.span)
+    market = sandboxed.market
+    truth = (
+        market.truth_bars("binance", dataset.symbol, dataset.span, span)
+        if dataset.span
+        else market.truth_trades("binance", dataset.symbol, span)
+    )
+    found = stored(project, dataset)
+    assert found.equals(truth)
+    assert rows is None or found.height == rows
+    assert sandboxed.stats().count() <= 6  # the listing, and the borders of ids
+    asked = sandboxed.stats().count()
+    assert dccd("backfill", "binance", "BTC/USDT", *what, *window).exit_code == 0
+    assert sandboxed.stats().count() == asked
+
+
+def test_h9_several_symbols_are_one_run_and_written_as_people_do(
+    project: Path, sandboxed: RunningSandbox
+) -> None:
+    day = ("--data-type", "ohlc", "--span", "1h", "--start", "2024-01-01", "--end", "2024-01-02")
+    done = dccd("backfill", "Binance", "btc/usdt", "ETH-USDT", *day, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["partitions"] == {
+        "binance/ohlc/BTC-USDT/1h 2024": "available",
+        "binance/ohlc/ETH-USDT/1h 2024": "available",
+    }
+    with open_instance() as instance:
+        assert instance.get_runs_count() == 1
+    assert {one.symbol.base for one in Lake(project / "lake").datasets()} == {"BTC", "ETH"}
+
+
+def test_h9_without_a_start_the_configured_one_counts_and_only_the_rest_is_asked(
+    project: Path, sandboxed: RunningSandbox
+) -> None:
+    span = ("--data-type", "ohlc", "--span", "1h")
+    nothing = refused("backfill", "binance", "LTC/USDT", *span)
+    assert nothing.startswith("nothing says since when binance/ohlc/LTC-USDT/1h is wanted: it is not in dccd")
+    assert "--start origin" in nothing
+    assert dccd("backfill", "binance", "BTC/USDT", *span, "--end", "2026-01").exit_code == 0
+    rows = stored(project, HOURS)
+    assert rows.height == 2 * 8_760 + 24
+    asked = sandboxed.stats().count()
+    assert dccd("backfill", "binance", "BTC/USDT", *span, "--end", "2026-01-02").exit_code == 0
+    assert asked < sandboxed.stats().count() <= asked + 2  # the new year and its listing

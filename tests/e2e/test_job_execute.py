@@ -61,7 +61,9 @@ def test_the_command_fills_the_same_year_and_asks_for_it_once(
 
     done = project.dccd("backfill", *question, *year)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{JOB}: available 12 partitions"]
+    line, closing = done.stdout.splitlines()
+    assert line == f"{JOB}: available, 12 partitions"
+    assert closing.startswith("527,040 rows, ")
     assert stored(project, BTC).equals(truth(sandbox, BTC, YEAR))
     asked = sandbox.stats().count()
 

@@ -1,0 +1,79 @@
+"""How much of a run is done, by time: what was due in the beginning, and how far each part of it is. Pure.
+
+Belongs here: percent and time left, for the log and for the bar on a terminal. Does not: telling anybody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.lake.lake import State
+
+Job = tuple[Dataset, str]
+
+
+def due_in(
+    dataset: Dataset, key: str, state: State | None, now: Ns, within: TimeSpan | None
+) -> list[TimeSpan]:
+    """Return what of a partition was never asked for, up to now, of what is wanted of it."""
+    whole = partition_span(dataset.grain, key)
+    wanted = (whole.clip(within) if within else whole) or TimeSpan(whole.start, whole.start)
+    past = wanted.clip(TimeSpan(ZERO, now))
+    return past.minus(state.ledger.covered() if state else []) if past else []
+
+
+@dataclass(slots=True)
+class Remaining:
+    """A run under way. ``due``: what is to be asked of each partition; ``begun``: when (a steady clock)."""
+
+    due: Mapping[Job, list[TimeSpan]]
+    begun: Ns
+    rows: int = 0
+    job: Job | None = None
+    """The last one that went on."""
+    _done: dict[Job, int] = field(default_factory=dict[Job, int])
+    _total: int = 0
+
+    def __post_init__(self) -> None:
+        self._total = sum(span.length for spans in self.due.values() for span in spans)
+
+    def page(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        """A partition went on: ``rows`` came, and up to ``until`` all is there."""
+        self.job = job = (dataset, key)
+        self.rows += rows
+        upto = TimeSpan(ZERO, max(until, ZERO))
+        self._done[job] = sum(part.length for span in self.due.get(job, ()) if (part := span.clip(upto)))
+
+    def finish(self, job: Job) -> None:
+        """A partition has come to its end, whether all of it came or not."""
+        self._done[job] = sum(span.length for span in self.due.get(job, ()))
+
+    @property
+    def share(self) -> float:
+        """How much is done, of 1."""
+        return sum(self._done.values()) / self._total if self._total else 1.0
+
+    def left(self, now: Ns) -> Ns | None:
+        """How long it will take from ``now`` on (a steady clock), if it goes on as it went; None: unknown."""
+        share = self.share
+        return Ns(round((now - self.begun) / share * (1 - share))) if share > 0 else None
+
+    def said(self, now: Ns) -> str:
+        """Say for people how far it is: percent, rows, and how long it will take."""
+        left = self.left(now)
+        rest = f", about {said_length(left)} left" if left is not None and self.share < 1 else ""
+        rate = self.rows * SECOND // max(SECOND, now - self.begun)
+        return f"{self.share:.0%} done, {self.rows:,} rows, {rate:,} rows/s{rest}"
+
+
+def said_length(length: Ns) -> str:
+    """Write a length of time for people.
+
+    >>> said_length(Ns(45 * SECOND)), said_length(Ns(150 * SECOND)), said_length(Ns(9000 * SECOND))
+    ('45 s', '3 min', '2.5 h')
+    """
+    seconds = length / SECOND
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{-(-seconds // 60):.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
