@@ -6,9 +6,10 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES
+from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import Ns, iso
 from dccd_core.lake.lake import State
+from dccd_core.quality.crossed import CrossedPictures
 from dccd_core.quality.sanity import faults
 
 SCHEMA: Final = "schema"
@@ -16,6 +17,7 @@ ORDER: Final = "order_and_uniqueness"
 SANITY: Final = "sanity"
 FINAL: Final = "final_bars"
 COMPLETE: Final = "completeness"
+CROSSED: Final = "crossed"
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Audit:
     carried_open: bool = False
     found: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     rows: int = 0
+    crossed: CrossedPictures = field(default_factory=CrossedPictures)
     _last: pl.DataFrame | None = None
     """The rows of the last moment seen: the next ones may repeat them."""
 
@@ -45,6 +48,8 @@ class Audit:
             if count:
                 self._note(SCHEMA if reason.endswith("is missing") else SANITY, f"{count} rows: {reason}")
         self._see_order(rows)
+        if self.dataset.data_type is DataType.ORDERBOOK:
+            self.crossed.see(rows)
 
     def _faults(self) -> dict[str, pl.Expr]:
         return faults(self.dataset.data_type, self.dataset.span, carried_open=self.carried_open)
@@ -68,6 +73,12 @@ class Audit:
     def judge_state(self, state: State, settle: Ns) -> None:
         """Hold the ledger against the rows: nothing unfinished stored, nothing in quarantine forgotten."""
         ledger, bar = state.ledger, self.dataset.span
+        self.crossed.finish()
+        if (last := self.crossed.last) is not None and self.crossed.first is not None:
+            between = f"from {iso(self.crossed.first)} to {iso(last)}"
+            self._note(
+                CROSSED, f"{self.crossed.count} pictures {between} have a bid that is not below the ask"
+            )
         if state.rows != self.rows:
             self._note(SCHEMA, f"the footer says {state.rows} rows, there are {self.rows}")
         if ledger.quarantined:

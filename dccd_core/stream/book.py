@@ -183,11 +183,13 @@ class Book:
                 return False
         return True
 
-    def reach(self, side: Side) -> float | None:
-        """Return up to which price (see ``Side.price_at``) all levels are known; None: up to any."""
-        if (end := self._ends.get(side)) is not None:
-            return end
-        return side.price_at(self._depth - 1) if self._depth else None
+    def end(self, side: Side) -> float | None:
+        """Return the last price (see ``price_at``) of the cut snapshot that it began with, if it was cut."""
+        return self._ends.get(side)
+
+    def cut_at(self, side: Side) -> float | None:
+        """Return the price beyond which levels were taken away without a message, if any can have been."""
+        return side.price_at(self._depth - 1) if self._channel.cuts else None
 
     def continues(self, change: BookChange) -> bool:
         """Whether a whole book is known to come right after the one there is."""
@@ -205,7 +207,7 @@ class Book:
         self.asks.clear()
         self._waiting.clear()
         self._levels_waiting = 0
-        self.lost, self._repeats = None, (None, 0)
+        self.lost, self.last, self._repeats = None, None, (None, 0)
         if not going_on:
             self.crossed_since = self._at = None
         self._put(change)

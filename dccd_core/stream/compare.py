@@ -104,8 +104,8 @@ class Comparison:
         if change.last is not None and newest is not None and change.last < newest:
             self._useless = "the venue counted anew meanwhile"
         self._changes.append((change.at, change.last if change.last is not None else newest))
-        for side, pairs in ((self._bids, change.bids), (self._asks, change.asks)):
-            side.hear(pairs, len(self._changes), whole=change.whole)
+        for side in (self._bids, self._asks):
+            side.hear(change, len(self._changes), self._book)
         if len(self._changes) + self._bids.heard + self._asks.heard > _MOST:
             self._useless = "too much changed meanwhile"
             self._changes.clear()
@@ -174,7 +174,7 @@ class Comparison:
         for side, pairs in ((self._bids, snapshot.book.bids), (self._asks, snapshot.book.asks)):
             theirs = _Theirs(side, pairs, self.depth, snapshot)
             compared += len(theirs.keys)
-            for level in side.differences(theirs, self._book, (first, end, amid)):
+            for level in side.differences(theirs, (first, end, amid)):
                 if level.sure:
                     yield level
                 doubts.append(level)
@@ -206,17 +206,16 @@ class _Side:
         self.since: dict[float, list[tuple[int, float]]] = {}
         """What was told of a level: after how many changes, and its amount."""
         self.heard = 0
-        self.narrow(book)
+        if (known := book.end(side)) is not None:
+            self.end = min(self.end, known)
 
-    def narrow(self, book: Book) -> None:
-        """Leave out what has been too deep for the venue to tell of."""
-        end = book.reach(self.side)
-        self.end = self.end if end is None else min(self.end, end)
-
-    def hear(self, pairs: Pairs, number: int, *, whole: bool) -> None:
+    def hear(self, change: BookChange, number: int, book: Book) -> None:
+        pairs = change.bids if self.sign < 0 else change.asks
         told = {self.sign * float(price): float(amount) for price, amount in pairs}
-        if whole:
+        if change.whole:
             told = dict.fromkeys([*self.then, *self.since], 0.0) | told
+        if (cut := book.cut_at(self.side)) is not None:
+            told |= {key: 0.0 for key in {**self.then, **self.since} if key > cut}
         for key, amount in told.items():
             if key <= self.end:
                 self.since.setdefault(key, []).append((number, amount))
@@ -225,8 +224,7 @@ class _Side:
     def forget(self) -> None:
         self.since.clear()
 
-    def differences(self, theirs: _Theirs, book: Book, when: tuple[int, int, int]) -> Iterator[_Level]:
-        self.narrow(book)
+    def differences(self, theirs: _Theirs, when: tuple[int, int, int]) -> Iterator[_Level]:
         for level, key in enumerate(theirs.keys):
             if key > self.end:
                 yield _Level(f"the price has left the best {self.name}s that were compared", sure=False)

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
 from dccd_pipeline.checks import check_names, check_specs, evaluate
@@ -34,11 +35,18 @@ def failing(lake: Lake, *keys: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "names"), [(HOURS, NAMES), (TRADES, [n for n in NAMES if n != "final_bars"])], ids=str
+    ("dataset", "names"),
+    [
+        (HOURS, NAMES),
+        (TRADES, [n for n in NAMES if n != "final_bars"]),
+        (BOOKS, ["schema", "order_and_uniqueness", "sanity", "crossed", "completeness"]),
+    ],
+    ids=str,
 )
-def test_only_bars_are_checked_for_being_final(dataset: Dataset, names: list[str]) -> None:
+def test_bars_are_checked_for_being_final_and_books_for_being_crossed(
+    dataset: Dataset, names: list[str]
+) -> None:
     assert check_names(dataset) == names
-    assert check_names(BOOKS) == check_names(TRADES)
     specs = check_specs(dataset)
     assert [spec.name for spec in specs] == names
     assert {spec.asset_key for spec in specs} == {dg.AssetKey(dataset.parts)}
@@ -129,3 +137,43 @@ def test_of_many_problems_the_first_are_shown(lake: Lake) -> None:
     result = results(lake)["completeness"]
     assert result.metadata["problems"].value == 25
     assert str(result.metadata["found"].value).count("\n") == 19
+
+
+def pictures(day: str, *best: tuple[float, float]) -> pl.DataFrame:
+    """One level a side, a picture each second."""
+    start = parse_time(day)
+    rows = [
+        {"ts": start + second * SECOND, "side": side, "level": 0, "price": price, "amount": 1.0}
+        for second, prices in enumerate(best)
+        for side, price in zip(("bid", "ask"), prices, strict=True)
+    ]
+    return pl.DataFrame(rows).cast(TABLES[DataType.ORDERBOOK].schema)
+
+
+def test_l12_crossed_pictures_are_a_warning_with_their_number_and_times(lake: Lake) -> None:
+    good, locked, crossed = (10.0, 11.0), (11.0, 11.0), (12.0, 11.0)
+    for day, best in (
+        ("2024-01-01", [good, crossed, good]),
+        ("2024-01-02", [good, good, locked, crossed, good]),
+        ("2024-01-03", [good, good]),
+    ):
+        hold(lake, BOOKS, day, pictures(day, *best))
+    states = lake.states(BOOKS)
+    found = {r.check_name: r for r in evaluate(lake, get("binance"), BOOKS, list(states), states)}
+    assert [name for name, result in found.items() if not result.passed] == ["crossed"]
+    said = "have a bid that is not below the ask"
+    assert found["crossed"].severity is dg.AssetCheckSeverity.WARN
+    assert {name: value.value for name, value in found["crossed"].metadata.items()} == {
+        "partitions_read": 3,
+        "problems": 2,
+        "found": f"- 2024-01-01: 1 pictures from 2024-01-01T00:00:01Z to 2024-01-01T00:00:01Z {said}\n"
+        f"- 2024-01-02: 2 pictures from 2024-01-02T00:00:02Z to 2024-01-02T00:00:03Z {said}",
+        "count": 3,
+        "first": "2024-01-01T00:00:01Z",
+        "last": "2024-01-02T00:00:03Z",
+    }
+    (passed,) = (
+        r for r in evaluate(lake, get("binance"), BOOKS, ["2024-01-03"], states) if r.check_name == "crossed"
+    )
+    assert passed.passed
+    assert passed.metadata["count"].value == 0

@@ -1,10 +1,14 @@
 """A book is what its venue has, or it says why it is not."""
 
+from dataclasses import dataclass
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs, Precision
-from dccd_core.domain.timespan import MILLISECOND, Ns
+from dccd_core.domain.timespan import Ns
 from dccd_core.stream.book import Book
 
 NUMBERED = Channel(docs="")
@@ -172,35 +176,6 @@ def test_levels_pushed_out_of_the_depth_are_cut() -> None:
     assert book.asks.best(9) == [("10.5", "1"), ("11", "1")]
 
 
-def timed(ms: int, number: int | None = None, bids: Pairs = (), asks: Pairs = ()) -> BookChange:
-    return BookChange("x", Ns(ms * MILLISECOND), bids, asks, first=number, last=number)
-
-
-@pytest.mark.parametrize("numbered", [False, True])
-def test_l12_a_book_that_is_crossed_for_longer_than_seconds_is_lost(*, numbered: bool) -> None:
-    book = begun(
-        whole=WHOLE if numbered else BookChange("x", Ns(0), [("10", "1")], [("11", "1")], whole=True)
-    )
-    numbers = iter(range(8, 20)) if numbered else iter([None] * 12)
-    assert book.apply(timed(10, next(numbers), [("11", "1")]))
-    book.look()  # as whoever takes a picture does
-    assert book.crossed
-    assert book.doubtful is not numbered
-    assert book.apply(timed(1_000, next(numbers)))
-    assert book.apply(timed(3_010, next(numbers)))
-    assert not book.apply(timed(3_011, next(numbers), [("11", "0")]))
-    assert book.lost == "the best bid, 11.0, is not below the best ask, 11.0, for 3.0 s"
-
-
-def test_l12_a_book_may_be_crossed_amid_the_messages_of_one_moment() -> None:
-    book = begun(whole=BookChange("x", Ns(0), [("10", "1")], [("11", "1")], whole=True))
-    assert book.apply(timed(10, None, [("11", "1")]))
-    assert book.doubtful
-    assert book.apply(timed(10, None, (), [("11", "0"), ("12", "1")]))
-    assert not book.doubtful
-    assert book.apply(timed(60_000))
-
-
 def test_l4_a_snapshot_that_ends_exactly_on_an_event_joins() -> None:
     """Numbers as recorded of a USD-M book: they do not follow one another, only ``previous`` does."""
     book = Book(STARTED)
@@ -212,3 +187,160 @@ def test_l4_a_snapshot_that_ends_exactly_on_an_event_joins() -> None:
     assert book.bids.best(1) == [("10", "6")]
     assert not Book(STARTED).apply(at_it)
     assert [book.apply(one) for one in [*book.join(start), at_it, after]] == [True, True]
+
+
+@dataclass(frozen=True)
+class Venue:
+    """A book in which each number changes one of five prices, told in events of some numbers each."""
+
+    numbering: str
+    events: list[int]
+    """How many numbers each of them covers."""
+
+    def levels(self, number: int) -> list[tuple[str, str]]:
+        """Return the bids after the change of that number, best first."""
+        amounts = dict.fromkeys(range(5), "1")
+        for one in range(1, number + 1):
+            amounts[one * 7 % 5] = str(one % 3)
+        return [(str(price), amounts[price]) for price in reversed(range(5)) if amounts[price] != "0"]
+
+    def ends(self) -> list[int]:
+        return [sum(self.events[:count]) for count in range(len(self.events) + 1)]
+
+    def event(self, index: int) -> BookChange:
+        before, last = self.ends()[index : index + 2]
+        touched = {number * 7 % 5 for number in range(before + 1, last + 1)}
+        known = {int(price): amount for price, amount in self.levels(last)}
+        bids = [(str(price), known.get(price, "0")) for price in touched]
+        told = BookChange("x", Ns(last), bids, last=last)
+        if self.numbering in ("binance spot", "binance linear", "bybit"):
+            told.first = last if self.numbering == "bybit" else before + 1
+        if self.numbering in ("binance linear", "okx"):
+            told.previous = before
+        return told
+
+    def snapshot(self, number: int) -> BookChange:
+        return BookChange("x", None, self.levels(number), whole=True, last=number)
+
+
+@st.composite
+def meetings(draw: st.DrawFn, numbering: str) -> tuple[Venue, int, int, int, int]:
+    """A venue, the first event heard, the number of the snapshot, when that comes, an event that does not."""
+    events = draw(st.lists(st.just(1) if numbering == "bybit" else st.integers(1, 4), min_size=2, max_size=9))
+    start = draw(st.integers(0, len(events) - 1))
+    return (
+        Venue(numbering, events),
+        start,
+        draw(st.integers(0, sum(events))),
+        draw(st.integers(start, len(events))),
+        draw(st.integers(0, 2 * len(events))),
+    )
+
+
+def follow(meeting: tuple[Venue, int, int, int, int], channel: Channel) -> tuple[Book, int]:
+    """Let a book meet a snapshot; return it, and the number that it should be at."""
+    venue, start, number, come, dropped = meeting
+    book, seen = Book(channel), number
+    for index in range(start, len(venue.events) + 1):
+        if index == come:
+            snapshot = venue.snapshot(number)
+            if channel.start is None:
+                assert book.apply(snapshot)
+                seen = number
+            for one in book.join(snapshot) if channel.start else []:
+                if book.apply(one):
+                    seen = max(seen, one.last or 0)
+                    assert book.bids.best(9) == venue.levels(seen)
+        if index < len(venue.events) and index != dropped:
+            event = venue.event(index)
+            if book.apply(event):
+                seen = max(seen, event.last or 0)
+                assert book.bids.best(9) == venue.levels(seen)
+    return book, seen
+
+
+@pytest.mark.parametrize("numbering", ["binance spot", "binance linear"])
+@given(data=st.data())
+def test_l4_a_snapshot_that_was_asked_for_joins_whenever_the_events_are_there(
+    numbering: str, data: st.DataObject
+) -> None:
+    """Before, in, exactly on and after an event, and never a book that is not the venue's."""
+    meeting = data.draw(meetings(numbering))
+    venue, start, number, _, dropped = meeting
+    book, seen = follow(meeting, STARTED)
+    reached = [end for end in venue.ends()[start:] if end <= number]  # no event between was missed
+    if reached and not (start <= dropped < len(venue.events) and venue.ends()[dropped + 1] > number):
+        assert book.lost is None
+        assert seen == max(number, venue.ends()[-1])
+    elif not reached and not start <= dropped < len(venue.events):
+        assert book.lost is not None
+
+
+@pytest.mark.parametrize("numbering", ["okx", "bybit"])
+@given(data=st.data())
+def test_l4_a_snapshot_that_is_pushed_joins_whenever_the_events_are_there(
+    numbering: str, data: st.DataObject
+) -> None:
+    meeting = data.draw(meetings(numbering))
+    venue, _, number, come, dropped = meeting
+    number = max(end for end in venue.ends() if end <= number)  # pushed ones end on an event
+    book, seen = follow((venue, 0, number, come, dropped), Channel(docs=""))
+    lacking = [end for end in venue.ends()[come:] if end > number]  # those that come after it
+    if number >= venue.ends()[come] and not (come <= dropped < len(venue.events)):
+        assert book.lost is None
+        assert seen == max([number, *lacking])
+
+
+@given(numbers=st.lists(st.integers(1, 5), min_size=1, max_size=9), at=st.integers(0, 8))
+def test_l4_numbers_of_a_connection_only_grow(numbers: list[int], at: int) -> None:
+    """As at Bitfinex: other topics have the numbers between."""
+    book, last = Book(NUMBERED), 0
+    for index, more in enumerate(numbers):
+        last += more
+        whole = index == min(at, len(numbers) - 1)
+        known = book.apply(BookChange("x", Ns(index), [("10", str(last))], whole=whole, last=last))
+        assert known is (index >= min(at, len(numbers) - 1))
+    assert book.bids.best(1) == [("10", str(last))]
+
+
+@pytest.mark.parametrize("snapshot", [600, 9_000_000])
+@pytest.mark.parametrize("chained", [False, True])
+def test_l3_numbers_of_another_space_are_an_error_with_its_reason(snapshot: int, *, chained: bool) -> None:
+    book, number = Book(STARTED), 999
+    for _ in range(3):
+        at = Ns(0) if chained else None  # as Binance tells it
+        book.join(BookChange("x", at, [("10", "1")], [("11", "1")], whole=True, last=snapshot))
+        for second in range(200):
+            number += 1
+            told = BookChange("x", Ns(second * 10**9), [("10", "2")], first=number, last=number)
+            told.previous = number - 1 if chained else None
+            book.apply(told)
+            if book.lost:
+                break
+        number = 999
+    assert book.lost is not None
+    assert book.lost.startswith(f"the snapshot's numbers ({snapshot}) and the changes' (1")
+    assert book.lost.endswith("never meet: 3 snapshots did not")
+    assert book.failed == 3
+    assert not book.joined
+
+
+def test_l3_changes_on_their_way_to_a_snapshot_are_waited_for() -> None:
+    """A connection that lags half a minute behind gets there."""
+    book = Book(STARTED)
+    book.join(BookChange("x", None, [("10", "1")], [("11", "1")], whole=True, last=1_300))
+    for number in range(1_000, 1_310):
+        assert book.apply(BookChange("x", Ns(number * 10**8), [("10", "2")], first=number, last=number))
+    assert book.joined
+    assert book.failed == 0
+
+
+def test_what_waits_for_a_snapshot_is_bounded() -> None:
+    book = Book(STARTED)
+    for number in range(1, 3_001):
+        levels = [(str(price), "1") for price in range(1, 51)]
+        assert not book.apply(change(number, levels, levels))
+    waiting = book.join(change(2_950, [("10", "1")], [("11", "1")], whole=True))
+    assert sum(len(one.bids) + len(one.asks) for one in waiting) == 20_000
+    assert [one.last for one in waiting] == list(range(2_801, 3_001))
+    assert all(book.apply(one) for one in waiting)

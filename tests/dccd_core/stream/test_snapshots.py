@@ -1,11 +1,18 @@
 """Pictures are taken on the grid, and none shows a book that was not the venue's."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice, pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import BookChange, Channel
+from dccd_core.adapter.contract import Request
+from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
 from dccd_core.stream.book import Book
+from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.snapshots import BookKeeper, Shot, Turn
 
 EVERY = SECOND
@@ -116,3 +123,312 @@ def test_whatever_is_dropped_no_picture_is_wrong(steps: list[tuple[int, bool]], 
     known = list(zip(ends[::2], ends[1::2], strict=True))
     grid = [n for start, end in known for n in range(-(-start // EVERY) * EVERY, end, EVERY)]
     assert [shot.at for shot in taken] == sorted(set(grid))
+
+
+STARTED = Channel(
+    docs="",
+    start=BookStart(
+        lambda _: Request("/", {}), lambda _, name: BookChange(name, None, whole=True), levels=99
+    ),
+)
+NUMBERINGS = ["binance spot", "binance linear", "okx", "bybit", "bitfinex"]
+
+
+def stream(numbering: str, first: int, begin: int, seconds: int) -> Iterator[BookChange]:
+    """Four changes a second, numbered as a venue does; the amount of the best bid is the number."""
+    step = 1 if numbering == "bybit" else 3
+    for index in range(4 * seconds):
+        before, last = first + index * step, first + (index + 1) * step
+        told = change(begin + 250 * index, last, str(last))
+        contiguous = numbering in ("binance spot", "binance linear", "bybit")
+        told.first = before + 1 if contiguous else None
+        told.previous = before if numbering in ("binance linear", "okx") else None
+        yield told
+
+
+def begun(numbering: str, number: int) -> BookKeeper:
+    started = numbering.startswith("binance")
+    one = BookKeeper(Book(STARTED if started else Channel(docs="")), 2, EVERY)
+    whole = BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True, last=number)
+    (one.join if started else one.hear)(whole, Ns(0))
+    return one
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+def test_l3_numbers_that_go_back_lose_the_book_with_a_reason(numbering: str) -> None:
+    one = begun(numbering, 5_000)
+    for told in stream(numbering, 5_000, 10, 15):
+        one.hear(told, Ns(0))
+    for told in stream(numbering, 1_000, 15_010, 60):
+        one.hear(told, Ns(0))
+    taken, turns = one.taken()
+    assert [turn.began for turn in turns] == [True, False]
+    assert turns[1].at <= at(15_010)
+    assert str(one.book.lost) == turns[1].reason
+    last = 5_000 + 60 * (1 if numbering == "bybit" else 3)
+    assert str(last) in turns[1].reason
+    assert [shot.at for shot in taken] == [second * SECOND for second in range(15)]
+    assert one.known_until is None
+
+
+def test_l3_a_frozen_book_is_never_taken_for_the_present_one() -> None:
+    """The venue tells the same update again and again, with the time of its sending."""
+    one, events = begun("binance spot", 5_000), list(stream("binance spot", 5_000, 10, 3))
+    for told in events:
+        one.hear(told, Ns(0))
+    for second in range(3, 60):
+        one.hear(replace(events[-1], at=at(second * 1_000 + 500)), Ns(0))
+    taken, turns = one.taken()
+    assert [shot.at for shot in taken] == [0, SECOND, 2 * SECOND]
+    assert turns[-1] == Turn(
+        at(2_760), began=False, reason="after update 5036 came nothing but what was told before, 6 times"
+    )
+
+
+def test_l3_what_is_told_again_with_its_old_time_is_not_told_for_ever() -> None:
+    one, events = begun("binance spot", 5_000), list(stream("binance spot", 5_000, 10, 3))
+    for told in [*events, *[events[-1]] * 1_000]:
+        one.hear(told, Ns(0))
+    assert one.known_until is None
+    assert one.taken()[1][-1].at == at(2_760)
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+def test_messages_that_come_twice_do_no_harm(numbering: str) -> None:
+    once, twice = begun(numbering, 0), begun(numbering, 0)
+    for told in stream(numbering, 0, 10, 10):
+        once.hear(told, Ns(0))
+        for _ in range(2):
+            twice.hear(told, Ns(0))
+    assert twice.book.lost is None
+    assert twice.taken() == once.taken()
+    assert twice.known_until == once.known_until
+
+
+def test_l3_a_snapshot_of_other_numbers_claims_nothing() -> None:
+    one = begun("binance linear", 900_000)
+    for told in stream("binance linear", 1_000, 10, 60):
+        one.hear(told, Ns(0))
+    assert one.taken() == ([], [])
+    assert one.book.lost == "the snapshot ends at 900000, 5 s later the changes were at 1063"
+
+
+def test_a_snapshot_that_changes_go_on_from_is_known_from_its_own_time_on() -> None:
+    one = begun("binance linear", 1_000)
+    assert one.taken() == ([], [])
+    for told in stream("binance linear", 1_000, 3_010, 1):
+        one.hear(told, Ns(0))
+    taken, turns = one.taken()
+    assert [(shot.at, shot.bids[0][1]) for shot in taken] == [(n * SECOND, "1") for n in range(4)]
+    assert turns == [Turn(at(0), began=True)]
+
+
+def test_a_change_whose_time_is_not_told_leaves_its_time_unknown() -> None:
+    """Nobody knows whether the next pictures are of before or after it."""
+    one = begun("bybit", 0)
+    one.hear(change(500, 1, "1"), Ns(0))
+    one.hear(change(None, 2, "2"), Ns(0))
+    one.hear(change(2_500, 3, "3"), Ns(0))
+    one.hear(change(3_500, 4, "4"), Ns(0))
+    taken, turns = one.taken()
+    assert [(shot.at, shot.bids[0][1]) for shot in taken] == [(0, "1"), (3 * SECOND, "3")]
+    assert [(turn.at, turn.began) for turn in turns] == [
+        (at(0), True),
+        (at(500), False),
+        (at(2_500), True),
+    ]
+
+
+def test_l3_a_time_far_ahead_does_not_fill_the_memory_with_pictures() -> None:
+    one = begun("bybit", 0)
+    one.hear(change(1_500, 1, "1"), Ns(0))
+    one.hear(change(86_400_000, 2, "2"), Ns(0))
+    taken, turns = one.taken()
+    assert [shot.at for shot in taken] == [0, SECOND]
+    assert turns[1] == Turn(at(1_500), began=False, reason="the next change told a time 86398 s later")
+    assert turns[2] == Turn(at(86_400_000), began=True)
+
+
+def crossing(numbering: str, ms: int, number: int, bids: Pairs, asks: Pairs = ()) -> BookChange:
+    if numbering == "coinbase":
+        return BookChange("x", at(ms), bids, asks)
+    return BookChange("x", at(ms), bids, asks, first=number, last=number, previous=number - 1)
+
+
+@pytest.mark.parametrize("numbering", ["binance linear", "coinbase"])
+def test_l12_a_book_that_stays_crossed_is_lost(numbering: str) -> None:
+    one = begun(numbering, 0)
+    if numbering == "coinbase":
+        one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True), Ns(0))
+    one.hear(crossing(numbering, 500, 1, [("9", "1")]), Ns(0))
+    one.hear(crossing(numbering, 1_500, 2, [("11", "2")]), Ns(0))
+    for number in range(3, 60):
+        one.hear(crossing(numbering, 1_500 + 250 * number, number, [("8", str(number))]), Ns(0))
+    taken, turns = one.taken()
+    assert one.known_until is None
+    assert turns[-1].reason.startswith("the best bid, 11.0, is not below the best ask, 11.0, for 3.")
+    assert not turns[-1].began
+    assert max(shot.at for shot in taken) < at(1_500 + 4_000)
+    if numbering == "coinbase":
+        assert {shot.bids[0][0] for shot in taken} == {"10"}, "nothing proves what is crossed"
+
+
+def test_l12_a_crossed_picture_says_so() -> None:
+    one = begun("binance linear", 0)
+    for number, best in enumerate(("10", "11", "12"), start=1):
+        one.hear(crossing("binance linear", 500 + 700 * number, number, [(best, "1")]), Ns(0))
+    one.hear(crossing("binance linear", 3_000, 4, [("11", "0"), ("12", "0")]), Ns(0))
+    one.hear(crossing("binance linear", 60_500, 5, [("9", "1")]), Ns(0))
+    taken, turns = one.taken()
+    assert [shot.at for shot in taken if shot.crossed] == [2 * SECOND]
+    assert len(taken) == 61
+    assert len(turns) == 1
+
+
+def test_l12_a_book_that_is_crossed_amid_a_moment_is_not_lost() -> None:
+    """Coinbase tells one moment in several messages."""
+    one = keeper()
+    one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True), Ns(0))
+    one.hear(BookChange("x", at(1_500), [("11", "1")]), Ns(0))
+    one.hear(BookChange("x", at(1_500), [], [("11", "0"), ("12", "1")]), Ns(0))
+    one.hear(BookChange("x", at(2_500), [("10", "2")]), Ns(0))
+    taken, turns = one.taken()
+    assert [(shot.at, shot.bids[0][0], shot.crossed) for shot in taken] == [
+        (0, "10", False),
+        (SECOND, "10", False),
+        (2 * SECOND, "11", False),
+    ]
+    assert turns == [Turn(at(0), began=True)]
+    assert one.known_until == at(2_500)
+
+
+def test_l12_the_time_in_which_an_unproven_book_was_crossed_is_not_known() -> None:
+    one = keeper()
+    one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True), Ns(0))
+    one.hear(BookChange("x", at(1_500), [("11", "1")]), Ns(0))
+    one.hear(BookChange("x", at(2_500), [("11", "0")]), Ns(0))
+    one.hear(BookChange("x", at(3_500), [("11", "0")]), Ns(0))
+    taken, turns = one.taken()
+    assert [shot.at for shot in taken] == [0, SECOND, 3 * SECOND]
+    assert turns == [
+        Turn(at(0), began=True),
+        Turn(at(1_500), began=False, reason="the best bid was not below the best ask"),
+        Turn(at(2_500), began=True),
+    ]
+
+
+class TestComparing:
+    """A book held against a snapshot: what that proves, and what it withdraws."""
+
+    @staticmethod
+    def snapshot(ms: int | None, number: int | None, amount: str) -> Snapshot:
+        return Snapshot(replace(change(ms, number, amount, whole=True), first=None), 2)
+
+    def test_a_book_that_does_not_move_is_proven_by_the_same_number(self) -> None:
+        one = begun("bybit", 7)
+        one.compare_begin()
+        verdict = one.compared(self.snapshot(2_500, 7, "1.000"), Ns(3))
+        assert verdict.outcome is Outcome.SAME
+        taken, turns = one.taken()
+        assert [(shot.at, shot.received) for shot in taken] == [(n * SECOND, 3) for n in range(3)]
+        assert turns == [Turn(at(0), began=True)]
+        assert (one.known_until, one.compared_at) == (at(2_500), at(2_500))
+
+    def test_a_snapshot_that_nothing_followed_is_proven_by_the_next_one(self) -> None:
+        one = begun("binance linear", 7)
+        one.compare_begin()
+        one.compared(self.snapshot(2_500, 7, "1"), Ns(3))
+        taken, turns = one.taken()
+        assert [shot.at for shot in taken] == [n * SECOND for n in range(3)]
+        assert turns == [Turn(at(0), began=True)]
+
+    def test_a_drift_withdraws_what_was_said_since_the_last_comparison(self) -> None:
+        one = begun("bybit", 0)
+        numbers = stream("bybit", 0, 250, 100)
+        for told in islice(numbers, 13):
+            one.hear(told, Ns(0))
+        one.compare_begin()
+        assert one.compared(self.snapshot(3_400, 13, "13"), Ns(0)).outcome is Outcome.SAME
+        for told in islice(numbers, 16):
+            one.hear(told, Ns(0))
+        one.compare_begin()
+        verdict = one.compared(self.snapshot(7_400, 29, "30"), Ns(0))
+        assert verdict.outcome is Outcome.DRIFTED
+        taken, turns = one.taken()
+        assert [shot.at for shot in taken] == [n * SECOND for n in range(4)]
+        assert turns[1] == Turn(
+            at(7_250),
+            began=False,
+            reason="the book has drifted: bid 0, price 10.0: we have 29.0, the venue has 30.0",
+            since=at(3_400),
+        )
+        assert one.book.lost == turns[1].reason
+        assert one.compared_at is None
+
+    def test_a_drift_that_was_never_compared_withdraws_all_since_the_book_began(self) -> None:
+        one = begun("bybit", 0)
+        one.hear(change(1_500, 1, "1"), Ns(0))
+        one.compare_begin()
+        one.compared(self.snapshot(1_900, 1, "5"), Ns(0))
+        taken, turns = one.taken()
+        assert taken == []
+        assert (turns[-1].at, turns[-1].since) == (at(1_500), at(0))
+
+    def test_a_venue_that_is_ahead_ends_the_book_where_it_is_known(self) -> None:
+        one = begun("bybit", 0)
+        one.hear(change(1_500, 1, "1"), Ns(0))
+        one.compare_begin()
+        ahead = self.snapshot(9_000, 5, "5")
+        assert one.compared(ahead, Ns(0)).outcome is Outcome.WAIT
+        assert one.book.lost is None
+        assert one.compared(ahead, Ns(0), late=True).outcome is Outcome.BEHIND
+        said = "the venue is at update 5, the book has heard of none after 1"
+        assert one.taken()[1][-1] == Turn(at(1_500), began=False, reason=said)
+
+    def test_a_book_that_begins_anew_is_not_compared(self) -> None:
+        one = begun("bybit", 0)
+        assert one.compare_begin()
+        one.hear(change(1_500, 90, "1", whole=True), Ns(0))
+        assert one.compared(self.snapshot(1_500, 90, "1"), Ns(0)).outcome is Outcome.UNKNOWN
+        one.lose("for some reason")
+        assert one.compare_begin() is None
+
+    def test_a_moment_before_what_is_known_proves_nothing_more(self) -> None:
+        one = begun("bybit", 0)
+        one.prove(at(-500), Ns(0))
+        assert one.known_until == at(0)
+        one.lose("for some reason")
+        one.prove(at(500), Ns(0))
+        assert one.known_until is None
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 900), st.sampled_from(["next", "again", "back", "lost", "prove"])),
+        min_size=1,
+        max_size=40,
+    ),
+    numbering=st.sampled_from(NUMBERINGS[:4]),
+)
+def test_l3_whatever_is_told_again_no_picture_is_wrong(steps: list[tuple[int, str]], numbering: str) -> None:
+    """The newest message and older ones come again with newer times, some never come."""
+    one, ms, truth = begun(numbering, 0), 10, [(at(0), "1")]
+    events, heard = stream(numbering, 0, 0, 11), list[BookChange]()
+    for later, what in steps:
+        ms += later
+        if what in ("next", "lost"):
+            told = replace(next(events), at=at(ms))
+            truth.append((at(ms), told.bids[0][1]))
+            if what == "next":
+                heard.append(told)
+                one.hear(told, Ns(0))
+        elif what == "prove":
+            if one.book.bids.best(1) == [("10", truth[-1][1])]:
+                one.prove(at(ms), Ns(0))
+        elif heard:
+            one.hear(replace(heard[-1 if what == "again" else 0], at=at(ms)), Ns(0))
+    taken, turns = one.taken()
+    for shot in taken:
+        assert shot.bids == [("10", [amount for time, amount in truth if time <= shot.at][-1])]
+    assert all(before.at < after.at for before, after in pairwise(taken))
+    assert [turn.began for turn in turns] == [n % 2 == 0 for n in range(len(turns))]

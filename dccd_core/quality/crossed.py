@@ -1,0 +1,52 @@
+"""Pictures of an order book whose best bid is not below the best ask. Pure: rows in, findings out.
+
+A venue shows such a book for moments, or before trading opens; longer, it is a wrong one.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from dccd_core.domain.datatype import DataType, empty
+from dccd_core.domain.timespan import Ns
+
+_BEST: Final = 0
+
+
+@dataclass(slots=True)
+class CrossedPictures:
+    """Sees stored rows of an order book once, in stored order; a picture may be cut in two.
+
+    ``count``: pictures that are crossed (bid above ask) or locked (equal); ``first`` and ``last``: when.
+    """
+
+    count: int = 0
+    first: Ns | None = None
+    last: Ns | None = None
+    _rest: pl.DataFrame = field(default_factory=lambda: empty(DataType.ORDERBOOK), compare=False)
+    """The best levels of the last picture: its other side may come with the next rows."""
+
+    def see(self, rows: pl.DataFrame) -> None:
+        best = pl.concat([self._rest, rows.filter(pl.col("level") == _BEST)])
+        if best.height:
+            newest = pl.col("ts") == best["ts"][-1]
+            self._rest = best.filter(newest)
+            self._take(best.filter(~newest))
+
+    def finish(self) -> None:
+        """Take note that no more rows come."""
+        self._take(self._rest)
+        self._rest = self._rest.clear()
+
+    def _take(self, best: pl.DataFrame) -> None:
+        price, side = pl.col("price"), pl.col("side")
+        sides = best.group_by("ts").agg(
+            bid=price.filter(side == "bid").max(), ask=price.filter(side == "ask").min()
+        )
+        times = sides.filter(pl.col("bid") >= pl.col("ask"))["ts"].cast(pl.Int64)
+        if len(times):
+            first, last = Ns(int(times.min())), Ns(int(times.max()))  # pyright: ignore[reportArgumentType] -- integers
+            self.count += len(times)
+            self.first = first if self.first is None else min(self.first, first)
+            self.last = last if self.last is None else max(self.last, last)
