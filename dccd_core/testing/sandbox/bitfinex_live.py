@@ -347,7 +347,7 @@ class BitfinexSide(Side):
             for at in (*said[topic], span.end):
                 while self._last[topic] + _QUIET < at:
                     self._last[topic] = Ns(self._last[topic] + _QUIET)
-                    if not self.trouble.hushes(topic, self._last[topic]):
+                    if not self.trouble.hushes_beats(topic, self._last[topic]):
                         beats.append(Message(self._last[topic], "", f'[{channel},"hb"'))
                 self._last[topic] = at if at < span.end else self._last[topic]
         return beats

@@ -208,7 +208,7 @@ class CoinbaseSide(Side):
             Message(at, "", self._product(product).heartbeat(at))
             for product, since in self._listed["heartbeat"].items()
             for at in every(SECOND, since, span)
-            if not self.trouble.hushes(f"heartbeat:{product}", at)
+            if not self.trouble.hushes_beats(f"heartbeat:{product}", at)
         ]
 
     def whole(self, message: Message) -> list[Message] | None:

@@ -42,6 +42,8 @@ class FaultKind(StrEnum):
     MISSING_TRADES = "missing_trades"
     LAG = "lag"
     RENUMBERED = "renumbered"
+    OTHER_DATE = "other_date"
+    NO_DATE = "no_date"
 
 
 _EXACTLY: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -60,8 +62,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     (``price``, ``time``, ...) for the faults of one value, ``[start, end)`` in ns the bars that GAPS
     withholds, ``first_id`` to ``last_id`` what MISSING_TRADES withholds. LAG answers what was so ``seconds``
     ago, RENUMBERED adds ``number`` to the number of an order book (-1: a snapshot in the midst of a change,
-    where changes take several numbers; much more: another count than the WebSocket's). Where an
-    answer has no rows or its rows no such field, it stays as it is.
+    where changes take several numbers; much more: another count than the WebSocket's). The Date
+    header is ``seconds`` ahead with OTHER_DATE, and left out with NO_DATE. Where an answer has no rows or its
+    rows no such field, it stays as it is.
     """
 
     kind: FaultKind
@@ -135,6 +138,14 @@ def lag(strikes: Sequence[Strike]) -> Ns:
 def renumbering(strikes: Sequence[Strike]) -> int:
     """Return what is added to the number of an order book."""
     return sum(strike.fault.number for strike in strikes if strike.fault.kind is FaultKind.RENUMBERED)
+
+
+def ahead(strikes: Sequence[Strike]) -> Ns | None:
+    """Return how far ahead of the time the Date header is, None where there is none."""
+    faults = [strike.fault for strike in strikes]
+    if any(fault.kind is FaultKind.NO_DATE for fault in faults):
+        return None
+    return Ns(int(sum(fault.seconds for fault in faults if fault.kind is FaultKind.OTHER_DATE) * SECOND))
 
 
 def replacement(strikes: Sequence[Strike], venue: Venue) -> Answer | None:

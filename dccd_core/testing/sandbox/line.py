@@ -7,7 +7,13 @@ from typing import Final
 from dccd_core.domain.timespan import ZERO, Ns, TimeSpan
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Live, Message, Side, at_time
 from dccd_core.testing.sandbox.live_faults import Report, VenueTrouble
-from dccd_core.testing.sandbox.spoiled_texts import SPOILS, first_number, length, shifted_numbers
+from dccd_core.testing.sandbox.spoiled_texts import (
+    SPOILS,
+    first_number,
+    length,
+    other_amount,
+    shifted_numbers,
+)
 from dccd_core.testing.sandbox.stream_faults import (
     Shift,
     Stage,
@@ -18,6 +24,7 @@ from dccd_core.testing.sandbox.stream_faults import (
 )
 
 _RESTART: Final = 1_000
+_UNHEARD: Final = '{"unheard":{"of":[1,"x"]}}'
 
 
 class Line:
@@ -102,6 +109,7 @@ class Line:
         fresh = self.side.restarted(message.topic, TimeSpan(message.at, max(self._end, Ns(message.at + 1))))
         if fresh is None:
             return None
+        fresh = [act for act in fresh if not self._trouble.hushes(act.topic, act.at)]
         others = [act for act in self._queue if not isinstance(act, Message) or act.topic != message.topic]
         later = [act for act in fresh if act.at > message.at]
         self._queue = deque(sorted([*others, *later], key=at_time))
@@ -190,9 +198,18 @@ def _lag(line: Line, message: Message, fault: StreamFault) -> list[Act]:
     return [message]
 
 
-def _late_ack(line: Line, message: Message, fault: StreamFault) -> list[Act]:
+def _late(line: Line, message: Message, fault: StreamFault) -> list[Act]:
     line.delay(message, length(fault, 1))
     return []
+
+
+def _contradicted(_line: Line, message: Message, _fault: StreamFault) -> list[Act] | None:
+    other = other_amount(message.text)
+    return None if other is None else [message, message._replace(text=other)]
+
+
+def _strange(_line: Line, message: Message, _fault: StreamFault) -> list[Act]:
+    return [Message(message.at, "", _UNHEARD), message]
 
 
 def _notice(line: Line, message: Message, _fault: StreamFault) -> list[Act] | None:
@@ -204,6 +221,9 @@ _NUMBERS: Final = (StreamFaultKind.NUMBER_RESTART, StreamFaultKind.FOREIGN_NUMBE
 _ACTIONS: Final[Mapping[StreamFaultKind, Callable[[Line, Message, StreamFault], list[Act] | None]]] = {
     StreamFaultKind.DROP: lambda _line, _message, _fault: [],
     StreamFaultKind.DUPLICATE: lambda _line, message, _fault: [message, message],
+    StreamFaultKind.CONTRADICTION: _contradicted,
+    StreamFaultKind.STRANGE: _strange,
+    StreamFaultKind.LATE: _late,
     StreamFaultKind.REORDER: lambda line, message, _: [] if line.swap(message) else None,
     StreamFaultKind.RESET: lambda line, message, _: line.restart(message),
     StreamFaultKind.NOTICE: _notice,
@@ -212,5 +232,5 @@ _ACTIONS: Final[Mapping[StreamFaultKind, Callable[[Line, Message, StreamFault], 
     StreamFaultKind.SILENCE: _silence,
     StreamFaultKind.STALL: _stall,
     StreamFaultKind.LAG: _lag,
-    StreamFaultKind.LATE_ACK: _late_ack,
+    StreamFaultKind.LATE_ACK: _late,
 }

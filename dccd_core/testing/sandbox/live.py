@@ -23,7 +23,7 @@ How a venue is added:
    numbering, ``whole`` for those that may push a whole book at any time, ``notice`` for those that announce
    that they will go down.
 6. What is wrong with the venue itself is asked of ``self.trouble``: all that a subscription begins with goes
-   through ``first``; ``hushes`` says of what one says nothing though it is subscribed to, ``full`` that one
+   through ``first``; ``hushes_beats`` says whose heartbeats are not sent, ``full`` that one
    more subscription is refused, ``begins_late`` how much later one begins. Books come from the ``SeenBook``
    of the subscription, which its ``Feed`` knows.
 7. ``tests/dccd_core/testing/sandbox/talk.py`` speaks to a ``Side`` without a server.
@@ -160,6 +160,11 @@ class Trouble:
 
     def hushes(self, topic: str, at: Ns) -> bool:
         """Return whether nothing is said of a topic that is subscribed to, as if it were not."""
+        del topic, at
+        return False
+
+    def hushes_beats(self, topic: str, at: Ns) -> bool:
+        """Return whether its own heartbeats are not sent either."""
         del topic, at
         return False
 

@@ -6,6 +6,7 @@ it is not missed: see ``line.py`` for what happens on the way to the client.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
@@ -23,15 +24,24 @@ Report: TypeAlias = Callable[[StreamFault, Message], None]
 _EVER: Final = Ns(1 << 62)
 
 
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """From when until when nothing is said, and whether heartbeats are."""
+
+    since: Ns = ZERO
+    until: Ns = ZERO
+    beats: bool = False
+
+
 class VenueTrouble(Trouble):
     """The faults of the venue that an injector has for one connection; ``report`` is told what struck."""
 
     def __init__(self, venue: str, side: Side, report: Report) -> None:
         self.injector: StreamInjector | None = None
         self._venue, self._side, self._report = venue, side, report
-        self._frozen_until = ZERO
-        self._hushed = dict[str, tuple[Feed | None, Ns]]()
-        """Which subscription of a topic says nothing, and until when."""
+        self._frozen = Hush()
+        self._hushed = dict[str, tuple[Feed | None, Hush]]()
+        """Which subscription of a topic says nothing."""
         self._queue = deque[Message]()
         self._end = ZERO
 
@@ -45,15 +55,19 @@ class VenueTrouble(Trouble):
         return out
 
     def hushes(self, topic: str, at: Ns) -> bool:
-        if at < self._frozen_until:
-            return True
+        return any(hush.since <= at < hush.until for hush in self._hushes(topic))
+
+    def hushes_beats(self, topic: str, at: Ns) -> bool:
+        return any(hush.since <= at < hush.until and not hush.beats for hush in self._hushes(topic))
+
+    def _hushes(self, topic: str) -> list[Hush]:
         if topic not in self._hushed:
-            return False
-        feed, until = self._hushed[topic]
-        if at < until and feed is self._side.feed(topic):
-            return True
-        del self._hushed[topic]
-        return False
+            return [self._frozen]
+        feed, hush = self._hushed[topic]
+        if feed is self._side.feed(topic):
+            return [self._frozen, hush]
+        del self._hushed[topic]  # it was subscribed to anew
+        return [self._frozen]
 
     def full(self, topic: str, now: Ns) -> bool:
         return self._at_once(Stage.FULL, topic, now) is not None
@@ -63,11 +77,11 @@ class VenueTrouble(Trouble):
         return length(fault, 1) if fault else ZERO
 
     def hush(self, message: Message, fault: StreamFault) -> list[Message]:
-        self._hushed[message.topic] = self._side.feed(message.topic), _until(message, fault)
+        self._hushed[message.topic] = self._side.feed(message.topic), _hush(message, fault)
         return []
 
     def freeze(self, message: Message, fault: StreamFault) -> list[Message]:
-        self._frozen_until = _until(message, fault)
+        self._frozen = _hush(message, fault)
         return []
 
     def whole(self, message: Message, _: StreamFault) -> list[Message] | None:
@@ -107,6 +121,10 @@ class VenueTrouble(Trouble):
             return None
         self._report(struck[0].fault, message)
         return struck[0].fault
+
+
+def _hush(message: Message, fault: StreamFault) -> Hush:
+    return Hush(message.at, _until(message, fault), fault.beats)
 
 
 def _until(message: Message, fault: StreamFault) -> Ns:

@@ -32,6 +32,7 @@ from dccd_core.testing.sandbox.faults import (
     Fault,
     Injector,
     Strike,
+    ahead,
     delay_s,
     hidden,
     lag,
@@ -122,8 +123,8 @@ class Sandbox:
         charge = meter.charge(weight, now)
         tally.asked(path, query, weight)
         tally.used(place, now - now % meter.rule.period, weight)
+        strikes = self._injector.strikes(path, params) if charge.status == 200 else []
         if charge.status == 200:
-            strikes = self._injector.strikes(path, params)
             await self._pause(delay_s(strikes))
             answer = self._said(venue, route, params, strikes, meter.rule)
         else:
@@ -131,7 +132,9 @@ class Sandbox:
             tally.refused(path)
             answer = venue.refused(charge, meter.rule, now)
         tally.answered(path, answer.status)
-        return replace(answer, headers={**answer.headers, **venue.headers(charge.used), "date": self._date()})
+        return replace(
+            answer, headers={**answer.headers, **venue.headers(charge.used), **self._date(ahead(strikes))}
+        )
 
     def _meter(self, venue: Venue, route: Route, place: str) -> Meter:
         if place not in self._meters:
@@ -155,8 +158,10 @@ class Sandbox:
         if seconds:
             await asyncio.sleep(seconds)
 
-    def _date(self) -> str:
-        return formatdate(self.clock.now() // SECOND, usegmt=True)
+    def _date(self, ahead: Ns | None) -> dict[str, str]:
+        if ahead is None:
+            return {}
+        return {"date": formatdate((self.clock.now() + ahead) // SECOND, usegmt=True)}
 
 
 def _place(venue: Venue, route: Route, params: Params) -> str:

@@ -28,6 +28,13 @@ def other_number(found: re.Pattern[str] | None, text: str, luck: int) -> str | N
     return f"{text[: match.start(1)]}{number + 1 + luck % 97}{text[match.end(1) :]}"
 
 
+def other_amount(text: str) -> str | None:
+    """Change by one the last digit of a decimal number that is not 0, and never to 0."""
+    places = (n for found in _DECIMAL.finditer(text) for n in range(*found.span()))
+    digit = max((n for n in places if text[n] in "123456789"), default=None)
+    return None if digit is None else f"{text[:digit]}{int(text[digit]) % 9 + 1}{text[digit + 1 :]}"
+
+
 def first_number(numbers: re.Pattern[str] | None, text: str) -> int | None:
     """Return the first of the numbers that count."""
     match = numbers.search(text) if numbers else None

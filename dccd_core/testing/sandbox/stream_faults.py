@@ -22,13 +22,15 @@ from dccd_core.testing.sandbox.live import Message
 class StreamFaultKind(StrEnum):
     """What goes wrong. "Once": it strikes each topic once, FROZEN once in all, unless its ``again`` is set.
 
-    One message. DROP: it is not sent. DUPLICATE: it is, twice. REORDER: after the next of the connection.
-    GARBAGE: it is no JSON. TRUNCATED: it ends early. WRONG_TYPE: it has a list instead of the first decimal
-    number. WRONG_SEQUENCE, WRONG_CHECKSUM: another number. FUTURE_TIME: all its times are ``seconds`` (a day)
-    later than they should be, earlier if negative. ZERO_TIME: they are 0 instead, or in the year 1.
-    BAD_LEVEL: a level of a book, in a snapshot or a change, has the text ``value`` for its price or amount.
-    MISSING_FIELD: the field called ``value`` is left out wherever it is. NOTICE: the venue's announcement
-    that it will go down comes before it.
+    One message. DROP: it is not sent. DUPLICATE: it is, twice. CONTRADICTION: twice, with another value for
+    its last decimal number the second time. STRANGE: one that nobody knows comes before it. REORDER: it comes
+    after the next of the connection. LATE: ``seconds`` (1) later, while the others come in time. GARBAGE: it
+    is no JSON. TRUNCATED: it ends early. WRONG_TYPE: it has a list instead of the first decimal number.
+    WRONG_SEQUENCE, WRONG_CHECKSUM: another number. FUTURE_TIME: all its times are ``seconds`` (a day) later
+    than they should be, earlier if negative. ZERO_TIME: they are 0 instead, or in the year 1. BAD_LEVEL: a
+    level of a book, in a snapshot or a change, has the text ``value`` for its price or amount. MISSING_FIELD:
+    the field called ``value`` is left out wherever it is. NOTICE: the venue's announcement that it will go
+    down comes before it.
 
     A topic. RESET: its numbering starts anew there, as the venue says that it may. NUMBER_RESTART (once): the
     numbers of its book go on from ``number`` (1000) instead, on all connections and by REST, without a word.
@@ -36,27 +38,31 @@ class StreamFaultKind(StrEnum):
     connection are counted (Bitfinex), both mean that count and that connection. SNAPSHOT: the whole book
     comes instead of a change, where a venue may push one at any time; with NUMBER_RESTART at the same
     message the new numbers begin with it. SILENT_TOPIC (once): from it on nothing comes of the topic, its own
-    heartbeats included, until it is subscribed to anew, or for ``seconds``; what was to come is lost, and no
-    number of a connection is left out for it. CROSSED (once): after it, for ``seconds`` or until the topic is
-    subscribed to anew, the best bid is ``number`` (1) ticks above the best ask, 0 being equal. DRIFT (once):
-    after it, until then, a bid of the three best has another amount than in truth. Numbers and checksums are
-    right in both, REST tells the truth. TOO_MANY: a subscription to the topic is refused as one too many,
-    with all that its message asks for where the venue refuses them together. EARLY_BEAT: a subscription
-    begins and is agreed to ``seconds`` late, after a heartbeat of its channel (Bitfinex only).
+    heartbeats included unless ``beats``, until it is subscribed to anew, or for ``seconds``; what was to come
+    is lost, and no number of a connection is left out for it. CROSSED (once): after it, for ``seconds`` or
+    until the topic is subscribed to anew, the best bid is ``number`` (1) ticks above the best ask, 0 being
+    equal. DRIFT (once): after it, until then, a bid of the three best has another amount than in truth.
+    Numbers and checksums are right in both, REST tells the truth. TOO_MANY: a subscription to the topic is
+    refused as one too many, with all that its message asks for where the venue refuses them together.
+    EARLY_BEAT: a subscription begins and is agreed to ``seconds`` (1) late, after a heartbeat of its channel
+    (Bitfinex only).
 
     A connection. DISCONNECT: it is closed with ``code`` instead of the message. ABORT: it ends without
     a word. SILENCE: from it on nothing is sent, not even pongs. FROZEN (once): from it on, for ``seconds`` or
     for ever, no topic says anything, whatever is subscribed to; requests and pings are answered, and the
-    heartbeats of the connection go on. STALL: nothing for ``seconds`` (1), then all of it. LAG: it and all
-    that follows come ``seconds`` (1) late. LATE_ACK: the answer that agrees to a subscription comes
-    ``seconds`` (1) late, while data come already; ``topic`` is a pattern of its text. REFUSE: a connection
-    that is to be opened is answered with the HTTP ``status``.
+    heartbeats of the connection go on, those of topics if ``beats``. STALL: nothing for ``seconds`` (1), then
+    all of it. LAG: it and all that follows come ``seconds`` (1) late. LATE_ACK: the answer that agrees to
+    a subscription comes ``seconds`` (1) late, while data come already; ``topic`` is a pattern of its text.
+    REFUSE: a connection that is to be opened is answered with the HTTP ``status``.
 
     Where there is no such number, level, field, announcement or snapshot to push, nothing strikes.
     """
 
     DROP = "drop"
     DUPLICATE = "duplicate"
+    CONTRADICTION = "contradiction"
+    STRANGE = "strange"
+    LATE = "late"
     REORDER = "reorder"
     GARBAGE = "garbage"
     TRUNCATED = "truncated"
@@ -142,6 +148,7 @@ class StreamFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     first: int | None = None
     between: tuple[int, int] | None = None
     again: bool = False
+    beats: bool = False
     code: int = 1011
     status: int = 503
     seconds: float | None = None

@@ -297,6 +297,15 @@ class TestOldAnswers:
         box.clock(Ns(NOW + 5 * SECOND))
         assert box.get("depth", symbol="BTCUSDT").content != late[0].content
 
+    def test_the_date_is_another_one_or_missing(self) -> None:
+        box = InProcess()
+        box.clock(NOW)
+        dates = list[str | None]()
+        for kind in (FaultKind.OTHER_DATE, FaultKind.NO_DATE):
+            box.faults(Fault(kind=kind, seconds=3_600.0))
+            dates.append(box.get("time").headers.get("date"))
+        assert dates == ["Wed, 05 Jun 2024 13:00:30 GMT", None]
+
     @pytest.mark.parametrize("by", [-1, 1_000_000])
     def test_a_snapshot_has_another_number(self, by: int) -> None:
         box = InProcess()

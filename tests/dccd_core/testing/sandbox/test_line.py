@@ -118,6 +118,31 @@ class TestConnections:
         assert unnumbered(one.of()) == unnumbered(quiet(what).of())
 
     @each_served
+    def test_one_message_comes_late(self, what: Served) -> None:
+        one = wire(what, fault(Kind.LATE, topic=name_of(what), nth=3, seconds=6.0)).until(END)
+        [struck] = one.struck
+        late = struck.message._replace(at=Ns(struck.message.at + 6 * SECOND))
+        assert sorted(one.of()) == sorted([*(m for m in quiet(what).of() if m != struck.message), late])
+        assert [message.at for message in one.of()] == sorted(message.at for message in one.of())
+
+    @each_served
+    def test_one_message_is_contradicted(self, what: Served) -> None:
+        one = wire(what, fault(Kind.CONTRADICTION, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        [struck] = one.struck
+        place = one.of().index(struck.message)
+        other = one.of()[place + 1]
+        assert one.of()[: place + 1] == quiet(what).of()[: place + 1]
+        assert one.of()[place + 2 :] == quiet(what).of()[place + 1 : len(one.of()) - 1]
+        pairs = zip(other.text, struck.message.text, strict=True)
+        assert [(a in "123456789", b in "123456789") for a, b in pairs if a != b] == [(True, True)]
+
+    @each_served
+    def test_a_message_comes_that_nobody_knows(self, what: Served) -> None:
+        one = wire(what, fault(Kind.STRANGE, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        assert one.of() == quiet(what).of()[: len(one.of())]
+        assert sum("unheard" in message.text for message in one.answers()) == 1
+
+    @each_served
     def test_everything_comes_late_and_nothing_is_lost(self, what: Served) -> None:
         one = wire(what, fault(Kind.LAG, nth=3, seconds=4.0)).until(END)
         late = [message for message in quiet(what).of() if message.at < END - 4 * SECOND]

@@ -110,6 +110,19 @@ class TestSilence:
         coinbase = wire(("coinbase", "spot", DataType.TRADES), fault(Kind.FROZEN, nth=5)).until(END)
         assert sum("heartbeat" in act.text and "last_trade" in act.text for act in coinbase.answers()) < 12
 
+    @pytest.mark.parametrize("kind", [Kind.SILENT_TOPIC, Kind.FROZEN])
+    def test_heartbeats_of_topics_may_go_on(self, kind: Kind) -> None:
+        silent = fault(kind, again=True, beats=True)
+        bitfinex = wire(("bitfinex", "spot", DataType.ORDERBOOK), silent)
+        bitfinex.until(Ns(NOW + MINUTE), Ns(10 * SECOND))
+        assert sum('"hb"' in act.text for act in bitfinex.answers()) == 6
+        assert bitfinex.of() == []
+        counted_without_a_gap(bitfinex)
+        coinbase = wire(("coinbase", "spot", DataType.TRADES), silent).until(END)
+        ids = {act.text.partition('"last_trade_id":')[2].partition(",")[0] for act in coinbase.answers()}
+        assert len(ids) > 10
+        assert coinbase.of() == []
+
 
 class TestSubscriptions:
     @each_served
