@@ -244,10 +244,10 @@ def _after(frame: bytes, state: object) -> Connection:
     known = _known(state)
     if texts_at("event", frame) or not topics_in(frame, state):
         return known
-    if (found := _END.search(frame)) is None:
-        return replace(known, unread=known.unread + 1)
-    number = int(found[1])
-    return replace(known, last=number, unread=0) if known.leads_to(number) else known
+    found = _END.search(frame)
+    if found is not None and known.leads_to(number := int(found[1])):
+        return replace(known, last=number, unread=0)
+    return replace(known, unread=known.unread + 1)
 
 
 def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:

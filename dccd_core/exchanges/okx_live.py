@@ -166,7 +166,7 @@ def _book_changes(told: Came[Pushed]) -> list[BookChange]:
 
 def _book_change(topic: str, action: str | None, book: BookPushed) -> BookChange:
     whole = action == "snapshot"
-    if not whole and (action != "update" or book.prevSeqId is None):
+    if not whole and (action != "update" or book.prevSeqId in (None, -1)):
         raise PayloadError("a book that is neither a snapshot nor follows one", hint=wire.CHANGED)
     at, previous = Ns(book.ts * MILLISECOND), None if whole else book.prevSeqId
     return BookChange(
@@ -218,7 +218,9 @@ _CHANNELS: Final = {
         docs=f"{DOCS}#order-book-trading-market-data-ws-all-trades-channel", consecutive=True
     ),
     DataType.ORDERBOOK: Channel(
-        docs=f"{DOCS}#order-book-trading-market-data-ws-order-book-channel", depths=(400,)
+        docs=f"{DOCS}#order-book-trading-market-data-ws-order-book-channel",
+        depths=(400,),
+        beats=Ns(60 * SECOND),
     ),
 }
 

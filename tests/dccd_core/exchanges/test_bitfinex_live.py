@@ -203,6 +203,8 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object
         [3, [[1], 1, 1], 9, AT],
         [3, "cs", 1.5, 9, AT],
         [3, "te", [1, AT, 1, 1], 9, AT],
+        [3, "cs", 4, AT],
+        [3, "cs", 12, AT],
     ],
     ids=str,
 )
