@@ -76,7 +76,8 @@ class BookKeeper:
         anew = change.whole and not book.continues(change)
         known = book.apply(change)
         if anew or not known:
-            self._abandon(book.lost or _ANEW)
+            wrong = self._crossing is not None and not known  # who knows since when
+            self._abandon(book.lost or _ANEW, self.compared_at if wrong else None)
             pictures = []
         if not known or not book.fresh:
             return

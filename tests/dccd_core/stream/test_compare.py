@@ -1,6 +1,7 @@
 """A drift is always found, and none is told of where there is none."""
 
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs
-from dccd_core.domain.timespan import MILLISECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
 from dccd_core.stream.book import Book
 from dccd_core.stream.compare import Comparison, Outcome, Snapshot, Verdict
+from dccd_core.stream.snapshots import BookKeeper, Turn
 
 DEPTH = 3
 
@@ -313,3 +315,100 @@ def test_an_empty_snapshot_says_nothing_and_an_empty_side_may() -> None:
     empty = change(50, 1, (), whole=True)
     assert comparison.verdict(Snapshot(empty)).outcome is Outcome.UNKNOWN
     assert comparison.verdict(Snapshot(empty, asked=5)).outcome is Outcome.DRIFTED
+
+
+def pushed(ms: int | None, number: int | None, amount: str, *, whole: bool = False) -> BookChange:
+    return replace(change(ms, number, [("10", amount)], [("11", "1")], whole=whole), first=number)
+
+
+def kept(numbering: str, number: int) -> BookKeeper:
+    start = BookStart(lambda _: Request("/", {}), lambda _, name: BookChange(name, None), levels=99)
+    asked = numbering == "binance linear"
+    one = BookKeeper(Book(Channel(docs="", start=start if asked else None)), 2, SECOND)
+    (one.join if asked else one.hear)(pushed(0, number, "1", whole=True), Ns(0))
+    return one
+
+
+class TestComparing:
+    """A book held against a snapshot: what that proves, and what it withdraws."""
+
+    @staticmethod
+    def snapshot(ms: int | None, number: int | None, amount: str) -> Snapshot:
+        return Snapshot(pushed(ms, number, amount, whole=True), 2)
+
+    def test_a_book_that_does_not_move_is_proven_by_the_same_number(self) -> None:
+        one = kept("bybit", 7)
+        one.compare_begin()
+        verdict = one.compared(self.snapshot(2_500, 7, "1.000"), Ns(3))
+        assert verdict.outcome is Outcome.SAME
+        taken, turns = one.taken()
+        assert [(shot.at, shot.received) for shot in taken] == [(n * SECOND, 3) for n in range(3)]
+        assert turns == [Turn(at(0), began=True)]
+        assert (one.known_until, one.compared_at) == (at(2_500), at(2_500))
+
+    def test_a_snapshot_that_nothing_followed_is_proven_by_the_next_one(self) -> None:
+        one = kept("binance linear", 7)
+        one.compare_begin()
+        one.compared(self.snapshot(2_500, 7, "1"), Ns(3))
+        taken, turns = one.taken()
+        assert [shot.at for shot in taken] == [n * SECOND for n in range(3)]
+        assert turns == [Turn(at(0), began=True)]
+
+    def test_a_drift_withdraws_what_was_said_since_the_last_comparison(self) -> None:
+        one = kept("bybit", 0)
+        numbers = (pushed(250 * n, n, str(n)) for n in range(1, 100))
+        for told in islice(numbers, 13):
+            one.hear(told, Ns(0))
+        one.compare_begin()
+        assert one.compared(self.snapshot(3_400, 13, "13"), Ns(0)).outcome is Outcome.SAME
+        for told in islice(numbers, 16):
+            one.hear(told, Ns(0))
+        one.compare_begin()
+        verdict = one.compared(self.snapshot(7_400, 29, "30"), Ns(0))
+        assert verdict.outcome is Outcome.DRIFTED
+        taken, turns = one.taken()
+        assert [shot.at for shot in taken] == [n * SECOND for n in range(4)]
+        assert turns[1] == Turn(
+            at(7_250),
+            began=False,
+            reason="the book has drifted: bid 0, price 10.0: we have 29.0, the venue has 30.0",
+            since=at(3_400),
+        )
+        assert one.book.lost == turns[1].reason
+        assert one.compared_at is None
+
+    def test_a_drift_that_was_never_compared_withdraws_all_since_the_book_began(self) -> None:
+        one = kept("bybit", 0)
+        one.hear(pushed(1_500, 1, "1"), Ns(0))
+        one.compare_begin()
+        one.compared(self.snapshot(1_900, 1, "5"), Ns(0))
+        taken, turns = one.taken()
+        assert taken == []
+        assert (turns[-1].at, turns[-1].since) == (at(1_500), at(0))
+
+    def test_a_venue_that_is_ahead_ends_the_book_where_it_is_known(self) -> None:
+        one = kept("bybit", 0)
+        one.hear(pushed(1_500, 1, "1"), Ns(0))
+        one.compare_begin()
+        ahead = self.snapshot(9_000, 5, "5")
+        assert one.compared(ahead, Ns(0)).outcome is Outcome.WAIT
+        assert one.book.lost is None
+        assert one.compared(ahead, Ns(0), late=True).outcome is Outcome.BEHIND
+        said = "the venue is at update 5, the book has heard of none after 1"
+        assert one.taken()[1][-1] == Turn(at(1_500), began=False, reason=said)
+
+    def test_a_book_that_begins_anew_is_not_compared(self) -> None:
+        one = kept("bybit", 0)
+        assert one.compare_begin()
+        one.hear(pushed(1_500, 90, "1", whole=True), Ns(0))
+        assert one.compared(self.snapshot(1_500, 90, "1"), Ns(0)).outcome is Outcome.UNKNOWN
+        one.lose("for some reason")
+        assert one.compare_begin() is None
+
+    def test_a_moment_before_what_is_known_proves_nothing_more(self) -> None:
+        one = kept("bybit", 0)
+        one.prove(at(-500), Ns(0))
+        assert one.known_until == at(0)
+        one.lose("for some reason")
+        one.prove(at(500), Ns(0))
+        assert one.known_until is None
