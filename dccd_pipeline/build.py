@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,24 @@ from dccd_core.net.sockets import Connect
 from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
-from dccd_pipeline.assets.recorded import recorded_spec, stream_spec
+from dccd_pipeline.assets.recorded import first_days, recorded_spec, stream_spec
 from dccd_pipeline.config import EMBEDDED
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.jobs import entry_job
 from dccd_pipeline.ops.stream import stream_job
+from dccd_pipeline.orders import Order
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.schedules import entry_schedule
 from dccd_pipeline.sensors import failure_sensor
 from dccd_pipeline.settings import ExchangeSettings, Settings
 from dccd_pipeline.silence import silent_runs
+from dccd_pipeline.stream_alerts import silence_sensor
 from dccd_pipeline.stream_sensor import stream_supervisor
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    wanted = stream_digests(settings)
-    streams = {entry.name: stream_job(entry, wanted[entry.name]) for entry in settings.stream}
+    orders = stream_orders(settings)
+    streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
     return dg.Definitions(
         assets=[*(collected(entry) for entry in settings.collect), *stream_specs(settings)],
         jobs=[*(entry_job(entry) for entry in settings.collect), *streams.values()],
@@ -39,7 +42,12 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             for entry in settings.collect
             if entry.scheduled
         ],
-        sensors=[failure_sensor(settings.alerts), silent_runs, stream_supervisor(streams, wanted)],
+        sensors=[
+            failure_sensor(settings.alerts),
+            silent_runs,
+            stream_supervisor(streams, orders),
+            silence_sensor(settings.stream, settings.alerts),
+        ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
     )
@@ -52,20 +60,32 @@ def collected(entry: Entry) -> dg.AssetsDefinition:
 def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
     """Return the assets of streams, and those of what they record that no ``collect`` entry has."""
     collected = {dataset for entry in settings.collect for dataset in entry.datasets}
+    only = {
+        dataset: entry for entry in settings.stream for dataset in entry.datasets if dataset not in collected
+    }
+    open_ended = [dataset for dataset, entry in only.items() if entry.start is None]
+    held = first_days(Lake(settings.store), open_ended) if open_ended else {}
+    today = datetime.now(UTC).date()
     return [
-        spec
-        for entry in settings.stream
-        for spec in (
-            stream_spec(entry),
-            *(recorded_spec(entry, one) for one in entry.datasets if one not in collected),
-        )
+        *map(stream_spec, settings.stream),
+        *(
+            recorded_spec(entry, dataset, entry.start or min(today, held.get(dataset, today)))
+            for dataset, entry in only.items()
+        ),
     ]
 
 
-def stream_digests(settings: Settings) -> dict[str, str]:
-    """Return for each stream what changes whenever its run is to be started anew."""
+def stream_orders(settings: Settings) -> dict[str, Order]:
+    """Return for each stream what it is to record; its digest changes whenever that does."""
     store = settings.store if "://" in settings.store else str(Path(settings.store).resolve())
-    return {entry.name: entry.digest(store, *_reach(settings, entry.exchange)) for entry in settings.stream}
+    return {
+        entry.name: Order.of(entry, entry.digest(store, *_reach(settings, entry.exchange)))
+        for entry in settings.stream
+    }
+
+
+def stream_digests(settings: Settings) -> dict[str, str]:
+    return {name: order.digest for name, order in stream_orders(settings).items()}
 
 
 def _reach(settings: Settings, exchange: str) -> tuple[object, ...]:
@@ -90,10 +110,18 @@ def silent(_dataset: Dataset, _key: str, _rows: int, _until: Ns) -> None:
     """Follow the pages of a fill without a word: the run's log tells of whole partitions."""
 
 
-async def record_live(
-    plan: StreamPlan, venue: Venue, connect: Connect, lake: Lake, stop: asyncio.Event, listener: Listener
+async def record_live(  # noqa: PLR0913 -- as the recorder of the core
+    plan: StreamPlan,
+    venue: Venue,
+    connect: Connect,
+    lake: Lake,
+    stop: asyncio.Event,
+    listener: Listener,
+    *,
+    plans: asyncio.Queue[StreamPlan],
 ) -> None:
     """Record a stream; what it takes is imported by the runs that do so only."""
     from dccd_core.stream.run import run_stream  # noqa: PLC0415
 
+    del plans  # TODO(pipe): until the core takes them
     await run_stream(plan, venue, connect, lake, stop, listener)

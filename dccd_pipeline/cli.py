@@ -32,11 +32,12 @@ from dccd_pipeline.config import json_schema, load_settings
 from dccd_pipeline.demo import STORE
 from dccd_pipeline.demo import demo as run_demo
 from dccd_pipeline.examine import examinable, examined
-from dccd_pipeline.foreground import chosen, record_all, record_here
+from dccd_pipeline.foreground import chosen, end_with_keeper, record_all, record_here
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.inventory import holdings
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.moments import parse_moment
+from dccd_pipeline.pausing import meant, pause, resume
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.status import as_builtins, run_states, stream_states
 from dccd_pipeline.stops import hearing_signals
@@ -246,15 +247,32 @@ def _inventory(store: str, *, as_json: bool) -> None:
         show.inventory(held)
 
 
-@main.command()
-@click.argument("names", nargs=-1)
-@click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
-@told
-def stream(names: tuple[str, ...], here: bool) -> None:
-    """Record configured streams, all or NAMES, until Ctrl-C; each is a Dagster run.
+class StreamGroup(click.Group):
+    """Records what is named, unless the first word is one of its commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        helped = bool(args) and args[0] in ctx.help_option_names
+        if not helped and (not args or args[0] not in self.commands):
+            args = ["record", *args]
+        return super().parse_args(ctx, args)
+
+
+@main.group(cls=StreamGroup, subcommand_metavar="[NAME...] | pause|resume NAME [SYMBOL [DATA_TYPE]]")
+def stream() -> None:
+    """Record configured streams, all or NAMES, until Ctrl-C; or pause and resume one.
 
     The daemon (dagster dev) does this by itself, and starts again what fails.
     """
+
+
+@stream.command()
+@click.argument("names", nargs=-1)
+@click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
+@told
+def record(names: tuple[str, ...], here: bool) -> None:
+    """Record streams, all or NAMES, until Ctrl-C, each in a Dagster run; this word may be left out."""
+    if here:
+        end_with_keeper()
     settings = load_settings()
     wanted = chosen(settings, names)
     with open_instance() as instance:  # made here if need be: two processes at once would spoil it
@@ -265,19 +283,45 @@ def stream(names: tuple[str, ...], here: bool) -> None:
             sys.exit(1)
 
 
+def part_of_a_stream(action: Callable[P, R]) -> Callable[P, R]:
+    """NAME [SYMBOL [DATA_TYPE]]: which part of which stream is meant."""
+    data_type = click.argument("data_type", required=False)
+    return click.argument("name")(click.argument("symbol", required=False)(data_type(action)))
+
+
+@stream.command("pause")
+@part_of_a_stream
+@told
+def pause_stream(name: str, symbol: str | None, data_type: str | None) -> None:
+    """Stop recording a stream, a symbol or a data type of it, until it is resumed; the rest goes on."""
+    entry, part = meant(load_settings(), name, symbol, data_type)
+    with open_instance() as instance:
+        click.echo(pause(instance, entry, part))
+
+
+@stream.command("resume")
+@part_of_a_stream
+@told
+def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
+    """Go on recording what was paused."""
+    entry, part = meant(load_settings(), name, symbol, data_type)
+    with open_instance() as instance:
+        click.echo(resume(instance, entry, part))
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def status(as_json: bool) -> None:
     """How the streams are, and what became of recent runs."""
-    settings, now = load_settings(), SystemClock().now()
+    settings, clock = load_settings(), SystemClock()
     with open_instance() as instance:
-        streams = stream_states(instance, stream_digests(settings), now)
+        streams = stream_states(instance, stream_digests(settings), clock)
         runs = run_states(instance)
     if as_json:
         click.echo(json.dumps(as_builtins(streams, runs)))
     else:
-        show.status(streams, runs, now)
+        show.status(streams, runs, clock.now())
 
 
 @main.group()

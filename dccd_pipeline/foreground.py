@@ -4,14 +4,20 @@ Belongs here: running them here and now. Does not: keeping them running (the dae
 """
 
 import asyncio
+import itertools
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from types import FrameType
+from typing import Final
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
@@ -22,12 +28,20 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.plan import Listener, StreamHealth, StreamPlan
 from dccd_pipeline.build import build_definitions, record_live
+from dccd_pipeline.config_watch import ConfigWatch
+from dccd_pipeline.heartbeat import KEEPER, beat_of
 from dccd_pipeline.ops.stream import Recorder
+from dccd_pipeline.patience import patiently
+from dccd_pipeline.processes import Process
 from dccd_pipeline.settings import Settings
-from dccd_pipeline.status import stream_states
+from dccd_pipeline.states import said_of
+from dccd_pipeline.status import GONE, HANGS, stream_states
 from dccd_pipeline.stream_sensor import failure_of
 
 HEALTH_EVERY = Ns(30 * SECOND)
+_ENDING_S: Final = 15.0
+"""How long a run that ends is waited for; it has 10 s."""
+_STORAGE_S: Final = 120.0
 Say = Callable[[str], None]
 
 
@@ -48,9 +62,11 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
 def record_all(names: Sequence[str]) -> int:
     """Record each stream in a process of its own until Ctrl-C; return the worst exit code.
 
-    They hear Ctrl-C from here only: what Dagster starts beside them would complain of it aloud.
+    They hear Ctrl-C from here only: what Dagster starts beside them would complain of it aloud. When this
+    process ends in whatever way, they see the end of a pipe that it held, and end too.
     """
     command = [sys.executable, "-m", "dccd_pipeline", "stream", "--here"]
+    environment = {**os.environ, KEEPER: str(os.getpid())}
     children = list[subprocess.Popen[bytes]]()
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -63,59 +79,106 @@ def record_all(names: Sequence[str]) -> int:
     before = {one: signal.signal(one, pass_on) for one in heard}
     try:
         for name in names:
-            child = subprocess.Popen([*command, name], start_new_session=True)  # noqa: S603 -- our own command
+            child = subprocess.Popen(  # noqa: S603 -- our own command
+                [*command, name], stdin=subprocess.PIPE, env=environment, start_new_session=True
+            )
             children.append(child)
         return max(abs(child.wait()) for child in children)
     finally:
+        for child in children:
+            if child.stdin:
+                child.stdin.close()
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def end_with_keeper() -> None:
+    """Have this process end in good order when the one that keeps it is gone, if there is one."""
+    if KEEPER not in os.environ:
+        return
+    pipe = sys.stdin.fileno()
+
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=wait, name="keeper", daemon=True).start()
 
 
 def record_here(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
     """Record one stream in this process until a signal ends it; return why it failed, empty if it did not.
 
+    When its settings change meanwhile so that it cannot go on, it is recorded anew.
+
     Raises:
         ConfigError: another run records it already.
     """
-    _refuse_second(instance, name)
+    patiently(lambda: refuse_second(instance, name, say), _STORAGE_S)
+    while True:
+        watch = ConfigWatch(settings, name, instance, say)
+        with watch.looking():
+            failure = _record_once(settings, name, instance, say)
+        if watch.anew is None or failure:
+            return failure
+        settings = watch.anew
+
+
+def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
     definitions = build_definitions(settings, {"recorder": _heard(record_live, say)})
-    result = definitions.resolve_job_def(f"stream_{name}").execute_in_process(
+    run_id = make_new_run_id()
+    definitions.resolve_job_def(f"stream_{name}").execute_in_process(
         instance=instance,
+        run_id=run_id,
+        tags=Process.this().tag(run_id),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
         raise_on_error=False,
     )
-    run = instance.get_run_by_id(result.run_id)
+    run = instance.get_run_by_id(run_id)
     if run is None or run.status is not dg.DagsterRunStatus.FAILURE:
         return ""
-    return failure_of(instance, result.run_id)
+    return failure_of(instance, run_id)
 
 
-def _refuse_second(instance: dg.DagsterInstance, name: str) -> None:
-    """Refuse to record what is recorded already; a run that fell silent is given up."""
-    states = stream_states(instance, {name: ""}, SystemClock().now())
-    state = next(one for one in states if one.name == name)
-    run = instance.get_run_by_id(state.run_id) if state.run_id else None
-    if run is None or run.is_finished:
-        return
-    if state.state == "silent":
-        instance.report_run_failed(run, "stale: no heartbeat; dccd stream records instead")
-        return
-    hint = "terminate it in the UI first, or leave it to the daemon"
-    raise ConfigError(f"run {run.run_id} records {name} already ({state.state})", hint=hint)
+def refuse_second(
+    instance: dg.DagsterInstance, name: str, say: Say, *, look_s: float = 0.5, patience_s: float = _ENDING_S
+) -> None:
+    """Refuse to record what is recorded already; a run that is lost is given up, one that ends waited for.
+
+    Raises:
+        ConfigError: another run records it.
+    """
+    clock = SystemClock()
+    for look in itertools.count():
+        state = next(one for one in stream_states(instance, {name: ""}, clock) if one.name == name)
+        run = instance.get_run_by_id(state.run_id) if state.run_id else None
+        if run is None or run.is_finished:
+            return
+        if state.state in (GONE, HANGS):
+            instance.report_run_failed(run, f"{state.said}; dccd stream records instead")
+            return
+        if not state.ending or look * look_s >= patience_s:
+            hint = "terminate it in the UI first, or leave it to the daemon"
+            raise ConfigError(f"run {run.run_id} records {name} already ({state.said})", hint=hint)
+        if look == 0:
+            say(f"{name}: waits for run {run.run_id} to end")
+        time.sleep(look_s)
 
 
 def _heard(recorder: Recorder, say: Say) -> Recorder:
     """Return a recorder that also tells ``say`` what its listener hears."""
 
-    async def record(
+    async def record(  # noqa: PLR0913 -- as the recorder of the core
         plan: StreamPlan,
         venue: Venue,
         connect: Connect,
         lake: Lake,
         stop: asyncio.Event,
         listener: Listener,
+        *,
+        plans: asyncio.Queue[StreamPlan],
     ) -> None:
-        await recorder(plan, venue, connect, lake, stop, _Aloud(listener, plan.name, say))
+        await recorder(plan, venue, connect, lake, stop, _Aloud(listener, plan.name, say), plans=plans)
 
     return record
 
@@ -131,7 +194,7 @@ class _Aloud:
 
     def beat(self, health: StreamHealth) -> None:
         self.listener.beat(health)
-        if health.messages and health.at - self.said >= HEALTH_EVERY:
+        if health.at - self.said >= HEALTH_EVERY:
             self.said = health.at
             self.say(f"{self.name}: {summary(health)}")
 
@@ -146,8 +209,10 @@ class _Aloud:
 
 def summary(health: StreamHealth) -> str:
     """Say in a line how a stream is."""
-    off = [one for one in health.datasets if one.refused or one.invalid_since is not None]
+    beat = beat_of("", "", health.at, health)
+    off = [one for one in beat.datasets if one.refused or one.invalid_since is not None]
     parts = [
+        said_of(beat),
         f"{len(health.datasets) - len(off)} of {len(health.datasets)} datasets",
         f"{health.rate:,.0f} messages/s",
         f"{health.messages:,} messages",

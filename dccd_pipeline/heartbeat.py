@@ -5,7 +5,6 @@ they make of it.
 """
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -13,8 +12,11 @@ import dagster as dg
 import msgspec
 
 from dccd_core.domain.timespan import Ns
-from dccd_core.stream.plan import DatasetHealth, StreamHealth
+from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth
+from dccd_pipeline.processes import Process
 
+KEEPER: Final = "DCCD_KEEPER"
+"""The variable of the environment that says which process a recorder ends with."""
 _KEY: Final = "dccd/stream/"
 
 
@@ -30,10 +32,20 @@ class DatasetBeat(msgspec.Struct, frozen=True, array_like=True):
     invalid: int
     invalid_since: int | None
     refused: str | None
+    phase: Phase = Phase.CONNECTING
+    since: int | None = None
+    proven: int | None = None
+    price: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    crossed: int = 0
 
 
 class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A sign of life of run ``run_id``, which records what ``entry`` says (``StreamEntry.digest``)."""
+    """A sign of life of run ``run_id``, which records what ``entry`` says (``StreamEntry.digest``).
+
+    ``born``: see ``Process``. ``keeper``: the process that this one ends with, if there is one.
+    """
 
     run_id: str
     entry: str
@@ -47,16 +59,31 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: int = 0
     bad: int = 0
     datasets: tuple[DatasetBeat, ...] = ()
+    born: str = ""
+    keeper: int = 0
+    phase: Phase = Phase.CONNECTING
+    tries: int = 0
+    why: str = ""
 
     @property
     def ready(self) -> bool:
         """Whether the recorder has told anything; before, it may have to tidy up after a crash."""
         return self.started is not None
 
+    @property
+    def process(self) -> Process:
+        return Process(self.host, self.pid, self.born)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether what it ends with is gone, so that it is about to end."""
+        return bool(self.keeper) and Process(self.host, self.keeper).gone
+
 
 def beat_of(run_id: str, entry: str, now: Ns, health: StreamHealth | None) -> Beat:
     """Return what this process says of its run; a recorder that fell silent gives no newer sign of life."""
-    beat = Beat(run_id, entry, now, os.getpid(), socket.gethostname())
+    here, keeper = Process.this(), int(os.environ.get(KEEPER) or 0)
+    beat = Beat(run_id, entry, now, here.pid, here.host, born=here.born, keeper=keeper)
     if health is None:
         return beat
     return msgspec.structs.replace(
@@ -69,6 +96,9 @@ def beat_of(run_id: str, entry: str, now: Ns, health: StreamHealth | None) -> Be
         messages=health.messages,
         bad=health.bad,
         datasets=tuple(map(_row, health.datasets)),
+        phase=health.phase,
+        tries=health.tries,
+        why=health.why,
     )
 
 
@@ -83,6 +113,13 @@ def _row(one: DatasetHealth) -> DatasetBeat:
         invalid=one.invalid,
         invalid_since=one.invalid_since,
         refused=one.refused,
+        phase=one.phase,
+        since=one.since,
+        proven=one.proven,
+        price=one.price,
+        bid=one.bid,
+        ask=one.ask,
+        crossed=one.crossed,
     )
 
 

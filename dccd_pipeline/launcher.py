@@ -15,6 +15,8 @@ from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from dccd_pipeline.processes import is_there, process_of, stat
+
 _HERE: Final = (None, "localhost", "127.0.0.1", "::1")
 _FIRST_EVENTS: Final = 20
 _SLACK_S: Final = 5.0
@@ -31,8 +33,11 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         """Say whether the process of ``run`` lives; of others nobody here can tell, so they are let be.
 
         These are runs of code servers on other machines, and those that nobody launched: ``dccd backfill``,
-        ``dccd stream``, ``dagster job execute``.
+        ``dagster job execute``. ``dccd stream`` says in a tag which process it is.
         """
+        own = process_of(run.run_id, run.tags)
+        if own and own.gone:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"its process (pid {own.pid}) died")
         if not _launched_here(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING, "not launched on this machine")
         found = _process(self._instance, run.run_id)
@@ -62,24 +67,17 @@ def _process(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] | N
 
 def _alive(pid: int, since: float) -> bool:
     """Tell whether a process is there, and no younger one with the same number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_there(pid):
         return False
-    except PermissionError:
-        return False  # somebody else's: the number was given away again
     began = _began(pid)
     return began is None or began <= since + _SLACK_S
 
 
 def _began(pid: int) -> float | None:
     """Return when a process began, in seconds since the epoch; None where the system does not tell."""
+    told = stat(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     except OSError:
         return None
-    state, *rest = stat.rpartition(")")[2].split()  # the name before may hold anything
-    if state == "Z":
-        return float("inf")
-    return int(boot.split()[1]) + int(rest[18]) / os.sysconf("SC_CLK_TCK")
+    return int(boot.split()[1]) + told[1] / os.sysconf("SC_CLK_TCK") if told else None

@@ -15,11 +15,12 @@ from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, iso
+from dccd_core.domain.timespan import MILLISECOND, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Hole
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.progress import PROGRESS, condition_of, progress
+from dccd_pipeline.states import said_of, said_of_dataset, said_price, said_second
 
 _WIDTH, _HEIGHT = 360, 72
 _SHOWN_HOLES = 20
@@ -101,6 +102,7 @@ def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:
         "bad_messages": beat.bad,
     }
     return {
+        "state": dg.MetadataValue.text(said_of(beat)),
         "at": dg.MetadataValue.text(said_second(beat.at)),
         "recording_since": dg.MetadataValue.text(said_second(beat.started)),
         **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
@@ -113,27 +115,17 @@ def health_row(one: DatasetBeat) -> dict[str, str | int | float]:
     """Say for people how one dataset of a stream is."""
     return {
         "dataset": one.dataset,
+        "state": said_of_dataset(one),
+        "price": said_price(one),
         "last_message": said_second(one.last),
+        "proven_until": said_second(one.proven),
         "lag_ms": "-" if one.lag is None else round(one.lag / MILLISECOND),
         "messages_per_s": one.rate,
         "messages": one.messages,
         "rows": one.rows,
         "invalid_intervals": one.invalid,
-        "now": said_state(one),
+        "crossed": one.crossed,
     }
-
-
-def said_state(one: DatasetBeat) -> str:
-    if one.refused:
-        return f"refused: {one.refused}"
-    if one.invalid_since is not None:
-        return f"not recorded since {said_second(one.invalid_since)}"
-    return "waits for its first message" if one.last is None else "recorded"
-
-
-def said_second(at: int | None) -> str:
-    """Write a moment to the second: beyond, it does not matter to people."""
-    return "-" if at is None else iso(Ns(at - at % SECOND))
 
 
 def _png(prices: Sequence[float]) -> bytes:

@@ -150,14 +150,16 @@ def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Ns) ->
 def _stream_cells(one: StreamState, now: Ns) -> tuple[str, ...]:
     beat = one.beat
     counts = (f"{beat.rate:,.1f}", f"{beat.messages:,}", f"{beat.reconnects:,}") if beat else ("-", "-", "-")
-    age = f"{(now - beat.at) // SECOND} s ago" if beat else "-"
-    return (one.name, one.state, _minute(one.since), age, *counts, escape(one.why))
+    age = f"{max(0, now - beat.at) // SECOND} s ago" if beat else "-"  # another machine's clock may be ahead
+    paused = f"paused by a user: {', '.join(one.paused)}" if one.paused else ""
+    why = "; ".join(part for part in (one.why, paused) if part)
+    return (one.name, escape(one.said), _minute(one.since), age, *counts, escape(why))
 
 
 def _length(run: RunState, now: Ns) -> str:
     if run.started is None:
         return "-"
-    return str(timedelta(seconds=((run.ended or now) - run.started) // SECOND))
+    return str(timedelta(seconds=max(0, (run.ended or now) - run.started) // SECOND))
 
 
 def findings(found: Mapping[str, Sequence[Finding]]) -> None:

@@ -4,14 +4,19 @@ Belongs here: from runs and heartbeats to a word and a reason. Does not: printin
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import dagster as dg
 import msgspec
 
 from dccd_core.domain.timespan import Ns
+from dccd_core.net.clock import Clock
+from dccd_core.stream.plan import Phase
 from dccd_pipeline.heartbeat import Beat
+from dccd_pipeline.orders import read_paused
+from dccd_pipeline.processes import process_of
+from dccd_pipeline.states import said_of, said_second
 from dccd_pipeline.stream_sensor import failure_of, look, seconds
 from dccd_pipeline.supervisor import REASON, STALE, STREAM, Seen, Sight
 
@@ -19,9 +24,20 @@ _S = dg.DagsterRunStatus
 _RUNS: Final = 20
 
 
+HANGS: Final = "hangs"
+"""The state of a stream that gives no sign of life, though its process may be there."""
+GONE: Final = "gone"
+"""... of one whose process is not there any more."""
+BY_A_USER: Final = "stopped by a user"
+
+
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """How a stream is. ``why``: why its run was started, or why there is none."""
+    """How a stream is.
+
+    ``state`` is one word for programs, ``said`` all there is to say of it. ``why``: why its run was started,
+    or why there is none. ``paused``: what a user paused of it.
+    """
 
     name: str
     state: str
@@ -29,6 +45,14 @@ class StreamState:
     run_id: str | None = None
     since: Ns | None = None
     beat: Beat | None = None
+    said: str = ""
+    paused: tuple[str, ...] = ()
+
+    @property
+    def ending(self) -> bool:
+        """Whether its run is about to end by itself."""
+        orphaned = self.beat is not None and self.beat.orphaned
+        return self.state == Phase.DRAINING or orphaned
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +67,57 @@ class RunState:
     why: str
 
 
-def stream_states(instance: dg.DagsterInstance, wanted: Mapping[str, str], now: Ns) -> list[StreamState]:
+def stream_states(instance: dg.DagsterInstance, wanted: Mapping[str, str], clock: Clock) -> list[StreamState]:
     """Return how each of the streams is that are configured or run; ``wanted`` as in the supervisor."""
-    sight = look(instance, wanted, (), now)
+    sight = look(instance, wanted, (), clock)
     running: dict[str, Seen] = {}
     for run in sight.active:
         one = running.setdefault(run.tags[STREAM], run)
         if run.status is _S.STARTED and one.status is not _S.STARTED:
             running[run.tags[STREAM]] = run
     names = sorted({*wanted, *running})
-    return [
+    paused = read_paused(instance, names)
+    states = [
         _running(name, running[name], sight) if name in running else _ended(name, sight.latest.get(name))
         for name in names
     ]
+    return [replace(one, paused=tuple(map(str, sorted(paused.get(one.name, ()))))) for one in states]
 
 
 def _running(name: str, run: Seen, sight: Sight) -> StreamState:
     beat = sight.beats.get(name)
     own = beat if beat and beat.run_id == run.id else None
+    state, said = _how(run, own, sight.now)
+    began, why = run.started or run.created, run.tags.get(REASON, "a user started it")
+    return StreamState(name, state, why, run.id, began, own, said)
+
+
+def _how(run: Seen, own: Beat | None, now: Ns) -> tuple[str, str]:
+    """Return the state of a run that has not ended, in a word and in full."""
     began = run.started or run.created
+    process = own.process if own else process_of(run.id, run.tags)
+    if process and process.gone:
+        return GONE, f"gone: its process, pid {process.pid}, died"
+    if run.status is _S.CANCELING:
+        return Phase.DRAINING.value, Phase.DRAINING.value
     if run.status is not _S.STARTED:
-        state = run.status.value.lower()
-    elif sight.now - max(own.at if own else 0, began) > STALE:
-        state = "silent"
-    elif own is None or not own.ready:
-        state = "getting ready"
-    else:
-        state = "recording"
-    return StreamState(name, state, run.tags.get(REASON, "a user started it"), run.id, began, own)
+        return run.status.value.lower(), run.status.value.lower()
+    at = max(own.at if own else 0, began)
+    if now - at > STALE:
+        return HANGS, f"hangs: no sign of life since {said_second(at)}"
+    if own is None or not own.ready:
+        return "getting ready", "getting ready"
+    return own.phase.value, said_of(own)
 
 
 def _ended(name: str, last: Seen | None) -> StreamState:
     if last is None:
-        return StreamState(name, "never started")
+        return StreamState(name, "never started", said="never started")
     if last.status is _S.CANCELED and not last.stopped_by_us:
-        return StreamState(name, "stopped by a user", "launch its job to go on", last.id, last.ended)
-    why = last.stopped_by_us or last.failure
-    return StreamState(name, "stopped" if last.status is _S.CANCELED else "failed", why, last.id, last.ended)
+        why = "launch its job to go on"
+        return StreamState(name, BY_A_USER, why, last.id, last.ended, said=BY_A_USER)
+    state = "stopped" if last.status is _S.CANCELED else "failed"
+    return StreamState(name, state, last.stopped_by_us or last.failure, last.id, last.ended, said=state)
 
 
 def as_builtins(streams: Sequence[StreamState], runs: Sequence[RunState]) -> dict[str, object]:

@@ -6,7 +6,7 @@ As in entry.py, a field looks at the sound fields above it, so that no mistake h
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
@@ -30,12 +30,8 @@ _PACE: Final = re.compile(r"(\d+)(ms|s|m)?")
 _UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
 _FASTEST: Final = Ns(100 * MILLISECOND)
 _DEPTH: Final = 50
-_A_MONTH: Final = timedelta(days=31)
-
-
-def _this_year() -> date:
-    """Return 1 January; a month late, so that December's last partitions are there until they are done."""
-    return (datetime.now(UTC).date() - _A_MONTH).replace(month=1, day=1)
+_COMMANDS: Final = ("pause", "record", "resume")
+"""What ``dccd stream`` takes for a command, not for a name."""
 
 
 def _data_type(value: object, info: ValidationInfo) -> DataType:
@@ -101,8 +97,11 @@ class StreamEntry(Strict):
     snapshot_every: Ns | None = Field(default=None, validate_default=True, examples=["1s", "100ms"])
     """How often to keep the order book as it is, at least 100ms. Only with orderbook. Without it: 1s."""
 
-    start: Day = Field(default_factory=_this_year, examples=["2026-01-01"])
-    """The day of the first partition that Dagster shows, UTC. Without it: 1 January of this year."""
+    silent_after: Ns = Field(default=Ns(10 * MINUTE), examples=["10m", "1h"])
+    """How long nothing may come of any of its datasets before that is an alert. Without it: 10m."""
+
+    start: Day | None = Field(default=None, examples=["2026-01-01"])
+    """The day of the first partition in Dagster, UTC. Without it: the first that is held, or today."""
 
     @property
     def job(self) -> str:
@@ -122,9 +121,13 @@ class StreamEntry(Strict):
         return StreamPlan(self.name, self.datasets, self.depth or _DEPTH, self.snapshot_every or SECOND)
 
     def digest(self, *surroundings: object) -> str:
-        """Return what changes whenever the entry, or where it records from and to, does."""
-        said = repr((self.plan, *surroundings))
-        return hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
+        """Return what changes whenever the entry, or where it records from and to, does.
+
+        Its second half is of what a run can change while it goes on, its first half of all the rest.
+        """
+        plan, datasets = self.plan, sorted(map(str, self.datasets))
+        fixed = (self.exchange, self.span, plan.depth, plan.snapshot_every, *surroundings)
+        return f"{_hash(fixed)}.{_hash(datasets)}"
 
     @field_validator("name")
     @classmethod
@@ -133,6 +136,8 @@ class StreamEntry(Strict):
             near = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
             said = f"{name!r} is not letters, digits and _ after a letter"
             raise ConfigError(said, hint=f"write {near if near[:1].isalpha() else f'n{near}'}")
+        if name in _COMMANDS:
+            raise ConfigError(f"{name!r} is a word of `dccd stream`", hint=f"write {name}_1")
         return name
 
     @field_validator("exchange")
@@ -197,13 +202,28 @@ class StreamEntry(Strict):
             raise ConfigError(f"{value} is more often than can be kept", hint="write 100ms or more")
         return every
 
+    @field_validator("silent_after", mode="plain", json_schema_input_type=str | int)
+    @classmethod
+    def _patience(cls, value: str | int) -> Ns:
+        try:
+            length = parse_bar_span(value)
+        except ConfigError:
+            raise ConfigError(f"{value!r} is no length of time", hint="write it like 10m or 1h") from None
+        if length < MINUTE:
+            raise ConfigError(f"{value} is too short to be told from a quiet market", hint="write 1m or more")
+        return length
+
     @field_validator("start")
     @classmethod
-    def _in_the_past(cls, start: date) -> date:
+    def _in_the_past(cls, start: date | None) -> date | None:
         today = datetime.now(UTC).date()
-        if start > today:
+        if start and start > today:
             raise ConfigError(f"{start} is in the future", hint=f"write {today} or earlier")
         return start
+
+
+def _hash(what: object) -> str:
+    return hashlib.blake2b(repr(what).encode(), digest_size=6).hexdigest()
 
 
 def _only_of_books(key: str, value: object, info: ValidationInfo) -> None:

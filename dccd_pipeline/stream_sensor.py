@@ -16,6 +16,7 @@ from dagster._core.definitions.target import ExecutableDefinition
 from dccd_core.domain.timespan import MICROSECOND, Ns, ns
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.heartbeat import read_beats
+from dccd_pipeline.orders import Order, write_order
 from dccd_pipeline.sensors import said_of
 from dccd_pipeline.supervisor import (
     ACTIVE,
@@ -23,6 +24,7 @@ from dccd_pipeline.supervisor import (
     REASON,
     STOPPED,
     STREAM,
+    Change,
     Seen,
     Sight,
     Start,
@@ -45,22 +47,28 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def stream_supervisor(
-    jobs: Mapping[str, dg.JobDefinition], wanted: Mapping[str, str], clock: Clock | None = None
+    jobs: Mapping[str, dg.JobDefinition], orders: Mapping[str, Order], clock: Clock | None = None
 ) -> dg.SensorDefinition:
-    """Return the sensor for the streams ``wanted``: the digest of each one's settings, by name, like jobs."""
+    """Return the sensor for the streams of these ``orders``, by name, like jobs."""
     clock = clock or SystemClock()
+    wanted = {name: order.digest for name, order in orders.items()}
 
     def streams(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = remembered(context.cursor)
-        sight = look(context.instance, wanted, memory.names, clock.now())
+        sight = look(context.instance, wanted, memory.names, clock)
         actions, notes = supervise(sight, memory)
         starts = [one for one in actions if isinstance(one, Start)]
         stops = [one for one in actions if isinstance(one, Stop)]
+        changes = [one for one in actions if isinstance(one, Change)]
         for one in stops:
             stop(context.instance, one)
+        for one in changes:
+            order = msgspec.structs.replace(orders[one.name], run_id=one.run_id)
+            write_order(context.instance, one.name, order)
         said = [
             *(f"{one.name}: start, {one.reason}" for one in starts),
             *(f"run {one.run_id}: stop, {one.reason}" for one in stops),
+            *(f"run {one.run_id}: goes on as {one.name} is in dccd.yaml now" for one in changes),
             *notes,
         ]
         for line in said if actions else ():  # what is logged is a file for each tick, and ticks are many
@@ -98,8 +106,13 @@ def _request(start: Start, job: str) -> dg.RunRequest:
     )
 
 
-def look(instance: dg.DagsterInstance, wanted: Mapping[str, str], known: Iterable[str], now: Ns) -> Sight:
-    """Gather what there is to see; ``known``: streams that were there before, configured or not."""
+def look(
+    instance: dg.DagsterInstance, wanted: Mapping[str, str], known: Iterable[str], clock: Clock
+) -> Sight:
+    """Gather what there is to see; ``known``: streams that were there before, configured or not.
+
+    The time is that after all of it was read, or something would seem to be of the future.
+    """
     begun = dg.RunsFilter(statuses=[status for status in ACTIVE if status not in QUEUED])
     names = sorted({*wanted, *known})
     queued = dg.RunsFilter(statuses=list(QUEUED), tags={STREAM: names})
@@ -107,13 +120,9 @@ def look(instance: dg.DagsterInstance, wanted: Mapping[str, str], known: Iterabl
     active = [_seen(record) for record in records if STREAM in record.dagster_run.tags]
     without = set(wanted) - {run.tags[STREAM] for run in active}
     found = {name: latest_run(instance, name) for name in sorted(without)}
-    return Sight(
-        now=now,
-        wanted=wanted,
-        active=active,
-        latest={name: run for name, run in found.items() if run},
-        beats=read_beats(instance, wanted),
-    )
+    latest = {name: run for name, run in found.items() if run}
+    beats = read_beats(instance, {*names, *(run.tags[STREAM] for run in active)})
+    return Sight(clock.now(), wanted, active, latest, beats)
 
 
 def latest_run(instance: dg.DagsterInstance, name: str) -> Seen | None:

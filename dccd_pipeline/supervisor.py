@@ -12,6 +12,7 @@ import msgspec
 
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 from dccd_pipeline.heartbeat import Beat
+from dccd_pipeline.orders import in_place
 
 STREAM: Final = "dccd/stream"
 """Tag of every run of a stream: its name."""
@@ -19,6 +20,9 @@ REASON: Final = "dccd/reason"
 """Tag of runs that the supervisor started: why."""
 STOPPED: Final = "dccd/stopped"
 """Tag of runs that dccd itself ended: the run's id and why. A run that a user ended has none."""
+
+CHANGED: Final = "its settings in dccd.yaml changed"
+GONE: Final = "it is not in dccd.yaml any more"
 
 STALE: Final = Ns(75 * SECOND)
 """A stream without a sign of life for so long is taken for dead; one comes every ten seconds."""
@@ -73,7 +77,15 @@ class Stop:
     lost: bool = False
 
 
-Action = Start | Stop
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Have a run go on with other datasets, as ``dccd.yaml`` has them now."""
+
+    name: str
+    run_id: str
+
+
+Action = Start | Stop | Change
 
 
 class Trouble(msgspec.Struct):
@@ -124,7 +136,7 @@ def supervise(sight: Sight, memory: Memory) -> tuple[list[Action], list[str]]:
     memory.names = sorted({*sight.wanted, *streams})
     memory.troubles = {name: one for name, one in memory.troubles.items() if name in sight.wanted}
     actions: list[Action] = [
-        Stop(run.id, "it is not in dccd.yaml any more")
+        Stop(run.id, GONE)
         for run in sight.active
         if run.tags[STREAM] not in sight.wanted and run.status is not _S.CANCELING
     ]
@@ -164,21 +176,27 @@ class _Stream:
             yield f"run {run.id} is {run.status.value.lower()}"
         elif wrong := self._ails(run):
             yield Stop(run.id, wrong, lost=wrong.startswith(_STALE))
+        elif (own := self._own_beat(run)) and own.entry != self.sight.wanted[self.name]:
+            yield Change(self.name, run.id)
         elif self.sight.now - (run.started or run.created) > _HEALTHY:
             self.memory.troubles.pop(self.name, None)
 
     def _ails(self, run: Seen) -> str:
-        beat = self.sight.beats.get(self.name)
-        own = beat if beat and beat.run_id == run.id else None
+        own = self._own_beat(run)
         began = run.started or run.created
         quiet = self.sight.now - max(own.at if own else 0, began, self.memory.awake)
         if quiet > STALE:
             return f"{_STALE}: no heartbeat for {quiet // SECOND} s"
         if own and not own.ready and self.sight.now - began > GETTING_READY:
             return f"{_STALE}: not ready to record after {GETTING_READY // MINUTE} minutes"
-        if own and own.entry != self.sight.wanted[self.name]:
-            return "its settings in dccd.yaml changed"
+        wanted = self.sight.wanted[self.name]
+        if own and own.entry != wanted and not in_place(own.entry, wanted):
+            return CHANGED
         return ""
+
+    def _own_beat(self, run: Seen) -> Beat | None:
+        beat = self.sight.beats.get(self.name)
+        return beat if beat and beat.run_id == run.id else None
 
     def _replace(self, last: Seen | None) -> Iterator[Action | str]:
         """Say whether a stream without a run gets one."""

@@ -18,7 +18,7 @@ from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
 from dccd_core.lake import quarantine, reader, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
-from dccd_core.lake.layout import LIVE, Family, data_path, parse_data_path, quarantine_path
+from dccd_core.lake.layout import LIVE, Family, data_path, dataset_folder, parse_data_path, quarantine_path
 from dccd_core.lake.ledger import Asked, Ledger
 from dccd_core.lake.merge import merged
 from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
@@ -78,6 +78,12 @@ class Lake:
         """Return what has at least one partition, sorted by name."""
         paths = (path for data_type in DataType for path in self._store.find(data_type))
         return sorted({place[0] for path in paths if (place := parse_data_path(path))}, key=str)
+
+    def first_key(self, dataset: Dataset) -> str | None:
+        """Return the first partition there is of a dataset, at the price of one look at its folder."""
+        path = self._store.first(dataset_folder(dataset))
+        place = parse_data_path(path) if path else None
+        return place[1] if place else None
 
     @contextmanager
     def draft(self, dataset: Dataset, key: str) -> Generator["Draft"]:

@@ -42,6 +42,17 @@ class Bucket:
             raise self._refused(e, folder) from e
         return sorted(key.removeprefix(self._prefix) for key in found if key.endswith(f"/{DATA}"))
 
+    def first(self, folder: str) -> str | None:
+        prefix = f"{self._prefix}{folder}/"
+        try:
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, folder) from e
+        period = [
+            item.get("Key", "").removeprefix(prefix).partition("/")[0] for item in page.get("Contents", ())
+        ]
+        return f"{folder}/{period[0]}/{DATA}" if period else None
+
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
         try:
             answer = self._client.get_object(

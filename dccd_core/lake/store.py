@@ -41,6 +41,10 @@ class Store(Protocol):
         """Return the paths of all partition files below ``folder``, sorted."""
         ...
 
+    def first(self, folder: str) -> str | None:
+        """Return the path of what is first below a dataset's folder, without looking at all of it."""
+        ...
+
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
         """Return the last ``size`` bytes of a file (all, when it has fewer), and how many it has."""
         ...
@@ -124,6 +128,14 @@ class Folder:
         walk = os.walk(self._root / folder, onerror=_unless_absent)
         found = (Path(parent, DATA) for parent, _, names in walk if DATA in names)
         return sorted(path.relative_to(self._root).as_posix() for path in found)
+
+    def first(self, folder: str) -> str | None:
+        try:
+            names = [path.name for path in (self._root / folder).iterdir()]
+        except OSError as e:
+            return _unless_absent(e)
+        periods = sorted(name for name in names if "=" in name)
+        return f"{folder}/{periods[0]}/{DATA}" if periods else None
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
         with self.open(path) as stored:

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Final
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns
@@ -19,16 +20,21 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.plan import StreamHealth
-from dccd_pipeline.heartbeat import Beat, beat_of, write_beat
+from dccd_pipeline.heartbeat import Beat, DatasetBeat, beat_of, write_beat
 from dccd_pipeline.metadata import health_metadata, partition_metadata, price_chart
+from dccd_pipeline.patience import line_of, patiently
 from dccd_pipeline.progress import condition_of
 
 BEAT_EVERY: Final = Ns(10 * SECOND)
 OBSERVE_EVERY: Final = Ns(30 * MINUTE)
 OBSERVE_EVERY_DATASET: Final = Ns(MINUTE)
 """A table of 200 datasets takes 100 kB: with more of them it is written less often."""
+_SOON: Final = (Ns(10 * SECOND), MINUTE)
+"""So long after it began a stream is observed too: its first numbers are zeros."""
 _CHANGES: Final = 6
-"""When something changed, the next observation may come so many times as early."""
+"""After so many changes within that time, the next one is observed only after that part of it."""
+_PATIENCE_S: Final = 300.0
+"""How long Dagster's storage may be away before what was to be told is given up."""
 TELL_EVERY: Final = Ns(6 * HOUR)
 """How often an open partition is materialised, though it is folded every hour: each one takes 15 kB."""
 _NOTES: Final = 60
@@ -74,6 +80,44 @@ class _News:
 
 
 @dataclass(slots=True)
+class _Observing:
+    """Says when a stream is to be observed: soon after its start, when it changes, and now and then.
+
+    What changes all the time is observed less often: every observation stays for ever.
+    """
+
+    began: Ns | None = None
+    at: Ns = ZERO
+    soon: list[Ns] = field(default_factory=lambda: list(_SOON))
+    state: object = None
+    changed: list[Ns] = field(default_factory=list[Ns])
+    """When it was observed because of a change, lately."""
+
+    def due(self, now: Ns, beat: Beat) -> bool:
+        self.began = now if self.began is None else self.began
+        every = max(OBSERVE_EVERY, Ns(OBSERVE_EVERY_DATASET * len(beat.datasets)))
+        state = beat.phase, tuple(_state_of(one) for one in beat.datasets)
+        soon = bool(self.soon) and now - self.began >= self.soon[0]
+        other = state != self.state and self._may_change(now, every)
+        if not soon and not other and now - self.at < every:
+            return False
+        if soon:
+            self.soon.pop(0)
+        elif other:
+            self.changed.append(now)
+        self.at, self.state = now, state
+        return True
+
+    def _may_change(self, now: Ns, every: Ns) -> bool:
+        self.changed = [at for at in self.changed if now - at < every]
+        return len(self.changed) < _CHANGES or now - self.at >= every // _CHANGES
+
+
+def _state_of(one: DatasetBeat) -> tuple[object, ...]:
+    return one.phase, bool(one.refused), one.invalid_since is not None
+
+
+@dataclass(slots=True)
 class Report:
     """The listener of a run. ``digest``: of the entry that it records."""
 
@@ -84,9 +128,9 @@ class Report:
     clock: Clock = field(default_factory=SystemClock)
     health: StreamHealth | None = None
     _beaten: Ns = ZERO
-    _ready: bool = False
-    _observed: Ns = ZERO
-    _ill: frozenset[str] = frozenset()
+    _shown: object = None
+    """What of the last heartbeat is not to be old."""
+    _observing: _Observing = field(default_factory=_Observing)
     _notes: _Notes = field(default_factory=_Notes)
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "report"))
     _untold: dict[tuple[Dataset, str], _News] = field(default_factory=dict[tuple[Dataset, str], _News])
@@ -94,7 +138,13 @@ class Report:
         default_factory=dict[tuple[Dataset, str], tuple[Condition, Ns]]
     )
     _over: Event = field(default_factory=Event)
+    _answers: Event = field(default_factory=Event)
+    """Not set while Dagster's storage does not answer."""
+    _failing: Ns | None = None
     _waiting: set[Future[None]] = field(default_factory=set[Future[None]])
+
+    def __post_init__(self) -> None:
+        self._answers.set()
 
     def beat(self, health: StreamHealth) -> None:
         self.health = health
@@ -107,30 +157,45 @@ class Report:
         level = logging.WARNING if wrong else logging.INFO
         lines = self._notes.let(self.clock.now())
         for line in [] if lines is None else [*lines, text]:
-            self._later(lambda line=line: self.context.log.log(level, line))
+            self._later(lambda line=line: self._store(lambda: self.context.log.log(level, line)))
 
     def pulse(self) -> None:
         """Write the heartbeat when it is time to; called often, from a thread."""
         now = self.clock.now()
         beat = beat_of(self.context.run_id, self.digest, now, self.health)
-        if now - self._beaten >= BEAT_EVERY or beat.ready != self._ready:
+        state = beat.ready, beat.entry, beat.phase
+        if now - self._beaten >= BEAT_EVERY or state != self._shown:
             write_beat(self.context.instance, self.name, beat)
-            self._beaten, self._ready = now, beat.ready
-        ill = frozenset(one.dataset for one in beat.datasets if one.refused or one.invalid_since is not None)
-        every = max(OBSERVE_EVERY, OBSERVE_EVERY_DATASET * len(beat.datasets))
-        due = every if ill == self._ill else every // _CHANGES
-        if beat.ready and now - self._observed >= due:
-            self._observed, self._ill = now, ill
+            self._beaten, self._shown = now, state
+        if beat.ready and self._observing.due(now, beat):
             self._later(lambda: self._observe(beat))
+
+    def storage_fails(self, error: Exception) -> None:
+        """Take note that Dagster's storage does not answer: recording goes on, what is to be told waits."""
+        if self._failing is None:
+            self._failing = self.clock.steady()
+            self._answers.clear()
+            said = f"Dagster's storage does not answer: {line_of(error)}; recording goes on"
+            _LOG.warning("%s: %s", self.name, said, exc_info=not isinstance(error, SQLAlchemyError))
+            self.note(said, wrong=True)
+
+    def storage_answers(self) -> None:
+        if self._failing is not None:
+            passed = (self.clock.steady() - self._failing) // SECOND
+            self._failing = None
+            self._answers.set()
+            self.note(f"Dagster's storage answers again, after {passed} s", wrong=False)
 
     def close(self, patience_s: float) -> None:
         """Write what is still to be written, and the last observation, but not for ever."""
         beat = beat_of(self.context.run_id, self.digest, self.clock.now(), self.health)
+        self._later(lambda: write_beat(self.context.instance, self.name, beat))
         if beat.ready:
             self._later(lambda: self._observe(beat))
         self._later(self._tell_rest)
         left = wait(list(self._waiting), timeout=patience_s).not_done
         self._over.set()
+        self._answers.set()
         self._writer.shutdown(wait=False, cancel_futures=True)
         if left:
             _LOG.warning("%s: not everything could be written to Dagster's storage any more", self.name)
@@ -148,6 +213,11 @@ class Report:
             _LOG.exception("%s: could not be written to Dagster's storage", self.name)
         for _ in self.context.consume_events():
             pass  # all of them are in the storage; kept here, they would fill the memory within the year
+
+    def _store(self, write: Callable[[], None]) -> None:
+        """Write to Dagster's storage, in its own time: it may be away for minutes."""
+        self._answers.wait(_PATIENCE_S)
+        patiently(write, _PATIENCE_S, self._over)
 
     def _take(self, now: Ns, which: tuple[Dataset, str], state: State, rows: int) -> None:
         """Materialise a partition that has ended, or whose condition changed; others now and then."""
@@ -170,18 +240,18 @@ class Report:
         self._told[which] = condition, now
         states = {**self.lake.states(dataset), key: state}
         chart = price_chart(self.lake, dataset, key)
-        self.context.log_event(
-            dg.AssetMaterialization(
-                dataset.parts,
-                partition=key,
-                metadata=partition_metadata(dataset, key, states, chart),
-                tags={"dagster/data_version": state.content_hash},
-            )
+        event = dg.AssetMaterialization(
+            dataset.parts,
+            partition=key,
+            metadata=partition_metadata(dataset, key, states, chart),
+            tags={"dagster/data_version": state.content_hash},
         )
+        self._store(lambda: self.context.log_event(event))
         self.context.log.info(
             "%s %s: %s, %d rows recorded, %d rows in all, %d gaps",
             *(dataset, key, condition, news.rows, state.rows, len(state.ledger.gaps())),
         )
 
     def _observe(self, beat: Beat) -> None:
-        self.context.log_event(dg.AssetObservation(stream_asset(self.name), metadata=health_metadata(beat)))
+        event = dg.AssetObservation(stream_asset(self.name), metadata=health_metadata(beat))
+        self._store(lambda: self.context.log_event(event))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.errors import DccdError
 from dccd_core.fetch.venue import Venue
@@ -24,6 +25,8 @@ from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_pipeline.ops.report import Report
+from dccd_pipeline.orders import Wishes, in_place, read_wishes
+from dccd_pipeline.patience import line_of, patiently
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.stream_entry import StreamEntry
 from dccd_pipeline.supervisor import STOPPED, STREAM
@@ -37,9 +40,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Records until ``stop`` is set, then stores what it has and returns (dccd_core.stream.run)."""
+    """Records until ``stop`` is set, then stores what it has and returns (dccd_core.stream.run).
 
-    async def __call__(
+    What comes out of ``plans`` meanwhile takes the place of ``plan``.
+    """
+
+    async def __call__(  # noqa: PLR0913 -- as the recorder of the core
         self,
         plan: StreamPlan,
         venue: Venue,
@@ -47,6 +53,8 @@ class Recorder(Protocol):
         lake: Lake,
         stop: asyncio.Event,
         listener: Listener,
+        *,
+        plans: asyncio.Queue[StreamPlan],
     ) -> None: ...
 
 
@@ -78,6 +86,14 @@ def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
     return job
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at Dagster's storage showed. ``status``: of the run; None when it was deleted."""
+
+    status: dg.DagsterRunStatus | None
+    wishes: Wishes
+
+
 @dataclass(slots=True)
 class Recording:
     """One run, from its first sign of life to the last."""
@@ -88,6 +104,9 @@ class Recording:
     why: str = ""
     """Why it is to stop."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _plans: asyncio.Queue[StreamPlan] = field(default_factory=asyncio.Queue[StreamPlan])
+    _plan: StreamPlan | None = None
+    """The last one that was given to the recorder."""
 
     def run(self, venues: Venues, recorder: Recorder) -> None:
         """Record; return never.
@@ -109,12 +128,14 @@ class Recording:
         if threading.current_thread() is threading.main_thread():
             for one in _SIGNALS:
                 loop.add_signal_handler(one, self._halt, f"its process was told to end ({one.name})")
+        plan = await self._first_plan()
         watching = asyncio.create_task(self._watch())
         try:
             with venues.sockets(self.entry.exchange) as connect:
                 async with venues.connect(self.entry.exchange) as venue:
-                    plan, report = self.entry.plan, self.report
-                    work = recorder(plan, venue, connect, report.lake, self._stop, report)
+                    report = self.report
+                    lake, plans = report.lake, self._plans
+                    work = recorder(plan, venue, connect, lake, self._stop, report, plans=plans)
                     await self._until_done(asyncio.ensure_future(work))
         finally:
             watching.cancel()
@@ -139,25 +160,54 @@ class Recording:
             self.why = why
             self._stop.set()
 
+    async def _first_plan(self) -> StreamPlan:
+        """Return what to begin with; a storage that does not answer now says later what is paused."""
+        seen = await asyncio.to_thread(self._look)
+        self._plan = (seen.wishes if seen else Wishes()).plan(self.entry)
+        return self._plan
+
     async def _watch(self) -> None:
-        """Give signs of life, and notice when the run was ended elsewhere: by the UI, or as lost."""
+        """Give signs of life, take other wishes, and notice when the run was ended: by the UI, or as lost."""
         while True:
-            status = await asyncio.to_thread(self._look)
-            if status and status not in _GOES_ON:
-                self._halt(f"its run is {status.value.lower()}")
+            seen = await asyncio.to_thread(self._look)
+            if seen:
+                self._heed(seen.wishes)
+            if seen and seen.status not in _GOES_ON:
+                self._halt(f"its run is {(seen.status or dg.DagsterRunStatus.CANCELED).value.lower()}")
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _look(self) -> dg.DagsterRunStatus | None:
+    def _look(self) -> _Seen | None:
+        """Tell and ask Dagster's storage; None when it does not answer, which it will again."""
+        instance, run_id = self.context.instance, self.context.run_id
         try:
             self.report.pulse()
-            run = self.context.instance.get_run_by_id(self.context.run_id)
-        except Exception:  # noqa: BLE001 -- recording goes before telling
-            _LOG.exception("%s: Dagster's storage does not answer", self.entry.name)
+            wishes = read_wishes(instance, self.entry.name, run_id)
+            run = instance.get_run_by_id(run_id)
+        except Exception as e:  # noqa: BLE001 -- recording goes before telling
+            self.report.storage_fails(e)
             return None
-        return run.status if run else dg.DagsterRunStatus.CANCELED  # deleted
+        self.report.storage_answers()
+        return _Seen(run.status if run else None, wishes)
+
+    def _heed(self, wishes: Wishes) -> None:
+        """Have the recorder go on as it is wanted now."""
+        order = wishes.order
+        if order and order.digest != self.report.digest and in_place(self.report.digest, order.digest):
+            self.entry, self.report.digest = order.changes(self.entry), order.digest
+        plan = wishes.plan(self.entry)
+        if self._plan and plan != self._plan:
+            self.report.note(_difference(self._plan, plan), wrong=False)
+            self._plan = plan
+            self._plans.put_nowait(plan)
 
     def _mark_as_ours(self) -> None:
         """Say so if only the process was told to stop, not the run: then the stream is to go on later."""
+        try:
+            patiently(self._mark, _TELL_S)
+        except SQLAlchemyError as e:
+            _LOG.warning("%s: Dagster's storage does not take why it ended: %s", self.entry.name, line_of(e))
+
+    def _mark(self) -> None:
         instance = self.context.instance
         run = instance.get_run_by_id(self.context.run_id)
         if run and run.status in _GOES_ON:
@@ -174,6 +224,17 @@ class Recording:
         except Exception as e:
             said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
             raise dg.Failure(said, allow_retries=False) from e
+
+
+def _difference(before: StreamPlan, after: StreamPlan) -> str:
+    """Say what changes from one plan to the next."""
+    parts = {
+        "recorded too from now on": set(after.datasets) - set(before.datasets),
+        "not recorded any more": set(before.datasets) - set(after.datasets),
+        "paused by a user": after.paused - before.paused,
+        "goes on after a pause": (before.paused - after.paused) & set(after.datasets),
+    }
+    return "; ".join(f"{what}: {', '.join(sorted(map(str, ones)))}" for what, ones in parts.items() if ones)
 
 
 @contextmanager

@@ -1,16 +1,19 @@
 """Streams and recorders as tests need them."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
+from dccd_core.stream.plan import DatasetHealth, Listener, Phase, StreamHealth, StreamPlan
 from dccd_pipeline.config import parse_settings
 from dccd_pipeline.settings import Origin, Settings
 
@@ -23,9 +26,9 @@ def settings_of(folder: Path, *streams: str) -> Settings:
     return parse_settings("\n".join(["stream:", *lines]), Origin("dccd.yaml", folder))
 
 
-def health(plan: StreamPlan, at: Ns, **known: object) -> StreamHealth:
+def health(plan: StreamPlan, at: Ns, phase: Phase = Phase.RECORDING, **known: Any) -> StreamHealth:
     datasets = tuple(
-        DatasetHealth(dataset, last=at, lag=Ns(3_000_000), rate=2.25, messages=7, rows=9)
+        DatasetHealth(dataset, last=at, lag=Ns(3_000_000), rate=2.25, messages=7, rows=9, phase=phase)
         for dataset in plan.datasets
     )
     return StreamHealth(
@@ -37,6 +40,8 @@ def health(plan: StreamPlan, at: Ns, **known: object) -> StreamHealth:
         messages=7,
         bad=0,
         datasets=datasets,
+        phase=phase,
+        **known,
     )
 
 
@@ -52,6 +57,12 @@ class FakeRecorder:
     error: Exception | None = None
     ends: bool = False
     drained: bool = field(default=False, init=False)
+    begun: StreamPlan | None = field(default=None, init=False)
+    """What it began with."""
+    taken: list[StreamPlan] = field(default_factory=list[StreamPlan], init=False)
+    """What it was given meanwhile."""
+    until: int = -1
+    """After so many plans it ends the run: as a signal does."""
 
     async def __call__(
         self,
@@ -61,12 +72,22 @@ class FakeRecorder:
         lake: Lake,
         stop: asyncio.Event,
         listener: Listener,
+        *,
+        plans: asyncio.Queue[StreamPlan],
     ) -> None:
+        self.begun = plan
         listener.beat(health(plan, SystemClock().now()))
         self.act(plan, lake, listener, stop)
         if self.error:
             raise self.error
         if not self.ends:
-            await stop.wait()
+            await self._take(plans, stop)
             await asyncio.sleep(self.drain_s)
         self.drained = True
+
+    async def _take(self, plans: asyncio.Queue[StreamPlan], stop: asyncio.Event) -> None:
+        while len(self.taken) < self.until:
+            self.taken.append(await plans.get())
+        if self.until >= 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()

@@ -1,13 +1,17 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
+from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import Ns
+from dccd_core.lake.lake import Lake
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config import embedded_settings, parse_settings
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.settings import Origin, Settings
-from tests.dccd_pipeline.held import MINUTES
+from tests.dccd_pipeline.held import BOOKS, MINUTES, hold
 
 TEXT = """
 store: s3://bucket/lake
@@ -69,7 +73,12 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
     }
-    assert [sensor.name for sensor in repository().sensor_defs] == ["run_failures", "silent_runs", "streams"]
+    assert [sensor.name for sensor in repository().sensor_defs] == [
+        "run_failures",
+        "silent_runs",
+        "silent_streams",
+        "streams",
+    ]
 
 
 def test_only_what_somebody_configured_runs_by_itself() -> None:
@@ -132,6 +141,32 @@ def test_what_a_stream_and_an_entry_bring_is_one_asset() -> None:
     assert graph.get(dg.AssetKey(["stream", "majors"])).group_name == "streams"
 
 
+def first_partition(settings: Settings) -> str | None:
+    graph = build_definitions(settings).get_repository_def().asset_graph
+    book = graph.get(dg.AssetKey(["binance", "orderbook", "BTC-USDT"]))
+    assert book.partitions_def is not None
+    return book.partitions_def.get_first_partition_key()
+
+
+def test_without_a_start_partitions_begin_with_the_first_that_is_held_or_today(tmp_path: Path) -> None:
+    text = STREAMS.replace(", start: 2026-02-01", "")
+    settings = parse_settings(text, Origin("dccd.yaml", tmp_path))
+    before = f"{datetime.now(UTC).date()}"
+    assert first_partition(settings) in (before, f"{datetime.now(UTC).date()}")
+    book = pl.DataFrame(schema=TABLES[DataType.ORDERBOOK].schema)
+    for key in ("2024-03-02", "2024-03-01"):
+        hold(Lake(tmp_path / "data"), BOOKS, key, book)
+    assert first_partition(settings) == "2024-03-01"
+
+
+def test_definitions_load_though_the_store_does_not_answer(tmp_path: Path) -> None:
+    text = STREAMS.replace(", start: 2026-02-01", "")
+    (tmp_path / "data").touch()  # no folder: it cannot be listed
+    before = f"{datetime.now(UTC).date()}"
+    settings = parse_settings(text, Origin("dccd.yaml", tmp_path))
+    assert first_partition(settings) in (before, f"{datetime.now(UTC).date()}")
+
+
 def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -> None:
     changes = [
         ("[BTC/USDT], data_types", "[ETH/USDT], data_types"),
@@ -142,6 +177,12 @@ def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -
     ]
     digests = {stream_digests(streaming(STREAMS.replace(*change)))["majors"] for change in changes}
     assert len(digests - {stream_digests(streaming())["majors"]}) == len(changes)
-    same = [("start: 2024-06-01", "start: 2024-07-01"), ("start: 2026-02-01", "start: 2026-03-01")]
+    fixed = stream_digests(streaming())["majors"].partition(".")[0]
+    assert [digest.partition(".")[0] == fixed for digest in sorted(digests)].count(True) == 1  # the symbol
+    same = [
+        ("start: 2024-06-01", "start: 2024-07-01"),
+        ("start: 2026-02-01", "start: 2026-03-01"),
+        ("start: 2026-02-01", "silent_after: 1h"),
+    ]
     for change in same:
         assert stream_digests(streaming(STREAMS.replace(*change))) == stream_digests(streaming())

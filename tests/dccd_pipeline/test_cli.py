@@ -306,6 +306,26 @@ def test_a_stream_that_is_not_configured_is_refused(own_home: Path) -> None:
     assert result.stderr == "there is no stream minors -> configured: majors\n"
 
 
+def test_a_stream_is_paused_and_goes_on(own_home: Path) -> None:
+    words = ("majors", "btc/usdt", "trades")
+    assert dccd("stream", "pause", *words).stdout == (
+        "majors: BTC/USDT trades is paused, until dccd stream resume majors BTC/USDT trades\n"
+    )
+    assert json.loads(dccd("status", "--json").stdout)["streams"][0]["paused"] == ["BTC/USDT trades"]
+    assert "paused by a user: BTC/USDT trades" in " ".join(dccd("status").stdout.split())
+    assert dccd("stream", "resume", "majors").stdout == "majors: all of it goes on\n"
+    assert json.loads(dccd("status", "--json").stdout)["streams"][0]["paused"] == []
+    assert refused("stream", "pause", "major") == "there is no stream called major -> did you mean majors?"
+
+
+def test_the_word_record_may_be_left_out(own_home: Path) -> None:
+    for words in (("minors",), ("record", "minors"), ("--here", "minors")):
+        assert refused("stream", *words) == "there is no stream minors -> configured: majors"
+    helped = dccd("stream", "--help").stdout
+    for word in ("[NAME...]", "pause", "resume"):
+        assert word in helped
+
+
 def test_a_stream_here_says_why_it_failed(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dccd_pipeline.foreground.record_live", FakeRecorder(error=LakeError("disk full")))
     result = dccd("stream", "--here", "majors")

@@ -6,7 +6,8 @@ import pytest
 
 from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.stream.plan import StreamPlan
-from dccd_pipeline.heartbeat import beat_of, read_beats, write_beat
+from dccd_pipeline.heartbeat import KEEPER, beat_of, read_beats, write_beat
+from dccd_pipeline.processes import Process
 from tests.dccd_pipeline.held import BOOKS, LONG_AFTER, TRADES
 from tests.dccd_pipeline.streamed import health
 
@@ -46,3 +47,13 @@ def test_a_refused_dataset_says_so() -> None:
 def test_the_beat_of_another_version_is_none(instance: dg.DagsterInstance) -> None:
     instance.daemon_cursor_storage.set_cursor_values({"dccd/stream/majors": '{"version": 7}'})
     assert read_beats(instance, ["majors"]) == {}
+
+
+def test_a_beat_says_which_process_gives_it_and_with_which_one_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(KEEPER, raising=False)
+    beat = beat_of("a", "digest", LATER, None)
+    assert (beat.process, beat.orphaned) == (Process.this(), False)
+    monkeypatch.setenv(KEEPER, "7")
+    assert beat_of("a", "digest", LATER, None).keeper == 7

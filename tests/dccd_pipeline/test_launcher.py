@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import WorkerStatus
+from msgspec.structs import replace
 
 from dccd_pipeline.launcher import WatchfulRunLauncher
+from dccd_pipeline.processes import Process
 
 HERE = {".dagster/grpc_info": '{"host": "localhost", "socket": "/run/code"}'}
 THERE = {".dagster/grpc_info": '{"host": "code.example.org", "port": 4000}'}
@@ -98,3 +100,21 @@ def test_a_run_that_has_not_said_its_process_is_let_be(
     launcher: WatchfulRunLauncher, instance: dg.DagsterInstance
 ) -> None:
     assert launcher.check_run_worker_health(begun(instance, None)).status is WorkerStatus.RUNNING
+
+
+def test_a_run_that_nobody_launched_says_itself_which_process_it_is(
+    launcher: WatchfulRunLauncher, instance: dg.DagsterInstance, dead: int
+) -> None:
+    def tagged(process: Process, of: str = "") -> dg.DagsterRun:
+        run = begun(instance, None, {})
+        instance.add_run_tags(run.run_id, process.tag(of or run.run_id))
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found
+
+    gone = replace(Process.this(), pid=dead)
+    assert launcher.check_run_worker_health(tagged(Process.this())).status is WorkerStatus.RUNNING
+    found = launcher.check_run_worker_health(tagged(gone))
+    assert (found.status, found.msg) == (WorkerStatus.NOT_FOUND, f"its process (pid {dead}) died")
+    again = tagged(gone, of="the run that it repeats")
+    assert launcher.check_run_worker_health(again).status is WorkerStatus.RUNNING

@@ -1,6 +1,6 @@
 """One entry of ``stream``: what is accepted, what is refused, and what is said then."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import jsonschema
@@ -10,7 +10,7 @@ import yaml
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
 from dccd_core.exchanges import get
 from dccd_core.stream.plan import StreamPlan
 from dccd_pipeline.config import SettingsError, json_schema, parse_settings
@@ -63,11 +63,9 @@ def test_what_is_left_out_has_a_default() -> None:
     assert (bars.depth, bars.snapshot_every) == (None, None)
 
 
-def test_without_a_start_it_is_this_year_and_of_january_the_last() -> None:
+def test_a_start_may_be_left_out() -> None:
     (found,) = read(entry())
-    today = datetime.now(UTC).date()
-    assert (found.start.month, found.start.day) == (1, 1)
-    assert found.start.year == (today - timedelta(days=31)).year
+    assert found.start is None
     assert read(entry("start: 2024-05-06"))[0].start == date(2024, 5, 6)
 
 
@@ -76,6 +74,14 @@ def test_without_a_start_it_is_this_year_and_of_january_the_last() -> None:
 )
 def test_intervals_of_snapshots(typed: str, every: int) -> None:
     assert read(entry(f"data_types: [orderbook], snapshot_every: {typed}"))[0].snapshot_every == every
+
+
+@pytest.mark.parametrize(
+    ("typed", "length"), [("10m", 10 * MINUTE), ("1h", HOUR), ("90", 90 * SECOND), ("1d", DAY)]
+)
+def test_how_long_it_may_be_silent(typed: str, length: int) -> None:
+    assert read(entry(f"silent_after: {typed}"))[0].silent_after == length
+    assert read(entry())[0].silent_after == 10 * MINUTE
 
 
 def said_spans(exchange: str) -> str:
@@ -132,6 +138,15 @@ REFUSALS = [
         entry("data_types: [orderbook], snapshot_every: often"),
         "snapshot_every: 'often' is no interval -> write it like 100ms, 1s or 1m",
     ),
+    (
+        entry("silent_after: soon"),
+        "silent_after: 'soon' is no length of time -> write it like 10m or 1h",
+    ),
+    (
+        entry("silent_after: 10s"),
+        "silent_after: 10s is too short to be told from a quiet market -> write 1m or more",
+    ),
+    (entry("name: pause"), "name: 'pause' is a word of `dccd stream` -> write pause_1"),
     (entry("start: tomorrow"), "start: 'tomorrow' is no day -> write it like 2024-01-01"),
     (
         entry("symbols: [BTC/USD:BTC]"),

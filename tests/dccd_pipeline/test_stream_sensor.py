@@ -4,19 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
 from dccd_core.domain.timespan import HOUR, MINUTE, Ns, ns
 from dccd_core.net.clock import Clock, ManualClock, SystemClock
-from dccd_pipeline.build import stream_digests
+from dccd_pipeline.build import stream_digests, stream_orders
 from dccd_pipeline.heartbeat import beat_of, write_beat
 from dccd_pipeline.ops.stream import stream_job
+from dccd_pipeline.orders import read_wishes
 from dccd_pipeline.stream_sensor import failure_of, latest_run, look, stop, stream_supervisor
 from dccd_pipeline.supervisor import REASON, STOPPED, STREAM, Stop
+from tests.dccd_pipeline.streamed import STREAM as MAJORS
 from tests.dccd_pipeline.streamed import settings_of
 
+BOOKS = MAJORS.replace("[trades]", "[trades, orderbook]")
 S = dg.DagsterRunStatus
 
 
@@ -41,11 +45,15 @@ def begun(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, name: str =
 
 
 def tick(
-    instance: dg.DagsterInstance, folder: Path, cursor: str | None = None, clock: Clock | None = None
+    instance: dg.DagsterInstance,
+    folder: Path,
+    cursor: str | None = None,
+    clock: Clock | None = None,
+    streams: tuple[str, ...] = (),
 ) -> dg.SensorResult:
-    settings = settings_of(folder)
+    settings = settings_of(folder, *streams)
     jobs = {entry.name: stream_job(entry, "digest") for entry in settings.stream}
-    sensor = stream_supervisor(jobs, stream_digests(settings), clock)
+    sensor = stream_supervisor(jobs, stream_orders(settings), clock)
     result = sensor(dg.build_sensor_context(instance, cursor))
     assert isinstance(result, dg.SensorResult)
     return result
@@ -86,6 +94,35 @@ def test_a_tick_leaves_alone_what_records(instance: dg.DagsterInstance, tmp_path
     assert reason(result) == "1 streams are running"
 
 
+def test_a_tick_has_a_run_go_on_when_only_its_symbols_changed(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    run = begun(instance, S.STARTED)
+    before = stream_digests(settings_of(tmp_path, MAJORS.replace("BTC/USDT", "BTC/USDT, ETH/USDT")))["majors"]
+    write_beat(instance, "majors", beat_of(run.run_id, before, SystemClock().now(), None))
+    result = tick(instance, tmp_path)
+    assert reason(result) == f"run {run.run_id}: goes on as majors is in dccd.yaml now"
+    order = stream_orders(settings_of(tmp_path))["majors"]
+    assert read_wishes(instance, "majors", run.run_id).order == msgspec.structs.replace(
+        order, run_id=run.run_id
+    )
+    assert read_wishes(instance, "majors", "another run").order is None
+    assert STOPPED not in tags_of(instance, run.run_id)
+
+
+def test_a_tick_ends_a_run_that_cannot_go_on_as_it_is_wanted(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(instance, S.STARTED)
+    before = stream_digests(settings_of(tmp_path, BOOKS.replace("orderbook]", "orderbook], depth: 20")))
+    write_beat(instance, "majors", beat_of(run.run_id, before["majors"], SystemClock().now(), None))
+    ended = list[str]()
+    monkeypatch.setattr(instance.run_coordinator, "cancel_run", ended.append)
+    tick(instance, tmp_path, streams=(BOOKS,))
+    assert ended == [run.run_id]
+    assert tags_of(instance, run.run_id)[STOPPED] == f"{run.run_id} its settings in dccd.yaml changed"
+
+
 def test_a_tick_ends_what_left_the_configuration(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +157,7 @@ def test_looking_finds_what_runs_waits_and_ran_last(instance: dg.DagsterInstance
     latest = latest_run(instance, "ended")
     assert latest is not None
     assert latest.id != canceled.run_id
-    sight = look(instance, {"majors": "x", "ended": "y", "new": "z"}, ["removed"], Ns(0))
+    sight = look(instance, {"majors": "x", "ended": "y", "new": "z"}, ["removed"], ManualClock(Ns(0)))
     assert {run.id for run in sight.active} == {started.run_id, queued.run_id, removed.run_id}
     assert sight.latest == {"ended": latest}
 

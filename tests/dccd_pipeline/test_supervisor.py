@@ -13,6 +13,7 @@ from dccd_pipeline.supervisor import (
     STOPPED,
     STREAM,
     Action,
+    Change,
     Memory,
     Seen,
     Sight,
@@ -26,7 +27,6 @@ from dccd_pipeline.supervisor import (
 S = dg.DagsterRunStatus
 NOW = Ns(1_000 * HOUR)
 BEGAN = Ns(NOW - HOUR)
-WANTED = {"majors": "digest"}
 
 
 def awake() -> Memory:
@@ -54,10 +54,11 @@ def decided(
     beats: Beat | None = None,
     memory: Memory | None = None,
     now: Ns = NOW,
+    wanted: str = "digest",
 ) -> tuple[list[Action], list[str]]:
     found = {"majors": latest} if latest else {}
     given = {"majors": beats} if beats else {}
-    return supervise(Sight(now, WANTED, active, found, given), memory or awake())
+    return supervise(Sight(now, {"majors": wanted}, active, found, given), memory or awake())
 
 
 def test_what_was_never_there_is_started() -> None:
@@ -141,6 +142,14 @@ def test_other_settings_are_another_run() -> None:
         [Stop("run", "its settings in dccd.yaml changed")],
         [],
     )
+
+
+def test_other_datasets_are_a_change_of_the_same_run() -> None:
+    changed = decided(seen(S.STARTED), beats=beat(entry="fixed.old"), wanted="fixed.new")
+    assert changed == ([Change("majors", "run")], [])
+    other = decided(seen(S.STARTED), beats=beat(entry="fixed.old"), wanted="other.old")
+    assert other == ([Stop("run", "its settings in dccd.yaml changed")], [])
+    assert decided(seen(S.STARTED), beats=beat(entry="fixed.old"), wanted="fixed.old") == ([], [])
 
 
 def test_what_a_user_stopped_stays_stopped() -> None:

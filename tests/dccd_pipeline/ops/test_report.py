@@ -1,20 +1,22 @@
 """What the run of a stream tells: enough for a human at 3 a.m., little enough for a year."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, iso, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import ManualClock
-from dccd_core.stream.plan import DatasetHealth, StreamHealth, StreamPlan
+from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_pipeline.heartbeat import Beat, read_beats
-from dccd_pipeline.ops.report import BEAT_EVERY, OBSERVE_EVERY, Report, stream_asset
+from dccd_pipeline.ops.report import BEAT_EVERY, Report, stream_asset
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import BOOKS, TRADES, hold
 from tests.dccd_pipeline.streamed import health
@@ -172,65 +174,103 @@ def test_too_many_notes_are_counted_instead_of_written(told: Told) -> None:
     assert told.lines(20) == ["40 lines more, since they were too many, are left out here", "connected"]
 
 
-def test_health_is_observed_rarely_when_it_changes_and_at_the_end(told: Told) -> None:
+UP, OFF = Phase.RECORDING, Phase.CONNECTING
+
+
+def observed_at(told: Told, plan: StreamPlan, *looks: tuple[float, Phase]) -> list[tuple[float, str]]:
+    """Return after how many minutes it is observed, and as what, when it is looked at so."""
+
+    def act(report: Report) -> None:
+        for minute, phase in looks:
+            told.clock.set(Ns(NOW + round(minute * MINUTE)))
+            report.beat(health(plan, told.clock.now(), phase))
+            report.pulse()
+
+    told.run(act)
+    seen = told.observations[:-1]  # the last one is that of the end
+    return [((parse_time(text(one, "at")) - NOW) / MINUTE, text(one, "state")) for one in seen]
+
+
+def text(observation: dg.AssetObservation, key: str) -> str:
+    value = observation.metadata[key]
+    assert isinstance(value, dg.TextMetadataValue)
+    return value.text or ""
+
+
+def test_health_is_observed_at_once_after_ten_seconds_after_a_minute_and_then_rarely(told: Told) -> None:
+    minutes = [0, 0.1, 0.2, 0.5, 1, 2, 29, 30, 31, 32, 60, 61]
+    seen = observed_at(told, PLAN, *((minute, UP) for minute in minutes))
+    assert [minute for minute, _ in seen] == pytest.approx([0, 0.2, 1, 31, 61])
+
+
+def test_health_is_observed_whenever_its_phase_changes(told: Told) -> None:
+    looks = [(0, OFF), (0.2, OFF), (1, OFF), (2, OFF), (3, UP), (3.5, UP), (4, OFF), (5, UP), (20, UP)]
+    assert observed_at(told, PLAN, *looks) == [
+        (0, "connecting"),
+        (0.2, "connecting"),
+        (1, "connecting"),
+        (3, "recording"),
+        (4, "connecting"),
+        (5, "recording"),
+    ]
+
+
+def test_health_that_changes_all_the_time_is_observed_less_often(told: Told) -> None:
+    looks = [(minute, UP if minute % 2 else OFF) for minute in range(2, 28)]
+    seen = observed_at(told, PLAN, (0, UP), (0.2, UP), (1, UP), *looks)
+    assert [minute for minute, _ in seen if minute >= 2] == [2, 3, 4, 5, 6, 11, 16, 21, 26]
+
+
+def test_a_dataset_that_is_not_recorded_any_more_is_a_change(told: Told) -> None:
     def act(report: Report) -> None:
         sound = health(PLAN, NOW)
-        ill = StreamHealth(
-            NOW,
-            NOW,
-            1,
-            0,
-            0.0,
-            0,
-            0,
-            (DatasetHealth(TRADES, invalid=1, invalid_since=NOW), sound.datasets[1]),
-        )
-        for minute, said in [(0, sound), (2, ill), (4, ill), (5, ill), (9, sound), (10, sound), (39, sound)]:
+        lost = replace(sound.datasets[0], phase=Phase.CONNECTING, invalid=1, invalid_since=NOW)
+        ill = replace(sound, datasets=(lost, sound.datasets[1]))
+        for minute, said in [(0, sound), (1, sound), (2, sound), (3, ill), (4, ill), (5, sound)]:
             told.clock.set(Ns(NOW + minute * MINUTE))
             report.beat(said)
             report.pulse()
-        told.clock.set(Ns(NOW + 10 * MINUTE + OBSERVE_EVERY))
-        report.pulse()
 
     told.run(act)
-    states = [[record.data["now"] for record in table(one)] for one in told.observations]
-    well, wrong = ["recorded"] * 2, ["not recorded since 2024-02-01T00:00:00Z", "recorded"]
-    assert states == [well, wrong, well, well, well]
+    states = [[record.data["state"] for record in table(one)] for one in told.observations]
+    well, wrong = ["recording"] * 2, ["connecting, not recorded since 2024-02-01T00:00:00Z", "recording"]
+    assert states == [well, well, well, wrong, well, well]
 
 
 def test_a_long_table_is_written_less_often(told: Told) -> None:
     symbols = [Symbol(f"C{n}", "USDT") for n in range(60)]
     plan = StreamPlan("majors", tuple(Dataset("binance", one, DataType.TRADES) for one in symbols))
-
-    def act(report: Report) -> None:
-        report.beat(health(plan, NOW))
-        for minute in (0, 30, 59, 60):
-            told.clock.set(Ns(NOW + minute * MINUTE))
-            report.beat(health(plan, told.clock.now()))
-            report.pulse()
-
-    told.run(act)
-    seen = [one.metadata["at"] for one in told.observations[:-1]]  # the last one is that of the end
-    assert seen == [dg.TextMetadataValue(iso(Ns(NOW + minute * MINUTE))) for minute in (0, 60)]
+    seen = observed_at(told, plan, *((minute, UP) for minute in (0, 1, 2, 30, 60, 61, 62)))
+    assert [minute for minute, _ in seen] == [0, 1, 2, 62]
 
 
 def test_an_observation_has_a_row_for_each_dataset(told: Told) -> None:
-    told.run(lambda report: report.beat(health(PLAN, NOW)))
+    sound = health(PLAN, NOW)
+    trades_, books = sound.datasets
+    known = (replace(trades_, price=42_000.5, proven=NOW), replace(books, bid=41_999.0, ask=42_001.25))
+    told.run(lambda report: report.beat(replace(sound, datasets=known)))
     (observed,) = told.observations
+    assert observed.metadata["state"] == dg.TextMetadataValue("recording")
     assert observed.metadata["reconnects"] == dg.IntMetadataValue(2)
     assert observed.metadata["messages_per_s"] == dg.FloatMetadataValue(2.2)
     assert [record.data for record in table(observed)] == [
         {
             "dataset": str(dataset),
+            "state": "recording",
+            "price": price,
             "last_message": "2024-02-01T00:00:00Z",
+            "proven_until": proven,
             "lag_ms": 3,
             "messages_per_s": 2.2,
             "messages": 7,
             "rows": 9,
             "invalid_intervals": 0,
-            "now": "recorded",
+            "crossed": 0,
         }
-        for dataset in PLAN.datasets
+        for dataset, price, proven in [
+            (TRADES, "42000.5", "2024-02-01T00:00:00Z"),
+            (BOOKS, "41999 / 42001.25", "-"),
+        ]
     ]
 
 
@@ -252,6 +292,25 @@ def test_a_storage_that_fails_does_not_end_the_stream(
 
     told.run(act)
     assert "could not be written to Dagster's storage" in caplog.text
+
+
+def test_what_is_told_waits_while_the_storage_does_not_answer(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked = OperationalError("update", {}, Exception("database is locked"))
+
+    def act(report: Report) -> None:
+        report.storage_fails(locked)
+        report.storage_fails(locked)
+        report.note("meanwhile", wrong=False)
+        assert told.lines(20) == told.lines(30) == []
+        report.storage_answers()
+        report.storage_answers()
+
+    told.run(act)
+    assert told.lines(30) == ["Dagster's storage does not answer: database is locked; recording goes on"]
+    assert told.lines(20) == ["meanwhile", "Dagster's storage answers again, after 0 s"]
+    assert caplog.text.count("does not answer: database is locked") == 1
 
 
 def table(observation: dg.AssetObservation) -> list[dg.TableRecord]:

@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import pytest
 
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError
+from dccd_core.domain.symbol import Symbol
 from dccd_core.lake.lake import Lake
 from dccd_core.stream.plan import Listener, StreamPlan
-from dccd_pipeline.build import build_definitions, stream_digests
+from dccd_pipeline.build import build_definitions, stream_digests, stream_orders
 from dccd_pipeline.heartbeat import read_beats
 from dccd_pipeline.ops import stream
+from dccd_pipeline.orders import Part, write_order, write_paused
+from dccd_pipeline.patience import patiently
 from dccd_pipeline.supervisor import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import TRADES, hold
+from tests.dccd_pipeline.streamed import STREAM as MAJORS
 from tests.dccd_pipeline.streamed import Act, FakeRecorder, settings_of
 
 S = dg.DagsterRunStatus
@@ -79,6 +86,9 @@ def test_the_handlers_of_signals_are_those_of_before() -> None:
 
 def ended_elsewhere(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> Act:
     def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+        patiently(end, 60)
+
+    def end() -> None:
         (run,) = instance.get_runs(dg.RunsFilter(statuses=[S.STARTED]))
         if status is S.CANCELING:
             instance.report_run_canceling(run)
@@ -137,6 +147,75 @@ def test_a_recorder_that_does_not_drain_is_cut_off(
         record.event_log_entry.user_message for record in instance.get_records_for_run(run.run_id).records
     ]
     assert "the recorder did not end within 0.01 s and was cut off" in said
+
+
+ETH = Dataset("binance", Symbol("ETH", "USDT"), DataType.TRADES)
+
+
+def test_what_was_paused_before_stays_paused(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    write_paused(instance, "majors", [Part("BTC/USDT")])
+    recorder = FakeRecorder(until=0)
+    ran(instance, tmp_path, recorder)
+    assert recorder.begun == StreamPlan("majors", (TRADES,), paused=frozenset({TRADES}))
+
+
+def test_what_is_paused_and_what_goes_on_reaches_the_recorder(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_LOOK_EVERY_S", 0.01)
+
+    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+        patiently(lambda: write_paused(instance, "majors", [Part()]), 60)
+
+    recorder = FakeRecorder(act, until=1)
+    run = ran(instance, tmp_path, recorder).dagster_run
+    assert recorder.begun == StreamPlan("majors", (TRADES,))
+    assert recorder.taken == [StreamPlan("majors", (TRADES,), paused=frozenset({TRADES}))]
+    assert f"paused by a user: {TRADES}" in lines(instance, run.run_id)
+
+
+def test_an_order_changes_what_is_recorded_and_the_heartbeat_says_so(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(stream, "_TELL_S", 60)
+    changed = settings_of(tmp_path, MAJORS.replace("[BTC/USDT]", "[ETH/USDT]"))
+    order = stream_orders(changed)["majors"]
+
+    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+        (run,) = patiently(instance.get_runs, 60)  # in memory it is locked while another thread writes
+        given = msgspec.structs.replace(order, run_id=run.run_id)
+        patiently(lambda: write_order(instance, "majors", given), 60)
+
+    recorder = FakeRecorder(act, until=1)
+    run = ran(instance, tmp_path, recorder).dagster_run
+    assert recorder.taken == [StreamPlan("majors", (ETH,))]
+    said = f"recorded too from now on: {ETH}; not recorded any more: {TRADES}"
+    assert said in lines(instance, run.run_id)
+    assert read_beats(instance, ["majors"])["majors"].entry == order.digest
+
+
+def test_an_order_for_another_run_or_for_what_takes_a_new_one_is_passed_over(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_LOOK_EVERY_S", 0.01)
+    changed = settings_of(tmp_path, MAJORS.replace("[BTC/USDT]", "[ETH/USDT]"))
+    order = stream_orders(changed)["majors"]
+
+    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+        (run,) = patiently(instance.get_runs, 60)
+        given = msgspec.structs.replace(order, run_id=run.run_id, digest="a.b")
+        patiently(lambda: write_order(instance, "majors", given), 60)
+        patiently(lambda: write_paused(instance, "majors", [Part()]), 60)
+
+    write_order(instance, "majors", msgspec.structs.replace(order, run_id="another"))
+    recorder = FakeRecorder(act, until=1)
+    ran(instance, tmp_path, recorder)
+    assert recorder.taken == [StreamPlan("majors", (TRADES,), paused=frozenset({TRADES}))]
+
+
+def lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]
 
 
 def test_the_heartbeat_says_which_settings_are_recorded(instance: dg.DagsterInstance, tmp_path: Path) -> None:

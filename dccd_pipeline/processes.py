@@ -1,0 +1,82 @@
+"""Which process something is, and whether it is still there: the same number may be given to another one.
+
+Belongs here: telling living processes of this machine from dead ones. Does not: what is made of it.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+PROCESS: Final = "dccd/process"
+"""Tag of runs that nobody launched: the run's id and the process that executes it."""
+_ZOMBIE: Final = "Z"
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process. ``born``: what tells it from others that had its number; empty where that is not known."""
+
+    host: str
+    pid: int
+    born: str = ""
+
+    @classmethod
+    def this(cls) -> "Process":
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, born(pid))
+
+    def tag(self, run_id: str) -> dict[str, str]:
+        """Return what a run says that this process executes."""
+        return {PROCESS: f"{run_id} {self.host} {self.pid} {self.born}".rstrip()}
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has certainly ended; of other machines nobody here can tell."""
+        if self.host != socket.gethostname():
+            return False
+        if not is_there(self.pid):
+            return True
+        now = born(self.pid)
+        return bool(self.born and now and now != self.born)
+
+
+def process_of(run_id: str, tags: Mapping[str, str]) -> Process | None:
+    """Return the process that a run says it is in; one that was launched again has its parent's tags."""
+    whose, *told = tags.get(PROCESS, "-").split()
+    if whose != run_id or len(told) < len(("host", "pid")):
+        return None
+    host, pid, *when = told
+    return Process(host, int(pid), when[0] if when else "")
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether there is a process of ours with this number that has not ended."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):  # somebody else's: the number was given away again
+        return False
+    told = stat(pid)
+    return told is None or told[0] != _ZOMBIE
+
+
+def born(pid: int) -> str:
+    """Return which boot of the machine, and which tick of it, a process began in; empty if nobody tells."""
+    told = stat(pid)
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return ""
+    return f"{boot[:8]}-{told[1]}" if told else ""
+
+
+def stat(pid: int) -> tuple[str, int] | None:
+    """Return a process's state, and its beginning in ticks of the machine; None if nobody tells."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *rest = text.rpartition(")")[2].split()  # the name before may hold anything
+    return state, int(rest[18])
