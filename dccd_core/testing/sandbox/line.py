@@ -117,6 +117,8 @@ class Line:
 
     def _met(self, message: Message, injector: StreamInjector) -> list[Act]:
         """Apply what strikes: all that changes the text, but of what does more only the first."""
+        if injector.idle and not self._shift:
+            return [message]
         strikes = self._strikes(message, injector)
         struck = self._renumbered(message, strikes, injector)
         for strike in strikes:

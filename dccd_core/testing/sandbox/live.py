@@ -23,9 +23,9 @@ How a venue is added:
    numbering, ``whole`` for those that may push a whole book at any time, ``notice`` for those that announce
    that they will go down.
 6. What is wrong with the venue itself is asked of ``self.trouble``: all that a subscription begins with goes
-   through ``first``; ``hushes_beats`` says whose heartbeats are not sent, ``full`` that one
-   more subscription is refused, ``begins_late`` how much later one begins. Books come from the ``SeenBook``
-   of the subscription, which its ``Feed`` knows.
+   through ``first``; ``hushes_beats`` says whose heartbeats are not sent, ``full`` that one more subscription
+   is refused, ``begins_late`` how much later one begins. Books come from the ``SeenBook`` of the
+   subscription, which its ``Feed`` knows.
 7. ``tests/dccd_core/testing/sandbox/talk.py`` speaks to a ``Side`` without a server.
 """
 

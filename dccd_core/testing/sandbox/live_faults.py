@@ -46,6 +46,8 @@ class VenueTrouble(Trouble):
         self._end = ZERO
 
     def told(self, messages: Sequence[Message], end: Ns) -> list[Message]:
+        if (self.injector is None or self.injector.idle) and not self._hushed and not self._frozen.until:
+            return list(messages)
         self._queue, self._end = deque(messages), end
         out = list[Message]()
         while self._queue:

@@ -193,6 +193,11 @@ class StreamInjector:
         self._spent = set[tuple[int, str]]()
         self._shifts = defaultdict[tuple[str, str], list[Shift]](list)
 
+    @property
+    def idle(self) -> bool:
+        """Whether there are no faults at all."""
+        return not self._faults
+
     def strikes(self, venue: str, message: Message, stage: Stage = Stage.WAY) -> list[StreamStrike]:
         return self._struck(venue, message, stage) if stage in self._stages else []
 

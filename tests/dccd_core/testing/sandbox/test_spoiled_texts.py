@@ -1,12 +1,14 @@
 """What becomes of one message, on every venue and for everything that it pushes."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, parse_time
+from dccd_core.testing.sandbox.live import Message
 from tests.dccd_core.testing.sandbox.wire import (
     NOW,
     Kind,
@@ -71,19 +73,45 @@ class TestTexts:
     def test_a_field_is_missing(self, what: Served) -> None:
         """Lists have no fields: there nothing strikes."""
         text = quiet(what).of()[4].text
-        names = re.findall(r'"(\w+)":[-\d"]', text)
-        if not names:
-            return
+        names = re.findall(r'"(\w+)":[-\d"]', text) or ["MTS"]
         one = wire(what, fault(Kind.MISSING_FIELD, topic=name_of(what), nth=5, value=names[-1]))
         one.until(Ns(NOW + 10 * SECOND))
+        assert bool(one.struck) == (what[0] != "bitfinex")
         sent = one.of()[4].text
         assert f'"{names[-1]}"' not in sent
         msgspec.json.decode(sent)
-        assert set(re.findall(r'"(\w+)":', text)) - set(re.findall(r'"(\w+)":', sent)) == {names[-1]}
+        lost = set(re.findall(r'"(\w+)":', text)) - set(re.findall(r'"(\w+)":', sent))
+        assert lost == {names[-1]} - {"MTS"}
+
+    @pytest.mark.parametrize(
+        ("what", "field"),
+        [
+            (("okx", "spot", DataType.ORDERBOOK), "prevSeqId"),
+            (("bitfinex", "spot", DataType.TRADES), "platform"),
+            (("coinbase", "spot", DataType.ORDERBOOK), "account_ids"),
+        ],
+    )
+    def test_what_is_said_first_lacks_a_field(self, what: Served, field: str) -> None:
+        missing = [fault(Kind.MISSING_FIELD, value=field, answers=answers) for answers in (False, True)]
+        one = wire(what, *missing)
+        before, after = (
+            [msgspec.json.decode(act.text) for act in of.got[:4] if isinstance(act, Message)]
+            for of in (quiet(what), one)
+        )
+        assert [without(told, field) for told in before[: len(after)]] == after
+        assert before[: len(after)] != after
 
 
 def shape(value: Any) -> Any:
     """Return how a JSON value is built, whatever it holds."""
     if isinstance(value, dict):
-        return {key: shape(one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return [shape(one) for one in value] if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType]
+        return {key: shape(one) for key, one in cast(dict[str, Any], value).items()}
+    return [shape(one) for one in cast(list[Any], value)] if isinstance(value, list) else None
+
+
+def without(value: Any, field: str) -> Any:
+    """Return a JSON value without a field, wherever it stands."""
+    if isinstance(value, dict):
+        told = cast(dict[str, Any], value)
+        return {key: without(one, field) for key, one in told.items() if key != field}
+    return [without(one, field) for one in cast(list[Any], value)] if isinstance(value, list) else value
