@@ -7,6 +7,9 @@ Quirks:
   anything else, with times and checksums): where it jumps, nobody can say of what something is lost.
 - A trade comes twice, at once (``te``) and a second later (``tu``): the first is taken. Trades and bars begin
   with the newest rows there are, newest first.
+- Each message, heartbeats too, tells when it was sent: all that was sent of its channel until then came
+  before it. UNSURE: how much later than its own time a trade is sent. Ids are shared by all markets: they do
+  not show that a trade is missing.
 - A change of a book is one level; COUNT 0 takes it away, AMOUNT is then only the sign of its side. The
   checksum is of the numbers as they are written, so they never become floats on the way to it.
 - Bars have no closed flag; the one before the running one may still be corrected.
@@ -30,7 +33,7 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
@@ -44,6 +47,8 @@ _RESTARTS: Final = (20051, 20060, 20061)
 _DOUBLE: Final = 10301
 _NOT_LEFT: Final = (10400, 10401)
 _FULL: Final = 10305
+_BEATS: Final = Ns(15 * SECOND)
+"""A channel that is quiet for so long says so."""
 _BEGINNING: Final = re.compile(rb"\s*([^\s0-9])\s*([0-9]{1,18})\s*,")
 """Where a message of rows, of which the first byte may be spoilt, has its channel."""
 _END: Final = re.compile(rb",\s*([0-9]{1,15})\s*,\s*[0-9]{12,13}\s*\]\s*$")
@@ -144,6 +149,8 @@ class Batch:
         self.broken = known.broken
         self._known, self._topics = known, dict(known.topics)
         self._trades, self._bars = Came[bytes](), Came[bytes]()
+        self._words = dict[str, Word]()
+        """The newest of each topic."""
         self._heard = Heard()
 
     def note(self, event: Event) -> None:
@@ -192,6 +199,9 @@ class Batch:
         self._known, time = Connection(last=number), Ns(millis * MILLISECOND)
         self._heard.at = max(time, self._heard.at or time)
         topic, value = self._topics.get(channel, ""), bytes(message[2])
+        if topic:
+            before = self._words.get(topic)
+            self._words[topic] = Word(topic, max(time, before.at) if before else time)
         if topic.startswith("book:") and what != b'"hb"':
             self._heard.books.append(_book_change(BookChange(topic, time, last=number), what, value))
         elif topic:
@@ -212,6 +222,7 @@ class Batch:
         heard, trades = self._heard, read_frames(READ_TRADES, self._trades.rows)
         bars = Came(self._bars.topics, self._bars.times, read_frames(READ_CANDLES, self._bars.rows))
         heard.state = replace(self._known, topics=self._topics, broken=self.broken)
+        heard.words = list(self._words.values())
         heard.trades = live_trades(self._trades, **trade_columns(trades))
         heard.bars = live_bars(
             bars,
@@ -302,15 +313,14 @@ LIVE = Live(
     topics_in=topics_in,
     connects=Limit(20, MINUTE),
     channels={
-        DataType.OHLC: Channel(docs=f"{DOCS}/ws-public-candles", spans=tuple(FRAMES)),
-        DataType.TRADES: Channel(docs=f"{DOCS}/ws-public-trades"),
+        DataType.OHLC: Channel(docs=f"{DOCS}/ws-public-candles", spans=tuple(FRAMES), beats=_BEATS),
+        DataType.TRADES: Channel(docs=f"{DOCS}/ws-public-trades", beats=_BEATS),
         DataType.ORDERBOOK: Channel(
-            docs=f"{DOCS}/ws-public-books", depths=(100, 250), checksum=checksum, checked=25
+            docs=f"{DOCS}/ws-public-books", depths=(100, 250), checksum=checksum, checked=25, beats=_BEATS
         ),
     },
     batch=1,
     most=25,
     greeting=(msgspec.json.encode({"event": "conf", "flags": _FLAGS}),),
-    # Every channel that is quiet for 15 s says so.
     silence=Ns(35 * SECOND),
 )

@@ -12,10 +12,10 @@ Quirks:
 - A book comes whole, then in changes of 50 ms: no number, no checksum, so nothing proves that none is
   missing. The snapshot of a busy product has megabytes and tells no time (``time`` is taken if it is there).
 - A level is gone when its amount is a zero, in any spelling: ``0``, ``0.0``, ``0.00000000``.
-- Delivery is not promised. Ids of trades are consecutive, and the heartbeat knows the last one: what has
-  not come ``_PATIENCE`` after it was missed first is told as bad, so that it is asked for.
+- Delivery is not promised. Ids of trades are consecutive, and the heartbeat knows the last one, so a trade
+  that never came shows. Some come a little later than the heartbeat that knows them.
 - The heartbeat of a product comes each second; it is subscribed to with whatever is wanted of a product,
-  as a sign of life and for its time, and never given up again.
+  for its time and as a word of its trades, of which it speaks, and never given up again.
 - There is no ping of ours, and no known end of a connection's life.
 - UNSURE, so handled either way: whether an error fails the other products of its message too, whether a
   snapshot of the book comes again for who subscribes again without having left.
@@ -27,7 +27,7 @@ Quirks:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Final, Literal
 
 import msgspec
@@ -35,10 +35,10 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, says_full
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, Ns
 from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
 
 _DOCS: Final = "https://docs.cdp.coinbase.com/exchange/websocket-feed/channels"
@@ -54,10 +54,6 @@ _ROWS_OF: Final[Mapping[str, str]] = {
     "l2update": _BOOK,
 }
 """The channel that messages of a type are of, or speak of."""
-_PATIENCE: Final = Ns(5 * SECOND)
-"""How much later than the word of it a trade may come."""
-_MOST_AWAITED: Final = 1_000
-"""How many trades of one gap are waited for: one would do."""
 
 
 class MatchPushed(Trade, tag_field="type", tag="match", gc=False):
@@ -146,69 +142,7 @@ def unsubscribe(topics: Sequence[Topic], _: int, __: object) -> bytes:
     return msgspec.json.encode({"type": "unsubscribe", "channels": _channels(topics)})
 
 
-@dataclass(slots=True)
-class Awaited:
-    """Trades that did not come, though others show that there were some.
-
-    ``newest`` has the products whose trades come, each with the id up to which they are accounted for; None
-    after a message that was not understood: the next word is believed. ``missing`` says since when, by
-    product and id, and ``at`` is the newest time the venue told.
-    """
-
-    newest: dict[str, int | None] = field(default_factory=dict[str, int | None])
-    missing: dict[tuple[str, int], Ns] = field(default_factory=dict[tuple[str, int], Ns])
-    at: Ns = ZERO
-
-    def came(self, product: str, number: int) -> None:
-        self.newest.setdefault(product, None)
-        self.told(product, number - 1)
-        self.missing.pop((product, number), None)
-        self.newest[product] = max(self.newest[product] or 0, number)
-
-    def told(self, product: str, number: int) -> None:
-        """Note that there was a trade of this id, so there were all before it."""
-        if product not in self.newest or not number:
-            return
-        newest = self.newest[product]
-        if newest is not None:
-            first = max(newest, number - _MOST_AWAITED) + 1
-            self.missing |= {(product, one): self.at for one in range(first, number + 1)}
-        self.newest[product] = max(newest or 0, number)
-
-    def lost(self) -> dict[str, list[int]]:
-        """Return the trades, by product, that are not waited for any longer."""
-        lost: dict[str, list[int]] = {}
-        for (product, number), since in self.missing.items():
-            if self.at - since >= _PATIENCE:
-                lost.setdefault(product, []).append(number)
-        return lost
-
-    def begin_anew(self) -> None:
-        self.newest, self.missing = dict.fromkeys(self.newest), {}
-
-
-def _awaited(state: object) -> Awaited:
-    """Return what was awaited until now, to be changed."""
-    if not isinstance(state, Awaited):
-        return Awaited()
-    return Awaited(dict(state.newest), dict(state.missing), state.at)
-
-
-def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
-    """Read messages; while a trade is awaited no time is told, as nothing is complete up to then."""
-    heard = _hear_each(frames, received, state)
-    heard.state = awaited = _awaited(heard.state)
-    if awaited.missing:
-        heard.at = None
-    for product, ids in awaited.lost().items():
-        said = f"{len(ids)} trades of {product} did not come, the first is {min(ids)}, the last {max(ids)}"
-        heard.bad.append((frames[-1], said))
-    if heard.bad:
-        awaited.begin_anew()
-    return heard
-
-
-def _read(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
     trades, books, beats = Came[MatchPushed](), list[SnapshotPushed | UpdatePushed](), list[HeartbeatPushed]()
     heard = Heard()
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
@@ -229,22 +163,12 @@ def _read(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hea
     told: list[Ns | None] = wire.iso_nanos(texts).to_physical().to_list()
     heard.books = [_book_change(book, at) for book, at in zip(books, told, strict=False)]
     heard.at = max((at for at in told if at is not None), default=None)
-    heard.state = _accounted(_awaited(state), trades.rows, beats, heard.at)
+    heard.words = [
+        Word(f"{_MATCHES}:{beat.product_id}", at, beat.last_trade_id or None)
+        for beat, at in zip(beats, told[len(books) :], strict=False)
+        if at is not None
+    ]
     return heard
-
-
-def _accounted(
-    awaited: Awaited, trades: Sequence[MatchPushed], beats: Sequence[HeartbeatPushed], at: Ns | None
-) -> Awaited:
-    awaited.at = max(awaited.at, at or ZERO)
-    for row in trades:
-        awaited.came(row.product_id, row.trade_id)
-    for beat in beats:
-        awaited.told(beat.product_id, beat.last_trade_id or 0)
-    return awaited
-
-
-_hear_each: Final = isolating(_read)
 
 
 def _acks(message: SubscriptionsPushed) -> Iterator[Ack]:
@@ -281,19 +205,18 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{channel}:{product}" for channel in channels for product in products))
 
 
+_TRADES: Final = Channel(docs=f"{_DOCS}#matches-channel", consecutive=True, beats=SECOND)
 LIVE = Live(
     url=lambda _: "wss://ws-feed.exchange.coinbase.com",
     name=name,
     subscribe=subscribe,
     unsubscribe=unsubscribe,
-    hear=hear,
+    hear=isolating(hear),
     topics_in=topics_in,
     connects=Limit(8, SECOND),
     channels={
-        DataType.TRADES: Channel(docs=f"{_DOCS}#matches-channel"),
-        DataType.OHLC: Channel(
-            docs=f"{_DOCS}#matches-channel", spans=EXCHANGE.endpoints[DataType.OHLC].spans, from_trades=True
-        ),
+        DataType.TRADES: _TRADES,
+        DataType.OHLC: replace(_TRADES, spans=EXCHANGE.endpoints[DataType.OHLC].spans, from_trades=True),
         DataType.ORDERBOOK: Channel(docs=f"{_DOCS}#level2-batch-channel"),
     },
     batch=50,

@@ -9,11 +9,13 @@ Quirks:
 - Numbers of a book are JSON numbers. The checksum wants them with all decimals of the pair, so they stay
   text, and what zeros are missing are put back. Levels pushed out of the depth are not told.
 - ``type`` stands beside ``data``. A book's snapshot may tell no time.
-- Bars are told when something trades, without a word that one is over and without quiet ones: those are
-  filled in here as REST does, from the bar that the snapshot ends with. ``timestamp`` is where a bar ENDS.
-- UNSURE: how many bars that snapshot has, and in which order. It may have ended long ago.
-- UNSURE: whether ids are those of REST (all that is known says so). The official examples tell the time of
-  a trade in microseconds, REST in tenths of one.
+- Bars are told when something trades, without a word that one is over and without quiet ones, which REST
+  has: flat at the last price. ``timestamp`` is where a bar ENDS.
+- A topic of bars begins with those of the last minutes, oldest first as far as it was seen, without the quiet
+  ones among them. They may have ended long ago.
+- Ids of trades are consecutive per market, here and in REST. UNSURE: whether they are the same ids (all that
+  is known says so). The official examples tell the time of a trade in microseconds, REST in tenths of one.
+- No message says of a topic that nothing happened: what is silent has to be asked for by REST.
 - Heartbeats tell no time, so pings ask for it. While trading is down for maintenance nothing is told.
 - Of a message that is not understood its symbol can mostly be read.
 - A topic that is subscribed already is refused with these words: it is taken for agreed. What cannot be left
@@ -25,6 +27,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
@@ -41,12 +44,11 @@ from dccd_core.adapter.frames import (
     says_full,
 )
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
-from dccd_core.adapter.quiet import FilledBars
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
-from dccd_core.exchanges.kraken import ROWS, SPANS
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.exchanges.kraken import SPANS
 
 T = TypeVar("T")
 
@@ -166,18 +168,17 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"method": method, "params": params, "req_id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
-    heard, answers = Heard(), list[Pushed]()
+def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+    heard, answered = Heard(), list[str | None]()
     told: dict[str, list[tuple[Pushed, Ns]]] = {channel: [] for channel in _CHANNELS.values()}
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if message.channel in told and message.type in _TYPES:
             told[message.channel].append((message, came))
         else:
             _hear_other(message, heard)
-            answers.append(message)
-    _hear_trades_and_books(told, [one.time_out for one in answers], heard)
-    heard.state = bars = Bars(_flat, ROWS, state if isinstance(state, Bars) else None)
-    _hear_bars(told["ohlc"], answers, bars, heard, received[-1])
+            answered.append(message.time_out)
+    _hear_trades_and_books(told, answered, heard)
+    _hear_bars(told["ohlc"], heard)
     return heard
 
 
@@ -243,34 +244,22 @@ def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
     return told
 
 
-class Bars(FilledBars[CandlePushed]):
-    """The bars of one batch."""
-
-
-def _flat(row: CandlePushed) -> CandlePushed:
-    price = row.close
-    return CandlePushed(row.symbol, price, price, price, price, 0.0, 0.0, 0, row.interval, "")
-
-
-def _hear_bars(told: Told, answers: Sequence[Pushed], bars: Bars, heard: Heard, received: Ns) -> None:
-    for one in answers:
-        if one.success and one.time_out and one.result and one.result.interval:
-            topic = _name(one.result.channel, one.result.symbol, one.result.interval)
-            bars.begin(topic, Ns(one.result.interval * MINUTE), parse_time(one.time_out))
+def _hear_bars(told: Told, heard: Heard) -> None:
+    """Keep rows as they came; those that a topic begins with oldest first, whatever their order there."""
+    bars, opens = Came[CandlePushed](), list[Ns]()
     rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
-    opens: list[Ns] = wire.iso_nanos([row.interval_begin for *_, row in rows]).to_physical().to_list()
-    for opened, (message, came, row) in sorted(zip(opens, rows, strict=True), key=itemgetter(0)):
-        take = bars.take if message.type == "update" else bars.start
-        take(_name("ohlc", row.symbol, row.interval), came, Ns(row.interval * MINUTE), opened, row)
-    if heard.at is not None:
-        bars.settle(received, heard.at)
+    times: list[Ns] = wire.iso_nanos([row.interval_begin for *_, row in rows]).to_physical().to_list()
+    for _, group in groupby(zip(times, rows, strict=True), key=lambda one: id(one[1][0])):
+        for opened, (_, came, row) in sorted(group, key=itemgetter(0)):
+            bars.add(_name("ohlc", row.symbol, row.interval), came, row)
+            opens.append(opened)
     heard.bars = live_bars(
-        bars.came,
-        [None] * len(bars.opens),
-        ts=wire.nanos(bars.opens, Ns(1)),
-        volume=[row.volume for row in bars.came.rows],
-        quote_volume=[row.vwap * row.volume for row in bars.came.rows],
-        trades=[row.trades for row in bars.came.rows],
+        bars,
+        [None] * len(opens),
+        ts=wire.nanos(opens, Ns(1)),
+        volume=[row.volume for row in bars.rows],
+        quote_volume=[row.vwap * row.volume for row in bars.rows],
+        trades=[row.trades for row in bars.rows],
     )
 
 
@@ -313,8 +302,8 @@ LIVE = Live(
     topics_in=topics_in,
     connects=Limit(120, Ns(10 * MINUTE)),
     channels={
-        DataType.TRADES: Channel(docs=f"{_DOCS}/trade", named=True),
-        DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS, named=True),
+        DataType.TRADES: Channel(docs=f"{_DOCS}/trade", consecutive=True, named=True),
+        DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS, fills_quiet=True, named=True),
         DataType.ORDERBOOK: Channel(
             docs=f"{_DOCS}/book",
             depths=(10, 25, 100, 500, 1_000),

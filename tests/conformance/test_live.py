@@ -212,6 +212,8 @@ def joined(parts: Sequence[Heard]) -> dict[str, object]:
         frames = [frame for part in parts if (frame := getattr(part, what)) is not None]
         rows = pl.concat(frames).sort("topic", maintain_order=True) if frames else pl.DataFrame({"topic": []})
         result[what], result[f"{what} of"] = rows.rows(), rows["topic"].unique(maintain_order=True).to_list()
+    words = sorted((word for part in parts for word in part.words), key=lambda word: word.at)
+    result["words"] = {word.topic: word for word in words}
     for what in ("books", "acks", "bad"):
         result[what] = [one for part in parts for one in getattr(part, what)]
     result["at"] = max((part.at for part in parts if part.at is not None), default=None)

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
@@ -133,7 +133,8 @@ def test_the_greeting_and_the_answers() -> None:
 
 def test_a_heartbeat_tells_number_and_time() -> None:
     told = heard(more(recorded("heartbeat_seq"), AT), topics={204928: "trades:tX"})
-    assert told == Heard(at=Ns(AT * MILLISECOND), state=Connection({204928: "trades:tX"}, 127))
+    at = Ns(AT * MILLISECOND)
+    assert told == Heard(at=at, state=Connection({204928: "trades:tX"}, 127), words=[Word("trades:tX", at)])
 
 
 def test_the_recorded_trades_are_read_value_by_value() -> None:

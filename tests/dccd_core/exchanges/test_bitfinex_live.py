@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns
 from dccd_core.exchanges import bitfinex, bitfinex_live
@@ -379,8 +379,35 @@ def test_a_book_may_cross_until_all_of_a_change_has_come() -> None:
 
 def test_the_newest_time_is_told_also_by_heartbeats() -> None:
     assert heard([1, "hb", 8, AT + 5], [3, "hb", 9, AT + 3]) == Heard(
-        at=Ns((AT + 5) * MILLISECOND), state=bitfinex_live.Connection(NAMES, 9)
+        at=Ns((AT + 5) * MILLISECOND),
+        state=bitfinex_live.Connection(NAMES, 9),
+        words=[word(1, 5), word(3, 3)],
     )
+
+
+def word(channel: int, millis: int) -> Word:
+    return Word(NAMES[channel], Ns((AT + millis) * MILLISECOND))
+
+
+def test_every_message_of_a_channel_is_a_word_of_its_topic() -> None:
+    """The newest of a batch says what the others did."""
+    row = [5, AT, 1, 10]
+    told = heard(*numbered([1, "te", row], [2, [AT, 1, 1, 1, 1, 1]], [1, "tu", row], [3, "cs", 5], [2, "hb"]))
+    assert told.words == [word(1, 2), word(2, 4), word(3, 3)]
+    assert heard([3, "hb", 8, AT + 9], [3, [9, 1, 1], 9, AT + 7]).words == [word(3, 9)]
+
+
+def test_a_message_of_no_topic_that_is_not_understood_or_after_a_jump_is_none() -> None:
+    left = bitfinex_live.Connection({**NAMES, 3: ""}, 7)
+    assert heard([3, [9, 1, 1], 8, AT], [99, "hb", 9, AT], state=left).words == []
+    assert heard([3, [9, "x", 1], 8, AT], {"event": "info", "version": 2}).words == []
+    assert heard([1, "hb", 8, AT], [3, "hb", 10, AT], [2, "hb", 11, AT]).words == [word(1, 0)]
+
+
+def test_a_channel_that_is_quiet_says_so_every_15_seconds() -> None:
+    assert {channel.beats for channel in LIVE.channels.values()} == {15 * SECOND}
+    assert not any(channel.consecutive or channel.fills_quiet for channel in LIVE.channels.values())
+    assert LIVE.silence > 30 * SECOND
 
 
 @pytest.mark.parametrize("number", [9, 7, 6, 1])

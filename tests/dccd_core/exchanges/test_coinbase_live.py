@@ -1,13 +1,11 @@
-"""The WebSocket of Coinbase: words out, messages in, and trades that others show to be missing."""
-
-import random
+"""The WebSocket of Coinbase: words out, messages in, and what heartbeats say of trades."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.adapter.live import Ack, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Ns, parse_time
 from dccd_core.exchanges import get
@@ -77,7 +75,7 @@ def listed(**channels: list[str]) -> bytes:
     return msgspec.json.encode({"type": "subscriptions", "channels": told})
 
 
-class TestWords:
+class TestSubscribing:
     def test_trades_and_bars_share_a_topic_books_have_their_own(self) -> None:
         assert LIVE.name(topic(TRADES)) == LIVE.name(topic(OHLC)) == "matches:BTC-USD"
         assert LIVE.name(topic(BOOK)) == "level2_batch:BTC-USD"
@@ -185,94 +183,38 @@ class TestTrades:
         assert result.at == parse_time(time)
 
 
-class TestMissingTrades:
-    """Ids are consecutive, and a heartbeat knows the last one: what never comes is told once."""
+class TestWords:
+    """A heartbeat is a word of its product's trades: which was the last, at what time."""
 
-    def later(self, result: Heard, *frames: bytes) -> Heard:
-        return heard(*frames, state=result.state)
+    def test_a_heartbeat_says_which_trade_was_the_last(self) -> None:
+        result = understood(beat(20, 28.464459), match(21, 28.5), beat(7, 28.6, "A-B"), beat(21, 29.4))
+        assert result.words == [
+            Word("matches:BTC-USD", after(28.464459), 20),
+            Word("matches:A-B", after(28.6), 7),
+            Word("matches:BTC-USD", after(29.4), 21),
+        ]
 
-    def test_while_one_is_awaited_no_time_is_told(self) -> None:
-        first = understood(match(10, 1), match(12, 2))
-        assert first.at is None
-        second = self.later(first, update("buy 1 1", 2.5))
-        assert (second.at, second.bad) == (None, [])
-        third = self.later(second, match(11, 1.5))
-        assert (third.at, third.bad) == (after(1.5), [])
-        assert self.later(third, beat(12, 9)).at == after(9)
+    @pytest.mark.parametrize("last", [b'"last_trade_id":0,', b'"last_trade_id":null,', b""])
+    def test_one_without_an_id_is_a_word_all_the_same(self, last: bytes) -> None:
+        bare = b'{"type":"heartbeat",%s"product_id":"A-B","time":"2024-03-13T11:00:30Z"}' % last
+        assert understood(bare).words == [Word("matches:A-B", after(30))]
 
-    def test_one_that_others_jump_over_is_lost_in_the_end(self) -> None:
-        result = self.later(understood(match(10, 1), match(12, 2)), beat(12, 6.9))
-        assert (result.at, result.bad) == (None, [])
-        lost = self.later(result, beat(12, 7))
-        assert lost.at is None
-        assert lost.bad == [(beat(12, 7), "1 trades of BTC-USD did not come, the first is 11, the last 11")]
-        after_it = self.later(lost, match(13, 8))
-        assert (after_it.at, after_it.bad) == (after(8), [])
+    def test_nothing_else_is_one(self) -> None:
+        frames = match(1, 1), match(2, 1, "last_match"), update("buy 1 1", 2), listed(matches=["A-B"])
+        assert understood(*frames).words == []
 
-    def test_one_that_only_the_heartbeat_knows_is_lost_too(self) -> None:
-        result = self.later(understood(match(10, 1)), beat(13, 2))
-        assert result.at is None
-        result = self.later(result, match(12, 1.5))
-        lost = self.later(result, beat(13, 7))
-        [(_, reason)] = lost.bad
-        assert reason == "2 trades of BTC-USD did not come, the first is 11, the last 13"
-        assert self.later(lost, beat(13, 8)).at == after(8)
+    def test_ids_that_are_missing_are_not_judged_here(self) -> None:
+        """What comes late, never or twice is the same to the adapter: rows as they came."""
+        result = understood(match(10, 1), match(12, 2), match(12, 2), beat(15, 30), match(11, 1))
+        assert result.trades is not None
+        assert result.trades["trade_id"].to_list() == ["10", "12", "12", "11"]
+        assert (result.at, result.state) == (after(30), None)
 
-    def test_what_comes_late_or_twice_is_not_lost(self) -> None:
-        result = self.later(understood(match(10, 1, "last_match")), beat(12, 2))
-        result = self.later(result, match(12, 1.9), match(11, 1.8), match(12, 1.9), match(10, 1))
-        assert result.at == after(1.9)
-        assert self.later(result, beat(12, 30)).bad == []
-
-    def test_a_product_whose_trades_do_not_come_owes_none(self) -> None:
-        result = self.later(understood(beat(10, 1)), beat(19, 2))
-        assert (result.at, self.later(result, beat(30, 30)).bad) == (after(2), [])
-
-    def test_every_product_counts_for_itself(self) -> None:
-        result = understood(match(10, 1), match(500, 1, product="ETH-USD"), match(11, 2))
-        assert self.later(result, beat(500, 30, "ETH-USD"), beat(11, 30)).bad == []
-
-    def test_a_heartbeat_without_an_id_promises_nothing(self) -> None:
-        bare = b'{"type":"heartbeat","product_id":"BTC-USD","time":"2024-03-13T11:00:30Z"}'
-        result = self.later(understood(match(10, 1)), beat(0, 2), bare)
-        assert result.at == after(30)
-        assert self.later(result, b"bad", match(11, 31)).at == after(31)
-        reset = self.later(self.later(result, b"bad"), beat(0, 32))
-        assert self.later(reset, match(5_000, 33)).at == after(33)
-
-    def test_after_a_message_that_was_not_understood_the_next_word_is_believed(self) -> None:
-        """It may have been the trade that is missing, and is asked for again anyway."""
-        result = self.later(understood(match(10, 1)), b'{"type":"match"}')
-        assert len(result.bad) == 1
-        result = self.later(result, beat(11, 2))
-        assert (result.at, result.bad) == (after(2), [])
-        lost = self.later(self.later(result, match(13, 3)), beat(13, 8))
-        assert "the first is 12, the last 12" in lost.bad[0][1]
-
-    def test_of_a_leap_of_ids_only_the_last_thousand_are_awaited(self) -> None:
-        result = self.later(understood(match(10, 1)), match(10**15, 2))
-        [(_, reason)] = self.later(result, beat(10**15, 7)).bad
-        assert reason.startswith("1000 trades of BTC-USD did not come")
-        assert reason.endswith(f"the last {10**15 - 1}")
-
-    @given(
-        st.lists(st.integers(1, 12), min_size=1, max_size=30),
-        st.integers(0, 2**32),
-        st.sets(st.integers(2, 12), max_size=3),
-    )
-    def test_lost_is_exactly_what_never_came(self, repeats: list[int], seed: int, never: set[int]) -> None:
-        ids = [number for number in [*range(2, 13), *repeats] if number not in never and number != 1]
-        random.Random(seed).shuffle(ids)
-        result = understood(match(1, 1, "last_match"))
-        for number in ids:
-            result = self.later(result, match(number, 2))
-        assert result.bad == []
-        lost = self.later(self.later(result, beat(12, 3)), beat(12, 20))
-        said = [reason for _, reason in lost.bad]
-        told = f"the first is {min(never)}, the last {max(never)}" if never else ""
-        assert len(said) == bool(never)
-        assert all(reason == f"{len(never)} trades of BTC-USD did not come, {told}" for reason in said)
-        assert lost.at == (None if never else after(20))
+    def test_channels_say_so(self) -> None:
+        for data_type in (TRADES, OHLC):
+            channel = LIVE.channels[data_type]
+            assert (channel.consecutive, channel.beats, channel.fills_quiet) == (True, SECOND, False)
+        assert (LIVE.channels[BOOK].consecutive, LIVE.channels[BOOK].beats) == (False, None)
 
 
 class TestBooks:
@@ -403,7 +345,7 @@ class TestAnswers:
     def test_an_error_may_come_without_a_reason(self) -> None:
         assert understood(b'{"type":"error","message":"odd"}').restart == "Coinbase says odd: "
 
-    def test_a_heartbeat_tells_the_time_and_nothing_else(self) -> None:
+    def test_a_heartbeat_tells_the_time_and_no_row(self) -> None:
         result = understood(beat(20, 28.464459))
         assert (result.at, result.trades, result.bars, result.books, result.acks) == (
             *(after(28.464459), None, None),
@@ -512,10 +454,3 @@ class TestBadMessages:
 
     def test_fields_unheard_of_change_nothing(self) -> None:
         assert understood(match(1, 1, more="yes"), beat(1, 1).replace(b"{", b'{"x":[1],')).at == after(1)
-
-    def test_what_was_heard_before_is_not_changed(self) -> None:
-        """The same state may be told again, as when a batch is read in halves."""
-        first = understood(match(10, 1))
-        before = repr(first.state)
-        heard(match(12, 2), b"bad", state=first.state)
-        assert repr(first.state) == before

@@ -1,4 +1,4 @@
-"""What the conformance tests do not say of Kraken's WebSocket: names, quiet bars, checksums, answers."""
+"""What the conformance tests do not say of Kraken's WebSocket: names, bars, checksums, answers."""
 
 from collections.abc import Sequence
 
@@ -232,52 +232,36 @@ class TestBarsPushed:
     def test_its_end_is_not_the_time(self) -> None:
         assert understood(pushed("ohlc", CANDLE)).at is None
 
-    def test_quiet_bars_are_filled_in_as_rest_has_them(self) -> None:
-        result = understood(pushed("ohlc", candle(0, 5.0)), pushed("ohlc", candle(3, 7.0)))
-        assert bars(result) == [(0, 5.0, 1), (1, 5.0, 0), (2, 5.0, 0), (3, 7.0, 1)]
-        assert result.bars is not None
-        row = [60, *["5.0"] * 4, "0.0", "0.00000000", 0]
-        quiet = msgspec.json.encode({"error": [], "result": {"XXBTZUSD": [row], "last": 60}})
-        names = ["open", "high", "low", "close", "volume", "quote_volume", "trades"]
-        assert result.bars[1].select(names).equals(kraken.decode_bars(quiet, START).select(names))
-
-    def test_they_are_filled_in_as_time_passes_too(self) -> None:
-        first = understood(pushed("ohlc", candle(0, 5.0)))
-        early = understood(answer("pong", "2024-01-01T00:02:01Z"), state=first.state)
-        assert bars(early) == []
-        late = understood(answer("pong", "2024-01-01T00:02:02Z"), HEARTBEAT, state=early.state)
-        assert bars(late) == [(1, 5.0, 0)]
-        assert late.bars is not None
-        assert late.bars["received"].to_list() == [CAME + 1]
-        assert bars(understood(pushed("ohlc", candle(2, 6.0)), state=late.state)) == [(2, 6.0, 1)]
-
-    def test_the_same_state_can_be_told_twice(self) -> None:
-        first = understood(pushed("ohlc", candle(0, 5.0)))
-        pong = answer("pong", "2024-01-01T00:05:00Z")
-        assert bars(understood(pong, state=first.state)) == bars(understood(pong, state=first.state)) != []
-
-    def test_the_snapshot_begins_the_running_bar(self) -> None:
-        said = [
-            agreed("ohlc", "2024-01-01T00:09:20Z", interval=1),
-            pushed("ohlc", candle(9, 5.0), kind="snapshot"),
-        ]
-        assert bars(understood(*said)) == [(9, 5.0, 1)]
-
     @pytest.mark.parametrize("order", [1, -1])
-    def test_of_an_old_snapshot_only_the_last_price_counts(self, order: int) -> None:
+    def test_the_bars_that_a_topic_begins_with_are_told_oldest_first(self, order: int) -> None:
         rows = [candle(minute, float(minute)) for minute in (1, 2, 4)][::order]
         said = [agreed("ohlc", "2024-01-01T00:09:20Z", interval=1), pushed("ohlc", *rows, kind="snapshot")]
-        first = understood(*said)
-        assert bars(first) == [(8, 4.0, 0)]
-        later = understood(answer("pong", "2024-01-01T00:10:02Z"), state=first.state)
-        assert bars(later) == [(9, 4.0, 0)]
+        assert bars(understood(*said)) == [(1, 1.0, 1), (2, 2.0, 1), (4, 4.0, 1)]
+
+    def test_bars_are_told_as_they_came_and_quiet_ones_are_not_made_up(self) -> None:
+        """The clock of the connection says nothing of one topic on it."""
+        result = understood(
+            pushed("ohlc", candle(0, 5.0)),
+            pushed("ohlc", candle(3, 7.0)),
+            answer("pong", "2024-01-01T00:30:00Z"),
+            pushed("ohlc", candle(3, 8.0)),
+            pushed("ohlc", candle(2, 6.0)),
+        )
+        assert bars(result) == [(0, 5.0, 1), (3, 7.0, 1), (3, 8.0, 1), (2, 6.0, 1)]
+        assert result.bars is not None
+        assert result.bars["received"].to_list() == [CAME, CAME + 1, CAME + 3, CAME + 4]
+        assert result.state is None
+
+    def test_the_channel_says_that_history_has_the_quiet_ones(self) -> None:
+        channels = kraken_live.LIVE.channels
+        assert channels[OHLC].fills_quiet
+        assert [channels[data_type].consecutive for data_type in (TRADES, OHLC, BOOK)] == [True, False, False]
+        assert {channel.beats for channel in channels.values()} == {None}
+        rest = msgspec.json.encode({"error": [], "result": {"X": [[60, *["5.0"] * 4, "0.0", "0.00", 0]]}})
+        assert kraken.decode_bars(rest, START).drop("ts").row(0) == (5.0, 5.0, 5.0, 5.0, 0.0, 0.0, 0)
 
     def test_no_bar_at_all_yet(self) -> None:
-        said = [
-            agreed("ohlc", interval=1),
-            pushed("ohlc", kind="snapshot"),
-            answer("pong", "2024-01-01T00:30:00Z"),
-        ]
+        said = [agreed("ohlc", interval=1), pushed("ohlc", kind="snapshot")]
         assert bars(understood(*said)) == []
 
 
@@ -550,6 +534,4 @@ class TestBatches:
 
     def test_what_a_bad_one_s_neighbours_said_of_bars_is_kept(self) -> None:
         result = heard(pushed("ohlc", candle(0, 5.0)), b"bad", pushed("ohlc", candle(2, 7.0)))
-        assert bars(result) == [(0, 5.0, 1), (1, 5.0, 0), (2, 7.0, 1)]
-        later = understood(answer("pong", "2024-01-01T00:04:02Z"), state=result.state)
-        assert bars(later) == [(3, 7.0, 0)]
+        assert bars(result) == [(0, 5.0, 1), (2, 7.0, 1)]

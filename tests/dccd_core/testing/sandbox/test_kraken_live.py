@@ -142,7 +142,7 @@ class TestBars:
         ("symbol", "text", "length"),
         [(BTC, "1m", HOUR), (ETH, "1m", 2 * HOUR), (DOGE, "5m", 3 * HOUR), (ETH, "1h", 5 * HOUR)],
     )
-    def test_the_last_word_on_each_bar_is_history_quiet_ones_filled_in(
+    def test_the_last_word_on_each_bar_is_history_without_the_quiet_ones(
         self, symbol: Symbol, text: str, length: int
     ) -> None:
         bar, end = parse_bar_span(text), Ns(NOW + length)
@@ -151,9 +151,9 @@ class TestBars:
         kept = rows(heard(acts).bars, DataType.OHLC).unique("ts", keep="last").sort("ts")
         final = kept.filter(pl.col("ts").cast(pl.Int64) + bar <= end)
         span = TimeSpan(Ns(int(final["ts"].to_physical()[0])), Ns(end - end % bar))
-        assert span.start in (NOW - NOW % bar, NOW - NOW % bar - bar)
+        assert span.start <= NOW - NOW % bar
         truth = MARKET.truth_bars("kraken", symbol, bar, span)
-        assert final.equals(truth)
+        assert final.equals(truth.filter(pl.col("trades") > 0))
         assert symbol == BTC or text == "1h" or truth.filter(trades=0).height > 3
 
     def test_batches_of_any_size_say_the_same(self) -> None:
@@ -167,7 +167,7 @@ class TestBars:
             parts += [] if one.bars is None else [one.bars]
         whole, pieces = heard(acts).bars, pl.concat(parts)
         assert whole is not None
-        assert whole.filter(trades=0).height > 0
+        assert whole.height > 0
         latest = [frame.unique("ts", keep="last").sort("ts").drop("received") for frame in (whole, pieces)]
         assert latest[0].equals(latest[1])
 
