@@ -251,12 +251,12 @@ class TestBooks:
             assert book.apply(change)
         assert book.bids.best(9) == [("10.5", "3")]
 
-    def test_a_crossed_book_is_lost_and_begins_anew_with_a_whole_one(self) -> None:
+    def test_a_book_that_stays_crossed_is_lost_and_begins_anew_with_a_whole_one(self) -> None:
         book = Book(LIVE.channels[BOOK])
-        first, lost, whole = understood(
-            snapshot("10 1", "11 1"), update("buy 11 1", 1), snapshot("11 1", "12 1")
+        changes = understood(
+            snapshot("10 1", "11 1"), update("buy 11 1", 1), update("buy 9 1", 30), snapshot("11 1", "12 1")
         ).books
-        assert [book.apply(first), book.apply(lost), book.apply(whole)] == [True, False, True]
+        assert [book.apply(change) for change in changes] == [True, True, False, True]
 
     def test_books_of_several_products_keep_their_order(self) -> None:
         result = understood(
