@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -15,6 +16,20 @@ from dccd_core.domain.timespan import DAY, HOUR, ZERO, Ns, TimeSpan, ns
 
 if TYPE_CHECKING:  # it builds on Request and Limit
     from dccd_core.adapter.live import Live
+
+
+_LAST: Final = 1 << 62
+"""A time beyond it, in the year 2116, is none that a clock shows: there must be room to reckon with it."""
+
+
+@lru_cache(64)
+def parse_date(text: str) -> Ns | None:
+    """Return the moment that an HTTP date tells; None for what is none."""
+    try:
+        at = ns(parsedate_to_datetime(text))
+    except (ValueError, OverflowError):
+        return None
+    return at if 0 <= at < _LAST else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +69,31 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. Header names are lower case; ``received`` is our own clock."""
+    """What came back. Header names are lower case; ``received`` is our own clock.
+
+    ``at_least``: the venue's clock is known to have passed this, from what else it said.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     received: Ns
+    at_least: Ns = ZERO
+
+    @property
+    def dated(self) -> Ns | None:
+        """The venue's clock when it answered: its ``Date`` header (whole seconds), if that can be read."""
+        return parse_date(self.headers.get("date", ""))
 
     @property
     def venue_time(self) -> Ns:
-        """The venue's clock when it answered: its ``Date`` header (whole seconds); without one, ours."""
-        try:
-            return ns(parsedate_to_datetime(self.headers.get("date", "")))
-        except ValueError:
-            return self.received
+        """The venue's clock when it answered; without it ours, which proves nothing: see ``proven_time``."""
+        return self.received if self.dated is None else self.dated
+
+    @property
+    def proven_time(self) -> Ns:
+        """A moment that the venue's clock has passed. Our own clock is never the proof."""
+        return self.at_least if self.dated is None else self.dated
 
 
 @dataclass(frozen=True, slots=True)

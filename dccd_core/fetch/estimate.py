@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
+from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import ZERO, TimeSpan
@@ -83,7 +84,7 @@ async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeSpan) -> int:
     endpoint = await venue.served(dataset)
 
     def receive(response: Response) -> int:
-        rows = endpoint.decode(response.body, response.venue_time)
+        rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
         times = rows["ts"].cast(pl.Int64).filter(rows["ts"].cast(pl.Int64) < part.end)
         if times.len() < rows.height or times.len() < 2:
             return times.len()

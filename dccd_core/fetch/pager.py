@@ -7,15 +7,20 @@ number of them can be walked at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
 
 from dccd_core.adapter.contract import Endpoint, Keeps, Query, Request, Response
+from dccd_core.adapter.salvage import LATER, REASON, Decoded, Salvage, concerning
 from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.lake.merge import TWICE
+
+MISPLACED: Final = "its time contradicts its id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Page:
     """New rows, in order.
 
     ``until``: every row before it has been given. ``cut``: what follows is not final yet.
-    ``strays``: rows whose time contradicts their place among the ids. ``since``: what lies before it
+    ``strays``: rows that are not believed, each with its ``reason``. ``since``: what lies before it
     cannot be had; None: all of it came.
     """
 
@@ -56,6 +61,8 @@ class BarWalk:
         self._rest: Query | None = query
         self._settle = settle
         self._keeps = keeps
+        self._salvage = Salvage(DataType.OHLC, endpoint.decode)
+        self._strays: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
         """Later rows of a window that is answered from its end."""
 
@@ -66,34 +73,52 @@ class BarWalk:
         query = self._rest
         assert query is not None
         assert query.bar is not None
-        now = response.venue_time
-        final = bar_open(Ns(now - self._settle), query.bar)
-        rows = self._rows(self._endpoint.decode(response.body, now), query.span)
+        found = self._salvage.read(response)
+        final = bar_open(Ns(response.proven_time - self._settle), query.bar)
+        if response.dated is None:  # a bar is final when there is a later one
+            final = max(final, latest(found.rows) or final)
+        rows, strays = self._rows(found, query.span)
+        self._strays.append(strays)
         if self._keeps is Keeps.OLDEST:
             return self._forward(query, query.bar, rows, final)
         return self._backward(query, rows, final)
 
-    def _rows(self, answered: pl.DataFrame, asked: TimeSpan) -> pl.DataFrame:
-        rows = once(within(answered, asked))
+    def _rows(self, found: Decoded, asked: TimeSpan) -> tuple[pl.DataFrame, pl.DataFrame]:
+        answered, inside = found.rows, within(found.rows, asked)
+        rows, clash = once(inside)
+        refused = concerning(found.refused, asked.start, asked.end)
         last = latest(answered)
         earlier_too = self._keeps is Keeps.ALL and last is not None and last < asked.end
-        if answered.height and not rows.height and not earlier_too:
+        if answered.height and not inside.height and not refused.height and not earlier_too:
             raise PagingError(
                 f"asked for bars of {asked}, answered from {answered['ts'].min()} to {answered['ts'].max()}",
                 hint="the venue ignored the time: nothing of this answer was stored",
             )
-        return rows
+        return rows, refused if clash is None else pl.concat([refused, clash])
+
+    def _page(self, rows: pl.DataFrame, until: Ns, *, cut: bool = False) -> Page:
+        """Return a page with all rows that were not believed so far and lie before ``until``."""
+        return Page(rows, until, cut=cut, strays=_taken(self._strays, until))
 
     def _forward(self, query: Query, bar: Ns, rows: pl.DataFrame, final: Ns) -> Page:
-        asked, last = query.span, latest(rows)
+        asked, last = query.span, self._last(rows)
         if final < asked.end and (last is None or last >= final - bar):
             self._rest = None
             until = max(asked.start, final)
-            return Page(within(rows, TimeSpan(asked.start, until)), until, cut=True)
+            return self._page(within(rows, TimeSpan(asked.start, until)), until, cut=True)
         done = last is None or last + bar >= asked.end
         until = asked.end if last is None or done else Ns(last + bar)
         self._rest = None if done else replace(query, span=TimeSpan(until, asked.end))
-        return Page(rows, until)
+        return self._page(rows, until)
+
+    def _last(self, rows: pl.DataFrame) -> Ns | None:
+        """Return the time of the last row of an answer, believed or not."""
+        strays = self._strays[-1]
+        if not strays.height:
+            return latest(rows)
+        strays = strays.filter(pl.col(REASON) != LATER)
+        times = [*rows["ts"].cast(pl.Int64).tail(1), *strays["ts"].cast(pl.Int64).drop_nulls()]
+        return Ns(max(times)) if times else None
 
     def _backward(self, query: Query, rows: pl.DataFrame, final: Ns) -> Page | None:
         if rows.height:
@@ -105,7 +130,9 @@ class BarWalk:
         self._rest = None
         until = max(self._whole.start, min(self._whole.end, final))
         whole = pl.concat([rows.clear(), *reversed(self._held)])
-        return Page(within(whole, TimeSpan(self._whole.start, until)), until, cut=until < self._whole.end)
+        return self._page(
+            within(whole, TimeSpan(self._whole.start, until)), until, cut=until < self._whole.end
+        )
 
 
 class IdWalk:
@@ -119,6 +146,8 @@ class IdWalk:
         self._query = query
         self._ids = ids
         self._down = down
+        self._salvage = Salvage(DataType.TRADES, endpoint.decode)
+        self._strays: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
 
     def request(self) -> Request | None:
@@ -127,7 +156,8 @@ class IdWalk:
         return self._endpoint.request(replace(self._query, first_id=self._ids.start, limit=len(self._ids)))
 
     def receive(self, response: Response) -> Page | None:
-        rows = self._endpoint.decode(response.body, response.venue_time)
+        found = self._salvage.read(response)
+        rows = found.rows
         ids = rows["trade_id"].cast(pl.Int64).to_numpy()
         if (ids < self._ids.start).any() and not self._down:
             raise PagingError(
@@ -135,8 +165,12 @@ class IdWalk:
                 hint="the venue ignored the id: nothing of this answer was stored",
             )
         wanted = (ids >= self._ids.start) & (ids < self._ids.stop)
+        self._strays.append(found.refused)
         if not wanted.all() or (np.diff(ids) != 1).any():
-            rows, ids = rows.filter(wanted).unique("trade_id", maintain_order=True), ids[wanted]
+            rows, clash = once(rows.filter(wanted), "trade_id")
+            ids = ids[wanted]
+            if clash is not None:
+                self._strays.append(clash)
         return self._downwards(rows, ids) if self._down else self._upwards(rows, ids)
 
     def _upwards(self, rows: pl.DataFrame, ids: np.ndarray) -> Page:
@@ -154,9 +188,21 @@ class IdWalk:
         asked = self._query.span
         inside = within(rows, asked)
         until = latest(inside) or asked.start
-        if inside.height == rows.height:
-            return Page(inside, until)
-        return Page(inside, until, strays=rows.join(inside, on="trade_id", how="anti", maintain_order="left"))
+        if inside.height < rows.height:
+            outside = rows.join(inside, on="trade_id", how="anti", maintain_order="left")
+            self._strays.append(outside.with_columns(reason=pl.lit(MISPLACED)))
+        return Page(inside, until, strays=_taken(self._strays))
+
+
+def _taken(strays: list[pl.DataFrame], until: Ns | None = None) -> pl.DataFrame | None:
+    """Return what was not believed so far, up to a moment, and forget it; None where that is nothing."""
+    some = [rows for rows in strays if rows.height]
+    strays.clear()
+    if not some:
+        return None
+    rows = pl.concat(some)
+    rows = rows if until is None else concerning(rows, Ns(0), until)
+    return rows if rows.height else None
 
 
 def bar_walks(endpoint: Endpoint, query: Query, settle: Ns, keeps: Keeps = Keeps.OLDEST) -> Iterator[BarWalk]:
@@ -176,11 +222,18 @@ def id_walks(endpoint: Endpoint, query: Query, ids: range, *, down: bool = False
         yield IdWalk(endpoint, query, window, down=down)
 
 
-def once(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return bars, which are in the order of time, without those of an open that comes again later."""
-    if np.diff(rows["ts"].cast(pl.Int64).to_numpy()).all():
-        return rows
-    return rows.unique("ts", keep="last", maintain_order=True)
+def once(rows: pl.DataFrame, key: str = "ts") -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Part rows, which are in the order of time, that share a key: equal ones are one row.
+
+    Of unequal ones nobody knows which is right, so none is believed: those come back apart, with the reason.
+    """
+    if key == "ts" and np.diff(rows["ts"].cast(pl.Int64).to_numpy()).all():
+        return rows, None
+    rows = rows.unique(maintain_order=True)
+    clash = rows[key].is_duplicated() & rows[key].is_not_null()
+    if not clash.any():
+        return rows, None
+    return rows.filter(~clash), rows.filter(clash).with_columns(reason=pl.lit(TWICE))
 
 
 def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:

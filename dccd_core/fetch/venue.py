@@ -8,13 +8,23 @@ from typing import Final, TypeVar
 import polars as pl
 
 from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Recent, Request, Response
+from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.datatype import TIME, DataType
-from dccd_core.domain.errors import ConfigError, ExchangeError, PayloadError, UnknownSymbol, Where, located
+from dccd_core.domain.errors import (
+    ConfigError,
+    ExchangeError,
+    PayloadError,
+    Unavailable,
+    UnknownSymbol,
+    Where,
+    located,
+)
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns, TimeSpan
-from dccd_core.fetch.pager import earliest
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan
+from dccd_core.fetch.newest import newest_requests
+from dccd_core.fetch.pager import earliest, latest
 from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
 from dccd_core.lake.ledger import Ledger
 from dccd_core.net.clock import Clock
@@ -49,6 +59,9 @@ class Venue:
     """Why a part of the list of symbols is not known: some addresses serve only some kinds of market."""
     _asking: dict[Dataset, asyncio.Lock] = field(default_factory=dict[Dataset, asyncio.Lock])
     """One for each dataset: who wants to know the same waits, others ask meanwhile."""
+    _newest: dict[Dataset, tuple[Ns | None, Ns]] = field(default_factory=dict[Dataset, tuple[Ns | None, Ns]])
+    """When the newest row was last looked at, by our steady clock, and what it proved."""
+    _looking: dict[Dataset, asyncio.Lock] = field(default_factory=dict[Dataset, asyncio.Lock])
     _discovering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def endpoint(self, dataset: Dataset) -> Endpoint:
@@ -95,18 +108,60 @@ class Venue:
         return Query(market, span, limit, bar=dataset.span, kind=dataset.symbol.market)
 
     async def ask(self, dataset: Dataset, request: Request, receive: Callable[[Response], T]) -> T:
-        """Send and decode, again while waiting helps. Errors say exchange, endpoint and symbol."""
-        return await self._ask(Where(self.exchange.name, request.path, str(dataset.symbol)), request, receive)
+        """Send and decode, again while waiting helps. Errors say exchange, endpoint and symbol.
+
+        A venue that tells no time gets a moment that it has passed from the newest row that it has.
+        """
+        where = Where(self.exchange.name, request.path, str(dataset.symbol))
+
+        async def once() -> T:
+            response = await self.transport.send(request)
+            if response.dated is None and dataset.data_type is not DataType.ORDERBOOK:
+                response = replace(response, at_least=await self._passed(dataset))
+            return receive(response)
+
+        with located(where):
+            return await persist(once, self.clock)
 
     async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Ns]:
         """Return one row, or none, and the moment before which the venue's rows were final by then."""
         endpoint = await self.served(dataset)
 
         def receive(response: Response) -> tuple[pl.DataFrame, Ns]:
-            rows = endpoint.decode(response.body, response.venue_time).head(1)
-            return rows, settled(dataset, response.venue_time, self.exchange.settle)
+            rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows.head(1)
+            return rows, settled(dataset, response.proven_time, self.exchange.settle)
 
         return await self.ask(dataset, request, receive)
+
+    async def _passed(self, dataset: Dataset) -> Ns:
+        """Return a moment that the venue's clock has passed: that of the newest row, looked at once a minute.
+
+        What follows a row by the time a bar needs to settle is no later than now: so the bar before the
+        newest one is final, and nothing else is.
+        """
+        async with self._looking.setdefault(dataset, asyncio.Lock()):
+            at, passed = self._newest.get(dataset, (None, Ns(0)))
+            if at is None or self.clock.steady() - at > MINUTE:
+                passed = max(passed, await self._newest_row(dataset))
+                self._newest[dataset] = self.clock.steady(), passed
+        if not passed:
+            raise Unavailable(
+                "the answers tell no time (no Date header), and there is no new row to tell it by",
+                hint="nothing can be told to be final: see what stands between dccd and the venue",
+            )
+        return passed
+
+    async def _newest_row(self, dataset: Dataset) -> Ns:
+        """Return the time of the newest row found near our own now, plus what bars need to settle."""
+        endpoint = await self.served(dataset)
+        for request in newest_requests(
+            endpoint, self.query(dataset, TimeSpan(Ns(0), Ns(0)), 1), self.clock.now()
+        ):
+            response = await self.transport.send(request)
+            rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
+            if (last := latest(rows)) is not None:
+                return Ns(last + self.exchange.settle) if dataset.span else last
+        return Ns(0)
 
     async def markets(self) -> pl.DataFrame:
         """Return all symbols of the exchange, as in ``MARKETS``. Asked once.

@@ -7,7 +7,9 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, Endpoint, Limit, Query, Request, Response
+from dccd_core.adapter.salvage import Salvage, concerning
 from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso
 from dccd_core.fetch.pager import Page, earliest, latest, once, within
@@ -33,9 +35,10 @@ class CursorWalk:
         self._query = query
         self._settle = settle
         self._paging = paging
+        self._salvage = Salvage(DataType.TRADES, endpoint.decode)
         self._at = query.span.start
-        self._seen: pl.Series = pl.Series("trade_id", [], dtype=pl.String)
-        """Ids that the next answer may repeat."""
+        self._seen = empty(DataType.TRADES)
+        """Rows that the next answer may repeat."""
         self._skip = 0
         self._confirming = False
         self._no_news = 0
@@ -51,11 +54,12 @@ class CursorWalk:
         return self._endpoint.request(replace(self._query, span=span, skip=skip))
 
     def receive(self, response: Response) -> Page | None:
-        asked, now = self._query.span, response.venue_time
-        final = Ns(now - self._settle)
+        asked, found = self._query.span, self._salvage.read(response)
+        final = Ns(response.proven_time - self._settle)
+        if response.dated is None:  # what is older than the newest row by so much is final
+            final = max(final, Ns((latest(found.rows) or 0) - self._settle))
         end = min(asked.end, max(asked.start, final))
-        answered = self._endpoint.decode(response.body, now)
-        last = latest(answered)
+        answered, last = found.rows, latest(found.rows)
         if last is not None and last < self._at - self._paging.blur:
             raise PagingError(
                 f"asked for trades from {iso(self._at)} on, answered up to {iso(last)}",
@@ -64,38 +68,53 @@ class CursorWalk:
         if self._confirming:
             self._confirming, self._more_behind = False, last is not None and last > self._at
             return None
-        fresh = answered.filter(~answered["trade_id"].is_in(self._seen.implode()))
-        fresh = within(fresh.unique("trade_id", maintain_order=True), TimeSpan(asked.start, end))
+        fresh = self._unseen(answered)
+        fresh, clash = once(within(fresh, TimeSpan(asked.start, end)), "trade_id")
+        strays = concerning(found.refused, asked.start, end)
+        strays = strays if clash is None else pl.concat([strays, clash])
         if last is not None and last >= end:
-            return self._finish(fresh, end, final)
+            return self._finish(fresh, end, final, strays)
         if fresh.height:
-            return self._advance(fresh)
+            return self._advance(fresh, strays)
         self._no_news += 1
         if self._no_news > 1 and not self._more_behind:
-            return self._finish(fresh, end, final)
+            return self._finish(fresh, end, final, strays)
         if self._no_news > _PATIENCE:
             raise PagingError(
                 f"more trades than an answer holds share the moment {iso(self._at)}",
                 hint="nothing after it was stored; start later, or take this day from an archive",
             )
         self._confirming = True
-        return None
+        return Page(fresh, self._at, strays=strays) if strays.height else None
 
-    def _advance(self, fresh: pl.DataFrame) -> Page:
+    def _unseen(self, answered: pl.DataFrame) -> pl.DataFrame:
+        """Leave out what came already; a row that now comes with other contents goes to where both meet."""
+        known = answered["trade_id"].is_in(self._seen["trade_id"].implode())
+        if not known.any():
+            return answered
+        again = answered.filter(known & (answered["ts"].cast(pl.Int64) >= self._at))
+        other = again.join(self._seen, on=answered.columns, how="anti", nulls_equal=True)["trade_id"]
+        return (
+            answered.filter(~known | answered["trade_id"].is_in(other.implode()))
+            if other.len()
+            else answered.filter(~known)
+        )
+
+    def _advance(self, fresh: pl.DataFrame, strays: pl.DataFrame) -> Page:
         self._no_news, self._more_behind = 0, False
         times = fresh["ts"].cast(pl.Int64)
         last = Ns(int(times[-1]))
-        again = fresh.filter(times >= last - self._paging.blur)["trade_id"]
+        again = fresh.filter(times >= last - self._paging.blur)
         here = int((times == last).sum())
         known = self._at >= last - self._paging.blur
         self._seen = pl.concat([self._seen, again]) if known else again
         self._skip = self._skip + here if self._at == last else here
         self._at = last
-        return Page(fresh, last)
+        return Page(fresh, last, strays=strays if strays.height else None)
 
-    def _finish(self, fresh: pl.DataFrame, end: Ns, final: Ns) -> Page:
+    def _finish(self, fresh: pl.DataFrame, end: Ns, final: Ns, strays: pl.DataFrame) -> Page:
         self._done = True
-        return Page(fresh, end, cut=final < self._query.span.end)
+        return Page(fresh, end, cut=final < self._query.span.end, strays=strays if strays.height else None)
 
 
 class RecentWalk:
@@ -105,19 +124,19 @@ class RecentWalk:
         self._endpoint = endpoint
         self._query = query
         self._settle = settle
+        self._salvage = Salvage(DataType.OHLC if query.bar else DataType.TRADES, endpoint.decode)
         self._done = False
 
     def request(self) -> Request | None:
         return None if self._done else self._endpoint.request(self._query)
 
     def receive(self, response: Response) -> Page:
-        asked, now, bar = self._query.span, response.venue_time, self._query.bar
-        final = Ns(now - self._settle)
-        final = bar_open(final, bar) if bar else final
-        answered = self._endpoint.decode(response.body, now)
-        rows = once(answered) if bar else answered
-        until = max(asked.start, min(asked.end, final))
-        first = earliest(rows)
+        asked, found = self._query.span, self._salvage.read(response)
+        until = max(asked.start, min(asked.end, self._final(response, found.rows)))
+        rows, clash = once(found.rows, "ts" if self._query.bar else "trade_id")
+        refused = found.refused if clash is None else pl.concat([found.refused, clash])
+        bar, refused = self._query.bar, concerning(refused, asked.start, until)
+        first = earliest(found.rows)
         # rows that share the first moment may have been cut off
         since = until if first is None else Ns(first + (0 if bar else 1))
         self._done = True
@@ -125,8 +144,18 @@ class RecentWalk:
             within(rows, TimeSpan(asked.start, until)),
             until,
             cut=until < asked.end,
+            strays=refused if refused.height else None,
             since=min(since, until) if since > asked.start else None,
         )
+
+    def _final(self, response: Response, rows: pl.DataFrame) -> Ns:
+        """Return before which moment rows are final: by the venue's clock, or by the newest row."""
+        bar, newest = self._query.bar, latest(rows)
+        final = Ns(response.proven_time - self._settle)
+        final = bar_open(final, bar) if bar else final
+        if response.dated is not None or newest is None:
+            return final
+        return max(final, newest if bar else Ns(newest - self._settle))
 
 
 def cursor_walks(

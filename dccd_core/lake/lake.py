@@ -20,7 +20,7 @@ from dccd_core.lake import quarantine, reader, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
 from dccd_core.lake.layout import LIVE, Family, data_path, dataset_folder, parse_data_path, quarantine_path
 from dccd_core.lake.ledger import Asked, Ledger
-from dccd_core.lake.merge import merged
+from dccd_core.lake.merge import TWICE, merged
 from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
 from dccd_core.lake.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.spool import Spool
@@ -191,6 +191,9 @@ class Draft:
         self._spool = Spool(file, dataset.data_type)
         self._last: Ns | None = None
         self._committed = False
+        self._clashes: list[pl.DataFrame] = []
+        self._aside = 0
+        """How many of the clashes are in quarantine."""
 
     def append(self, rows: pl.DataFrame) -> None:
         """Add rows of the data type's table, none earlier than the last one, all within the partition.
@@ -219,9 +222,19 @@ class Draft:
             judge: makes the judge of the united rows; asked again when another writer gets in between.
         """
         with writing(self._url):
-            state = rewrite(self._store, self._path, partial(self._fill, asked, judge))
+            while True:
+                state = rewrite(self._store, self._path, partial(self._fill, asked, judge))
+                if state is not None:
+                    break
+                self._put_aside()
         self._committed = True
         return state
+
+    def _put_aside(self) -> None:
+        """Keep rows that contradict one another: before the partition is judged, not while it is locked."""
+        rows = pl.concat(self._clashes).with_columns(pl.lit(TWICE).alias(quarantine.REASON))
+        quarantine.add(self._store, self._quarantine, rows)
+        self._aside = rows.height
 
     def _fill(
         self,
@@ -229,14 +242,18 @@ class Draft:
         judge: Callable[[], Judge],
         file: BinaryIO,
         stored: Stored | None,
-    ) -> tuple[State, bool]:
+    ) -> tuple[State | None, bool]:
         old = Reader(stored.file, self._data_type, self._url) if stored else None
         ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
         judging = judge()
+        self._clashes.clear()
         with Writer(file, self._data_type) as writer:
-            for rows in merged(self._data_type, old.feed() if old else None, self._spool.feed()):
+            feeds = old.feed() if old else None, self._spool.feed()
+            for rows in merged(self._data_type, *feeds, self._clashes):
                 writer.write(rows)
                 judging.see(rows)
+            if sum(rows.height for rows in self._clashes) > self._aside:
+                return None, False
             refused = quarantine.count(self._store, self._quarantine)
             ledger = judging.verdict(replace(ledger, quarantined=refused))
             writer.seal(ledger)

@@ -8,6 +8,7 @@ import polars as pl
 from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.timespan import SECOND, Ns
 
+TWICE: Final = "came twice with different contents"
 _AT: Final = "_at"
 _WAS: Final = "_was"
 _COPY: Final = "_copy"
@@ -56,28 +57,38 @@ class Feed:
         return rows.head(here)
 
 
-def merged(data_type: DataType, stored: Feed | None, fresh: Feed) -> Iterator[pl.DataFrame]:
+def merged(
+    data_type: DataType, stored: Feed | None, fresh: Feed, clashes: list[pl.DataFrame] | None = None
+) -> Iterator[pl.DataFrame]:
     """Yield the union of two feeds in order, as much at once as one piece of each.
 
     Cuts fall on whole seconds: ties are never split, and a trade that one source times more coarsely than
-    the other still meets itself.
+    the other still meets itself. ``clashes``: see ``unite``.
     """
     stored = stored or Feed(data_type, (), lambda _: empty(data_type))
     cuts = sorted({Ns(start - start % SECOND) for feed in (stored, fresh) for start in feed.starts})
     for cut in [*cuts[1:], None]:
         old, new = stored.until(cut), fresh.until(cut)
-        rows = unite(data_type, old, new) if new.height else old
+        rows = unite(data_type, old, new, clashes) if new.height else old
         if rows.height:
             yield rows
 
 
-def unite(data_type: DataType, stored: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+def unite(
+    data_type: DataType,
+    stored: pl.DataFrame,
+    fresh: pl.DataFrame,
+    clashes: list[pl.DataFrame] | None = None,
+) -> pl.DataFrame:
     """Return both sets of rows as one, each row once, in order.
 
     Rows are told apart by the table's key; the fresh one of a pair takes the place of the stored one.
-    Trades without an id are counted: the n-th copy of a row here is the n-th copy there.
+    Trades without an id are counted: the n-th copy of a row here is the n-th copy there. Of fresh bars or
+    trades with one key the last is taken; with ``clashes`` none is, where they differ: all go in there.
     """
     table = TABLES[data_type]
+    if clashes is not None and data_type is not DataType.ORDERBOOK:
+        fresh = _agreed(table.key, fresh, clashes)
     old = stored.with_row_index(_AT)
     new = fresh.with_row_index(_AT, offset=stored.height)
     if data_type is DataType.TRADES:
@@ -89,6 +100,17 @@ def unite(data_type: DataType, stored: pl.DataFrame, fresh: pl.DataFrame) -> pl.
     else:
         parts = [_unite_by(table.key, old, new)]
     return pl.concat(parts).sort(_ORDER[data_type]).drop(_AT)
+
+
+def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame]) -> pl.DataFrame:
+    """Take out the rows that share a key and differ; what repeats a row word for word stays for others."""
+    if rows.n_unique(key) == rows.height:
+        return rows
+    differ = (rows.select(pl.struct(rows.columns).n_unique().over(key) > 1)).to_series()
+    differ &= rows.select(pl.all_horizontal(pl.col(key).is_not_null())).to_series()
+    if differ.any():
+        clashes.append(rows.filter(differ))
+    return rows.filter(~differ)
 
 
 def _unite_by(key: Sequence[str], old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ when nothing was traded in it, when it lies before the listing, or when the venu
 still answered nothing. Every other hole is a gap.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -79,10 +80,16 @@ class BarJudge:
         parts = [part for span in ledger.covered() for part in _cut(span, borders)]
         runs = missing_bars(opens, self._bar, parts)
         found = [(span, missing) for span, missing in runs if span.length >= self._evidence.quiet]
-        holes = tuple(judged(span, missing, ledger, self._evidence) for span, missing in found)
-        refused = np.unique(_ns(self._evidence.refused))
+        evidence = self._evidence
+        if evidence.refused["ts"].null_count():  # nobody knows which bar that was: none is called empty
+            evidence = replace(evidence, witness=True)
+        holes = tuple(judged(span, missing, ledger, evidence) for span, missing in found)
+        refused = np.unique(_ns(evidence.refused))
         mended = np.isin(refused, opens, assume_unique=True)  # a good row came later
-        return replace(ledger, holes=holes, quarantined=int((~mended).sum()))
+        due = np.zeros(refused.size, np.bool_)  # what tells a time that is not asked for yet says nothing
+        for span in ledger.covered():
+            due |= (refused >= span.start) & (refused < span.end)
+        return replace(ledger, holes=holes, quarantined=int((due & ~mended).sum()))
 
 
 class IdJudge:
@@ -96,7 +103,7 @@ class IdJudge:
         self._absent = absent
         self._found: list[tuple[TimeSpan, int]] = []
         self._last: tuple[int, int] | None = None
-        self._refused = set(evidence.refused["trade_id"].to_list())
+        self._refused: set[str] = set(evidence.refused["trade_id"].drop_nulls())
 
     def see(self, rows: pl.DataFrame) -> None:
         self._refused -= set(rows["trade_id"].to_list()) if self._refused else set()
@@ -165,6 +172,32 @@ class BookJudge:
         return Hole(span, missing, reason=next(reasons, NOT_RECORDED))
 
 
+class RefusedJudge:
+    """Expects what was refused, so that it is asked for again: nobody can say what else is missing."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._refused: dict[str, int] = dict(
+            evidence.refused.select("trade_id", pl.col("ts").cast(pl.Int64)).drop_nulls().iter_rows()
+        )
+
+    def see(self, rows: pl.DataFrame) -> None:
+        for mended in self._refused.keys() & set(rows["trade_id"].to_list()) if self._refused else ():
+            del self._refused[mended]
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        """Return the refused rows as gaps, those of one moment as one."""
+        covered = ledger.covered()
+        moments = Counter(Ns(at) for at in self._refused.values())
+        holes = tuple(
+            judged(span, missing, ledger, self._evidence)
+            for at, missing in sorted(moments.items())
+            for span in [TimeSpan(at, Ns(at + 1))]
+            if any(part.clip(span) for part in covered)
+        )
+        return replace(ledger, holes=holes, quarantined=len(self._refused))
+
+
 class NoJudge:
     """For data of which nobody can say what is missing: trades without ids, pictures taken now and then."""
 
@@ -197,7 +230,7 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
 
 
 def _ns(rows: pl.DataFrame) -> np.ndarray:
-    return rows["ts"].cast(pl.Int64).to_numpy()
+    return rows["ts"].cast(pl.Int64).drop_nulls().to_numpy()
 
 
 def _proof(span: TimeSpan, proven: Sequence[tuple[TimeSpan, str]]) -> str | None:

@@ -18,8 +18,9 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import DccdError, OutOfReach, UnknownSymbol
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, iso
 from dccd_core.exchanges import get
-from dccd_core.fetch.fill import Filled, Halted, fill, snapshot
+from dccd_core.fetch.fill import Filled, Halted, fill
 from dccd_core.fetch.fill import Progress as PageProgress
+from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock

@@ -13,7 +13,7 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import get
-from dccd_core.fetch.fill import snapshot
+from dccd_core.fetch.snapshot import snapshot
 from dccd_core.lake.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.server import VENUES

@@ -17,6 +17,7 @@ from dccd_core.fetch.collect import AHEAD, Course, collect
 from dccd_core.fetch.pager import Page
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.clock import ManualClock
+from tests.dccd_core.fetch.test_pager import http_date
 from tests.dccd_core.fetch.world import NOW, bars
 
 PAGE = 1_000
@@ -53,7 +54,7 @@ class Wire:
         rows = [
             [at // MILLISECOND, "1", "1", "1", "1", "0", 0, "0", 0] for at in range(start, end + 1, MINUTE)
         ]
-        return instead or Response(200, {}, msgspec.json.encode(rows), NOW)
+        return instead or Response(200, {"date": http_date(NOW)}, msgspec.json.encode(rows), NOW)
 
 
 def ran(

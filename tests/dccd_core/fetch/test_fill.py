@@ -12,7 +12,8 @@ from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, ns, parse_time
-from dccd_core.fetch.fill import Filled, fill, snapshot
+from dccd_core.fetch.fill import Filled, fill
+from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.ledger import Condition, Source
 from dccd_core.net.clock import ManualClock

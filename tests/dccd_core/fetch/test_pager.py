@@ -1,6 +1,7 @@
 """Paging: each row once, whatever the size of the pages and however rows repeat or come out of order."""
 
 import io
+from email.utils import format_datetime
 from random import Random
 
 import polars as pl
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows, Query, Request, Response, TimeWindows
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, WEEK, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, WEEK, Ns, TimeSpan, moment
 from dccd_core.fetch.pager import BarWalk, IdWalk, Page, Walk, bar_walks, id_walks
 
 LATE = Ns(100 * DAY)
@@ -75,7 +76,11 @@ TRADES = endpoint(IdWindows(before=request))
 
 
 def answer(rows: pl.DataFrame, at: Ns = LATE) -> Response:
-    return Response(200, {}, packed(rows), at)
+    return Response(200, {"date": http_date(at)}, packed(rows), at)
+
+
+def http_date(at: Ns) -> str:
+    return format_datetime(moment(at), usegmt=True)
 
 
 def got(page: Page | None) -> Page:

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import polars as pl
 
-from dccd_core.adapter.contract import Exchange, Limit
+from dccd_core.adapter.contract import Exchange, Limit, Request, Response
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
@@ -72,6 +72,7 @@ class World:
         self.exchange: Exchange = get(exchange)
         self.market = Options(**options).market()
         self.told: list[tuple[int, Ns]] = []
+        self.alter: Callable[[Request, Response], Response] = lambda _, response: response
         self._app = _Reachable(create_app(Options(**options)))
 
     def at(self, now: Ns, venue_now: Ns | None = None) -> "World":
@@ -104,7 +105,7 @@ class World:
                         for _ in range(_IN_FLIGHT)
                     ]
                     transport = HttpTransport(unlimited, clients, budgets, self.clock, rest_url=url)
-                    return await use(Venue(unlimited, transport, self.clock))
+                    return await use(Venue(unlimited, _Altered(transport, self), self.clock))
             finally:
                 budgets.close()
 
@@ -143,6 +144,17 @@ class World:
                 return answer.raise_for_status()
 
         return asyncio.run(sent())
+
+
+class _Altered:
+    """What the venue answers, as the test wants it."""
+
+    def __init__(self, transport: HttpTransport, world: World) -> None:
+        self._transport = transport
+        self._world = world
+
+    async def send(self, request: Request) -> Response:
+        return self._world.alter(request, await self._transport.send(request))
 
 
 class _Reachable(httpx.ASGITransport):

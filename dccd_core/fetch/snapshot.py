@@ -1,0 +1,43 @@
+"""The present order book, once: there is no asking for one of the past."""
+
+import polars as pl
+
+from dccd_core.adapter.salvage import Salvage
+from dccd_core.domain.dataset import Dataset, partition_key
+from dccd_core.domain.errors import ConfigError, Unavailable, Where
+from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.fetch.fill import Filled
+from dccd_core.fetch.pager import earliest
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Asked, Source
+from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.sanity import sift
+
+
+async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: int) -> Filled:
+    """Add the present order book, ``depth`` levels a side, to the partition of today."""
+    endpoint, now = await venue.served(dataset), venue.clock.now()
+    if key != partition_key(dataset.grain, now):
+        raise ConfigError(
+            f"{dataset}: order books of {key} cannot be asked for, the venue only shows the present",
+            hint=f"materialise {partition_key(dataset.grain, now)}",
+        )
+    request = endpoint.request(venue.query(dataset, TimeSpan(now, now), depth))
+    found = await venue.ask(dataset, request, Salvage(dataset.data_type, endpoint.decode).read)
+    rows = found.rows.filter(pl.col("level") < depth)
+    at = earliest(rows) or now
+    if key != partition_key(dataset.grain, at):
+        raise Unavailable(
+            f"the venue's clock says {iso(at)}, which is not of {key}",
+            hint="run it again: at midnight, or where a clock is wrong, the days differ",
+            where=Where(venue.exchange.name, endpoint.path, str(dataset.symbol)),
+        )
+    good, bad = sift(dataset.data_type, rows, None)
+    bad = pl.concat([found.refused, bad])
+    if bad.height:
+        lake.quarantine(dataset, key, bad)
+    asked = Asked(TimeSpan(at, Ns(at + 1)), Source.REST, now, 1, good.height)
+    with lake.draft(dataset, key) as draft:
+        draft.append(good)
+        return Filled(draft.commit([asked], NoJudge), 1, good.height)

@@ -1,0 +1,323 @@
+"""One fill under way: pages on their way into the draft, stored in parts, and what they prove."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import Final
+
+import polars as pl
+
+from dccd_core.adapter.contract import Cursor, IdWindows
+from dccd_core.domain.dataset import Dataset, Life, partition_span
+from dccd_core.domain.errors import DccdError, PayloadError
+from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, Ns, TimeSpan, union
+from dccd_core.fetch.collect import Course, collect
+from dccd_core.fetch.pager import Page
+from dccd_core.fetch.pager import within as rows_within
+from dccd_core.fetch.planner import Plan
+from dccd_core.fetch.venue import Venue
+from dccd_core.fetch.witness import nothing_traded, witness
+from dccd_core.lake.lake import Draft, Judge, Lake, State
+from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.quality.holes import (
+    AFTER_END,
+    BEFORE_LISTING,
+    NO_TRADES,
+    BarJudge,
+    Evidence,
+    IdJudge,
+    RefusedJudge,
+    missing_bars,
+)
+from dccd_core.quality.sanity import sift
+
+_TOGETHER: Final = 16
+"""Pages that are checked and stored together: each step costs about the same for one page as for many."""
+
+_CONTEXT: Final = 8
+"""Bars around one that cannot be read which are asked for with it."""
+_WRONG_PARTS: Final = 3
+"""After so many parts in which most rows cannot be read nothing more is asked for."""
+
+_SHORT: Final = HOUR
+"""Where a venue leaves out bars without trades, a shorter run of them is no hole: thin markets would cost
+more questions than pages. A longer one may be an outage: that takes a witness, or a second question later."""
+
+STORED_EVERY: Final = Ns(3 * MINUTE)
+"""How much fetching may be lost with the process: a partition that takes longer is stored in parts."""
+
+STOP_S: Final = 4.0
+"""How long storing may go on once it was told to stop, in seconds: most of what a stop may take."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+Progress = Callable[[Dataset, str, int, Ns], None]
+"""Told after each page: dataset, partition key, rows that came, and up to which moment all is fetched."""
+
+
+class Halted(DccdError):
+    """Folding was stopped. What was to be folded is where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Haltable:
+    """A judge that can be interrupted: a big partition takes longer to write than a stop may."""
+
+    judge: Judge
+    halt: Event
+
+    def see(self, rows: pl.DataFrame) -> None:
+        if self.halt.is_set():
+            raise Halted("stopped while it was folded")
+        self.judge.see(rows)
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        return self.judge.verdict(ledger)
+
+
+def _inside(page: Page, span: TimeSpan) -> Page:
+    """Return what of a page lies in ``span``; what is refused stays, its time may not be known."""
+    until = min(max(page.until, span.start), span.end)
+    return replace(page, rows=rows_within(page.rows, span), until=until)
+
+
+@dataclass(slots=True)
+class Work:
+    """One fill under way: what was asked, what came, what could be proven."""
+
+    venue: Venue
+    lake: Lake
+    dataset: Dataset
+    key: str
+    draft: Draft | None
+    now: Ns
+    progress: Progress
+    life: Life
+    drafts: ExitStack = field(default_factory=ExitStack)
+    halt: Event = field(default_factory=Event)
+    """Ends what is being stored: it takes too long for a stop."""
+    asked: list[Asked] = field(default_factory=list[Asked])
+    proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
+    absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    opens: list[pl.Series] = field(default_factory=list[pl.Series])
+    listed: Ns | None = None
+    reached: Ns | None = None
+    """Where the rows of a venue that only shows the newest ones begin, when that is after the start."""
+    stored: int = 0
+    """How many of ``asked`` are in the partition's ledger."""
+    stored_at: Ns = ZERO
+
+    def __post_init__(self) -> None:
+        self.stored_at = self.venue.clock.steady()
+
+    @property
+    def requests(self) -> int:
+        return sum(asked.requests for asked in self.asked)
+
+    @property
+    def rows(self) -> int:
+        return sum(asked.rows for asked in self.asked)
+
+    async def gather(self, todo: Plan) -> DccdError | None:
+        """Collect all that is to be asked; return the error that ended it early, if one did."""
+        failure: DccdError | None = None
+        wrong = 0
+        try:
+            for part in todo.ask:
+                listed = await self._listed_part(part) if todo.may_be_unlisted(part) else part
+                try:
+                    if listed:
+                        await self._collect(listed)
+                except PayloadError as e:  # bad rows here are no reason to leave out what comes after them
+                    failure, wrong = failure or e, wrong + 1
+                    if wrong == _WRONG_PARTS:
+                        return failure
+            for part in todo.after:
+                self.asked.append(Asked(part, Source.REST, self.now, 0, 0))
+                self.proven.append((part, AFTER_END))
+            await self._prove_holes()
+        except DccdError as e:
+            return e
+        return failure
+
+    async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
+        """Take off what lies before the venue's very first row."""
+        listed = max(await self.venue.listed_since(self.dataset), self.life.listed or 0)
+        self.listed = listed = Ns(listed)
+        if listed <= part.start:
+            return part
+        before = TimeSpan(part.start, min(listed, part.end))
+        self.asked.append(Asked(before, Source.REST, self.now, 1, 0))
+        self.proven.append((before, BEFORE_LISTING))
+        return TimeSpan(before.end, part.end) if before.end < part.end else None
+
+    async def _collect(self, part: TimeSpan) -> None:
+        """Collect ``part``; where a page holds mostly bad rows, with what is around them, too."""
+        taken = _Taken(self, part.start, until=part.start)
+        try:
+            await self._read(part, part, taken)
+        except PayloadError:
+            left = TimeSpan(max(part.start, taken.until), part.end)
+            for around in self._around(left):
+                try:
+                    return await self._read(around, left, _Taken(self, left.start))
+                except PayloadError:
+                    continue
+            raise
+
+    def _around(self, part: TimeSpan) -> list[TimeSpan]:
+        """Return wider spans, each so wide that good rows may outnumber the bad ones of ``part``."""
+        bar = self.dataset.span
+        if bar is None:
+            return [TimeSpan(Ns(part.start - more), part.end) for more in (MINUTE, HOUR)]
+        bars = min(part.length // bar + _CONTEXT, self.venue.endpoint(self.dataset).page_limit // 3)
+        after = TimeSpan(part.end, Ns(part.end + bars * bar))
+        final = self.venue.plan(self.dataset, after, None, self.now, self.life).ask
+        end = max((one.end for one in final), default=part.end)
+        return [TimeSpan(Ns(part.start - bars * bar), end)]
+
+    async def _read(self, span: TimeSpan, wanted: TimeSpan, taken: "_Taken") -> None:
+        """Collect ``span`` and take what of it lies in ``wanted``."""
+        course = Course()
+        try:
+            async with aclosing(collect(self.venue, self.dataset, span, course)) as pages:
+                async for whole in pages:
+                    page = whole if span == wanted else _inside(whole, wanted)
+                    taken.take(page)
+                    self.progress(self.dataset, self.key, page.rows.height, page.until)
+                    if self.venue.clock.steady() - self.stored_at >= STORED_EVERY:
+                        taken.note(course.requests)
+                        await self.store()
+        finally:
+            taken.note(course.requests)
+            self.absent += [(part, missing) for part, missing in course.absent if part.clip(wanted)]
+
+    async def store(self) -> State:
+        """Put all that came so far into the partition, with its ledger.
+
+        A thread cannot be cancelled: when this is, what it stores is waited for, ``STOP_S`` at most.
+        """
+        fresh, commit = self.asked[self.stored :], self._opened().commit
+        work = asyncio.ensure_future(asyncio.to_thread(commit, fresh, self._haltable))
+        cancelled = False
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError:
+                cancelled = True
+                asyncio.get_running_loop().call_later(STOP_S, self.halt.set)
+        state = work.result()
+        self.stored, self.stored_at = len(self.asked), self.venue.clock.steady()
+        self.draft = None
+        self.drafts.close()
+        if cancelled:
+            raise asyncio.CancelledError
+        return state
+
+    async def rescue(self) -> None:
+        """Store what came before it was cancelled."""
+        if len(self.asked) == self.stored:
+            return
+        asyncio.get_running_loop().call_later(STOP_S, self.halt.set)
+        try:
+            await self.store()
+        except DccdError as e:
+            said = "%s %s: what was fetched since it was stored last is lost: %s"
+            _LOG.warning(said, self.dataset, self.key, e)
+
+    def _opened(self) -> Draft:
+        if self.draft is None:
+            self.draft = self.drafts.enter_context(self.lake.draft(self.dataset, self.key))
+        return self.draft
+
+    def _haltable(self) -> Judge:
+        return Haltable(self.judge(), self.halt)
+
+    def keep_pages(self, pages: list[Page]) -> int:
+        strays = [page.strays for page in pages if page.strays is not None]
+        return self.keep(pl.concat([page.rows for page in pages]), strays)
+
+    def keep(self, rows: pl.DataFrame, strays: Sequence[pl.DataFrame] = ()) -> int:
+        """Put good rows into the draft and the others into quarantine; return how many are good.
+
+        ``strays`` were not believed before, each for its ``reason``.
+        """
+        carried = self.venue.endpoint(self.dataset).carries_open
+        good, bad = sift(self.dataset.data_type, rows, self.dataset.span, carried_open=carried)
+        bad = pl.concat([bad, *strays])
+        if bad.height:
+            self.lake.quarantine(self.dataset, self.key, bad)
+        if self.dataset.span:
+            self.opens.append(good["ts"].cast(pl.Int64))
+        self._opened().append(good)
+        return good.height
+
+    async def _prove_holes(self) -> None:
+        """Ask the trades about every run of absent bars: where nothing was traded, nothing is lost."""
+        if self.dataset.span is None:
+            return
+        known = [span for span, _ in self.proven]
+        spans = [part for span in union(asked.span for asked in self.asked) for part in span.minus(known)]
+        opens = pl.concat(self.opens).to_numpy() if self.opens else pl.Series(dtype=pl.Int64).to_numpy()
+        runs = missing_bars(opens, self.dataset.span, spans)
+        holes = [span for span, _ in runs if span.length >= self._quiet()]
+        # some venues can only say that nothing was listed before: what is empty from there on is not lost
+        self.proven += [(hole, BEFORE_LISTING) for hole in holes if hole.start == self.listed]
+        holes = [hole for hole in holes if hole.start != self.listed]
+        quiet = await asyncio.gather(*(nothing_traded(self.venue, self.dataset, hole) for hole in holes))
+        self.proven += [(hole, NO_TRADES) for hole, proof in zip(holes, quiet, strict=True) if proof]
+
+    def _quiet(self) -> Ns:
+        return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO
+
+    def judge(self) -> Judge:
+        refused = self.lake.quarantined(self.dataset, self.key)
+        asked = [asked.span for asked in self.asked]
+        if self.dataset.span:
+            start = partition_span(self.dataset.grain, self.key).start
+            known = witness(self.venue, self.dataset, start) is not None
+            evidence = Evidence(self.now, asked, self.proven, refused, known, self._quiet())
+            return BarJudge(self.dataset.span, evidence)
+        evidence = Evidence(self.now, asked, refused=refused)
+        match self.venue.endpoint(self.dataset).paging:
+            case IdWindows() | Cursor(consecutive=True):
+                return IdJudge(evidence, self.absent)
+            case _:
+                return RefusedJudge(evidence)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Pages of one part on their way into the draft, some at a time, and how far they go."""
+
+    work: Work
+    since: Ns
+    until: Ns = ZERO
+    rows: int = 0
+    counted: int = 0
+    """Requests that are in the ledger already."""
+    held: list[Page] = field(default_factory=list[Page])
+
+    def take(self, page: Page) -> None:
+        self.held.append(page)
+        if page.since is not None:
+            self.since = self.work.reached = page.since
+        if len(self.held) == _TOGETHER:
+            self._keep()
+
+    def note(self, requests: int) -> None:
+        """Say in what was asked what came by now; ``requests``: of the whole part."""
+        if self.held:
+            self._keep()
+        if self.until > self.since:
+            span, new = TimeSpan(self.since, self.until), requests - self.counted
+            self.work.asked.append(Asked(span, Source.REST, self.work.now, new, self.rows))
+            self.since, self.rows, self.counted = self.until, 0, requests
+
+    def _keep(self) -> None:
+        full, self.held = self.held, []
+        self.rows += self.work.keep_pages(full)
+        self.until = full[-1].until
