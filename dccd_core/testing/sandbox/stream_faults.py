@@ -34,7 +34,7 @@ class StreamFaultKind(StrEnum):
 
     A topic. RESET: its numbering starts anew there, as the venue says that it may. NUMBER_RESTART (once): the
     numbers of its book go on from ``number`` (1000) instead, on all connections and by REST, without a word.
-    FOREIGN_NUMBERS (once): from it on they are ``number`` larger than those of REST. Where all messages of a
+    FOREIGN_NUMBERS (once): from it on they are ``number`` (1000) larger than by REST. Where all messages of a
     connection are counted (Bitfinex), both mean that count and that connection. SNAPSHOT: the whole book
     comes instead of a change, where a venue may push one at any time; with NUMBER_RESTART at the same
     message the new numbers begin with it. SILENT_TOPIC (once): from it on nothing comes of the topic, its own
