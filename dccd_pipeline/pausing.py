@@ -13,6 +13,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.orders import Part, read_paused, write_paused
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.stream_entry import StreamEntry
+from dccd_pipeline.symbols import read_symbol
 
 
 def meant(
@@ -27,11 +28,10 @@ def meant(
     if not entries:
         raise ConfigError("no stream is configured", hint=f"add one under stream: in {settings.source}")
     entry = entries[_known("stream", name, list(entries))]
-    slugs = {one.slug: str(one) for one in entry.symbols}
     part = Part()
     if symbol:
         known = [str(one) for one in entry.symbols]
-        symbol = _known(f"symbol of {name}", slugs.get(symbol.upper(), symbol.upper()), known)
+        symbol = _known(f"symbol of {name}", str(read_symbol(symbol)), known)
         part = Part(symbol)
     if symbol and data_type:
         part = Part(symbol, _known(f"data type of {name}", data_type.lower(), list(entry.data_types)))

@@ -196,7 +196,6 @@ class Recording:
             self.entry, self.report.digest = order.changes(self.entry), order.digest
         plan = wishes.plan(self.entry)
         if self._plan and plan != self._plan:
-            self.report.note(_difference(self._plan, plan), wrong=False)
             self._plan = plan
             self._plans.put_nowait(plan)
 
@@ -224,17 +223,6 @@ class Recording:
         except Exception as e:
             said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
             raise dg.Failure(said, allow_retries=False) from e
-
-
-def _difference(before: StreamPlan, after: StreamPlan) -> str:
-    """Say what changes from one plan to the next."""
-    parts = {
-        "recorded too from now on": set(after.datasets) - set(before.datasets),
-        "not recorded any more": set(before.datasets) - set(after.datasets),
-        "paused by a user": after.paused - before.paused,
-        "goes on after a pause": (before.paused - after.paused) & set(after.datasets),
-    }
-    return "; ".join(f"{what}: {', '.join(sorted(map(str, ones)))}" for what, ones in parts.items() if ones)
 
 
 @contextmanager

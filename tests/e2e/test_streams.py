@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pytest
 
+from dccd_core.stream.plan import Phase
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.heartbeat import Beat, read_beats
+from dccd_pipeline.processes import is_there
 from tests.e2e.project import Project, Web, awaited, ended, free_port, logged
 
 pytestmark = pytest.mark.e2e
@@ -40,11 +44,8 @@ mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $nam
 
 
 def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"))
+    project = streaming(sandbox, tmp_path)
     config = project.folder / "dccd.yaml"
-    idle = config.read_text().removesuffix("collect:\n")
-    reachable = idle.replace("rest_url", f'ws_url: "{sandbox.ws_url("binance")}", rest_url')
-    config.write_text(f"{reachable}stream:\n  - {STREAM}\n")
     with dagster_dev(project) as web:
         first = recording(project, web)
         assert tags(web, first.run_id)["dccd/reason"] == "first start"
@@ -66,22 +67,121 @@ def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
         third = recording(project, web, besides=second.run_id)
         assert third.run_id == launched["run"]["runId"]
 
-        config.write_text(reachable)
+        config.write_text(config.read_text().partition("stream:")[0])
         assert web.ask(RELOAD, name=MODULE)["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
         assert awaited(lambda: ended_as(web, third.run_id), 60) == "CANCELED"
         stopped = tags(web, third.run_id)["dccd/stopped"]
         assert stopped == f"{third.run_id} it is not in dccd.yaml any more"
 
 
+def test_a_stream_changes_while_it_runs(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    project = streaming(sandbox, tmp_path, STREAM.replace("BTC/USDT", "BTC/USDT, ETH/USDT"))
+    config = project.folder / "dccd.yaml"
+    with dagster_dev(project) as web:
+        first = recording(project, web)
+        awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING), 60)
+
+        said = project.dccd("stream", "pause", "majors", "eth-usdt")
+        assert said.stdout == "majors: ETH/USDT is paused, until dccd stream resume majors ETH/USDT\n", (
+            said.stderr
+        )
+        paused = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.PAUSED), 30)
+        awaited(lambda: grown(project, paused, "BTC-USDT"), 30)
+        assert "paused by a user: ETH/USDT" in " ".join(project.dccd("status").stdout.split())
+        now = sign_of(project)
+        assert now is not None
+        assert messages(now)["ETH-USDT"] == messages(paused)["ETH-USDT"]
+
+        project.dccd("stream", "resume", "majors", "ETH/USDT")
+        resumed = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING), 60)
+        awaited(lambda: grown(project, resumed, "ETH-USDT"), 30)
+
+        config.write_text(config.read_text().replace("ETH/USDT]", "ETH/USDT, SOL/USDT]"))
+        assert web.ask(RELOAD, name=MODULE)["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
+        three = [Phase.RECORDING] * 3
+        more = awaited(lambda: phases(project, first, *three), 90)
+        assert more.entry != first.entry
+        awaited(lambda: grown(project, more, "SOL-USDT"), 30)
+        assert more.reconnects == first.reconnects
+        assert statuses(web) == {first.run_id: "STARTED"}
+
+
+def test_l11_dccd_stream_starts_again_at_once_after_kill_9(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    project = streaming(sandbox, tmp_path)
+    with in_a_terminal(project, "1") as keeper:
+        first = awaited(lambda: ready(project), 60)
+        keeper.kill()
+    with in_a_terminal(project, "2") as keeper:
+        second = awaited(lambda: ready(project, besides=first.run_id), 60)
+        assert not is_there(first.pid)  # its recorder ended with it
+        with project.instance() as instance:
+            run = instance.get_run_by_id(first.run_id)
+        assert run is not None
+        assert run.status is dg.DagsterRunStatus.CANCELED
+        os.kill(second.pid, signal.SIGKILL)
+        assert keeper.wait(timeout=30) != 0
+    with in_a_terminal(project, "3") as keeper:
+        third = awaited(lambda: ready(project, besides=second.run_id), 60)
+        keeper.send_signal(signal.SIGINT)
+        assert keeper.wait(timeout=30) == 0
+    assert not is_there(third.pid)
+
+
+@contextmanager
+def in_a_terminal(project: Project, name: str) -> Generator[subprocess.Popen[str]]:
+    """Run ``dccd stream`` until it ends or is ended, and what it started."""
+    with logged(project, name) as log:
+        process = project.started("-m", "dccd_pipeline", "stream", "majors", stdout=log, stderr=log)
+        try:
+            yield process
+        except BaseException:
+            end_recording(project)
+            raise
+        finally:
+            ended(process)
+
+
+def streaming(sandbox: RunningSandbox, folder: Path, stream: str = STREAM) -> Project:
+    """Return a project with a stream from the sandbox."""
+    project = Project.make(folder / "project", sandbox.rest_url("binance"))
+    config = project.folder / "dccd.yaml"
+    idle = config.read_text().removesuffix("collect:\n")
+    reachable = idle.replace("rest_url", f'ws_url: "{sandbox.ws_url("binance")}", rest_url')
+    config.write_text(f"{reachable}stream:\n  - {stream}\n")
+    return project
+
+
+def sign_of(project: Project) -> Beat | None:
+    with project.instance() as instance:
+        return read_beats(instance, ["majors"]).get("majors")
+
+
+def ready(project: Project, besides: str = "") -> Beat | None:
+    """Return the sign of life of another run, as soon as that records."""
+    beat = sign_of(project)
+    return beat if beat and beat.ready and beat.run_id != besides else None
+
+
+def phases(project: Project, run: Beat, *wanted: Phase) -> Beat | None:
+    """Return the sign of life of a run as soon as its datasets are in these phases."""
+    beat = sign_of(project)
+    found = [one.phase for one in beat.datasets] if beat and beat.run_id == run.run_id else []
+    return beat if found == list(wanted) else None
+
+
+def messages(beat: Beat) -> dict[str, int]:
+    return {one.dataset.rpartition("/")[2]: one.messages for one in beat.datasets}
+
+
+def grown(project: Project, before: Beat, slug: str) -> bool | None:
+    """Say whether more has come of a symbol since then."""
+    beat = sign_of(project)
+    return (beat is not None and messages(beat)[slug] > messages(before).get(slug, 0)) or None
+
+
 def recording(project: Project, web: Web, besides: str = "") -> Beat:
     """Wait until a new run of the stream records, and return its sign of life."""
-
-    def found() -> Beat | None:
-        with project.instance() as instance:
-            beat = read_beats(instance, ["majors"]).get("majors")
-        return beat if beat and beat.ready and beat.run_id != besides else None
-
-    beat = awaited(found, 60)
+    beat = awaited(lambda: ready(project, besides), 60)
     assert awaited(lambda: statuses(web).get(beat.run_id), 10) == "STARTED"
     return beat
 

@@ -168,10 +168,9 @@ def test_what_is_paused_and_what_goes_on_reaches_the_recorder(
         patiently(lambda: write_paused(instance, "majors", [Part()]), 60)
 
     recorder = FakeRecorder(act, until=1)
-    run = ran(instance, tmp_path, recorder).dagster_run
+    ran(instance, tmp_path, recorder)
     assert recorder.begun == StreamPlan("majors", (TRADES,))
     assert recorder.taken == [StreamPlan("majors", (TRADES,), paused=frozenset({TRADES}))]
-    assert f"paused by a user: {TRADES}" in lines(instance, run.run_id)
 
 
 def test_an_order_changes_what_is_recorded_and_the_heartbeat_says_so(
@@ -188,10 +187,8 @@ def test_an_order_changes_what_is_recorded_and_the_heartbeat_says_so(
         patiently(lambda: write_order(instance, "majors", given), 60)
 
     recorder = FakeRecorder(act, until=1)
-    run = ran(instance, tmp_path, recorder).dagster_run
+    ran(instance, tmp_path, recorder)
     assert recorder.taken == [StreamPlan("majors", (ETH,))]
-    said = f"recorded too from now on: {ETH}; not recorded any more: {TRADES}"
-    assert said in lines(instance, run.run_id)
     assert read_beats(instance, ["majors"])["majors"].entry == order.digest
 
 
@@ -212,10 +209,6 @@ def test_an_order_for_another_run_or_for_what_takes_a_new_one_is_passed_over(
     recorder = FakeRecorder(act, until=1)
     ran(instance, tmp_path, recorder)
     assert recorder.taken == [StreamPlan("majors", (TRADES,), paused=frozenset({TRADES}))]
-
-
-def lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    return [record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records]
 
 
 def test_the_heartbeat_says_which_settings_are_recorded(instance: dg.DagsterInstance, tmp_path: Path) -> None:
