@@ -431,7 +431,14 @@ class TestWords:
         assert OURS.ping
         assert heard(said(talk("linear"), OURS.ping(3))) == Heard()
 
-    @pytest.mark.parametrize("words", ["garbage", "", {"op": "sing"}, {"op": "subscribe", "args": "x"}, []])
+    def test_an_operation_that_it_does_not_know_is_none_of_a_topic(self) -> None:
+        acts = talk().say({"op": "sing"})
+        assert [(answer["success"], answer["ret_msg"]) for answer in told(acts)] == [
+            (False, "error:invalid op")
+        ]
+        assert heard(acts) == Heard()
+
+    @pytest.mark.parametrize("words", ["garbage", "", {"op": "subscribe", "args": "x"}, []])
     def test_what_it_does_not_understand_is_an_error(self, words: object) -> None:
         connection = talk()
         [ack] = heard(connection.say(words)).acks
