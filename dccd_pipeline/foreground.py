@@ -18,6 +18,7 @@ from typing import Final
 
 import dagster as dg
 from dagster._core.utils import make_new_run_id
+from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
@@ -31,7 +32,7 @@ from dccd_pipeline.build import build_definitions, record_live
 from dccd_pipeline.config_watch import ConfigWatch
 from dccd_pipeline.heartbeat import KEEPER, beat_of
 from dccd_pipeline.ops.stream import Recorder
-from dccd_pipeline.patience import patiently
+from dccd_pipeline.patience import line_of, patiently
 from dccd_pipeline.processes import Process
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.states import said_of
@@ -127,17 +128,20 @@ def record_here(settings: Settings, name: str, instance: dg.DagsterInstance, say
 def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
     definitions = build_definitions(settings, {"recorder": _heard(record_live, say)})
     run_id = make_new_run_id()
-    definitions.resolve_job_def(f"stream_{name}").execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        tags=Process.this().tag(run_id),
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
-        raise_on_error=False,
-    )
-    run = instance.get_run_by_id(run_id)
-    if run is None or run.status is not dg.DagsterRunStatus.FAILURE:
-        return ""
-    return failure_of(instance, run_id)
+    job = definitions.resolve_job_def(f"stream_{name}")
+    try:
+        job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=Process.this().tag(run_id),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
+            raise_on_error=False,
+        )
+        run = patiently(lambda: instance.get_run_by_id(run_id), _STORAGE_S)
+    except SQLAlchemyError as e:  # before the stream began, or after it ended
+        return f"Dagster's storage does not answer: {line_of(e)}"
+    failed = run is not None and run.status is dg.DagsterRunStatus.FAILURE
+    return failure_of(instance, run_id) if failed else ""
 
 
 def refuse_second(

@@ -18,7 +18,7 @@ def said_of(beat: Beat) -> str:
     if not beat.ready:
         return "getting ready"
     if beat.phase is Phase.SILENT:
-        return _silent(beat.datasets) + (f": {beat.why}" if beat.why else "")
+        return _silent(beat.datasets)
     tries = f"{beat.tries} {'try' if beat.tries == 1 else 'tries'}" if beat.tries else ""
     more = ": ".join(part for part in (tries, beat.why) if part)
     return f"{beat.phase} ({more})" if more else beat.phase.value

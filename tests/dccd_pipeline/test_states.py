@@ -39,8 +39,8 @@ def test_silence_says_since_when_and_of_what() -> None:
     assert said(phase=Phase.SILENT, datasets=(first, second)) == since
     assert said(phase=Phase.SILENT, datasets=(first, TWO)) == f"{since} (1 of 2 datasets: {TRADES})"
     three = (first, second, TWO)
-    assert said(phase=Phase.SILENT, datasets=three, why="asked by REST") == (
-        f"{since} (2 of 3 datasets: {TRADES}, ...): asked by REST"
+    assert said(phase=Phase.SILENT, datasets=three, why="2 of 3 datasets") == (
+        f"{since} (2 of 3 datasets: {TRADES}, ...)"
     )
     assert said(phase=Phase.SILENT) == "silent"
 
