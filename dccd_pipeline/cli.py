@@ -28,6 +28,7 @@ from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
 from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
 from dccd_pipeline.build import silent, stream_digests
+from dccd_pipeline.collecting import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.config import json_schema, load_settings
 from dccd_pipeline.demo import STORE
 from dccd_pipeline.demo import demo as run_demo
@@ -160,16 +161,41 @@ def _run(settings: Settings, orders: Sequence[Order], *, as_json: bool = False) 
             _show_result(result, as_json=as_json)
             if not as_json:
                 show.closing(progress, settings.store, result.bytes)
-            codes.append(_exit_code(result))
+            codes.append(_exit_code(result, tick=order.catch_up))
             if result.stopped:
                 break
     sys.exit(max(codes))
 
 
-def _exit_code(result: Result) -> int:
+@main.command()
+@click.argument("words", nargs=-1, metavar="[NAME|EXCHANGE [SYMBOL...]]")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@told
+def collect(words: tuple[str, ...], dry_run: bool) -> None:
+    """Bring what is configured up to date now, as its schedules do: all of it, an entry, or an exchange.
+
+    Exit code 0 when all runs succeeded.
+    """
+    settings, now = load_settings(), SystemClock().now()
+    chosen = chosen_entries(settings, words)
+    exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
+    if len(exchanges) > 1 and not dry_run:
+        open_instance().dispose()
+        sys.exit(side_by_side(exchanges))
+    with open_instance() as instance:
+        orders = (planned_orders if dry_run else tick_orders)(chosen, instance, now)
+    if not orders:
+        click.echo(f"{', '.join(exchanges)}: everything is up to date")
+    elif dry_run:
+        _show_plan(settings, orders, as_json=False)
+    else:
+        _run(settings, orders)
+
+
+def _exit_code(result: Result, *, tick: bool) -> int:
     if result.stopped:
         return _STOPPED
-    return 0 if result.complete else 1
+    return 0 if result.complete or (tick and result.succeeded) else 1
 
 
 def _show_plan(settings: Settings, orders: Sequence[Order], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ Belongs here: what a tick decides. Does not: what is due inside a partition (dcc
 See https://docs.dagster.io/guides/automate/schedules
 """
 
+from datetime import datetime
 from typing import cast
 
 import dagster as dg
@@ -45,13 +46,8 @@ def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
 
 
 def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    now = ns(context.scheduled_execution_time)
-    keys = entry_partitions(entry).get_partition_keys(current_time=context.scheduled_execution_time)
-    askable = {dataset: entry.askable(dataset, keys, now) for dataset in entry.datasets}
-    if not entry.depth:  # the book of today is never complete: it is asked for at each tick
-        known = _known(entry, context.instance)
-        askable = {one: behind(known[one], left, now) for one, left in askable.items()}
-    late = {dg.AssetKey(dataset.parts): left for dataset, left in askable.items() if left}
+    found = late_in(entry, context.instance, context.scheduled_execution_time)
+    late = {dg.AssetKey(dataset.parts): left for dataset, left in found.items() if left}
     if not late:
         return dg.SkipReason("everything is up to date")
     wanted = sorted(key for left in late.values() for key in left)
@@ -63,6 +59,16 @@ def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunReque
             CATCH_UP: "true",
         },
     )
+
+
+def late_in(entry: Entry, instance: dg.DagsterInstance, at: datetime) -> dict[Dataset, list[str]]:
+    """Return what a tick asks for of each dataset: partitions that can be had and are not complete."""
+    now, keys = ns(at), entry_partitions(entry).get_partition_keys(current_time=at)
+    askable = {dataset: entry.askable(dataset, keys, now) for dataset in entry.datasets}
+    if entry.depth:  # the book of today is never complete: it is asked for at each tick
+        return askable
+    known = _known(entry, instance)
+    return {one: behind(known[one], left, now) for one, left in askable.items()}
 
 
 def _known(entry: Entry, instance: dg.DagsterInstance) -> dict[Dataset, Progress | None]:

@@ -409,3 +409,17 @@ def test_h9_without_a_start_the_configured_one_counts_and_only_the_rest_is_asked
     asked = sandboxed.stats().count()
     assert dccd("backfill", "binance", "BTC/USDT", *span, "--end", "2026-01-02").exit_code == 0
     assert asked < sandboxed.stats().count() <= asked + 2  # the new year and its listing
+
+
+def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: RunningSandbox) -> None:
+    assert "requests" in dccd("collect", "--dry-run").stdout
+    assert not (project / "lake").exists()
+    done = dccd("collect")
+    assert done.exit_code == 0, done.output
+    assert len(Lake(project / "lake").datasets()) == 2
+    asked = sandboxed.stats().count()
+    again = dccd("collect", "binance", "BTC/USDT")
+    assert again.exit_code == 0, again.output
+    assert sandboxed.stats().count() <= asked + 1  # the open year, of which an hour may have ended
+    with open_instance() as instance:
+        assert all(run.tags["dccd/catch_up"] == "true" for run in instance.get_runs())
