@@ -8,29 +8,59 @@ import dagster as dg
 import httpx
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.net.clock import Clock, SystemClock
+from dccd_pipeline.alerts import Alarm
 from dccd_pipeline.settings import Alerts
 
 
-def failure_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
+def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.SensorDefinition:
     """Return the sensor that reports failed runs, after ``alerts.after_failures`` of one job in a row."""
+    clock = clock or SystemClock()
 
     @dg.run_failure_sensor(
         name="run_failures",
         monitor_all_code_locations=False,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says which exchange, endpoint and symbol failed; posts it to the webhook.",
+        description="Says which exchange, endpoint and symbol failed; posts it, once an hour for one cause.",
     )
-    def run_failures(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
-        text = failure_text(context)
+    def run_failures(context: dg.RunFailureSensorContext) -> None:
+        # never a SkipReason: beside what others of the tick return, Dagster takes it for an error
+        text, job = failure_text(context), context.dagster_run.job_name
         context.log.error(text)
         if alerts is None:
-            return dg.SkipReason("no alerts.webhook_url in dccd.yaml: logged only")
-        if not _in_a_row(context, alerts.after_failures):
-            return dg.SkipReason(f"fewer than {alerts.after_failures} failures in a row: logged only")
-        httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
-        return None
+            return
+        alarm, now = Alarm(context.instance), clock.now()
+        due = alarm.failed(job, "\n".join(text.splitlines()[1:]), now)
+        if due and _in_a_row(context, alerts.after_failures):
+            _post(alerts, text)
+            alarm.tell(job, "\n".join(text.splitlines()[1:]), now)
 
     return run_failures
+
+
+def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
+    """Return the sensor that says when a job is well again of whose failures somebody was told."""
+
+    @dg.run_status_sensor(
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        name="run_recoveries",
+        monitor_all_code_locations=False,
+        default_status=dg.DefaultSensorStatus.RUNNING if alerts else dg.DefaultSensorStatus.STOPPED,
+        description="Posts that a job is well again whose failures were posted.",
+    )
+    def run_recoveries(context: dg.RunStatusSensorContext) -> None:
+        run = context.dagster_run
+        if alerts and (told := Alarm(context.instance).well(run.job_name)):
+            since = iso(Ns(told.since - told.since % SECOND))
+            times = f"{told.failures} times since {since}"
+            _post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
+
+    return run_recoveries
+
+
+def _post(alerts: Alerts, text: str) -> None:
+    httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
 
 
 def failure_text(context: dg.RunFailureSensorContext) -> str:

@@ -73,12 +73,8 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
     }
-    assert [sensor.name for sensor in repository().sensor_defs] == [
-        "run_failures",
-        "silent_runs",
-        "silent_streams",
-        "streams",
-    ]
+    names = ["run_failures", "run_recoveries", "silent_runs", "silent_streams", "streams"]
+    assert [sensor.name for sensor in repository().sensor_defs] == names
 
 
 def test_only_what_somebody_configured_runs_by_itself() -> None:

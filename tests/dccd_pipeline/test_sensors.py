@@ -4,7 +4,9 @@ import dagster as dg
 import httpx
 import pytest
 
-from dccd_pipeline.sensors import failure_sensor, failure_text
+from dccd_core.domain.timespan import HOUR, Ns, parse_time
+from dccd_core.net.clock import ManualClock
+from dccd_pipeline.sensors import failure_sensor, failure_text, recovery_sensor
 from dccd_pipeline.settings import Alerts
 
 ALERTS = Alerts(webhook_url="https://example.org/hook", after_failures=3)
@@ -104,9 +106,7 @@ def test_only_failures_of_one_job_in_a_row_are_posted(posted: list[tuple[str, An
             (collecting, "told"),
         ]:
             if context := run(instance, how, job):
-                skipped = sensor(context)
-                assert isinstance(skipped, dg.SkipReason)
-                assert skipped.skip_message == "fewer than 3 failures in a row: logged only"
+                assert sensor(context) is None
         assert posted == []
 
         context = run(instance, "told")
@@ -115,17 +115,62 @@ def test_only_failures_of_one_job_in_a_row_are_posted(posted: list[tuple[str, An
         assert sensor(context) is None
         assert posted == [("https://example.org/hook", {"text": failure_text(context)})]
 
-        context = run(instance, "told")
+        context = run(instance, "defect")  # another cause
         assert context
         with pytest.raises(httpx.HTTPStatusError):  # Dagster shows the tick as failed
             sensor(context)
+
+
+def test_d2_a_tick_that_posts_for_one_job_and_not_for_another_says_nothing_to_dagster(
+    posted: list[tuple[str, Any]],
+) -> None:
+    """0e899d4 returns a SkipReason for the other: a CheckError, and every post again in 30 seconds."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        contexts = [run(instance, "told") for _ in range(3)] + [run(instance, "told", other)]
+        said = [failure_sensor(ALERTS)(context) for context in contexts if context]
+        assert said == [None] * 4
+        assert len(posted) == 1
+        assert failure_sensor(None)(contexts[0]) is None
+
+
+def test_d2_one_cause_is_told_once_an_hour_and_that_it_is_over(
+    posted: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0e899d4 posts at every failure, and never that it is over."""
+    clock, alerts = ManualClock(parse_time("2026-11-28")), ALERTS.model_copy(update={"after_failures": 1})
+
+    def fine(response: httpx.Response) -> httpx.Response:
+        return response
+
+    monkeypatch.setattr(httpx.Response, "raise_for_status", fine)
+    sensor, recovery = failure_sensor(alerts, clock), recovery_sensor(alerts)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def fail(how: str) -> int:
+            context = run(instance, how)
+            assert context
+            sensor(context)
+            return len(posted)
+
+        assert [fail("told"), fail("told"), fail("told")] == [1, 1, 1]
+        assert fail("defect") == 2
+        clock.set(Ns(clock.now() + HOUR))
+        assert [fail("told"), fail("told")] == [3, 3]
+
+        for count in (4, 4):
+            result = collecting.execute_in_process(config("not at all"), instance=instance)
+            event = next(e for e in result.all_events if e.event_type is dg.DagsterEventType.RUN_SUCCESS)
+            recovery(dg.build_run_status_sensor_context("r", event, instance, result.dagster_run))
+            assert len(posted) == count
+        said = posted[-1][1]["text"]
+        assert said.startswith("collecting is well again (run ")
+        assert said.endswith("it failed 6 times since 2026-11-28T00:00:00Z")
+        assert fail("told") == 5
 
 
 def test_without_a_webhook_it_is_only_logged(posted: list[tuple[str, Any]]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         context = run(instance, "told")
         assert context
-        skipped = failure_sensor(None)(context)
-        assert isinstance(skipped, dg.SkipReason)
-        assert skipped.skip_message == "no alerts.webhook_url in dccd.yaml: logged only"
+        assert failure_sensor(None)(context) is None
     assert posted == []
