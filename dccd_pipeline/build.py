@@ -24,7 +24,7 @@ from dccd_pipeline.ops.stream import stream_job
 from dccd_pipeline.orders import Order
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.schedules import entry_schedule
-from dccd_pipeline.sensors import failure_sensor, recovery_sensor
+from dccd_pipeline.sensors import configuration_sensor, failure_sensor, recovery_sensor
 from dccd_pipeline.settings import ExchangeSettings, Settings
 from dccd_pipeline.silence import silent_runs
 from dccd_pipeline.stream_alerts import silence_sensor
@@ -45,6 +45,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         sensors=[
             failure_sensor(settings.alerts),
             recovery_sensor(settings.alerts),
+            configuration_sensor(),
             silent_runs,
             stream_supervisor(streams, orders),
             silence_sensor(settings.stream, settings.alerts),

@@ -36,6 +36,7 @@ from dccd_pipeline.examine import examinable, examined
 from dccd_pipeline.foreground import chosen, end_with_keeper, record_all, record_here
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.inventory import holdings
+from dccd_pipeline.lastgood import load_lasting
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.moments import parse_moment
 from dccd_pipeline.pausing import meant, pause, resume
@@ -243,7 +244,7 @@ def read(
 ) -> None:
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
     dataset = dataset_of(exchange, symbol, data_type, span)
-    lake = Lake(load_settings().store)
+    lake = Lake(_lasting().store)
     if not lake.states(dataset):
         raise ConfigError(f"the lake holds nothing of {dataset}", hint="see dccd inventory, or dccd backfill")
     wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
@@ -262,7 +263,16 @@ def read(
 @told
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
-    _inventory(load_settings().store, as_json=as_json)
+    _inventory(_lasting().store, as_json=as_json)
+
+
+def _lasting() -> Settings:
+    """Return the settings for those who only look: where the file cannot be used, the last good ones."""
+    loaded = load_lasting()
+    if loaded.mistake:
+        click.echo(loaded.mistake, err=True)
+        click.echo("the last good configuration is used instead", err=True)
+    return loaded.settings
 
 
 def _inventory(store: str, *, as_json: bool) -> None:
@@ -340,7 +350,7 @@ def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
 @told
 def status(as_json: bool) -> None:
     """How the streams are, and what became of recent runs."""
-    settings, clock = load_settings(), SystemClock()
+    settings, clock = _lasting(), SystemClock()
     with open_instance() as instance:
         streams = stream_states(instance, stream_digests(settings), clock)
         runs = run_states(instance)

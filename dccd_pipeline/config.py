@@ -1,6 +1,7 @@
 """From a YAML file to ``Settings``, or to one clear line for each mistake in it."""
 
 import os
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib.resources import files
@@ -21,6 +22,7 @@ EMBEDDED: Final = "embedded defaults"
 """The ``source`` of settings that no file gave."""
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DATE: Final = "tag:yaml.org,2002:timestamp"
 _TEXT: Final = "tag:yaml.org,2002:str"
 
@@ -69,11 +71,15 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: the file cannot be read, is no YAML, or asks for something impossible.
     """
-    named = path or (Path(at) if (at := os.environ.get("DCCD_CONFIG")) else None)
-    file = named or Path("dccd.yaml")
-    if named or file.exists():
-        return parse_settings(_read(file), Origin(str(file), file.absolute().parent))
+    file = path or config_file()
+    if path or os.environ.get("DCCD_CONFIG") or file.exists():
+        return parse_settings(read_config(file), Origin(str(file), file.absolute().parent))
     return embedded_settings()
+
+
+def config_file() -> Path:
+    """Return where the configuration is, or would be."""
+    return Path(os.environ.get("DCCD_CONFIG") or "dccd.yaml")
 
 
 def embedded_settings() -> Settings:
@@ -103,7 +109,12 @@ def json_schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _read(file: Path) -> str:
+def read_config(file: Path) -> str:
+    """Return the text of a configuration.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
     try:
         return file.read_text("utf-8-sig")
     except OSError as e:
@@ -118,14 +129,17 @@ def _construct(text: str) -> object:
         node = loader.get_single_node()
         if node is None:
             return {}
-        _prepare(node, set())
+        _prepare(node, set(), loader)
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _prepare(node: yaml.Node, seen: set[int]) -> None:
-    """Refuse keys given twice, of which YAML would keep the last in silence; leave dates to the models."""
+def _prepare(node: yaml.Node, seen: set[int], loader: yaml.SafeLoader) -> None:
+    """Refuse keys given twice, of which YAML would keep the last in silence; leave dates to the models.
+
+    Variables of the environment are put in, as if they had been typed.
+    """
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -136,12 +150,31 @@ def _prepare(node: yaml.Node, seen: set[int]) -> None:
                 said = f"key {key.value!r} is given twice"
                 raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
             keys.add(str(key.value))
-            _prepare(value, seen)
+            _prepare(value, seen, loader)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _prepare(item, seen)
-    elif node.tag == _DATE:
-        node.tag = _TEXT
+            _prepare(item, seen, loader)
+    else:
+        _expand(node, loader)
+        node.tag = _TEXT if node.tag == _DATE else node.tag
+
+
+def _expand(node: yaml.Node, loader: yaml.SafeLoader) -> None:
+    """Put the value of a variable in the place of ``${NAME}``."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            said = f"the environment variable {match[1]} is not set"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
+        return found
+
+    if "${" not in str(node.value):
+        return
+    alone = _VARIABLE.fullmatch(str(node.value))  # between braces it stands in quotes, even for a number
+    node.value = _VARIABLE.sub(value, str(node.value))
+    if alone or getattr(node, "style", None) is None:
+        node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Telling people: a failed run goes to the log and, when configured, to a webhook.
+"""Telling people: a failed run goes to the log and, when configured, to a webhook; mistakes show.
 
 Belongs here: what is said, to whom. Does not: what went wrong (the run's own failure says it).
 See https://docs.dagster.io/guides/automate/run-status-sensors
@@ -11,6 +11,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dccd_core.domain.timespan import SECOND, Ns, iso
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.alerts import Alarm
+from dccd_pipeline.lastgood import load_lasting
 from dccd_pipeline.settings import Alerts
 
 
@@ -57,6 +58,24 @@ def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
             _post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
 
     return run_recoveries
+
+
+def configuration_sensor() -> dg.SensorDefinition:
+    """Return the sensor that fails while the configuration cannot be used: so the UI shows why."""
+
+    @dg.sensor(
+        name="configuration",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Fails with the mistakes in dccd.yaml. Until they are mended the last good one counts.",
+    )
+    def configuration() -> dg.SkipReason:
+        loaded = load_lasting()
+        if loaded.mistake:
+            raise dg.Failure(f"the last good configuration goes on, because of:\n{loaded.mistake}")
+        return dg.SkipReason(f"{loaded.settings.source} can be used")
+
+    return configuration
 
 
 def _post(alerts: Alerts, text: str) -> None:

@@ -13,9 +13,14 @@ from threading import Event
 from typing import Final
 
 import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.errors import DccdError, OutOfReach, UnknownSymbol
+from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, UnknownSymbol
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, Halted, fill
@@ -32,6 +37,8 @@ from dccd_pipeline.progress import behind, condition_of, progress
 from dccd_pipeline.remaining import Remaining, due_in
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
+
+_KEY_TAGS: Final = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 
 CATCH_UP = "dccd/catch_up"
 """Tag of runs that a schedule started: they leave partitions alone that need nothing."""
@@ -279,10 +286,23 @@ class Run:
 
     def _keys(self, now: Ns) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:
+            self._refuse_strange_keys()
             return list(self.context.partition_keys)
         if self.entry.depth:
             return [partition_key(self.entry.datasets[0].grain, now)]
         return list(entry_partitions(self.entry).get_partition_keys())
+
+    def _refuse_strange_keys(self) -> None:
+        """Refuse partitions that the entry does not have, or does not have any more."""
+        known, tags = entry_partitions(self.entry).get_partition_keys(), self.context.run.tags
+        strange = [tags[name] for name in _KEY_TAGS if name in tags and tags[name] not in known]
+        if not strange:
+            return
+        said = f"{self.entry.name} has partitions from {known[0]} to {known[-1]}, not {strange[0]}"
+        hint = "ask for one of these"
+        if strange[0] < known[0]:
+            hint = "let it start earlier in dccd.yaml, or use `dccd backfill --start`"
+        raise ConfigError(said, hint=hint)
 
     def _report(self, outcome: Outcome) -> None:
         dataset, key, result = outcome.dataset, outcome.key, outcome.result

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.errors import DccdError
@@ -77,7 +78,7 @@ def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
     @dg.job(
         name=entry.job,
         executor_def=dg.in_process_executor,
-        tags={STREAM: entry.name},
+        tags={STREAM: entry.name, MAX_RETRIES_TAG: "0"},  # the supervisor starts it again, not Dagster
         description=f"{entry.exchange} {', '.join(entry.data_types)}, live, until it is terminated.",
     )
     def job() -> None:

@@ -73,7 +73,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
     }
-    names = ["run_failures", "run_recoveries", "silent_runs", "silent_streams", "streams"]
+    names = ["configuration", "run_failures", "run_recoveries", "silent_runs", "silent_streams", "streams"]
     assert [sensor.name for sensor in repository().sensor_defs] == names
 
 
@@ -119,7 +119,7 @@ def streaming(text: str = STREAMS) -> Settings:
 def test_a_stream_has_a_job_that_needs_no_configuration() -> None:
     built = build_definitions(streaming())
     job = built.resolve_job_def("stream_majors")
-    assert job.tags == {"dccd/stream": "majors"}
+    assert job.tags == {"dccd/stream": "majors", "dagster/max_retries": "0"}
     assert job.executor_def is dg.in_process_executor
     assert built.resources is not None
     assert built.resources["venues"] == Venues(ws_urls={"binance": "ws://127.0.0.1:8900/binance"})

@@ -417,3 +417,15 @@ def test_whatever_is_typed_gives_settings_or_lines(entries: list[object], rest: 
         said = e.lines
     assert bool(loaded) != bool(said)
     assert all(": " in line for line in said)
+
+
+def test_variables_of_the_environment_are_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARE", "0.5")
+    monkeypatch.setenv("PLACE", "a place: with #signs")
+    monkeypatch.setenv("NUMBER", "7")
+    text = 'store: "./${PLACE}/x"\nexchanges: {binance: {budget: "${SHARE}"}}\n'
+    settings = parse_settings(text, Origin("dccd.yaml", Path("/here")))
+    assert settings.store == "/here/a place: with #signs/x"
+    assert settings.exchanges["binance"].budget == 0.5
+    with pytest.raises(SettingsError, match=r"line 2, column 10: the environment variable NONE_1 is not set"):
+        parse_settings("collect: []\nstore:   ./${NONE_1}", Origin("dccd.yaml", Path()))

@@ -16,6 +16,7 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan, iso, parse_time
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.build import build_definitions
 from dccd_pipeline.checks import check_names
 from dccd_pipeline.progress import PROGRESS
 from tests.e2e.project import (
@@ -193,3 +194,47 @@ def ended(status: str) -> str | None:
 def completed(backfill: Any) -> Any:
     assert "FAIL" not in backfill["status"], backfill
     return backfill if backfill["status"].startswith("COMPLETED") else None
+
+
+COUNTS = """
+query { partitionBackfillsOrError(limit: 10) { __typename ... on PythonError { message }
+  ... on PartitionBackfills { results { id partitionStatusCounts { runStatus count } } } } }
+"""
+
+
+def test_d4_a_backfill_by_dagster_s_own_command_can_be_looked_at(
+    sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    """0e899d4: HTTP 500, KeyError 'dagster/asset_partition_range_start'."""
+    entry = bars("BTC/USDT", "2024-01-01", NEVER)
+    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
+    with webserver(project) as web:
+        where = ("-m", "dccd_pipeline.definitions", "-j", "binance_ohlc_1m")
+        span = ("--from", "2024-01", "--to", "2024-03", "--noprompt")
+        done = project.ran("-m", "dagster", "job", "backfill", *where, *span)
+        assert done.returncode == 0, done.stderr
+        (found,) = web.ask(COUNTS)["partitionBackfillsOrError"]["results"]
+        assert found["partitionStatusCounts"] == [{"runStatus": "QUEUED", "count": 3}]
+        with daemon(project):
+            awaited(
+                lambda: (
+                    web.ask(COUNTS)["partitionBackfillsOrError"]["results"][0]["partitionStatusCounts"]
+                    == [{"runStatus": "SUCCESS", "count": 3}]
+                    or None
+                )
+            )
+        assert set(project.lake.states(BTC)) == {"2024-01", "2024-02", "2024-03"}
+
+
+def test_d5_a_launch_that_failed_comes_back_and_what_was_refused_does_not(tmp_path: Path) -> None:
+    stream = "{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}"
+    more = f"stream:\n  - {stream}"
+    project = Project.make(
+        tmp_path / "project", "http://127.0.0.1:9", bars("BTC/USDT", "2024-01-01"), more=more
+    )
+    with project.instance() as instance:
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 3
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+    job = build_definitions(project.settings).resolve_job_def("stream_majors")
+    assert job.tags["dagster/max_retries"] == "0"
