@@ -19,7 +19,7 @@ query($repository: RepositorySelector!) { repositoryOrError(repositorySelector: 
 """
 SENSOR = """
 mutation($sensor: SensorSelector!) { sensorDryRun(selectorData: $sensor, cursor: null) {
-  __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message cause { message } } } } } }
+  __typename ... on DryRunInstigationTick { evaluationResult { error { message cause { message } } } } } }
 """
 
 
