@@ -86,7 +86,7 @@ def test_a_stream_changes_while_it_runs(sandbox: RunningSandbox, tmp_path: Path)
             said.stderr
         )
         paused = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.PAUSED), 30)
-        awaited(lambda: grown(project, paused, "BTC-USDT"), 30)
+        awaited(lambda: grown(project, paused, "BTC-USDT"), 90)
         assert "paused by a user: ETH/USDT" in " ".join(project.dccd("status").stdout.split())
         now = sign_of(project)
         assert now is not None
@@ -94,14 +94,14 @@ def test_a_stream_changes_while_it_runs(sandbox: RunningSandbox, tmp_path: Path)
 
         project.dccd("stream", "resume", "majors", "ETH/USDT")
         resumed = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING), 60)
-        awaited(lambda: grown(project, resumed, "ETH-USDT"), 30)
+        awaited(lambda: grown(project, resumed, "ETH-USDT"), 90)
 
         config.write_text(config.read_text().replace("ETH/USDT]", "ETH/USDT, SOL/USDT]"))
         assert web.ask(RELOAD, name=MODULE)["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
         three = [Phase.RECORDING] * 3
         more = awaited(lambda: phases(project, first, *three), 90)
         assert more.entry != first.entry
-        awaited(lambda: grown(project, more, "SOL-USDT"), 30)
+        awaited(lambda: grown(project, more, "SOL-USDT"), 90)
         assert more.reconnects == first.reconnects
         assert statuses(web) == {first.run_id: "STARTED"}
 
