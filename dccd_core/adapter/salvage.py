@@ -32,6 +32,7 @@ _UNDATED: Final = DAY
 _CREDIT: Final = 20
 """So many rows more than the good ones of a page may be bad, if good ones came before: the last page of a
 walk may hold nothing but the bad row that the one before it ended with."""
+_BOM: Final = b"\xef\xbb\xbf"
 _TRIED: Final = 8
 _SHOWN: Final = 300
 _NO_NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|nan|Infinity|inf)\b')
@@ -167,7 +168,7 @@ class _Page:
     @classmethod
     def of(cls, body: bytes) -> "_Page | None":
         """Take ``body`` apart; None when it is no JSON, or has no rows. A bare NaN counts as null."""
-        page = cls(None, [])
+        page, body = cls(None, []), body.removeprefix(_BOM)
         for text in (body, _NO_NUMBER.sub(lambda m: m[0] if m[0][:1] == b'"' else b"null", body)):
             try:
                 page.tree = page._grown(msgspec.json.decode(text, type=msgspec.Raw))

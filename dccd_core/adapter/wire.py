@@ -1,14 +1,15 @@
 """Between the wire and our tables: the few conversions every exchange needs, and what its errors share."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
 
-from dccd_core.adapter.contract import MARKETS, Response
+from dccd_core.adapter.contract import MARKETS, Response, parse_date
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.errors import PayloadError, Unavailable
+from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Unavailable
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
 
 T = TypeVar("T")
@@ -22,6 +23,28 @@ TROUBLE: Final = "the venue has trouble: run it again later"
 """What a reader of an Unavailable can do."""
 ABROAD: Final = "it does not serve this country: set rest_url to a host that answers here"
 """What a reader can do who was sent away for the country that the address is in."""
+CAPTCHA: Final = (
+    "its guard asks for a sign of a human, which no program gives: ask less, or from another address"
+)
+"""What a reader can do where a page came with a task for people on it."""
+FIREWALL: Final = "its firewall shut this address out: wait, then ask less often, or from another address"
+"""What a reader can do where something in front of the venue refused."""
+LONGEST_S: Final = 3_600.0
+"""No venue is believed that tells to wait for longer: it is asked again then."""
+_FIREWALL_S: Final = 60.0
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
+_HUMAN: Final = re.compile(
+    rb"captcha|security check|just a moment|cf-chl|challenge-platform|javascript and cookies|are (a )?human",
+    re.IGNORECASE,
+)
+_ABROAD: Final = re.compile(
+    rb"\bcountr(y|ies)\b|\bregions?\b|restricted location|jurisdiction|geo.?(block|restrict)|embargo",
+    re.IGNORECASE,
+)
+_BUSY: Final = re.compile(rb"too (frequent|many)|rate.?limit", re.IGNORECASE)
+_LOOKED_AT: Final = 8_192
+"""Bytes of a page that somebody made for people in which to look for what it says."""
+_BOM: Final = b"\xef\xbb\xbf"
 _ISO: Final = r"^((?:19[7-9]|2[01]\d|22[0-5])\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)$"
 """Times that nanoseconds can hold: Polars would wrap other years to these, and cut finer digits off."""
 _ISO_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
@@ -53,6 +76,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     A body that is no whole JSON was cut on its way or comes from something in between, so asking again
     may help; JSON of another shape is a change of the venue's format, and asking again will not.
     """
+    body = body.removeprefix(_BOM)
     try:
         return decoder.decode(body)
     except (msgspec.ValidationError, RecursionError) as e:
@@ -61,6 +85,8 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             hint=CHANGED,
         ) from e
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        if page := barred(Response(200, {}, body, Ns(0)), f"a page instead of data: {beginning(body)}"):
+            raise page from e
         kind = "an empty body" if not body.strip() else f"no whole JSON ({e}); payload begins {body[:120]!r}"
         raise Unavailable(f"the answer is {kind}", hint="run it again; a proxy may be in between") from e
 
@@ -68,7 +94,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def read_error(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
     """Decode the error that ``body`` may be; None if it is something else, whatever that is."""
     try:
-        return decoder.decode(body)
+        return decoder.decode(body.removeprefix(_BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -79,14 +105,55 @@ def beginning(body: bytes) -> str:
 
 
 def retry_after(response: Response, unsaid: float | None = None) -> float | None:
-    """Return how many seconds the venue tells us to wait (``Retry-After``).
+    """Return how many seconds the venue tells us to wait (``Retry-After``), an hour at most.
 
     Args:
-        response: whose header it is.
-        unsaid: what is returned when the header is missing or is no whole number, such as a date.
+        response: whose header it is: seconds, with a fraction too, or a date.
+        unsaid: what is returned when the header is missing or is neither.
     """
-    after = response.headers.get("retry-after", "")
-    return float(after) if after.isdecimal() else unsaid
+    text = response.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_S)
+    at = parse_date(text)
+    return unsaid if at is None else wait_until(at, response)
+
+
+def wait_until(at: int, response: Response) -> float:
+    """Return the seconds from the venue's time until ``at`` (nanoseconds), an hour at most."""
+    return min(max(0, at - response.venue_time), round(LONGEST_S) * SECOND) / SECOND
+
+
+def doubt(response: Response) -> str:
+    """Say what of a ``Retry-After`` is not believed; empty when it is, or when there is none."""
+    text = response.headers.get("retry-after", "").strip()
+    if not text:
+        return ""
+    seconds = retry_after(response)
+    if seconds is None:
+        return f"its Retry-After {text[:40]!r} cannot be read"
+    longer = seconds == LONGEST_S and text.rstrip("0").rstrip(".") != "36"
+    return f"its Retry-After {text[:40]!r} is cut to an hour" if longer else ""
+
+
+def barred(response: Response, text: str, host: str = "") -> DccdError | None:
+    """Tell apart why something in front of the venue sent us away; None when the venue itself speaks.
+
+    A country block stays: it is said at once, and opens no breaker.
+
+    Args:
+        response: an answer that is an error, or no data at all.
+        text: what the error says.
+        host: the venue's other address, where there is one that serves more countries.
+    """
+    status, page = response.status, response.body[:_LOOKED_AT]
+    html = page.lstrip()[:1] == b"<"
+    if response.headers.get("cf-mitigated") == "challenge" or (html and _HUMAN.search(page)):
+        return Banned(text, wait_s=retry_after(response, _FIREWALL_S), hint=CAPTCHA)
+    if status == 451 or ((html or status == 403) and _ABROAD.search(page)):
+        return Rejected(text, hint=f"{ABROAD}, such as {host}" if host else ABROAD)
+    if status == 403 and html and not _BUSY.search(page):
+        return Banned(text, wait_s=retry_after(response, _FIREWALL_S), hint=FIREWALL)
+    return None
 
 
 def inclusive(start: Ns, end: Ns, unit: Ns = MILLISECOND) -> tuple[int, int]:

@@ -14,7 +14,7 @@ Quirks:
 - Weeks open on Monday; ``1M`` is left out, a month has no fixed length.
 - Weight is counted per address in windows that start on the minute; 418 is a ban for ignoring 429. The two
   servers count apart, with a header of the same name.
-- UNSURE, so handled as opaque text: the body of HTTP 451 (blocked country).
+- UNSURE, so handled as opaque text: the body of HTTP 451 (blocked country). 403 comes from the firewall.
 - ``BTCUSDT`` names a market on either server; which is meant is our kind of market.
 
 Spot alone:
@@ -83,6 +83,8 @@ _DEPTH_WEIGHT: Final = {
 }
 _TRADES_WEIGHT: Final = {"spot": 4, "linear": 20}
 _USDM_WINDOW: Final = Ns(HOUR - MILLISECOND)
+_DATA_ONLY: Final = "https://data-api.binance.vision"
+"""Serves the market data of spot alone, in more countries."""
 _BAN_ENDS: Final = re.compile(r"until (\d{13})")
 
 _BAD_SYMBOL: Final = (-1121, -1122, -1220)
@@ -285,17 +287,20 @@ def verdict(response: Response) -> DccdError | None:
     text = f"HTTP {response.status}: {said}"
     if error is None and response.status < 400:
         return None
+    return wire.barred(response, text, _DATA_ONLY) or _meaning(response, error, said, text)
+
+
+def _meaning(response: Response, error: Error | None, said: str, text: str) -> DccdError:
     if response.status in (418, 429) or (error and error.code == _TOO_MANY):
         kind = Banned if response.status == 418 or "banned" in said.lower() else Throttled
         return kind(text, wait_s=_wait_s(response, said), hint=wire.LIMITED)
     if response.status == 403:
-        return Banned(text, wait_s=60, hint="Binance's firewall shut this address out; wait, then try again")
+        return Banned(text, wait_s=60, hint=wire.FIREWALL)
     if response.status >= 500 or (error and error.code in _OVERLOADED):
         return Unavailable(text, hint=wire.TROUBLE)
     if error and error.code in _BAD_SYMBOL:
         return UnknownSymbol(text, hint="Binance does not list this symbol; see `dccd exchanges binance`")
-    abroad = response.status == 451
-    return Rejected(text, hint=wire.ABROAD if abroad else "Binance refused the request itself")
+    return Rejected(text, hint="Binance refused the request itself")
 
 
 def _error_in(body: bytes) -> Error | None:
@@ -306,11 +311,9 @@ def _error_in(body: bytes) -> Error | None:
 
 
 def _wait_s(response: Response, said: str) -> float | None:
-    """Return what the header says, whatever that is; only without one, what the words say."""
+    """Return what the header says; only where that says nothing, what the words say."""
     ends = _BAN_ENDS.search(said)
-    if ends is None or response.headers.get("retry-after"):
-        return wire.retry_after(response)
-    return max(0.0, (int(ends[1]) * MILLISECOND - response.received) / SECOND)
+    return wire.retry_after(response, wire.wait_until(int(ends[1]) * MILLISECOND, response) if ends else None)
 
 
 _SPOT: Final = {

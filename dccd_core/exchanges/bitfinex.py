@@ -244,12 +244,16 @@ def verdict(response: Response) -> DccdError | None:
         return None
     code, said = error or (None, wire.beginning(response.body))
     text = f"HTTP {response.status}: {said if code is None else f'{code} {said}'}"
+    return wire.barred(response, text) or _meaning(response, code, said, text)
+
+
+def _meaning(response: Response, code: int | str | None, said: str, text: str) -> DccdError:
     if response.status == 429 or code in _TOO_MANY:
-        return Throttled(text, wait_s=_BLOCK_S, hint=wire.LIMITED)
+        return Throttled(text, wait_s=wire.retry_after(response, _BLOCK_S), hint=wire.LIMITED)
     if (code, said) == (_INVALID, "symbol: invalid"):
         return UnknownSymbol(text, hint="Bitfinex does not list this symbol; see `dccd exchanges bitfinex`")
     if response.status == 403:
-        return Banned(text, wait_s=_BLOCK_S, hint="a firewall shut this address out; wait, then try again")
+        return Banned(text, wait_s=wire.retry_after(response, _BLOCK_S), hint=wire.FIREWALL)
     if code in _OUT_OF_ORDER or (response.status >= 500 and code != _INVALID):
         return Unavailable(text, hint=wire.TROUBLE)
     return Rejected(text, hint="Bitfinex refused the request itself")

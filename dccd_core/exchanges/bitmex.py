@@ -316,6 +316,10 @@ def verdict(response: Response) -> DccdError | None:
         return None
     said = f"{error.name}: {error.message}" if error else wire.beginning(response.body)
     text = f"HTTP {response.status}: {said}"
+    return wire.barred(response, text) or _meaning(response, error, said, text)
+
+
+def _meaning(response: Response, error: Problem | None, said: str, text: str) -> DccdError:
     if response.status == 403:
         hint = "BitMEX shut this address out, for an hour or more: wait, then ask less often"
         return Banned(text, wait_s=wire.retry_after(response, _BAN_S), hint=hint)

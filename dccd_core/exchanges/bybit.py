@@ -72,6 +72,8 @@ _PAGE: Final = 1_000
 
 _FINE: Final = re.compile(rb'\s*\{\s*"retCode"\s*:\s*0\s*,')
 _BAN_S: Final = 600.0
+_DIGITS: Final = 19
+"""Of a moment, at most: Python does not read endless numbers."""
 _TOO_MANY: Final = (10006, 10018)
 _OVERLOADED: Final = (10000, 10016)
 _BAD_PARAMETER: Final = 10001
@@ -251,12 +253,12 @@ def verdict(response: Response) -> DccdError | None:
     if not code and response.status < 400:
         return None
     text = f"HTTP {response.status}: {f'{code} ' if error else ''}{said}"
-    return _come_back(response, code, text) or _refusal(response, code, text)
+    return wire.barred(response, text) or _come_back(response, code, text) or _refusal(code, text)
 
 
 def _come_back(response: Response, code: int, text: str) -> DccdError | None:
     """Return the error that waiting helps against."""
-    if response.status == 403 and b"country" not in response.body:
+    if response.status == 403:
         return Banned(text, wait_s=_BAN_S, hint="too many requests from this address: they stop for a while")
     if response.status == 429 or code in _TOO_MANY:
         return Throttled(text, wait_s=_wait_s(response), hint=wire.LIMITED)
@@ -265,17 +267,18 @@ def _come_back(response: Response, code: int, text: str) -> DccdError | None:
     return None
 
 
-def _refusal(response: Response, code: int, text: str) -> DccdError:
+def _refusal(code: int, text: str) -> DccdError:
     if code == _BAD_SYMBOL or (code == _BAD_PARAMETER and _OF_SYMBOL.search(text)):
         return UnknownSymbol(text, hint="Bybit does not list this symbol; see `dccd exchanges bybit`")
-    if response.status == 403 or code in _ABROAD:
+    if code in _ABROAD:
         return Rejected(text, hint=wire.ABROAD)
     return Rejected(text, hint="Bybit refused the request itself")
 
 
 def _wait_s(response: Response) -> float | None:
     reset = response.headers.get("x-bapi-limit-reset-timestamp", "")
-    return max(0.0, (int(reset) * MILLISECOND - response.venue_time) / SECOND) if reset.isdecimal() else None
+    told = wire.wait_until(int(reset[:_DIGITS]) * MILLISECOND, response) if reset.isdecimal() else None
+    return wire.retry_after(response, told)
 
 
 _OHLC: Final = Endpoint(

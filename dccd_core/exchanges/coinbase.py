@@ -200,11 +200,16 @@ def verdict(response: Response) -> DccdError | None:
     if message is None and response.status < 400:
         return None
     said = wire.beginning(response.body) if message is None else message
-    text, lower = f"HTTP {response.status}: {said}", (message or "").lower()
+    text = f"HTTP {response.status}: {said}"
+    return wire.barred(response, text) or _meaning(response, message, text)
+
+
+def _meaning(response: Response, message: str | None, text: str) -> DccdError:
+    lower = (message or "").lower()
     if response.status == 429 or "rate limit" in lower:
         return Throttled(text, wait_s=wire.retry_after(response, _WAIT_S), hint=wire.LIMITED)
     if response.status == 403 and message is None:
-        return Banned(text, wait_s=60, hint="Coinbase's firewall shut this address out; wait, then try again")
+        return Banned(text, wait_s=wire.retry_after(response, 60.0), hint=wire.FIREWALL)
     if response.status >= 500 or "internal server error" in lower:
         return Unavailable(text, hint=wire.TROUBLE)
     if message is not None and (response.status == 404 or lower == "notfound"):

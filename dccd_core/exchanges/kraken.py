@@ -284,9 +284,15 @@ def verdict(response: Response) -> DccdError | None:
         return None
     said = "; ".join(told) or wire.beginning(response.body)
     text = f"HTTP {status}: {said}"
-    if status == 403 or _LOCKOUT in errors:
-        wait_s = _LOCKOUT_S if _LOCKOUT in errors else _FIREWALL_S
-        return Banned(text, wait_s=wait_s, hint="Kraken shut this address out; wait, then try again")
+    return wire.barred(response, text) or _meaning(response, errors, text)
+
+
+def _meaning(response: Response, errors: str, text: str) -> DccdError:
+    status = response.status
+    if _LOCKOUT in errors:
+        return Banned(text, wait_s=_LOCKOUT_S, hint="Kraken shut this address out; wait, then ask less often")
+    if status == 403:
+        return Banned(text, wait_s=wire.retry_after(response, _FIREWALL_S), hint=wire.FIREWALL)
     if status == 429 or _THROTTLED.search(errors):
         return Throttled(text, wait_s=_wait_s(response, errors), hint=wire.LIMITED)
     if status >= 500 or _TROUBLE.search(errors):
@@ -306,7 +312,7 @@ def _errors_in(body: bytes) -> list[str]:
 
 def _wait_s(response: Response, errors: str) -> float | None:
     if until := _THROTTLED_UNTIL.search(errors):
-        return max(0.0, (int(until[1]) * SECOND - response.venue_time) / SECOND)
+        return wire.wait_until(int(until[1]) * SECOND, response)
     return wire.retry_after(response, _PATIENCE_S)
 
 

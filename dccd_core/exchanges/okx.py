@@ -65,6 +65,7 @@ BARS: Final = {parse_bar_span(name.removesuffix("utc").lower()): name for name i
 _MOVED: Final = 1_548_133_413_000
 """``listTime`` of every pair that is older than the venue's present system."""
 
+_ELSEWHERE: Final = "https://eea.okx.com or https://us.okx.com"
 _WAIT_S: Final = 2.0
 """How long to wait when the venue does not say."""
 TOO_MANY: Final = ("50011", "50040", "50061")
@@ -268,16 +269,19 @@ def verdict(response: Response) -> DccdError | None:
     code = error.code if error else ""
     said = f"{code} {error.msg}" if error else wire.beginning(response.body)
     text = f"HTTP {response.status}: {said}"
+    return wire.barred(response, text, _ELSEWHERE) or _meaning(response, code, text)
+
+
+def _meaning(response: Response, code: str, text: str) -> DccdError:
     if response.status >= 500 or code in OVERLOADED:  # 50013 comes with 429, but is the venue's trouble
         return Unavailable(text, hint=wire.TROUBLE)
     if response.status == 429 or code in TOO_MANY:
         return Throttled(text, wait_s=wire.retry_after(response, _WAIT_S), hint=wire.LIMITED)
     if response.status in (403, 418):
-        hint = "OKX shut this address out: wait, or set rest_url to the host of your country"
-        return Banned(text, wait_s=60, hint=hint)
+        return Banned(text, wait_s=wire.retry_after(response, 60.0), hint=wire.FIREWALL)
     if code in _BAD_SYMBOL:
         return UnknownSymbol(text, hint="OKX does not list this instrument; see `dccd exchanges okx`")
-    return Rejected(text, hint=wire.ABROAD if response.status == 451 else "OKX refused the request itself")
+    return Rejected(text, hint="OKX refused the request itself")
 
 
 def _error_in(body: bytes) -> Error | None:

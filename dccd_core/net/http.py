@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import SECOND, Ns, moment
@@ -23,6 +24,7 @@ from dccd_core.net.tls import tls_trouble
 
 DEFAULT_SHARE: Final = 0.95
 """The share of a venue's limits to spend; the rest is for other programs behind the same address."""
+_BOM: Final = b"\xef\xbb\xbf"
 _BAN_S: Final = 60.0
 """How long the breaker stays open when the venue does not say."""
 _TROUBLE: Final = "the network or the venue has trouble: run it again later"
@@ -135,7 +137,8 @@ class HttpTransport:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers.raw
         }
-        return Response(answer.status_code, headers, answer.content, self._clock.now())
+        body = answer.content.removeprefix(_BOM)
+        return Response(answer.status_code, headers, body, self._clock.now())
 
     def _base(self, host: str = "") -> str:
         return (self._override or host or self._exchange.rest_url).rstrip("/")
@@ -153,7 +156,10 @@ class HttpTransport:
             )
         error = self._exchange.verdict(response)
         if isinstance(error, Throttled):
-            wait_s = _BAN_S if error.wait_s is None else error.wait_s
+            error.wait_s = min(max(0.0, _BAN_S if error.wait_s is None else error.wait_s), wire.LONGEST_S)
+            if doubt := wire.doubt(response):
+                error.hint = f"{error.hint}; {doubt}" if error.hint else doubt
+            wait_s = error.wait_s
             until = Ns(response.received + round(wait_s * SECOND))
             self._budgets.trip(request, until, str(error), banned=isinstance(error, Banned))
         if error is not None:

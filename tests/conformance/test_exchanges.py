@@ -269,6 +269,18 @@ def test_a_cut_body_never_gives_rows(served: Served) -> None:
             decode(whole[:end], Ns(0))
 
 
+@each_decoder
+def test_h11_a_byte_order_mark_before_json_is_read(served: Served) -> None:
+    whole, decode = body(case_of(served)), endpoint_of(served).decode
+    assert decode(b"\xef\xbb\xbf" + whole, Ns(0)).equals(decode(whole, Ns(0)))
+
+
+@pytest.mark.parametrize("case", cases("markets"))
+def test_h11_a_byte_order_mark_before_a_list_of_symbols_is_read(case: Path) -> None:
+    decode = get(case.parent.name).markets.decode
+    assert decode(b"\xef\xbb\xbf" + body(case)).equals(decode(body(case)))
+
+
 @each_served
 def test_requests_carry_the_declared_path_and_a_price(served: Served) -> None:
     endpoint, asked = endpoint_of(served), list(requests_of(served))

@@ -224,12 +224,12 @@ def test_the_beginning_of_a_body_is_shown_whatever_it_is() -> None:
         ({"retry-after": "0"}, 0.0),
         ({"retry-after": ""}, None),
         ({"retry-after": "-1"}, None),
-        ({"retry-after": "1.5"}, None),
-        ({"retry-after": "Wed, 31 Jan 2024 00:00:00 GMT"}, None),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:09 GMT"}, 9.0),
         ({}, None),
     ],
 )
-def test_how_long_to_wait_is_what_the_header_says_in_seconds(
+def test_how_long_to_wait_is_what_the_header_says_in_seconds_or_as_a_date(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     answer = Response(429, headers, b"", Ns(0))

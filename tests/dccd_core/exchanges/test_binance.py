@@ -217,7 +217,7 @@ def response(status: int, body: bytes, **headers: str) -> Response:
             Banned,
             0.0,
         ),
-        (response(429, b"", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, None),
+        (response(429, b"", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, 3_600.0),
         (response(403, b"<html>"), Banned, 60.0),
     ],
 )

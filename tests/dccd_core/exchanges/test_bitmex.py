@@ -417,7 +417,7 @@ def problem(message: str, name: str = "HTTPError") -> bytes:
         (response(429), Throttled, None),
         (response(429, retry_after="soon"), Throttled, None),
         (response(200, problem("Slow down.", "RateLimitError")), Throttled, None),
-        (response(403, b"<html>"), Banned, 3_600.0),
+        (response(403, b"<html>"), Banned, 60.0),
         (response(403, problem("Forbidden"), retry_after="60"), Banned, 60.0),
         (response(403, problem("Slow down.", "RateLimitError")), Banned, 3_600.0),
     ],

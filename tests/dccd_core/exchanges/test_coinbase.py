@@ -299,7 +299,7 @@ def test_what_an_answer_means(status: int, body: bytes, kind: type[DccdError]) -
     [
         (response(429, b""), Throttled, 1.0),
         (response(429, b"", retry_after="4"), Throttled, 4.0),
-        (response(429, b"", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, 1.0),
+        (response(429, b"", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, 3_600.0),
         (response(403, b"<html>"), Banned, 60.0),
     ],
 )

@@ -312,7 +312,7 @@ def failed(code: str) -> bytes:
     [
         (response(429), Throttled, 2.0),
         (response(429, retry_after="7"), Throttled, 7.0),
-        (response(429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, 2.0),
+        (response(429, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), Throttled, 3_600.0),
         (response(200, failed("50011")), Throttled, 2.0),
         (response(200, failed("50061")), Throttled, 2.0),
         (response(403, b"<html>"), Banned, 60.0),

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Exchange, Limit, Markets, Request, Response
+from dccd_core.adapter.wire import retry_after
 from dccd_core.domain.errors import (
     Banned,
     ConfigError,
@@ -37,9 +38,8 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 def verdict(response: Response) -> DccdError | None:
     if response.status in (403, 418, 429):
-        after = response.headers.get("retry-after")
         kind = Throttled if response.status == 429 else Banned
-        return kind(f"HTTP {response.status}: too many", wait_s=float(after) if after else None)
+        return kind(f"HTTP {response.status}: too many", wait_s=retry_after(response))
     return UnknownSymbol("no such symbol") if b"unknown" in response.body else None
 
 
@@ -186,6 +186,36 @@ def test_a_venue_that_shuts_us_out_is_left_alone_by_every_process(
     asyncio.run(other.spend(1))
     assert venue.passed_s == closed_s
     assert len(venue.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "closed_s", "said"),
+    [
+        ("1795867200", 3_600, "'1795867200' is cut to an hour"),
+        ("9" * 400, 3_600, "is cut to an hour"),
+        ("soon", 60, "'soon' cannot be read"),
+        ("-1", 60, "'-1' cannot be read"),
+        ("2.5", 2.5, ""),
+    ],
+)
+def test_h5_no_header_shuts_the_breaker_for_longer_than_an_hour(
+    tmp_path: Path, text: str, closed_s: float, said: str
+) -> None:
+    venue = Venue(tmp_path, answering(429, retry_after=text))
+    with pytest.raises(Throttled) as caught:
+        venue.send()
+    assert said in caught.value.hint
+    other = Budget(
+        tmp_path / "testex-api.testex.com.sqlite", EXCHANGE.limits, 1.0, venue.clock, patience_s=1e9
+    )
+    asyncio.run(other.spend(1))
+    assert venue.passed_s == closed_s
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf"])
+def test_h11_a_byte_order_mark_is_no_part_of_an_answer(tmp_path: Path, mark: bytes) -> None:
+    venue = Venue(tmp_path, lambda _: httpx.Response(200, content=mark + b"[1]"))
+    assert venue.send().body == b"[1]"
 
 
 def test_persisting_through_a_breaker_waits_once(tmp_path: Path) -> None:
