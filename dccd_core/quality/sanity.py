@@ -8,6 +8,7 @@ import polars as pl
 from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.timespan import MONDAY, WEEK, Ns
 
+_HUGE: Final = 1e24
 _PRICES: Final = ("open", "high", "low", "close")
 
 
@@ -37,6 +38,7 @@ def faults(data_type: DataType, bar: Ns | None, *, carried_open: bool = False) -
             "volume is negative or no number": ~_finite("volume") | (pl.col("volume") < 0),
             "quote volume is negative or no number": ~_finite("quote_volume") | (pl.col("quote_volume") < 0),
             "trade count is negative": pl.col("trades") < 0,
+            "nothing was traded, but it closes elsewhere than it opens": _moved_by_nothing(),
             "open time is off the bar grid": _off_grid(bar),
         }
     else:
@@ -66,7 +68,13 @@ def _reason(data_type: DataType, bar: Ns | None, carried_open: bool) -> pl.Expr:
 
 
 def _finite(name: str) -> pl.Expr:
-    return pl.col(name).is_finite()
+    """Whether it is a number, and one that a market can have: no price or amount has 24 digits."""
+    return pl.col(name).abs() < _HUGE
+
+
+def _moved_by_nothing() -> pl.Expr:
+    """A venue may round a small volume to 0, so it takes both: no volume and no trade."""
+    return (pl.col("volume") == 0) & (pl.col("trades") == 0) & (pl.col("open") != pl.col("close"))
 
 
 def _positive(name: str) -> pl.Expr:

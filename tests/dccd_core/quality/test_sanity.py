@@ -48,6 +48,9 @@ def test_a_good_row_passes(data_type: DataType) -> None:
         (DataType.OHLC, {"volume": -1.0}, "volume is negative or no number"),
         (DataType.OHLC, {"quote_volume": float("nan")}, "quote volume is negative or no number"),
         (DataType.OHLC, {"trades": -1}, "trade count is negative"),
+        (DataType.OHLC, {"high": 1e30}, "high is no positive number"),
+        (DataType.OHLC, {"volume": 1e24}, "volume is negative or no number"),
+        (DataType.TRADES, {"price": 1e300}, "price is no positive number"),
         (DataType.OHLC, {"ts": MINUTE - 1}, "open time is off the bar grid"),
         (DataType.TRADES, {"price": -1.0}, "price is no positive number"),
         (DataType.TRADES, {"amount": 0.0}, "amount is no positive number"),
@@ -76,3 +79,24 @@ def test_weeks_are_on_the_grid_on_mondays_only() -> None:
 def test_no_rows_are_no_news() -> None:
     good, bad = sift(DataType.OHLC, frame(DataType.OHLC).clear(), Ns(MINUTE))
     assert (good.height, bad.height) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({"volume": 0.0, "trades": 0}, False),
+        ({"volume": 0.0, "trades": 0, "close": 2.0}, True),
+        ({"volume": 0.0, "trades": 1}, True),
+        ({"volume": 1.0, "trades": 0}, True),
+        ({"volume": 0.0, "trades": None}, True),
+    ],
+)
+def test_h10_a_bar_of_no_trade_closes_where_it_opens(change: dict[str, Any], good: bool) -> None:  # noqa: FBT001
+    """Only where the venue says both: it may round a small volume, or not count trades."""
+    kept, bad = sift(DataType.OHLC, frame(DataType.OHLC, **change), MINUTE)
+    assert kept.height == good
+    assert (
+        bad["reason"].to_list() == []
+        if good
+        else ["nothing was traded, but it closes elsewhere than it opens"]
+    )
