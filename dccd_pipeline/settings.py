@@ -33,7 +33,7 @@ from dccd_pipeline.symbols import ExchangeName, Strict, SymbolLife, SymbolText
 AnEntry = TypeVar("AnEntry", Entry, StreamEntry)
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^?]*)?(\?one_writer=true)?")
 
 
 @dataclass(frozen=True, slots=True)

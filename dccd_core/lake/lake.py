@@ -65,14 +65,14 @@ class Lake:
 
     def state(self, dataset: Dataset, key: str) -> State | None:
         """Return what the footer says; None when there is no file."""
-        return self._state(data_path(dataset, key))
+        return _own(self._state(data_path(dataset, key)), owner(dataset, key))
 
     def states(self, dataset: Dataset) -> dict[str, State]:
         """Return the state of every partition there is, by key, in order."""
         found = reader.partitions(self._store, dataset)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             states = zip(found, pool.map(self._state, found.values()), strict=True)
-            return {key: state for key, state in states if state}
+            return {key: own for key, state in states if (own := _own(state, owner(dataset, key)))}
 
     def datasets(self) -> list[Dataset]:
         """Return what has at least one partition, sorted by name."""
@@ -99,7 +99,9 @@ class Lake:
         path = data_path(dataset, key)
         with self._store.open(path) as stored:
             if stored:
-                yield from Reader(stored.file, dataset.data_type, self._store.url(path)).groups()
+                reader = Reader(stored.file, dataset.data_type, self._store.url(path))
+                _own(reader.state, owner(dataset, key))
+                yield from reader.groups()
 
     def verify(self, dataset: Dataset, key: str) -> State | None:
         """Read every row again and hold it against the content hash; None when there is no file."""
@@ -170,11 +172,30 @@ def open_store(url: str | Path) -> Store:
     return Folder(Path(url))
 
 
+def owner(dataset: Dataset, key: str) -> str:
+    """Return what the footer of a partition's file calls it."""
+    return f"{dataset}/{key}"
+
+
+def _own(state: State | None, expected: str) -> State | None:
+    """Return the state of a file that holds what it should.
+
+    Raises:
+        LakeError: it is another's: their names differ only in what this file system does not tell apart.
+    """
+    if state and state.owner not in ("", expected):
+        raise LakeError(
+            f"{state.path} holds {state.owner}, not {expected}",
+            hint="a file system that takes both names for one cannot keep both: use another store for one",
+        )
+    return state
+
+
 def live_folder(url: str | Path) -> Path:
     """Return where the live segments of a store lie: in its folder, or, of a bucket, on this machine."""
     if "://" not in str(url):
         return Path(url).absolute() / LIVE
-    name = str(url).rstrip("/")
+    name = str(url).partition("?")[0].rstrip("/")
     return state_dir() / "live" / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
@@ -185,6 +206,7 @@ class Draft:
         self._store = store
         self._data_type = dataset.data_type
         self._span = partition_span(dataset.grain, key)
+        self._owner = owner(dataset, key)
         self._path = data_path(dataset, key)
         self._quarantine = quarantine_path(dataset, key)
         self._url = store.url(self._path)
@@ -244,10 +266,12 @@ class Draft:
         stored: Stored | None,
     ) -> tuple[State | None, bool]:
         old = Reader(stored.file, self._data_type, self._url) if stored else None
+        if old:
+            _own(old.state, self._owner)
         ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
         judging = judge()
         self._clashes.clear()
-        with Writer(file, self._data_type) as writer:
+        with Writer(file, self._data_type, self._owner) as writer:
             feeds = old.feed() if old else None, self._spool.feed()
             for rows in merged(self._data_type, *feeds, self._clashes):
                 writer.write(rows)

@@ -26,6 +26,7 @@ TAIL: Final = 1 << 16
 
 _LEDGER: Final = "dccd.ledger"
 _SUMMARY: Final = "dccd.state"
+_OWNER: Final = "dccd.partition"
 _MAGIC: Final = 8
 _UNREADABLE: Final = (
     pa.ArrowException,
@@ -57,6 +58,8 @@ class State:
     bytes: int
     content_hash: str
     ledger: Ledger
+    owner: str = ""
+    """Whose rows they are, as ``Writer`` was told; empty in files from before that was written."""
 
 
 class _Summary(msgspec.Struct):
@@ -69,9 +72,13 @@ class _Summary(msgspec.Struct):
 
 
 class Writer:
-    """Writes rows in order, in row groups of ``GROUP``; without ``seal`` the file is no Parquet file."""
+    """Writes rows in order, in row groups of ``GROUP``; without ``seal`` the file is no Parquet file.
 
-    def __init__(self, file: BinaryIO, data_type: DataType) -> None:
+    ``owner`` names the partition, so that the file can be told from another's wherever it lies.
+    """
+
+    def __init__(self, file: BinaryIO, data_type: DataType, owner: str = "") -> None:
+        self._owner = owner
         table = TABLES[data_type]
         encodings = {name: _ENCODINGS[of] for name, of in table.schema.items() if of in _ENCODINGS}
         self._file = pq.ParquetWriter(
@@ -111,7 +118,11 @@ class Writer:
             self._put(self._left)
         summary = _Summary(self._rows, self._starts, self._last, self._digest.hexdigest())
         self._file.add_key_value_metadata(
-            {_LEDGER: ledger.to_json(), _SUMMARY: msgspec.json.encode(summary).decode()}
+            {
+                _LEDGER: ledger.to_json(),
+                _SUMMARY: msgspec.json.encode(summary).decode(),
+                _OWNER: self._owner,
+            }
         )
         self._file.close()
 
@@ -197,7 +208,8 @@ def _state(metadata: pq.FileMetaData, size: int, name: str) -> State:
         ledger = Ledger.from_json(_pair(metadata, _LEDGER, name))
     except DamagedFile as e:
         raise DamagedFile(f"{name}: {e.args[0]}", hint=e.hint) from e
-    return State(name, known.rows, first, known.last, size, known.content_hash, ledger)
+    owner = (metadata.metadata or {}).get(_OWNER.encode(), b"").decode(errors="replace")
+    return State(name, known.rows, first, known.last, size, known.content_hash, ledger, owner)
 
 
 def _summary(metadata: pq.FileMetaData, name: str) -> _Summary:

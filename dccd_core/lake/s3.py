@@ -1,19 +1,31 @@
 """A store in a bucket: drafts are local, a replacement is one PUT that fails if another one came first."""
 
+import hashlib
 import tempfile
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
+from uuid import uuid4
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from filelock import FileLock
 
-from dccd_core.domain.errors import LakeError
-from dccd_core.lake.layout import DATA
+from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.places import state_dir
+from dccd_core.lake.layout import DATA, LOCKS
 from dccd_core.lake.store import Stored, letting_go
 
 _ABSENT: Final = ("NoSuchKey", "404")
 _LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
+_TOO_LATE: Final = (304, 409, 412)
+"""What services answer to a write whose precondition does not hold."""
+_NO_VERSION: Final = '"00000000000000000000000000000000"'
+_TRIED: Final = set[tuple[str, str]]()
+"""Services and buckets that are known, in this process, to keep writers apart."""
+ONE_WRITER: Final = "one_writer=true"
+_PATIENCE_S: Final = 600
 _EMPTY: Final = "InvalidRange"
 _BLOCK: Final = 1 << 20
 
@@ -21,11 +33,19 @@ _BLOCK: Final = 1 << 20
 class Bucket:
     """``s3://bucket/prefix``. Endpoint, region and credentials come from the environment, as boto3 reads it.
 
-    The service must honour ``If-Match`` and ``If-None-Match`` on PUT, or two writers may lose rows.
+    The service must honour ``If-Match`` and ``If-None-Match`` on PUT, or two writers would lose rows: that is
+    tried on an object of its own before the first write. ``?one_writer=true`` at the end of the URL says that
+    only this machine writes there, so locks of this machine do instead.
     """
 
     def __init__(self, url: str) -> None:
-        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        place, _, told = url.partition("?")
+        if told not in ("", ONE_WRITER):
+            raise ConfigError(
+                f"{url}: {told!r} is no setting of a bucket", hint=f"there is only ?{ONE_WRITER}"
+            )
+        self._one_writer = bool(told)
+        self._bucket, _, prefix = place.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/".lstrip("/")
         self._client = boto3.client("s3")
 
@@ -72,8 +92,16 @@ class Bucket:
             yield self._fetch(path, cast("BinaryIO", file))
 
     @contextmanager
-    def locked(self, path: str) -> Generator[None]:  # noqa: ARG002 -- nothing to lock: swap compares
-        yield
+    def locked(self, path: str) -> Generator[None]:
+        """Lock nothing, as ``swap`` compares; of one writer's machine, lock out its other processes."""
+        if not self._one_writer:
+            yield
+            return
+        name = hashlib.sha256(self.url(str(PurePosixPath(path).parent)).encode()).hexdigest()
+        lock = state_dir() / "locks" / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=_PATIENCE_S):
+            yield
 
     @contextmanager
     def scratch(self) -> Generator[BinaryIO]:
@@ -86,17 +114,56 @@ class Bucket:
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
         file.seek(0)
-        bucket, key = self._bucket, self._prefix + path
+        key = self._prefix + path
         try:
-            if over:
-                self._client.put_object(Bucket=bucket, Key=key, Body=file, IfMatch=over.version)
-            else:
-                self._client.put_object(Bucket=bucket, Key=key, Body=file, IfNoneMatch="*")
+            if self._one_writer:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=file)
+                return True
+            self._try_preconditions()
+            return self._put(key, file, over.version if over else None) is not None
         except (ClientError, BotoCoreError) as e:
-            if _code(e) in _LOST_RACE:
-                return False
             raise self._refused(e, path) from e
-        return True
+
+    def _put(self, key: str, body: BinaryIO | bytes, over: str | None) -> str | None:
+        """Put an object in the place of the version ``over``, or of none; None when it came too late."""
+        try:
+            if over is None:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+            else:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfMatch=over)
+        except ClientError as e:
+            if _code(e) in _LOST_RACE or _status(e) in _TOO_LATE:
+                return None
+            raise
+        return answer["ETag"]
+
+    def _try_preconditions(self) -> None:
+        """Try on an object of its own that a write which comes too late is refused.
+
+        Raises:
+            LakeError: it is not.
+        """
+        place = (self._client.meta.endpoint_url, self._bucket)
+        if place in _TRIED:
+            return
+        key = f"{self._prefix}{LOCKS.partition('/')[0]}/probe-{uuid4().hex}"
+        try:
+            first = self._put(key, b"1", None)
+            kept = (
+                first is not None
+                and self._put(key, b"2", None) is None
+                and self._put(key, b"3", _NO_VERSION) is None
+                and self._put(key, b"4", first) is not None
+            )
+        finally:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        if not kept:
+            raise LakeError(
+                f"s3://{self._bucket} at {place[0]} ignores If-Match and If-None-Match: of two writers one"
+                " would lose its rows, so nothing was stored",
+                hint=f"use a service that honours them; where one machine writes, say so: ...?{ONE_WRITER}",
+            )
+        _TRIED.add(place)
 
     def _fetch(self, path: str, file: BinaryIO) -> Stored | None:
         try:
@@ -122,6 +189,10 @@ class Bucket:
             f"{self.url(path)}: {error}",
             hint="check bucket, credentials and AWS_ENDPOINT_URL; what was stored before is untouched",
         )
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _code(error: Exception) -> str:

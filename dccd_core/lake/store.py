@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import unicodedata
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 _PATIENCE_S: Final = 600
 _ATTEMPTS: Final = 20
+_OTHER_CASE: Final = PurePosixPath(LOCKS).parent.name.swapcase()
+_NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -125,6 +128,9 @@ class Folder:
         return str(self._root / path)
 
     def find(self, folder: str) -> list[str]:
+        self._refuse_no_folder()
+        if not self._is_there(PurePosixPath(folder)):
+            return []
         walk = os.walk(self._root / folder, onerror=_unless_absent)
         found = (Path(parent, DATA) for parent, _, names in walk if DATA in names)
         return sorted(path.relative_to(self._root).as_posix() for path in found)
@@ -154,14 +160,15 @@ class Folder:
     @contextmanager
     def locked(self, path: str) -> Generator[None]:
         lock = self._root / LOCKS / f"{PurePosixPath(path).parent}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        self._make(lock.parent)
+        _try_locking(lock)
         with FileLock(lock, timeout=_PATIENCE_S):
             yield
 
     @contextmanager
     def scratch(self) -> Generator[BinaryIO]:
         folder = (self._root / LOCKS).parent  # on the disk that holds the data, not where /tmp is
-        folder.mkdir(parents=True, exist_ok=True)
+        self._make(folder)
         file = cast("BinaryIO", TemporaryFile(dir=folder))  # noqa: SIM115 -- closing it may fail, and shall not
         with letting_go(file):
             yield file
@@ -171,7 +178,7 @@ class Folder:
         target = self._root / path
         draft = target.with_name(f".{target.name}.{uuid4().hex}.draft")
         with self.locked(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make(target.parent)
             _sweep(target.parent)
             file = draft.open("x+b")
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -188,7 +195,38 @@ class Folder:
         try:
             return path.open("rb")
         except OSError as e:
+            self._refuse_no_folder()
             return _unless_absent(e)
+
+    def _make(self, folder: Path) -> None:
+        self._refuse_no_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _refuse_no_folder(self) -> None:
+        """Say so where the store is a file, or a link to what is not there: neither is an empty store.
+
+        Raises:
+            LakeError: it is.
+        """
+        if self._root.is_dir() or not os.path.lexists(self._root):
+            return
+        if self._root.exists():
+            said, hint = "is a file, no folder", "set store to a folder"
+        else:
+            said = f"is a link to {self._root.readlink()}, which is not there"
+            hint = "mount or make that folder; nothing was read or stored"
+        raise LakeError(f"the store {self._root} {said}", hint=hint)
+
+    def _is_there(self, folder: PurePosixPath) -> bool:
+        """Tell whether a folder has this very name: some file systems take ``kPEPE`` for ``KPEPE``."""
+        if not (self._root / _OTHER_CASE).exists():
+            return True  # this one tells them apart
+        at = self._root
+        for part in folder.parts:
+            if at.is_dir() and not any(_same(path.name, part) for path in at.iterdir()):
+                return False
+            at /= part
+        return True
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:  # noqa: ARG002 -- the lock keeps it
         target = self._root / path
@@ -200,6 +238,11 @@ class Folder:
             if folder == self._root:
                 break
         return True
+
+
+def _same(name: str, other: str) -> bool:
+    """Compare names as written; some file systems take letters apart."""
+    return unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
 
 
 def _unless_absent(error: OSError) -> None:
@@ -215,6 +258,24 @@ def _sweep(folder: Path) -> None:
         with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             draft.unlink()
+
+
+def _try_locking(lock: Path) -> None:
+    """Say so where a file system has no locks: waiting for one would not help.
+
+    Raises:
+        LakeError: it has none.
+    """
+    with lock.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as e:
+            if e.errno not in _NO_LOCKS:
+                return  # somebody has it: the lock itself is waited for
+            raise LakeError(
+                f"the file system of {lock.parent} has no file locks ({e.strerror})",
+                hint="mount it with locks (NFS: lockd, not nolock), or set store to a disk of this machine",
+            ) from e
 
 
 def _sync_folder(folder: Path) -> None:

@@ -270,7 +270,8 @@ def test_a_damaged_file_is_an_error_and_is_never_written_over(lake: Lake) -> Non
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    (tmp_path / "lake").write_text("a file where a folder should be")
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "trades").write_text("a file where a folder should be")
     with pytest.raises(LakeError, match=r"cannot write .*lake/trades/.*what was stored before is untouched"):
         store(Lake(tmp_path / "lake"), numbered([1]))
 
@@ -278,3 +279,26 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_only_folders_and_buckets_are_stores() -> None:
     with pytest.raises(ConfigError, match="gs://bucket"):
         Lake("gs://bucket")
+
+
+def test_h12_a_file_that_holds_another_s_rows_is_refused(tmp_path: Path) -> None:
+    """As on a file system that takes both names for one: the second is not written into the first's file."""
+    lake = Lake(tmp_path)
+    first, second = (Dataset("binance", Symbol(base, "USDT"), DataType.TRADES) for base in ("KPEPE", "kPEPE"))
+    with lake.draft(first, DAY) as draft:
+        draft.append(numbered([1, 2]))
+        state = draft.commit([asked()], Witness)
+    folder = Path(lake.path(first, DAY)).parents[1]
+    folder.with_name("symbol=kPEPE-USDT").symlink_to(folder)
+    said = "holds binance/trades/KPEPE-USDT/2024-01-31, not binance/trades/kPEPE-USDT/2024-01-31"
+    with lake.draft(second, DAY) as draft:
+        draft.append(numbered([7]))
+        with pytest.raises(LakeError, match=said):
+            draft.commit([asked()], Witness)
+    with pytest.raises(LakeError, match=said):
+        lake.state(second, DAY)
+    with pytest.raises(LakeError, match=said):
+        list(lake.chunks(second, DAY))
+    with pytest.raises(LakeError, match=said):
+        lake.states(second)
+    assert lake.state(first, DAY) == state

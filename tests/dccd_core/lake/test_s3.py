@@ -1,17 +1,20 @@
 """The same lake in a bucket, against moto's server on 127.0.0.1."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import boto3
 import polars as pl
 import pytest
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import DamagedFile, LakeError
+from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Ledger
 from tests.dccd_core.lake.samples import (
@@ -171,3 +174,89 @@ def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
     ):
         with pytest.raises(LakeError, match=r"no-such-bucket.*check bucket, credentials"):
             use()
+
+
+class Wrapped:
+    """A service that differs from S3 in how it treats a write's preconditions."""
+
+    def __init__(self, client: Any, kind: str) -> None:
+        self._client = client
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, **put: Any) -> Any:
+        if self._kind in ("both", "match"):
+            put.pop("IfMatch", None)
+        if self._kind in ("both", "none match"):
+            put.pop("IfNoneMatch", None)
+        try:
+            return self._client.put_object(**put)
+        except ClientError as e:
+            if not self._kind.isdecimal():
+                raise
+            said = {"Error": {"Code": self._kind}, "ResponseMetadata": {"HTTPStatusCode": int(self._kind)}}
+            raise ClientError(said, "PutObject") from e  # pyright: ignore[reportArgumentType] -- enough for us
+
+
+def other_service(lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch, setting: str = "") -> Lake:
+    wrapped = Wrapped(boto3.client("s3"), kind)
+
+    def client(name: str) -> Wrapped:
+        assert name == "s3"
+        return wrapped
+
+    monkeypatch.setattr(boto3, "client", client)
+    return Lake(f"s3://{bucket_of(lake)}/some/lake{setting}")
+
+
+@pytest.mark.parametrize("kind", ["both", "match", "none match"])
+def test_h7_a_service_that_ignores_preconditions_is_refused(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    careless = other_service(lake, kind, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(LakeError, match=r"ignores If-Match and If-None-Match.*\?one_writer=true"):
+            store(careless, numbered([1]))
+    assert keys(lake) == [], "nothing was stored, the probe is gone"
+
+
+def test_h7_one_writer_is_allowed_where_it_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    careless = other_service(lake, "both", monkeypatch, "?one_writer=true")
+    work = [threading.Thread(target=store, args=(careless, numbered([n]))) for n in range(8)]
+    for one in work:
+        one.start()
+    for one in work:
+        one.join()
+    assert_frame_equal(stored(careless), numbered(range(8)))
+    assert careless.path(TRADES, DAY) == lake.path(TRADES, DAY)
+    with pytest.raises(ConfigError, match="is no setting of a bucket"):
+        Lake("s3://bucket/lake?two_writers=true")
+
+
+@pytest.mark.parametrize("kind", ["304", "409", "412"])
+def test_h7_a_write_that_comes_too_late_is_a_lost_race_however_it_is_said(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    other = other_service(lake, kind, monkeypatch)
+    store(other, numbered([1]))
+    late = Interrupted(lambda: store(lake, numbered([2])))
+    with other.draft(TRADES, DAY) as draft:
+        draft.append(numbered([3]))
+        draft.commit([asked()], late)
+    assert_frame_equal(stored(lake), numbered([1, 2, 3]))
+
+
+class Interrupted(Witness):
+    """A judge meanwhile somebody else writes, once."""
+
+    def __init__(self, once: Callable[[], object]) -> None:
+        super().__init__()
+        self._once: Callable[[], object] | None = once
+
+    def __call__(self) -> "Interrupted":
+        if self._once:
+            once, self._once = self._once, None
+            once()
+        return self

@@ -1,3 +1,8 @@
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,3 +95,71 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ohlc").touch()
     with pytest.raises(LakeError, match=r"cannot read .*ohlc"):
         Folder(tmp_path).find("ohlc")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_d13_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(LakeError, match=r"has no file locks .*mount it with locks"), writing(str(tmp_path)):
+        rewrite(Folder(tmp_path), PATH, Append(b"one"))
+
+
+def test_d13_a_lock_that_somebody_has_is_waited_for(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    with store.locked(PATH):
+        other = threading.Thread(target=lambda: rewrite(store, PATH, Append(b"one")))
+        other.start()
+        assert text(store) is None
+    other.join()
+    assert text(store) == b"one"
+
+
+def scratched(store: Folder) -> None:
+    with store.scratch():
+        pass
+
+
+USES: dict[str, Callable[[Folder], object]] = {
+    "find": lambda store: store.find("ohlc"),
+    "open": lambda store: text(store),
+    "tail": lambda store: store.tail(PATH, 1),
+    "write": lambda store: rewrite(store, PATH, Append(b"one")),
+    "scratch": scratched,
+}
+
+
+@pytest.mark.parametrize("use", list(USES))
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_d13_a_store_that_is_a_dangling_link_or_a_file_is_said(tmp_path: Path, kind: str, use: str) -> None:
+    root = tmp_path / "data"
+    if kind == "link":
+        root.symlink_to(tmp_path / "unmounted")
+        said = r"data is a link to .*unmounted, which is not there"
+    else:
+        root.touch()
+        said = "data is a file, no folder"
+    with pytest.raises(LakeError, match=said), writing(str(root)):
+        USES[use](Folder(root))
+    assert not (tmp_path / "unmounted").exists()
+
+
+def test_a_link_to_a_folder_is_a_store(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    rewrite(Folder(tmp_path / "data"), PATH, Append(b"one"))
+    assert text(Folder(tmp_path / "disk")) == b"one"
+
+
+def test_h12_where_case_makes_no_difference_a_folder_has_one_name(tmp_path: Path) -> None:
+    """Played on a file system that does tell them apart: the other spelling leads to the same folder."""
+    store = Folder(tmp_path)
+    rewrite(store, "trades/exchange=x/symbol=KPEPE-USDT/data.parquet", Append(b"one"))
+    (tmp_path / ".DCCD").symlink_to(tmp_path / ".dccd")
+    assert store.find("trades/exchange=x/symbol=KPEPE-USDT")
+    assert not store.find("trades/exchange=x/symbol=kPEPE-USDT")
+    assert store.find("trades/exchange=x")
