@@ -6,6 +6,7 @@ Belongs here: from a question on the command line to a run and what came of it. 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
@@ -16,11 +17,12 @@ from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import Ns, TimeSpan, iso, moment, parse_time
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan, iso, moment, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import Progress
-from dccd_core.lake.lake import Lake
+from dccd_core.fetch.planner import settled
+from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
@@ -43,6 +45,8 @@ from dccd_pipeline.served import (
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.stops import INTERRUPTS, ended_status
 
+_SLACK: Final = Ns(30 * SECOND)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -55,12 +59,15 @@ class Result:
     conditions: dict[tuple[Dataset, str], Condition]
     stopped: bool = False
     """Somebody told it to end."""
+    lacking: tuple[tuple[Dataset, str], ...] = ()
+    """The partitions of which something is missing that can be final."""
     bytes: int = 0
     """What the partitions take in the store."""
 
     @property
     def complete(self) -> bool:
-        return self.succeeded and all(now is Condition.AVAILABLE for now in self.conditions.values())
+        """Whether all is there that was asked for and can be had by now."""
+        return self.succeeded and not self.lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     """Run the job of an entry in this process, for some of its datasets and a run of partitions."""
     entry, datasets = order.entry, order.datasets
     definitions = build_definitions(settings.model_copy(update={"collect": (entry,)}), {"progress": progress})
-    run_id = make_new_run_id()
+    run_id, began = make_new_run_id(), present()
     failure, interrupted = "", False
     try:
         result = definitions.resolve_job_def(entry.name).execute_in_process(
@@ -232,7 +239,23 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     }
     succeeded = status is dg.DagsterRunStatus.SUCCESS
     size = sum(states[d][key].bytes for d, key in conditions if key in states[d])
-    return Result(entry.name, run_id, succeeded, "" if stopped else failure, conditions, stopped, size)
+    lacking = tuple(
+        (one, key) for one, key in conditions if not _is_whole(one, key, states[one].get(key), order, began)
+    )
+    said = "" if stopped else failure
+    return Result(entry.name, run_id, succeeded, said, conditions, stopped, lacking, size)
+
+
+def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, began: Ns) -> bool:
+    """Tell whether of a partition all is there that was asked for and was final when the run began.
+
+    The venue's clock may be a little behind ours, so the last moments are left out.
+    """
+    whole = partition_span(dataset.grain, key)
+    asked = whole.clip(order.within) if order.within else whole
+    final = settled(dataset, Ns(began - _SLACK), get(dataset.exchange).settle)
+    past = asked.clip(TimeSpan(ZERO, final)) if asked else None
+    return past is None or condition_of(dataset, key, state, past) is Condition.AVAILABLE
 
 
 def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeSpan]]:

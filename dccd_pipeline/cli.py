@@ -30,16 +30,18 @@ from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan,
 from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.collecting import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.config import json_schema, load_settings
-from dccd_pipeline.demo import STORE
+from dccd_pipeline.demo import HOME, STORE
 from dccd_pipeline.demo import demo as run_demo
 from dccd_pipeline.examine import examinable, examined
 from dccd_pipeline.foreground import chosen, end_with_keeper, record_all, record_here
-from dccd_pipeline.home import open_instance
+from dccd_pipeline.home import existing_instance, open_instance
 from dccd_pipeline.inventory import holdings
 from dccd_pipeline.lastgood import load_lasting
 from dccd_pipeline.matrix import exchange_table, matrix_markdown
 from dccd_pipeline.moments import parse_moment
 from dccd_pipeline.pausing import meant, pause, resume
+from dccd_pipeline.reading import rows_of, write_rows
+from dccd_pipeline.schedules import gone_lines
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.status import as_builtins, run_states, stream_states
 from dccd_pipeline.stops import hearing_signals
@@ -50,11 +52,6 @@ R = TypeVar("R")
 _STOPPED = 130
 """What a shell says of a program that Ctrl-C ended."""
 _ALWAYS = TimeSpan(Ns(0), Ns(2**63 - 1))
-_WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
-    ".csv": lambda rows, file: rows.sink_csv(file),
-    ".parquet": lambda rows, file: rows.sink_parquet(file),
-    ".json": lambda rows, file: rows.sink_ndjson(file),
-}
 
 
 def told(action: Callable[P, R]) -> Callable[P, R]:
@@ -184,7 +181,9 @@ def collect(words: tuple[str, ...], dry_run: bool) -> None:
         open_instance().dispose()
         sys.exit(side_by_side(exchanges))
     with open_instance() as instance:
-        orders = (planned_orders if dry_run else tick_orders)(chosen, instance, now)
+        orders = (planned_orders if dry_run else tick_orders)(
+            chosen, instance, now, Lake(settings.store).identity()
+        )
     if not orders:
         click.echo(f"{', '.join(exchanges)}: everything is up to date")
     elif dry_run:
@@ -243,19 +242,14 @@ def read(
     output: Path | None,
 ) -> None:
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
-    dataset = dataset_of(exchange, symbol, data_type, span)
-    lake = Lake(_lasting().store)
-    if not lake.states(dataset):
-        raise ConfigError(f"the lake holds nothing of {dataset}", hint="see dccd inventory, or dccd backfill")
+    dataset, settings = dataset_of(exchange, symbol, data_type, span), _lasting()
     wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
-    rows = lake.scan(dataset, wanted)
+    rows = rows_of(Lake(settings.store), dataset, wanted)
     if output is None:
         with pl.Config(tbl_rows=20, tbl_cols=-1):
             click.echo(str(rows.collect(engine="streaming")))
-    elif output.suffix not in _WRITERS:
-        raise ConfigError(f"cannot write {output.name}", hint=f"end it in {', '.join(_WRITERS)}")
     else:
-        _WRITERS[output.suffix](rows, output)
+        write_rows(rows, output)
 
 
 @main.command()
@@ -263,7 +257,16 @@ def read(
 @told
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
-    _inventory(_lasting().store, as_json=as_json)
+    settings = _lasting()
+    _inventory(settings.store, as_json=as_json)
+    if not as_json:
+        _say_where(settings)
+
+
+def _say_where(settings: Settings) -> None:
+    """Say which configuration and which store this was about: in another folder it is another one."""
+    there = "" if "://" in settings.store or Path(settings.store).exists() else ", which does not exist yet"
+    click.echo(f"configuration: {settings.source}; store: {settings.store}{there}", err=True)
 
 
 def _lasting() -> Settings:
@@ -351,13 +354,17 @@ def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
 def status(as_json: bool) -> None:
     """How the streams are, and what became of recent runs."""
     settings, clock = _lasting(), SystemClock()
-    with open_instance() as instance:
+    with existing_instance() as instance:
         streams = stream_states(instance, stream_digests(settings), clock)
         runs = run_states(instance)
+        gone = gone_lines(settings, instance)
     if as_json:
-        click.echo(json.dumps(as_builtins(streams, runs)))
+        click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone}))
     else:
         show.status(streams, runs, clock.now())
+        for line in gone:
+            click.echo(line)
+        _say_where(settings)
 
 
 @main.group()
@@ -425,7 +432,7 @@ def doctor(names: tuple[str, ...], as_json: bool) -> None:
 def demo() -> None:
     """Collect from every exchange of the sandbox in real Dagster runs, then show the inventory. Offline."""
     succeeded = True
-    with open_instance() as instance:
+    with open_instance(Path(HOME).absolute()) as instance:
         for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded

@@ -59,11 +59,11 @@ def _of_symbols(entries: Sequence[Entry], words: Sequence[str]) -> Chosen:
     return [(entry, datasets) for entry, datasets in found if datasets]
 
 
-def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns) -> list[Order]:
+def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store: str | None) -> list[Order]:
     """Return the runs that ticks of these entries would start now; of what is up to date there is none."""
     orders = list[Order]()
     for entry, datasets in chosen:
-        late = late_in(entry, instance, moment(now))
+        late = late_in(entry, instance, moment(now), store)
         wanted = sorted(key for dataset in datasets for key in late.get(dataset, ()))
         if wanted:
             keys = entry_partitions(entry).get_partition_keys(current_time=moment(now))
@@ -73,12 +73,12 @@ def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns) -> list[O
     return orders
 
 
-def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns) -> list[Order]:
+def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store: str | None) -> list[Order]:
     """Return what there is to estimate of such runs: each dataset with what it lacks."""
     return [
         Order(entry, (dataset,), tuple(keys))
         for entry, datasets in chosen
-        for dataset, keys in late_in(entry, instance, moment(now)).items()
+        for dataset, keys in late_in(entry, instance, moment(now), store).items()
         if dataset in datasets and keys and not entry.depth and not entry.derive_from
     ]
 

@@ -17,6 +17,8 @@ from dccd_pipeline.served import present
 from dccd_pipeline.settings import Settings
 
 STORE: Final = "./data/demo"
+HOME: Final = f"{STORE}/.dagster"
+"""Its own Dagster instance: what it collects is nobody's asset elsewhere."""
 # Listed on the afternoon of a month's last day: so a month of bars is built of one day of trades.
 NEWCOMER: Final = "MOSS/USD"
 _QUARTER: Final = ("2024-01", "2024-02", "2024-03")

@@ -20,22 +20,38 @@ _PATIENCE_S: Final = 120
 _DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
-def open_instance() -> dg.DagsterInstance:
-    """Open the instance; the folder beside the project is made when it is not there.
+def open_instance(home: Path | None = None) -> dg.DagsterInstance:
+    """Open the instance, or another in the folder ``home``; the folder is made when it is not there.
 
     One process after the other: two that make the databases at once leave them broken for good.
 
     Raises:
         ConfigError: two have done so already.
     """
-    home = _home()
-    with FileLock(home / _LOCK, timeout=_PATIENCE_S):
+    if home:
+        home.mkdir(parents=True, exist_ok=True)
+    place = home or _home()
+    with FileLock(place / _LOCK, timeout=_PATIENCE_S):
         try:
-            return dg.DagsterInstance.get()
+            return _own(home) if home else dg.DagsterInstance.get()
         except Exception as e:
-            if broken := _broken(home):
+            if broken := _broken(place):
                 raise ConfigError(_said(*broken), hint=_mend(*broken)) from e
             raise
+
+
+def existing_instance() -> dg.DagsterInstance:
+    """Open the instance for somebody who only looks; where there is none, one that is forgotten again."""
+    home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / ".dagster")
+    return open_instance() if home.exists() else dg.DagsterInstance.ephemeral()
+
+
+def _own(home: Path) -> dg.DagsterInstance:
+    """Open an instance that nobody else uses, with what Dagster takes for granted."""
+    config = home / "dagster.yaml"
+    if not config.exists():
+        config.write_text("telemetry: {enabled: false}\n")
+    return dg.DagsterInstance.from_config(str(home))
 
 
 def _home() -> Path:

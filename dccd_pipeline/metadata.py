@@ -38,9 +38,9 @@ def column_schema(data_type: DataType) -> dg.TableSchema:
 
 
 def partition_metadata(
-    dataset: Dataset, key: str, states: Mapping[str, State], chart: str
+    dataset: Dataset, key: str, states: Mapping[str, State], chart: str, store: str = ""
 ) -> dict[str, dg.MetadataValue]:
-    """Describe one stored partition, and how far its dataset is."""
+    """Describe one stored partition, and how far its dataset is in ``store``, the name of its store."""
     state = states[key]
     ledger = state.ledger
     covered = ledger.covered_until(partition_span(dataset.grain, key))
@@ -58,7 +58,7 @@ def partition_metadata(
         "content_hash": dg.MetadataValue.text(state.content_hash),
         "chart": dg.MetadataValue.md(chart),
         "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
-        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states))),
+        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store))),
     }
 
 

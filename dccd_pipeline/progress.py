@@ -5,11 +5,11 @@ Belongs here: what a schedule must know of a dataset. Does not: how a tick uses 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.ledger import Condition, Ledger, condition
 
@@ -24,6 +24,10 @@ class Progress(TypedDict):
     """Runs of finished partitions: the first and the last key of each."""
     retry_at: dict[str, int]
     """Per partition with gaps, the moment (ns) from which asking again makes sense."""
+    held: NotRequired[list[tuple[str, str]]]
+    """Runs of all stored partitions."""
+    store: NotRequired[str]
+    """Of which store this is told."""
 
 
 def condition_of(
@@ -47,12 +51,37 @@ def condition_of(
     return condition(Ledger(asked, holes, ledger.quarantined), part)
 
 
-def progress(dataset: Dataset, states: Mapping[str, State]) -> Progress:
-    """Sum up the partitions of a dataset."""
+def why_not(dataset: Dataset, key: str, state: State) -> str:
+    """Say why a partition is not what it should be; empty when it is, or when it only is not over yet."""
+    ledger, whole = state.ledger, partition_span(dataset.grain, key)
+    said = list[str]()
+    if gaps := ledger.gaps():
+        missing = sum(gap.missing for gap in gaps)
+        reasons = list(dict.fromkeys(gap.reason for gap in gaps if gap.reason))
+        of = f" ({'; '.join(reasons[:2])})" if reasons else ""
+        said.append(f"{len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'}, {missing:,} missing{of}")
+    if ledger.quarantined:
+        said.append(f"{ledger.quarantined:,} in quarantine")
+    covered = ledger.covered()
+    if dataset.data_type is not DataType.ORDERBOOK and covered:
+        before = TimeSpan(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)
+        if before:
+            more = f" and {len(before) - 1} times more" if len(before) > 1 else ""
+            said.append(f"never asked for {iso(before[0].start)} to {iso(before[0].end)}{more}")
+    return ", ".join(said)
+
+
+def progress(dataset: Dataset, states: Mapping[str, State], store: str = "") -> Progress:
+    """Sum up the partitions of a dataset in ``store``."""
     conditions = {key: condition_of(dataset, key, states[key]) for key in sorted(states)}
     complete = [key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE]
     degraded = [key for key, is_now in conditions.items() if is_now is Condition.DEGRADED]
-    return {"complete": _runs(dataset, complete), "retry_at": {k: retry_at(states[k]) for k in degraded}}
+    return {
+        "complete": _runs(dataset, complete),
+        "retry_at": {k: retry_at(states[k]) for k in degraded},
+        "held": _runs(dataset, conditions),
+        "store": store,
+    }
 
 
 def behind(summary: Progress | None, keys: Iterable[str], now: Ns) -> list[str]:

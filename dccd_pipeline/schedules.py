@@ -1,15 +1,15 @@
 """One schedule per ``collect`` entry: bring what is behind up to date.
 
-A tick asks Dagster's own storage how far each dataset is (progress.py), never the lake and never the venue,
-and starts one run for all that is behind: missed partitions, partitions with gaps whose time has come,
-and the open one. What the venue does not serve any more is left alone.
+A tick asks Dagster's own storage how far each dataset is (progress.py), never the venue, and the lake for
+its name only, and starts one run for all that is behind: missed partitions, partitions with gaps whose time
+has come, and the open one. What the venue does not serve any more, and a partition whose file vanished, are
+left alone.
 
 Belongs here: what a tick decides. Does not: what is due inside a partition (dccd_core.fetch.planner).
 See https://docs.dagster.io/guides/automate/schedules
 """
 
 from datetime import datetime
-from typing import cast
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -17,14 +17,20 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import ns
+from dccd_core.lake.lake import Lake
 from dccd_pipeline.assets.history import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
-from dccd_pipeline.progress import PROGRESS, Progress, behind
+from dccd_pipeline.progress import behind
+from dccd_pipeline.remembered import read_gone, read_progress, said_gone, vanished
+from dccd_pipeline.settings import Settings
 from dccd_pipeline.silence import is_silent
 
 
-def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
-    """Return the schedule of ``entry``; ``running`` says whether it is on before anybody touches it."""
+def entry_schedule(entry: Entry, store: str = "", *, running: bool) -> dg.ScheduleDefinition:
+    """Return the schedule of ``entry``; ``running`` says whether it is on before anybody touches it.
+
+    ``store``: where its data go; without one nothing that is remembered counts.
+    """
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
@@ -40,13 +46,15 @@ def entry_schedule(entry: Entry, *, running: bool) -> dg.ScheduleDefinition:
         for record in context.instance.get_run_records(unfinished):
             if not is_silent(record, context.instance, context.scheduled_execution_time):
                 return dg.SkipReason(f"run {record.dagster_run.run_id} of this job has not ended")
-        return _request(entry, context)
+        return _request(entry, context, Lake(store).identity() if store else None)
 
     return tick
 
 
-def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    found = late_in(entry, context.instance, context.scheduled_execution_time)
+def _request(
+    entry: Entry, context: dg.ScheduleEvaluationContext, store: str | None
+) -> dg.RunRequest | dg.SkipReason:
+    found = late_in(entry, context.instance, context.scheduled_execution_time, store)
     late = {dg.AssetKey(dataset.parts): left for dataset, left in found.items() if left}
     if not late:
         return dg.SkipReason("everything is up to date")
@@ -61,24 +69,33 @@ def _request(entry: Entry, context: dg.ScheduleEvaluationContext) -> dg.RunReque
     )
 
 
-def late_in(entry: Entry, instance: dg.DagsterInstance, at: datetime) -> dict[Dataset, list[str]]:
-    """Return what a tick asks for of each dataset: partitions that can be had and are not complete."""
+def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """Name the partitions whose files vanished, a line for each dataset that has any."""
+    lake, lines = Lake(settings.store), list[str]()
+    store = lake.identity()
+    for entry in settings.collect if store else ():
+        told = read_progress(instance, entry.datasets, store)
+        before = read_gone(instance, entry.datasets, store)
+        keys = entry_partitions(entry).get_partition_keys()
+        for one in entry.datasets:
+            if (told[one] or before.get(one)) and (
+                found := vanished(told[one], before.get(one, ()), lake.keys(one), keys)
+            ):
+                lines.append(said_gone(one, found))
+    return lines
+
+
+def late_in(
+    entry: Entry, instance: dg.DagsterInstance, at: datetime, store: str | None
+) -> dict[Dataset, list[str]]:
+    """Return what a tick asks for of each dataset: partitions that can be had and are not complete.
+
+    What is remembered counts only where it is of ``store``; of a store without a name nothing is known.
+    """
     now, keys = ns(at), entry_partitions(entry).get_partition_keys(current_time=at)
     askable = {dataset: entry.askable(dataset, keys, now) for dataset in entry.datasets}
     if entry.depth:  # the book of today is never complete: it is asked for at each tick
         return askable
-    known = _known(entry, instance)
-    return {one: behind(known[one], left, now) for one, left in askable.items()}
-
-
-def _known(entry: Entry, instance: dg.DagsterInstance) -> dict[Dataset, Progress | None]:
-    """Return what the latest materialisation of each dataset says of its progress."""
-    assets = {dataset: dg.AssetKey(dataset.parts) for dataset in entry.datasets}
-    events = instance.get_latest_materialization_events(list(assets.values()))
-    known: dict[Dataset, Progress | None] = {}
-    for dataset, asset in assets.items():
-        event = events.get(asset)
-        materialisation = event.asset_materialization if event else None
-        value = materialisation.metadata.get(PROGRESS) if materialisation else None
-        known[dataset] = cast("Progress", value.value) if isinstance(value, dg.JsonMetadataValue) else None
-    return known
+    known, gone = read_progress(instance, entry.datasets, store), read_gone(instance, entry.datasets, store)
+    late = {one: behind(known[one], left, now) for one, left in askable.items()}
+    return {one: [key for key in left if key not in gone.get(one, ())] for one, left in late.items()}

@@ -51,7 +51,7 @@ def table(
 
 def inventory(held: Sequence[Holding]) -> None:
     numbers = ("rows", "partitions", "coverage", "gaps", "bytes")
-    head = ("dataset", "condition", "rows", "first", "last", "partitions", "coverage", "gaps", "bytes")
+    head = ("dataset", "condition", "rows", "first", "last", "partitions", "coverage", "gaps", "bytes", "why")
     rows = [
         (
             str(one.dataset),
@@ -60,13 +60,21 @@ def inventory(held: Sequence[Holding]) -> None:
             _minute(one.first),
             _minute(one.last),
             f"{one.partitions:,}",
-            f"{one.coverage:.1%}",
+            _share(one.coverage),
             f"{one.gaps:,}",
             decimal(one.bytes),
+            escape(one.why),
         )
         for one in held
     ]
-    table(f"{len(held)} datasets", head, rows, numbers)
+    table(counted(len(held), "dataset"), head, rows, numbers)
+
+
+def _share(share: float | None) -> str:
+    """Write a share; what is not whole is never rounded to it."""
+    if share is None:
+        return "-"
+    return f"{share:.1%}" if share == 1 else f"{min(share, 0.999):.1%}"
 
 
 def _minute(at: Ns | None) -> str:

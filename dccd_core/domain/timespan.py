@@ -56,12 +56,13 @@ def moment(at: Ns) -> datetime:
 
 
 def iso(at: Ns) -> str:
-    """Write ``at`` for people: UTC, with as many decimals as it needs.
+    """Write ``at`` for people: UTC, with as many decimals as it needs, three, six or nine.
 
-    >>> iso(Ns(0)), iso(Ns(1_000_001))
-    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:00.001000001Z')
+    >>> iso(Ns(0)), iso(Ns(648_000_000)), iso(Ns(1_000_001))
+    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:00.648Z', '1970-01-01T00:00:00.001000001Z')
     """
-    fraction = f".{at % SECOND:09d}" if at % SECOND else ""
+    decimals = 3 if at % MILLISECOND == 0 else 6 if at % MICROSECOND == 0 else 9
+    fraction = f".{at % SECOND:09d}"[: decimals + 1] if at % SECOND else ""
     return f"{moment(at):%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 

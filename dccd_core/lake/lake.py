@@ -18,6 +18,7 @@ from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
 from dccd_core.lake import quarantine, reader, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
+from dccd_core.lake.identity import ensure_identity, identity
 from dccd_core.lake.layout import LIVE, Family, data_path, dataset_folder, parse_data_path, quarantine_path
 from dccd_core.lake.ledger import Asked, Ledger
 from dccd_core.lake.merge import TWICE, merged
@@ -57,6 +58,7 @@ class Lake:
 
     def __init__(self, url: str | Path, live: Path | None = None) -> None:
         self._store = open_store(url)
+        self._id: str | None = None
         self._live = live or live_folder(url)
 
     def path(self, dataset: Dataset, key: str) -> str:
@@ -92,7 +94,15 @@ class Lake:
         with ExitStack() as stack:
             with writing(self._store.url(path)):
                 file = stack.enter_context(self._store.scratch())
-            yield Draft(self._store, dataset, key, file)
+            yield Draft(self._store, dataset, key, file, self._identify)
+
+    def identity(self) -> str | None:
+        """Return the store's name, which its first write gave it; None: nobody has written to it."""
+        self._id = self._id or identity(self._store)
+        return self._id
+
+    def _identify(self) -> None:
+        self._id = self._id or ensure_identity(self._store)
 
     def chunks(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
         """Yield a partition's rows in order, a row group at a time; none when there is no file."""
@@ -117,6 +127,14 @@ class Lake:
     def holds(self, dataset: Dataset) -> bool:
         """Return whether there is anything to scan: a partition, or a live row."""
         return bool(reader.partitions(self._store, dataset)) or reader.is_live(self._live, dataset)
+
+    def recorded(self) -> list[Dataset]:
+        """Return of which datasets there are live rows, sorted by name; reads all of them."""
+        return sorted(reader.recorded(self._live), key=str)
+
+    def keys(self, dataset: Dataset) -> list[str]:
+        """Return the partitions there are, in order, without reading them."""
+        return list(reader.partitions(self._store, dataset))
 
     def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
         """Begin a live segment; ``at`` is this moment."""
@@ -202,7 +220,9 @@ def live_folder(url: str | Path) -> Path:
 class Draft:
     """Fresh rows of one partition on their way into the lake. Made by ``Lake.draft``."""
 
-    def __init__(self, store: Store, dataset: Dataset, key: str, file: BinaryIO) -> None:
+    def __init__(
+        self, store: Store, dataset: Dataset, key: str, file: BinaryIO, first: Callable[[], object]
+    ) -> None:
         self._store = store
         self._data_type = dataset.data_type
         self._span = partition_span(dataset.grain, key)
@@ -213,6 +233,8 @@ class Draft:
         self._spool = Spool(file, dataset.data_type)
         self._last: Ns | None = None
         self._committed = False
+        self._first = first
+        """To be done before the first write."""
         self._clashes: list[pl.DataFrame] = []
         self._aside = 0
         """How many of the clashes are in quarantine."""
@@ -243,6 +265,7 @@ class Draft:
             asked: what was asked for to get these rows.
             judge: makes the judge of the united rows; asked again when another writer gets in between.
         """
+        self._first()
         with writing(self._url):
             while True:
                 state = rewrite(self._store, self._path, partial(self._fill, asked, judge))

@@ -46,6 +46,17 @@ def is_live(live: Path, dataset: Dataset) -> bool:
     )
 
 
+def recorded(live: Path) -> set[Dataset]:
+    """Return the datasets of which a row is in a live segment."""
+    found = set[Dataset]()
+    for family in {family for _, family in segments.find(live)}:
+        for segment in segments.each_of(live, family):
+            for batch in segment.batches():
+                rows = segments.frame(family.data_type, [batch.rows])
+                found |= {family.dataset(str(symbol)) for symbol in rows[SYMBOL].unique()}
+    return found
+
+
 def scan(store: Store, live: Path, dataset: Dataset, span: TimeSpan | None) -> pl.LazyFrame:
     """Return the stored rows within ``span``: those that are there when they are collected.
 

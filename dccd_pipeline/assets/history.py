@@ -33,8 +33,9 @@ from dccd_pipeline.checks import check_specs, evaluate
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.partitions import partitions_of
-from dccd_pipeline.progress import behind, condition_of, progress
+from dccd_pipeline.progress import Progress, behind, condition_of, progress
 from dccd_pipeline.remaining import Remaining, due_in
+from dccd_pipeline.remembered import read_gone, read_progress, said_gone, vanished, write_gone
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
 
@@ -189,6 +190,8 @@ class Run:
     said: Ns = ZERO
     within: TimeSpan | None = None
     remaining: Remaining | None = None
+    recalled: dict[Dataset, Progress | None] = field(default_factory=dict[Dataset, Progress | None])
+    """What Dagster remembers of each dataset in this store."""
     open: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
     """Partitions that are being filled."""
     halt: Event = field(default_factory=Event)
@@ -196,6 +199,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.within = read_within(self.context.run.tags)
+        asked = [d for d in self.entry.datasets if dg.AssetKey(d.parts) in self.context.selected_asset_keys]
+        self.recalled = read_progress(self.context.instance, asked, self.lake.identity())
         checked = {check.asset_key for check in self.context.selected_asset_check_keys}
         for dataset in self.entry.datasets:
             asset = dg.AssetKey(dataset.parts)
@@ -275,14 +280,33 @@ class Run:
         jobs = [(dataset, key) for key in keys for dataset in self.wanted]
         if CATCH_UP not in self.context.run.tags or self.entry.depth:
             return jobs
-        recorded = self.context.instance.get_materialized_partitions
-        self.known = {dataset: recorded(dg.AssetKey(dataset.parts)) for dataset in self.wanted}
+        recorded, gone = self.context.instance.get_materialized_partitions, self._gone()
+        self.known = {
+            dataset: recorded(dg.AssetKey(dataset.parts)) if self.recalled.get(dataset) else set[str]()
+            for dataset in self.wanted
+        }
         late = {
-            d: set(self.entry.askable(d, behind(progress(d, self.states[d]), keys, now), now))
+            d: set(self.entry.askable(d, behind(progress(d, self.states[d]), keys, now), now)) - gone[d]
             for d in self.wanted
         }
         stored = {d: set(self.states[d]) - self.known[d] for d in self.wanted}
         return [(d, key) for d, key in jobs if key in late[d] or key in stored[d]]
+
+    def _gone(self) -> dict[Dataset, set[str]]:
+        """Find out which files vanished, remember and say it: a tick leaves them alone."""
+        instance, store = self.context.instance, self.lake.identity() or ""
+        keys = entry_partitions(self.entry).get_partition_keys()
+        before = read_gone(instance, self.wanted, store)
+        gone = {
+            d: vanished(self.recalled.get(d), before.get(d, ()), self.states[d], keys) for d in self.wanted
+        }
+        if store:
+            news = {d: found for d, found in gone.items() if found != before.get(d, [])}
+            write_gone(instance, news, store)
+        for dataset, found in gone.items():
+            if found:
+                self.context.log.warning("%s", said_gone(dataset, found))
+        return {dataset: set(found) for dataset, found in gone.items()}
 
     def _keys(self, now: Ns) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:
@@ -353,7 +377,9 @@ class Run:
             dg.AssetMaterialization(
                 dataset.parts,
                 partition=key,
-                metadata=partition_metadata(dataset, key, self.states[dataset], chart),
+                metadata=partition_metadata(
+                    dataset, key, self.states[dataset], chart, self.lake.identity() or ""
+                ),
                 tags={"dagster/data_version": state.content_hash},
             )
         )

@@ -243,7 +243,7 @@ class Report:
         event = dg.AssetMaterialization(
             dataset.parts,
             partition=key,
-            metadata=partition_metadata(dataset, key, states, chart),
+            metadata=partition_metadata(dataset, key, states, chart, self.lake.identity() or ""),
             tags={"dagster/data_version": state.content_hash},
         )
         self._store(lambda: self.context.log_event(event))

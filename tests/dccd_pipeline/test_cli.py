@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -9,9 +10,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
@@ -423,3 +425,92 @@ def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: R
     assert sandboxed.stats().count() <= asked + 1  # the open year, of which an hour may have ended
     with open_instance() as instance:
         assert all(run.tags["dccd/catch_up"] == "true" for run in instance.get_runs())
+
+
+def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
+    """0e899d4: "the lake holds nothing of binance/trades/BTC-USDT"."""
+    lake, at = Lake(project / "lake"), parse_time("2026-11-28T12:00")
+    with closing(lake.segment("binance", DataType.TRADES, None, at)) as segment:
+        segment.append(live_trades(at, 3), Ns(at + 3 * SECOND))
+    result = dccd("read", "binance", "BTC/USDT", "--data-type", "trades")
+    assert result.exit_code == 0, result.output
+    assert "shape: (3, 5)" in result.stdout
+    (held,) = json.loads(dccd("inventory", "--json").stdout)
+    assert (held["dataset"], held["rows"], held["live_rows"]) == (str(TRADES), 3, 3)
+    assert (held["first"], held["last"]) == (at, at + 2 * SECOND)
+    assert "recorded, in no partition yet" in dccd("inventory").stdout
+
+    day = partition_span(TRADES.grain, "2026-11-27")
+    hold(lake, TRADES, "2026-11-27", live_trades(day.start, 2).drop("symbol", "received"))
+    (held,) = json.loads(dccd("inventory", "--json").stdout)
+    assert (held["rows"], held["live_rows"], held["partitions"]) == (5, 3, 1)
+
+
+def live_trades(at: Ns, count: int) -> pl.DataFrame:
+    ts = pl.Series("ts", [at + n * SECOND for n in range(count)], dtype=pl.Int64).cast(TIME)
+    rows = pl.DataFrame(ts).with_columns(
+        price=pl.lit(1.0),
+        amount=pl.lit(1.0),
+        side=pl.lit("buy"),
+        trade_id=pl.int_range(pl.len()).cast(pl.String),
+    )
+    rows = rows.cast(TABLES[DataType.TRADES].schema)
+    return rows.with_columns(symbol=pl.lit("BTC/USDT"), received=pl.lit(int(at), dtype=pl.Int64))
+
+
+def test_d15_what_cannot_be_written_or_is_not_there_is_said_in_a_line(lake: Lake, project: Path) -> None:
+    """0e899d4: a traceback; an empty table and exit code 0."""
+    assert refused("read", *BTC_HOURS, "-o", "nodir/a.csv") == (
+        "cannot write nodir/a.csv: there is no folder nodir -> make it first"
+    )
+    nothing = dccd("read", *BTC_HOURS, "--start", "2031", "--end", "2032", "-o", "a.csv")
+    assert nothing.exit_code == 1
+    assert nothing.stderr == (
+        "no rows of binance/ohlc/BTC-USDT/1h in this time"
+        " -> it has some from 2024-01-01T00:00:00Z to 2024-12-31T23:00:00Z\n"
+    )
+    assert not (project / "a.csv").exists()
+    for written in ("btc/usdt", "BTC-USDT", "btc-usdt"):
+        assert dccd("read", "Binance", written, *BTC_HOURS[2:], "--end", "2024-01-02").exit_code == 0
+
+
+def test_d15_who_only_looks_makes_nothing_and_says_where_he_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0e899d4: "0 datasets", and a new folder .dagster."""
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    monkeypatch.setenv("DAGSTER_HOME", "restored at the end")
+    monkeypatch.delenv("DAGSTER_HOME")
+    for command in ("inventory", "status"):
+        said = dccd(command)
+        assert said.exit_code == 0, said.output
+        where = f"configuration: embedded defaults; store: {empty}/data, which does not exist yet\n"
+        assert said.stderr == where
+    assert list(empty.iterdir()) == []
+
+
+def test_d3_the_status_names_what_vanished(project: Path, sandboxed: RunningSandbox) -> None:
+    assert dccd("collect").exit_code == 0
+    assert json.loads(dccd("status", "--json").stdout)["gone"] == []
+    Path(Lake(project / "lake").path(HOURS, "2024")).unlink()
+    line = (
+        "binance/ohlc/BTC-USDT/1h: gone: 2024, the files vanished; ticks leave them alone"
+        " -> `dccd backfill binance BTC/USDT --data-type ohlc --span 1h` restores them"
+    )
+    assert json.loads(dccd("status", "--json").stdout)["gone"] == [line]
+    assert line in dccd("status").stdout
+    assert dccd("backfill", *BTC_HOURS).exit_code == 0
+    assert json.loads(dccd("status", "--json").stdout)["gone"] == []
+
+
+def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: Lake) -> None:
+    """0e899d4: a coverage of 1 beside ten missing bars, and no word why."""
+    hours, minutes = json.loads(dccd("inventory", "--json").stdout)
+    assert (hours["coverage"], hours["why"]) == (1, "")
+    assert minutes["coverage"] == pytest.approx(1 - 10 / 44_640)
+    assert minutes["why"] == "2024-01: 1 gap, 10 missing"
+    table = dccd("inventory").stdout
+    assert "99.9%" in table
+    assert "100.0%" in table

@@ -55,8 +55,8 @@ def test_what_is_not_configured_is_refused_with_what_is(words: tuple[str, ...], 
 def test_a_tick_by_hand_asks_for_what_is_behind() -> None:
     now = parse_time("2024-03-15")
     with dg.DagsterInstance.ephemeral() as instance:
-        (order,) = tick_orders(chosen_entries(SETTINGS, ["binance", "ETH/USDT"]), instance, now)
-        planned = planned_orders(chosen_entries(SETTINGS, []), instance, now)
+        (order,) = tick_orders(chosen_entries(SETTINGS, ["binance", "ETH/USDT"]), instance, now, None)
+        planned = planned_orders(chosen_entries(SETTINGS, []), instance, now, None)
     assert (order.keys, len(order.datasets)) == (("2024-01", "2024-02", "2024-03"), 1)
     assert order.tags["dccd/catch_up"] == "true"
     assert [one.entry.name for one in planned] == ["kraken_trades", "majors", "majors"]

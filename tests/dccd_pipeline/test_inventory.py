@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.dataset import partition_span
-from dccd_core.domain.timespan import HOUR, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, Ns, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition, Hole
 from dccd_pipeline.inventory import holding, holdings
@@ -24,7 +24,9 @@ def test_a_dataset_is_summed_up_from_its_states() -> None:
     assert (one.rows, one.partitions, one.gaps, one.quarantined, one.bytes) == (6, 2, 1, 2, 912)
     assert one.first == start
     assert one.last == partition_span(MINUTES.grain, "2024-02").start + 2 * HOUR
-    assert one.coverage == 1
+    gap = partition_span(BOOKS.grain, "2024-01-05")
+    assert one.coverage == 1 - gap.length / (60 * DAY)  # what is missing is not proven
+    assert one.why == "2024-01: 1 gap, 1,440 missing; 2024-02: 2 in quarantine"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.e2e.project import RANGE, ROOT, asset, bars
 pytestmark = pytest.mark.e2e
 DATASETS = [Dataset("binance", Symbol(f"S{n}", "USDT"), DataType.OHLC, MINUTE) for n in range(1_000)]
 NOW = datetime(2024, 12, 15, tzinfo=UTC)
-DONE: Progress = {"complete": [("2020-01", "2024-11")], "retry_at": {}}
+DONE: Progress = {"complete": [("2020-01", "2024-11")], "retry_at": {}, "store": "this"}
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,20 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
         yield instance
 
 
-def test_a_thousand_datasets_load_and_tick(instance: dg.DagsterInstance) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The folder of a configuration whose store has the name that the events tell of."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dccd.json").write_text('{"format": 1, "id": "this"}')
+    return tmp_path
+
+
+def test_a_thousand_datasets_load_and_tick(instance: dg.DagsterInstance, store: Path) -> None:
     for entries in (1, 10, 1_000):
         size = len(DATASETS) // entries
         parts = [DATASETS[at : at + size] for at in range(0, len(DATASETS), size)]
         began = time.perf_counter()
-        settings = parse_settings(configuration(parts), Origin("dccd.yaml", Path()))
+        settings = parse_settings(configuration(parts), Origin("dccd.yaml", store))
         definitions = build_definitions(settings)
         repository = definitions.get_repository_def()
         jobs = repository.get_all_jobs()

@@ -14,6 +14,7 @@ from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND
+from dccd_core.lake.identity import IDENTITY
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition, Hole, Ledger, condition
 from tests.dccd_core.lake.samples import (
@@ -40,9 +41,9 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def files(folder: Path) -> list[str]:
-    """Everything below ``folder`` that is not a lock."""
+    """Everything below ``folder`` that is neither a lock nor the store's name."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path) for path in paths if ".dccd" not in path.parts)
+    return sorted(str(path) for path in paths if ".dccd" not in path.parts and path.name != IDENTITY)
 
 
 def test_what_is_committed_is_there(lake: Lake, tmp_path: Path) -> None:
@@ -51,7 +52,8 @@ def test_what_is_committed_is_there(lake: Lake, tmp_path: Path) -> None:
     assert (state.rows, state.path) == (3, lake.path(TRADES, DAY))
     assert state == lake.state(TRADES, DAY) == lake.verify(TRADES, DAY) == lake.states(TRADES)[DAY]
     assert state.bytes == Path(state.path).stat().st_size
-    assert files(tmp_path) == ["lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"]
+    data = "lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"
+    assert files(tmp_path) == [data]
 
 
 def test_nothing_is_there_before(lake: Lake) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.identity import IDENTITY, ensure_identity
+from dccd_core.lake.lake import Lake, open_store
 from dccd_core.lake.ledger import Ledger
 from tests.dccd_core.lake.samples import (
     DAY,
@@ -64,7 +66,16 @@ def bucket_of(lake: Lake) -> str:
 
 def keys(lake: Lake) -> list[str]:
     answer = boto3.client("s3").list_objects_v2(Bucket=bucket_of(lake))
-    return [item.get("Key", "") for item in answer.get("Contents", [])]
+    found = [item.get("Key", "") for item in answer.get("Contents", [])]
+    return [key for key in found if not key.endswith(IDENTITY)]
+
+
+def test_a_bucket_gets_one_name_from_many_first_writers(lake: Lake) -> None:
+    assert lake.identity() is None
+    stores = [open_store(f"s3://{bucket_of(lake)}/some/lake/") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(ensure_identity, stores))
+    assert names == {lake.identity()}
 
 
 def test_what_is_committed_is_there_and_nothing_else(lake: Lake) -> None:

@@ -1,0 +1,87 @@
+"""What Dagster's storage remembers of the datasets of a store: how far they are, and what vanished.
+
+What it remembers of another store, a demonstration's or a former one's, is no news of this one.
+
+Belongs here: reading and writing that. Does not: what follows from it (progress.py, schedules.py).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
+
+import dagster as dg
+import msgspec
+
+from dccd_core.domain.dataset import Dataset
+from dccd_pipeline.progress import PROGRESS, Progress
+
+_GONE: Final = "dccd/gone/"
+
+
+def read_progress(
+    instance: dg.DagsterInstance, datasets: Sequence[Dataset], store: str | None
+) -> dict[Dataset, Progress | None]:
+    """Return what the latest materialisation of each dataset says of its progress in this store."""
+    assets = {dataset: dg.AssetKey(dataset.parts) for dataset in datasets}
+    if not store:
+        return dict.fromkeys(datasets)
+    events = instance.get_latest_materialization_events(list(assets.values()))
+    known: dict[Dataset, Progress | None] = {}
+    for dataset, asset in assets.items():
+        event = events.get(asset)
+        materialisation = event.asset_materialization if event else None
+        value = materialisation.metadata.get(PROGRESS) if materialisation else None
+        found = cast("Progress", value.value) if isinstance(value, dg.JsonMetadataValue) else None
+        known[dataset] = found if found and found.get("store") == store else None
+    return known
+
+
+def read_gone(
+    instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None
+) -> dict[Dataset, list[str]]:
+    """Return the partitions whose files vanished, of those datasets that have any."""
+    keys = {dataset: _key(dataset, store) for dataset in datasets}
+    if not store or not keys:
+        return {}
+    found = instance.daemon_cursor_storage.get_cursor_values(set(keys.values()))
+    return {d: gone for d, key in keys.items() if (gone := _decoded(found.get(key, "[]")))}
+
+
+def write_gone(instance: dg.DagsterInstance, gone: Mapping[Dataset, Sequence[str]], store: str) -> None:
+    """Remember which partitions of these datasets vanished; none is an answer too."""
+    values = {_key(one, store): msgspec.json.encode(sorted(keys)).decode() for one, keys in gone.items()}
+    if values:
+        instance.daemon_cursor_storage.set_cursor_values(values)
+
+
+def vanished(
+    told: Progress | None, before: Iterable[str], stored: Iterable[str], keys: Sequence[str]
+) -> list[str]:
+    """Return which of ``keys`` were stored, as ``told`` and known from ``before``, and are not any more.
+
+    The last of ``keys`` is left out: the open partition is filled whatever became of its file.
+    """
+    runs = told.get("held", []) if told else []
+    there, gone = set(stored), set(before)
+    return [
+        key
+        for key in keys[:-1]
+        if key not in there and (key in gone or any(first <= key <= last for first, last in runs))
+    ]
+
+
+def said_gone(dataset: Dataset, keys: Sequence[str]) -> str:
+    """Say which partitions vanished, and what to do about it."""
+    which = keys[0] if len(keys) == 1 else f"{len(keys)} partitions from {keys[0]} to {keys[-1]}"
+    span = f" --span {dataset.parts[-1]}" if dataset.span else ""
+    command = f"dccd backfill {dataset.exchange} {dataset.symbol} --data-type {dataset.data_type}{span}"
+    return (
+        f"{dataset}: gone: {which}, the files vanished; ticks leave them alone -> `{command}` restores them"
+    )
+
+
+def _key(dataset: Dataset, store: str | None) -> str:
+    return f"{_GONE}{store}/{dataset}"
+
+
+def _decoded(text: str) -> list[str]:
+    return msgspec.json.decode(text, type=list[str])
