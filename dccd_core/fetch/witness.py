@@ -1,12 +1,18 @@
 """Whether trades prove that missing bars are no loss: where nothing was traded there is no bar to lose."""
 
+from typing import Final
+
 from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows
+from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.fetch.borders import last_row_before
 from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.venue import Venue
+
+_LOOKS: Final = 8
+"""Bars with trades in a hole after which nobody looks for quiet ones any more: each costs a request."""
 
 
 def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
@@ -18,16 +24,38 @@ def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
     return endpoint if since is not None and since <= at else None
 
 
-async def nothing_traded(venue: Venue, dataset: Dataset, span: TimeSpan) -> bool:
-    """Ask the witness, if it reaches back that far, whether ``span`` is empty."""
-    endpoint = witness(venue, dataset, span.start)
+async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[TimeSpan]:
+    """Return the parts of absent bars in which nothing was traded: trades cut the others out.
+
+    From where trades are asked for, bar by bar, until one look finds no more; after ``_LOOKS`` bars with
+    trades nobody asks on, and what is left stays unexplained.
+    """
+    endpoint, quiet = witness(venue, dataset, span.start), list[TimeSpan]()
     if endpoint is None:
-        return False
-    trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
-    if isinstance(endpoint.paging, IdWindows):
-        last = await last_row_before(venue, trades, endpoint.paging, span.end)
-        return last is None or last.at < span.start
+        return quiet
+    assert dataset.span is not None
+    trades, left = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES), span
+    backwards = isinstance(endpoint.paging, IdWindows)
+    for _ in range(_LOOKS):
+        if backwards:
+            assert isinstance(endpoint.paging, IdWindows)
+            last = await last_row_before(venue, trades, endpoint.paging, left.end)
+            at = None if last is None or last.at < left.start else last.at
+        else:
+            first = await _first_from(venue, trades, left)
+            at = None if first is None or first >= left.end else first
+        if at is None:
+            return [*quiet, left]
+        opened = bar_open(at, dataset.span)
+        before, after = TimeSpan(left.start, opened), TimeSpan(Ns(opened + dataset.span), left.end)
+        seen, left = (after, before) if backwards else (before, after)
+        quiet += [seen] if seen.start < seen.end else []
+        if left.start >= left.end:
+            break
+    return quiet
+
+
+async def _first_from(venue: Venue, trades: Dataset, span: TimeSpan) -> Ns | None:
     served = await venue.served(trades)
     rows, _ = await venue.one_row(trades, served.request(venue.query(trades, span, 1)))
-    first = earliest(rows)
-    return first is None or first >= span.end
+    return earliest(rows)

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, IdWindows
+from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life, partition_span
 from dccd_core.domain.errors import DccdError, PayloadError
 from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, Ns, TimeSpan, union
@@ -19,7 +20,7 @@ from dccd_core.fetch.pager import Page
 from dccd_core.fetch.pager import within as rows_within
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.witness import nothing_traded, witness
+from dccd_core.fetch.witness import quiet_parts, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
 from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
@@ -267,8 +268,16 @@ class Work:
         # some venues can only say that nothing was listed before: what is empty from there on is not lost
         self.proven += [(hole, BEFORE_LISTING) for hole in holes if hole.start == self.listed]
         holes = [hole for hole in holes if hole.start != self.listed]
-        quiet = await asyncio.gather(*(nothing_traded(self.venue, self.dataset, hole) for hole in holes))
-        self.proven += [(hole, NO_TRADES) for hole, proof in zip(holes, quiet, strict=True) if proof]
+        refused = self._refused_bars(self.dataset.span) if holes else []
+        parts = [part for hole in holes for part in hole.minus(refused)]
+        quiet = await asyncio.gather(*(quiet_parts(self.venue, self.dataset, part) for part in parts))
+        self.proven += [(part, NO_TRADES) for found in quiet for part in found]
+
+    def _refused_bars(self, bar: Ns) -> list[TimeSpan]:
+        """Return the bars that a refused one shares time with: absent, but not for want of trades."""
+        times = self.lake.quarantined(self.dataset, self.key)["ts"].cast(pl.Int64).drop_nulls().unique()
+        opens = [(bar_open(Ns(at), bar), bar_open(Ns(at + bar - 1), bar)) for at in times]
+        return [TimeSpan(first, Ns(last + bar)) for first, last in opens]
 
     def _quiet(self) -> Ns:
         return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO

@@ -1,7 +1,7 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -20,7 +20,7 @@ from dccd_core.lake import quarantine, reader, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
 from dccd_core.lake.identity import ensure_identity, identity
 from dccd_core.lake.layout import LIVE, Family, data_path, dataset_folder, parse_data_path, quarantine_path
-from dccd_core.lake.ledger import Asked, Ledger
+from dccd_core.lake.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.merge import TWICE, merged
 from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
 from dccd_core.lake.segments import SegmentInfo, SegmentWriter
@@ -52,11 +52,19 @@ class Lake:
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and AWS_ENDPOINT_URL from the environment).
         live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
+        accepted: known irregularities by the name of their dataset; in every state that is given they count
+            as explained. Nothing of them is written.
 
     Every method raises LakeError when the store refuses, and DamagedFile when a file is not what was written.
     """
 
-    def __init__(self, url: str | Path, live: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str | Path,
+        live: Path | None = None,
+        accepted: Mapping[str, Sequence[Accepted]] | None = None,
+    ) -> None:
+        self._accepted = accepted or {}
         self._store = open_store(url)
         self._id: str | None = None
         self._live = live or live_folder(url)
@@ -67,14 +75,14 @@ class Lake:
 
     def state(self, dataset: Dataset, key: str) -> State | None:
         """Return what the footer says; None when there is no file."""
-        return _own(self._state(data_path(dataset, key)), owner(dataset, key))
+        return self._told(dataset, key, self._state(data_path(dataset, key)))
 
     def states(self, dataset: Dataset) -> dict[str, State]:
         """Return the state of every partition there is, by key, in order."""
         found = reader.partitions(self._store, dataset)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             states = zip(found, pool.map(self._state, found.values()), strict=True)
-            return {key: own for key, state in states if (own := _own(state, owner(dataset, key)))}
+            return {key: told for key, state in states if (told := self._told(dataset, key, state))}
 
     def datasets(self) -> list[Dataset]:
         """Return what has at least one partition, sorted by name."""
@@ -94,7 +102,9 @@ class Lake:
         with ExitStack() as stack:
             with writing(self._store.url(path)):
                 file = stack.enter_context(self._store.scratch())
-            yield Draft(self._store, dataset, key, file, self._identify)
+            draft = Draft(self._store, dataset, key, file, self._identify)
+            draft.accepted = self._accepted.get(str(dataset), ())
+            yield draft
 
     def identity(self) -> str | None:
         """Return the store's name, which its first write gave it; None: nobody has written to it."""
@@ -115,7 +125,7 @@ class Lake:
 
     def verify(self, dataset: Dataset, key: str) -> State | None:
         """Read every row again and hold it against the content hash; None when there is no file."""
-        return reader.verify(self._store, dataset, data_path(dataset, key))
+        return self._told(dataset, key, reader.verify(self._store, dataset, data_path(dataset, key)))
 
     def scan(self, dataset: Dataset, span: TimeSpan | None = None) -> pl.LazyFrame:
         """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then.
@@ -176,6 +186,10 @@ class Lake:
         """Return the refused rows: the table's columns and ``reason``."""
         return quarantine.read(self._store, quarantine_path(dataset, key), dataset.data_type)
 
+    def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
+        own, accepted = _own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
+        return replace(own, ledger=own.ledger.accepting(accepted)) if own and accepted else own
+
     def _state(self, path: str) -> State | None:
         return state_from_tail(lambda size: self._store.tail(path, size), self._store.url(path))
 
@@ -223,6 +237,8 @@ class Draft:
     def __init__(
         self, store: Store, dataset: Dataset, key: str, file: BinaryIO, first: Callable[[], object]
     ) -> None:
+        self.accepted: Sequence[Accepted] = ()
+        """What counts as explained in the state that ``commit`` returns."""
         self._store = store
         self._data_type = dataset.data_type
         self._span = partition_span(dataset.grain, key)
@@ -273,7 +289,7 @@ class Draft:
                     break
                 self._put_aside()
         self._committed = True
-        return state
+        return replace(state, ledger=state.ledger.accepting(self.accepted)) if self.accepted else state
 
     def _put_aside(self) -> None:
         """Keep rows that contradict one another: before the partition is judged, not while it is locked."""

@@ -1,13 +1,17 @@
 """What a partition was asked for, and what is known about its holes. Pure; JSON in and out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Ns, TimeSpan, union
+
+ACCEPTED: Final = "accepted: "
+"""How the proof of a hole begins that nobody can explain, but somebody has accepted."""
 
 
 class Source(StrEnum):
@@ -55,7 +59,7 @@ class Hole:
 
     ``asked`` are the moments at which the venue was asked for them and answered nothing; ``proof`` says
     why they cannot be had. A hole without proof is a gap. ``reason`` says how it came about, where that is
-    known.
+    known. ``refused``: so many rows of its time came, and were put into quarantine.
     """
 
     span: TimeSpan
@@ -63,6 +67,26 @@ class Hole:
     asked: tuple[Ns, ...] = ()
     proof: str | None = None
     reason: str | None = None
+    refused: int = 0
+
+    def within(self, span: TimeSpan) -> "Hole | None":
+        """Return the part in ``span``; a hole that is no row of bars cannot be cut, and is in it or not."""
+        part = self.span.clip(span)
+        if part is None or part == self.span:
+            return self if part else None
+        bar, rest = divmod(self.span.length, max(1, self.missing))
+        if rest or part.length % bar or (part.start - self.span.start) % bar:
+            return None
+        missing = part.length // bar
+        return replace(self, span=part, missing=missing, refused=min(self.refused, missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A known irregularity of a venue that somebody takes as it is, and why."""
+
+    span: TimeSpan
+    why: str
 
 
 class _Version1(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,6 +119,24 @@ class Ledger:
     def gaps(self) -> tuple[Hole, ...]:
         return tuple(hole for hole in self.holes if hole.proof is None)
 
+    def accepting(self, accepted: Sequence[Accepted]) -> "Ledger":
+        """Return the ledger in which the gaps that were accepted are explained, as such and by their reason.
+
+        Nothing of that is ever written down: what is accepted no longer is a gap again.
+        """
+        holes: list[Hole] = []
+        for hole in self.holes:
+            known = [part for one in accepted if (part := _accepted(hole, one))] if hole.proof is None else []
+            left = [hole.within(rest) for rest in hole.span.minus(part.span for part in known)]
+            whole = None not in left
+            holes += [*known, *(part for part in left if part)] if known and whole else [hole]
+        taken = sum(hole.refused for hole in holes if (hole.proof or "").startswith(ACCEPTED))
+        return replace(
+            self,
+            holes=tuple(sorted(holes, key=lambda hole: hole.span)),
+            quarantined=max(0, self.quarantined - taken),
+        )
+
     def add(self, asked: Asked) -> "Ledger":
         """Return the ledger with ``asked`` in it, joined with what it touches of the same source."""
         apart: list[Asked] = []
@@ -123,6 +165,11 @@ class Ledger:
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
             ) from e
         return cls(read.asked, read.holes, read.quarantined)
+
+
+def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:
+    part = hole.within(accepted.span)
+    return part and replace(part, proof=f"{ACCEPTED}{accepted.why}")
 
 
 def condition(ledger: Ledger | None, span: TimeSpan) -> Condition:

@@ -217,9 +217,8 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
     """Say what is known about a hole: what earlier fills found out, and what this one adds."""
     known = [hole for hole in ledger.holes if hole.span.clip(span)]
     asked = sorted({at for hole in known for at in hole.asked})
-    times = _ns(evidence.refused)
-    if bool(((times >= span.start) & (times < span.end)).any()):  # refused is not empty: it may be mended
-        return Hole(span, missing, tuple(asked))
+    if refused := _refused(span, evidence.refused):  # refused is not empty: it may be mended
+        return Hole(span, missing, tuple(asked), refused=refused)
     if not span.minus(evidence.asked):
         asked.append(evidence.now)
     proof = _proof(span, [(hole.span, hole.proof) for hole in known if hole.proof] + list(evidence.proven))
@@ -227,6 +226,13 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
     if proof is None and again and not evidence.witness:
         proof = ASKED_AGAIN
     return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof)
+
+
+def _refused(span: TimeSpan, rows: pl.DataFrame) -> int:
+    """Count the refused rows of a time, those of one bar or of one id once."""
+    times = rows["ts"].cast(pl.Int64).is_between(span.start, span.end, closed="left")
+    key = "trade_id" if "trade_id" in rows.columns else "ts"
+    return rows.filter(times.fill_null(value=False))[key].n_unique() if times.any() else 0
 
 
 def _ns(rows: pl.DataFrame) -> np.ndarray:

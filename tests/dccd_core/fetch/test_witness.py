@@ -7,26 +7,42 @@ import pytest
 
 from dccd_core.adapter.contract import Reach
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MINUTE, Ns, TimeSpan
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.witness import nothing_traded, witness
+from dccd_core.fetch.witness import quiet_parts, witness
 from tests.dccd_core.fetch.world import World, bars, span
 
 OUTAGE = span("2023-03-24T10:00", "2023-03-24T11:00")
 
 
 @pytest.mark.parametrize(
-    ("part", "empty"),
-    [
-        (span("2023-03-24T10:00", "2023-03-24T11:00"), True),
-        (span("2023-03-24T10:00", "2023-03-24T11:30"), False),
-        (span("2023-03-24T09:00", "2023-03-24T11:00"), False),
-    ],
+    "part",
+    [OUTAGE, span("2023-03-24T10:00", "2023-03-24T11:05"), span("2023-03-24T09:55", "2023-03-24T11:00")],
 )
-def test_the_trades_know_whether_a_span_is_empty(tmp_path: Path, part: TimeSpan, empty: bool) -> None:  # noqa: FBT001
+def test_h4_the_trades_know_which_bars_are_empty(tmp_path: Path, part: TimeSpan) -> None:
     world = World(tmp_path)
-    assert world.with_venue(lambda venue: nothing_traded(venue, bars(), part)) is empty
-    assert world.requests() == 1
+    found = world.with_venue(lambda venue: quiet_parts(venue, bars(), part))
+    assert OUTAGE in found
+    for minute in part.split(MINUTE):
+        empty = world.market.truth_trades("binance", bars().symbol, minute).is_empty()
+        assert empty == any(one.clip(minute) for one in found)
+    assert world.requests() <= 6
+
+
+def test_h4_after_some_bars_with_trades_nobody_asks_on(tmp_path: Path) -> None:
+    world, part = World(tmp_path), span("2023-03-24T10:00", "2023-03-24T11:30")
+    assert OUTAGE not in world.with_venue(lambda venue: quiet_parts(venue, bars(), part))
+    assert world.requests() == 8
+
+
+def test_h4_where_trades_are_asked_for_by_time_they_know_it_too(tmp_path: Path) -> None:
+    """From the start: the venue gives the first trade from a moment on."""
+    world = World(tmp_path, exchange="bitfinex", outages=["2023-03-24T10:00/2023-03-24T11:00"])
+    dataset = replace(bars(), exchange="bitfinex")
+    part = span("2023-03-24T09:57", "2023-03-24T11:00")
+    found = world.with_venue(lambda venue: quiet_parts(venue, dataset, part))
+    assert found[-1] == OUTAGE
+    assert all(world.market.truth_trades("bitfinex", dataset.symbol, one).is_empty() for one in found)
 
 
 def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
@@ -36,7 +52,7 @@ def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
         world.exchange, endpoints={DataType.OHLC: world.exchange.endpoints[DataType.OHLC]}
     )
     assert world.with_venue(known) is False
-    assert world.with_venue(lambda venue: nothing_traded(venue, bars(), OUTAGE)) is False
+    assert world.with_venue(lambda venue: quiet_parts(venue, bars(), OUTAGE)) == []
     assert world.requests() == 0
 
 
@@ -48,5 +64,5 @@ def test_trades_that_do_not_reach_back_prove_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     trades = replace(world.exchange.endpoints[DataType.TRADES], reach=Reach(period=Ns(90 * DAY)))
     world.exchange = replace(world.exchange, endpoints={**world.exchange.endpoints, DataType.TRADES: trades})
-    assert world.with_venue(lambda venue: nothing_traded(venue, bars(), OUTAGE)) is False
+    assert world.with_venue(lambda venue: quiet_parts(venue, bars(), OUTAGE)) == []
     assert world.requests() == 0

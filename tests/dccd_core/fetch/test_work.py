@@ -14,9 +14,11 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, TimeSpan, ns, parse_time
 from dccd_core.exchanges import NAMES, get
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.ledger import Accepted, Condition, condition
+from dccd_core.quality.holes import NO_TRADES
 from tests.dccd_core.fetch.world import BTC, NOW, World, bars, same
 
 USD = Symbol("BTC", "USD")
@@ -282,3 +284,63 @@ def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_pat
     [reason] = set(world.lake.quarantined(dataset, key)["reason"])
     assert reason == "its time is later than the venue's clock"
     assert ns(world.stored(dataset, key)["ts"][-1]) < NOW
+
+
+def shifted(first: Ns, until: Ns) -> Alter:
+    """Binance's hours from then on open off the grid, as in February 2018."""
+    ours, theirs = first // 10**6, until // 10**6
+
+    def change(body: bytes) -> bytes:
+        rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
+        for row in rows:
+            at = int(bytes(row[0]))
+            if ours <= at < theirs:
+                row[0] = msgspec.Raw(str(at + 28 * 60_000 + 14_789).encode())
+        return msgspec.json.encode(rows)
+
+    return bodies(change, "klines")
+
+
+OUTAGE = "2023-02-08T00:00/2023-02-09T09:00"
+GRID_LOST = parse_time("2023-02-09T09:00"), parse_time("2023-02-11T03:00")
+
+
+def test_h4_a_hole_is_split_where_trades_and_refused_bars_split_it(tmp_path: Path) -> None:
+    """33 hours of an outage, then 42 bars off the grid: the outage is proven, the others are not."""
+    world, hours = World(tmp_path, outages=[OUTAGE]), bars(HOUR)
+    world.alter = shifted(*GRID_LOST)
+    for _ in range(2):
+        world.fill(hours, "2023")
+        holes = [hole for hole in world.holes(hours, "2023") if hole[0].start >= parse_time("2023-02-08")][:2]
+        assert [(missing, proof) for _, missing, proof in holes] == [(33, NO_TRADES), (42, None)]
+        assert holes[1][0] == TimeSpan(*GRID_LOST)
+        assert world.lake.quarantined(hours, "2023").height == 42
+        assert world.condition(hours, "2023") is Condition.DEGRADED
+
+    accepted = {str(hours): [Accepted(TimeSpan(*GRID_LOST), "bars off the grid")]}
+    taken = Lake(tmp_path / "lake", accepted=accepted)
+    state = taken.state(hours, "2023")
+    assert state is not None
+    assert condition(state.ledger, partition_span(hours.grain, "2023")) is Condition.AVAILABLE
+    assert "accepted: bars off the grid" in {hole.proof for hole in state.ledger.holes}
+    world.lake, before = taken, world.requests()
+    assert world.fill(hours, "2023").state == state, "what is accepted is not asked for again"
+    assert world.requests() == before
+    world.lake = Lake(tmp_path / "lake")
+    assert world.condition(hours, "2023") is Condition.DEGRADED, "nothing of it was written"
+
+
+def test_h4_an_outage_that_touches_a_lost_bar_is_proven_without_it(tmp_path: Path) -> None:
+    world, hours = World(tmp_path, outages=[OUTAGE]), bars(HOUR)
+    lost = parse_time("2023-02-09T09:00")
+
+    def change(body: bytes) -> bytes:
+        rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
+        return msgspec.json.encode([row for row in rows if int(bytes(row[0])) != lost // 10**6])
+
+    world.alter = bodies(change, "klines")
+    for _ in range(2):
+        world.fill(hours, "2023")
+        holes = [(hole[0].start, *hole[1:]) for hole in world.holes(hours, "2023")]
+        assert (parse_time("2023-02-08"), 33, NO_TRADES) in holes
+        assert (lost, 1, None) in holes

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Ns, TimeSpan, union
-from dccd_core.lake.ledger import Asked, Condition, Hole, Ledger, Source, condition
+from dccd_core.lake.ledger import Accepted, Asked, Condition, Hole, Ledger, Source, condition
 from tests.dccd_core.lake.samples import often
 
 
@@ -124,3 +124,40 @@ WHOLE = TimeSpan(Ns(0), Ns(10))
 )
 def test_condition(ledger: Ledger | None, expected: Condition) -> None:
     assert condition(ledger, WHOLE) is expected
+
+
+def of(start: int, end: int) -> TimeSpan:
+    return TimeSpan(Ns(start), Ns(end))
+
+
+def test_h4_an_accepted_gap_is_explained_and_stays_to_be_seen() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 6), 4, (Ns(7),), refused=3),), quarantined=3)
+    assert condition(ledger, WHOLE) is Condition.DEGRADED
+    taken = ledger.accepting([Accepted(of(0, 8), "the venue's outage")])
+    assert condition(taken, WHOLE) is Condition.AVAILABLE
+    assert taken.holes == (Hole(of(2, 6), 4, (Ns(7),), "accepted: the venue's outage", refused=3),)
+    assert taken.gaps() == ()
+
+
+def test_h4_what_is_accepted_of_a_gap_is_cut_out_of_it() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 8), 3, refused=3),), quarantined=3)
+    taken = ledger.accepting([Accepted(of(4, 6), "known")])
+    assert taken.holes == (
+        Hole(of(2, 4), 1, refused=1),
+        Hole(of(4, 6), 1, proof="accepted: known", refused=1),
+        Hole(of(6, 8), 1, refused=1),
+    )
+    assert condition(taken, WHOLE) is Condition.DEGRADED
+    assert taken.quarantined == 2
+
+
+def test_h4_a_gap_in_ids_is_accepted_whole_or_not_at_all() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 9), 5),))
+    assert ledger.accepting([Accepted(of(2, 8), "known")]) == ledger
+    assert ledger.accepting([Accepted(of(2, 9), "known")]).gaps() == ()
+
+
+def test_h4_what_is_proven_otherwise_keeps_its_proof() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 4), 1, proof="nothing was traded"),))
+    assert ledger.accepting([Accepted(of(0, 10), "known")]) == ledger
+    assert ledger.accepting([]) == ledger
