@@ -22,7 +22,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import Progress
 from dccd_core.fetch.planner import settled
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import State
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
@@ -120,7 +120,7 @@ def start_of(settings: Settings, dataset: Dataset) -> Ns:
     """
     if entry := configured(settings, dataset):
         return parse_time(str(entry.start))
-    if stored := Lake(settings.store).states(dataset):
+    if stored := settings.lake().states(dataset):
         return partition_span(dataset.grain, next(iter(stored))).start
     hint = "write --start 2024-01-01, --start 30d or --start origin"
     raise ConfigError(
@@ -230,7 +230,7 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
         interrupted = True
     status = ended_status(instance, run_id, interrupted=interrupted)
     stopped = status is dg.DagsterRunStatus.CANCELED
-    lake = Lake(settings.store)
+    lake = settings.lake()
     states = {dataset: lake.states(dataset) for dataset in datasets}
     conditions = {
         (d, key): condition_of(d, key, states[d].get(key), order.within)
@@ -260,7 +260,7 @@ def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, beg
 
 def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeSpan]]:
     """Return what of each partition is to be asked for, as far as the ledgers know."""
-    lake, now = Lake(settings.store), present()
+    lake, now = settings.lake(), present()
     states = {dataset: lake.states(dataset) for dataset in order.datasets}
     return {
         (dataset, key): due_in(dataset, key, states[dataset].get(key), now, order.within)
@@ -271,7 +271,7 @@ def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeSpan]]:
 
 async def plan(settings: Settings, orders: Sequence[Order]) -> Estimate:
     """Estimate what the runs would ask and store; for trades this asks the venue for ids."""
-    total, lake = Estimate(), Lake(settings.store)
+    total, lake = Estimate(), settings.lake()
     for order in orders:
         for dataset in order.datasets:
             _refuse_plan(order.entry, dataset)

@@ -22,7 +22,7 @@ from dccd_pipeline.entry import Entry
 from dccd_pipeline.jobs import entry_job
 from dccd_pipeline.ops.stream import stream_job
 from dccd_pipeline.orders import Order
-from dccd_pipeline.resources import LakeResource, Venues
+from dccd_pipeline.resources import AcceptedSpan, LakeResource, Venues
 from dccd_pipeline.schedules import entry_schedule
 from dccd_pipeline.sensors import configuration_sensor, failure_sensor, recovery_sensor
 from dccd_pipeline.settings import ExchangeSettings, Settings
@@ -66,7 +66,7 @@ def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
         dataset: entry for entry in settings.stream for dataset in entry.datasets if dataset not in collected
     }
     open_ended = [dataset for dataset, entry in only.items() if entry.start is None]
-    held = first_days(Lake(settings.store), open_ended) if open_ended else {}
+    held = first_days(settings.lake(), open_ended) if open_ended else {}
     today = datetime.now(UTC).date()
     return [
         *map(stream_spec, settings.stream),
@@ -97,7 +97,13 @@ def _reach(settings: Settings, exchange: str) -> tuple[object, ...]:
 
 def default_resources(settings: Settings) -> dict[str, object]:
     return {
-        "lake": LakeResource(url=settings.store),
+        "lake": LakeResource(
+            url=settings.store,
+            accepted=[
+                AcceptedSpan(dataset=name, start=start, end=end, why=why)
+                for name, start, end, why in settings.accepted_gaps()
+            ],
+        ),
         "venues": Venues(
             rest_urls={name: one.rest_url for name, one in settings.exchanges.items() if one.rest_url},
             ws_urls={name: one.ws_url for name, one in settings.exchanges.items() if one.ws_url},

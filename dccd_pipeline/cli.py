@@ -244,7 +244,7 @@ def read(
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
     dataset, settings = dataset_of(exchange, symbol, data_type, span), _lasting()
     wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
-    rows = rows_of(Lake(settings.store), dataset, wanted)
+    rows = rows_of(settings.lake(), dataset, wanted)
     if output is None:
         with pl.Config(tbl_rows=20, tbl_cols=-1):
             click.echo(str(rows.collect(engine="streaming")))
@@ -258,7 +258,7 @@ def read(
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
     settings = _lasting()
-    _inventory(settings.store, as_json=as_json)
+    _inventory(settings.lake(), as_json=as_json)
     if not as_json:
         _say_where(settings)
 
@@ -278,8 +278,8 @@ def _lasting() -> Settings:
     return loaded.settings
 
 
-def _inventory(store: str, *, as_json: bool) -> None:
-    held = holdings(Lake(store), SystemClock().now())
+def _inventory(lake: Lake, *, as_json: bool) -> None:
+    held = holdings(lake, SystemClock().now())
     if as_json:
         click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
     else:
@@ -436,7 +436,7 @@ def demo() -> None:
         for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded
-    _inventory(STORE, as_json=False)
+    _inventory(Lake(STORE), as_json=False)
     sys.exit(0 if succeeded else 1)
 
 

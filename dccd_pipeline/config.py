@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.accepted import AcceptedGap
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.settings import Alerts, ExchangeSettings, Origin, Settings
 from dccd_pipeline.stream_entry import StreamEntry
@@ -31,6 +32,7 @@ _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
     "stream": StreamEntry,
     "exchanges": ExchangeSettings,
     "alerts": Alerts,
+    "accepted": AcceptedGap,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
     Settings: ("archive",),

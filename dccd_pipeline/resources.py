@@ -15,15 +15,27 @@ from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
+from dccd_pipeline.accepted import by_dataset
+
+
+class AcceptedSpan(dg.Config):
+    """What is missing in a span of time (ns) of a dataset, and taken as it is."""
+
+    dataset: str
+    start: int
+    end: int
+    why: str
 
 
 class LakeResource(dg.ConfigurableResource[None]):
     """Where the Parquet files live: a folder, or ``s3://bucket/prefix``."""
 
     url: str
+    accepted: list[AcceptedSpan] = Field(default_factory=list[AcceptedSpan])
 
     def open(self) -> Lake:
-        return Lake(self.url)
+        gaps = ((one.dataset, one.start, one.end, one.why) for one in self.accepted)
+        return Lake(self.url, accepted=by_dataset(gaps))
 
 
 class Venues(dg.ConfigurableResource[None]):

@@ -25,6 +25,8 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.exchanges import get
+from dccd_core.lake.lake import Lake
+from dccd_pipeline.accepted import AcceptedGap, by_dataset
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.served import closed_on
 from dccd_pipeline.stream_entry import StreamEntry
@@ -119,12 +121,22 @@ class Settings(Strict):
     alerts: Alerts | None = None
     """Where to say that something keeps failing. Without it: only in Dagster."""
 
+    accepted: tuple[AcceptedGap, ...] = ()
+    """What is known to be missing, and taken as it is: it is shown, but fails nothing."""
+
     _source: str = PrivateAttr(default="")
 
     @property
     def source(self) -> str:
         """Where the settings were read: a path or ``embedded defaults``; empty when made in Python."""
         return self._source
+
+    def lake(self) -> Lake:
+        """Open the store; what is accepted counts as explained there."""
+        return Lake(self.store, accepted=by_dataset(self.accepted_gaps()))
+
+    def accepted_gaps(self) -> list[tuple[str, int, int, str]]:
+        return [(gap.dataset, gap.span.start, gap.span.end, gap.why) for gap in self.accepted]
 
     def life_of(self, exchange: str, symbol: Symbol) -> SymbolLife:
         own = self.exchanges.get(exchange, ExchangeSettings())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
@@ -32,6 +32,27 @@ class Dataset:
     symbol: Symbol
     data_type: DataType
     span: Ns | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Dataset":
+        """Read what ``str`` writes.
+
+        Raises:
+            ConfigError: it is something else.
+
+        >>> str(Dataset.parse("binance/ohlc/BTC-USDT/60m"))
+        'binance/ohlc/BTC-USDT/1h'
+        """
+        parts = text.split("/")
+        if len(parts) in (3, 4) and parts[1] in list(DataType):
+            exchange, data_type, slug, *span = parts
+            if bool(span) == (data_type == DataType.OHLC):
+                bar = parse_bar_span(span[0]) if span else None
+                return cls(exchange, Symbol.from_slug(slug), DataType(data_type), bar)
+        raise ConfigError(
+            f"{text[:60]!r} is no dataset",
+            hint="write it as dccd inventory does: binance/ohlc/BTC-USDT/1h, binance/trades/BTC-USDT",
+        )
 
     def __str__(self) -> str:
         return "/".join(self.parts)

@@ -44,7 +44,7 @@ def lines(text: str) -> tuple[str, ...]:
 REFUSALS = [
     # unknown keys, on every level
     ("colect: []", "colect: unknown key -> did you mean collect?"),
-    ("jobs: []", "jobs: unknown key -> known here: store, exchanges, collect, stream, alerts"),
+    ("jobs: []", "jobs: unknown key -> known here: store, exchanges, collect, stream, alerts, accepted"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
     (entry("pairs: [X]"), f"collect[0].pairs: unknown key -> known here: {KEYS}"),
     ("exchanges: {binance: {budgt: 1}}", "exchanges.binance.budgt: unknown key -> did you mean budget?"),
@@ -289,7 +289,7 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
     with pytest.raises(SettingsError) as e:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
-        "known here: store, exchanges, collect, stream, alerts"
+        "known here: store, exchanges, collect, stream, alerts, accepted"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))
