@@ -10,24 +10,20 @@ import warnings
 from dataclasses import replace
 
 import dagster as dg
-import polars as pl
 
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
 from dccd_core.exchanges import get
-from dccd_core.fetch.compare import compared
 from dccd_core.fetch.derive import Style, derive
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.net.clock import SystemClock
+from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import Run, asset_spec, entry_assets
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.resources import Venues
-
-CHECK = "equals_the_venue"
 
 
 def derived_assets(entry: Entry) -> dg.AssetsDefinition:
@@ -41,15 +37,7 @@ def derived_assets(entry: Entry) -> dg.AssetsDefinition:
         )
         for dataset in entry.datasets
     ]
-    checks = [
-        dg.AssetCheckSpec(
-            CHECK,
-            asset=dg.AssetKey(dataset.parts),
-            description="the newest bars are those of the venue itself",
-        )
-        for dataset in entry.datasets
-        if _own_bars(dataset)
-    ]
+    checks = equal_specs(entry.datasets, "the newest bars are those of the venue itself")
     return entry_assets(entry, specs, _build, checks)
 
 
@@ -64,11 +52,6 @@ def _trades(dataset: Dataset) -> Dataset:
 
 def _endpoint(dataset: Dataset) -> Endpoint | None:
     return get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
-
-
-def _own_bars(dataset: Dataset) -> bool:
-    endpoint = _endpoint(dataset)
-    return endpoint is not None and dataset.span in endpoint.spans
 
 
 async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
@@ -87,8 +70,7 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
 
     await run.each(fill_one, clock.now())
     newest |= _newest_stored(run)
-    selected = {check.asset_key for check in run.context.selected_asset_check_keys if check.name == CHECK}
-    asked = {d: key for d, key in newest.items() if _own_bars(d) and dg.AssetKey(d.parts) in selected}
+    asked = {d: key for d, key in newest.items() if own_bars(d) and d in run.selected(CHECK)}
     if asked:
         run.more += await _compare(run, venues, asked)
 
@@ -109,36 +91,15 @@ def _newest_stored(run: Run) -> dict[Dataset, str]:
 
 
 async def _compare(run: Run, venues: Venues, newest: dict[Dataset, str]) -> list[dg.AssetCheckResult]:
+    parts = [
+        (dataset, newest_part(dataset, {key: run.states[dataset][key]})) for dataset, key in newest.items()
+    ]
     try:
         async with venues.connect(run.entry.exchange) as venue:
-            found = {d: await compared(venue, d, _last_rows(run, d, key)) for d, key in newest.items()}
+            found = await compare_parts(venue, run.lake, [(dataset, part) for dataset, part in parts if part])
     except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
-        return [_result(dataset, f"could not be compared: {e}") for dataset in newest]
-    for dataset in (dataset for dataset, (both, _) in found.items() if not both):
+        return [result(dataset, f"could not be compared: {e}") for dataset in newest]
+    told = {one.asset_key for one in found}
+    for dataset in (dataset for dataset in newest if dg.AssetKey(dataset.parts) not in told):
         run.context.log.info("%s: the venue shows none of the newest bars, nothing to compare", dataset)
-    return [_result(dataset, one) for dataset, one in found.items() if one[0]]
-
-
-def _last_rows(run: Run, dataset: Dataset, key: str) -> pl.DataFrame:
-    endpoint, last = _endpoint(dataset), run.states[dataset][key].last
-    assert endpoint is not None
-    assert dataset.span is not None
-    assert last is not None
-    rows = min(500, endpoint.page_limit)
-    part = TimeSpan(Ns(last - (rows - 1) * dataset.span), Ns(last + dataset.span))
-    return run.lake.scan(dataset, part).collect()
-
-
-def _result(dataset: Dataset, found: str | tuple[int, list[Ns]]) -> dg.AssetCheckResult:
-    said = found if isinstance(found, str) else f"{found[0]} bars compared, {len(found[1])} differ"
-    differ = [] if isinstance(found, str) else found[1]
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(dataset.parts),
-        check_name=CHECK,
-        passed=not isinstance(found, str) and not differ,
-        severity=dg.AssetCheckSeverity.WARN if isinstance(found, str) else dg.AssetCheckSeverity.ERROR,
-        metadata={
-            "found": said,
-            "bars": dg.MetadataValue.md("\n".join(f"- {iso(at)}" for at in differ[:20])),
-        },
-    )
+    return found

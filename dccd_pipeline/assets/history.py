@@ -29,6 +29,7 @@ from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock
+from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
 from dccd_pipeline.checks import check_specs, evaluate
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
@@ -74,7 +75,8 @@ def history_assets(entry: Entry) -> dg.AssetsDefinition:
         )
         for dataset in entry.datasets
     ]
-    return entry_assets(entry, specs, _ask)
+    asked_again = "a sample of the bars, asked for again an hour and a day later, is as it was stored"
+    return entry_assets(entry, specs, _ask, equal_specs(entry.datasets, asked_again))
 
 
 def asset_spec(dataset: Dataset, description: str, deps: Sequence[dg.AssetDep] = ()) -> dg.AssetSpec:
@@ -132,9 +134,10 @@ def entry_assets(
 
 async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
     """Fill partitions by asking the exchange."""
-    if not run.wanted:
+    compared = run.selected(CHECK)
+    if not run.wanted and not compared:
         return
-    entry = run.entry
+    entry, before = run.entry, {dataset: dict(run.states.get(dataset, {})) for dataset in compared}
     async with venues.connect(entry.exchange) as venue:
 
         async def fill_one(dataset: Dataset, key: str) -> Filled:
@@ -145,6 +148,10 @@ async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
             return await fill(venue, run.lake, dataset, key, told, life, within=run.within)
 
         await run.each(fill_one, venue.clock.now())
+        parts = due_samples({d: before[d] for d in compared if d in run.wanted}, venue.clock.now())
+        alone = [(d, newest_part(d, before[d])) for d in compared if d not in run.wanted]
+        parts += [(dataset, part) for dataset, part in alone if part]
+        run.more += await compare_parts(venue, run.lake, parts)
         run.context.log.info("%s", venue.transport)
 
 
@@ -207,6 +214,11 @@ class Run:
             wanted = asset in self.context.selected_asset_keys
             if wanted or asset in checked:
                 self._look_at(dataset, wanted=wanted)
+
+    def selected(self, check: str) -> list[Dataset]:
+        """Return the datasets of which a check is asked for."""
+        keys = {one.asset_key for one in self.context.selected_asset_check_keys if one.name == check}
+        return [dataset for dataset in self.entry.datasets if dg.AssetKey(dataset.parts) in keys]
 
     def _look_at(self, dataset: Dataset, *, wanted: bool) -> None:
         """Read what is stored; a damaged file stops its dataset, not the neighbours."""

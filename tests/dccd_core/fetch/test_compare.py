@@ -5,11 +5,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dccd_core.domain.timespan import MINUTE, Ns
-from dccd_core.fetch.compare import compared
+from dccd_core.domain.barspan import parse_bar_span
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.fetch.compare import beside, compared, said, samples
 from tests.dccd_core.fetch.world import World, bars, span, truth
 
 PART = span("2024-05-31T10:00", "2024-05-31T11:00")
+SYMBOLS = [Symbol(f"{letter}{other}", "USDT") for letter in "ABCDEF" for other in "GHIJK"]
 AT = Ns(PART.start + 7 * MINUTE)
 
 
@@ -45,3 +48,45 @@ def test_bars_that_the_venue_has_not_are_not_compared(tmp_path: Path) -> None:
     )
     both, _ = differing(world, moved)
     assert both == 30
+
+
+def test_h13_a_difference_is_told_by_what_it_was_and_is(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    here = pl.col("ts").cast(pl.Int64) == AT
+    low = pl.when(here).then(1.5).otherwise("low").alias("low")
+    mine = truth(world.market, bars(), PART).with_columns(low)
+    both, differ = world.with_venue(lambda venue: beside(venue, bars(), mine))
+    [row] = differ.iter_rows(named=True)
+    assert both == 60
+    assert said(row) == f"low was 1.5, is {row['low_venue']}"
+
+
+SETTLE = Ns(5 * SECOND)
+NOW = Ns(PART.start + 3 * DAY + 17 * MINUTE)
+
+
+@pytest.mark.parametrize("every", [MINUTE, Ns(5 * MINUTE), HOUR, Ns(7 * HOUR)])
+@pytest.mark.parametrize("length", ["1m", "5m", "1h", "4h", "1d", "3d", "1w"])
+def test_h13_every_sample_is_asked_for_again_an_hour_and_a_day_later(length: str, every: int) -> None:
+    """However far apart the runs are; each time once, and never before it is final for so long."""
+    dataset, found = bars(parse_bar_span(length)), dict[TimeSpan, list[Ns]]()
+    at = NOW
+    while at < NOW + 20 * DAY:
+        for part in samples(dataset, at, Ns(at + every), SETTLE):
+            found.setdefault(part, []).append(Ns(at + every))
+        at = Ns(at + every)
+    whole = {one: times for one, times in found.items() if one.start > NOW and one.end + 2 * DAY < at}
+    assert len(whole) >= 20 * DAY // max(DAY, dataset.span or 0) - 5 if length != "1w" else len(whole) >= 1
+    for part, times in whole.items():
+        assert part.length == max(HOUR, dataset.span or 0)
+        hour_later, day_later = (part.end + SETTLE + after for after in (HOUR, DAY))
+        if len(times) == 2:
+            assert hour_later <= times[0] < hour_later + every
+        assert day_later <= times[-1] < day_later + every
+
+
+def test_h13_datasets_take_turns_and_a_long_pause_asks_for_little() -> None:
+    hours = [samples(bars(MINUTE, symbol), Ns(NOW - DAY), NOW, SETTLE) for symbol in SYMBOLS]
+    assert len({part.start % DAY for parts in hours for part in parts}) > 10
+    assert len(samples(bars(), Ns(0), NOW, SETTLE)) <= 6
+    assert samples(bars(), NOW, NOW, SETTLE) == []
