@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from dccd_core.stream.plan import Phase
-from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.heartbeat import Beat, read_beats
 from dccd_pipeline.processes import is_there
 from tests.e2e.project import Project, Web, awaited, ended, free_port, logged
@@ -74,8 +74,15 @@ def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
         assert stopped == f"{third.run_id} it is not in dccd.yaml any more"
 
 
-def test_a_stream_changes_while_it_runs(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    project = streaming(sandbox, tmp_path, STREAM.replace("BTC/USDT", "BTC/USDT, ETH/USDT"))
+@pytest.fixture
+def busy() -> Iterator[RunningSandbox]:
+    """A sandbox of markets that are never quiet for long."""
+    with running_sandbox(trades_per_day=dict.fromkeys(("BTC/USDT", "ETH/USDT", "SOL/USDT"), 432_000)) as one:
+        yield one
+
+
+def test_a_stream_changes_while_it_runs(busy: RunningSandbox, tmp_path: Path) -> None:
+    project = streaming(busy, tmp_path, STREAM.replace("BTC/USDT", "BTC/USDT, ETH/USDT"))
     config = project.folder / "dccd.yaml"
     with dagster_dev(project) as web:
         first = recording(project, web)
