@@ -25,7 +25,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Ledger
 from dccd_core.lake.segments import SegmentWriter
@@ -91,15 +91,19 @@ class Meter:
         """Look over the shoulders of the recorder that is made next."""
         append, hear, made, meter = SegmentWriter.append, Recording.hear, run.Recorder, self
 
-        def timed_append(
-            self: SegmentWriter, rows: pl.DataFrame, until: Ns | None, marks: Sequence[Mark] = ()
-        ) -> None:
-            append(self, rows, until, marks)
+        def timed_append(self: SegmentWriter, rows: pl.DataFrame, notes: Notes) -> None:
+            append(self, rows, notes)
             if rows.height:
                 meter.take(rows)
 
-        def timed_hear(self: Recording, heard: Heard, received: Ns) -> None:
-            hear(self, heard, received)
+        def timed_hear(
+            self: Recording,
+            heard: Heard,
+            received: Ns,
+            steady: Ns,
+            concerned: frozenset[str] = frozenset(),
+        ) -> None:
+            hear(self, heard, received, steady, concerned)
             if heard.trades is not None:
                 meter.buffered.append(_late(heard.trades))
 

@@ -141,6 +141,8 @@ class Channel:
     ``consecutive``: the ids of trades follow one another, so a missing one shows. ``beats``: the venue says
     at least this often that a topic is alive (a ``Word`` or a row of it): its silence is its end.
     ``fills_quiet``: the venue's history has bars in which nothing was traded, this channel tells none.
+    ``check``: a snapshot by REST, numbered like the changes, that a book is held against now and then;
+    without it any will do. ``rest_decimals``: those of amounts by REST, where the channel writes more.
     ``named``: the WebSocket's name of a market comes from symbol discovery alone (``Topic.live_name``).
     """
 
@@ -157,6 +159,8 @@ class Channel:
     beats: Ns | None = None
     fills_quiet: bool = False
     named: bool = False
+    check: BookStart | None = None
+    rest_decimals: int | None = None
 
     def depth(self, wanted: int) -> int | None:
         """Return the least depth to ask for that shows ``wanted`` levels; None when there is none."""

@@ -45,6 +45,8 @@ _USDM_DOCS: Final = (
 )
 _BOOK_START: Final = 1_000
 """Levels a side to begin a book with; 5,000 would be five times as dear."""
+_BOOK_CHECK: Final = 100
+"""Levels a side to hold it against: a tenth of the price."""
 _STREAM: Final = re.compile(r"[^@\s]+@(?:aggTrade|kline_\w+|depth@100ms)")
 _TOO_MANY: Final = 4
 
@@ -227,9 +229,9 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     return ours or (tuple(name for name in told if "@" in name) if is_whole(frame) else ())
 
 
-def book_start_request(topic: Topic) -> Request:
+def book_start_request(topic: Topic, levels: int = _BOOK_START) -> Request:
     nowhen = TimeSpan(Ns(0), Ns(0))
-    return depth_request(Query(topic.market, nowhen, _BOOK_START, kind=topic.kind))
+    return depth_request(Query(topic.market, nowhen, levels, kind=topic.kind))
 
 
 def decode_book_start(body: bytes, topic: str) -> BookChange:
@@ -252,6 +254,7 @@ LIVE = Live(
         DataType.ORDERBOOK: Channel(
             docs=f"{_DOCS}#diff-depth-stream",
             start=BookStart(book_start_request, decode_book_start, _BOOK_START),
+            check=BookStart(partial(book_start_request, levels=_BOOK_CHECK), decode_book_start, _BOOK_CHECK),
         ),
     },
     special={

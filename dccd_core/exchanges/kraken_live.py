@@ -310,6 +310,7 @@ LIVE = Live(
             checksum=checksum,
             checked=_LEVELS,
             cuts=True,
+            rest_decimals=3,
             named=True,
         ),
     },

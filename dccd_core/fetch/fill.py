@@ -16,7 +16,7 @@ from dccd_core.domain.timespan import Ns, TimeSpan, iso
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Progress, Work
 from dccd_core.lake.lake import Judge, Lake, State
-from dccd_core.lake.ledger import Asked, Source
+from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     BookJudge,
 )
@@ -86,14 +86,31 @@ class Recorded:
     """What a stream brought of one partition.
 
     ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
-    is missing. ``lost``: those in which something may be, each with the reason. ``halt``: once it is set,
-    folding stops at the next portion, and nothing is stored.
+    is missing. ``lost``: those in which something may be, each with the reason. ``withdrawn``: those of
+    which that was learnt later, so that earlier claims are to go. ``halt``: once it is set, folding stops at
+    the next portion, and nothing is stored.
     """
 
     rows: Iterable[pl.DataFrame]
     covered: Sequence[TimeSpan]
     lost: Sequence[tuple[TimeSpan, str]] = ()
+    withdrawn: Sequence[TimeSpan] = ()
     halt: Event = field(default_factory=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _WithLosses:
+    """A judge that knows what a stream lost, and why."""
+
+    judge: Judge
+    recorded: Recorded
+
+    def see(self, rows: pl.DataFrame) -> None:
+        self.judge.see(rows)
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        ledger = ledger.withdraw(self.recorded.withdrawn).lose(self.recorded.lost)
+        return self.judge.verdict(ledger.lose(ledger.unrecorded()))
 
 
 def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
@@ -117,7 +134,7 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
 
         def judge() -> Judge:
             book = dataset.data_type is DataType.ORDERBOOK
-            return Haltable(BookJudge(recorded.lost) if book else work.judge(), recorded.halt)
+            return Haltable(_WithLosses(BookJudge() if book else work.judge(), recorded), recorded.halt)
 
         return Filled(draft.commit(asked, judge), 0, kept)
 

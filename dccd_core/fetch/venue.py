@@ -51,6 +51,8 @@ class Venue:
     exchange: Exchange
     transport: Transport
     clock: Clock
+    told: tuple[Ns, Ns] | None = None
+    """The venue's clock by its newest answer (whole seconds) and our steady one then, for who takes it."""
     _listed: dict[Dataset, Ns] = field(default_factory=dict[Dataset, Ns])
     _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
     _sightings: dict[Dataset, list[Sighting]] = field(default_factory=dict[Dataset, list[Sighting]])
@@ -268,7 +270,10 @@ class Venue:
 
     async def _ask(self, where: Where, request: Request, receive: Callable[[Response], T]) -> T:
         async def once() -> T:
-            return receive(await self.transport.send(request))
+            response = await self.transport.send(request)
+            if (dated := response.dated) is not None:
+                self.told = dated, self.clock.steady()
+            return receive(response)
 
         with located(where):
             return await persist(once, self.clock)

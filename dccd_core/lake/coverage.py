@@ -1,9 +1,9 @@
-"""What streams brought of each symbol, and why not the rest: told by the marks in live segments. Pure."""
+"""What streams brought of each symbol, and why not the rest: told by the notes in live segments. Pure."""
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from dccd_core.domain.timespan import Ns, TimeSpan, union
@@ -22,6 +22,38 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Something that was learnt later of ``[start, end)``: all rows of it are there, whoever brought them.
+
+    With a ``reason`` the contrary: they are not, whatever was said before.
+    """
+
+    symbol: str
+    start: Ns
+    end: Ns
+    reason: str = ""
+
+    @property
+    def span(self) -> TimeSpan:
+        return TimeSpan(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What an append to a segment says besides its rows, all of it venue time.
+
+    ``at``: how far the venue's time had come; a loss lasts at least until then. ``marks``: where symbols
+    began and ended, in order. ``reached``: up to when symbols that began and did not end are proven
+    complete, each by itself. ``pieces``: what was learnt of the time before.
+    """
+
+    at: Ns | None = None
+    marks: Sequence[Mark] = ()
+    reached: Mapping[str, Ns] = field(default_factory=dict[str, Ns])
+    pieces: Sequence[Piece] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _End:
     """A symbol was recorded until ``at``; its segment goes on until ``last``."""
 
@@ -31,48 +63,61 @@ class _End:
 
 
 class Story:
-    """What one segment tells, batch after batch.
+    """What one segment tells, append after append.
 
-    A symbol's coverage goes from its beginning to its end or, where it has none, to the last ``until``.
+    A symbol's coverage goes from its beginning to its end or, where it has none, to where it had come.
     """
 
     def __init__(self) -> None:
         self._began = dict[str, Ns]()
+        self._reached = dict[str, Ns]()
         self._covered = defaultdict[str, list[TimeSpan]](list)
         self._ends = defaultdict[str, list[Mark]](list)
-        self._until: Ns | None = None
+        self._lost = defaultdict[str, list[Piece]](list)
+        self._at: Ns | None = None
 
-    def add(self, until: Ns | None, marks: Sequence[Mark]) -> None:
-        for mark in marks:
+    def add(self, notes: Notes) -> None:
+        for mark in notes.marks:
             if mark.began:
                 self._began.setdefault(mark.symbol, mark.at)
             else:
                 self._cover(mark.symbol, self._began.pop(mark.symbol, mark.at), mark.at)
+                self._reached.pop(mark.symbol, None)
                 self._ends[mark.symbol].append(mark)
-        if until is not None:
-            self._until = until if self._until is None else max(until, self._until)
+        for symbol, at in notes.reached.items():
+            self._reached[symbol] = max(at, self._reached.get(symbol, at))
+        for piece in notes.pieces:
+            if piece.reason:
+                self._lost[piece.symbol].append(piece)
+            else:
+                self._cover(piece.symbol, piece.start, piece.end)
+        if notes.at is not None:
+            self._at = notes.at if self._at is None else max(notes.at, self._at)
 
     @property
     def symbols(self) -> set[str]:
-        return {*self._began, *self._covered, *self._ends}
+        return {*self._began, *self._covered, *self._ends, *self._lost}
 
     def covered(self, symbol: str) -> list[TimeSpan]:
         whole = list(self._covered.get(symbol, ()))
         began = self._began.get(symbol)
-        if began is not None and self._until is not None and began < self._until:
-            whole.append(TimeSpan(began, self._until))
+        if began is not None and began < (reached := self._reached.get(symbol, began)):
+            whole.append(TimeSpan(began, reached))
         return union(whole)
+
+    def lost(self, symbol: str) -> list[Piece]:
+        return list(self._lost.get(symbol, ()))
 
     def ends(self, symbol: str) -> list[_End]:
         """Return each end of the symbol's coverage, the segment's own last: it may be no end at all."""
         ends = [
-            _End(mark.at, mark.at if self._until is None else self._until, mark.reason)
+            _End(mark.at, max(mark.at, self._at or mark.at), mark.reason)
             for mark in self._ends.get(symbol, ())
         ]
         began = self._began.get(symbol)
         if began is None:
             return ends
-        last = began if self._until is None else max(began, self._until)
+        last = max(began, self._reached.get(symbol, began))
         return [*ends, _End(last, last, BROKE_OFF)]
 
     def _cover(self, symbol: str, start: Ns, end: Ns) -> None:
@@ -81,13 +126,21 @@ class Story:
 
 
 def covered(stories: Sequence[Story], symbol: str) -> list[TimeSpan]:
-    return union(span for story in stories for span in story.covered(symbol))
+    whole = union(span for story in stories for span in story.covered(symbol))
+    gone = [piece.span for piece in withdrawn(stories, symbol)]
+    return union(part for span in whole for part in span.minus(gone))
+
+
+def withdrawn(stories: Sequence[Story], symbol: str) -> list[Piece]:
+    """Return what is said not to be there, whatever was said of it before, in these segments or earlier."""
+    return sorted((piece for story in stories for piece in story.lost(symbol)), key=lambda one: one.start)
 
 
 def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeSpan, str]]:
     """Return what lies between an end and the next beginning, in whichever segment, with the end's reason.
 
-    An end that no beginning follows lasts as long as its segment. One that is told again counts once.
+    An end that no beginning follows lasts as long as its segment; one with a reason a moment at least, so
+    that it is there for whoever finds the next beginning. One that is told again counts once.
     """
     whole = covered(stories, symbol)
     starts = [span.start for span in whole]
@@ -98,12 +151,15 @@ def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeSpan, str]]:
             ends[end.at] = end
     stops = sorted([*starts, *ends])
     found: list[tuple[TimeSpan, str]] = []
+    for piece in withdrawn(stories, symbol):
+        found += [(part, piece.reason) for part in piece.span.minus(span for span, _ in found)]
     for at, end in sorted(ends.items()):
         after = bisect_right(stops, at)
-        stop = stops[after] if after < len(stops) else end.last
-        if stop > at:
-            found.append((TimeSpan(at, stop), end.reason))
-    return found
+        least = at if end.reason == BROKE_OFF else at + 1
+        stop = stops[after] if after < len(stops) else max(end.last, least)
+        loss = TimeSpan(at, Ns(stop))
+        found += [(part, end.reason) for part in loss.minus(span for span, _ in found)]
+    return sorted(found)
 
 
 def _holds(spans: Sequence[TimeSpan], starts: Sequence[Ns], at: Ns) -> bool:

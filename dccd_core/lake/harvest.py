@@ -8,10 +8,10 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
-from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
+from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.lake import coverage
-from dccd_core.lake.coverage import BROKE_OFF, Mark, Story
+from dccd_core.lake.coverage import Notes, Piece, Story
 from dccd_core.lake.layout import Family, segment_start
 from dccd_core.lake.runs import Runs
 from dccd_core.lake.segments import RECEIVED, SYMBOL, Segment, SegmentWriter, find, opened, sync_folder
@@ -80,6 +80,17 @@ class Harvest:
         partition = partition_span(dataset.grain, key)
         return [(clipped, reason) for span, reason in whole if (clipped := span.clip(partition))]
 
+    def withdrawn(self, dataset: Dataset, key: str) -> list[TimeSpan]:
+        """Return for which time of the partition rows are not there, although it may have been said so."""
+        partition = partition_span(dataset.grain, key)
+        whole = coverage.withdrawn(self._stories, str(dataset.symbol))
+        return [clipped for piece in whole if (clipped := piece.span.clip(partition))]
+
+    def tells_only_losses(self, dataset: Dataset, key: str) -> bool:
+        """Return whether nothing was recorded of the part, nor anything said of it but why."""
+        recorded = (dataset, key) in self._runs.parts() or self.covered(dataset, key)
+        return not recorded and not self.withdrawn(dataset, key)
+
     def keep(self, dataset: Dataset, key: str) -> None:
         """Remember that this part could not be folded: ``done`` puts it into a new sealed segment."""
         self._kept[dataset, key] = None
@@ -105,7 +116,7 @@ class Harvest:
     def _take(self, path: Path, segment: Segment) -> None:
         story = Story()
         for batch in segment.batches():
-            story.add(batch.until, batch.marks)
+            story.add(batch.notes)
             self._runs.add(batch.rows)
         self._runs.end_segment()
         self._stories.append(story)
@@ -117,24 +128,24 @@ class Harvest:
         parts = set(self._runs.parts())
         for symbol in sorted({symbol for story in self._stories for symbol in story.symbols}):
             dataset = self._family.dataset(symbol)
-            for span in coverage.covered(self._stories, symbol):
-                parts |= {(dataset, key) for key in partition_keys(dataset.grain, span)}
+            spans = coverage.covered(self._stories, symbol)
+            spans += [piece.span for piece in coverage.withdrawn(self._stories, symbol)]
+            parts |= {(dataset, key) for span in spans for key in partition_keys(dataset.grain, span)}
+            # why a recording ended belongs to the partition that it ended in
+            ends = [span.start for span, _ in coverage.lost(self._stories, symbol)]
+            parts |= {(dataset, partition_key(dataset.grain, at)) for at in ends}
         return sorted(parts, key=lambda part: (str(part[0]), part[1]))
 
     def _rewrite(self, dataset: Dataset, key: str) -> None:
         """Begin the new segment after all that are sealed by now: they are not to wait for it next time."""
         symbol = str(dataset.symbol)
-        covered, lost = self.covered(dataset, key), self.lost(dataset, key)
-        marks = [Mark(symbol, span.start, began=True) for span in covered]
-        marks += [Mark(symbol, span.end, began=False, reason=BROKE_OFF) for span in covered]
-        marks += [Mark(symbol, span.start, began=False, reason=reason) for span, reason in lost]
-        ends = [span.end for span in union([*covered, *(span for span, _ in lost)])]
+        pieces = [Piece(symbol, span.start, span.end) for span in self.covered(dataset, key)]
+        pieces += [Piece(symbol, span.start, span.end, why) for span, why in self.lost(dataset, key)]
         writer = SegmentWriter(self._root, self._family, self._after)
         try:
             for rows in self._runs.rows(dataset, key):
-                writer.append(rows.with_columns(pl.lit(symbol).alias(SYMBOL)), None)
-            marks.sort(key=lambda mark: (mark.at, mark.began))
-            writer.append(pl.DataFrame(), max(ends, default=None), marks)
+                writer.append(rows.with_columns(pl.lit(symbol).alias(SYMBOL)), Notes())
+            writer.append(pl.DataFrame(), Notes(pieces=pieces))
         finally:
             writer.close()
 

@@ -1,8 +1,9 @@
 """What a partition was asked for, and what is known about its holes. Pure; JSON in and out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from dccd_core.domain.timespan import Ns, TimeSpan, union
 
 ACCEPTED: Final = "accepted: "
 """How the proof of a hole begins that nobody can explain, but somebody has accepted."""
+NOT_RECORDED: Final = "nothing was recorded"
 
 
 class Source(StrEnum):
@@ -89,11 +91,20 @@ class Accepted:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Time in which a stream did not record, and why. It is no hole as long as nobody asked for it."""
+
+    span: TimeSpan
+    reason: str
+
+
 class _Version1(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1]
     asked: tuple[Asked, ...]
     holes: tuple[Hole, ...]
     quarantined: int
+    lost: tuple[Lost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,8 @@ class Ledger:
     """In order of time; no two of one source touch."""
     holes: tuple[Hole, ...] = ()
     quarantined: int = 0
+    lost: tuple[Lost, ...] = ()
+    """In order of time; none of it is covered, and no two share time."""
 
     @property
     def requests(self) -> int:
@@ -146,10 +159,50 @@ class Ledger:
                 whole = whole.joined(other)
             else:
                 apart.append(other)
-        return replace(self, asked=tuple(sorted([*apart, whole], key=lambda each: (each.span, each.source))))
+        asked_all = tuple(sorted([*apart, whole], key=lambda each: (each.span, each.source)))
+        left = [(part, one.reason) for one in self.lost for part in one.span.minus([asked.span])]
+        return replace(self, asked=asked_all, lost=tuple(Lost(part, reason) for part, reason in left))
+
+    def lose(self, lost: Iterable[tuple[TimeSpan, str]]) -> "Ledger":
+        """Return the ledger with the reasons why time is not covered, as far as it is not."""
+        known, covered = list(self.lost), self.covered()
+        for span, reason in lost:
+            taken = [*covered, *(one.span for one in known)]
+            known += [Lost(part, reason) for part in span.minus(taken)]
+        return replace(self, lost=tuple(sorted(known, key=lambda one: one.span)))
+
+    def withdraw(self, spans: Sequence[TimeSpan]) -> "Ledger":
+        """Return the ledger without what streams claimed of these spans: it turned out not to be so."""
+        kept: list[Asked] = []
+        for asked in self.asked:
+            if asked.source is Source.STREAM:
+                kept += [replace(asked, span=part) for part in asked.span.minus(spans)]
+            else:
+                kept.append(asked)
+        return replace(self, asked=tuple(kept))
+
+    def streamed(self) -> list[TimeSpan]:
+        """Return what streams recorded."""
+        return union(asked.span for asked in self.asked if asked.source is Source.STREAM)
+
+    def unrecorded(self) -> list[tuple[TimeSpan, str]]:
+        """Return what lies between recordings and is not covered otherwise, each part with its reason.
+
+        A reason holds until the next one, or until the next recording.
+        """
+        covered, found = self.covered(), list[tuple[TimeSpan, str]]()
+        for before, after in pairwise(self.streamed()):
+            for gap in TimeSpan(before.end, after.start).minus(covered):
+                inside = [(part, one.reason) for one in self.lost if (part := one.span.clip(gap))]
+                starts = [(gap.start, NOT_RECORDED), *((part.start, reason) for part, reason in inside)]
+                starts = [*starts[1:]] if inside and inside[0][0].start == gap.start else starts
+                ends = [*(at for at, _ in starts[1:]), gap.end]
+                found += [(TimeSpan(at, end), why) for (at, why), end in zip(starts, ends, strict=True)]
+        return found
 
     def to_json(self) -> str:
-        return msgspec.json.encode(_Version1(1, self.asked, self.holes, self.quarantined)).decode()
+        held = _Version1(1, self.asked, self.holes, self.quarantined, self.lost)
+        return msgspec.json.encode(held).decode()
 
     @classmethod
     def from_json(cls, text: bytes | str) -> "Ledger":
@@ -164,7 +217,7 @@ class Ledger:
             raise DamagedFile(
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
             ) from e
-        return cls(read.asked, read.holes, read.quarantined)
+        return cls(read.asked, read.holes, read.quarantined, read.lost)
 
 
 def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:

@@ -1,7 +1,7 @@
 """Live segments: what one connection recorded, durable append by append, until it is folded into partitions.
 
 A segment is an Arrow IPC stream without dictionaries. Each of its batches says in its metadata what it
-means (``until``, marks) and carries the CRC of its whole message, with zeros in the CRC's own place, so a
+means (``Notes``) and carries the CRC of its whole message, with zeros in the CRC's own place, so a
 batch is proven by itself, whatever happened to the file's end.
 """
 
@@ -25,7 +25,7 @@ from dccd_core.domain.datatype import TABLES, DataType, Table
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.layout import Family, parse_family, segment_name, segment_start
 from dccd_core.lake.store import writing
 
@@ -47,18 +47,20 @@ _RESTORE: Final = "move it away; the time it covers is asked for again where the
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    version: Literal[1]
+    version: Literal[2]
     exchange: str
     data_type: DataType
     span: Ns | None
 
 
-class _Notes(msgspec.Struct):
-    """``crc32`` stands first: see ``_CRC``."""
+class _Stamp(msgspec.Struct, omit_defaults=True):
+    """``Notes`` as they are written. ``crc32`` stands first: see ``_CRC``."""
 
     crc32: str
-    until: Ns | None
-    marks: tuple[Mark, ...]
+    at: Ns | None = None
+    marks: tuple[Mark, ...] = ()
+    reached: dict[str, Ns] = {}
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,7 @@ class Batch:
     """What one append brought."""
 
     rows: pa.RecordBatch
-    until: Ns | None
-    marks: tuple[Mark, ...]
+    notes: Notes
 
 
 class SegmentWriter:
@@ -98,7 +99,7 @@ class SegmentWriter:
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
         self._sink = BytesIO()
-        header = _Header(1, family.exchange, family.data_type, family.span)
+        header = _Header(2, family.exchange, family.data_type, family.span)
         schema = self._schema.with_metadata({_HEADER: msgspec.json.encode(header)})
         self._encoder = pa.ipc.new_stream(self._sink, schema, options=_OPTIONS)
         self._encoder.write_batch(_one_batch(schema.empty_table()))  # makes it write the schema, not later
@@ -121,23 +122,23 @@ class SegmentWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, rows: pl.DataFrame, until: Ns | None, marks: Sequence[Mark] = ()) -> None:
+    def append(self, rows: pl.DataFrame, notes: Notes) -> None:
         """Add rows and what is known with them; all of it is on disk when this returns.
 
         Args:
             rows: columns of the data type's table, ``symbol`` and ``received``.
-            until: up to where (venue time) everything is recorded of symbols that began and did not end.
-            marks: where symbols began and ended, in order.
+            notes: what they prove.
 
         Raises:
             LakeError: nothing of it was added; the same may be added again.
         """
         batch = self._batch(rows)
         symbols = rows[SYMBOL].unique() if batch.num_rows else ()
-        for symbol in {*symbols, *(mark.symbol for mark in marks)} - self._known:
+        said = (one.symbol for one in (*notes.marks, *notes.pieces))
+        for symbol in {*symbols, *said, *notes.reached} - self._known:
             Symbol.parse(str(symbol))
             self._known.add(symbol)
-        self._write(self._message(batch, until, tuple(marks)))
+        self._write(self._message(batch, notes))
         self.rows += rows.height
 
     def close(self) -> None:
@@ -159,11 +160,12 @@ class SegmentWriter:
         plain = rows.select(names).with_columns(pl.col(_texts(self._table)).cast(pl.String))
         return _one_batch(plain.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
-    def _message(self, batch: pa.RecordBatch, until: Ns | None, marks: tuple[Mark, ...]) -> bytearray:
-        notes = msgspec.json.encode(_Notes(_NO_CRC.decode(), until, marks))
+    def _message(self, batch: pa.RecordBatch, notes: Notes) -> bytearray:
+        said = tuple(notes.marks), dict(notes.reached), tuple(notes.pieces)
+        stamp = msgspec.json.encode(_Stamp(_NO_CRC.decode(), notes.at, *said))
         self._sink.seek(0)
         self._sink.truncate()
-        self._encoder.write_batch(batch, custom_metadata={_NOTES: notes})
+        self._encoder.write_batch(batch, custom_metadata={_NOTES: stamp})
         message = bytearray(self._sink.getbuffer())
         place = message.index(_CRC) + len(_CRC)
         message[place : place + len(_NO_CRC)] = b"%08x" % zlib.crc32(message)
@@ -225,8 +227,8 @@ class Segment:
             while self._is_whole():
                 read = reader.read_next_batch_with_custom_metadata()
                 self._whole = self._file.tell()
-                notes = msgspec.json.decode(read.custom_metadata[_NOTES], type=_Notes)
-                yield Batch(read.batch, notes.until, notes.marks)
+                said = msgspec.json.decode(read.custom_metadata[_NOTES], type=_Stamp)
+                yield Batch(read.batch, Notes(said.at, said.marks, said.reached, said.pieces))
 
     def _is_whole(self) -> bool:
         """Return whether the next message is as it was written, without decoding what it holds."""

@@ -9,7 +9,6 @@ still answered nothing. Every other hole is a gap.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -17,12 +16,11 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, union
-from dccd_core.lake.ledger import Hole, Ledger, Source
+from dccd_core.lake.ledger import Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"
 AFTER_END: Final = "after the end of trading"
-NOT_RECORDED: Final = "nothing was recorded"
 ASKED_AGAIN: Final = "asked again later, still empty"
 ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
 """How far apart two empty answers must lie to prove a hole: longer than venues take to mend their history."""
@@ -141,13 +139,9 @@ class IdJudge:
 
 
 class BookJudge:
-    """Notes when an order book was followed but not known, and how many pictures of it that cost.
+    """Notes when an order book was not known, and how many pictures of it that cost."""
 
-    ``lost``: the spans of time, each with the reason.
-    """
-
-    def __init__(self, lost: Sequence[tuple[TimeSpan, str]]) -> None:
-        self._lost = lost
+    def __init__(self) -> None:
         self._every: int | None = None
         self._last: int | None = None
 
@@ -161,15 +155,11 @@ class BookJudge:
         self._last = int(times[-1]) if times.size else self._last
 
     def verdict(self, ledger: Ledger) -> Ledger:
-        known = [*self._lost, *((hole.span, hole.reason) for hole in ledger.holes)]
-        streamed = union(asked.span for asked in ledger.asked if asked.source is Source.STREAM)
-        holes = [TimeSpan(before.end, after.start) for before, after in pairwise(streamed)]
-        return replace(ledger, holes=tuple(self._hole(hole, known) for hole in holes))
+        holes = tuple(Hole(span, self._missing(span), reason=why) for span, why in ledger.unrecorded())
+        return replace(ledger, holes=holes)
 
-    def _hole(self, span: TimeSpan, known: Sequence[tuple[TimeSpan, str | None]]) -> Hole:
-        reasons = (reason for part, reason in known if reason and part.clip(span))
-        missing = max(1, span.length // (self._every or span.length))
-        return Hole(span, missing, reason=next(reasons, NOT_RECORDED))
+    def _missing(self, span: TimeSpan) -> int:
+        return max(1, span.length // (self._every or span.length))
 
 
 class RefusedJudge:

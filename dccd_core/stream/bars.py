@@ -1,5 +1,6 @@
 """Live bars: kept until they are final, whatever the venue says of that; or built from trades. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -15,11 +16,10 @@ _ORDER: Final = (pl.col("ts"), pl.col("trade_id").str.len_bytes(), pl.col("trade
 
 
 class FinalBars:
-    """Holds bars back until they are final.
+    """Holds the bars of many topics back until they are final.
 
     A bar that its venue flags as closed is final at once, one that it flags as running is none. Where the
-    venue flags nothing, the last version that came is final once the venue's own clock is ``settle`` past
-    the bar's end.
+    venue flags nothing, the last version that came is final once its own topic is ``settle`` past its end.
     """
 
     def __init__(self, bar: Ns, settle: Ns) -> None:
@@ -33,14 +33,26 @@ class FinalBars:
             self._held.append(unflagged)
         return bars.filter("closed").drop("closed")
 
-    def settled(self, at: Ns) -> pl.DataFrame | None:
-        """Return the bars that are final now that the venue's clock shows ``at``."""
+    def settled(self, alive: Mapping[str, Ns]) -> pl.DataFrame | None:
+        """Return the bars that are final now that each topic has come as far."""
         if not self._held:
             return None
         held = pl.concat(self._held).unique(["topic", "ts"], keep="last", maintain_order=True)
-        final = _at + self._after <= at
+        until = pl.col("topic").replace_strict(alive, default=0, return_dtype=pl.Int64)
+        final = _at + self._after <= until
         self._held = [held.filter(~final)]
         return held.filter(final).drop("closed")
+
+    def of(self, topic: str) -> pl.DataFrame | None:
+        """Return the bars of one topic that are held back."""
+        rows = [each.filter(topic=topic) for each in self._held]
+        return pl.concat(rows) if rows else None
+
+    def drop(self, topic: str, before: Ns | None = None) -> None:
+        """Forget the bars of one topic that are held back: those that opened earlier, or all."""
+        gone = pl.col("topic") == topic
+        gone = gone if before is None else gone & (_at < before)
+        self._held = [each.filter(~gone) for each in self._held]
 
 
 class BuiltBars:
@@ -56,19 +68,23 @@ class BuiltBars:
         self._bar, self._settle = bar, settle
         self.since = self.until = bar_open(Ns(since + bar - 1), bar)
         """From when to when every bar was built that there is."""
-        self._held: list[pl.DataFrame] = []
+        self.held: list[pl.DataFrame] = []
+        """Trades of bars that are not final yet."""
 
     def hear(self, trades: pl.DataFrame) -> None:
-        self._held.append(trades)
+        self.held.append(trades)
 
     def settled(self, at: Ns) -> pl.DataFrame | None:
         """Return the bars that are final now that the venue's clock shows ``at``."""
         end = bar_open(Ns(at - self._settle), self._bar)
-        if end <= self.until or not self._held:
+        if end <= self.until:
             return None
-        held = pl.concat(self._held).unique("trade_id", keep="first", maintain_order=True).sort(_ORDER)
+        if not self.held:
+            self.until = end
+            return None
+        held = pl.concat(self.held).unique("trade_id", keep="first", maintain_order=True).sort(_ORDER)
         wanted = held.filter(_at >= self.until, _at < end)
-        self._held = [held.filter(_at >= end)]
+        self.held = [held.filter(_at >= end)]
         self.until = end
         if not wanted.height:
             return None

@@ -69,6 +69,11 @@ class Side:
     def best(self, depth: int) -> list[tuple[str, str]]:
         return list(islice(self._levels.values(), depth))
 
+    def shows(self, pairs: Pairs) -> bool:
+        """Whether its best levels are these."""
+        best = {float(price): float(amount) for price, amount in self.best(len(pairs))}
+        return best == {float(price): float(amount) for price, amount in pairs}
+
     def best_keys(self, depth: int) -> list[float]:
         """Return how far from the best the levels are priced, as ``price_at`` tells it."""
         return list(islice(self._levels, depth))
@@ -192,8 +197,15 @@ class Book:
         return side.price_at(self._depth - 1) if self._channel.cuts else None
 
     def continues(self, change: BookChange) -> bool:
-        """Whether a whole book is known to come right after the one there is."""
-        return change.last is not None and self.last is not None and change.last - self.last in (0, 1)
+        """Whether a whole book is known to come right after the one there is, or is the same again.
+
+        One with the same number and other levels is another beginning: numbers begin anew somewhere.
+        """
+        if change.last is None or self.last is None:
+            return False
+        if change.last == self.last:
+            return self.bids.shows(change.bids) and self.asks.shows(change.asks)
+        return change.last == self.last + 1
 
     def lose(self, reason: str) -> None:
         """Give the book up until a whole one comes."""

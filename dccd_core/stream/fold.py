@@ -1,22 +1,25 @@
 """Live rows made one with history: segments into partitions, and what was missed asked for."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
 
-from dccd_core.domain.dataset import Dataset, partition_keys
+from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.domain.timespan import DAY, Ns, TimeSpan
 from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
+from dccd_core.lake.coverage import BROKE_OFF
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Source
+from dccd_core.lake.ledger import Lost
+from dccd_core.stream.claim import PAUSED, REMOVED
 from dccd_core.stream.plan import Listener
-from dccd_core.stream.recording import Kind
+from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.wanted import Kind
 
 _LOOK_BACK: Final = Ns(32 * DAY)
 """A stream that stood still for longer begins anew: the time between is history's to fill."""
@@ -59,8 +62,11 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
         for path, dropped in harvest.torn:
             folded.notes.append(f"{path}: its last {dropped} bytes are torn off, and dropped")
         for dataset, key in harvest.parts:
+            if harvest.tells_only_losses(dataset, key) and lake.state(dataset, key) is None:
+                continue  # there is no partition whose reader would ask why
             rows, covered = harvest.rows(dataset, key), harvest.covered(dataset, key)
-            recorded = Recorded(rows, covered, harvest.lost(dataset, key), halt)
+            lost, withdrawn = harvest.lost(dataset, key), harvest.withdrawn(dataset, key)
+            recorded = Recorded(rows, covered, lost, withdrawn, halt)
             try:
                 filled = fold(venue, lake, dataset, key, recorded)
             except Halted:
@@ -78,7 +84,7 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
 async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:
     """Ask for what lies between the recordings of each dataset; one's failure is told, and stops no other.
 
-    The past of an order book cannot be asked for.
+    The past of an order book cannot be asked for, and what a user paused is not.
     """
     wanted = [dataset for dataset in datasets if dataset.data_type is not DataType.ORDERBOOK]
     windows = await asyncio.to_thread(_windows, lake, wanted, venue.clock.now())
@@ -93,26 +99,52 @@ async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], li
             listener.folded(dataset, key, result.state, result.rows)
 
     async def fill_one(dataset: Dataset, key: str) -> Filled:
-        return await fill(venue, lake, dataset, key, _unheeded, within=windows[dataset])
+        filled = Filled(None)
+        for window in windows[dataset]:
+            if window.clip(partition_span(dataset.grain, key)):
+                filled = await fill(venue, lake, dataset, key, _unheeded, within=window)
+        return filled
 
-    jobs = ((one, key) for one, span in windows.items() for key in partition_keys(one.grain, span))
+    jobs = (
+        (one, key)
+        for one, spans in windows.items()
+        for key in dict.fromkeys(key for span in spans for key in partition_keys(one.grain, span))
+    )
     await fill_all(jobs, fill_one, report)
 
 
-def _windows(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, TimeSpan]:
-    """Return from when to when streams recorded each dataset lately; of those that they did."""
-    spans = {dataset: list(_recorded(lake, dataset, now)) for dataset in datasets}
-    return {dataset: TimeSpan(some[0].start, some[-1].end) for dataset, some in spans.items() if some}
+def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, Turn]:
+    """Return where streams stopped recording each dataset lately, if they did record it, and why."""
+    found: dict[Dataset, Turn] = {}
+    for dataset in datasets:
+        recorded, lost = _recorded(lake, dataset, now)
+        if recorded:
+            at = recorded[-1].end
+            after = (one.reason for one in lost if one.span.end > at)
+            found[dataset] = Turn(at, began=False, reason=next(after, BROKE_OFF))
+    return found
 
 
-def _recorded(lake: Lake, dataset: Dataset, now: Ns) -> Iterator[TimeSpan]:
-    """Yield what streams recorded lately, in order."""
+def _windows(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, list[TimeSpan]]:
+    """Return from when to when streams were to record each dataset lately; of those that they did."""
+    found: dict[Dataset, list[TimeSpan]] = {}
+    for dataset in datasets:
+        spans, lost = _recorded(lake, dataset, now)
+        if spans:
+            paused = [one.span for one in lost if one.reason in (PAUSED, REMOVED)]
+            found[dataset] = TimeSpan(spans[0].start, spans[-1].end).minus(paused)
+    return found
+
+
+def _recorded(lake: Lake, dataset: Dataset, now: Ns) -> tuple[list[TimeSpan], list[Lost]]:
+    """Return what streams recorded lately, and what they did not, both in order."""
+    recorded, lost = list[TimeSpan](), list[Lost]()
     recent = TimeSpan(Ns(max(0, now - _LOOK_BACK)), Ns(now + DAY))
     for key in partition_keys(dataset.grain, recent):
-        state = lake.state(dataset, key)
-        for asked in state.ledger.asked if state else ():
-            if asked.source is Source.STREAM:
-                yield asked.span
+        if state := lake.state(dataset, key):
+            recorded += state.ledger.streamed()
+            lost += state.ledger.lost
+    return recorded, lost
 
 
 def _unheeded(_: Dataset, __: str, ___: int, ____: Ns) -> None: ...

@@ -1,51 +1,51 @@
 """One connection from its opening to its end: what comes is recorded, what is due is sent and written."""
 
 import asyncio
-import threading
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import polars as pl
 
 from dccd_core.adapter.live import BookChange, Live
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns
-from dccd_core.lake.coverage import Mark
+from dccd_core.domain.timespan import Ns
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.segments import SegmentWriter
 from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Disconnected, Socket
+from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.book import NEW
+from dccd_core.stream.booktopic import BookTopic
+from dccd_core.stream.compare import Snapshot
+from dccd_core.stream.feeds import Line
+from dccd_core.stream.logs import Logs
 from dccd_core.stream.plan import Listener
-from dccd_core.stream.recording import Batch, Kind, Recording, Seen, Wanted
+from dccd_core.stream.recording import Recording
 from dccd_core.stream.session import Session
+from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
+from dccd_core.stream.windows import Windows
 
 FLUSH_S: Final = 0.5
 """What came is on disk after this, and what writing takes."""
 _LOOK_S: Final = 0.1
-_IDLE: Final = Ns(5 * SECOND)
-"""How often it is written down that nothing came."""
-_ROTATE: Final = HOUR
-_ROTATE_BYTES: Final = 256 * 2**20
-_DISK_PATIENCE: Final = Ns(2 * MINUTE)
-_MOST_WAITING: Final = 5_000_000
-_BOOK_AGAIN: Final = Ns(5 * SECOND)
-_START_AGAIN: Final = SECOND
-_BOOK_AT_LEAST: Final = MINUTE
-"""A lost book is asked to begin anew this often, however often that failed."""
-
 StartBook: TypeAlias = Callable[[Wanted, str], Awaitable[BookChange]]
 """Asks for the snapshot that a book begins with, given the name of its topic."""
 
+ShowBook: TypeAlias = Callable[[Wanted, str], Awaitable[Snapshot]]
+"""Asks for the snapshot that a book is held against, given the name of its topic."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Group:
-    """Topics that share a connection, by the names that the venue's messages use."""
+    """Topics that share a connection, by the names that the venue's messages use; they may change."""
 
     url: str
-    wanted: Mapping[str, Sequence[Wanted]]
+    wanted: dict[str, list[Wanted]]
 
     @property
     def datasets(self) -> list[Dataset]:
@@ -62,26 +62,11 @@ class Surroundings:
     clock: Clock
     connect: Callable[[str], AbstractAsyncContextManager[Socket]]
     start_book: StartBook
+    show_book: ShowBook
     listener: Listener
-    seen: Mapping[Dataset, Seen]
-
-
-@dataclass(slots=True)
-class _Log:
-    """The segment that a kind of data goes to, and what is not written yet."""
-
-    writer: SegmentWriter | None = None
-    bare: bool = True
-    """Whether its segment does not yet say what is standing."""
-    begun: Ns = ZERO
-    noted: Ns = ZERO
-    standing: list[Mark] = field(default_factory=list[Mark])
-    waiting: list[Batch] = field(default_factory=list[Batch])
-
-    @property
-    def rows(self) -> int:
-        """How many rows are not written yet."""
-        return sum(batch.rows.height for batch in list(self.waiting))
+    seen: dict[Dataset, Seen]
+    time: VenueTime
+    windows: Windows
 
 
 class Link:
@@ -97,21 +82,21 @@ class Link:
         self.refused: dict[str, str] = {}
         self.accepted: set[str] = set()
         self.connected = False
+        self.written_again = asyncio.Event()
+        """Set when a disk that was full has room again."""
         self._around = around
         self._live, self._clock = around.live, around.clock
         topics = {name: ones[0].topic for name, ones in group.wanted.items()}
-        self._recording = Recording(group.wanted, around.seen)
-        self._session = Session(self._live, topics, self._clock.steady())
-        self._logs: defaultdict[Kind, _Log] = defaultdict(_Log)
-        self._inherited: list[tuple[Kind, _Log]] = []
-        self._asked: dict[str, Ns] = {}
-        """When a lost book was last asked to begin anew."""
-        self._tries: Counter[str] = Counter()
-        """How often it was."""
+        self._recording = Recording(around.seen, around.time, around.windows)
+        for name, ones in group.wanted.items():
+            for one in ones:
+                self._recording.add(name, one, self.opened)
+        self._session = Session(self._live, topics, self.opened)
+        self._logs = Logs(around.lake, around.exchange, around.clock, around.listener)
+        self._books = Attempts()
+        """Lost books that are asked to begin anew."""
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
-        self._writing = threading.Lock()
-        self._failing: Ns | None = None
         self._over: asyncio.Future[str] | None = None
 
     async def run(self) -> str:
@@ -144,10 +129,63 @@ class Link:
         if self._over is not None and not self._over.done():
             self._over.set_result(reason)
 
+    def resume(self, recorded: Mapping[Dataset, Turn]) -> None:
+        """Note where earlier runs stopped recording datasets, and why."""
+        self._recording.resume(recorded)
+
+    def add(self, name: str, wanted: Wanted) -> None:
+        """Record a dataset too; the others go on."""
+        topics = {one.name for one in self._recording.lines}
+        self._recording.add(name, wanted, self._clock.steady())
+        if name not in topics:
+            self._session.add({name: wanted.topic})
+
+    def drop(self, name: str, dataset: Dataset, reason: str) -> None:
+        """Record a dataset no longer; the others go on."""
+        self._recording.drop(dataset, reason, self._clock.steady())
+        if all(one.name != name for one in self._recording.lines):
+            self._session.leave(name)
+            self.accepted.discard(name)
+            self.refused.pop(name, None)
+
+    @property
+    def full(self) -> set[str]:
+        """The topics that this connection cannot take, but another one may."""
+        return self._session.full
+
+    def lines(self) -> Iterator[Line]:
+        """Yield how each dataset is."""
+        yield from self._recording.lines
+
+    def questions(self) -> list[Question]:
+        """Return what only REST can settle, and is due."""
+        return self._recording.questions(self._clock.steady()) if self.connected else []
+
+    def ask(self, question: Question) -> None:
+        """Note that a question is being asked."""
+        self._recording.ask(question, self._clock.steady())
+
+    def answer(self, question: Question, rows: pl.DataFrame, until: Ns) -> None:
+        """Take the answer to a question: the rows there were until then."""
+        if self.connected and (why := self._recording.answer(question, rows, until, self._clock.steady())):
+            self._revive(question.name, why)
+
+    def books_to_compare(self) -> list[tuple[str, Wanted]]:
+        """Return the books that are to be held against what REST says."""
+        return self._recording.books_to_compare(self._clock.steady()) if self.connected else []
+
+    def compare(self, name: str) -> BookTopic | None:
+        """Begin to compare a book; None when that makes no sense now."""
+        return self._recording.compare(name, self._clock.steady())
+
+    def keep(self, kind: Kind, rows: pl.DataFrame, notes: Notes) -> None:
+        """Write down rows that were asked for, and what they prove."""
+        self._logs.keep(kind, rows, notes)
+
     @property
     def unwritten(self) -> int:
         """How many rows there are that could not be written so far."""
-        return sum(log.rows for _, log in self._all_logs())
+        return self._logs.unwritten
 
     def replaces(self, before: "Link") -> bool:
         """Whether everything is recorded here from before the end of what the other one knows."""
@@ -155,18 +193,13 @@ class Link:
 
     def inherit(self, ended: "Link") -> None:
         """Take over what a connection that is over could not write."""
-        left = [(kind, log) for kind, log in ended._all_logs() if log.waiting]
-        self._inherited += left
-        self._failing = ended._failing if left else self._failing
+        self._logs.inherit(ended._logs)
 
     async def rotate(self) -> None:
         """Close the segments there are, so that they may be folded; what comes goes into new ones."""
         async with self._flushing:
             await self._write_all()
-            self._recording.state()  # of books that turned it can be said only once that is written
-            await self._write_all()
-            for log in self._logs.values():
-                _close(log)
+            self._logs.rotate()
 
     def _why(self, work: Sequence[asyncio.Task[str]]) -> str:
         assert self._over is not None
@@ -182,10 +215,17 @@ class Link:
         while True:
             frames, moments = await socket.receive()
             self.messages += len(frames)
-            heard = self._session.hear(frames, moments, self._clock.steady())
-            self._recording.hear(heard, moments[-1])
-            for name in self._session.accepted():
-                self._accept(name)
+            steady = self._clock.steady()
+            heard = self._session.hear(frames, moments, steady)
+            news = self._session.accepted()
+            first = [name for name in news if name not in self.accepted]
+            for name in first:
+                self._accept(name)  # what came before the venue's word came by the same subscription
+            concerned = self._session.concerned(heard.bad) if heard.bad else frozenset[str]()
+            self._recording.hear(heard, moments[-1], steady, concerned)
+            for name in news:
+                if name not in first:
+                    self._accept(name)
             self._tell_refusals()
             if heard.bad:
                 self._spoilt(heard.bad)
@@ -210,18 +250,28 @@ class Link:
     async def _flush_often(self) -> str:
         while True:
             await self._clock.sleep(FLUSH_S)
-            if any(self._is_full(log) for log in self._logs.values()):
+            if self._logs.full:
                 await self.rotate()
             async with self._flushing:
                 await self._write_all()
-            if self._recording.complete and self._session.settled:
+            for name, why in self._recording.look(self._clock.steady()).items():
+                self._revive(name, why)
+            if self._recording.complete(self._clock.steady()) and self._session.settled:
                 self.complete.set()
 
+    def _revive(self, name: str, why: str) -> None:
+        """Subscribe anew to a topic that died; if no other is heard of either, give the connection up."""
+        datasets = ", ".join(str(one.dataset) for one in self.group.wanted.get(name, ()))
+        self._around.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
+        if self._recording.silent(self._clock.steady()):
+            self.stop(f"nothing comes on it any more: {why}")
+        else:
+            self._session.resubscribe(name)
+
     def _accept(self, name: str) -> None:
-        self._recording.accept(name)
+        self._recording.accept(name, self._clock.steady())
         self.accepted.add(name)
-        if name in self._asked:
-            self._asked[name] = self._clock.steady()  # the whole book comes now
+        self._books.restart(name, self._clock.steady())  # the whole book comes now
 
     def _spoilt(self, bad: Sequence[tuple[bytes, str]]) -> None:
         self.bad += len(bad)
@@ -243,26 +293,22 @@ class Link:
         """Begin anew every book that is lost; the others go on."""
         now, lost = self._clock.steady(), self._recording.lost_books()
         for name, reason in lost.items():
-            again, wanted = name in self._asked, self.group.wanted[name][0]
-            if name in self._starting or (again and now - self._asked[name] < self._pause(name, wanted)):
-                continue
-            self._asked[name] = now
-            self._tries[name] += 1
-            if reason != NEW:
-                self._around.listener.note(
-                    f"{wanted.dataset}: the order book is begun anew: {reason}", wrong=True
-                )
-            if wanted.channel.start is not None:
-                self._starting[name] = asyncio.create_task(self._start_book(name, wanted))
-            elif again or reason != NEW:  # the first whole book comes by itself
-                self._session.resubscribe(name)
-        for name in self._asked.keys() - lost.keys():
-            del self._asked[name], self._tries[name]
+            if name not in self._starting and self._books.due(name, now):
+                self._begin_anew(name, reason, now)
+        self._books.stand(self._recording.failing_books() | set(self._starting), now)
 
-    def _pause(self, name: str, wanted: Wanted) -> Ns:
-        """Return how long a book is given to begin: what never helps is done ever more rarely."""
-        least = _START_AGAIN if wanted.channel.start else _BOOK_AGAIN
-        return min(_BOOK_AT_LEAST, Ns(least << min(self._tries[name] - 1, 10)))
+    def _begin_anew(self, name: str, reason: str, now: Ns) -> None:
+        again, wanted = self._books.again(name), self.group.wanted[name][0]
+        if wanted.channel.start is not None and not self._recording.waits(name, now):
+            return  # a snapshot that is older than all changes would be of no use
+        self._books.tries(name, now)
+        if reason != NEW:
+            said = f"{wanted.dataset}: the order book is begun anew: {reason}"
+            self._around.listener.note(said, wrong=True)
+        if wanted.channel.start is not None:
+            self._starting[name] = asyncio.create_task(self._start_book(name, wanted))
+        elif again or reason != NEW:  # the first whole book comes by itself
+            self._session.resubscribe(name)
 
     async def _start_book(self, name: str, wanted: Wanted) -> None:
         try:
@@ -279,53 +325,23 @@ class Link:
             del self._starting[name]
 
     async def _write_all(self) -> None:
-        now = self._clock.steady()
-        for kind, batch in self._recording.batches():
-            log = self._logs[kind]
-            if batch.rows.height or batch.marks or now - log.noted >= _IDLE:
-                log.waiting.append(batch)
-                log.noted = now
+        self._logs.put(self._recording.batches(self._clock.steady()))
         try:
-            await asyncio.to_thread(self._write_waiting, now)
+            await asyncio.to_thread(self._logs.write)
+            await self._set_aside()
         except LakeError as e:
-            self._bear(e, now)
+            self._logs.bear(e)
         else:
-            self._failing = None
+            if self._logs.recover():
+                self.written_again.set()
 
-    def _bear(self, error: LakeError, now: Ns) -> None:
-        """Keep what cannot be written in memory: a disk may get room again. But not for ever."""
-        if self._failing is None:
-            self._failing = now
-            self._around.listener.note(f"{error}; what comes is kept in memory", wrong=True)
-        if now - self._failing > _DISK_PATIENCE or self.unwritten > _MOST_WAITING:
-            raise error
-
-    def _write_waiting(self, now: Ns) -> None:
-        """Write in a thread; one whose task was cancelled may still be at it."""
-        with self._writing:
-            while self._inherited:
-                self._write_log(*self._inherited[0], now)
-                _close(self._inherited.pop(0)[1])
-            for kind, log in list(self._logs.items()):
-                self._write_log(kind, log, now)
-
-    def _write_log(self, kind: Kind, log: _Log, now: Ns) -> None:
-        while log.waiting:
-            batch = log.waiting[0]
-            if log.writer is None:
-                log.writer = self._around.lake.segment(self._around.exchange, *kind, self._clock.now())
-                log.begun, log.bare = now, True
-            marks = [*log.standing, *batch.marks] if log.bare else batch.marks
-            log.writer.append(batch.rows, batch.until, marks)
-            log.standing, log.bare = batch.standing, False
-            log.waiting.pop(0)
-
-    def _is_full(self, log: _Log) -> bool:
-        old = self._clock.steady() - log.begun > _ROTATE
-        return log.writer is not None and (old or log.writer.bytes > _ROTATE_BYTES)
-
-    def _all_logs(self) -> list[tuple[Kind, _Log]]:
-        return [*self._inherited, *self._logs.items()]
+    async def _set_aside(self) -> None:
+        if strays := list(self._recording.strays):
+            at = self._around.time.now(self._clock.steady())
+            said = await asyncio.to_thread(self._logs.set_aside, strays, at)
+            del self._recording.strays[: len(strays)]
+            for text in said:
+                self._around.listener.note(text, wrong=True)
 
     async def _end(self, work: Sequence[asyncio.Task[str]], reason: str) -> None:
         self.connected = False
@@ -336,22 +352,15 @@ class Link:
         await self._close(reason)
 
     async def _close(self, reason: str) -> None:
-        self._recording.end(reason)
+        self._recording.end(reason, self._clock.steady())
         try:
             async with self._flushing:
                 await self._write_all()
         finally:
-            for _, log in self._all_logs():
-                _close(log)
+            self._logs.close()
 
     def _place(self) -> str:
         return str(Where(self._around.exchange, self.group.url))
-
-
-def _close(log: _Log) -> None:
-    if log.writer is not None:
-        log.writer.close()
-        log.writer = None
 
 
 async def _to_its_end(work: Coroutine[object, object, None]) -> None:

@@ -2,19 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejected, Throttled, Where, located
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
-from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.stream.attempts import Attempts
+from dccd_core.stream.claim import PAUSED, REMOVED
+from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
+from dccd_core.stream.health import HealthReport
 from dccd_core.stream.link import Group, Link, Surroundings
-from dccd_core.stream.plan import DatasetHealth, StreamHealth, StreamPlan
-from dccd_core.stream.recording import Kind
+from dccd_core.stream.plan import StreamHealth, StreamPlan
+from dccd_core.stream.settler import Settler
+from dccd_core.stream.wanted import Kind, Seen, Wanted
 
 _BEAT_S: Final = 5.0
 _LOOK_S: Final = 0.5
@@ -28,12 +32,14 @@ _LONGEST_WAIT_S: Final = 60.0
 _GOOD_LIFE: Final = Ns(5 * SECOND)
 """A connection that lived so long was a good one: the next is tried at once."""
 _LATE: Final = Ns(15 * SECOND)
-_FOLD_AT_MOST: Final = Ns(30 * SECOND)
-"""How often a reconnect makes everything fold: what was missed is to be asked for soon, not all the time."""
+_MOVED: Final = "its connection takes no more topics: another one gets it"
+
+Find: TypeAlias = Callable[[StreamPlan, Dataset], Awaitable[Wanted | None]]
+"""Looks a dataset up that is to be recorded; None when the venue does not list it."""
 
 
 @dataclass(slots=True)
-class _Line:
+class Place:
     """The place of one group: the connections it has now, and what became of those before."""
 
     group: Group
@@ -41,6 +47,8 @@ class _Line:
     """One; two while one takes over from the other."""
     reconnects: int = 0
     failures: int = 0
+    why: str = ""
+    """Why the last connection ended, or did not come to be."""
     messages: int = 0
     bad: int = 0
     unwritten: int = 0
@@ -61,7 +69,7 @@ class _Line:
         refused = self._refused
         for link in self.links:
             refused = _refused_after(refused, link)
-        return refused
+        return {name: said for name, said in refused.items() if name in self.group.wanted}
 
     @property
     def hopeless(self) -> bool:
@@ -75,75 +83,134 @@ def _refused_after(refused: dict[str, str], link: Link) -> dict[str, str]:
 
 
 class Recorder:
-    """Keeps the connections of one stream, and folds what they bring."""
+    """Keeps the connections of one stream, and folds what they bring.
+
+    Args:
+        plan: what is to be recorded.
+        venue: the REST side.
+        lake: where it is kept.
+        groups: the topics of each connection.
+        around: what the connections share.
+        find: looks up what is added later.
+    """
 
     def __init__(
-        self, plan: StreamPlan, venue: Venue, lake: Lake, groups: Sequence[Group], around: Surroundings
+        self,
+        plan: StreamPlan,
+        venue: Venue,
+        lake: Lake,
+        groups: Sequence[Group],
+        around: Surroundings,
+        find: Find,
     ) -> None:
         self._plan, self._venue, self._lake, self._around = plan, venue, lake, around
-        self._clock, self._listener = around.clock, around.listener
-        self._lines = [_Line(group) for group in groups]
-        self._kinds: list[Kind] = list(dict.fromkeys((one.data_type, one.span) for one in plan.datasets))
-        self._started = self._clock.now()
-        self._unfilled: set[Link] = set()
-        """Connections whose predecessors' windows are still to be asked for."""
-        self._counted: dict[Dataset, int] = {}
-        self._beaten = self._clock.steady()
+        self._clock, self._listener, self._find = around.clock, around.listener, find
+        self._places = [Place(group) for group in groups]
+        self._work: set[asyncio.Task[None]] = set()
+        self._keeping: dict[int, asyncio.Task[None]] = {}
+        self._moves = Attempts()
+        self._draining = False
+        self._health = HealthReport(around)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, plans: "asyncio.Queue[StreamPlan] | None" = None) -> None:
         """Record until ``stop`` is set; then write everything down and end.
+
+        Args:
+            stop: ends it.
+            plans: what is to be recorded from now on, instead of the plan before.
 
         Raises:
             ExchangeError: the venue sends nothing of what is wanted.
             LakeError: what came cannot be written.
         """
-        work = [asyncio.create_task(self._keep(line)) for line in self._lines]
-        work += [asyncio.create_task(self._fold_often()), asyncio.create_task(self._beat_often())]
+        for place in self._places:
+            self._begin(place)
+        settler = Settler(self._venue, self._around, self._links)
+        self._work |= {
+            asyncio.create_task(one)
+            for one in (self._fold_often(), self._beat_often(), settler.run(), self._change_often(plans))
+        }
         stopped = asyncio.ensure_future(stop.wait())
         try:
-            await asyncio.wait([*work, stopped], return_when=asyncio.FIRST_COMPLETED)
-            for task in work:
-                if task.done():
-                    task.result()
+            await self._until(stopped)
         finally:
+            self._draining = True
             stopped.cancel()
+            work = [*self._work, *self._keeping.values()]
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-            self._listener.beat(self._health())
-        if lost := sum(line.unwritten for line in self._lines):
+            self._listener.beat(self._report())
+        if lost := sum(place.unwritten for place in self._places):
             raise LakeError(
                 f"{self._plan.name} ended before {lost} rows could be written",
                 hint="free space; what was missed is asked for again where the exchange has history",
             )
 
-    async def _keep(self, line: _Line) -> None:
+    async def _until(self, stopped: asyncio.Future[Literal[True]]) -> None:
+        """Wait for the end, and raise what ends the work before that."""
+        while not stopped.done():
+            work = [*self._work, *self._keeping.values()]
+            await asyncio.wait([*work, stopped], return_when=asyncio.FIRST_COMPLETED, timeout=_LOOK_S)
+            for task in work:
+                if task.done() and not task.cancelled():
+                    task.result()
+
+    def _links(self) -> list[Link]:
+        return [link for place in self._places for link in place.links if link.connected]
+
+    def _kinds(self) -> list[Kind]:
+        return list(dict.fromkeys((one.data_type, one.span) for one in self._plan.datasets))
+
+    async def _look_back(self) -> None:
+        """Fold what an earlier run left, and see from where on rows are missing."""
+        await self._fold(fill=False)
+        now = self._clock.now()
+        try:
+            found = await asyncio.to_thread(recorded_until, self._lake, self._plan.datasets, now)
+        except DccdError as e:
+            self._listener.note(f"nobody knows what was recorded before: {e}", wrong=True)
+            return
+        for link in (link for place in self._places for link in place.links):
+            link.resume(found)
+        self._around.windows.resume(found)
+
+    def _begin(self, place: Place) -> None:
+        self._keeping[id(place)] = asyncio.create_task(self._keep(place))
+
+    async def _end(self, place: Place) -> None:
+        """Give a place up of which nothing is wanted any more."""
+        self._places.remove(place)
+        task = self._keeping.pop(id(place))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep(self, place: Place) -> None:
         """Keep one group connected, for ever."""
-        link, running = self._open(line)
+        link, running = self._open(place)
         life_s = self._life()
         try:
             while True:
                 if not await self._ends(running, life_s):
-                    link, running, life_s = await self._hand_over(line, link, running)
+                    link, running, life_s = await self._hand_over(place, link, running)
                     continue
-                line.forget(link)
+                place.forget(link)
                 good = self._clock.steady() - link.opened > _GOOD_LIFE
-                line.failures = 0 if good else line.failures + 1
-                await self._pause(line, running)
-                line.reconnects += 1
+                place.failures = 0 if good else place.failures + 1
+                await self._pause(place, running)
+                place.reconnects += 1
                 ended = link
-                link, running = self._open(line)
+                link, running = self._open(place)
                 link.inherit(ended)
                 life_s = self._life()
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            line.unwritten = link.unwritten
+            place.unwritten = link.unwritten
 
-    def _open(self, line: _Line) -> tuple[Link, asyncio.Task[str]]:
-        link = Link(line.group, self._around)
-        line.links.append(link)
-        self._unfilled.add(link)
+    def _open(self, place: Place) -> tuple[Link, asyncio.Task[str]]:
+        link = Link(place.group, self._around)
+        place.links.append(link)
         return link, asyncio.create_task(link.run())
 
     def _life(self) -> float | None:
@@ -163,20 +230,20 @@ class Recorder:
         return running.done()
 
     async def _hand_over(
-        self, line: _Line, link: Link, running: asyncio.Task[str]
+        self, place: Place, link: Link, running: asyncio.Task[str]
     ) -> tuple[Link, asyncio.Task[str], float | None]:
         """Open the successor of a connection that its venue is about to cut; end it when that records.
 
         Return the one to go on with, and how long until the next is opened: a successor that fails changes
         nothing as yet.
         """
-        successor, its_running = self._open(line)
+        successor, its_running = self._open(place)
         ready = asyncio.create_task(self._replaced(link, successor))
         timer = asyncio.create_task(self._clock.sleep(_OVERLAP_S))
         try:
             await asyncio.wait([running, its_running, ready, timer], return_when=asyncio.FIRST_COMPLETED)
             if its_running.done() and not running.done():
-                self._drop(line, successor, its_running)
+                self._drop(place, successor, its_running)
                 return link, running, _SUCCEED_AGAIN_S
             link.stop("its successor has taken over")
             await asyncio.gather(running, return_exceptions=True)
@@ -187,7 +254,7 @@ class Recorder:
         finally:
             ready.cancel()
             timer.cancel()
-        line.forget(link)
+        place.forget(link)
         successor.inherit(link)
         return successor, its_running, self._life()
 
@@ -195,83 +262,142 @@ class Recorder:
         while not successor.replaces(link):
             await self._clock.sleep(_LOOK_S)
 
-    def _drop(self, line: _Line, successor: Link, ended: asyncio.Task[str]) -> None:
-        line.forget(successor)
-        reason, _ = self._reason(line, ended)
+    def _drop(self, place: Place, successor: Link, ended: asyncio.Task[str]) -> None:
+        place.forget(successor)
+        reason, _ = self._reason(place, ended)
         self._listener.note(
-            f"{self._around.exchange} {line.group.url}: a new connection did not come to be, the old one "
+            f"{self._around.exchange} {place.group.url}: a new connection did not come to be, the old one "
             f"goes on: {reason}",
             wrong=True,
         )
 
-    async def _pause(self, line: _Line, ended: asyncio.Task[str]) -> None:
+    async def _pause(self, place: Place, ended: asyncio.Task[str]) -> None:
         """Say why a connection ended, and wait before the next one."""
-        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(max(0, line.failures - 1), 10))
+        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(max(0, place.failures - 1), 10))
         wait_s *= random.uniform(0.5, 1.0)  # noqa: S311 -- so that not everybody comes back at once
-        reason, at_least_s = self._reason(line, ended)
-        wait_s = max(wait_s, at_least_s)
+        reason, at_least_s = self._reason(place, ended)
+        wait_s, place.why = max(wait_s, at_least_s), reason
         self._refuse_emptiness()
         self._listener.note(
-            f"{self._around.exchange} {line.group.url}: {reason}; {len(line.group.datasets)} datasets, "
+            f"{self._around.exchange} {place.group.url}: {reason}; {len(place.group.datasets)} datasets, "
             f"connecting again in {wait_s:.1f} s",
             wrong=True,
         )
         await self._clock.sleep(wait_s)
 
-    def _reason(self, line: _Line, ended: asyncio.Task[str]) -> tuple[str, float]:
+    def _reason(self, place: Place, ended: asyncio.Task[str]) -> tuple[str, float]:
         """Return why a connection ended, and how long the venue wants us to stay away at least."""
-        line.rejected = None
+        place.rejected = None
         try:
             return ended.result(), 0.0
         except Throttled as e:
             return str(e), e.wait_s or _LONGEST_WAIT_S
         except ExchangeError as e:
-            if isinstance(e, Rejected) and not line.messages:
-                line.rejected = e
+            if isinstance(e, Rejected) and not place.messages:
+                place.rejected = e
             return str(e), 0.0
 
     def _refuse_emptiness(self) -> None:
         """End the stream when the venue refused everything that it was to bring."""
-        if not all(line.hopeless for line in self._lines):
+        if not all(place.hopeless for place in self._places):
             return
-        line = self._lines[0]
-        name, wanted = next(iter(line.group.wanted.items()))
-        with located(Where(self._around.exchange, line.group.url, str(wanted[0].dataset.symbol))):
-            if line.rejected:
-                raise line.rejected
+        place = self._places[0]
+        name, wanted = next(iter(place.group.wanted.items()))
+        with located(Where(self._around.exchange, place.group.url, str(wanted[0].dataset.symbol))):
+            if place.rejected:
+                raise place.rejected
             raise Rejected(
-                f"the venue refused every subscription, {name}: {line.refused[name]}",
+                f"the venue refused every subscription, {name}: {place.refused[name]}",
                 hint=f"see `dccd exchanges {self._around.exchange}` for what it serves",
             )
 
+    async def _change_often(self, plans: "asyncio.Queue[StreamPlan] | None") -> None:
+        """Take a new plan when there is one, and give topics that a connection cannot take to another."""
+        while True:
+            while plans is not None and not plans.empty():
+                await self._change(plans.get_nowait())
+            for place in list(self._places):
+                for name in {name for link in place.links for name in link.full}:
+                    self._move(place, name)
+            await self._clock.sleep(_LOOK_S)
+
+    async def _change(self, plan: StreamPlan) -> None:
+        """Record what is wanted now; what was wanted before goes on as it is."""
+        before, self._plan = self._plan, plan
+        wanted = [one for one in plan.datasets if one not in plan.paused]
+        had = {one for place in self._places for one in place.group.datasets}
+        for dataset in had - set(wanted):
+            await self._leave(dataset, PAUSED if dataset in plan.paused else REMOVED)
+        for dataset in plan.datasets:
+            self._around.seen.setdefault(dataset, Seen())
+        for dataset in wanted:
+            if dataset not in had and (one := await self._find(plan, dataset)) is not None:
+                self._give_place(one)
+        self._listener.note(_changed(before, plan), wrong=False)
+
+    async def _leave(self, dataset: Dataset, reason: str) -> None:
+        for place in list(self._places):
+            for name, ones in list(place.group.wanted.items()):
+                if all(one.dataset != dataset for one in ones):
+                    continue
+                place.group.wanted[name] = [one for one in ones if one.dataset != dataset]
+                for link in place.links:
+                    link.drop(name, dataset, reason)
+                if not place.group.wanted[name]:
+                    del place.group.wanted[name]
+            if not place.group.wanted:
+                await self._end(place)
+
+    def _give_place(self, one: Wanted, *, but: Place | None = None) -> None:
+        """Give a dataset to a connection that has room, or to a new one."""
+        live = self._around.live
+        url, name = live.url(one.topic), live.name(one.topic)
+        for place in self._places:
+            room = name in place.group.wanted or len(place.group.wanted) < live.most
+            if place is not but and place.group.url == url and room:
+                place.group.wanted.setdefault(name, []).append(one)
+                for link in place.links:
+                    link.add(name, one)
+                return
+        place = Place(Group(url, {name: [one]}))
+        self._places.append(place)
+        self._begin(place)
+
+    def _move(self, place: Place, name: str) -> None:
+        """Let another connection have a topic that this one cannot take."""
+        now = self._clock.steady()
+        if name not in place.group.wanted or not self._moves.due(name, now):
+            return
+        self._moves.tries(name, now)
+        self._listener.note(f"{self._around.exchange} {name}: {_MOVED}", wrong=False)
+        for one in place.group.wanted.pop(name):
+            for link in place.links:
+                link.drop(name, one.dataset, _MOVED)
+            self._give_place(one, but=place)
+
     async def _fold_often(self) -> None:
-        """Fold at the start, in every hour, and soon after a connection took the place of another."""
-        await self._fold(fill=False)
-        hour, folded = self._hour(), self._clock.steady()
+        """Fold at the start, in every hour, and as soon as a disk that was full has room again."""
+        await self._look_back()
+        hour = self._hour()
         while True:
             await self._clock.sleep(_LOOK_S)
-            anew = self._begun_anew() and self._clock.steady() - folded > _FOLD_AT_MOST
-            if anew or self._hour() != hour:
+            again = [link for link in self._links() if link.written_again.is_set()]
+            if again or self._hour() != hour:
                 hour = self._hour()
-                self._unfilled -= {link for link in self._unfilled if link.complete.is_set()}
+                for link in again:
+                    link.written_again.clear()
                 await self._fold(fill=True)
-                folded = self._clock.steady()
 
     def _hour(self) -> int:
         """Return the number of the hour, a little late: so the last rows of a partition have come."""
         return (self._clock.now() - _LATE) // HOUR
 
-    def _begun_anew(self) -> bool:
-        alive = {link for line in self._lines for link in line.links}
-        self._unfilled &= alive
-        return any(link.complete.is_set() for link in self._unfilled)
-
     async def _fold(self, *, fill: bool) -> None:
         try:
-            for line in self._lines:
-                for link in list(line.links):
+            for place in self._places:
+                for link in list(place.links):
                     await link.rotate()
-            await fold_all(self._venue, self._lake, self._kinds, self._listener)
+            await fold_all(self._venue, self._lake, self._kinds(), self._listener)
             if fill:
                 await fill_windows(self._venue, self._lake, self._plan.datasets, self._listener)
         except DccdError as e:
@@ -281,49 +407,16 @@ class Recorder:
 
     async def _beat_often(self) -> None:
         while True:
-            self._listener.beat(self._health())
+            self._listener.beat(self._report())
             await self._clock.sleep(_BEAT_S)
 
-    def _health(self) -> StreamHealth:
-        now, passed = self._clock.steady(), max(1, self._clock.steady() - self._beaten)
-        links = [link for line in self._lines for link in line.links]
-        messages = sum(line.messages for line in self._lines) + sum(link.messages for link in links)
-        refused = self._refused()
-        datasets = tuple(
-            self._dataset_health(dataset, passed, refused.get(dataset)) for dataset in self._plan.datasets
-        )
-        self._beaten = now
-        return StreamHealth(
-            at=self._clock.now(),
-            started=self._started,
-            connections=sum(link.connected for link in links),
-            reconnects=sum(line.reconnects for line in self._lines),
-            rate=sum(one.rate for one in datasets),
-            messages=messages,
-            bad=sum(line.bad for line in self._lines) + sum(link.bad for link in links),
-            datasets=datasets,
-        )
+    def _report(self) -> StreamHealth:
+        return self._health.report(self._plan, self._places, draining=self._draining)
 
-    def _dataset_health(self, dataset: Dataset, passed: int, refused: str | None) -> DatasetHealth:
-        seen = self._around.seen[dataset]
-        before = self._counted.get(dataset, 0)
-        self._counted[dataset] = seen.messages
-        return DatasetHealth(
-            dataset,
-            last=seen.last,
-            lag=seen.lag,
-            rate=(seen.messages - before) * SECOND / passed,
-            messages=seen.messages,
-            rows=seen.rows,
-            invalid=seen.invalid,
-            invalid_since=seen.invalid_since,
-            refused=refused,
-        )
 
-    def _refused(self) -> dict[Dataset, str]:
-        return {
-            one.dataset: said
-            for line in self._lines
-            for name, said in line.refused.items()
-            for one in line.group.wanted[name]
-        }
+def _changed(before: StreamPlan, now: StreamPlan) -> str:
+    """Say what is recorded from now on that was not, and the other way round."""
+    active = [{one for one in plan.datasets if one not in plan.paused} for plan in (before, now)]
+    added = ", ".join(sorted(str(one) for one in active[1] - active[0])) or "nothing"
+    gone = ", ".join(sorted(str(one) for one in active[0] - active[1])) or "nothing"
+    return f"{now.name}: changed while it runs: recorded from now on: {added}; no more: {gone}"

@@ -1,58 +1,34 @@
 """What one connection has brought: rows, and from when to when they are all there is. Pure.
 
 Time here is the venue's own, taken from its messages: a wrong clock of ours cannot claim what did not come.
+Each topic vouches for itself alone: that others are heard of proves nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.live import BookChange, Channel, Heard, Precision, Topic
-from dccd_core.domain.barspan import bar_open
+from dccd_core.adapter import live
+from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
-from dccd_core.lake.coverage import BROKE_OFF, Mark
+from dccd_core.domain.datatype import TABLES
+from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
-from dccd_core.stream.bars import BuiltBars, FinalBars
-from dccd_core.stream.book import Book
-from dccd_core.stream.snapshots import BookKeeper, Turn
+from dccd_core.stream.bartopics import BarTopic
+from dccd_core.stream.booktopic import BookTopic
+from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
+from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
+from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
+from dccd_core.stream.windows import Windows
 
-_SKEW: Final = Ns(2 * SECOND)
-"""How much earlier one topic's message may arrive than another's of the same moment."""
-
-
-_NOT_UNDERSTOOD: Final = "a message could not be understood"
-_STATE_EVERY: Final = Ns(30 * SECOND)
-
-
-Kind = tuple[DataType, Ns | None]
-"""What shares a table and a segment: a data type, and for bars their length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A topic and the dataset it is for; ``contract`` is what its amounts count, None: the base currency.
-
-    ``bar`` and ``settle`` say when its bars are final; ``depth`` and ``every`` which pictures of its book
-    are taken.
-    """
-
-    dataset: Dataset
-    topic: Topic
-    channel: Channel
-    settle: Ns = ZERO
-    contract: float | None = None
-    precision: Precision | None = None
-    depth: int = 0
-    every: Ns = SECOND
-
-    @property
-    def kind(self) -> Kind:
-        return self.dataset.data_type, self.dataset.span
+_WORKS: Final = Ns(5 * SECOND)
+"""How long after it was agreed to a quiet topic is taken for one that works, as far as others wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,362 +40,330 @@ class Batch:
     """
 
     rows: pl.DataFrame
-    until: Ns | None
-    marks: list[Mark]
+    notes: Notes
     standing: list[Mark]
 
-
-@dataclass(slots=True)
-class Seen:
-    """What came of one topic so far."""
-
-    messages: int = 0
-    rows: int = 0
-    last: Ns | None = None
-    lag: Ns | None = None
-    invalid: int = 0
-    invalid_since: Ns | None = None
-    connections: int = field(default=0, compare=False)
-    """How many record it: two while one takes over from the other."""
-
-    def turn(self, turn: Turn) -> None:
-        """Count a beginning or an end of one connection's recording."""
-        self.connections += 1 if turn.began else -1
-        if turn.began:
-            self.invalid_since = None
-        elif not self.connections:
-            self.invalid, self.invalid_since = self.invalid + 1, turn.at
-
-
-@dataclass(slots=True)
-class _Line:
-    """One dataset: since when it is complete. ``agreed`` is the venue's time when it agreed to send it."""
-
-    name: str
-    wanted: Wanted
-    seen: Seen
-    accepted: bool = False
-    agreed: Ns | None = None
-    began: Ns | None = None
-    ended: Turn | None = None
-    """Why it is not complete any more, until it is again."""
-    book: BookKeeper | None = None
-    final: FinalBars | None = None
-    built: BuiltBars | None = None
-    numbered: bool = False
-    """Whether its messages are numbered, so that a missing one shows."""
-    stated: Ns | None = None
-    """Up to where the coverage of a book was written down."""
-
     @property
-    def symbol(self) -> str:
-        return str(self.wanted.dataset.symbol)
+    def news(self) -> bool:
+        """Whether there is more to say than that time went on."""
+        return bool(self.rows.height or self.notes.marks or self.notes.pieces)
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """Rows to be written: ``all``, and the ``fresh`` ones among them."""
+class Stray:
+    """Rows of a dataset's table that cannot be of the time they tell, each with a ``reason``."""
 
-    all: pl.DataFrame | None
-    fresh: pl.DataFrame | None
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Rows as they came. Nothing is complete from a ``doubted`` one on: something after it was lost."""
-
-    doubted: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-    fresh: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-
-    def doubt(self) -> None:
-        self.doubted += self.fresh
-        self.fresh = []
-
-    def taken(self) -> _Taken:
-        """Hand over what there is."""
-        fresh = tables.joined(self.fresh)
-        every = tables.joined([*self.doubted, *self.fresh]) if self.doubted else fresh
-        self.doubted, self.fresh = [], []
-        return _Taken(every, fresh)
+    dataset: Dataset
+    rows: pl.DataFrame
 
 
 class Recording:
     """Takes what one connection brings and hands it over in batches, one per kind of segment.
 
+    ``steady`` in its methods is now on our clock that is never stepped.
+
     Args:
-        wanted: what is wanted of each topic, by the name that the venue's messages use.
         seen: what came of each dataset so far, over all connections; it is counted on here.
+        time: the venue's clock.
+        windows: is told where recordings begin and end.
     """
 
-    def __init__(self, wanted: Mapping[str, Sequence[Wanted]], seen: Mapping[Dataset, Seen]) -> None:
-        self.at: Ns | None = None
-        """The newest time the venue told."""
-        self._lines = [_line(name, one, seen[one.dataset]) for name, ones in wanted.items() for one in ones]
-        self._books = {line.name: line for line in self._lines if line.book}
-        self._kinds: dict[Kind, list[_Line]] = {}
-        for line in self._lines:
-            self._kinds.setdefault(line.wanted.kind, []).append(line)
-        self._trades, self._bars = _Rows(), _Rows()
-        self._marks: defaultdict[Kind, list[Mark]] = defaultdict(list)
+    def __init__(self, seen: Mapping[Dataset, Seen], time: VenueTime, windows: Windows) -> None:
+        self.strays: list[Stray] = []
+        """What is to be kept aside; whoever takes it empties the list."""
+        self._seen, self._time, self._windows = seen, time, windows
+        self._feeds: dict[Kind, Feed] = {}
+        self._by_name: defaultdict[str, list[Line]] = defaultdict(list)
+        self._trades, self._bars = list[pl.DataFrame](), list[pl.DataFrame]()
+        self._words = list[Word]()
+        self._ready = defaultdict[Kind, list[pl.DataFrame]](list)
+        self._marks = defaultdict[Kind, list[Mark]](list)
+        self._withdrawn = defaultdict[Kind, list[Piece]](list)
+        self._spoilt = set[str]()
+        """Topics of which something may have been lost since rows were last taken."""
 
     @property
-    def kinds(self) -> list[Kind]:
-        return list(self._kinds)
+    def lines(self) -> Iterator[Line]:
+        for feed in self._feeds.values():
+            yield from feed.lines
 
-    @property
-    def complete(self) -> bool:
+    def add(self, name: str, wanted: Wanted, steady: Ns) -> None:
+        """Record a dataset too, of the topic of this name."""
+        feed = self._feeds.setdefault(wanted.kind, feed_of(wanted.kind, wanted.settle))
+        line = Line(name, wanted, self._seen[wanted.dataset], topic_of(wanted, steady))
+        if (end := self._windows.last_end(wanted.dataset)) is not None:
+            self._say_end(line, end)
+        if any(other.accepted is not None for other in self._of(name)):
+            line.accepted = steady
+            line.topic.accept(self._moment(steady))
+        feed.lines.append(line)
+        self._by_name[name].append(line)
+
+    def resume(self, recorded: Mapping[Dataset, Turn]) -> None:
+        """Note where earlier runs stopped recording datasets, so that the time since then has a reason."""
+        for line in self.lines:
+            end = recorded.get(line.wanted.dataset)
+            if end is None or line.claim.ended is not None:
+                continue
+            if line.claim.began is None:
+                line.claim.ended = end
+                self._marks[line.wanted.kind].append(
+                    Mark(line.symbol, end.at, began=False, reason=end.reason)
+                )
+            elif line.claim.began > end.at:
+                gone = Piece(line.symbol, end.at, line.claim.began, end.reason)
+                self._withdrawn[line.wanted.kind].append(gone)
+
+    def drop(self, dataset: Dataset, reason: str, steady: Ns) -> None:
+        """Record a dataset no longer."""
+        self._take(steady)
+        for feed in self._feeds.values():
+            for line in [one for one in feed.lines if one.wanted.dataset == dataset]:
+                self._end(line, reason)
+                feed.lines.remove(line)
+                self._by_name[line.name].remove(line)
+
+    def complete(self, steady: Ns) -> bool:
         """Whether everything that the venue agreed to send is being recorded without a gap by now."""
-        return all(line.began is not None or not line.accepted for line in self._lines)
-
-    def follows(self, before: "Recording") -> bool:
-        """Whether no time lies between another recording of the same and this one."""
         return all(
-            one.began is None or other.began is None or one.began <= (before._reached(other) or ZERO)
-            for one, other in zip(self._lines, before._lines, strict=True)
+            line.claim.began is not None or line.accepted is None or steady - line.accepted > _WORKS
+            for line in self.lines
         )
 
-    def accept(self, name: str) -> None:
-        """Note that the venue agreed to send a topic."""
-        for line in self._lines:
-            if line.name == name:
-                line.accepted, line.agreed = True, self.at
+    def follows(self, before: "Recording") -> bool:
+        """Whether no time lies between another recording of the same and this one, as far as both know."""
+        others = {line.wanted.dataset: line.claim.reached for line in before.lines}
+        pairs = ((line.claim.began, others.get(line.wanted.dataset)) for line in self.lines)
+        return all(began is None or reached is None or began <= reached for began, reached in pairs)
 
-    def hear(self, heard: Heard, received: Ns) -> None:
-        """Take what a batch of messages said; ``received`` is when its last one came."""
-        before = self.at
+    def accept(self, name: str, steady: Ns) -> None:
+        """Note that the venue agreed to send a topic, perhaps anew."""
+        self._take(steady)
+        for line in self._of(name):
+            line.accepted = steady
+            line.topic.accept(self._moment(steady))
+
+    def hear(
+        self, heard: live.Heard, received: Ns, steady: Ns, concerned: frozenset[str] = frozenset()
+    ) -> None:
+        """Take what a batch of messages said.
+
+        Args:
+            heard: what.
+            received: when its last message came.
+            steady: now.
+            concerned: the topics that its bad messages may have been of; empty: of any.
+        """
+        latest, moment = self._time.latest(steady), self._moment(steady)
+        if heard.at is not None and heard.at <= latest:
+            self._time.sample(heard.at, steady)
         if heard.bad:
-            self._lose_unproven_books()
-        if heard.at is not None:
-            self.at = max(heard.at, self.at or heard.at)
+            self._take(steady)  # what came before it is beyond doubt
+            self._spoil(concerned)
         for change in heard.books:
-            if (line := self._books.get(change.topic)) is not None:
-                _hear_book(line, change, received)
-        if heard.trades is not None:
-            self._trades.fresh.append(heard.trades)
-        if heard.bars is not None:
-            self._bars.fresh.append(heard.bars)
+            self._hear_book(change, received, moment, latest)
+        for found, rows in ((self._trades, heard.trades), (self._bars, heard.bars)):
+            if rows is not None and rows.height:
+                found.append(self._believed(rows, latest))
+        self._words += [word for word in heard.words if word.at <= latest]
         if heard.bad:
-            self._doubt(before)
+            self._take(steady)  # and so is what comes after its batch
 
     def join(self, name: str, start: BookChange, received: Ns) -> None:
         """Begin a book with the snapshot that was asked for."""
-        keeper = self._books[name].book
-        assert keeper is not None
-        keeper.join(start, received)
+        for line in self._of(name):
+            if isinstance(line.topic, BookTopic):
+                line.topic.join(start, received)
 
     def lost_books(self) -> dict[str, str]:
         """Return the books that are to be begun anew, each with the reason."""
-        return {
-            name: line.book.book.lost
-            for name, line in self._books.items()
-            if line.accepted and line.book and line.book.book.lost
-        }
+        books = ((line, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
+        return {line.name: book.lost for line, book in books if line.accepted is not None and book.lost}
 
-    def batches(self) -> Iterator[tuple[Kind, Batch]]:
-        """Hand over what came since this was last asked; a kind without news is left out."""
-        trades, bars = self._trades.taken(), self._bars.taken()
-        for kind, lines in self._kinds.items():
-            match kind:
-                case DataType.TRADES, _:
-                    rows = self._all_trades(lines, trades)
-                case DataType.OHLC, _:
-                    rows = self._final_bars(lines, bars, trades)
-                case _:
-                    rows = self._pictures(lines)
-            _count(lines, rows)
-            marks = self._marks.pop(kind, [])
-            if rows is not None or marks or any(line.began is not None for line in lines):
-                yield (
-                    kind,
-                    Batch(_stored(kind[0], lines, rows), self.until(kind), marks, self._standing(kind)),
-                )
+    def failing_books(self) -> set[str]:
+        """Return the books that do not stand yet, or no more."""
+        books = ((line.name, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
+        return {name for name, book in books if not book.stands}
 
-    def until(self, kind: Kind) -> Ns | None:
-        """Return up to where everything of a kind has come; None for books, each of which has its own."""
-        return self._until(kind, self.at)
+    def books_to_compare(self, steady: Ns) -> list[tuple[str, Wanted]]:
+        """Return the books that are to be held against what REST says."""
+        moment = self._moment(steady)
+        books = ((line, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
+        return [(line.name, line.wanted) for line, book in books if book.compare_due(moment)]
 
-    def _until(self, kind: Kind, at: Ns | None) -> Ns | None:
-        data_type, bar = kind
-        if at is None or data_type is DataType.ORDERBOOK:
-            return None
-        if bar is None:
-            return Ns(at - _SKEW)
-        settle = max(line.wanted.settle for line in self._kinds[kind])
-        return bar_open(Ns(at - settle), bar)
+    def compare(self, name: str, steady: Ns) -> BookTopic | None:
+        """Begin to compare a book; None when that makes no sense now."""
+        books = [line.topic for line in self._of(name) if isinstance(line.topic, BookTopic)]
+        return next((book for book in books if book.compare(self._moment(steady))), None)
 
-    def _reached(self, line: _Line) -> Ns | None:
-        return line.book.known_until if line.book else self.until(line.wanted.kind)
+    def waits(self, name: str, steady: Ns) -> bool:
+        """Whether a snapshot of a book is of use now: something came that may follow it, or nothing will."""
+        agreed = [(line.topic.pace, line.accepted) for line in self._of(name) if line.accepted is not None]
+        return any(pace.heard > since or steady - since > _WORKS for pace, since in agreed)
 
-    def _standing(self, kind: Kind) -> list[Mark]:
-        marks: list[Mark] = []
-        for line in self._kinds[kind]:
-            known = self._reached(line)
-            if line.began is not None:
-                marks.append(Mark(line.symbol, max(line.began, known or line.began), began=True))
-            elif line.ended is not None:
-                marks.append(Mark(line.symbol, line.ended.at, began=False, reason=line.ended.reason))
-        return marks
+    def silent(self, steady: Ns) -> bool:
+        """Whether all that the venue agreed to send is silent for longer than its market explains."""
+        agreed = [line for line in self.lines if line.accepted is not None]
+        return bool(agreed) and all(line.topic.pace.silent(steady) for line in agreed)
 
-    def end(self, reason: str) -> None:
-        """Note that nothing more will come; ``batches`` has the rest."""
-        for line in self._lines:
-            self._stop(line, reason, self.at)
-        self._trades.doubt()
-        self._bars.doubt()
+    def look(self, steady: Ns) -> dict[str, str]:
+        """Return the topics that are to be subscribed to anew, each with the reason; their claims end."""
+        moment = self._moment(steady)
+        told = [(line.name, line.topic.look(moment)) for line in self.lines]
+        found = {name: why for name, why in told if why}
+        for name, why in found.items():
+            self.give_up(name, why, steady)
+        return found
 
-    def _lose_unproven_books(self) -> None:
-        """Lose the books that nothing proves: the bad message may be a change of any of them."""
-        for line in self._books.values():
-            channel = line.wanted.channel
-            if line.book and not (channel.start or channel.checksum or line.numbered):
-                line.book.lose(_NOT_UNDERSTOOD)
+    def give_up(self, name: str, reason: str, steady: Ns) -> None:
+        """End what is recorded of a topic until the venue agrees to it anew."""
+        self._take(steady)
+        for line in self._of(name):
+            self._end(line, reason)
 
-    def _doubt(self, before: Ns | None) -> None:
-        """Let everything begin anew whose own numbers would not show that something of it was lost.
+    def questions(self, steady: Ns) -> list[Question]:
+        """Return what only REST can settle, and is due."""
+        moment = self._moment(steady)
+        told = [(line, line.topic.question(moment)) for line in self.lines if line.accepted is not None]
+        return [Question(line.name, line.wanted, since) for line, since in told if since is not None]
 
-        It is complete up to the time ``before`` the batch that holds what nobody understands, and again from
-        the first row that comes after that batch.
+    def ask(self, question: Question, steady: Ns) -> None:
+        """Note that a question is being asked."""
+        for line in self._asked(question):
+            line.topic.pace.ask(steady)
+
+    def answer(self, question: Question, rows: pl.DataFrame, until: Ns, steady: Ns) -> str | None:
+        """Take what there was from the question's ``since`` on; say why its topic is dead, if it is.
+
+        Args:
+            question: what was asked.
+            rows: of the table of its data type.
+            until: no row before it is missing in ``rows``.
+            steady: now.
         """
-        for line in self._lines:
-            if not line.book:
-                self._stop(line, _NOT_UNDERSTOOD, before)
-        self._trades.doubt()
-        self._bars.doubt()
+        self._take(steady)
+        moment, dead = self._moment(steady), None
+        for line in self._asked(question):
+            topic, feed = line.topic, self._feeds[line.wanted.kind]
+            if isinstance(topic, BarTopic) and isinstance(feed, BarsFeed):
+                why, proven = topic.answer(rows, feed.held(line.name), until, moment)
+                feed.prove(line.name, proven, moment.venue)
+            else:
+                assert not isinstance(topic, BarTopic | BookTopic)
+                why = topic.answer(rows, until, moment)
+            dead = why or dead
+        if dead:
+            self.give_up(question.name, dead, steady)
+        return dead
 
-    def _stop(self, line: _Line, reason: str, at: Ns | None) -> None:
-        if line.book:
-            line.book.lose(reason)
-        elif line.began is not None:
-            until = line.built.until if line.built else self._until(line.wanted.kind, at)
-            self._turn(line, Turn(max(line.began, until or line.began), began=False, reason=reason))
-            line.agreed, line.built = self.at, None
+    def batches(self, steady: Ns) -> Iterator[tuple[Kind, Batch]]:
+        """Hand over what came since this was last asked; a kind without news is left out."""
+        self._take(steady)
+        for kind, feed in self._feeds.items():
+            rows, marks = self._ready.pop(kind, []), self._marks.pop(kind, [])
+            reached = {line.symbol: at for line in feed.lines if (at := line.claim.reached) is not None}
+            gone = self._withdrawn.pop(kind, [])
+            if rows or marks or reached or gone:
+                notes = Notes(self._time.now(steady), marks, reached, gone)
+                whole = pl.concat(rows) if rows else tables.columns(kind[0]).to_frame()
+                yield kind, Batch(whole, notes, _standing(feed))
 
-    def _all_trades(self, lines: Sequence[_Line], trades: _Taken) -> pl.DataFrame | None:
-        if (fresh := _of(trades.fresh, lines)) is not None:
-            self._begin_with(lines, fresh, Ns(1))  # of the first moment's trades some may have been missed
-        self._begin_without(lines)
-        return _of(trades.all, lines)
+    def end(self, reason: str, steady: Ns) -> None:
+        """Note that nothing more will come; ``batches`` has the rest."""
+        self._take(steady)
+        for line in self.lines:
+            self._end(line, reason)
 
-    def _final_bars(self, lines: Sequence[_Line], bars: _Taken, trades: _Taken) -> pl.DataFrame | None:
-        found: list[pl.DataFrame] = []
-        for line in lines:
-            if line.wanted.channel.from_trades:
-                found += self._built_bars(line, _of(trades.fresh, [line]))
-        pushed = [line for line in lines if line.final]
-        if (fresh := _of(bars.fresh, pushed)) is not None:
-            self._begin_with(pushed, fresh, ZERO)
-        if pushed and pushed[0].final:  # one holds those of all lines: they share the length of a bar
-            if (own := _of(bars.all, pushed)) is not None:
-                found.append(pushed[0].final.hear(own))
-            if self.at is not None and (settled := pushed[0].final.settled(self.at)) is not None:
-                found.append(settled)
-        self._begin_without(pushed)
-        return tables.joined(found)
+    def _say_end(self, line: Line, end: Turn) -> None:
+        """Say where another recording ended: whoever finds the next beginning here finds the reason, too."""
+        line.claim.ended = end
+        self._marks[line.wanted.kind].append(Mark(line.symbol, end.at, began=False, reason=end.reason))
 
-    def _built_bars(self, line: _Line, own: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
-        if line.began is None and line.accepted and own is not None and line.wanted.dataset.span:
-            since = Ns(int(own["ts"].cast(pl.Int64)[0]) + 1)
-            line.built = BuiltBars(line.wanted.dataset.span, line.wanted.settle, since)
-            self._turn(line, Turn(line.built.since, began=True))
-        if line.built and own is not None:
-            line.built.hear(own)
-        if line.built and self.at is not None and (bars := line.built.settled(self.at)) is not None:
-            yield bars
+    def _moment(self, steady: Ns) -> Moment:
+        return Moment(steady, self._time.now(steady))
 
-    def _pictures(self, lines: Sequence[_Line]) -> pl.DataFrame | None:
-        found: list[pl.DataFrame] = []
-        for line in lines:
-            assert line.book is not None
-            shots, turns = line.book.taken()
-            for turn in turns:
-                self._turn(line, turn)
-            if shots:
-                found.append(tables.pictures(line.name, shots))
-            self._state(line, _STATE_EVERY)
-        return tables.joined(found)
+    def _of(self, name: str) -> list[Line]:
+        return self._by_name.get(name, [])
 
-    def state(self) -> None:
-        """Write down how far each book is covered, as before a segment is closed."""
-        for line in self._books.values():
-            self._state(line, ZERO)
+    def _asked(self, question: Question) -> list[Line]:
+        """Return whom a question is for, as long as the venue sends it."""
+        own = [line for line in self._of(question.name) if line.wanted == question.wanted]
+        return [line for line in own if line.accepted is not None]
 
-    def _state(self, line: _Line, at_least: Ns) -> None:
-        """Write down how far a book is covered, when that is news: it would be lost with the process."""
-        until = line.book.known_until if line.book else None
-        if line.began is None or until is None or line.book is None or line.book.turns:
-            return
-        if until - max(line.began, line.stated or line.began) > at_least:
-            line.stated = until
-            for began in (False, True):
-                self._marks[line.wanted.kind].append(Mark(line.symbol, until, began, BROKE_OFF))
+    def _take(self, steady: Ns) -> None:
+        """Let the topics have what came."""
+        heard = Heard(
+            tables.joined(self._trades), tables.joined(self._bars), self._words, frozenset(self._spoilt)
+        )
+        self._trades, self._bars, self._words = [], [], []
+        self._spoilt.clear()
+        moment = self._moment(steady)
+        for kind, feed in self._feeds.items():
+            if (rows := feed.take(heard, moment)) is not None:
+                self._ready[kind].append(stored(kind, feed.lines, rows))
+            for line in feed.lines:
+                self._turn(line)
 
-    def _begin_with(self, lines: Sequence[_Line], rows: pl.DataFrame, after: Ns) -> None:
-        """Let datasets begin at the first row that came of them."""
-        waiting = {line.name: line for line in lines if line.accepted and line.began is None}
-        if not waiting:
-            return
-        first = rows.filter(pl.col("topic").is_in(list(waiting))).group_by("topic").agg(pl.col("ts").min())
-        for name, ts in first.with_columns(pl.col("ts").cast(pl.Int64)).iter_rows():
-            self._turn(waiting[name], Turn(Ns(ts + after), began=True))
+    def _turn(self, line: Line) -> None:
+        """Take note of where a dataset began and ended."""
+        for turn in line.claim.taken():
+            line.seen.turn(turn)
+            self._marks[line.wanted.kind].append(Mark(line.symbol, turn.at, turn.began, turn.reason))
+            if turn.since is not None and turn.since < turn.at:
+                gone = Piece(line.symbol, turn.since, turn.at, turn.reason)
+                self._withdrawn[line.wanted.kind].append(gone)
+            if turn.began:
+                self._windows.began(line.wanted.dataset, id(self), turn.at)
+            else:
+                self._windows.ended(line.wanted.dataset, id(self), turn)
 
-    def _begin_without(self, lines: Sequence[_Line]) -> None:
-        """Let quiet datasets begin: by the venue's time it is longer ago that it agreed to send them."""
-        for line in lines:
-            if not line.accepted or line.began is not None or self.at is None:
-                continue
-            line.agreed = self.at if line.agreed is None else line.agreed
-            if self.at > line.agreed + _SKEW:
-                bar = line.wanted.dataset.span
-                at = bar_open(line.agreed, bar) if bar else Ns(line.agreed + _SKEW)
-                self._turn(line, Turn(at, began=True))
+    def _end(self, line: Line, reason: str) -> None:
+        line.accepted = None
+        line.topic.end(reason)
+        if isinstance(feed := self._feeds[line.wanted.kind], BarsFeed):
+            feed.drop(line.name)
+        if isinstance(line.topic, BookTopic):
+            line.topic.taken()  # its end, too, is told by this
+        self._turn(line)
 
-    def _turn(self, line: _Line, turn: Turn) -> None:
-        line.began, line.ended = (turn.at, None) if turn.began else (None, turn)
-        line.seen.turn(turn)
-        self._marks[line.wanted.kind].append(Mark(line.symbol, turn.at, turn.began, turn.reason))
+    def _spoil(self, concerned: frozenset[str]) -> None:
+        """Doubt every topic that a message nobody understands may have been of."""
+        for line in self.lines:
+            if not concerned or line.name in concerned:
+                line.topic.spoil(NOT_UNDERSTOOD)
+                self._spoilt.add(line.name)
 
+    def _hear_book(self, change: BookChange, received: Ns, moment: Moment, latest: Ns) -> None:
+        believed = change if change.at is None or change.at <= latest else replace(change, at=None)
+        for line in self._of(change.topic):
+            if isinstance(line.topic, BookTopic):
+                seen = line.seen
+                seen.messages, seen.last = seen.messages + 1, received
+                seen.lag = seen.lag if believed.at is None else Ns(received - believed.at)
+                line.topic.hear(believed, received, moment)
 
-def _line(name: str, wanted: Wanted, seen: Seen) -> _Line:
-    line = _Line(name, wanted, seen)
-    if wanted.dataset.data_type is DataType.ORDERBOOK:
-        book = Book(wanted.channel, wanted.topic.depth, wanted.precision)
-        line.book = BookKeeper(book, wanted.depth, wanted.every)
-    elif wanted.dataset.span and not wanted.channel.from_trades:
-        line.final = FinalBars(wanted.dataset.span, wanted.settle)
-    return line
-
-
-def _hear_book(line: _Line, change: BookChange, received: Ns) -> None:
-    assert line.book is not None
-    seen = line.seen
-    seen.messages, seen.last = seen.messages + 1, received
-    seen.lag = seen.lag if change.at is None else Ns(received - change.at)
-    line.numbered = line.numbered or change.last is not None
-    line.book.hear(change, received)
-
-
-def _count(lines: Sequence[_Line], rows: pl.DataFrame | None) -> None:
-    """Note what came."""
-    if rows is None:
-        return
-    by_name = {line.name: line for line in lines}
-    newest = rows.group_by("topic").agg(pl.len(), pl.col("received").max(), pl.col("ts").max())
-    for name, count, received, ts in newest.with_columns(pl.col("ts").cast(pl.Int64)).iter_rows():
-        seen = by_name[name].seen
-        seen.rows += count
-        if not by_name[name].book:
-            seen.messages, seen.last = seen.messages + count, received
-            seen.lag = Ns(received - ts - (by_name[name].wanted.dataset.span or 0))
+    def _believed(self, rows: pl.DataFrame, latest: Ns) -> pl.DataFrame:
+        """Return the rows whose time can have come; the others are kept aside."""
+        times = rows["ts"].to_physical()
+        ahead = times > latest
+        if not ahead.any():
+            return rows
+        early = rows.filter(ahead)
+        for line in self.lines:
+            names = TABLES[line.wanted.dataset.data_type].schema.names()
+            own = early.filter(topic=line.name)
+            if own.height and set(names) <= set(own.columns):
+                reason = pl.lit(f"it came before its time, at {iso(latest)} at the latest")
+                self.strays.append(Stray(line.wanted.dataset, own.select(names).with_columns(reason=reason)))
+        return rows.filter(~ahead)
 
 
-def _of(rows: pl.DataFrame | None, lines: Sequence[_Line]) -> pl.DataFrame | None:
-    return tables.of_topics(rows, [line.name for line in lines])
-
-
-def _stored(data_type: DataType, lines: Sequence[_Line], rows: pl.DataFrame | None) -> pl.DataFrame:
-    """Bring rows into the columns of a segment: our symbols and units."""
-    contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
-    if rows is not None and contracts and data_type is not DataType.OHLC:
-        inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
-        rows = tables.in_base(rows, contracts, inverse)
-    return tables.stored(data_type, rows, {line.name: line.symbol for line in lines})
+def _standing(feed: Feed) -> list[Mark]:
+    marks: list[Mark] = []
+    for line in feed.lines:
+        claim = line.claim
+        if claim.reached is not None:
+            marks.append(Mark(line.symbol, claim.reached, began=True))
+        elif claim.ended is not None:
+            marks.append(Mark(line.symbol, claim.ended.at, began=False, reason=claim.ended.reason))
+    return marks

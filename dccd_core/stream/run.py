@@ -5,29 +5,34 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from dccd_core.adapter.contract import Request
+from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
+from dccd_core.domain.timespan import ZERO, TimeSpan
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.websocket import Socket
+from dccd_core.stream.compare import Snapshot
 from dccd_core.stream.link import Group, Surroundings
 from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_core.stream.record import Recorder
-from dccd_core.stream.recording import Seen, Wanted
+from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.wanted import Seen, Wanted
+from dccd_core.stream.windows import Windows
 
 T = TypeVar("T")
 
 
-async def run_stream(
+async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until when, and whom to tell
     plan: StreamPlan,
     venue: Venue,
     connect: Callable[[str], AbstractAsyncContextManager[Socket]],
     lake: Lake,
     stop: asyncio.Event,
     listener: Listener,
+    plans: "asyncio.Queue[StreamPlan] | None" = None,
 ) -> None:
     """Record what ``plan`` says until ``stop`` is set; then write everything down and return.
 
@@ -38,6 +43,7 @@ async def run_stream(
         lake: where it is kept.
         stop: ends it.
         listener: is told how it goes.
+        plans: what to record from now on instead; what both say goes on as it is.
 
     Raises:
         ConfigError: the exchange pushes no such thing.
@@ -48,7 +54,7 @@ async def run_stream(
     wanted = await _unless(stop, _all_wanted(plan, venue, listener))
     if wanted is None:
         return
-    if not wanted:
+    if not wanted and plan.paused < set(plan.datasets):
         raise Rejected(
             f"{venue.exchange.name} lists none of {', '.join(str(one) for one in plan.datasets[:5])}",
             hint=f"check the symbols of the stream {plan.name}",
@@ -60,6 +66,9 @@ async def run_stream(
         request: Request = start.request(one.topic)
         return await venue.ask(one.dataset, request, lambda r: start.decode(r.body, name))
 
+    async def show_book(one: Wanted, name: str) -> Snapshot:
+        return await _shown(venue, one, name)
+
     around = Surroundings(
         exchange=venue.exchange.name,
         live=live,
@@ -67,10 +76,47 @@ async def run_stream(
         clock=venue.clock,
         connect=connect,
         start_book=start_book,
+        show_book=show_book,
         listener=listener,
         seen={dataset: Seen() for dataset in plan.datasets},
+        time=VenueTime(venue.clock.now(), venue.clock.steady()),
+        windows=Windows(),
     )
-    await Recorder(plan, venue, lake, list(groups(live, wanted)), around).run(stop)
+
+    async def find(changed: StreamPlan, dataset: Dataset) -> Wanted | None:
+        try:
+            return await _wanted(changed, venue, dataset, None, listener)
+        except (ConfigError, ExchangeError) as e:
+            listener.note(f"{dataset}: it cannot be recorded: {e}", wrong=True)
+            return None
+
+    await Recorder(plan, venue, lake, list(groups(live, wanted)), around, find).run(stop, plans)
+
+
+async def _shown(venue: Venue, one: Wanted, name: str) -> Snapshot:
+    """Ask for the present book: with the numbers of its changes where the venue tells them by REST."""
+    check = one.channel.check or one.channel.start
+    if check is not None:
+
+        def numbered(response: Response) -> BookChange:
+            book = check.decode(response.body, name)
+            book.at = response.dated if book.at is None else book.at
+            return book
+
+        return Snapshot(await venue.ask(one.dataset, check.request(one.topic), numbered), check.levels)
+    endpoint = venue.endpoint(one.dataset)
+    request = endpoint.request(venue.query(one.dataset, TimeSpan(ZERO, ZERO), one.depth))
+
+    def plain(response: Response) -> BookChange:
+        rows = endpoint.decode(response.body, response.venue_time)
+        bids, asks = (
+            [(str(price), str(amount)) for price, amount in own.select("price", "amount").iter_rows()]
+            for own in (rows.filter(side=side).sort("level") for side in ("bid", "ask"))
+        )
+        return BookChange(name, response.dated, bids, asks, whole=True)
+
+    book = await venue.ask(one.dataset, request, plain)
+    return Snapshot(book, 0, one.channel.rest_decimals)
 
 
 def groups(live: Live, wanted: list[Wanted]) -> Iterator[Group]:
@@ -127,7 +173,8 @@ async def _all_wanted(plan: StreamPlan, venue: Venue, listener: Listener) -> lis
     except ExchangeError as e:
         unlisted = e  # which took long enough to find out, so it is not asked again for each symbol
         listener.note(f"{venue.exchange.name}: nobody says which symbols are listed: {e}", wrong=True)
-    found = [await _wanted(plan, venue, dataset, unlisted, listener) for dataset in plan.datasets]
+    active = [dataset for dataset in plan.datasets if dataset not in plan.paused]
+    found = [await _wanted(plan, venue, dataset, unlisted, listener) for dataset in active]
     return [one for one in found if one]
 
 

@@ -118,11 +118,15 @@ class BookKeeper:
         self._comparison = Comparison(self.book, self._depth, self.known_until) if usable else None
         return self._comparison
 
-    def compared(self, snapshot: Snapshot, received: Ns, *, late: bool = False) -> Verdict:
+    def compared(
+        self, snapshot: Snapshot, received: Ns, *, late: bool = False, silent: bool = False
+    ) -> Verdict:
         """Hold the book against a snapshot that was asked for since ``compare_begin``; act on what it shows.
 
         A book that is the same is proven, one that has drifted or is behind is lost. On ``Outcome.WAIT`` the
         same snapshot is to be given again when more changes have come; ``late`` when none is waited for.
+        ``silent``: nothing came of it for longer than its market explains. Then what differs is what did not
+        come, and what was said before stays.
         """
         if self._comparison is None:
             return Verdict(Outcome.UNKNOWN, "the book was begun anew meanwhile")
@@ -132,6 +136,8 @@ class BookKeeper:
         self._comparison = None
         if verdict.outcome is Outcome.SAME:
             self._agree(verdict, snapshot.book.at, received)
+        elif verdict.outcome is Outcome.DRIFTED and silent:
+            self.lose(f"it is silent, although it changed: {verdict.reason}")
         elif verdict.outcome is Outcome.DRIFTED:
             self.drift(f"the book has drifted: {verdict.reason}")
         elif verdict.outcome is Outcome.BEHIND:

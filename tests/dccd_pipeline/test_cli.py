@@ -15,6 +15,7 @@ from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.exchanges import NAMES
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.plan import StreamPlan
@@ -431,7 +432,7 @@ def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
     """0e899d4: "the lake holds nothing of binance/trades/BTC-USDT"."""
     lake, at = Lake(project / "lake"), parse_time("2026-11-28T12:00")
     with closing(lake.segment("binance", DataType.TRADES, None, at)) as segment:
-        segment.append(live_trades(at, 3), Ns(at + 3 * SECOND))
+        segment.append(live_trades(at, 3), Notes())
     result = dccd("read", "binance", "BTC/USDT", "--data-type", "trades")
     assert result.exit_code == 0, result.output
     assert "shape: (3, 5)" in result.stdout

@@ -25,7 +25,7 @@ from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
@@ -84,7 +84,7 @@ class _DeadWriter(SegmentWriter):
         self.bytes = self.rows = 0
         self.path = ""
 
-    def append(self, rows: pl.DataFrame, until: Ns | None, marks: Sequence[Mark] = ()) -> None: ...
+    def append(self, rows: pl.DataFrame, notes: Notes) -> None: ...
 
     def close(self) -> None: ...
 

@@ -28,7 +28,7 @@ def quiet(exchange: str) -> Trouble:
 def test_without_trouble_all_is_proven_and_true(exchange: str, tmp_path: Path) -> None:
     one = attacked(quiet(exchange), tmp_path)
     assert one.exceptions == []
-    assert one.share(DataType.TRADES) > 0.9
+    assert one.share(DataType.TRADES) > 0.7  # of quiet ones the last half minute is not proven yet
     assert one.share(DataType.ORDERBOOK) > 0.9
     assert any(claim.proven for dataset, claim in one.claims.items() if dataset.span)
 

@@ -13,6 +13,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, at, begin, live, many, record
 
@@ -26,6 +27,7 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.lake import harvest as harvest_module, segments
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import *
+from dccd_core.lake.coverage import Notes
 lake = Lake(sys.argv[1])
 ETHER = Dataset("binance", Symbol("ETH", "USDT"), DataType.TRADES)
 """
@@ -72,7 +74,7 @@ if sys.argv[2] == "itself":
     die_within_a_write(int(sys.argv[3]))
 with begin(lake) as writer:
     for n in range(1_000_000):
-        writer.append(live(many(n * 40, 40)), at(n + 1), [began(0)] if n == 0 else [])
+        writer.append(live(many(n * 40, 40)), notes(at(n + 1), [began(0)] if n == 0 else []))
         print(n, flush=True)
 """
 ROUNDS = 6
@@ -121,12 +123,12 @@ with begin(lake) as writer:
     said = []
     for n, rows in enumerate(portions):
         try:
-            writer.append(rows, at(n))
+            writer.append(rows, notes(at(n)))
         except LakeError as e:
             said.append(str(e))
             assert lake.scan(TRADES).collect().height == n * 1_000
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            writer.append(rows, at(n))
+            writer.append(rows, notes(at(n)))
 assert len(said) == 1, said
 print(said[0])
 with lake.harvest("binance", DataType.TRADES) as harvest:
@@ -233,7 +235,7 @@ def test_a_reader_sees_whole_appends_while_they_are_written_and_folded(tmp_path:
     for start in range(0, 4_000, 500):
         with begin(lake) as writer:
             for n in range(start, start + 500, 20):
-                writer.append(live(many(n, 20)), None)
+                writer.append(live(many(n, 20)), Notes())
         with lake.harvest("binance", DataType.TRADES) as harvest, lake.draft(TRADES, DAY) as draft:
             for rows in harvest.rows(TRADES, DAY):
                 draft.append(rows)
@@ -250,7 +252,7 @@ def peak():
 def fill(start, count):
     with begin(lake, start) as writer:
         for n in range(start, start + count, 10_000):
-            writer.append(live(many(n, 10_000)), None)
+            writer.append(live(many(n, 10_000)), Notes())
     assert lake.scan(TRADES).select(pl.len()).collect(engine="streaming").item() == start + count
     with lake.harvest("binance", DataType.TRADES) as harvest:
         assert sum(rows.height for rows in harvest.rows(TRADES, DAY)) == start + count

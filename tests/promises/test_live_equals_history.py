@@ -30,7 +30,7 @@ OPEN = [name for name in NAMES if get(name).live]
 COUNTED = ("bitfinex",)
 """All messages of a connection are numbered: one too few or too many ends the connection."""
 UNPROVEN = ("coinbase",)
-"""Nothing shows that a change of a book was lost, so after any doubt it is begun anew."""
+"""Nothing shows that a change of a book was lost."""
 SHORT = ("bybit",)
 """Of the past only the last trades can be had, so what is missed for longer stays a hole, and says so."""
 
@@ -92,7 +92,6 @@ class Outcome:
         shared = url == channel(exchange, symbol, DataType.TRADES)[1]
         deadly = ["disconnect"]
         deadly += ["abort"] if shared else []
-        deadly += ["garbage"] if exchange in UNPROVEN and shared else []
         deadly += ["duplicate", "drop"] if exchange in COUNTED else []
         own = [one.at for one in self.struck if one.kind == "drop" and one.topic == book]
         return sorted({Ns(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})

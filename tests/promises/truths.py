@@ -136,9 +136,8 @@ def _joined(levels: Sequence[Levels]) -> Levels:
 
 
 def _lost(ledger: Ledger) -> Iterable[TimeSpan]:
-    """Return the time of which a ledger says that it was lost; one that cannot say so says nothing."""
-    lost: Iterable[tuple[TimeSpan, str]] = getattr(ledger, "lost", ())
-    return [span for span, reason in lost if reason]
+    """Return the time of which a ledger says that, and why, it was lost."""
+    return [one.span for one in ledger.lost if one.reason]
 
 
 def _without(spans: Sequence[TimeSpan], taken: Sequence[TimeSpan]) -> list[TimeSpan]:

@@ -9,7 +9,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import Family
 from dccd_core.lake.ledger import Asked, Ledger, Source
@@ -89,6 +89,12 @@ def ended(seconds: int, reason: str = "", symbol: str = "BTC/USDT") -> Mark:
     return Mark(symbol, at(seconds), began=False, reason=reason)
 
 
+def notes(until: Ns | None, marks: Sequence[Mark] = ()) -> Notes:
+    """What an append says when every symbol came as far."""
+    symbols = ("BTC/USDT", "ETH/USDT", "DOGE/USDT")
+    return Notes(until, marks, {} if until is None else dict.fromkeys(symbols, until))
+
+
 def begin(lake: Lake, start: int = 1) -> SegmentWriter:
     """A segment of the trades of Binance."""
     return lake.segment("binance", DataType.TRADES, None, Ns(start))
@@ -98,7 +104,7 @@ def record(lake: Lake, *portions: pl.DataFrame, start: int = 1) -> str:
     """A closed segment with these rows, each portion an append; return its path."""
     writer = begin(lake, start)
     for rows in portions:
-        writer.append(rows, None)
+        writer.append(rows, Notes())
     writer.close()
     return writer.path
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.timespan import Ns, TimeSpan, union
-from dccd_core.lake.coverage import BROKE_OFF, Mark, Story, covered, lost
+from dccd_core.lake.coverage import BROKE_OFF, Mark, Notes, Piece, Story, covered, lost
 
 BTC = "BTC/USDT"
 GAP = "sequence gap in the order book"
@@ -19,9 +19,12 @@ def ended(at: int, reason: str = "") -> Mark:
 
 
 def story(*told: Told) -> Story:
-    made = Story()
+    """Tell, append by append, up to where all symbols had come, and their marks."""
+    made, symbols = Story(), set[str]()
     for until, marks in told:
-        made.add(None if until is None else Ns(until), marks)
+        symbols |= {mark.symbol for mark in marks}
+        at = None if until is None else Ns(until)
+        made.add(Notes(at, marks, {} if at is None else dict.fromkeys(symbols, at)))
     return made
 
 
@@ -103,14 +106,47 @@ def test_a_second_beginning_changes_nothing_and_symbols_are_apart() -> None:
     assert made.symbols == {BTC, "ETH/USDT"}
 
 
+def test_l1_a_symbol_is_covered_up_to_its_own_proof_whatever_its_neighbours_reached() -> None:
+    made = Story()
+    made.add(Notes(Ns(10), [began(1), Mark("ETH/USDT", Ns(1), began=True)], {BTC: Ns(9), "ETH/USDT": Ns(9)}))
+    made.add(Notes(Ns(60), reached={"ETH/USDT": Ns(58)}))
+    assert spans(made) == [(1, 9)]
+    assert covered([made], "ETH/USDT") == [TimeSpan(Ns(1), Ns(58))]
+
+
+def test_what_was_asked_for_later_is_covered_beside_what_goes_on() -> None:
+    made = story((10, [began(5), ended(8, "x"), began(20)]), (30, []))
+    made.add(Notes(pieces=[Piece(BTC, Ns(8), Ns(20))]))
+    assert spans(made) == [(5, 30)]
+    assert reasons(made) == []
+
+
+def test_what_turned_out_not_to_be_there_is_covered_no_more_whoever_said_so() -> None:
+    made = story((30, [began(5)]))
+    made.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(20), "it drifted")]))
+    assert spans(made, story((25, [began(10)]))) == [(5, 12), (20, 30)]
+    assert reasons(made) == [(12, 20, "it drifted")]
+
+
+def test_an_end_with_a_reason_is_remembered_until_the_next_beginning_is_known() -> None:
+    assert reasons(story((10, [began(5), ended(12, "connection lost")]))) == [(12, 13, "connection lost")]
+
+
 times = st.integers(0, 60)
 marks = times.map(began) | times.map(lambda at: ended(at, "x"))
 told = st.lists(st.tuples(st.none() | times, st.lists(marks, max_size=3)), max_size=5)
+pieces = st.tuples(times, times, st.sampled_from(["", "y"])).map(
+    lambda one: Piece(BTC, Ns(min(one[:2])), Ns(max(one[:2]) + 1), one[2])
+)
 
 
-@given(st.lists(told, max_size=4))
-def test_nothing_is_both_covered_and_lost_and_no_loss_counts_twice(segments: list[list[Told]]) -> None:
+@given(st.lists(told, max_size=4), st.lists(pieces, max_size=3))
+def test_nothing_is_both_covered_and_lost_and_no_loss_counts_twice(
+    segments: list[list[Told]], learnt: list[Piece]
+) -> None:
     stories = [story(*each) for each in segments]
+    stories.append(Story())
+    stories[-1].add(Notes(pieces=learnt))
     gone = [span for span, _ in lost(stories, BTC)]
     assert sum(span.length for span in gone) == sum(span.length for span in union(gone))
     assert all(span.minus(covered(stories, BTC)) == [span] for span in gone)

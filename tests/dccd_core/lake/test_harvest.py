@@ -20,7 +20,7 @@ from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
 from dccd_core.lake import harvest as harvest_module
 from dccd_core.lake import segments
-from dccd_core.lake.coverage import BROKE_OFF
+from dccd_core.lake.coverage import BROKE_OFF, Notes
 from dccd_core.lake.harvest import Harvest
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Source
@@ -34,6 +34,7 @@ from tests.dccd_core.lake.samples import (
     begin,
     ended,
     live,
+    notes,
     numbered,
     often,
     record,
@@ -93,9 +94,13 @@ def test_where_nothing_was_recorded_there_is_nothing_to_fold(lake: Lake, tmp_pat
 
 def test_what_is_sealed_is_told_by_symbol_and_day(lake: Lake) -> None:
     with begin(lake) as writer:
-        writer.append(live(numbered([1, 2])), at(3), [began(0), began(1, "ETH/USDT"), began(2, "DOGE/USDT")])
-        writer.append(live(trades([(ONE_DAY, "9", 1.0)])), None, [ended(3, symbol="DOGE/USDT")])
-        writer.append(live(numbered([5]), "ETH/USDT"), at(ONE_DAY // SECOND + 60), [ended(9), began(20)])
+        writer.append(
+            live(numbered([1, 2])), notes(at(3), [began(0), began(1, "ETH/USDT"), began(2, "DOGE/USDT")])
+        )
+        writer.append(live(trades([(ONE_DAY, "9", 1.0)])), notes(None, [ended(3, symbol="DOGE/USDT")]))
+        writer.append(
+            live(numbered([5]), "ETH/USDT"), notes(at(ONE_DAY // SECOND + 60), [ended(9), began(20)])
+        )
     doge = Dataset("binance", Symbol("DOGE", "USDT"), DataType.TRADES)
     with reap(lake) as harvest:
         expected = [(TRADES, DAY), (TRADES, NEXT), (doge, DAY), (ETH, DAY), (ETH, NEXT)]
@@ -113,12 +118,11 @@ def test_what_is_sealed_is_told_by_symbol_and_day(lake: Lake) -> None:
 def test_losses_are_told_with_their_reason_within_the_partition(lake: Lake) -> None:
     day = ONE_DAY // SECOND
     with begin(lake, start=1) as writer:
-        writer.append(pl.DataFrame(), at(5), [began(0)])
-        writer.append(pl.DataFrame(), at(8), [ended(6, GAP), began(7)])
+        writer.append(pl.DataFrame(), notes(at(5), [began(0)]))
+        writer.append(pl.DataFrame(), notes(at(8), [ended(6, GAP), began(7)]))
     with begin(lake, start=2) as writer:
-        writer.append(
-            pl.DataFrame(), at(90), [began(30), ended(day - 10, "connection lost"), began(day + 10)]
-        )
+        marks = [began(30), ended(day - 10, "connection lost"), began(day + 10)]
+        writer.append(pl.DataFrame(), notes(at(90), marks))
     with reap(lake) as harvest:
         assert losses(harvest) == [(6, 7, GAP), (8, 30, BROKE_OFF), (day - 10, day, "connection lost")]
 
@@ -126,7 +130,7 @@ def test_losses_are_told_with_their_reason_within_the_partition(lake: Lake) -> N
 def test_only_sealed_segments_are_taken_and_removed(lake: Lake) -> None:
     record(lake, live(numbered([1])))
     with begin(lake, start=2) as writer:
-        writer.append(live(numbered([2])), None)
+        writer.append(live(numbered([2])), Notes())
         with reap(lake) as harvest:
             assert ids(harvest) == ["1"]
             harvest.done()
@@ -240,13 +244,12 @@ def test_a_file_that_is_no_segment_is_an_error_and_stays(lake: Lake) -> None:
 
 def test_what_could_not_be_folded_is_kept_with_its_marks(lake: Lake) -> None:
     with begin(lake) as writer:
-        writer.append(live(numbered([1, 2])), at(5), [began(0), began(0, "ETH/USDT")])
-        writer.append(
-            live(numbered([3]), "ETH/USDT"), at(9), [ended(6, GAP), began(8), ended(9, "connection lost")]
-        )
-        writer.append(pl.DataFrame(), at(20))
+        writer.append(live(numbered([1, 2])), notes(at(5), [began(0), began(0, "ETH/USDT")]))
+        marks = [ended(6, GAP), began(8), ended(9, "connection lost")]
+        writer.append(live(numbered([3]), "ETH/USDT"), notes(at(9), marks))
+        writer.append(pl.DataFrame(), notes(at(20)))
     with begin(lake, start=2) as writer:
-        writer.append(live(numbered([2, 31])), at(40), [began(30)])
+        writer.append(live(numbered([2, 31])), notes(at(40), [began(30)]))
     with reap(lake) as harvest:
         before = (ids(harvest), harvest.covered(TRADES, DAY), harvest.lost(TRADES, DAY))
         assert before[0] == ["1", "2", "31"]

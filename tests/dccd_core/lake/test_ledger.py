@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Ns, TimeSpan, union
-from dccd_core.lake.ledger import Accepted, Asked, Condition, Hole, Ledger, Source, condition
+from dccd_core.lake.ledger import Accepted, Asked, Condition, Hole, Ledger, Lost, Source, condition
 from tests.dccd_core.lake.samples import often
 
 
@@ -161,3 +161,38 @@ def test_h4_what_is_proven_otherwise_keeps_its_proof() -> None:
     ledger = Ledger((rest(0, 10),), (Hole(of(2, 4), 1, proof="nothing was traded"),))
     assert ledger.accepting([Accepted(of(0, 10), "known")]) == ledger
     assert ledger.accepting([]) == ledger
+
+
+def stream(start: int, end: int) -> Asked:
+    return Asked(TimeSpan(Ns(start), Ns(end)), Source.STREAM, Ns(0), 0, 0)
+
+
+def told(lost: list[tuple[TimeSpan, str]]) -> list[tuple[int, int, str]]:
+    return [(span.start, span.end, reason) for span, reason in lost]
+
+
+def test_what_a_stream_lost_keeps_its_reason_until_somebody_asks_for_it() -> None:
+    ledger = ledger_of([stream(0, 10), stream(30, 40)]).lose([(TimeSpan(Ns(10), Ns(11)), "closed 1001")])
+    assert told(ledger.unrecorded()) == [(10, 30, "closed 1001")]
+    whole = ledger.lose(ledger.unrecorded())
+    assert whole.add(rest(10, 25)).lost == (Lost(TimeSpan(Ns(25), Ns(30)), "closed 1001"),)
+    assert whole.add(rest(10, 30)).lost == ()
+    assert Ledger.from_json(whole.to_json()) == whole
+
+
+def test_each_part_of_a_loss_has_its_own_reason() -> None:
+    ledger = ledger_of([stream(0, 10), stream(50, 60)])
+    ledger = ledger.lose(
+        [(TimeSpan(Ns(20), Ns(30)), "paused by a user"), (TimeSpan(Ns(5), Ns(15)), "closed")]
+    )
+    assert told(ledger.unrecorded()) == [(10, 20, "closed"), (20, 50, "paused by a user")]
+    assert told(ledger_of([stream(0, 10), stream(50, 60)]).unrecorded()) == [(10, 50, "nothing was recorded")]
+
+
+def test_what_a_stream_claimed_wrongly_is_covered_no_more() -> None:
+    ledger = ledger_of([stream(0, 40), rest(15, 18)]).withdraw([TimeSpan(Ns(10), Ns(20))])
+    assert ledger.covered() == [TimeSpan(Ns(0), Ns(10)), TimeSpan(Ns(15), Ns(18)), TimeSpan(Ns(20), Ns(40))]
+    assert told(ledger.unrecorded()) == [
+        (10, 15, "nothing was recorded"),
+        (18, 20, "nothing was recorded"),
+    ]

@@ -12,6 +12,7 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import (
     BARS,
@@ -140,7 +141,7 @@ def test_duckdb_reads_a_data_type_as_one_table(lake: Lake, tmp_path: Path) -> No
 def test_live_rows_are_there_at_once_with_those_of_the_partition(lake: Lake) -> None:
     with begin(lake) as writer:
         for n in range(3, 8):
-            writer.append(live(numbered([n])), None)
+            writer.append(live(numbered([n])), Notes())
             assert ids(lake.scan(TRADES, SPAN)) == [str(each) for each in range(max(5, n + 1))]
     assert list(lake.states(TRADES)) == [DAY, NEXT]
 

@@ -1,6 +1,6 @@
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,18 +14,33 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import MINUTE, Ns
 from dccd_core.lake import segments
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Notes, Piece
 from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.layout import Family
 from dccd_core.lake.segments import SegmentInfo, SegmentWriter, frame, opened
-from tests.dccd_core.lake.samples import SPAN, TRADED, at, began, begin, ended, live, numbered, often, record
+from tests.dccd_core.lake.samples import (
+    SPAN,
+    TRADED,
+    at,
+    began,
+    begin,
+    ended,
+    live,
+    notes,
+    numbered,
+    often,
+    record,
+)
 
-Known = tuple[list[str], Ns | None, tuple[Mark, ...]]
-PORTIONS: list[tuple[pl.DataFrame, Ns | None, tuple[Mark, ...]]] = [
-    (live(numbered(range(3))), None, (began(0),)),
-    (pl.DataFrame(), at(5), ()),
-    (live(numbered(range(4, 300))), at(7), (ended(6, "connection lost"), began(9, "ETH/USDT:USDT"))),
-    (live(numbered([301]), "ETH/USDT:USDT"), None, ()),
+Known = tuple[list[str], Notes]
+PORTIONS: list[tuple[pl.DataFrame, Notes]] = [
+    (live(numbered(range(3))), Notes(marks=(began(0),))),
+    (pl.DataFrame(), notes(at(5), ())),
+    (
+        live(numbered(range(4, 300))),
+        notes(at(7), (ended(6, "connection lost"), began(9, "ETH/USDT:USDT"))),
+    ),
+    (live(numbered([301]), "ETH/USDT:USDT"), Notes(pieces=(Piece("BTC/USDT", at(1), at(2), "it drifted"),))),
 ]
 
 
@@ -44,7 +59,7 @@ def read(path: str, family: Family = TRADED) -> tuple[list[Known], int]:
     """What is whole, batch by batch, and how many bytes are torn."""
     with opened(Path(path), family) as segment:
         assert segment
-        found = [(names(batch.rows), batch.until, batch.marks) for batch in segment.batches()]
+        found = [(names(batch.rows), batch.notes) for batch in segment.batches()]
         return found, segment.torn
 
 
@@ -52,31 +67,29 @@ def names(rows: pa.RecordBatch) -> list[str]:
     return frame(DataType.TRADES, [rows])["trade_id"].to_list()
 
 
-def known(portions: list[tuple[pl.DataFrame, Ns | None, tuple[Mark, ...]]]) -> list[Known]:
-    return [
-        (rows["trade_id"].to_list() if rows.height else [], until, marks) for rows, until, marks in portions
-    ]
+def known(portions: Sequence[tuple[pl.DataFrame, Notes]]) -> list[Known]:
+    return [(rows["trade_id"].to_list() if rows.height else [], said) for rows, said in portions]
 
 
 def fill(writer: SegmentWriter) -> list[int]:
     """Append all portions; return how long the file is after each, and before the first."""
     ends = [writer.bytes]
-    for rows, until, marks in PORTIONS:
-        writer.append(rows, until, marks)
+    for rows, said in PORTIONS:
+        writer.append(rows, said)
         ends.append(writer.bytes)
     return ends
 
 
 def test_what_is_appended_is_there_at_once_and_as_it_was(writer: SegmentWriter) -> None:
-    for n, (rows, until, marks) in enumerate(PORTIONS):
-        writer.append(rows, until, marks)
+    for n, (rows, said) in enumerate(PORTIONS):
+        writer.append(rows, said)
         assert read(writer.path) == (known(PORTIONS[: n + 1]), 0)
     assert writer.bytes == Path(writer.path).stat().st_size
     assert writer.rows == 300
     with opened(Path(writer.path), TRADED) as segment:
         assert segment
         rows = frame(DataType.TRADES, [batch.rows for batch in segment.batches()])
-    assert_frame_equal(rows, pl.concat(rows for rows, _, _ in PORTIONS if rows.height))
+    assert_frame_equal(rows, pl.concat(rows for rows, _ in PORTIONS if rows.height))
 
 
 @pytest.mark.parametrize("data_type", DataType)
@@ -88,9 +101,8 @@ def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> No
     rows = live(pl.DataFrame([row | {"ts": SPAN.start}], schema=table.schema))
     span = MINUTE if data_type is DataType.OHLC else None
     with lake.segment("okx", data_type, span, Ns(1)) as writer:
-        writer.append(
-            rows.with_columns(pl.col("symbol").cast(pl.Categorical)).select(rows.columns[::-1]), None
-        )
+        mixed = rows.with_columns(pl.col("symbol").cast(pl.Categorical)).select(rows.columns[::-1])
+        writer.append(mixed, Notes())
     with opened(Path(writer.path), Family("okx", data_type, span)) as segment:
         assert segment
         assert_frame_equal(frame(data_type, [batch.rows for batch in segment.batches()]), rows)
@@ -271,7 +283,7 @@ def test_what_could_not_be_written_can_be_written_again(
     disk = Disk(monkeypatch)
     writer = begin(lake)
     fill(writer)
-    more = (live(numbered(range(400, 500))), at(99), (began(98),))
+    more = (live(numbered(range(400, 500))), notes(at(99), (began(98),)))
     disk.room, disk.sick = room, room is None
     for _ in range(2):
         with pytest.raises(LakeError, match=r"cannot write .*\.arrow.*what was stored before is untouched"):
@@ -279,9 +291,9 @@ def test_what_could_not_be_written_can_be_written_again(
     disk.room, disk.sick = None, False
     assert writer.rows == 300
     writer.append(*more)
-    writer.append(pl.DataFrame(), at(100))
+    writer.append(pl.DataFrame(), notes(at(100)))
     writer.close()
-    assert read(writer.path) == ([*known([*PORTIONS, more]), ([], at(100), ())], 0)
+    assert read(writer.path) == ([*known([*PORTIONS, more]), ([], notes(at(100), ()))], 0)
     assert writer.bytes == Path(writer.path).stat().st_size
 
 
@@ -313,15 +325,15 @@ def test_what_could_not_be_written_leaves_nothing_behind(lake: Lake, monkeypatch
 )
 def test_rows_that_do_not_belong_are_refused(writer: SegmentWriter, rows: pl.DataFrame, message: str) -> None:
     with pytest.raises(LakeError, match=message):
-        writer.append(rows, at(1))
+        writer.append(rows, notes(at(1)))
     assert read(writer.path) == ([], 0)
 
 
 def test_a_symbol_that_is_none_is_refused(writer: SegmentWriter) -> None:
     with pytest.raises(ConfigError, match="BTCUSDT"):
-        writer.append(live(numbered([1]), "BTCUSDT"), None)
+        writer.append(live(numbered([1]), "BTCUSDT"), Notes())
     with pytest.raises(ConfigError, match="BTCUSDT"):
-        writer.append(pl.DataFrame(), None, [began(1, "BTCUSDT")])
+        writer.append(pl.DataFrame(), Notes(marks=[began(1, "BTCUSDT")]))
     assert read(writer.path) == ([], 0)
 
 

@@ -165,26 +165,27 @@ class TestBookJudge:
         return reduce(Ledger.add, [Asked(span, source, Ns(0), 0, 0) for span in spans], Ledger())
 
     def test_what_lies_between_two_recordings_is_a_hole_with_its_reason(self) -> None:
-        judge = BookJudge([(TimeSpan(Ns(20), Ns(40)), "updates are missing")])
+        judge = BookJudge()
         judge.see(rows([0, 0, 5, 10, 15, 40]))
-        ledger = judge.verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
+        ledger = self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60)))
+        ledger = judge.verdict(ledger.lose([(TimeSpan(Ns(20), Ns(40)), "updates are missing")]))
         assert ledger.holes == (Hole(TimeSpan(Ns(20), Ns(40)), 4, reason="updates are missing"),)
         assert ledger.gaps() == ledger.holes
 
     def test_a_reason_that_is_known_already_stays(self) -> None:
         first = self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60)))
-        first = BookJudge([(TimeSpan(Ns(20), Ns(40)), "x")]).verdict(first)
-        again = BookJudge([]).verdict(first)
+        first = BookJudge().verdict(first.lose([(TimeSpan(Ns(20), Ns(40)), "x")]))
+        again = BookJudge().verdict(first)
         assert [hole.reason for hole in again.holes] == ["x"]
 
     def test_nobody_knows_why_a_process_was_away(self) -> None:
-        ledger = BookJudge([]).verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
+        ledger = BookJudge().verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
         assert [hole.reason for hole in ledger.holes] == ["nothing was recorded"]
 
     def test_what_another_recording_covers_is_no_hole(self) -> None:
-        judge = BookJudge([(TimeSpan(Ns(20), Ns(40)), "x")])
-        assert judge.verdict(self.ledger(TimeSpan(Ns(0), Ns(30)), TimeSpan(Ns(25), Ns(60)))).holes == ()
+        ledger = self.ledger(TimeSpan(Ns(0), Ns(30)), TimeSpan(Ns(25), Ns(60)))
+        assert BookJudge().verdict(ledger.lose([(TimeSpan(Ns(20), Ns(40)), "x")])).holes == ()
 
     def test_pictures_asked_for_by_rest_expect_no_others(self) -> None:
         spans = [TimeSpan(Ns(at), Ns(at + 1)) for at in (0, 100)]
-        assert BookJudge([]).verdict(self.ledger(*spans, source=Source.REST)).holes == ()
+        assert BookJudge().verdict(self.ledger(*spans, source=Source.REST)).holes == ()

@@ -20,14 +20,19 @@ from dccd_core.adapter.frames import Came, live_trades
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time, union
 from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.segments import SegmentInfo, find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
+from dccd_core.stream.compare import Snapshot
 from dccd_core.stream.link import Group, Surroundings
-from dccd_core.stream.recording import Seen, Wanted
+from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.wanted import Seen, Wanted
+from dccd_core.stream.windows import Windows
 from tests.promises.streams import Told
 
 START = parse_time("2024-06-05T12:10")
@@ -240,8 +245,11 @@ class Stage:
             clock=self.clock,
             connect=self.venue.connect,
             start_book=self.start_book,
+            show_book=self.show_book,
             listener=self.told,
             seen=seen,
+            time=VenueTime(self.clock.now(), self.clock.steady()),
+            windows=Windows(),
         )
 
     async def start_book(self, one: Wanted, name: str) -> BookChange:
@@ -249,6 +257,13 @@ class Stage:
         if self.unstarted:
             raise self.unstarted.pop(0)
         return _decode_start(b"%d" % self.venue.second(), name)
+
+    async def show_book(self, one: Wanted, name: str) -> Snapshot:
+        raise Unavailable("nobody shows books here")
+
+    async def find(self, _: StreamPlan, dataset: Dataset) -> Wanted | None:
+        """Look up what is added later."""
+        return wanted(str(dataset.symbol), dataset.data_type)
 
     def notes(self, part: str) -> list[str]:
         return [text for text, _ in self.told.notes if part in text]

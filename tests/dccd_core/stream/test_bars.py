@@ -42,17 +42,30 @@ def test_flagged_bars_are_final_when_the_venue_says_so() -> None:
     final = bars.hear(pushed(("a", 0, 1.0, False), ("a", 0, 2.0, True), ("b", 0, 3.0, False)))
     assert closes(final) == [("a", 2.0)]
     assert "closed" not in final.columns
-    assert closes(bars.settled(Ns(10 * MINUTE))) == []  # a running bar never becomes final by itself
+    assert (
+        closes(bars.settled(dict.fromkeys("ab", Ns(10 * MINUTE)))) == []
+    )  # a running bar never becomes final by itself
 
 
-def test_unflagged_bars_wait_for_the_venues_clock_to_pass_their_end() -> None:
+def test_unflagged_bars_wait_for_their_own_topic_to_pass_their_end() -> None:
     bars = FinalBars(MINUTE, SETTLE)
     assert closes(bars.hear(pushed(("a", 0, 1.0, None), ("b", 0, 9.0, None)))) == []
-    assert closes(bars.settled(Ns(MINUTE + SETTLE - 1))) == []
+    assert closes(bars.settled({"a": Ns(MINUTE + SETTLE - 1)})) == []
     bars.hear(pushed(("a", 1, 5.0, None), ("a", 0, 2.0, None)))  # the one before is corrected
-    assert closes(bars.settled(Ns(MINUTE + SETTLE))) == [("b", 9.0), ("a", 2.0)]
-    assert closes(bars.settled(Ns(MINUTE + SETTLE))) == []
-    assert closes(bars.settled(Ns(2 * MINUTE + SETTLE))) == [("a", 5.0)]
+    assert closes(bars.settled({"a": Ns(MINUTE + SETTLE)})) == [("a", 2.0)]
+    assert closes(bars.settled({"a": Ns(MINUTE + SETTLE)})) == []
+    assert closes(bars.settled({"a": Ns(2 * MINUTE + SETTLE)})) == [("a", 5.0)]
+    assert closes(bars.settled({"b": Ns(MINUTE + SETTLE)})) == [("b", 9.0)]
+
+
+def test_bars_of_one_topic_are_forgotten_without_the_others() -> None:
+    bars = FinalBars(MINUTE, SETTLE)
+    bars.hear(pushed(("a", 0, 1.0, None), ("a", 1, 2.0, None), ("b", 0, 9.0, None)))
+    bars.drop("a", before=Ns(MINUTE))
+    late = dict.fromkeys("ab", Ns(5 * MINUTE))
+    assert (held := bars.of("a")) is not None
+    assert held["close"].cast(pl.Float64).to_list() == [2.0]
+    assert closes(bars.settled(late)) == [("a", 2.0), ("b", 9.0)]
 
 
 def trades(*rows: tuple[int, int, float]) -> pl.DataFrame:

@@ -16,12 +16,12 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Mark
+from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Draft, Lake, State
 from dccd_core.lake.ledger import Condition, Source
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.plan import StreamHealth
-from dccd_core.stream.recording import Kind
+from dccd_core.stream.wanted import Kind
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import BTC, TRADES, World, bars, same, truth
 
@@ -59,7 +59,7 @@ def record(world: World, dataset: Dataset, *spans: TimeSpan, lost: Sequence[int]
                 Mark("BTC/USDT", span.start, began=True),
                 Mark("BTC/USDT", span.end, began=False, reason="x"),
             ]
-            writer.append(live(rows), span.end, marks)
+            writer.append(live(rows), Notes(span.end, marks))
 
 
 def minutes(first: int, last: int) -> TimeSpan:
@@ -242,7 +242,7 @@ def test_a_book_remembers_when_and_why_it_was_not_known(tmp_path: Path) -> None:
     with world.lake.segment("binance", DataType.ORDERBOOK, None, START) as writer:
         told = [(0, True, ""), (2, False, "updates are missing"), (6, True, ""), (8, False, "the end")]
         marks = [Mark("BTC/USDT", Ns(START + at * SECOND), began, reason) for at, began, reason in told]
-        writer.append(live(rows), None, marks)
+        writer.append(live(rows), Notes(marks=marks))
     folded(world, (DataType.ORDERBOOK, None))
     state = world.lake.state(BOOK, DAY_KEY)
     assert state

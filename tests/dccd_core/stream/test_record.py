@@ -19,7 +19,7 @@ from dccd_core.stream import record
 from dccd_core.stream.link import Group
 from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
 from dccd_core.stream.record import Recorder
-from dccd_core.stream.recording import Kind, Wanted
+from dccd_core.stream.wanted import Kind, Wanted
 from tests.dccd_core.stream.pushing import (
     BOOK,
     LIVE,
@@ -78,9 +78,8 @@ class Show:
         self.folding = Folding(stage)
         around = stage.around(*ones)
         plan = StreamPlan("majors", tuple(one.dataset for one in ones))
-        self.recorder = Recorder(
-            plan, Venue(get("binance"), Nobody(), stage.clock), stage.lake, groups, around
-        )
+        venue = Venue(get("binance"), Nobody(), stage.clock)
+        self.recorder = Recorder(plan, venue, stage.lake, groups, around, stage.find)
 
     async def run(self, script: Callable[[], Coroutine[object, object, None]]) -> None:
         """Follow the script, then stop."""
@@ -456,25 +455,21 @@ class TestStopping:
 
 
 class TestFolding:
-    def test_at_the_start_then_soon_after_a_connection_began_and_every_hour(self, show: Make) -> None:
+    def test_at_the_start_and_every_hour(self, show: Make) -> None:
         one = show(group(A))
 
         async def script() -> None:
             await one.stage.clock.sleep(100)
-            one.venue.sockets[0].end("gone")
-            await one.stage.clock.sleep(100)
             one.stage.clock.set(Ns(START + 50 * MINUTE + 10 * SECOND))
-            one.venue.leap = 200 - 3_010  # the venue's stays as it was
+            one.venue.leap = 100 - 3_010  # the venue's stays as it was
             await one.stage.clock.sleep(20)
 
         play(one.run(script))
         assert one.folding.folds[0] == 0
         assert one.folding.fills == one.folding.folds[1:]
-        at_first, again, hourly = one.folding.fills
-        assert 30 <= at_first <= 33
-        assert 100 < again < 110
-        assert hourly in (205, 206)  # a quarter of a minute late
-        assert len(one.stage.recorded(A)[1]) == 2
+        (hourly,) = one.folding.fills
+        assert hourly in (105, 106)  # a quarter of a minute late
+        assert len(one.stage.recorded(A)[1]) == 1
 
     def test_one_that_fails_is_told_and_stops_nothing(self, show: Make) -> None:
         one = show(group(A))
@@ -484,7 +479,7 @@ class TestFolding:
             await one.stage.clock.sleep(100)
 
         play(one.run(script))
-        assert len(one.stage.notes("could not be folded, they stay in their segments: it is broken")) == 2
+        assert len(one.stage.notes("could not be folded, they stay in their segments: it is broken")) == 1
         assert len(one.stage.recorded(A)[1]) == 1
 
     def test_one_that_takes_for_ever_stops_nothing(self, show: Make) -> None:

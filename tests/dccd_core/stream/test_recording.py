@@ -7,10 +7,13 @@ import polars as pl
 from dccd_core.adapter.frames import Came, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Heard, Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
+from dccd_core.domain.datatype import TIME, DataType, empty
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
-from dccd_core.stream.recording import Batch, Kind, Recording, Seen, Wanted
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.stream.recording import Batch, Recording
+from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.wanted import Kind, Seen, Wanted
+from dccd_core.stream.windows import Windows
 
 TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
@@ -30,9 +33,45 @@ def wanted(
     return Wanted(dataset, topic, channel, Ns(5 * SECOND), contract, depth=1, every=SECOND)
 
 
-def recording(**topics: Wanted | Sequence[Wanted]) -> Recording:
+class Connection:
+    """A recording, on a clock that shows the newest time the venue told."""
+
+    def __init__(self, seen: dict[Dataset, Seen], **topics: Sequence[Wanted]) -> None:
+        self.windows = Windows()
+        self.steady = ZERO
+        self.recording = Recording(seen, VenueTime(ZERO, ZERO), self.windows)
+        for name, ones in topics.items():
+            for one in ones:
+                self.recording.add(name, one, self.steady)
+
+    def accept(self, *names: str) -> None:
+        for name in names:
+            self.recording.accept(name, self.steady)
+
+    def hear(self, heard: Heard, received: Ns = ZERO, *concerned: str) -> None:
+        self.steady = max(self.steady, heard.at or ZERO)
+        self.recording.hear(heard, received, self.steady, frozenset(concerned))
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass in which nothing comes."""
+        self.steady = Ns(self.steady + seconds * SECOND)
+
+    def end(self, reason: str) -> None:
+        self.recording.end(reason, self.steady)
+
+    def batches(self) -> dict[Kind, Batch]:
+        return dict(self.recording.batches(self.steady))
+
+    def taken(self, kind: Kind) -> Batch:
+        return self.batches()[kind]
+
+    def lost_books(self) -> dict[str, str]:
+        return self.recording.lost_books()
+
+
+def connection(**topics: Wanted | Sequence[Wanted]) -> Connection:
     by_name = {name: [one] if isinstance(one, Wanted) else one for name, one in topics.items()}
-    return Recording(by_name, {one.dataset: Seen() for ones in by_name.values() for one in ones})
+    return Connection({one.dataset: Seen() for ones in by_name.values() for one in ones}, **by_name)
 
 
 def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
@@ -51,115 +90,142 @@ def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
     return Heard(frame, at=Ns(newest * SECOND))
 
 
-def taken(one: Recording, kind: Kind) -> Batch | None:
-    return dict(one.batches()).get(kind)
+def marks(batch: Batch) -> list[tuple[str, int, bool]]:
+    return [(mark.symbol, mark.at, mark.began) for mark in batch.notes.marks]
 
 
-def marks(batch: Batch | None) -> list[tuple[str, int, bool]]:
-    return [] if batch is None else [(mark.symbol, mark.at, mark.began) for mark in batch.marks]
+def reached(one: Connection, kind: Kind = TRADES, symbol: str = "A/USD") -> int | None:
+    batch = one.batches().get(kind)
+    return batch.notes.reached.get(symbol) if batch else None
 
 
 class TestTrades:
     def test_they_are_complete_from_right_after_the_first_one(self) -> None:
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 11, 2)), Ns(0))
-        batch = taken(one, TRADES)
+        one.hear(trades(("a", 10, 1), ("a", 11, 2)))
+        batch = one.taken(TRADES)
         assert marks(batch) == [
             ("A/USD", 10 * SECOND + 1, True)
         ]  # others of that moment may have been missed
-        assert batch is not None
         assert batch.rows.select("symbol", "trade_id", "received").rows() == [
             ("A/USD", "1", 7),
             ("A/USD", "2", 7),
         ]
-        assert batch.until == 11 * SECOND - SKEW
+        assert batch.notes.reached == {"A/USD": 10 * SECOND + 1}  # others may come later
 
     def test_what_comes_before_the_venue_agreed_is_kept_but_proves_nothing(self) -> None:
-        one = recording(a=wanted("A/USD"))
-        one.hear(trades(("a", 10, 1)), Ns(0))
-        batch = taken(one, TRADES)
-        assert batch is not None
-        assert (batch.rows.height, batch.marks) == (1, [])
+        one = connection(a=wanted("A/USD"))
+        one.hear(trades(("a", 10, 1)))
+        batch = one.taken(TRADES)
+        assert (batch.rows.height, batch.notes.marks, batch.notes.reached) == (1, [], {})
 
-    def test_a_quiet_one_begins_when_the_venues_time_has_passed(self) -> None:
-        one = recording(a=wanted("A/USD"), b=wanted("B/USD"))
-        one.hear(trades(at=100), Ns(0))
-        one.accept("b")
+    def test_l1_a_neighbour_proves_nothing(self) -> None:
+        one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
+        one.accept("a", "b")
+        one.hear(trades(("a", 101, 1), ("b", 101, 7)))
+        for second in range(102, 140):
+            one.hear(trades(("a", second, second)))
+        assert one.taken(TRADES).notes.reached == {"A/USD": 139 * SECOND - SKEW, "B/USD": 101 * SECOND + 1}
+
+    def test_l1_a_topic_that_is_silent_for_long_is_asked_about(self) -> None:
+        one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
+        one.wait(100)
+        one.accept("a", "b")
+        for second in range(100, 130):
+            one.hear(trades(("a", second, second), ("b", second, 1_000 + second)))
+        one.batches()
+        for second in range(130, 165):
+            one.hear(trades(("a", second, second)))
+        one.batches()
+        [question] = one.recording.questions(one.steady)
+        assert (question.name, question.since) == ("b", 129 * SECOND)
+        nothing = empty(DataType.TRADES)
+        assert one.recording.answer(question, nothing, Ns(155 * SECOND), one.steady) is None
+        assert reached(one, symbol="B/USD") == 155 * SECOND
+        missed = pl.DataFrame({"ts": [140 * SECOND], "price": [1.0], "amount": [1.0], "trade_id": ["9"]})
+        missed = pl.concat([nothing, missed.cast({"ts": TIME})], how="diagonal")
+        dead = one.recording.answer(question, missed, Ns(155 * SECOND), one.steady)
+        assert dead is None  # it is known by now that there was nothing
+        later = missed.with_columns(pl.lit(156 * SECOND, pl.Int64).cast(TIME).alias("ts"))
+        dead = one.recording.answer(question, later, Ns(158 * SECOND), one.steady)
+        assert dead == "it was silent, although something was traded at 1970-01-01T00:02:36Z"
+        assert marks(one.taken(TRADES)) == [("B/USD", 155 * SECOND, False)]
+
+    def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(self) -> None:
+        one = connection(a=wanted("A/USD"))
+        one.recording._time.tell(Ns(99 * SECOND), Ns(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.steady = Ns(100 * SECOND)
         one.accept("a")
-        one.hear(trades(("a", 101, 1)), Ns(0))
-        assert marks(taken(one, TRADES)) == [("A/USD", 101 * SECOND + 1, True)]
-        assert not one.complete
-        one.hear(trades(("a", 103, 2)), Ns(0))
-        assert marks(taken(one, TRADES)) == [("B/USD", 100 * SECOND + SKEW, True)]
-        assert one.complete
+        one.recording.hear(trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3)), ZERO, one.steady)
+        assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
+        assert reached(one) == 100 * SECOND + 1
+        [stray] = one.recording.strays
+        assert stray.rows["trade_id"].to_list() == ["2"]
+        assert "before its time" in stray.rows["reason"][0]
 
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
         one.hear(trades(("a", 10, 1)), Ns(10**18))
-        batch = taken(one, TRADES)
-        assert batch is not None
-        assert batch.until == 10 * SECOND - SKEW
+        assert reached(one) == 10 * SECOND + 1
 
     def test_the_end_is_where_the_venues_time_was(self) -> None:
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)), Ns(0))
-        taken(one, TRADES)
+        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.taken(TRADES)
         one.end("gone")
-        batch = taken(one, TRADES)
+        batch = one.taken(TRADES)
         assert marks(batch) == [("A/USD", 20 * SECOND - SKEW, False)]
-        assert batch is not None
-        assert batch.marks[0].reason == "gone"
+        assert batch.notes.marks[0].reason == "gone"
 
     def test_it_is_complete_up_to_before_a_bad_message_and_again_after_its_batch(self) -> None:
         """Of what came in one batch with the bad message nobody knows which row came before it."""
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)), Ns(0))
-        taken(one, TRADES)
-        one.hear(trades(("a", 21, 3)), Ns(0))
+        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.taken(TRADES)
+        one.hear(trades(("a", 21, 3)))
         spoilt = trades(("a", 22, 4), ("a", 30, 6))
         spoilt.bad = BAD
-        one.hear(spoilt, Ns(0))
-        one.hear(trades(("a", 31, 7)), Ns(0))
-        batch = taken(one, TRADES)
+        one.hear(spoilt)
+        one.hear(trades(("a", 31, 7)))
+        batch = one.taken(TRADES)
         assert marks(batch) == [("A/USD", 21 * SECOND - SKEW, False), ("A/USD", 31 * SECOND + 1, True)]
-        assert batch is not None
         assert batch.rows["trade_id"].to_list() == ["3", "4", "6", "7"]
 
     def test_nothing_begins_with_rows_from_before_a_bad_message(self) -> None:
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
         spoilt = trades(("a", 10, 1))
         spoilt.bad = BAD
-        one.hear(spoilt, Ns(0))
-        assert marks(taken(one, TRADES)) == []
+        one.hear(spoilt)
+        assert one.taken(TRADES).notes.marks == []
 
     def test_a_new_segment_says_again_from_where_it_is_complete(self) -> None:
-        one = recording(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)), Ns(0))
-        batch = taken(one, TRADES)
-        assert batch is not None
-        assert [(mark.at, mark.began) for mark in batch.standing] == [(batch.until, True)]
+        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        batch = one.taken(TRADES)
+        assert [(mark.at, mark.began) for mark in batch.standing] == [(20 * SECOND - SKEW, True)]
 
     def test_contracts_become_amounts_of_the_base(self) -> None:
         linear, inverse = wanted("A/USD:USD", contract=0.01), wanted("A/USD:A", contract=100.0)
-        one = recording(a=linear, b=inverse, c=wanted("A/USD"))
-        one.hear(trades(("a", 1, 1), ("b", 1, 1), ("c", 1, 1)), Ns(0))
-        batch = taken(one, TRADES)
-        assert batch is not None
+        one = connection(a=linear, b=inverse, c=wanted("A/USD"))
+        one.hear(trades(("a", 1, 1), ("b", 1, 1), ("c", 1, 1)))
+        batch = one.taken(TRADES)
         assert batch.rows["amount"].to_list() == [0.02, 20.0, 2.0]
 
     def test_how_it_is_going(self) -> None:
         seen = {wanted("A/USD").dataset: Seen()}
-        one = Recording({"a": [wanted("A/USD")]}, seen)
+        one = Connection(seen, a=[wanted("A/USD")])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)), Ns(0))
-        taken(one, TRADES)
-        assert seen[wanted("A/USD").dataset] == Seen(messages=2, rows=2, last=Ns(7), lag=Ns(7 - 20 * SECOND))
+        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.taken(TRADES)
+        assert seen[wanted("A/USD").dataset] == Seen(
+            messages=2, rows=2, last=Ns(7), lag=Ns(7 - 20 * SECOND), price=10.0
+        )
         one.end("gone")
         assert seen[wanted("A/USD").dataset].invalid == 1
         assert seen[wanted("A/USD").dataset].invalid_since == 20 * SECOND - SKEW
@@ -181,46 +247,39 @@ def bars(*rows: tuple[int, bool | None], at: int) -> Heard:
 
 class TestBars:
     def test_they_are_complete_from_the_one_that_was_running(self) -> None:
-        one = recording(a=wanted("A/USD", BARS))
+        one = connection(a=wanted("A/USD", BARS))
         one.accept("a")
-        one.hear(bars((3, False), at=3 * MINUTE + 30 * SECOND), Ns(0))
-        batch = taken(one, BARS)
+        one.hear(bars((3, False), at=3 * MINUTE + 30 * SECOND))
+        batch = one.taken(BARS)
         assert marks(batch) == [("A/USD", 3 * MINUTE, True)]
-        one.hear(bars((3, True), (4, False), at=4 * MINUTE + 5 * SECOND), Ns(0))
-        batch = taken(one, BARS)
-        assert batch is not None
+        one.hear(bars((3, True), (4, False), at=4 * MINUTE + 5 * SECOND))
+        batch = one.taken(BARS)
         assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
-        assert batch.until == 4 * MINUTE
-
-    def test_until_a_bar_is_settled_it_is_not_claimed(self) -> None:
-        one = recording(a=wanted("A/USD", BARS))
-        one.hear(bars((3, False), at=4 * MINUTE + 5 * SECOND - 1), Ns(0))
-        assert one.until(BARS) == 3 * MINUTE
+        assert batch.notes.reached == {"A/USD": 4 * MINUTE}
 
     def test_bars_built_from_the_trades_of_the_same_topic(self) -> None:
         built = Channel(docs="", from_trades=True)
-        one = recording(a=[wanted("A/USD"), wanted("A/USD", BARS, built)])
+        one = connection(a=[wanted("A/USD"), wanted("A/USD", BARS, built)])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)), Ns(0))
-        found = dict(one.batches())
+        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
+        found = one.batches()
         assert found[TRADES].rows.height == 3
         assert found[BARS].rows["ts"].cast(pl.Int64).to_list() == [MINUTE]
         assert marks(found[BARS]) == [("A/USD", MINUTE, True)]
-        assert found[BARS].until == 2 * MINUTE
+        assert found[BARS].notes.reached == {"A/USD": 2 * MINUTE}
 
     def test_bars_that_a_bad_message_may_have_spoilt_are_not_built(self) -> None:
         built = Channel(docs="", from_trades=True)
-        one = recording(a=[wanted("A/USD", BARS, built)])
+        one = connection(a=[wanted("A/USD", BARS, built)])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)), Ns(0))
-        assert marks(taken(one, BARS)) == [("A/USD", MINUTE, True)]
+        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
+        assert marks(one.taken(BARS)) == [("A/USD", MINUTE, True)]
         spoilt = trades(("a", 130, 5))
         spoilt.bad = BAD
-        one.hear(spoilt, Ns(0))
-        one.hear(trades(("a", 170, 6), ("a", 200, 7), ("a", 246, 8)), Ns(0))
-        batch = taken(one, BARS)
+        one.hear(spoilt)
+        one.hear(trades(("a", 170, 6), ("a", 200, 7), ("a", 246, 8)))
+        batch = one.taken(BARS)
         assert marks(batch) == [("A/USD", 2 * MINUTE, False), ("A/USD", 3 * MINUTE, True)]
-        assert batch is not None
         assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
 
 
@@ -232,14 +291,13 @@ def change(ms: int, number: int, *, whole: bool = False) -> Heard:
 
 class TestBooks:
     def test_pictures_and_turns(self) -> None:
-        one = recording(a=wanted("A/USD", BOOKS))
+        one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         assert one.lost_books() == {"a": "no snapshot yet"}
         for heard in (change(500, 1, whole=True), change(1_500, 2), change(2_500, 3)):
             one.hear(heard, Ns(9))
-        batch = taken(one, BOOKS)
-        assert batch is not None
-        assert batch.until is None
+        batch = one.taken(BOOKS)
+        assert batch.notes.reached == {"A/USD": 5 * SECOND // 2}
         assert marks(batch) == [("A/USD", SECOND // 2, True)]
         assert batch.rows.select(
             pl.col("ts").cast(pl.Int64), "side", "level", "amount", "received"
@@ -251,30 +309,17 @@ class TestBooks:
         ]
         one.hear(change(3_500, 9), Ns(9))
         assert one.lost_books() == {"a": "updates 4 to 8 are missing"}
-        assert marks(taken(one, BOOKS)) == [("A/USD", 5 * SECOND // 2, False)]
-
-    def test_how_far_it_is_covered_is_written_down_now_and_then_and_when_asked_for(self) -> None:
-        one = recording(a=wanted("A/USD", BOOKS))
-        one.accept("a")
-        one.hear(change(500, 1, whole=True), Ns(9))
-        taken(one, BOOKS)
-        one.hear(change(10_500, 2), Ns(9))
-        assert marks(taken(one, BOOKS)) == []
-        one.state()
-        told = [("A/USD", 10_500 * SECOND // 1_000, False), ("A/USD", 10_500 * SECOND // 1_000, True)]
-        assert marks(taken(one, BOOKS)) == told
-        one.hear(change(50_500, 3), Ns(9))
-        assert [at for _, at, _ in marks(taken(one, BOOKS))] == [50_500 * SECOND // 1_000] * 2
+        assert marks(one.taken(BOOKS)) == [("A/USD", 5 * SECOND // 2, False)]
 
     def test_a_bad_message_leaves_a_book_alone_that_proves_itself(self) -> None:
-        one = recording(a=wanted("A/USD", BOOKS))
+        one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         one.hear(change(500, 1, whole=True), Ns(9))
         one.hear(Heard(bad=BAD), Ns(9))
         assert one.lost_books() == {}
 
     def test_a_bad_message_loses_a_book_that_does_not(self) -> None:
-        one = recording(a=wanted("A/USD", BOOKS))
+        one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         whole = BookChange("a", Ns(1), [("10", "1")], [("11", "1")], whole=True)
         one.hear(Heard(books=[whole], at=Ns(1)), Ns(9))

@@ -1,0 +1,261 @@
+"""When the bars of one topic are complete: one after another, pushed by the venue or built. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from dccd_core.adapter.live import Channel, Word
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, iso
+from dccd_core.stream.bars import BuiltBars
+from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.silence import Pace
+from dccd_core.stream.trades import Came, TradeTopic
+
+_PRICES: Final = ("open", "high", "low", "close")
+_SILENT: Final = "nothing came of it for longer than its market explains"
+
+
+class ClosedBar(NamedTuple):
+    """A bar that is final: when it opened, and its last price."""
+
+    opened: Ns
+    close: float
+
+
+class BarTopic:
+    """One topic of bars that a venue pushes, on one connection.
+
+    Args:
+        channel: the venue's ways.
+        bar: the length of a bar.
+        settle: how long after its end a bar may still change.
+        now: our steady clock.
+    """
+
+    def __init__(self, channel: Channel, bar: Ns, settle: Ns, now: Ns) -> None:
+        self.claim = Claim()
+        self.pace = Pace(now)
+        self.alive: Ns | None = None
+        """Up to when (venue time) bars that nobody flags cannot change any more, and ``settle`` after that.
+
+        It is told by the topic alone: by its next bar, as messages come in order, or by the venue's word.
+        """
+        self._beats = channel.beats
+        self._fills_quiet = channel.fills_quiet
+        self._bar, self._settle = bar, settle
+        self._accepted: Ns | None = None
+        self._close: float | None = None
+        self._asked = False
+        """Whether the newest proof is REST's: what came before the next message may have been lost."""
+
+    @property
+    def accepted(self) -> bool:
+        return self._accepted is not None
+
+    def accept(self, moment: Moment) -> None:
+        """Note that the venue agreed to send it, perhaps anew."""
+        self._accepted, self.alive, self._close = moment.venue, None, None
+        self.pace.beat(moment.steady)
+
+    def come(self, told: Came, moment: Moment, *, spoilt: bool = False) -> bool:
+        """Take note that bars came, final or not; their times are when they opened.
+
+        Return whether those before them that are not final yet may still become so: not when something may
+        have been missed since they came.
+        """
+        unbroken = not (self.pace.silent(moment.steady) or spoilt or self._asked)
+        self._asked = False
+        self.pace.hear(moment.steady, told.height)
+        if self._accepted is None:
+            return unbroken
+        if not unbroken:
+            self.claim.end(_SILENT)
+        if not spoilt:
+            self.claim.begin(told.first)
+            if not self._beats:
+                self._live_until(Ns(told.last + self._settle))
+        return unbroken
+
+    def finish(self, finals: Sequence[ClosedBar]) -> list[ClosedBar]:
+        """Take final bars, in order; return the quiet ones between them that the venue leaves out."""
+        quiet: list[ClosedBar] = []
+        for opened, close in finals:
+            at = self.claim.reached
+            if at is None or opened < at:
+                continue
+            if opened > at and self._fills_quiet and self._close is not None:
+                quiet += [ClosedBar(Ns(one), self._close) for one in range(at, opened, self._bar)]
+            elif opened > at:
+                self.claim.end("bars did not come")
+                self.claim.begin(opened)
+            self.claim.reach(Ns(opened + self._bar))
+            self._close = close
+        return quiet
+
+    def word(self, word: Word, moment: Moment) -> None:
+        """Take note of what the venue says of the topic as a whole."""
+        self.pace.beat(moment.steady)
+        if self._accepted is not None:
+            self.claim.begin(bar_open(Ns(word.at + self._bar - 1), self._bar))
+            self._live_until(word.at)
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more will come of it."""
+        self._accepted = None
+        self.claim.end(reason)
+
+    def spoil(self, reason: str) -> None:
+        """Take note that one of its messages may have been lost."""
+        self.claim.end(reason)
+
+    def look(self, moment: Moment) -> str | None:
+        """Say why the topic is to be subscribed to anew, if it is."""
+        quiet = Ns(moment.steady - self.pace.heard)
+        if self._beats and self._accepted and quiet > 4 * self._beats + 5 * SECOND:
+            return f"nothing came of it for {quiet // SECOND} s, not even a heartbeat"
+        return None
+
+    def question(self, moment: Moment) -> Ns | None:
+        """Say from which bar on it is to be asked for bars, if its silence needs a proof."""
+        if self._accepted is None or self._beats or not self.pace.due(moment.steady):
+            return None
+        since = self.claim.reached or bar_open(Ns(self._accepted + self._bar), self._bar)
+        return since if moment.venue - self._settle >= since + self._bar else None
+
+    def answer(
+        self, rows: pl.DataFrame, held: pl.DataFrame | None, until: Ns, moment: Moment
+    ) -> tuple[str | None, pl.DataFrame]:
+        """Take the answer: the bars that opened before ``until``, all of them final.
+
+        Args:
+            rows: those of the venue's history.
+            held: those of the topic that came and are not final yet.
+            until: no bar before it is missing in ``rows``.
+            moment: now.
+
+        Return why the topic is to be subscribed to anew, if it is, and the bars that are proven.
+        """
+        since = self.claim.reached or bar_open(Ns((self._accepted or 0) + self._bar), self._bar)
+        fresh = rows.filter(pl.col("ts").to_physical() >= since)
+        traded = fresh.filter(pl.col("volume") > 0)
+        if held is not None and traded.height:
+            same = ["ts", "close", "volume"]
+            traded = traded.join(held.select(same), on=same, how="anti")
+        if traded.height:
+            first = Ns(int(traded["ts"].to_physical()[0]))
+            return f"it was silent, although something was traded in the bar of {iso(first)}", fresh.clear()
+        self.claim.begin(since)
+        self.claim.reach(until)
+        self._live_until(Ns(until + self._settle))
+        self._asked = True
+        self._close = fresh["close"][-1] if fresh.height else self._close
+        self.pace.beat(moment.steady)
+        return None, fresh
+
+    def _live_until(self, at: Ns) -> None:
+        self.alive = max(at, self.alive or at)
+
+
+def quiet_bars(topic: str, bars: Sequence[ClosedBar], received: Ns) -> pl.DataFrame:
+    """Return bars in which nothing was traded, with their ``topic`` and ``received``."""
+    height = len(bars)
+    columns: dict[str, pl.Series | list[float]] = {
+        "ts": pl.Series([one.opened for one in bars], dtype=pl.Int64),
+        **{name: [one.close for one in bars] for name in _PRICES},
+        "volume": [0.0] * height,
+        "quote_volume": [0.0] * height,
+        "trades": pl.Series([0] * height, dtype=pl.Int64),
+    }
+    rows = pl.DataFrame(columns).cast(TABLES[DataType.OHLC].schema)
+    return rows.with_columns(topic=pl.lit(topic), received=pl.lit(received, pl.Int64))
+
+
+class BuiltTopic:
+    """Bars that are built from the trades of one topic, where the venue pushes none.
+
+    Args:
+        channel: how the venue proves its trades.
+        bar: the length of a bar.
+        now: our steady clock.
+    """
+
+    def __init__(self, channel: Channel, bar: Ns, now: Ns) -> None:
+        self.claim = Claim()
+        self._trades = TradeTopic(channel, now)
+        self._bar = bar
+        self._built: BuiltBars | None = None
+        self._left: list[pl.DataFrame] = []
+        """Trades after a gap, from before it was given up."""
+
+    @property
+    def pace(self) -> Pace:
+        return self._trades.pace
+
+    def accept(self, moment: Moment) -> None:
+        """Note that the venue agreed to send the trades, perhaps anew."""
+        self._trades.accept(moment)
+
+    def word(self, word: Word, moment: Moment) -> None:
+        """Take note of what the venue says of the trades as a whole; ``settled`` has what follows from it."""
+        self._trades.word(word, moment)
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more will come of it."""
+        self._trades.end(reason)
+        self.settled()
+
+    def spoil(self, reason: str) -> None:
+        """Take note that one of its messages may have been lost."""
+        self._trades.spoil(reason)
+
+    def look(self, moment: Moment) -> str | None:
+        """Say why the topic is to be subscribed to anew, if it is."""
+        return self._trades.look(moment)
+
+    def question(self, moment: Moment) -> Ns | None:
+        """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
+        return self._trades.question(moment)
+
+    def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
+        """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
+        return self._trades.answer(rows, until, moment)
+
+    def take(
+        self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
+    ) -> list[pl.DataFrame]:
+        """Take trades as they came; return the bars that are final by them."""
+        if self._built:
+            self._built.hear(rows())
+        self._trades.take(told, rows, moment, spoilt=spoilt)
+        return self.settled(rows)
+
+    def settled(self, rows: Callable[[], pl.DataFrame] | None = None) -> list[pl.DataFrame]:
+        """Return the bars that are final by what is known of the trades by now.
+
+        Args:
+            rows: gives those that came with that, in case bars begin with them.
+        """
+        found: list[pl.DataFrame] = []
+        for turn in self._trades.claim.taken():
+            if turn.began:
+                self._built = BuiltBars(self._bar, ZERO, turn.at)
+                for trades in [*self._left, *([rows()] if rows else [])]:
+                    self._built.hear(trades)
+            else:
+                found += self._until(turn.at)
+                self.claim.end(turn.reason)
+                self._left = self._built.held if self._built else []
+                self._built = None
+        reached = self._trades.claim.reached
+        return found if reached is None else [*found, *self._until(reached)]
+
+    def _until(self, at: Ns) -> list[pl.DataFrame]:
+        if self._built is None:
+            return []
+        bars = self._built.settled(at)
+        self.claim.begin(self._built.since)
+        self.claim.reach(self._built.until)
+        return [] if bars is None else [bars]

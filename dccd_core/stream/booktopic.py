@@ -1,0 +1,121 @@
+"""When an order book of one connection is known: by what the venue proves of it. Pure."""
+
+from typing import Final
+
+from dccd_core.adapter.live import BookChange, Word
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.stream.book import Book
+from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.silence import Pace
+from dccd_core.stream.snapshots import BookKeeper, Shot
+from dccd_core.stream.wanted import Wanted
+
+COMPARE_EVERY: Final = Ns(3 * MINUTE)
+"""How often a book is held against what REST says, from what is left of the budget."""
+_BEATS: Final = 4
+
+
+class BookTopic:
+    """One order book on one connection.
+
+    Args:
+        wanted: which.
+        now: our steady clock.
+    """
+
+    def __init__(self, wanted: Wanted, now: Ns) -> None:
+        self.claim = Claim()
+        self.pace = Pace(now)
+        self.keeper = BookKeeper(
+            Book(wanted.channel, wanted.topic.depth, wanted.precision), wanted.depth, wanted.every
+        )
+        self._channel = wanted.channel
+        self._accepted = False
+        self._numbered = False
+        self._compared = now
+
+    @property
+    def lost(self) -> str | None:
+        return self.keeper.book.lost
+
+    @property
+    def stands(self) -> bool:
+        """Whether changes are seen to go on from what it began with."""
+        return self.keeper.book.lost is None and self.keeper.book.joined
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the venue numbers its changes."""
+        return self._numbered
+
+    @property
+    def proven(self) -> bool:
+        """Whether a message of it that is lost shows by numbers or checksums."""
+        return bool(self._channel.start or self._channel.checksum or self._numbered)
+
+    def accept(self, moment: Moment) -> None:
+        """Note that the venue agreed to send it, perhaps anew."""
+        self._accepted = True
+        self.pace.beat(moment.steady)
+
+    def hear(self, change: BookChange, received: Ns, moment: Moment) -> None:
+        """Take a change as it came."""
+        self.pace.hear(moment.steady, 1)
+        self._numbered = self._numbered or change.last is not None
+        self.keeper.hear(change, received)
+
+    def join(self, start: BookChange, received: Ns) -> None:
+        """Begin with a snapshot that was asked for."""
+        self.keeper.join(start, received)
+
+    def taken(self) -> list[Shot]:
+        """Hand over the pictures there are; the claim is brought up to date with them."""
+        shots, turns = self.keeper.taken()
+        for turn in turns:
+            if turn.began:
+                self.claim.begin(turn.at)
+            else:
+                self.claim.reach(turn.at)
+                self.claim.end(turn.reason, turn.since)
+        if self.keeper.known_until is not None:
+            self.claim.reach(self.keeper.known_until)
+        return shots
+
+    def word(self, word: Word, moment: Moment) -> None:
+        """Take note of what the venue says of the topic as a whole."""
+        self.pace.beat(moment.steady)
+        if self._accepted and self.proven:
+            self.keeper.prove(word.at, moment.venue)
+
+    def spoil(self, reason: str) -> None:
+        """Take note that one of its messages may have been lost."""
+        if not self.proven:
+            self.keeper.lose(reason)
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more will come of it."""
+        self._accepted = False
+        self.keeper.lose(reason)
+
+    def look(self, moment: Moment) -> str | None:
+        """Say why the topic is to be subscribed to anew, if it is."""
+        quiet = Ns(moment.steady - self.pace.heard)
+        if self._channel.beats and self._accepted and quiet > _BEATS * self._channel.beats + 5 * SECOND:
+            return f"nothing came of it for {quiet // SECOND} s, not even a heartbeat"
+        return None
+
+    def question(self, moment: Moment) -> Ns | None:
+        """Return None: it is settled by a snapshot, see ``compare_due``."""
+        del moment
+        return None
+
+    def compare_due(self, moment: Moment) -> bool:
+        """Whether it is to be held against what REST says: it is silent, or it has not been for long."""
+        long_ago = moment.steady - self._compared > COMPARE_EVERY
+        return self._accepted and self.lost is None and (long_ago or self.pace.due(moment.steady))
+
+    def compare(self, moment: Moment) -> bool:
+        """Begin to compare it; False when that makes no sense now."""
+        self._compared = moment.steady
+        self.pace.ask(moment.steady)
+        return self.keeper.compare_begin() is not None

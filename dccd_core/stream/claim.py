@@ -1,0 +1,56 @@
+"""What one connection may say of one dataset: from when to when it is complete, by its own proofs. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.stream.snapshots import Turn
+
+LATENESS: Final = Ns(2 * SECOND)
+"""How much later than others of its topic a message may come."""
+NOT_UNDERSTOOD: Final = "a message could not be understood"
+PAUSED: Final = "paused by a user"
+REMOVED: Final = "taken out of the stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now: ``steady`` of our clock that is never stepped, ``venue`` what the venue's clock shows by it."""
+
+    steady: Ns
+    venue: Ns
+
+
+@dataclass(slots=True)
+class Claim:
+    """Complete from ``began`` until ``reached``, venue time; both None while it is not.
+
+    ``ended`` says why not; ``turns`` are its beginnings and ends that nobody has taken note of yet.
+    """
+
+    began: Ns | None = None
+    reached: Ns | None = None
+    ended: Turn | None = None
+    turns: list[Turn] = field(default_factory=list[Turn])
+
+    def begin(self, at: Ns) -> None:
+        if self.began is None:
+            self.began = self.reached = at
+            self.ended = None
+            self.turns.append(Turn(at, began=True))
+
+    def reach(self, at: Ns) -> None:
+        """Note that all of it until ``at`` has come."""
+        if self.reached is not None:
+            self.reached = max(self.reached, at)
+
+    def end(self, reason: str, since: Ns | None = None) -> None:
+        """Note that from where it had come on rows may be missing; from ``since`` on, if that is earlier."""
+        if self.reached is not None:
+            self.ended = Turn(self.reached, began=False, reason=reason, since=since)
+            self.turns.append(self.ended)
+            self.began = self.reached = None
+
+    def taken(self) -> list[Turn]:
+        turns, self.turns = self.turns, []
+        return turns

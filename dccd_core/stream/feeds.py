@@ -1,0 +1,236 @@
+"""What came of all topics of one kind on one connection, on its way into the rows of a segment. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import polars as pl
+
+from dccd_core.adapter.live import Word
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import Ns
+from dccd_core.stream import tables
+from dccd_core.stream.bars import FinalBars
+from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
+from dccd_core.stream.booktopic import BookTopic
+from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.trades import Came, TradeTopic, came
+from dccd_core.stream.wanted import Kind, Seen, Wanted
+
+
+@dataclass(slots=True)
+class Line:
+    """One dataset. ``accepted``: when the venue agreed to send it, on our steady clock."""
+
+    name: str
+    wanted: Wanted
+    seen: Seen
+    topic: TradeTopic | BarTopic | BuiltTopic | BookTopic
+    accepted: Ns | None = None
+
+    @property
+    def symbol(self) -> str:
+        return str(self.wanted.dataset.symbol)
+
+    @property
+    def claim(self) -> Claim:
+        return self.topic.claim
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What came since it was last looked at; ``spoilt`` are topics of which something may have been lost."""
+
+    trades: pl.DataFrame | None
+    bars: pl.DataFrame | None
+    words: Sequence[Word]
+    spoilt: frozenset[str]
+
+    @cached_property
+    def traded(self) -> Mapping[str, Came]:
+        """What came of each topic of trades."""
+        return {} if self.trades is None else came(self.trades)
+
+    def trades_of(self, name: str) -> Callable[[], pl.DataFrame]:
+        """Return what gives the trades of one topic."""
+
+        def rows() -> pl.DataFrame:
+            assert self.trades is not None
+            return self.trades if len(self.traded) == 1 else self.trades.filter(topic=name)
+
+        return rows
+
+
+class Feed(Protocol):
+    """``lines`` are those of the feed's kind."""
+
+    lines: list[Line]
+
+    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+        """Let the topics have what came; return the rows to keep, with ``topic`` and ``received``."""
+        ...
+
+
+@dataclass(slots=True)
+class TradesFeed:
+    """Trades: all that came is kept, whatever it proves."""
+
+    lines: list[Line] = field(default_factory=list[Line])
+
+    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+        for line in self.lines:
+            assert isinstance(line.topic, TradeTopic)
+            if (told := heard.traded.get(line.name)) is not None:
+                rows = heard.trades_of(line.name)
+                line.topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
+        _hear_words(self.lines, heard.words, moment)
+        return tables.of_topics(heard.trades, [line.name for line in self.lines])
+
+
+@dataclass(slots=True)
+class BooksFeed:
+    """Order books: their pictures."""
+
+    lines: list[Line] = field(default_factory=list[Line])
+
+    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+        _hear_words(self.lines, heard.words, moment)
+        found: list[pl.DataFrame] = []
+        for line in self.lines:
+            assert isinstance(line.topic, BookTopic)
+            if shots := line.topic.taken():
+                found.append(tables.pictures(line.name, shots))
+                line.seen.crossed += sum(shot.crossed for shot in shots)
+            book = line.topic.keeper.book
+            line.seen.bid, line.seen.ask = book.bids.price, book.asks.price
+        return tables.joined(found)
+
+
+class BarsFeed:
+    """Bars of one length: those that are final, pushed by the venue or built from its trades."""
+
+    def __init__(self, bar: Ns, settle: Ns) -> None:
+        self.lines: list[Line] = []
+        self._final = FinalBars(bar, settle)
+        self._proven: list[pl.DataFrame] = []
+
+    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+        found, self._proven = self._proven, []
+        built = [(line, line.topic) for line in self.lines if isinstance(line.topic, BuiltTopic)]
+        for line, topic in built:
+            if (told := heard.traded.get(line.name)) is not None:
+                rows = heard.trades_of(line.name)
+                found += topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
+        found += self._flagged(heard, moment)
+        _hear_words(self.lines, heard.words, moment)
+        for _, topic in built:
+            found += topic.settled()
+        found += self._unflagged()
+        final = tables.joined(found)
+        return None if final is None else tables.joined([final, *self._chained(final)])
+
+    def held(self, name: str) -> pl.DataFrame | None:
+        """Return what came of a topic and is not final yet."""
+        return self._final.of(name)
+
+    def drop(self, name: str) -> None:
+        """Forget what came of a topic and is not final yet: something after it was missed."""
+        self._final.drop(name)
+
+    def prove(self, name: str, rows: pl.DataFrame, received: Ns) -> None:
+        """Keep bars that REST told, as if they had been pushed."""
+        if rows.height:
+            more = rows.with_columns(topic=pl.lit(name), received=pl.lit(received, pl.Int64))
+            self._proven.append(more)
+            self._final.drop(name, before=Ns(int(rows["ts"].to_physical()[-1]) + 1))
+
+    def _pushed(self) -> list[tuple[Line, BarTopic]]:
+        return [(line, line.topic) for line in self.lines if isinstance(line.topic, BarTopic)]
+
+    def _flagged(self, heard: Heard, moment: Moment) -> list[pl.DataFrame]:
+        own = tables.of_topics(heard.bars, [line.name for line, _ in self._pushed()])
+        if own is None:
+            return []
+        told = came(own)
+        for line, topic in self._pushed():
+            if line.name in told:
+                spoilt = line.name in heard.spoilt
+                if not topic.come(told[line.name], moment, spoilt=spoilt):
+                    self._final.drop(line.name, before=told[line.name].first)
+        return [self._final.hear(own)]
+
+    def _unflagged(self) -> list[pl.DataFrame]:
+        alive = {line.name: topic.alive for line, topic in self._pushed() if topic.alive is not None}
+        settled = self._final.settled(alive)
+        return [] if settled is None else [settled]
+
+    def _chained(self, final: pl.DataFrame) -> list[pl.DataFrame]:
+        """Let the claims go on to the end of the bars that are final; return the quiet ones between them."""
+        topics = {line.name: topic for line, topic in self._pushed()}
+        by_topic = final.select("topic", pl.col("ts").to_physical(), "close", "received").sort("ts")
+        quiet: list[pl.DataFrame] = []
+        told = by_topic.group_by("topic", maintain_order=True).agg("ts", "close", pl.col("received").max())
+        for name, opens, closes, received in told.iter_rows():
+            if name in topics:
+                bars = [ClosedBar(Ns(at), close) for at, close in zip(opens, closes, strict=True)]
+                if missing := topics[name].finish(bars):
+                    quiet.append(quiet_bars(name, missing, received).select(final.columns))
+        return quiet
+
+
+def feed_of(kind: Kind, settle: Ns) -> Feed:
+    """Return what takes the rows of a kind; ``settle`` says when bars are final."""
+    match kind:
+        case DataType.TRADES, _:
+            return TradesFeed()
+        case DataType.OHLC, bar if bar is not None:
+            return BarsFeed(bar, settle)
+        case _:
+            return BooksFeed()
+
+
+def topic_of(wanted: Wanted, now: Ns) -> TradeTopic | BarTopic | BuiltTopic | BookTopic:
+    """Return what follows a dataset's topic; ``now`` on our steady clock."""
+    bar = wanted.dataset.span
+    if bar is not None and wanted.channel.from_trades:
+        return BuiltTopic(wanted.channel, bar, now)
+    if bar is not None:
+        return BarTopic(wanted.channel, bar, wanted.settle, now)
+    if wanted.dataset.data_type is DataType.TRADES:
+        return TradeTopic(wanted.channel, now)
+    return BookTopic(wanted, now)
+
+
+def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.DataFrame:
+    """Bring rows into the columns of a segment, our symbols and units, and count them."""
+    if rows is None:
+        return tables.columns(kind[0]).to_frame()
+    _count(lines, rows)
+    contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
+    if contracts and kind[0] is not DataType.OHLC:
+        inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
+        rows = tables.in_base(rows, contracts, inverse)
+    return tables.stored(kind[0], rows, {line.name: line.symbol for line in lines})
+
+
+def _hear_words(lines: Sequence[Line], words: Sequence[Word], moment: Moment) -> None:
+    for word in words:
+        for line in lines:
+            if line.name == word.topic:
+                line.topic.word(word, moment)
+
+
+def _count(lines: Sequence[Line], rows: pl.DataFrame) -> None:
+    """Note what came."""
+    by_name = {line.name: line for line in lines}
+    price = pl.col("close" if "close" in rows.columns else "price").last().cast(pl.Float64).alias("shown")
+    newest = rows.group_by("topic").agg(
+        pl.len(), pl.col("received").max(), pl.col("ts").to_physical().max(), price
+    )
+    for name, count, came_at, at, shown in newest.iter_rows():
+        line, seen = by_name[name], by_name[name].seen
+        seen.rows += count
+        if not isinstance(line.topic, BookTopic):
+            seen.messages, seen.last, seen.price = seen.messages + count, came_at, shown
+            seen.lag = Ns(came_at - at - (line.wanted.dataset.span or 0))

@@ -1,0 +1,305 @@
+"""When the trades of one topic are complete: by their ids, or by the topic being heard of. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from dccd_core.adapter.live import Channel, Word
+from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.stream.claim import LATENESS, Claim, Moment
+from dccd_core.stream.silence import Pace
+
+_PATIENCE: Final = Ns(5 * SECOND)
+"""How much later than another of its topic a trade may come before it counts as missing."""
+_BEATS: Final = 4
+"""So many beats of a topic may be late."""
+_ASKED: Final = "it was silent, and nobody was asked about the last of it"
+Int64s = NDArray[np.int64]
+
+
+class Came(NamedTuple):
+    """What came of one topic: how many rows there were, and between which venue times.
+
+    ``ids`` are the first and the last id and how many there are, where they are numbers; ``apart`` is the
+    longest time between two of the rows.
+    """
+
+    height: int
+    first: Ns
+    last: Ns
+    apart: int
+    ids: tuple[int, int, int] | None
+
+
+def came(rows: pl.DataFrame) -> dict[str, Came]:
+    """Say of each topic what came of it.
+
+    Args:
+        rows: trades, or bars, with ``topic``.
+    """
+    ts, number = pl.col("ts").to_physical(), pl.lit(None, pl.Int64)
+    if "trade_id" in rows.columns:
+        number = pl.col("trade_id").cast(pl.Int64, strict=False)
+    told = rows.group_by("topic").agg(
+        pl.len(),
+        ts.min().alias("first"),
+        ts.max().alias("last"),
+        ts.sort().diff().max().fill_null(0).alias("apart"),
+        number.min().alias("low"),
+        number.max().alias("high"),
+        number.n_unique().alias("ids"),
+    )
+    found: dict[str, Came] = {}
+    for name, count, first, last, apart, low, high, ids in told.iter_rows():
+        numbers = None if low is None else (low, high, ids)
+        found[name] = Came(count, Ns(first), Ns(last), apart, numbers)
+    return found
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Consecutive ids that all came, with the times of the first and the last."""
+
+    first: int
+    last: int
+    start: Ns
+    end: Ns
+
+
+class IdRun:
+    """The ids that came without one missing; and those after a missing one, which may still come."""
+
+    def __init__(self) -> None:
+        self.whole: Stretch | None = None
+        self.waiting_since: Ns | None = None
+        """Since when an id is missing, on our steady clock."""
+        self._ahead: list[Stretch] = []
+        self._known = -1
+        """The last id that the venue is known to have given."""
+
+    def begin(self, last: int, at: Ns) -> None:
+        """Begin after a trade that is known of, whether or not it came."""
+        self.whole = Stretch(last, last, at, at)
+        self._known = last
+
+    def add(self, stretches: Sequence[Stretch], now: Ns) -> None:
+        before = self.whole.last if self.whole else None
+        known = [self.whole] if self.whole else []
+        merged: list[Stretch] = []
+        for one in sorted([*known, *self._ahead, *stretches], key=lambda each: each.first):
+            if merged and one.first <= merged[-1].last + 1:
+                if one.last > merged[-1].last:
+                    merged[-1] = Stretch(merged[-1].first, one.last, merged[-1].start, one.end)
+            else:
+                merged.append(one)
+        whole = [one for one in merged if before is None or one.last >= before]
+        self.whole, self._ahead = whole[0], whole[1:]
+        self._known = max(self._known, whole[-1].last)
+        self._wait(now, progressed=self.whole.last != before)
+
+    def told(self, last: int, now: Ns) -> bool:
+        """Take note that there was a trade of this id; return whether all until it came."""
+        self._known = max(self._known, last)
+        self._wait(now, progressed=False)
+        return self.waiting_since is None
+
+    def missing(self) -> tuple[int, int]:
+        """Return the first and the last id of the first gap."""
+        assert self.whole is not None
+        return self.whole.last + 1, (self._ahead[0].first - 1 if self._ahead else self._known)
+
+    def skip(self) -> Ns | None:
+        """Go on after the first gap; return the time of the first trade there, None when none came."""
+        self.waiting_since = None
+        if not self._ahead:
+            self.whole = None
+            return None
+        self.whole = self._ahead.pop(0)
+        return self.whole.start
+
+    def _wait(self, now: Ns, *, progressed: bool) -> None:
+        assert self.whole is not None
+        if self.whole.last >= self._known:
+            self.waiting_since = None
+        elif self.waiting_since is None or progressed:
+            self.waiting_since = now
+
+
+def stretches(rows: pl.DataFrame) -> list[Stretch]:
+    """Return the consecutive ids of one topic's rows."""
+    ids: Int64s = rows["trade_id"].cast(pl.Int64).to_numpy()
+    times: Int64s = rows["ts"].to_physical().to_numpy()
+    ids, places = np.unique(ids, return_index=True)
+    times = times[places]
+    cuts = np.flatnonzero(np.diff(ids) > 1) + 1
+    parts = zip(np.split(ids, cuts), np.split(times, cuts), strict=True)
+    return [Stretch(int(n[0]), int(n[-1]), Ns(int(t[0])), Ns(int(t[-1]))) for n, t in parts]
+
+
+class TradeTopic:
+    """One topic of trades on one connection.
+
+    Args:
+        channel: how the venue proves them.
+        now: our steady clock.
+    """
+
+    def __init__(self, channel: Channel, now: Ns) -> None:
+        self.claim = Claim()
+        self.pace = Pace(now)
+        self._beats = channel.beats
+        self._ids = IdRun() if channel.consecutive else None
+        self._numbered = channel.consecutive
+        self._accepted: Ns | None = None
+        self._last: Ns | None = None
+        """The venue time of its newest trade, or of a proof that there was none."""
+        self._asked = False
+        """Whether the newest proof is REST's: trades after it may have been lost until the next one came."""
+
+    @property
+    def accepted(self) -> bool:
+        return self._accepted is not None
+
+    def accept(self, moment: Moment) -> None:
+        """Note that the venue agreed to send it, perhaps anew."""
+        self._accepted, self._last, self._asked = moment.venue, None, False
+        self._ids = IdRun() if self._numbered else None
+        self.pace.beat(moment.steady)
+
+    def take(
+        self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
+    ) -> None:
+        """Take trades as they came.
+
+        Args:
+            told: what they are.
+            rows: gives them.
+            moment: now.
+            spoilt: something that nobody understood came with them, which may have been one of them.
+        """
+        self.pace.hear(moment.steady, told.height)
+        if self._accepted is None or (spoilt and not self._numbered):
+            return
+        if self._ids and told.ids is None:
+            self.claim.end("trades came without ids")
+        elif self._ids:
+            self._take_ids(self._ids, told, rows, moment)
+        else:
+            self._take_times(told, rows)
+        self._asked = False
+
+    def word(self, word: Word, moment: Moment) -> None:
+        """Take note of what the venue says of the topic as a whole."""
+        self.pace.beat(moment.steady)
+        if self._accepted is None:
+            return
+        whole = True
+        if self._ids and word.last_id is not None:
+            if self._ids.whole is None:
+                self._ids.begin(word.last_id, word.at)
+            else:
+                whole = self._ids.told(word.last_id, moment.steady)
+        elif self._ids:
+            return
+        self.claim.begin(Ns(word.at + 1))
+        if whole:
+            self.claim.reach(Ns(word.at - LATENESS))
+            self._last = max(word.at, self._last or word.at)
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more will come of it."""
+        self._accepted = self._last = None
+        self.claim.end(reason)
+
+    def spoil(self, reason: str) -> None:
+        """Take note that one of its messages may have been lost: ids would show that."""
+        if not self._numbered:
+            self.claim.end(reason)
+            self._last = None
+
+    def look(self, moment: Moment) -> str | None:
+        """Give up what is missing for long; say why the topic is to be subscribed to anew, if it is."""
+        ids = self._ids
+        if ids and ids.waiting_since is not None and moment.steady - ids.waiting_since >= _PATIENCE:
+            first, last = ids.missing()
+            self.claim.end(f"trades {first} to {last} did not come")
+            if (at := ids.skip()) is not None:
+                self.claim.begin(Ns(at + 1))
+                self._reach_ids(ids)
+        if self._beats and self._accepted and moment.steady - self.pace.heard > self._patience():
+            quiet = (moment.steady - self.pace.heard) // SECOND
+            return f"nothing came of it for {quiet} s, not even a heartbeat"
+        return None
+
+    def question(self, moment: Moment) -> Ns | None:
+        """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
+        if self._accepted is None or self._beats or not self.pace.due(moment.steady):
+            return None
+        return Ns(self._accepted + LATENESS) if self.claim.reached is None else self._since()
+
+    def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
+        """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
+        since = self._accepted if self._last is None else self._last
+        if since is None:
+            return None
+        times = rows["ts"].to_physical()
+        fresh = rows.filter(times > since + (LATENESS if self._last is None else 0))
+        if self._ids and self._ids.whole and self._ids.whole.last >= 0:
+            fresh = rows.filter(pl.col("trade_id").cast(pl.Int64) > self._ids.whole.last)
+        if fresh.height:
+            first = Ns(int(fresh["ts"].to_physical()[0]))
+            return f"it was silent, although something was traded at {iso(first)}"
+        self.claim.begin(Ns(since + LATENESS))
+        self.claim.reach(until)
+        self._last, self._asked = max(until, self._last or until), True
+        self.pace.beat(moment.steady)
+        return None
+
+    def _since(self) -> Ns:
+        return self._last or self.claim.reached or Ns(0)
+
+    def _patience(self) -> Ns:
+        assert self._beats is not None
+        return Ns(_BEATS * self._beats + _PATIENCE)
+
+    def _take_ids(self, ids: IdRun, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment) -> None:
+        assert told.ids is not None
+        low, high, count = told.ids
+        if high - low + 1 == count and (ids.whole is None or low <= ids.whole.last + 1):
+            found = [Stretch(low, high, told.first, told.last)]
+        else:
+            found = stretches(rows())
+        if ids.whole is None:
+            self.claim.end(_ASKED)
+            self.claim.begin(Ns(found[0].start + 1))  # of the first moment's trades some may have been missed
+        ids.add(found, moment.steady)
+        self._reach_ids(ids)
+
+    def _reach_ids(self, ids: IdRun) -> None:
+        assert ids.whole is not None
+        self.claim.reach(Ns(ids.whole.end - LATENESS))
+        self._last = max(ids.whole.end, self._last or ids.whole.end)
+
+    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame]) -> None:
+        """Believe what came, but for what a silence that is too long to be one may have swallowed."""
+        allowed = self.pace.allowed
+        before = self._last
+        if self._asked:
+            self.claim.end(_ASKED)
+        if before is not None and not self._asked and max(told.apart, told.first - before) > allowed:
+            self._begin_after_silences(before, rows(), allowed)
+        else:
+            self.claim.begin(Ns(told.first + 1))
+        self._last = max(told.last, before or told.last)
+        self.claim.reach(Ns(self._last - LATENESS))
+
+    def _begin_after_silences(self, before: Ns, rows: pl.DataFrame, allowed: Ns) -> None:
+        times = np.sort(np.append(rows["ts"].to_physical().to_numpy(), before))
+        for place in np.flatnonzero(np.diff(times) > allowed):
+            self.claim.reach(Ns(int(times[place]) - LATENESS))
+            self.claim.end(f"nothing came for {int(times[place + 1] - times[place]) // SECOND} s")
+            self.claim.begin(Ns(int(times[place + 1]) + 1))
