@@ -277,6 +277,8 @@ def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_pat
         return msgspec.json.encode([*rows, [7, tomorrow, 1.5, 42_000.5]] if rows else rows)
 
     world.alter = bodies(change, "trades")
+    paged = replace(world.exchange.endpoints[DataType.TRADES], page_limit=500)
+    world.exchange = replace(world.exchange, endpoints={**world.exchange.endpoints, DataType.TRADES: paged})
     state = world.fill(dataset, key).state
     assert state is not None
     truth = world.truth(dataset, key, Ns(NOW - get("bitfinex").settle))
