@@ -131,5 +131,4 @@ async def record_live(  # noqa: PLR0913 -- as the recorder of the core
     """Record a stream; what it takes is imported by the runs that do so only."""
     from dccd_core.stream.run import run_stream  # noqa: PLC0415
 
-    del plans  # TODO(pipe): until the core takes them
-    await run_stream(plan, venue, connect, lake, stop, listener)
+    await run_stream(plan, venue, connect, lake, stop, listener, plans)
