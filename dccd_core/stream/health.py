@@ -92,7 +92,7 @@ class HealthReport:
             return Phase.REFUSED, None
         if not accepted:
             return Phase.CONNECTING, None
-        if all(topic.topic.pace.silent(now) for topic in accepted):
+        if all(topic.topic.pace.alarming(now) for topic in accepted):
             heard = max(topic.topic.pace.heard for topic in accepted)
             return Phase.SILENT, Ns(self._clock.now() - (now - heard))
         if all(isinstance(topic.topic, BookTopic) and topic.topic.lost for topic in accepted):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
@@ -13,16 +13,18 @@ from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
 from dccd_core.domain.timespan import ZERO, TimeSpan
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.compare import Snapshot
 from dccd_core.stream.link import Group, Surroundings
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
 from dccd_core.stream.record import Recorder
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
 
 T = TypeVar("T")
+_BEAT_S: Final = 5.0
 
 
 async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until when, and whom to tell
@@ -51,7 +53,12 @@ async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until 
         LakeError: what came cannot be written.
     """
     live = _live(venue)
-    wanted = await _unless(stop, _all_wanted(plan, venue, listener))
+    telling = asyncio.create_task(_tell_of_waiting(plan, venue.clock, listener))
+    try:
+        wanted = await _unless(stop, _all_wanted(plan, venue, listener))
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
     if wanted is None:
         return
     if not wanted and plan.paused < set(plan.datasets):
@@ -117,6 +124,15 @@ async def _shown(venue: Venue, one: Wanted, name: str) -> Snapshot:
 
     book = await venue.ask(one.dataset, request, plain)
     return Snapshot(book, 0, one.channel.rest_decimals)
+
+
+async def _tell_of_waiting(plan: StreamPlan, clock: Clock, listener: Listener) -> None:
+    """Tell how it is while nobody says yet which symbols are listed: a venue may be down for long."""
+    started, datasets = clock.now(), tuple(DatasetHealth(dataset) for dataset in plan.datasets)
+    while True:
+        await clock.sleep(_BEAT_S)
+        why = "the venue has not told yet which symbols it lists"
+        listener.beat(StreamHealth(clock.now(), started, 0, 0, 0.0, 0, 0, datasets, why=why))
 
 
 def groups(live: Live, wanted: list[Wanted]) -> Iterator[Group]:

@@ -54,6 +54,10 @@ class Pace:
     def silent(self, now: Ns) -> bool:
         return now - self.heard > self.allowed
 
+    def alarming(self, now: Ns) -> bool:
+        """Whether it is silent although there was time to prove that it is only quiet."""
+        return now - self.heard > self.allowed + max(_UNKNOWN, 2 * self._asked_again)
+
     def due(self, now: Ns) -> bool:
         """Whether its silence is to be asked about."""
         return self.silent(now) and now >= self._next

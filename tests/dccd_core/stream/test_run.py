@@ -23,7 +23,7 @@ from dccd_core.domain.timespan import HOUR, MINUTE, Ns
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.websocket import Socket
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_core.stream.run import channel_of, groups, run_stream
 from tests.dccd_core.stream.pushing import LIVE, STARTED, URL, Stage, lacking, play, wanted
 
@@ -272,3 +272,15 @@ def test_datasets_that_one_topic_brings_share_it() -> None:
     book = wanted("A/USD", DataType.ORDERBOOK, STARTED)
     (found,) = groups(LIVE, [trades, bars, book])
     assert found.wanted == {"a.trades": [trades, bars], "a.orderbook": [book]}
+
+
+def test_l1_while_a_venue_is_down_at_the_start_a_stream_says_that_it_is_connecting(tmp_path: Path) -> None:
+    """0e899d4 tells nothing until somebody says which symbols are listed, or that nobody will."""
+    desk = Desk("A/USD")
+    desk.silent = True
+    show = Show(tmp_path, desk)
+    play(show.record(dataset("A/USD"), seconds=21))
+    told = show.stage.told.beats
+    assert len(told) == 4
+    assert {beat.phase for beat in told} == {Phase.CONNECTING}
+    assert "has not told yet" in told[-1].why
