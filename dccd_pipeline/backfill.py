@@ -137,7 +137,7 @@ async def listed_since(settings: Settings, dataset: Dataset) -> Ns:
     first = max(exchange.since, askable_since(source, dataset.span, now))
     if source.reach != FULL:
         return first
-    async with _venues(settings).connect(dataset.exchange) as venue:
+    async with venues_of(settings).connect(dataset.exchange) as venue:
         listed = max(first, await venue.listed_since(_asked_for(entry, dataset)))
     return partition_span(dataset.grain, partition_key(dataset.grain, listed)).start
 
@@ -276,7 +276,7 @@ async def plan(settings: Settings, orders: Sequence[Order]) -> Estimate:
         for dataset in order.datasets:
             _refuse_plan(order.entry, dataset)
             life = order.entry.life_of(dataset.symbol).bounds
-            async with _venues(settings).connect(dataset.exchange) as venue:
+            async with venues_of(settings).connect(dataset.exchange) as venue:
                 for key in order.keys:
                     total += await estimate(venue, lake, dataset, key, life, order.within)
     return total
@@ -291,7 +291,7 @@ def _refuse_plan(entry: Entry, dataset: Dataset) -> None:
         raise ConfigError(f"{dataset} is built of stored {entry.derive_from}: nothing to estimate", hint=hint)
 
 
-def _venues(settings: Settings) -> Venues:
+def venues_of(settings: Settings) -> Venues:
     venues = default_resources(settings)["venues"]
     assert isinstance(venues, Venues)
     return venues
@@ -313,7 +313,7 @@ def configured(settings: Settings, dataset: Dataset) -> Entry | None:
 def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
     """Return the entry that collects ``dataset`` from ``first`` on, or one made for this backfill."""
     known = configured(settings, dataset)
-    if known and f"{known.start:{FORMATS[dataset.grain]}}" <= first:
+    if known and not known.end and f"{known.start:{FORMATS[dataset.grain]}}" <= first:
         return known
     asked = {
         "exchange": dataset.exchange,

@@ -38,7 +38,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         assets=[*(collected(entry) for entry in settings.collect), *stream_specs(settings)],
         jobs=[*(entry_job(entry) for entry in settings.collect), *streams.values()],
         schedules=[
-            entry_schedule(entry, settings.store, running=settings.source != EMBEDDED)
+            entry_schedule(entry, settings.store, settings.timezone, running=settings.source != EMBEDDED)
             for entry in settings.collect
             if entry.scheduled
         ],

@@ -9,100 +9,39 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 import polars as pl
 
-from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, Ns, TimeSpan
-from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
-from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
+from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan, run_order, venues_of
 from dccd_pipeline.build import silent, stream_digests
+from dccd_pipeline.cli_venues import doctor, exchanges, symbols
 from dccd_pipeline.collecting import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.config import json_schema, load_settings
+from dccd_pipeline.costs import unbounded_costs
 from dccd_pipeline.demo import HOME, STORE
 from dccd_pipeline.demo import demo as run_demo
-from dccd_pipeline.examine import examinable, examined
 from dccd_pipeline.foreground import chosen, end_with_keeper, record_all, record_here
 from dccd_pipeline.home import existing_instance, open_instance
 from dccd_pipeline.inventory import holdings
-from dccd_pipeline.lastgood import load_lasting
-from dccd_pipeline.matrix import exchange_table, matrix_markdown
-from dccd_pipeline.moments import parse_moment
+from dccd_pipeline.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
 from dccd_pipeline.pausing import meant, pause, resume
 from dccd_pipeline.reading import rows_of, write_rows
-from dccd_pipeline.schedules import gone_lines
+from dccd_pipeline.schedules import gone_lines, off_lines
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.status import as_builtins, run_states, stream_states
-from dccd_pipeline.stops import hearing_signals
-from dccd_pipeline.symbols import named_exchange, read_symbol
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_STOPPED = 130
-"""What a shell says of a program that Ctrl-C ended."""
 _ALWAYS = TimeSpan(Ns(0), Ns(2**63 - 1))
-
-
-def told(action: Callable[P, R]) -> Callable[P, R]:
-    """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
-
-    Ctrl-C and SIGTERM are no errors.
-    """
-
-    @wraps(action)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with hearing_signals():
-                return action(*args, **kwargs)
-        except KeyboardInterrupt:
-            sys.exit(_STOPPED)
-        except DccdError as e:
-            click.echo(str(e), err=True)
-            sys.exit(2 if isinstance(e, ConfigError) else 1)
-
-    return run
-
-
-class Moment(click.ParamType[Ns]):
-    """A moment as people write it, UTC."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Ns:
-        try:
-            return parse_moment(str(value), SystemClock().now())
-        except ConfigError as e:
-            self.fail(str(e), param, ctx)
-
-
-def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
-    """--data-type --span: which of a symbol's datasets is meant."""
-    span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
-    known = click.Choice([data_type.value for data_type in DataType])
-    return click.option("--data-type", type=known, required=True)(span(action))
-
-
-def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> Dataset:
-    bars = data_type == DataType.OHLC
-    if bars != (span is not None):
-        raise ConfigError("--span goes with --data-type ohlc, and only with it", hint="for example --span 1m")
-    return Dataset(
-        named_exchange(exchange).name,
-        read_symbol(symbol),
-        DataType(data_type),
-        parse_bar_span(span) if span else None,
-    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -194,7 +133,7 @@ def collect(words: tuple[str, ...], dry_run: bool) -> None:
 
 def _exit_code(result: Result, *, tick: bool) -> int:
     if result.stopped:
-        return _STOPPED
+        return STOPPED
     return 0 if result.complete or (tick and result.succeeded) else 1
 
 
@@ -242,7 +181,7 @@ def read(
     output: Path | None,
 ) -> None:
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
-    dataset, settings = dataset_of(exchange, symbol, data_type, span), _lasting()
+    dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
     wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
     rows = rows_of(settings.lake(), dataset, wanted)
     if output is None:
@@ -257,25 +196,10 @@ def read(
 @told
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
-    settings = _lasting()
+    settings = lasting()
     _inventory(settings.lake(), as_json=as_json)
     if not as_json:
-        _say_where(settings)
-
-
-def _say_where(settings: Settings) -> None:
-    """Say which configuration and which store this was about: in another folder it is another one."""
-    there = "" if "://" in settings.store or Path(settings.store).exists() else ", which does not exist yet"
-    click.echo(f"configuration: {settings.source}; store: {settings.store}{there}", err=True)
-
-
-def _lasting() -> Settings:
-    """Return the settings for those who only look: where the file cannot be used, the last good ones."""
-    loaded = load_lasting()
-    if loaded.mistake:
-        click.echo(loaded.mistake, err=True)
-        click.echo("the last good configuration is used instead", err=True)
-    return loaded.settings
+        say_where(settings)
 
 
 def _inventory(lake: Lake, *, as_json: bool) -> None:
@@ -353,18 +277,18 @@ def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
 @told
 def status(as_json: bool) -> None:
     """How the streams are, and what became of recent runs."""
-    settings, clock = _lasting(), SystemClock()
+    settings, clock = lasting(), SystemClock()
     with existing_instance() as instance:
         streams = stream_states(instance, stream_digests(settings), clock)
         runs = run_states(instance)
         gone = gone_lines(settings, instance)
     if as_json:
-        click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone}))
+        click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone, "off": off_lines(settings)}))
     else:
         show.status(streams, runs, clock.now())
-        for line in gone:
+        for line in (*off_lines(settings), *gone):
             click.echo(line)
-        _say_where(settings)
+        say_where(settings)
 
 
 @main.group()
@@ -384,47 +308,14 @@ def check() -> None:
     )
     if settings.stream:
         click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
+    for line in (*off_lines(settings), *asyncio.run(unbounded_costs(settings, venues_of(settings)))):
+        click.echo(line)
 
 
 @config.command()
 def schema() -> None:
     """Print its JSON schema, for editors."""
     click.echo(json.dumps(json_schema(), indent=2))
-
-
-@main.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@told
-def exchanges(name: str | None, as_json: bool, markdown: bool) -> None:
-    """What each exchange serves, or one of them: how far back, which bars, how fast."""
-    names = [name] if name else NAMES
-    if as_json:
-        click.echo(json.dumps(exchange_table(names)))
-    elif markdown:
-        click.echo(matrix_markdown(names), nl=False)
-    else:
-        show.exchanges(exchange_table(names), documented=name is not None)
-
-
-@main.command()
-@click.argument("names", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@told
-def doctor(names: tuple[str, ...], as_json: bool) -> None:
-    """Ask exchanges whether they still answer as dccd knows them: the configured ones, or NAMES.
-
-    Exit code 0 only when everything is well.
-    """
-    settings = load_settings()
-    found = asyncio.run(examined(settings, names or examinable(settings)))
-    if as_json:
-        rows = [{"exchange": name, **asdict(one)} for name, findings in found.items() for one in findings]
-        click.echo(json.dumps(rows))
-    else:
-        show.findings(found)
-    sys.exit(0 if all(one.ok for findings in found.values() for one in findings) else 1)
 
 
 @main.command()
@@ -440,4 +331,6 @@ def demo() -> None:
     sys.exit(0 if succeeded else 1)
 
 
+for command in (exchanges, symbols, doctor):
+    main.add_command(command)
 main.add_command(sandbox, "sandbox")

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from dccd_pipeline.entry import Entry
 from dccd_pipeline.settings import Alerts, ExchangeSettings, Origin, Settings
 from dccd_pipeline.stream_entry import StreamEntry
 from dccd_pipeline.symbols import SymbolLife
+from dccd_pipeline.words import meant
 
 EMBEDDED: Final = "embedded defaults"
 """The ``source`` of settings that no file gave."""
@@ -186,7 +186,9 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
         before = text[: getattr(error, "position", 0)]
         line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
         said = getattr(error, "reason", "cannot be read")
-    return f"line {line + 1}, column {column + 1}: {said}"
+    alias = "alias" in f"{getattr(error, 'context', '')} {said}"
+    hint = " -> put into quotes what begins with *" if alias else ""
+    return f"line {line + 1}, column {column + 1}: {said}{hint}"
 
 
 def _lines(mistakes: list[ErrorDetails]) -> Iterator[str]:
@@ -223,7 +225,8 @@ def _unknown(loc: tuple[int | str, ...]) -> str:
 
 def _near(loc: tuple[int | str, ...]) -> list[str]:
     """Return the known key nearest to the one at ``loc``, if there is one like it."""
-    return get_close_matches(str(loc[-1]), _model(loc).model_fields, 1)
+    near = meant(loc[-1], _model(loc).model_fields)
+    return [near] if near else []
 
 
 def _model(loc: tuple[int | str, ...]) -> type[BaseModel]:

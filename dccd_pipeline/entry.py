@@ -6,8 +6,7 @@ sound, so that no mistake hides another. Mistakes are ConfigErrors: pydantic kno
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
-from difflib import get_close_matches
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from pydantic import (
@@ -23,7 +22,7 @@ from dccd_core.domain.dataset import FORMATS, Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan, moment, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_pipeline.cron import CRONS, parse_cron, parse_interval
 from dccd_pipeline.served import (
@@ -38,10 +37,16 @@ from dccd_pipeline.served import (
     said_time,
     served,
 )
-from dccd_pipeline.symbols import ExchangeName, Strict, SymbolLife, SymbolText, exchange_of, read_day
+from dccd_pipeline.symbols import Day, ExchangeName, Strict, SymbolLife, SymbolText, exchange_of, read_day
+from dccd_pipeline.words import said_unknown
 
 _DEPTH: Final = 100
+_NEVER: Final = "never"
 _RECENT: Final = "recent"
+_OLD_STARTS: Final = {
+    "last": "write the first day you want, or leave start out: what is there is never asked for again",
+    "origin": "leave start out, that is all there is; `config check` says what it costs",
+}
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -167,11 +172,17 @@ class Entry(Strict):
     start: date = Field(default_factory=_first_day, examples=["2024-01-01", _RECENT])
     """The first day to collect, UTC, or recent where only the latest rows are served. Without it: all."""
 
-    every: Ns | None = Field(default=None, examples=["5m", "1h"])
-    """How often to bring the datasets up to date. Without it and without cron: every 1h."""
+    end: Day | None = Field(default=None, examples=["2025-01-01"])
+    """The first day not to collect any more, UTC. Without it: never."""
+
+    every: Ns | Literal["never"] | None = Field(default=None, examples=["5m", "1h", "never"])
+    """How often to bring the datasets up to date, never: by hand only. Without it and cron: every 1h."""
 
     cron: str | None = Field(default=None, examples=["0 2 * * *"])
-    """When to bring them up to date, instead of every: minute, hour, day, month, weekday (UTC)."""
+    """When to bring them up to date, instead of every: minute, hour, day, month, weekday, in timezone."""
+
+    enabled: bool = Field(default=True, strict=True, examples=[False])
+    """With false nothing is collected by itself; what is stored stays, and so do the assets."""
 
     depth: int | None = Field(default=None, validate_default=True, strict=True, ge=1, examples=[_DEPTH])
     """Levels per side of a snapshot. Only for orderbook. Without it: 100, or all where there are fewer."""
@@ -192,18 +203,24 @@ class Entry(Strict):
 
     @property
     def cron_schedule(self) -> str:
-        """When to bring the datasets up to date, as a cron expression (UTC)."""
-        return self.cron or CRONS[self.every or HOUR]
+        """When to bring the datasets up to date, as a cron expression; in the time zone if it is a cron."""
+        return self.cron or CRONS[self.every if isinstance(self.every, int) else HOUR]
 
     @property
-    def end(self) -> date | None:
-        """The last day there is data of, where the exchange has closed."""
-        return closed_on(get(self.exchange))
+    def last_day(self) -> date | None:
+        """The last day there is something to collect of: the exchange has closed, or nobody wants more."""
+        closed, last = closed_on(get(self.exchange)), self.end and self.end - timedelta(days=1)
+        return min((day for day in (closed, last) if day), default=None)
+
+    @property
+    def within(self) -> TimeSpan | None:
+        """The time that is wanted of the partitions; None: all of it."""
+        return TimeSpan(ZERO, parse_time(str(self.end))) if self.end else None
 
     @property
     def scheduled(self) -> bool:
-        """Whether anything new can come."""
-        return self.end is None
+        """Whether ticks bring it up to date by themselves."""
+        return self.enabled and self.every != _NEVER and closed_on(get(self.exchange)) is None
 
     def living(self, lives: Mapping[Symbol, SymbolLife]) -> "Entry":
         """Return the entry, told about its symbols' lives."""
@@ -237,9 +254,8 @@ class Entry(Strict):
     @classmethod
     def _served_data_type(cls, value: object, info: ValidationInfo) -> DataType:
         if value not in tuple(DataType):
-            near = get_close_matches(str(value), tuple(DataType), 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(DataType)}"
-            raise ConfigError(f"unknown data type {value!r}", hint=hint)
+            said, hint = said_unknown(value)
+            raise ConfigError(said, hint=hint)
         data_type, exchange = DataType(str(value)), exchange_of(info)
         if exchange and not served(exchange, data_type):
             known = [other for other in DataType if served(exchange, other)]
@@ -281,6 +297,8 @@ class Entry(Strict):
     @field_validator("start", mode="before", json_schema_input_type=date | Literal["recent"])
     @classmethod
     def _typed_day(cls, value: object, info: ValidationInfo) -> date:
+        if isinstance(value, str) and value in _OLD_STARTS:
+            raise ConfigError(f"{value!r} is a word of dccd 3", hint=_OLD_STARTS[value])
         if value != _RECENT:
             return read_day(value)
         source = _source(info.data)
@@ -305,9 +323,20 @@ class Entry(Strict):
                 )
         return start
 
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("start")
+        if end and start and end <= start:
+            hint = f"write a day after {start}: the end is the first day not wanted"
+            raise ConfigError(f"{end} is not after the start", hint=hint)
+        return end
+
     @field_validator("every", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _exact_interval(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
+    def _exact_interval(cls, value: str | int | None, info: ValidationInfo) -> Ns | str | None:
+        if value == _NEVER:
+            return _NEVER
         interval = None if value is None else parse_interval(value)
         if interval:
             _refuse_schedule(exchange_of(info), "every")

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MILLISECOND, iso
+from dccd_core.domain.timespan import MILLISECOND, TimeSpan, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Hole
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
@@ -38,7 +38,12 @@ def column_schema(data_type: DataType) -> dg.TableSchema:
 
 
 def partition_metadata(
-    dataset: Dataset, key: str, states: Mapping[str, State], chart: str, store: str = ""
+    dataset: Dataset,
+    key: str,
+    states: Mapping[str, State],
+    chart: str,
+    store: str = "",
+    within: TimeSpan | None = None,
 ) -> dict[str, dg.MetadataValue]:
     """Describe one stored partition, and how far its dataset is in ``store``, the name of its store."""
     state = states[key]
@@ -58,7 +63,7 @@ def partition_metadata(
         "content_hash": dg.MetadataValue.text(state.content_hash),
         "chart": dg.MetadataValue.md(chart),
         "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
-        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store))),
+        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store, within))),
     }
 
 

@@ -71,9 +71,11 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
     return ", ".join(said)
 
 
-def progress(dataset: Dataset, states: Mapping[str, State], store: str = "") -> Progress:
-    """Sum up the partitions of a dataset in ``store``."""
-    conditions = {key: condition_of(dataset, key, states[key]) for key in sorted(states)}
+def progress(
+    dataset: Dataset, states: Mapping[str, State], store: str = "", within: TimeSpan | None = None
+) -> Progress:
+    """Sum up the partitions of a dataset in ``store``, or what of them is wanted: ``within``."""
+    conditions = {key: condition_of(dataset, key, states[key], within) for key in sorted(states)}
     complete = [key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE]
     degraded = [key for key, is_now in conditions.items() if is_now is Condition.DEGRADED]
     return {

@@ -63,8 +63,16 @@ class Remaining:
         """Say for people how far it is: percent, rows, and how long it will take."""
         left = self.left(now)
         rest = f", about {said_length(left)} left" if left is not None and self.share < 1 else ""
-        rate = self.rows * SECOND // max(SECOND, now - self.begun)
-        return f"{self.share:.0%} done, {self.rows:,} rows, {rate:,} rows/s{rest}"
+        return f"{self.share:.0%} done, {self.rows:,} rows, {self._rate(now):,} rows/s{rest}"
+
+    def short(self, now: Ns) -> tuple[str, str]:
+        """Say the same in two pieces that fit beside a bar."""
+        left = self.left(now)
+        rest = f", {said_length(left)} left" if left is not None and self.share < 1 else ""
+        return f"{self.share:4.0%}{rest}", f"{self.rows:,} rows, {self._rate(now):,}/s"
+
+    def _rate(self, now: Ns) -> int:
+        return self.rows * SECOND // max(SECOND, now - self.begun)
 
 
 def said_length(length: Ns) -> str:

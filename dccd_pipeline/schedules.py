@@ -26,10 +26,12 @@ from dccd_pipeline.settings import Settings
 from dccd_pipeline.silence import is_silent
 
 
-def entry_schedule(entry: Entry, store: str = "", *, running: bool) -> dg.ScheduleDefinition:
+def entry_schedule(
+    entry: Entry, store: str = "", zone: str = "UTC", *, running: bool
+) -> dg.ScheduleDefinition:
     """Return the schedule of ``entry``; ``running`` says whether it is on before anybody touches it.
 
-    ``store``: where its data go; without one nothing that is remembered counts.
+    ``store``: where its data go; without one nothing that is remembered counts. ``zone``: of its cron.
     """
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
@@ -37,7 +39,7 @@ def entry_schedule(entry: Entry, store: str = "", *, running: bool) -> dg.Schedu
         name=f"{entry.name}_schedule",
         job_name=entry.name,
         cron_schedule=entry.cron_schedule,
-        execution_timezone="UTC",
+        execution_timezone=zone if entry.cron else "UTC",
         default_status=status,
         description=f"Brings {entry.name} up to date: what was missed, what has gaps, the open partition.",
     )
@@ -83,6 +85,16 @@ def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
             ):
                 lines.append(said_gone(one, found))
     return lines
+
+
+def off_lines(settings: Settings) -> list[str]:
+    """Name the entries that nothing brings up to date by itself, and why."""
+    whys = [
+        (entry.name, "enabled: false" if not entry.enabled else "every: never")
+        for entry in settings.collect
+        if not entry.enabled or entry.every == "never"
+    ]
+    return [f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys]
 
 
 def late_in(

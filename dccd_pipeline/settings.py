@@ -4,9 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, TypeVar, cast
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -124,6 +126,9 @@ class Settings(Strict):
     accepted: tuple[AcceptedGap, ...] = ()
     """What is known to be missing, and taken as it is: it is shown, but fails nothing."""
 
+    timezone: str = Field(default="UTC", examples=["Europe/Paris"])
+    """Of cron, and of times that are printed. Data stay UTC."""
+
     _source: str = PrivateAttr(default="")
 
     @property
@@ -150,6 +155,14 @@ class Settings(Strict):
     def model_post_init(self, context: object, /) -> None:
         self._source = context.source if isinstance(context, Origin) else ""
 
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            near = get_close_matches(zone, available_timezones(), 1) or ["Europe/Paris"]
+            raise ConfigError(f"{zone!r} is no time zone", hint=f"did you mean {near[0]}?")
+        return zone
+
     @field_validator("store")
     @classmethod
     def _place(cls, store: str, info: ValidationInfo) -> str:
@@ -174,6 +187,7 @@ class Settings(Strict):
         lines += [*_clashes(known), *_underived(known, _unread(raw, known))]
         if exchanges is not None:
             lines += [*_unreachable(known, exchanges), *_delisted(known, exchanges)]
+            lines += _stray_lives(known, exchanges)
         if lines:
             raise ValidationError.from_exception_data("collect", lines)
         lives = {name: own.symbols for name, own in (exchanges or {}).items()}
@@ -334,6 +348,19 @@ def _delisted(
             if life and life.delisted and life.delisted < entry.start:
                 said = f"{symbol} was delisted on {life.delisted}, before the start, {entry.start}"
                 yield _clash((at, "symbols", n), said, life.hint or "remove it, or start earlier")
+
+
+def _stray_lives(
+    entries: Mapping[int, Entry], exchanges: Mapping[str, ExchangeSettings]
+) -> Iterator[InitErrorDetails]:
+    """Say which lives are told of a symbol that nobody collects, but one that is written much like it is."""
+    for name, own in exchanges.items():
+        collected = {str(s): at for at, e in entries.items() if e.exchange == name for s in e.symbols}
+        for symbol in own.symbols:
+            near = get_close_matches(str(symbol), collected, 1, 0.75)
+            if str(symbol) not in collected and near and near[0] not in map(str, own.symbols):
+                said = f"exchanges.{name}.symbols.{symbol} is of no entry"
+                yield _clash((collected[near[0]], "symbols"), said, f"did you mean {near[0]}?")
 
 
 def _clash(loc: tuple[int | str, ...], said: str, hint: str) -> InitErrorDetails:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, moment
@@ -190,13 +190,14 @@ class FillProgress:
         self._seen = sys.stderr.isatty()
         self._file = os.fdopen(os.dup(sys.stderr.fileno()), "w") if self._seen else None
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[rows]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         )
         console = Console(file=self._file, force_terminal=True) if self._file else ERR
         self._drawn = Progress(*columns, console=console, disable=not self._seen, transient=True)
-        self._bar = self._drawn.add_task("begins", total=1.0, said="")
+        self._bar = self._drawn.add_task("begins", total=1.0, left="  0%", rows="")
 
     def __enter__(self) -> "FillProgress":
         self._drawn.start()
@@ -216,10 +217,9 @@ class FillProgress:
 
     def __call__(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
         self.remaining.page(dataset, key, rows, until)
-        said = self.remaining.said(self._clock.steady())
-        self._drawn.update(
-            self._bar, description=f"{dataset} {key}", completed=self.remaining.share, said=said
-        )
+        left, count = self.remaining.short(self._clock.steady())
+        share, job = self.remaining.share, f"{dataset} {key}"
+        self._drawn.update(self._bar, description=job, completed=share, left=left, rows=count)
 
 
 def closing(progress: FillProgress, store: str, size: int) -> None:

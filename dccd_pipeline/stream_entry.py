@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
@@ -24,6 +23,7 @@ from dccd_core.stream.plan import StreamPlan
 from dccd_pipeline.pushed import deepest, pushed, spans_of
 from dccd_pipeline.served import KINDS, closed_on, listed_spans, nearest_span
 from dccd_pipeline.symbols import Day, ExchangeName, Strict, SymbolText, exchange_of
+from dccd_pipeline.words import said_unknown
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PACE: Final = re.compile(r"(\d+)(ms|s|m)?")
@@ -36,9 +36,8 @@ _COMMANDS: Final = ("pause", "record", "resume")
 
 def _data_type(value: object, info: ValidationInfo) -> DataType:
     if value not in tuple(DataType):
-        near = get_close_matches(str(value), tuple(DataType), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(DataType)}"
-        raise ConfigError(f"unknown data type {value!r}", hint=hint)
+        said, hint = said_unknown(value)
+        raise ConfigError(said, hint=hint)
     data_type, exchange = DataType(str(value)), exchange_of(info)
     if exchange is None or not (lacking := _lacking(exchange, data_type, info.data)):
         return data_type

@@ -53,27 +53,40 @@ def read_symbol(text: str) -> Symbol:
     text = text.strip()
     text = text.upper() if text.islower() else text
     try:
-        return Symbol.parse(text)
-    except ConfigError as e:
-        try:
-            return Symbol.from_slug(text)
-        except ConfigError:
-            if parts := _GLUED.fullmatch(text.upper()):
-                e.hint = f"write {Symbol(*parts.groups())}"
-            raise e from None
+        return Symbol.from_slug(text)
+    except ConfigError:
+        return _parsed(text, "EXCHANGE")
 
 
-def _symbol(value: object, info: ValidationInfo) -> Symbol:
-    text = str(value)
+def _parsed(text: str, exchange: str) -> Symbol:
+    """Read unified notation; what others write instead is answered with it."""
+    if "*" in text:
+        hint = f"list them; `dccd symbols {exchange} '{text}'` shows which there are"
+        raise ConfigError(f"{text!r}: symbols are written one by one", hint=hint)
     try:
         symbol = Symbol.parse(text)
     except ConfigError as e:
         if parts := _GLUED.fullmatch(text.upper()):
             e.hint = f"write {Symbol(*parts.groups())}"
         raise
+    if symbol.settle not in (None, symbol.base, symbol.quote):
+        pair = f"{symbol.base}/{symbol.quote}"
+        said = f"{text!r} is no market: what follows the colon is the currency it is settled in"
+        hint = f"write {pair} for spot, {pair}:{symbol.quote} for the perpetual"
+        raise ConfigError(said, hint=f"{hint}, {pair}:{symbol.base} for the inverse one")
+    return symbol
+
+
+def _symbol(value: object, info: ValidationInfo) -> Symbol:
+    if isinstance(value, bool):
+        raise ConfigError(
+            "YAML reads this symbol as true or false", hint="put it into quotes, like 'NO/USDT'"
+        )
+    text, exchange = str(value), exchange_of(info)
+    symbol = _parsed(text, exchange.name if exchange else "EXCHANGE")
     if text.islower():
         raise ConfigError(f"symbol {text!r} is in lower case", hint=f"write {text.upper()}")
-    if exchange := exchange_of(info):
+    if exchange:
         _refuse_unserved(exchange, symbol, info.data.get("data_type"))
     return symbol
 

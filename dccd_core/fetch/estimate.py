@@ -57,11 +57,12 @@ async def estimate(
     total = Estimate()
     for part in todo.ask:
         for listed in part.minus([unlisted]) if todo.may_be_unlisted(part) else [part]:
-            total += await _part(venue, dataset, listed)
+            total += await estimate_span(venue, dataset, listed)
     return total
 
 
-async def _part(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
+async def estimate_span(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
+    """Estimate all of a span of time, whatever is stored of it."""
     endpoint = await venue.served(dataset)
     lookups = 0
     if isinstance(endpoint.paging, Recent):

@@ -64,6 +64,7 @@ class Lake:
         live: Path | None = None,
         accepted: Mapping[str, Sequence[Accepted]] | None = None,
     ) -> None:
+        self.url = str(url)
         self._accepted = accepted or {}
         self._store = open_store(url)
         self._id: str | None = None

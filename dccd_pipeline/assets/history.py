@@ -27,10 +27,12 @@ from dccd_core.fetch.fill import Filled, Halted, fill
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.together import Outcome, fill_all
+from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
 from dccd_pipeline.checks import check_specs, evaluate
+from dccd_pipeline.costs import cost_of, is_unbounded, refuse_what_does_not_fit, said_cost
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.partitions import partitions_of
@@ -61,7 +63,7 @@ Gather = Callable[["Run", Venues, PageProgress], Coroutine[object, object, None]
 
 
 def entry_partitions(entry: Entry) -> dg.TimeWindowPartitionsDefinition:
-    return partitions_of(entry.datasets[0].grain, entry.start, entry.end)
+    return partitions_of(entry.datasets[0].grain, entry.start, entry.last_day)
 
 
 def history_assets(entry: Entry) -> dg.AssetsDefinition:
@@ -147,6 +149,7 @@ async def _ask(run: "Run", venues: Venues, progress: PageProgress) -> None:
             told = run.told(venue.clock, progress)
             return await fill(venue, run.lake, dataset, key, told, life, within=run.within)
 
+        await run.look_before(venue)
         await run.each(fill_one, venue.clock.now())
         parts = due_samples({d: before[d] for d in compared if d in run.wanted}, venue.clock.now())
         alone = [(d, newest_part(d, before[d])) for d in compared if d not in run.wanted]
@@ -205,7 +208,7 @@ class Run:
     done: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
 
     def __post_init__(self) -> None:
-        self.within = read_within(self.context.run.tags)
+        self.within = read_within(self.context.run.tags) or self.entry.within
         asked = [d for d in self.entry.datasets if dg.AssetKey(d.parts) in self.context.selected_asset_keys]
         self.recalled = read_progress(self.context.instance, asked, self.lake.identity())
         checked = {check.asset_key for check in self.context.selected_asset_check_keys}
@@ -273,6 +276,15 @@ class Run:
             self.errors = [one for one in self.errors if one[0] not in again]
             await fill_all(jobs, noted, self._report)
 
+    async def look_before(self, venue: Venue) -> None:
+        """Say what it costs where nobody said since when, before the first row; refuse what cannot fit."""
+        for dataset in self.wanted:
+            if CATCH_UP in self.context.run.tags and is_unbounded(self.entry) and not self.states[dataset]:
+                cost = await cost_of(venue, self.entry, dataset)
+                said = said_cost(self.entry, dataset, cost)
+                self.context.log.warning("%s: no start in dccd.yaml: %s", dataset, said)
+                refuse_what_does_not_fit(dataset, cost, self.lake.url)
+
     def _measure(self, jobs: list[tuple[Dataset, str]], now: Ns) -> None:
         """Begin to count how much is done."""
         due = {(d, key): due_in(d, key, self.states[d].get(key), now, self.within) for d, key in jobs}
@@ -298,11 +310,19 @@ class Run:
             for dataset in self.wanted
         }
         late = {
-            d: set(self.entry.askable(d, behind(progress(d, self.states[d]), keys, now), now)) - gone[d]
+            d: set(
+                self.entry.askable(
+                    d, behind(progress(d, self.states[d], within=self.entry.within), keys, now), now
+                )
+            )
+            - gone[d]
             for d in self.wanted
         }
         stored = {d: set(self.states[d]) - self.known[d] for d in self.wanted}
         return [(d, key) for d, key in jobs if key in late[d] or key in stored[d]]
+
+    def _progress(self, dataset: Dataset) -> Progress:
+        return progress(dataset, self.states[dataset], within=self.entry.within)
 
     def _gone(self) -> dict[Dataset, set[str]]:
         """Find out which files vanished, remember and say it: a tick leaves them alone."""
@@ -390,7 +410,7 @@ class Run:
                 dataset.parts,
                 partition=key,
                 metadata=partition_metadata(
-                    dataset, key, self.states[dataset], chart, self.lake.identity() or ""
+                    dataset, key, self.states[dataset], chart, self.lake.identity() or "", self.entry.within
                 ),
                 tags={"dagster/data_version": state.content_hash},
             )

@@ -515,3 +515,11 @@ def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: Lake) -> 
     table = dccd("inventory").stdout
     assert "99.9%" in table
     assert "100.0%" in table
+
+
+def test_d9_a_wrong_word_on_the_command_line_is_answered(lake: Lake) -> None:
+    said = dccd("read", "binance", "BTC/USDT", "--data-type", "candles", "--span", "1h")
+    assert said.exit_code == 2
+    assert "unknown data type 'candles' -> did you mean ohlc?" in said.stderr
+    perp = refused("backfill", "binance", "BTC/USDT:perp", "--data-type", "trades", "--start", "7d")
+    assert "BTC/USDT:USDT for the perpetual" in perp

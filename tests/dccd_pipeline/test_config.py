@@ -14,7 +14,7 @@ from dccd_pipeline.settings import Origin
 
 HERE = Origin("dccd.yaml", Path("/etc/dccd"))
 SPANS = "1s, 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h, 1d, 3d, 1w"
-KEYS = "exchange, data_type, symbols, derive_from, span, start, every, cron, depth, name"
+KEYS = "exchange, data_type, symbols, derive_from, span, start, end, every, cron, enabled, depth, name"
 EXAMPLE = """
 store: ./data                      # or s3://bucket/prefix
 exchanges:
@@ -44,9 +44,13 @@ def lines(text: str) -> tuple[str, ...]:
 REFUSALS = [
     # unknown keys, on every level
     ("colect: []", "colect: unknown key -> did you mean collect?"),
-    ("jobs: []", "jobs: unknown key -> known here: store, exchanges, collect, stream, alerts, accepted"),
+    (
+        "zzz: []",
+        "zzz: unknown key -> known here: store, exchanges, collect, stream, alerts, accepted, timezone",
+    ),
+    ("jobs: []", "jobs: unknown key -> did you mean collect?"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
-    (entry("pairs: [X]"), f"collect[0].pairs: unknown key -> known here: {KEYS}"),
+    (entry("zzz: [X]"), f"collect[0].zzz: unknown key -> known here: {KEYS}"),
     ("exchanges: {binance: {budgt: 1}}", "exchanges.binance.budgt: unknown key -> did you mean budget?"),
     (
         "alerts: {webhook_url: http://h, x: 1}",
@@ -159,7 +163,7 @@ REFUSALS = [
     ),
     # start
     (entry("start: 2024-02-30"), "collect[0].start: '2024-02-30' is no day -> write it like 2024-01-01"),
-    (entry("start: last"), "collect[0].start: 'last' is no day -> write it like 2024-01-01"),
+    (entry("start: lost"), "collect[0].start: 'lost' is no day -> write it like 2024-01-01"),
     (
         entry("start: 2024-01-01 12:00:00"),
         "collect[0].start: '2024-01-01 12:00:00' is no day -> write it like 2024-01-01",
@@ -211,7 +215,7 @@ REFUSALS = [
     ("store: [1\ncollect: 2", "line 2, column 8: did not find expected ',' or ']'"),
     ("store: a\n\tx: 1", "line 2, column 1: found a tab character that violates indentation"),
     ("store: a\ncollect: []\nstore: b", "line 3, column 1: key 'store' is given twice"),
-    ("- *nowhere", "line 1, column 3: found undefined alias"),
+    ("- *nowhere", "line 1, column 3: found undefined alias -> put into quotes what begins with *"),
     ("store: a\n? [b]\n: c", "line 2, column 3: found unhashable key"),
     ("store: 0x_", "the file: invalid literal for int() with base 16: ''"),
     ("store: a\nx: b\0c", "line 2, column 5: control characters are not allowed"),
@@ -289,7 +293,7 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
     with pytest.raises(SettingsError) as e:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
-        "known here: store, exchanges, collect, stream, alerts, accepted"
+        "known here: store, exchanges, collect, stream, alerts, accepted, timezone"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))
@@ -429,3 +433,41 @@ def test_variables_of_the_environment_are_put_in(monkeypatch: pytest.MonkeyPatch
     assert settings.exchanges["binance"].budget == 0.5
     with pytest.raises(SettingsError, match=r"line 2, column 10: the environment variable NONE_1 is not set"):
         parse_settings("collect: []\nstore:   ./${NONE_1}", Origin("dccd.yaml", Path()))
+
+
+ENTRY = "collect: [{exchange: binance, symbols: [%s], data_type: %s, %s}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ENTRY % ("BTC/USDT:perp", "trades", ""), "BTC/USDT:USDT for the perpetual"),
+        (ENTRY % ("BTC/USDT:banana", "trades", ""), "'BTC/USDT:banana' is no market"),
+        (
+            ENTRY % ("BTC/USDT:quarter", "trades", ""),
+            "the currency it is settled in -> write BTC/USDT for spot",
+        ),
+        (
+            ENTRY % ("'BTC/*'", "trades", ""),
+            "written one by one -> list them; `dccd symbols binance 'BTC/*'`",
+        ),
+        (ENTRY % ("NO", "trades", ""), "YAML reads this symbol as true or false -> put it into quotes"),
+        (ENTRY % ("BTC/USDT", "candles", ""), "unknown data type 'candles' -> did you mean ohlc?"),
+        (ENTRY % ("BTC/USDT", "trades", "start: last"), "'last' is a word of dccd 3 -> write the first day"),
+        (ENTRY % ("BTC/USDT", "trades", "start: origin"), "'origin' is a word of dccd 3 -> leave start out"),
+        (ENTRY % ("BTC/USDT", "ohlc", "timeframe: 1m"), "timeframe: unknown key -> did you mean span?"),
+        ("exchanges: {binance: {websocket_url: x}}", "websocket_url: unknown key -> did you mean ws_url?"),
+        ("collect:\n - exchange: binance\n   cron: */5 * * * *", "-> put into quotes what begins with *"),
+        (
+            "exchanges: {binance: {symbols: {BTC/USTD: {listed: 2020-01-01}}}}\n"
+            + ENTRY % ("BTC/USDT", "trades", ""),
+            "exchanges.binance.symbols.BTC/USTD is of no entry -> did you mean BTC/USDT?",
+        ),
+    ],
+)
+def test_d9_a_wrong_word_is_answered_with_the_right_one(text: str, said: str) -> None:
+    """0e899d4 accepts some of these, and of others says what does not help."""
+    with pytest.raises(SettingsError) as e:
+        parse_settings(text, Origin("dccd.yaml", Path()))
+    assert said in str(e.value)
+    assert len(e.value.lines) == 1

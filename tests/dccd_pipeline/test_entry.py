@@ -317,8 +317,8 @@ BITMEX: dict[str, Any] = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "dat
 
 def test_of_a_closed_exchange_the_past_is_collected_and_no_more() -> None:
     entry = Entry.model_validate(BITMEX)
-    assert (entry.end, entry.scheduled) == (date(2026, 9, 23), False)
-    assert (Entry.model_validate(BASIC).end, Entry.model_validate(BASIC).scheduled) == (None, True)
+    assert (entry.last_day, entry.scheduled) == (date(2026, 9, 23), False)
+    assert (Entry.model_validate(BASIC).last_day, Entry.model_validate(BASIC).scheduled) == (None, True)
     said = "BitMEX closed on 2026-09-23, nothing new comes -> remove {}"
     assert refused({**BITMEX, "every": "1h"}) == {"every": said.format("every")}
     assert refused({**BITMEX, "cron": "0 2 * * *"}) == {"cron": said.format("cron")}
