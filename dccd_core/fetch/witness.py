@@ -6,11 +6,13 @@ from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, Ns, TimeSpan
 from dccd_core.fetch.borders import last_row_before
 from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.venue import Venue
 
+OUTAGE: Final = HOUR
+"""A quiet time beside trades or refused bars that is shorter proves nothing, and is not asked about."""
 _LOOKS: Final = 8
 """Bars with trades in a hole after which nobody looks for quiet ones any more: each costs a request."""
 
@@ -27,8 +29,9 @@ def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
 async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[TimeSpan]:
     """Return the parts of absent bars in which nothing was traded: trades cut the others out.
 
-    From where trades are asked for, bar by bar, until one look finds no more; after ``_LOOKS`` bars with
-    trades nobody asks on, and what is left stays unexplained.
+    A quiet minute in a lost hour is as lost as its neighbours, so beside trades only an outage counts, of an
+    hour at least. From where trades are asked for, bar by bar, until a look finds no more; after ``_LOOKS``
+    bars with trades nobody asks on, and what is left stays unexplained.
     """
     endpoint, quiet = witness(venue, dataset, span.start), list[TimeSpan]()
     if endpoint is None:
@@ -49,8 +52,8 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[Ti
         opened = bar_open(at, dataset.span)
         before, after = TimeSpan(left.start, opened), TimeSpan(Ns(opened + dataset.span), left.end)
         seen, left = (after, before) if backwards else (before, after)
-        quiet += [seen] if seen.start < seen.end else []
-        if left.start >= left.end:
+        quiet += [seen] if seen.start < seen.end and seen.length >= OUTAGE else []
+        if left.start >= left.end or left.length < OUTAGE:
             break
     return quiet
 

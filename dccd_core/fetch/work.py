@@ -20,7 +20,7 @@ from dccd_core.fetch.pager import Page
 from dccd_core.fetch.pager import within as rows_within
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.witness import quiet_parts, witness
+from dccd_core.fetch.witness import OUTAGE, quiet_parts, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
 from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
@@ -269,7 +269,9 @@ class Work:
         self.proven += [(hole, BEFORE_LISTING) for hole in holes if hole.start == self.listed]
         holes = [hole for hole in holes if hole.start != self.listed]
         refused = self._refused_bars(self.dataset.span) if holes else []
-        parts = [part for hole in holes for part in hole.minus(refused)]
+        parts = [
+            part for hole in holes for part in hole.minus(refused) if part == hole or part.length >= OUTAGE
+        ]
         quiet = await asyncio.gather(*(quiet_parts(self.venue, self.dataset, part) for part in parts))
         self.proven += [(part, NO_TRADES) for found in quiet for part in found]
 
