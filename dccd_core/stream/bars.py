@@ -98,4 +98,5 @@ class BuiltBars:
         )
         bars = sums.bars().join(came, on="ts", how="left", maintain_order="left")
         # the venue's own bars, which fill what was missed, tell neither: the two are to be one table
-        return bars.with_columns(quote_volume=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64))
+        bars = bars.with_columns(quote_volume=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64))
+        return bars.select(*TABLES[DataType.OHLC].schema.names(), "topic", "received")

@@ -10,7 +10,7 @@ from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import SECOND, ZERO, Ns, iso
 from dccd_core.stream.bars import BuiltBars
-from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.trades import Came, TradeTopic
 
@@ -56,8 +56,9 @@ class BarTopic:
         return self._accepted is not None
 
     def accept(self, moment: Moment) -> None:
-        """Note that the venue agreed to send it, perhaps anew."""
-        self._accepted, self.alive, self._close = moment.venue, None, None
+        """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
+        self._end(ANEW)
+        self._accepted, self.alive = moment.venue, None
         self.pace.beat(moment.steady)
 
     def come(self, told: Came, moment: Moment, *, spoilt: bool = False) -> bool:
@@ -72,7 +73,7 @@ class BarTopic:
         if self._accepted is None:
             return unbroken
         if not unbroken:
-            self.claim.end(_SILENT)
+            self._end(_SILENT)
         if not spoilt:
             self.claim.begin(told.first)
             if not self._beats:
@@ -89,7 +90,7 @@ class BarTopic:
             if opened > at and self._fills_quiet and self._close is not None:
                 quiet += [ClosedBar(Ns(one), self._close) for one in range(at, opened, self._bar)]
             elif opened > at:
-                self.claim.end("bars did not come")
+                self._end("bars did not come")
                 self.claim.begin(opened)
             self.claim.reach(Ns(opened + self._bar))
             self._close = close
@@ -105,11 +106,11 @@ class BarTopic:
     def end(self, reason: str) -> None:
         """Note that nothing more will come of it."""
         self._accepted = None
-        self.claim.end(reason)
+        self._end(reason)
 
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
-        self.claim.end(reason)
+        self._end(reason)
 
     def look(self, moment: Moment) -> str | None:
         """Say why the topic is to be subscribed to anew, if it is."""
@@ -155,6 +156,10 @@ class BarTopic:
         self.pace.beat(moment.steady)
         return None, fresh
 
+    def _end(self, reason: str) -> None:
+        self.claim.end(reason)
+        self._close = None  # of a bar that others may have followed
+
     def _live_until(self, at: Ns) -> None:
         self.alive = max(at, self.alive or at)
 
@@ -186,9 +191,11 @@ class BuiltTopic:
         self.claim = Claim()
         self._trades = TradeTopic(channel, now)
         self._bar = bar
+        self._late: list[pl.DataFrame] = []
+        """Bars that were final when it ended, and are not handed over yet."""
         self._built: BuiltBars | None = None
         self._left: list[pl.DataFrame] = []
-        """Trades after a gap, from before it was given up."""
+        """Trades that came while no bars were built, the newest: bars may begin before some of them."""
 
     @property
     def pace(self) -> Pace:
@@ -205,7 +212,7 @@ class BuiltTopic:
     def end(self, reason: str) -> None:
         """Note that nothing more will come of it."""
         self._trades.end(reason)
-        self.settled()
+        self._late = self.settled()
 
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
@@ -229,21 +236,21 @@ class BuiltTopic:
         """Take trades as they came; return the bars that are final by them."""
         if self._built:
             self._built.hear(rows())
+        else:
+            newest = pl.concat([*self._left, rows()])
+            self._left = [newest.filter(pl.col("ts").to_physical() > told.last - self._bar)]
         self._trades.take(told, rows, moment, spoilt=spoilt)
-        return self.settled(rows)
+        return self.settled()
 
-    def settled(self, rows: Callable[[], pl.DataFrame] | None = None) -> list[pl.DataFrame]:
-        """Return the bars that are final by what is known of the trades by now.
-
-        Args:
-            rows: gives those that came with that, in case bars begin with them.
-        """
-        found: list[pl.DataFrame] = []
+    def settled(self) -> list[pl.DataFrame]:
+        """Return the bars that are final by what is known of the trades by now."""
+        found, self._late = self._late, []
         for turn in self._trades.claim.taken():
             if turn.began:
                 self._built = BuiltBars(self._bar, ZERO, turn.at)
-                for trades in [*self._left, *([rows()] if rows else [])]:
+                for trades in self._left:
                     self._built.hear(trades)
+                self._left = []
             else:
                 found += self._until(turn.at)
                 self.claim.end(turn.reason)

@@ -32,6 +32,8 @@ class BookTopic:
         self._channel = wanted.channel
         self._accepted = False
         self._numbered = False
+        self._doubted = False
+        """Whether something that nobody understood came since numbers or checksums last proved it."""
         self._compared = now
 
     @property
@@ -62,6 +64,8 @@ class BookTopic:
         """Take a change as it came."""
         self.pace.hear(moment.steady, 1)
         self._numbered = self._numbered or change.last is not None
+        if change.whole or change.last is not None or change.checksum is not None:
+            self._doubted = False  # it is lost by this, or nothing was missing
         self.keeper.hear(change, received)
 
     def join(self, start: BookChange, received: Ns) -> None:
@@ -84,11 +88,12 @@ class BookTopic:
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""
         self.pace.beat(moment.steady)
-        if self._accepted and self.proven:
+        if self._accepted and self.proven and not self._doubted:
             self.keeper.prove(word.at, moment.venue)
 
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
+        self._doubted = True
         if not self.proven:
             self.keeper.lose(reason)
 

@@ -9,6 +9,7 @@ from dccd_core.stream.snapshots import Turn
 LATENESS: Final = Ns(2 * SECOND)
 """How much later than others of its topic a message may come."""
 NOT_UNDERSTOOD: Final = "a message could not be understood"
+ANEW: Final = "it was subscribed to anew"
 PAUSED: Final = "paused by a user"
 REMOVED: Final = "taken out of the stream"
 

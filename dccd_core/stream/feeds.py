@@ -84,7 +84,7 @@ class TradesFeed:
             if (told := heard.traded.get(line.name)) is not None:
                 rows = heard.trades_of(line.name)
                 line.topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
-        _hear_words(self.lines, heard.words, moment)
+        _hear_words(self.lines, heard, moment)
         return tables.of_topics(heard.trades, [line.name for line in self.lines])
 
 
@@ -95,7 +95,7 @@ class BooksFeed:
     lines: list[Line] = field(default_factory=list[Line])
 
     def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
-        _hear_words(self.lines, heard.words, moment)
+        _hear_words(self.lines, heard, moment)
         found: list[pl.DataFrame] = []
         for line in self.lines:
             assert isinstance(line.topic, BookTopic)
@@ -123,7 +123,7 @@ class BarsFeed:
                 rows = heard.trades_of(line.name)
                 found += topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
         found += self._flagged(heard, moment)
-        _hear_words(self.lines, heard.words, moment)
+        _hear_words(self.lines, heard, moment)
         for _, topic in built:
             found += topic.settled()
         found += self._unflagged()
@@ -214,11 +214,18 @@ def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.D
     return tables.stored(kind[0], rows, {line.name: line.symbol for line in lines})
 
 
-def _hear_words(lines: Sequence[Line], words: Sequence[Word], moment: Moment) -> None:
-    for word in words:
-        for line in lines:
-            if line.name == word.topic:
-                line.topic.word(word, moment)
+def _hear_words(lines: Sequence[Line], heard: Heard, moment: Moment) -> None:
+    """Tell the topics; one that came in a batch with something lost may have come before it."""
+    if not heard.words:
+        return
+    by_name = {line.name: line for line in lines}
+    for word in heard.words:
+        if (line := by_name.get(word.topic)) is None:
+            continue
+        if word.topic in heard.spoilt and word.last_id is None:
+            line.topic.pace.beat(moment.steady)
+        else:
+            line.topic.word(word, moment)
 
 
 def _count(lines: Sequence[Line], rows: pl.DataFrame) -> None:

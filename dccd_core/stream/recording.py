@@ -119,7 +119,7 @@ class Recording:
         self._take(steady)
         for feed in self._feeds.values():
             for line in [one for one in feed.lines if one.wanted.dataset == dataset]:
-                self._end(line, reason)
+                self._leave(line, reason, self._moment(steady))
                 feed.lines.remove(line)
                 self._by_name[line.name].remove(line)
 
@@ -326,11 +326,22 @@ class Recording:
             line.topic.taken()  # its end, too, is told by this
         self._turn(line)
 
+    def _leave(self, line: Line, reason: str, moment: Moment) -> None:
+        """End it; where nothing was known of it, that time from now on has another reason all the same."""
+        known = line.claim.reached is not None
+        self._end(line, reason)
+        if not known:
+            end = Turn(moment.venue, began=False, reason=reason)
+            self._say_end(line, end)
+            self._windows.left(line.wanted.dataset, end)
+
     def _spoil(self, concerned: frozenset[str]) -> None:
         """Doubt every topic that a message nobody understands may have been of."""
         for line in self.lines:
             if not concerned or line.name in concerned:
                 line.topic.spoil(NOT_UNDERSTOOD)
+                if isinstance(feed := self._feeds[line.wanted.kind], BarsFeed):
+                    feed.drop(line.name)  # a later version of what is held back may be what was lost
                 self._spoilt.add(line.name)
 
     def _hear_book(self, change: BookChange, received: Ns, moment: Moment, latest: Ns) -> None:

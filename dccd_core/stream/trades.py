@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.timespan import SECOND, Ns, iso
-from dccd_core.stream.claim import LATENESS, Claim, Moment
+from dccd_core.stream.claim import ANEW, LATENESS, Claim, Moment
 from dccd_core.stream.silence import Pace
 
 _PATIENCE: Final = Ns(5 * SECOND)
@@ -18,14 +18,15 @@ _PATIENCE: Final = Ns(5 * SECOND)
 _BEATS: Final = 4
 """So many beats of a topic may be late."""
 _ASKED: Final = "it was silent, and nobody was asked about the last of it"
+_COUNTED_ANEW: Final = "the venue began to count its trades anew"
 Int64s = NDArray[np.int64]
 
 
 class Came(NamedTuple):
     """What came of one topic: how many rows there were, and between which venue times.
 
-    ``ids`` are the first and the last id and how many there are, where they are numbers; ``apart`` is the
-    longest time between two of the rows.
+    ``ids`` are the first and the last id and how many there are, where all of them are numbers; ``apart`` is
+    the longest time between two of the rows.
     """
 
     height: int
@@ -52,10 +53,11 @@ def came(rows: pl.DataFrame) -> dict[str, Came]:
         number.min().alias("low"),
         number.max().alias("high"),
         number.n_unique().alias("ids"),
+        number.null_count().alias("none"),
     )
     found: dict[str, Came] = {}
-    for name, count, first, last, apart, low, high, ids in told.iter_rows():
-        numbers = None if low is None else (low, high, ids)
+    for name, count, first, last, apart, low, high, ids, none in told.iter_rows():
+        numbers = None if none else (low, high, ids)
         found[name] = Came(count, Ns(first), Ns(last), apart, numbers)
     return found
 
@@ -165,7 +167,8 @@ class TradeTopic:
         return self._accepted is not None
 
     def accept(self, moment: Moment) -> None:
-        """Note that the venue agreed to send it, perhaps anew."""
+        """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
+        self.claim.end(ANEW)
         self._accepted, self._last, self._asked = moment.venue, None, False
         self._ids = IdRun() if self._numbered else None
         self.pace.beat(moment.steady)
@@ -181,15 +184,20 @@ class TradeTopic:
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
+        allowed = self.pace.allowed  # by what was known before: a silence does not explain itself
         self.pace.hear(moment.steady, told.height)
-        if self._accepted is None or (spoilt and not self._numbered):
+        if self._accepted is None:
+            return
+        if spoilt and not self._numbered:
+            self._last = max(told.last, self._last or told.last)
             return
         if self._ids and told.ids is None:
             self.claim.end("trades came without ids")
+            self._ids = IdRun()
         elif self._ids:
             self._take_ids(self._ids, told, rows, moment)
         else:
-            self._take_times(told, rows)
+            self._take_times(told, rows, allowed)
         self._asked = False
 
     def word(self, word: Word, moment: Moment) -> None:
@@ -219,7 +227,6 @@ class TradeTopic:
         """Take note that one of its messages may have been lost: ids would show that."""
         if not self._numbered:
             self.claim.end(reason)
-            self._last = None
 
     def look(self, moment: Moment) -> str | None:
         """Give up what is missing for long; say why the topic is to be subscribed to anew, if it is."""
@@ -239,7 +246,7 @@ class TradeTopic:
         """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
         if self._accepted is None or self._beats or not self.pace.due(moment.steady):
             return None
-        return Ns(self._accepted + LATENESS) if self.claim.reached is None else self._since()
+        return Ns(self._accepted + LATENESS) if self._last is None else self._last
 
     def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
         """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
@@ -259,9 +266,6 @@ class TradeTopic:
         self.pace.beat(moment.steady)
         return None
 
-    def _since(self) -> Ns:
-        return self._last or self.claim.reached or Ns(0)
-
     def _patience(self) -> Ns:
         assert self._beats is not None
         return Ns(_BEATS * self._beats + _PATIENCE)
@@ -269,6 +273,9 @@ class TradeTopic:
     def _take_ids(self, ids: IdRun, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment) -> None:
         assert told.ids is not None
         low, high, count = told.ids
+        if ids.whole is not None and high <= ids.whole.last and told.first > ids.whole.end + LATENESS:
+            self.claim.end(_COUNTED_ANEW)
+            ids = self._ids = IdRun()
         if high - low + 1 == count and (ids.whole is None or low <= ids.whole.last + 1):
             found = [Stretch(low, high, told.first, told.last)]
         else:
@@ -284,9 +291,8 @@ class TradeTopic:
         self.claim.reach(Ns(ids.whole.end - LATENESS))
         self._last = max(ids.whole.end, self._last or ids.whole.end)
 
-    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame]) -> None:
+    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame], allowed: Ns) -> None:
         """Believe what came, but for what a silence that is too long to be one may have swallowed."""
-        allowed = self.pace.allowed
         before = self._last
         if self._asked:
             self.claim.end(_ASKED)

@@ -63,6 +63,11 @@ class Windows:
         past.done = union([*past.done, TimeSpan(min(began, end.at), end.at)])
         if not past.active:
             past.end = end if past.end is None or end.at >= past.end.at else past.end
+        self.left(dataset, end)
+
+    def left(self, dataset: Dataset, end: Turn) -> None:
+        """Note that it is not to be recorded from then on, if that is the reason."""
+        past = self._pasts.setdefault(dataset, _Past())
         past.left_at = end.at if end.reason in (PAUSED, REMOVED) else past.left_at
 
     def settled(self, dataset: Dataset, span: TimeSpan) -> None:

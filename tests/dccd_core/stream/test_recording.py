@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from dccd_core.adapter.frames import Came, live_bars, live_trades
-from dccd_core.adapter.live import BookChange, Channel, Heard, Topic
+from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TIME, DataType, empty
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.stream.claim import PAUSED
 from dccd_core.stream.recording import Batch, Recording
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Seen, Wanted
@@ -277,10 +278,89 @@ class TestBars:
         spoilt = trades(("a", 130, 5))
         spoilt.bad = BAD
         one.hear(spoilt)
-        one.hear(trades(("a", 170, 6), ("a", 200, 7), ("a", 246, 8)))
+        one.hear(trades(("a", 170, 6), ("a", 198, 7), ("a", 222, 8), ("a", 246, 9)))
         batch = one.taken(BARS)
         assert marks(batch) == [("A/USD", 2 * MINUTE, False), ("A/USD", 3 * MINUTE, True)]
         assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
+
+    def test_a_word_that_came_with_a_message_nobody_understood_proves_nothing(self) -> None:
+        """It may have come before what was lost."""
+        for kind in (TRADES, BARS):
+            one = connection(a=wanted("A/USD", kind, Channel(docs="", beats=Ns(15 * SECOND))))
+            one.accept("a")
+            one.hear(Heard(words=[Word("a", Ns(61 * SECOND))], at=Ns(61 * SECOND)))
+            one.batches()
+            word = Word("a", Ns(200 * SECOND))
+            one.hear(Heard(words=[word], bad=BAD, at=word.at))
+            assert reached(one, kind) is None
+            one.hear(Heard(words=[Word("a", Ns(300 * SECOND))], at=Ns(300 * SECOND)))
+            batch = one.taken(kind)
+            begins = 300 * SECOND + (0 if kind is BARS else 1)
+            assert marks(batch)[-1:] == [("A/USD", begins, True)]
+
+    def test_a_bar_whose_last_version_may_have_been_lost_is_none(self) -> None:
+        """It was held back; the next bar would make it final as it was."""
+        one = connection(a=wanted("A/USD", BARS, Channel(docs="", fills_quiet=True)))
+        one.accept("a")
+        one.hear(bars((3, None), at=3 * MINUTE + 50 * SECOND))
+        one.hear(Heard(bad=BAD, at=Ns(3 * MINUTE + 55 * SECOND)))
+        one.hear(bars((4, None), at=4 * MINUTE + 5 * SECOND))
+        one.hear(bars((5, None), at=5 * MINUTE + 5 * SECOND))
+        batch = one.taken(BARS)
+        assert batch.rows["ts"].cast(pl.Int64).to_list() == [4 * MINUTE]
+        assert marks(batch) == [
+            ("A/USD", 3 * MINUTE, True),
+            ("A/USD", 3 * MINUTE, False),
+            ("A/USD", 4 * MINUTE, True),
+        ]
+        assert batch.notes.reached == {"A/USD": 5 * MINUTE}
+
+    def test_pushed_and_built_bars_share_a_table(self) -> None:
+        built = wanted("B/USD", BARS, Channel(docs="", from_trades=True))
+        one = connection(a=wanted("A/USD", BARS), b=built)
+        one.accept("a", "b")
+        one.hear(trades(("b", 10, 1), ("b", 70, 2), ("b", 126, 3)))
+        one.hear(bars((1, True), at=130 * SECOND))
+        batch = one.taken(BARS)
+        assert sorted(batch.rows["symbol"].to_list()) == ["A/USD", "B/USD"]
+
+    def test_quiet_bars_lie_between_those_that_came(self) -> None:
+        one = connection(a=wanted("A/USD", BARS, Channel(docs="", fills_quiet=True)))
+        one.accept("a")
+        one.hear(bars((3, None), at=3 * MINUTE + 59 * SECOND))
+        one.wait(20)
+        one.hear(bars((6, None), at=4 * MINUTE + 25 * SECOND))
+        one.hear(bars((7, None), at=4 * MINUTE + 30 * SECOND))
+        batch = one.taken(BARS)
+        assert batch.rows.sort("ts").select(pl.col("ts").cast(pl.Int64) // MINUTE, "volume").rows() == [
+            (3, 1.0),
+            (4, 0.0),
+            (5, 0.0),
+            (6, 1.0),
+        ]
+        assert batch.notes.reached == {"A/USD": 7 * MINUTE}
+
+
+class TestLeft:
+    def test_a_pause_amid_a_gap_is_a_pause_from_then_on(self) -> None:
+        """What was open before is asked for, what the user paused is not."""
+        one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
+        dataset = wanted("A/USD").dataset
+        one.recording._time.tell(Ns(99 * SECOND), Ns(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.steady = Ns(100 * SECOND)
+        one.accept("a", "b")
+        one.hear(trades(("a", 100, 1), ("a", 105, 2)))
+        one.recording.give_up("a", "gone", one.steady)
+        one.wait(15)
+        one.recording.drop(dataset, PAUSED, one.steady)
+        paused = [mark for mark in one.taken(TRADES).notes.marks if mark.reason == PAUSED]
+        assert [(mark.symbol, mark.at, mark.began) for mark in paused] == [("A/USD", 120 * SECOND, False)]
+        one.wait(100)
+        one.recording.add("a", wanted("A/USD"), one.steady)
+        one.accept("a")
+        one.hear(trades(("a", 230, 9)))
+        one.batches()
+        assert one.windows.open(dataset) == [TimeSpan(Ns(103 * SECOND), Ns(120 * SECOND))]
 
 
 def change(ms: int, number: int, *, whole: bool = False) -> Heard:

@@ -1,0 +1,33 @@
+"""Moments for tests whose two clocks show the same, and what a claim said, all in all."""
+
+from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, union
+from dccd_core.stream.claim import Claim, Moment
+
+
+def seconds(count: float) -> Ns:
+    return Ns(round(count * SECOND))
+
+
+def moment(at: float) -> Moment:
+    """Both clocks show the same."""
+    return Moment(seconds(at), seconds(at))
+
+
+def claimed(claim: Claim) -> list[TimeSpan]:
+    """Return from when to when it was ever said to be complete, by all turns since it was made."""
+    found, began = list[TimeSpan](), None
+    for turn in claim.turns:
+        if turn.began:
+            began = turn.at
+        else:
+            assert began is not None
+            found.append(TimeSpan(began, turn.at))
+            began = None
+    if claim.reached is not None:
+        assert began is not None
+        found.append(TimeSpan(began, claim.reached))
+    return union(found)
+
+
+def reasons(claim: Claim) -> list[str]:
+    return [turn.reason for turn in claim.turns if not turn.began]
