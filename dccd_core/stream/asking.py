@@ -56,7 +56,8 @@ async def rows_between(
             if any_will_do and page.rows.height:
                 break
     start = span.start if since is None else min(max(since, span.start), until)
-    return Answered(pl.concat(found), TimeSpan(start, until), max(1, course.requests), since)
+    rows = pl.concat(found).filter(pl.col("ts").to_physical() >= start)
+    return Answered(rows, TimeSpan(start, until), max(1, course.requests), since)
 
 
 async def newest_rows(venue: Venue, dataset: Dataset) -> Answered:

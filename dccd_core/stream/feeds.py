@@ -9,7 +9,7 @@ import polars as pl
 
 from dccd_core.adapter.live import Word
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import ZERO, Ns
 from dccd_core.stream import tables
 from dccd_core.stream.bars import FinalBars
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
@@ -28,10 +28,12 @@ class Line:
     seen: Seen
     topic: TradeTopic | BarTopic | BuiltTopic | BookTopic
     accepted: Ns | None = None
+    symbol: str = field(init=False)
+    bar: Ns = field(init=False)
+    """How long after its time a row of it is told of: the length of a bar."""
 
-    @property
-    def symbol(self) -> str:
-        return str(self.wanted.dataset.symbol)
+    def __post_init__(self) -> None:
+        self.symbol, self.bar = str(self.wanted.dataset.symbol), self.wanted.dataset.span or ZERO
 
     @property
     def claim(self) -> Claim:
@@ -40,17 +42,21 @@ class Line:
 
 @dataclass(frozen=True)
 class Heard:
-    """What came since it was last looked at; ``spoilt`` are topics of which something may have been lost."""
+    """What came since it was last looked at.
+
+    ``spoilt`` are topics of which something may have been lost; ``numbered``: ids prove some of the trades.
+    """
 
     trades: pl.DataFrame | None
     bars: pl.DataFrame | None
     words: Sequence[Word]
     spoilt: frozenset[str]
+    numbered: bool = True
 
     @cached_property
     def traded(self) -> Mapping[str, Came]:
         """What came of each topic of trades."""
-        return {} if self.trades is None else came(self.trades)
+        return {} if self.trades is None else came(self.trades, numbered=self.numbered)
 
     def trades_of(self, name: str) -> Callable[[], pl.DataFrame]:
         """Return what gives the trades of one topic."""
@@ -79,13 +85,16 @@ class TradesFeed:
     lines: list[Line] = field(default_factory=list[Line])
 
     def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
-        for line in self.lines:
+        own = set[str]()
+        for line in self.lines if heard.traded else ():
             assert isinstance(line.topic, TradeTopic)
             if (told := heard.traded.get(line.name)) is not None:
                 rows = heard.trades_of(line.name)
                 line.topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
+                _count(line, told)
+                own.add(line.name)
         _hear_words(self.lines, heard, moment)
-        return tables.of_topics(heard.trades, [line.name for line in self.lines])
+        return heard.trades if len(own) == len(heard.traded) else tables.of_topics(heard.trades, own)
 
 
 @dataclass(slots=True)
@@ -102,6 +111,7 @@ class BooksFeed:
             if shots := line.topic.taken():
                 found.append(tables.pictures(line.name, shots))
                 line.seen.crossed += sum(shot.crossed for shot in shots)
+                line.seen.rows += found[-1].height
             book = line.topic.keeper.book
             line.seen.bid, line.seen.ask = book.bids.price, book.asks.price
         return tables.joined(found)
@@ -128,7 +138,12 @@ class BarsFeed:
             found += topic.settled()
         found += self._unflagged()
         final = tables.joined(found)
-        return None if final is None else tables.joined([final, *self._chained(final)])
+        whole = None if final is None else tables.joined([final, *self._chained(final)])
+        told = {} if whole is None else came(whole)
+        for line in self.lines:
+            if line.name in told:
+                _count(line, told[line.name])
+        return whole
 
     def held(self, name: str) -> pl.DataFrame | None:
         """Return what came of a topic and is not final yet."""
@@ -203,10 +218,9 @@ def topic_of(wanted: Wanted, now: Ns) -> TradeTopic | BarTopic | BuiltTopic | Bo
 
 
 def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.DataFrame:
-    """Bring rows into the columns of a segment, our symbols and units, and count them."""
+    """Bring rows into the columns of a segment, our symbols and units."""
     if rows is None:
         return tables.columns(kind[0]).to_frame()
-    _count(lines, rows)
     contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
     if contracts and kind[0] is not DataType.OHLC:
         inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
@@ -228,16 +242,9 @@ def _hear_words(lines: Sequence[Line], heard: Heard, moment: Moment) -> None:
             line.topic.word(word, moment)
 
 
-def _count(lines: Sequence[Line], rows: pl.DataFrame) -> None:
+def _count(line: Line, told: Came) -> None:
     """Note what came."""
-    by_name = {line.name: line for line in lines}
-    price = pl.col("close" if "close" in rows.columns else "price").last().cast(pl.Float64).alias("shown")
-    newest = rows.group_by("topic").agg(
-        pl.len(), pl.col("received").max(), pl.col("ts").to_physical().max(), price
-    )
-    for name, count, came_at, at, shown in newest.iter_rows():
-        line, seen = by_name[name], by_name[name].seen
-        seen.rows += count
-        if not isinstance(line.topic, BookTopic):
-            seen.messages, seen.last, seen.price = seen.messages + count, came_at, shown
-            seen.lag = Ns(came_at - at - (line.wanted.dataset.span or 0))
+    seen, (height, _, last, _, received, price) = line.seen, told
+    seen.rows += height
+    seen.messages += height
+    seen.last, seen.price, seen.lag = received, price, Ns(received - last - line.bar)

@@ -79,6 +79,7 @@ class Recording:
         self._ready = defaultdict[Kind, list[pl.DataFrame]](list)
         self._marks = defaultdict[Kind, list[Mark]](list)
         self._withdrawn = defaultdict[Kind, list[Piece]](list)
+        self._numbered = False
         self._spoilt = set[str]()
         """Topics of which something may have been lost since rows were last taken."""
 
@@ -97,6 +98,7 @@ class Recording:
             line.accepted = steady
             line.topic.accept(self._moment(steady))
         feed.lines.append(line)
+        self._numbered = self._numbered or wanted.channel.consecutive
         self._by_name[name].append(line)
 
     def resume(self, recorded: Mapping[Dataset, Turn]) -> None:
@@ -293,7 +295,11 @@ class Recording:
     def _take(self, steady: Ns) -> None:
         """Let the topics have what came."""
         heard = Heard(
-            tables.joined(self._trades), tables.joined(self._bars), self._words, frozenset(self._spoilt)
+            tables.joined(self._trades),
+            tables.joined(self._bars),
+            self._words,
+            frozenset(self._spoilt),
+            self._numbered,
         )
         self._trades, self._bars, self._words = [], [], []
         self._spoilt.clear()
@@ -302,7 +308,8 @@ class Recording:
             if (rows := feed.take(heard, moment)) is not None:
                 self._ready[kind].append(stored(kind, feed.lines, rows))
             for line in feed.lines:
-                self._turn(line)
+                if line.claim.turns:
+                    self._turn(line)
 
     def _turn(self, line: Line) -> None:
         """Take note of where a dataset began and ended."""

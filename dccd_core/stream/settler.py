@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -131,6 +131,8 @@ class Settler:
             verdict = book.keeper.compared(snapshot, self._clock.now(), late=late, silent=silent)
             if verdict.outcome is not Outcome.WAIT:
                 break
+        if verdict.outcome is Outcome.SAME and wanted.channel.beats is None:
+            book.pace.beat(self._clock.steady())  # it is quiet
 
     def _allowance(self, dataset: Dataset) -> Allowance:
         key = dataset.symbol.market, dataset.data_type
@@ -142,11 +144,25 @@ class Settler:
         dataset = question.wanted.dataset
         span = TimeSpan(question.since, self._final(dataset))
         try:
-            told = await rows_between(self._venue, dataset, span, any_will_do=dataset.span is None)
+            if self._newest_only(dataset):
+                told = await self._newest(dataset, span)
+            else:
+                told = await rows_between(self._venue, dataset, span, any_will_do=dataset.span is None)
         except DccdError:
             return  # it stays unproven, and its health says so
         self._allowance(dataset).spend(told.requests - 1, self._clock.steady())
-        link.answer(question, told.rows, told.span.end)
+        if told.rows.height or told.span.start <= question.since:
+            link.answer(question, told.rows, told.span.end)
+
+    async def _newest(self, dataset: Dataset, span: TimeSpan) -> Answered:
+        """Ask for the newest rows: where they do not reach back to what is asked of, all of them are news."""
+        told = await newest_rows(self._venue, dataset)
+        if told.span.start > span.start:
+            return told
+        if not told.span.end:  # no row at all: it says nothing
+            return replace(told, span=TimeSpan(span.end, span.end))
+        rows = told.rows.filter(pl.col("ts").to_physical() < span.end)  # others may be on their way to us
+        return replace(told, rows=rows, span=span)
 
     def _fill(self) -> None:
         now = self._clock.steady()

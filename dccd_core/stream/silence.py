@@ -33,11 +33,13 @@ class Pace:
 
     def hear(self, now: Ns, count: int) -> None:
         """Note that ``count`` messages came since this was last noted."""
-        passed_s = max(0, now - self.heard) / SECOND
-        fade = exp(-passed_s / _MEMORY_S)
-        self._count = self._count * fade + count
-        self._time_s = self._time_s * fade + passed_s
-        self.heard = max(now, self.heard)
+        if now > self.heard:
+            passed_s = (now - self.heard) / SECOND
+            fade = exp(-passed_s / _MEMORY_S)
+            self._count *= fade
+            self._time_s = self._time_s * fade + passed_s
+            self.heard = now
+        self._count += count
         self._asked_again = ZERO
 
     def beat(self, now: Ns) -> None:

@@ -21,6 +21,12 @@ def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
     return pl.concat(some) if some else None
 
 
+def alone(rows: pl.DataFrame) -> str | None:
+    """Return the topic that all rows are of; None when there are several."""
+    topics = rows["topic"]
+    return topics[0] if (topics == topics[0]).all() else None
+
+
 def of_topics(rows: pl.DataFrame | None, names: Collection[str]) -> pl.DataFrame | None:
     """Return the rows of these topics; None when there are none."""
     if rows is None:
@@ -52,7 +58,10 @@ def stored(data_type: DataType, rows: pl.DataFrame | None, symbols: Mapping[str,
     schema = columns(data_type)
     if rows is None:
         return schema.to_frame()
-    symbol = pl.col("topic").replace_strict(symbols, return_dtype=pl.String)
+    if (name := alone(rows)) is not None:
+        symbol = pl.lit(symbols[name])
+    else:
+        symbol = pl.col("topic").replace_strict(symbols, return_dtype=pl.String)
     rows = rows.with_columns(symbol=symbol).select(schema.names())
     return rows.cast({name: schema[name] for name in schema})
 

@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, iso
+from dccd_core.stream import tables
 from dccd_core.stream.claim import ANEW, LATENESS, Claim, Moment
 from dccd_core.stream.silence import Pace
 
@@ -25,41 +26,55 @@ Int64s = NDArray[np.int64]
 class Came(NamedTuple):
     """What came of one topic: how many rows there were, and between which venue times.
 
-    ``ids`` are the first and the last id and how many there are, where all of them are numbers; ``apart`` is
-    the longest time between two of the rows.
+    ``ids`` are the first and the last id and how many there are, where all of them are numbers.
+    ``received``: when the last one came; ``price``: of the last one.
     """
 
     height: int
     first: Ns
     last: Ns
-    apart: int
-    ids: tuple[int, int, int] | None
+    ids: tuple[int, int, int] | None = None
+    received: Ns = ZERO
+    price: float | None = None
 
 
-def came(rows: pl.DataFrame) -> dict[str, Came]:
+def came(rows: pl.DataFrame, *, numbered: bool = True) -> dict[str, Came]:
     """Say of each topic what came of it.
 
     Args:
-        rows: trades, or bars, with ``topic``.
+        rows: trades, or bars, with ``topic`` and ``received``.
+        numbered: whether ids are of interest: they are numbers written as text.
     """
-    ts, number = pl.col("ts").to_physical(), pl.lit(None, pl.Int64)
-    if "trade_id" in rows.columns:
-        number = pl.col("trade_id").cast(pl.Int64, strict=False)
-    told = rows.group_by("topic").agg(
-        pl.len(),
-        ts.min().alias("first"),
-        ts.max().alias("last"),
-        ts.sort().diff().max().fill_null(0).alias("apart"),
-        number.min().alias("low"),
-        number.max().alias("high"),
-        number.n_unique().alias("ids"),
-        number.null_count().alias("none"),
-    )
-    found: dict[str, Came] = {}
-    for name, count, first, last, apart, low, high, ids, none in told.iter_rows():
-        numbers = None if none else (low, high, ids)
-        found[name] = Came(count, Ns(first), Ns(last), apart, numbers)
+    ts = pl.col("ts").to_physical()
+    price = pl.col("price" if "price" in rows.columns else "close").last().cast(pl.Float64)
+    said = [pl.len(), ts.min().alias("first"), ts.max().alias("last"), pl.col("received").max(), price]
+    numbered = numbered and "trade_id" in rows.columns
+    if numbered:
+        rows = rows.with_columns(number=pl.col("trade_id").cast(pl.Int64, strict=False))
+    if (name := tables.alone(rows)) is not None:  # as in a flood
+        count, first, last, received, shown = rows.select(*said).row(0)
+        ids = _ids(rows["number"]) if numbered else None
+        return {name: Came(count, first, last, ids, received, shown)}
+    number, found = pl.col("number"), dict[str, Came]()
+    low, high = number.min().alias("low"), number.max().alias("high")
+    ids = [low, high, number.n_unique(), number.null_count().alias("none")] if numbered else []
+    for name, count, first, last, received, shown, *numbers in rows.group_by("topic").agg(*said, *ids).rows():
+        known = tuple(numbers[:3]) if numbers and not numbers[3] else None
+        found[name] = Came(count, first, last, known, received, shown)
     return found
+
+
+def _ids(numbers: pl.Series) -> tuple[int, int, int] | None:
+    if numbers.null_count():
+        return None
+    low, high = _whole(numbers.min()), _whole(numbers.max())
+    in_order = high - low + 1 == len(numbers) and bool((numbers.diff().slice(1) == 1).all())
+    return low, high, len(numbers) if in_order else numbers.n_unique()
+
+
+def _whole(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 @dataclass(slots=True)
@@ -260,6 +275,8 @@ class TradeTopic:
         if fresh.height:
             first = Ns(int(fresh["ts"].to_physical()[0]))
             return f"it was silent, although something was traded at {iso(first)}"
+        if until <= since:
+            return None  # it was heard of meanwhile
         self.claim.begin(Ns(since + LATENESS))
         self.claim.reach(until)
         self._last, self._asked = max(until, self._last or until), True
@@ -296,14 +313,13 @@ class TradeTopic:
         before = self._last
         if self._asked:
             self.claim.end(_ASKED)
-        if before is not None and not self._asked and max(told.apart, told.first - before) > allowed:
-            self._begin_after_silences(before, rows(), allowed)
-        else:
-            self.claim.begin(Ns(told.first + 1))
+        if before is not None and not self._asked and told.last - min(before, told.first) > allowed:
+            self._end_at_silences(before, rows(), allowed)
+        self.claim.begin(Ns(told.first + 1))
         self._last = max(told.last, before or told.last)
         self.claim.reach(Ns(self._last - LATENESS))
 
-    def _begin_after_silences(self, before: Ns, rows: pl.DataFrame, allowed: Ns) -> None:
+    def _end_at_silences(self, before: Ns, rows: pl.DataFrame, allowed: Ns) -> None:
         times = np.sort(np.append(rows["ts"].to_physical().to_numpy(), before))
         for place in np.flatnonzero(np.diff(times) > allowed):
             self.claim.reach(Ns(int(times[place]) - LATENESS))

@@ -27,7 +27,7 @@ def minutes(count: float) -> Ns:
 def come(topic: BarTopic, at: float, *opens: int, spoilt: bool = False) -> bool:
     """Let versions of bars come, at a second."""
     times = [minutes(one) for one in opens]
-    return topic.come(Came(len(opens), min(times), max(times), 0, None), moment(at), spoilt=spoilt)
+    return topic.come(Came(len(opens), min(times), max(times)), moment(at), spoilt=spoilt)
 
 
 def finish(topic: BarTopic, *finals: tuple[int, float]) -> list[tuple[int, float]]:

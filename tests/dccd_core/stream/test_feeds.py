@@ -205,7 +205,8 @@ class TestBooks:
 class TestStored:
     def test_columns_symbols_and_counts(self) -> None:
         one, other = line("a", wanted("A/USD", TRADES)), line("b", wanted("B/USD", TRADES))
-        rows = stored(TRADES, [one, other], trades(("a", 1, 5), ("b", 2, 6), ("a", 3, 8)))
+        came = trades(("a", 1, 5), ("b", 2, 6), ("a", 3, 8))
+        rows = stored(TRADES, [one, other], fed(TradesFeed(), one, other).take(heard(trades=came), moment(4)))
         assert rows.schema == tables.columns(DataType.TRADES)
         assert rows["symbol"].to_list() == ["A/USD", "B/USD", "A/USD"]
         assert (one.seen.rows, one.seen.messages, one.seen.price, one.seen.last) == (2, 2, 8.0, 7)

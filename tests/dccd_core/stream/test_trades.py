@@ -26,13 +26,15 @@ def trades(*rows: tuple[float, int | str | None], topic: str = "a") -> pl.DataFr
         {
             "ts": pl.Series([seconds(at) for at, _ in rows], dtype=pl.Int64).cast(TIME),
             "trade_id": pl.Series([None if n is None else str(n) for _, n in rows], dtype=pl.String),
+            "price": [float(place) for place in range(1, len(rows) + 1)],
             "topic": topic,
+            "received": pl.Series(range(len(rows)), dtype=pl.Int64),
         }
     )
 
 
 def by_rest(*rows: tuple[float, int]) -> pl.DataFrame:
-    return pl.concat([empty(DataType.TRADES), trades(*rows).drop("topic")], how="diagonal")
+    return pl.concat([empty(DataType.TRADES), trades(*rows).drop("topic", "received")], how="diagonal")
 
 
 def give(topic: TradeTopic, at: float, *rows: tuple[float, int | str | None], spoilt: bool = False) -> None:
@@ -53,8 +55,8 @@ class TestCame:
     def test_each_topic_has_its_own(self) -> None:
         rows = pl.concat([trades((5, 1), (2, 3), (9, 2)), trades((7, 7), topic="b")])
         assert came(rows) == {
-            "a": Came(3, seconds(2), seconds(9), seconds(4), (1, 3, 3)),
-            "b": Came(1, seconds(7), seconds(7), 0, (7, 7, 1)),
+            "a": Came(3, seconds(2), seconds(9), (1, 3, 3), Ns(2), 3.0),
+            "b": Came(1, seconds(7), seconds(7), (7, 7, 1), Ns(0), 1.0),
         }
 
     def test_the_same_trade_twice_is_one_id(self) -> None:
@@ -67,6 +69,14 @@ class TestCame:
 
     def test_bars_have_no_ids(self) -> None:
         assert came(trades((1, 1)).drop("trade_id"))["a"].ids is None
+        assert came(trades((1, 1)), numbered=False)["a"].ids is None
+
+    @given(st.lists(st.integers(1, 8), min_size=1, max_size=8))
+    def test_ids_are_counted_alike_alone_and_beside_others(self, numbers: list[int]) -> None:
+        rows = trades(*[(at, number) for at, number in enumerate(numbers)])
+        expected = min(numbers), max(numbers), len(set(numbers))
+        assert came(rows)["a"].ids == expected
+        assert came(pl.concat([rows, trades((0, 9), topic="b")]))["a"].ids == expected
 
 
 class TestStretches:

@@ -1,0 +1,463 @@
+"""What messages cannot settle is asked for, within the allowance; what cannot be had is given up with why."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+import pytest
+
+from dccd_core.adapter.contract import Endpoint, Limit
+from dccd_core.adapter.live import BookChange, Channel
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import OutOfReach, Unavailable
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.exchanges import get
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.coverage import Notes, Piece
+from dccd_core.stream import settler
+from dccd_core.stream.asking import Answered
+from dccd_core.stream.booktopic import BookTopic
+from dccd_core.stream.claim import Moment
+from dccd_core.stream.compare import Snapshot
+from dccd_core.stream.feeds import Line
+from dccd_core.stream.link import Link
+from dccd_core.stream.settler import Settler
+from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
+from tests.dccd_core.stream import test_asking as desk
+from tests.dccd_core.stream.pushing import Stage, play, wanted
+
+A, B, C = (wanted(f"{base}/USD") for base in "ABC")
+BOOK = wanted("C/USD", DataType.ORDERBOOK)
+
+AGO = Ns(30 * MINUTE)
+"""Rows of the past are asked about: where a window lies in it, it is final."""
+
+
+Kept = tuple[Kind, pl.DataFrame, Notes]
+
+
+@dataclass
+class FakeLink:
+    """``asks`` are its questions, each as long as nobody answered it."""
+
+    wanted: list[Wanted]
+    asks: list[Question] = field(default_factory=list[Question])
+    asked: list[str] = field(default_factory=list[str])
+    answers: list[tuple[str, int, Ns]] = field(default_factory=list[tuple[str, int, Ns]])
+    kept: list[Kept] = field(default_factory=list[Kept])
+    book: BookTopic | None = None
+
+    def lines(self) -> list[Line]:
+        return [Line(str(one.dataset.symbol), one, Seen(), BookTopic(BOOK, Ns(0))) for one in self.wanted]
+
+    def questions(self) -> list[Question]:
+        return [one for one in self.asks if one.name not in self.asked]
+
+    def ask(self, question: Question) -> None:
+        self.asked.append(question.name)
+
+    def answer(self, question: Question, rows: pl.DataFrame, until: Ns) -> None:
+        self.answers.append((question.name, rows.height, until))
+
+    def books_to_compare(self) -> list[tuple[str, Wanted]]:
+        return [("c", BOOK)] if self.book and not self.asked else []
+
+    def compare(self, name: str) -> BookTopic | None:
+        self.asked.append(name)
+        assert self.book is not None
+        return self.book if self.book.keeper.compare_begin() else None
+
+    def keep(self, kind: Kind, rows: pl.DataFrame, notes: Notes) -> None:
+        self.kept.append((kind, rows, notes))
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [piece for _, _, notes in self.kept for piece in notes.pieces]
+
+
+class Show:
+    """A settler whose venue ``tells`` of a dataset and a span what a test says; ``spans`` were asked for."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, link: FakeLink, limit: int = 6_000) -> None:
+        self.stage = Stage(folder)
+        self.clock, self.link = self.stage.clock, link
+        exchange = desk.exchange()
+        books = get("binance").endpoints[DataType.ORDERBOOK]
+        endpoints = {**exchange.endpoints, DataType.ORDERBOOK: books}
+        exchange = replace(exchange, limits=(Limit(limit, MINUTE, "public"),), endpoints=endpoints)
+        self.venue = Venue(exchange, desk.Desk(self.clock), self.clock)
+        around = self.stage.around(*link.wanted, BOOK)
+        self.around = replace(around, show_book=self._show)
+        self.around.time.tell(self.clock.now(), self.clock.steady())
+        self.shown: Snapshot | None = None
+        self.spans: list[TimeSpan] = []
+        self.tells: Callable[[TimeSpan], Answered] = lambda span: Answered(_rows(), span, 1)
+        self.newest: Callable[[], Answered] = lambda: Answered(_rows(), TimeSpan(Ns(0), Ns(0)), 1)
+        self.filled: list[list[Dataset]] = []
+        self.newest_only = False
+        patch.setattr(settler, "rows_between", self._rows_between)
+        patch.setattr(settler, "newest_rows", self._newest_rows)
+        patch.setattr(settler, "fill_windows", self._fill_windows)
+        patch.setattr(settler, "shows_newest_only", self._shows_newest_only)
+
+    @property
+    def now(self) -> Ns:
+        return self.clock.now()
+
+    @property
+    def final(self) -> Ns:
+        """Where rows of trades are final, about now."""
+        return Ns(self.around.time.now(self.clock.steady()) - 2 * SECOND)
+
+    def leave(self, one: Wanted, start: Ns, end: Ns) -> None:
+        """Let a window be open."""
+        self.around.windows.resume({one.dataset: Turn(start, began=False, reason="gone")})
+        self.around.windows.began(one.dataset, 1, end)
+
+    def run(self, seconds: float) -> None:
+        play(self._run(seconds))
+
+    async def _run(self, seconds: float) -> None:
+        async with self.running():
+            await self.clock.sleep(seconds)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Settler]:
+        own = Settler(self.venue, self.around, lambda: [cast("Link", self.link)])
+        task = asyncio.create_task(own.run())
+        try:
+            yield own
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _rows_between(
+        self, _: Venue, __: Dataset, span: TimeSpan, *, any_will_do: bool = False
+    ) -> Answered:
+        del any_will_do
+        self.spans.append(span)
+        await self.clock.sleep(0.1)
+        return self.tells(span)
+
+    def _shows_newest_only(self, _: Endpoint) -> bool:
+        return self.newest_only
+
+    async def _newest_rows(self, _: Venue, __: Dataset) -> Answered:
+        await self.clock.sleep(0.1)
+        return self.newest()
+
+    async def _fill_windows(self, _: Venue, __: object, datasets: list[Dataset], ___: object) -> None:
+        self.filled.append(datasets)
+
+    async def _show(self, one: Wanted, name: str) -> Snapshot:
+        del one, name
+        if self.shown is None:
+            raise Unavailable("nobody shows books here")
+        return self.shown
+
+
+def _rows(*times: int) -> pl.DataFrame:
+    return desk.rows_of(DataType.TRADES, times)
+
+
+def question(one: Wanted, since: Ns) -> Question:
+    return Question(str(one.dataset.symbol), one, since)
+
+
+class TestQuestions:
+    def test_a_silent_topic_is_asked_for_up_to_where_rows_are_final(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        final, since = show.final, Ns(show.now - MINUTE)
+        link.asks = [question(A, since)]
+        show.run(3)
+        assert show.spans == [TimeSpan(since, final)]
+        assert link.answers == [("A/USD", 0, final)]
+
+    def test_one_after_the_other_as_the_allowance_lets(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A, B, C])
+        show = Show(tmp_path, monkeypatch, link, limit=60)  # so one in twenty seconds
+        link.asks = [question(one, Ns(show.now - MINUTE)) for one in (A, B, C)]
+        show.run(15)
+        assert link.asked == ["A/USD"]
+        link.asked.clear()
+        show.run(45)
+        assert link.asked == ["A/USD", "B/USD", "C/USD"]
+
+    def test_what_cannot_be_final_yet_is_not_asked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        link.asks = [question(A, show.now)]
+        show.run(0.9)
+        assert show.spans == []
+
+    def test_no_answer_proves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        link.asks = [question(A, Ns(show.now - MINUTE))]
+
+        def fail(_: TimeSpan) -> Answered:
+            raise Unavailable("nobody is there")
+
+        show.tells = fail
+        show.run(3)
+        assert (len(show.spans), link.answers) == (1, [])
+
+    def test_an_answer_that_does_not_reach_back_proves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        link.asks = [question(A, Ns(show.now - MINUTE))]
+        show.tells = lambda span: Answered(_rows(), TimeSpan(Ns(span.start + 1), span.end), 1)
+        show.run(3)
+        assert link.answers == []
+
+
+class TestNewestOnly:
+    """Of a venue that shows the newest rows only, however busy its market is."""
+
+    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Ns]:
+        link = FakeLink([A])
+        show = Show(folder, patch, link)
+        show.newest_only = True
+        since = Ns(show.now - MINUTE)
+        link.asks = [question(A, since)]
+        return show, link, since
+
+    def test_rows_that_reach_back_settle_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        show, link, since = self.show(tmp_path, monkeypatch)
+        final = show.final
+        old = _rows(since - 5, since - 3, since)
+        show.newest = lambda: Answered(old, TimeSpan(Ns(since - 9), since), 1)
+        show.run(3)
+        assert link.answers == [("A/USD", 3, final)]
+
+    def test_one_that_is_too_new_may_be_on_its_way(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        show, link, since = self.show(tmp_path, monkeypatch)
+        final = show.final
+        rows = _rows(since, final + 1)
+        show.newest = lambda: Answered(rows, TimeSpan(Ns(since - 9), Ns(final + 1)), 1)
+        show.run(3)
+        assert link.answers == [("A/USD", 1, final)]
+
+    def test_a_burst_that_pushed_all_else_out_is_no_silence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All rows are newer than what is final: what is final has none, and is not known to have none."""
+        show, link, _ = self.show(tmp_path, monkeypatch)
+        at = show.now
+        show.newest = lambda: Answered(_rows(at - 3, at - 2, at), TimeSpan(Ns(at - 4), at), 1)
+        show.run(3)
+        assert link.answers == [("A/USD", 3, at)]
+
+    def test_no_rows_at_all_are_no_silence_either(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        show, link, _ = self.show(tmp_path, monkeypatch)
+        show.run(3)
+        assert (link.asked, link.answers) == (["A/USD"], [])
+
+    def test_a_window_that_they_span_is_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        show.newest_only = True
+        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        show.leave(A, start, end)
+        rows = _rows(start - 1, start, start + 5, end)
+        show.newest = lambda: Answered(rows, TimeSpan(Ns(start - 2), Ns(end + 1)), 1)
+        show.run(3)
+        [(_, kept, _)] = link.kept
+        assert kept["ts"].to_physical().to_list() == [start, start + 5]
+        assert link.pieces == [Piece("A/USD", start, end)]
+        assert show.around.windows.open(A.dataset) == []
+
+    def test_what_they_do_not_reach_back_to_is_given_up_with_why(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        show.newest_only = True
+        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        show.leave(A, start, end)
+        show.newest = lambda: Answered(_rows(end - 5, end), TimeSpan(Ns(end - 9), end), 1)
+        show.run(3)
+        assert link.pieces == [
+            Piece("A/USD", Ns(end - 9), end),
+            Piece("A/USD", start, Ns(end - 9), "X shows the last 5 rows only"),
+        ]
+        assert show.around.windows.open(A.dataset) == []
+
+    def test_those_that_end_before_the_window_does_are_asked_for_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        show.newest_only = True
+        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        show.leave(A, start, end)
+        show.newest = lambda: Answered(_rows(start), TimeSpan(start, start), 1)
+        show.run(100)
+        assert link.kept == []
+        show.run(3_600)
+        assert [piece.reason for piece in link.pieces] == [
+            "the venue's newest rows do not reach up to what came since"
+        ]
+
+
+class TestWindows:
+    def test_a_window_is_filled_piece_by_piece(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start = Ns(show.now - AGO)
+        show.leave(A, start, Ns(start + 15 * MINUTE))
+        show.tells = lambda span: Answered(_rows(span.start, span.end - 1), span, 1)
+        show.run(5)
+        cut = Ns(start + 10 * MINUTE)
+        assert link.pieces == [Piece("A/USD", start, cut), Piece("A/USD", cut, Ns(start + 15 * MINUTE))]
+        assert sum(rows.height for _, rows, _ in link.kept) == 4
+        assert show.around.windows.open(A.dataset) == []
+
+    def test_only_what_was_answered_is_said_to_be_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start = Ns(show.now - AGO)
+        show.leave(A, start, Ns(start + MINUTE))
+        half = Ns(start + 30 * SECOND)
+        show.tells = lambda span: Answered(_rows(start, half), TimeSpan(span.start, max(half, span.start)), 1)
+        show.run(1.5)
+        assert link.pieces == [Piece("A/USD", start, half)]
+        assert link.kept[0][1].height == 1
+        assert show.around.windows.open(A.dataset) == [TimeSpan(half, Ns(start + MINUTE))]
+
+    def test_what_is_out_of_reach_is_given_up_with_the_reason_and_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start = Ns(show.now - AGO)
+        show.leave(A, start, Ns(start + MINUTE))
+
+        def refuse(_: TimeSpan) -> Answered:
+            raise OutOfReach("it is too long ago")
+
+        show.tells = refuse
+        show.run(3)
+        assert link.pieces == [Piece("A/USD", start, Ns(start + MINUTE), "it is too long ago")]
+        assert show.around.windows.open(A.dataset) == []
+        assert show.stage.notes("is not asked for any more") != []
+
+    def test_a_venue_that_does_not_answer_is_asked_ever_more_rarely_and_at_last_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start = Ns(show.now - AGO)
+        show.leave(A, start, Ns(start + MINUTE))
+
+        def fail(_: TimeSpan) -> Answered:
+            raise Unavailable("nobody is there")
+
+        show.tells = fail
+        show.run(60)
+        assert 4 <= len(show.spans) <= 6
+        assert link.kept == []
+        show.run(3_600)
+        assert [piece.reason for piece in link.pieces] == ["asked 30 times: nobody is there"]
+
+    def test_a_long_one_is_historys_to_fill(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start = Ns(show.now - 3 * HOUR)
+        show.leave(A, start, Ns(start + 2 * HOUR))
+        show.run(3)
+        assert (show.filled, show.spans, link.kept) == ([[A.dataset]], [], [])
+        assert show.around.windows.open(A.dataset) == []
+
+    def test_what_is_not_final_yet_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        start, end = Ns(show.now - 5 * SECOND), Ns(show.now + 3 * SECOND)
+        show.leave(A, start, end)
+        show.run(3.5)
+        assert show.spans == []
+        show.run(4)
+        assert show.spans == [TimeSpan(start, end)]
+
+    def test_the_past_of_a_book_is_nobodys_to_fill(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([BOOK])
+        show = Show(tmp_path, monkeypatch, link)
+        show.leave(BOOK, Ns(show.now - AGO), show.now)
+        show.run(3)
+        assert (show.spans, link.kept) == ([], [])
+
+
+class TestBooks:
+    def begun(self, show: Show) -> BookTopic:
+        one = BookTopic(replace(BOOK, channel=Channel(docs="")), show.clock.steady())
+        moment = Moment(show.clock.steady(), show.now)
+        one.accept(moment)
+        whole = BookChange("c", show.now, [("9", "1")], [("11", "1")], whole=True)
+        one.hear(whole, show.now, moment)
+        return one
+
+    def test_a_quiet_book_that_is_the_venues_is_no_silent_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([BOOK])
+        show = Show(tmp_path, monkeypatch, link)
+        link.book = self.begun(show)
+        show.shown = Snapshot(BookChange("c", None, [("9", "1")], [("11", "1")], whole=True), asked=100)
+        show.run(10)
+        assert link.book.lost is None
+        assert link.book.pace.heard > 0
+
+    def test_one_that_differs_is_lost_only_after_what_may_explain_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([BOOK])
+        show = Show(tmp_path, monkeypatch, link)
+        link.book = self.begun(show)
+        show.shown = Snapshot(BookChange("c", None, [("9", "7")], [("11", "1")], whole=True), asked=100)
+        show.run(3)
+        assert link.book.lost is None
+        link.asked.clear()
+        show.run(10)
+        assert link.book.lost is not None
+        assert "we have 1.0, the venue has 7.0" in link.book.lost
+
+    def test_nobody_who_shows_it_proves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([BOOK])
+        show = Show(tmp_path, monkeypatch, link)
+        link.book = self.begun(show)
+        show.run(10)
+        assert (link.book.lost, link.book.pace.heard) == (None, 0)
+
+
+def test_the_venues_time_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    show = Show(tmp_path, monkeypatch, FakeLink([A]))
+    show.venue.told = Ns(77 * SECOND), show.clock.steady()
+    show.run(0.5)
+    assert show.around.time.now(Ns(0)) == 78 * SECOND
+    assert show.venue.told is None
