@@ -97,7 +97,9 @@ class Logs:
         """Take over what a connection that is over could not write."""
         left = [(kind, log) for kind, log in ended._all() if log.waiting]
         self._inherited += left
-        self._failing = ended._failing if left else self._failing
+        if left and ended._failing is not None:
+            since = ended._failing if self._failing is None else min(self._failing, ended._failing)
+            self._failing = since
 
     def write(self) -> None:
         """Write all there is, in a thread: one whose task was cancelled may still be at it.

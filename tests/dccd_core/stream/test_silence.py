@@ -83,6 +83,16 @@ def test_it_is_asked_about_ever_more_rarely_until_it_is_heard_of() -> None:
     assert pace.due(Ns(now + 611 * SECOND))
 
 
+def test_it_alarms_only_after_there_was_time_to_ask() -> None:
+    pace, now = every(1, 100)
+    assert not pace.alarming(Ns(now + 50 * SECOND))
+    assert pace.alarming(Ns(now + 51 * SECOND))
+    for later in (21, 31, 51):
+        pace.ask(Ns(now + later * SECOND))
+    assert not pace.alarming(Ns(now + 99 * SECOND))
+    assert pace.alarming(Ns(now + 101 * SECOND))
+
+
 @given(st.lists(st.tuples(st.floats(0, 2_000), st.integers(1, 10_000)), max_size=50))
 def test_it_stays_within_its_bounds(steps: list[tuple[float, int]]) -> None:
     pace, now = Pace(ZERO), ZERO
