@@ -32,7 +32,7 @@ from dccd_pipeline.stream_sensor import stream_supervisor
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    orders = stream_orders(settings)
+    orders, recorded = stream_orders(settings), [entry for entry in settings.stream if entry.enabled]
     streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
     return dg.Definitions(
         assets=[*(collected(entry) for entry in settings.collect), *stream_specs(settings)],
@@ -47,8 +47,8 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             recovery_sensor(settings.alerts),
             configuration_sensor(),
             silent_runs,
-            stream_supervisor(streams, orders),
-            silence_sensor(settings.stream, settings.alerts),
+            stream_supervisor(streams, {entry.name: orders[entry.name] for entry in recorded}),
+            silence_sensor(recorded, settings.alerts),
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,
@@ -87,7 +87,9 @@ def stream_orders(settings: Settings) -> dict[str, Order]:
 
 
 def stream_digests(settings: Settings) -> dict[str, str]:
-    return {name: order.digest for name, order in stream_orders(settings).items()}
+    """Return the digests of the streams that are to be recorded."""
+    orders = stream_orders(settings)
+    return {entry.name: orders[entry.name].digest for entry in settings.stream if entry.enabled}
 
 
 def _reach(settings: Settings, exchange: str) -> tuple[object, ...]:

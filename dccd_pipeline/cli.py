@@ -197,17 +197,17 @@ def read(
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
     settings = lasting()
-    _inventory(settings.lake(), as_json=as_json)
+    _inventory(settings.lake(), settings.timezone, as_json=as_json)
     if not as_json:
         say_where(settings)
 
 
-def _inventory(lake: Lake, *, as_json: bool) -> None:
+def _inventory(lake: Lake, zone: str = "UTC", *, as_json: bool) -> None:
     held = holdings(lake, SystemClock().now())
     if as_json:
         click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
     else:
-        show.inventory(held)
+        show.inventory(held, zone)
 
 
 class StreamGroup(click.Group):

@@ -57,7 +57,7 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
         raise ConfigError("no stream is configured", hint=f"add one under stream: in {settings.source}")
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"there is no stream {unknown[0]}", hint=f"configured: {', '.join(known)}")
-    return list(dict.fromkeys(names)) or known
+    return list(dict.fromkeys(names)) or [entry.name for entry in settings.stream if entry.enabled]
 
 
 def record_all(names: Sequence[str]) -> int:

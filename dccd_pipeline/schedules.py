@@ -94,7 +94,11 @@ def off_lines(settings: Settings) -> list[str]:
         for entry in settings.collect
         if not entry.enabled or entry.every == "never"
     ]
-    return [f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys]
+    silent = [entry.name for entry in settings.stream if not entry.enabled]
+    return [
+        *(f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys),
+        *(f"{name}: off (enabled: false); `dccd stream {name}` records it" for name in silent),
+    ]
 
 
 def late_in(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -49,7 +50,8 @@ def table(
     OUT.print(drawn)
 
 
-def inventory(held: Sequence[Holding]) -> None:
+def inventory(held: Sequence[Holding], zone: str = "UTC") -> None:
+    """Draw what is held, with times of a time zone."""
     numbers = ("rows", "partitions", "coverage", "gaps", "bytes")
     head = ("dataset", "condition", "rows", "first", "last", "partitions", "coverage", "gaps", "bytes", "why")
     rows = [
@@ -57,8 +59,8 @@ def inventory(held: Sequence[Holding]) -> None:
             str(one.dataset),
             f"[{_COLOURS[one.condition]}]{one.condition}[/]",
             f"{one.rows:,}",
-            _minute(one.first),
-            _minute(one.last),
+            _minute(one.first, zone),
+            _minute(one.last, zone),
             f"{one.partitions:,}",
             _share(one.coverage),
             f"{one.gaps:,}",
@@ -67,7 +69,8 @@ def inventory(held: Sequence[Holding]) -> None:
         )
         for one in held
     ]
-    table(counted(len(held), "dataset"), head, rows, numbers)
+    of = "" if zone == "UTC" else f", times of {zone}"
+    table(counted(len(held), "dataset") + of, head, rows, numbers)
 
 
 def _share(share: float | None) -> str:
@@ -77,8 +80,13 @@ def _share(share: float | None) -> str:
     return f"{share:.1%}" if share == 1 else f"{min(share, 0.999):.1%}"
 
 
-def _minute(at: Ns | None) -> str:
-    return "-" if at is None else f"{moment(at):%Y-%m-%d %H:%M}"
+def _minute(at: Ns | None, zone: str = "UTC") -> str:
+    """Write a moment to the minute, in a time zone.
+
+    >>> [_minute(Ns(at * SECOND), "Europe/Paris") for at in (1_711_846_740, 1_711_846_800)]
+    ['2024-03-31 01:59', '2024-03-31 03:00']
+    """
+    return "-" if at is None else f"{moment(at).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None:

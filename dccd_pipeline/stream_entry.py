@@ -96,6 +96,9 @@ class StreamEntry(Strict):
     snapshot_every: Ns | None = Field(default=None, validate_default=True, examples=["1s", "100ms"])
     """How often to keep the order book as it is, at least 100ms. Only with orderbook. Without it: 1s."""
 
+    enabled: bool = Field(default=True, strict=True, examples=[False])
+    """With false it is not recorded; what is stored stays, and so does its job."""
+
     silent_after: Ns = Field(default=Ns(10 * MINUTE), examples=["10m", "1h"])
     """How long nothing may come of any of its datasets before that is an alert. Without it: 10m."""
 

@@ -10,6 +10,7 @@ from dccd_core.lake.lake import Lake
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config import embedded_settings, parse_settings
 from dccd_pipeline.resources import LakeResource, Venues
+from dccd_pipeline.schedules import off_lines
 from dccd_pipeline.settings import Origin, Settings
 from tests.dccd_pipeline.held import BOOKS, MINUTES, hold
 
@@ -182,3 +183,14 @@ def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -
     ]
     for change in same:
         assert stream_digests(streaming(STREAMS.replace(*change))) == stream_digests(streaming())
+
+
+def test_a_stream_that_is_off_keeps_its_job_and_is_not_wanted() -> None:
+    settings = streaming().model_copy()
+    off = settings.model_copy(
+        update={"stream": tuple(entry.model_copy(update={"enabled": False}) for entry in settings.stream)}
+    )
+    assert "stream_majors" in {job.name for job in build_definitions(off).resolve_all_job_defs()}
+    assert stream_digests(off) == {}
+    assert list(stream_digests(settings)) == ["majors"]
+    assert off_lines(off) == ["majors: off (enabled: false); `dccd stream majors` records it"]
