@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -10,12 +9,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR
 from dccd_core.exchanges import NAMES
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.plan import StreamPlan
@@ -26,7 +22,6 @@ from dccd_pipeline.examine import examinable
 from dccd_pipeline.heartbeat import beat_of, write_beat
 from dccd_pipeline.home import open_instance
 from dccd_pipeline.matrix import matrix_markdown
-from dccd_pipeline.moments import whole_bars
 from dccd_pipeline.settings import Origin
 from dccd_pipeline.supervisor import STREAM
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
@@ -348,72 +343,6 @@ def sandboxed(own_home: Path, sandbox: RunningSandbox) -> RunningSandbox:
     return sandbox
 
 
-def stored(project: Path, dataset: Dataset) -> pl.DataFrame:
-    return Lake(project / "lake").scan(dataset).collect()
-
-
-@pytest.mark.parametrize(
-    ("what", "dataset", "rows"),
-    [
-        (("--data-type", "ohlc", "--span", "1m"), MINUTES, 1),
-        (("--data-type", "ohlc", "--span", "1h"), HOURS, 1),  # the one that holds the minute
-        (("--data-type", "trades"), TRADES, None),
-    ],
-)
-def test_h9_only_what_was_asked_for_is_fetched_and_judged(
-    project: Path, sandboxed: RunningSandbox, what: tuple[str, ...], dataset: Dataset, rows: int | None
-) -> None:
-    """0e899d4 fetches the day, month or year, and where that is not over ends with 1 and pending."""
-    window = ("--start", "2024-05-28T17:42", "--end", "2024-05-28T17:43")
-    done = dccd("backfill", "binance", "BTC/USDT", *what, *window)
-    assert done.exit_code == 0, done.output
-    assert "available, 1 partition" in done.stdout
-    span = whole_bars(TimeSpan(parse_time("2024-05-28T17:42"), parse_time("2024-05-28T17:43")), dataset.span)
-    market = sandboxed.market
-    truth = (
-        market.truth_bars("binance", dataset.symbol, dataset.span, span)
-        if dataset.span
-        else market.truth_trades("binance", dataset.symbol, span)
-    )
-    found = stored(project, dataset)
-    assert found.equals(truth)
-    assert rows is None or found.height == rows
-    assert sandboxed.stats().count() <= 6  # the listing, and the borders of ids
-    asked = sandboxed.stats().count()
-    assert dccd("backfill", "binance", "BTC/USDT", *what, *window).exit_code == 0
-    assert sandboxed.stats().count() == asked
-
-
-def test_h9_several_symbols_are_one_run_and_written_as_people_do(
-    project: Path, sandboxed: RunningSandbox
-) -> None:
-    day = ("--data-type", "ohlc", "--span", "1h", "--start", "2024-01-01", "--end", "2024-01-02")
-    done = dccd("backfill", "Binance", "btc/usdt", "ETH-USDT", *day, "--json")
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["partitions"] == {
-        "binance/ohlc/BTC-USDT/1h 2024": "available",
-        "binance/ohlc/ETH-USDT/1h 2024": "available",
-    }
-    with open_instance() as instance:
-        assert instance.get_runs_count() == 1
-    assert {one.symbol.base for one in Lake(project / "lake").datasets()} == {"BTC", "ETH"}
-
-
-def test_h9_without_a_start_the_configured_one_counts_and_only_the_rest_is_asked(
-    project: Path, sandboxed: RunningSandbox
-) -> None:
-    span = ("--data-type", "ohlc", "--span", "1h")
-    nothing = refused("backfill", "binance", "LTC/USDT", *span)
-    assert nothing.startswith("nothing says since when binance/ohlc/LTC-USDT/1h is wanted: it is not in dccd")
-    assert "--start origin" in nothing
-    assert dccd("backfill", "binance", "BTC/USDT", *span, "--end", "2026-01").exit_code == 0
-    rows = stored(project, HOURS)
-    assert rows.height == 2 * 8_760 + 24
-    asked = sandboxed.stats().count()
-    assert dccd("backfill", "binance", "BTC/USDT", *span, "--end", "2026-01-02").exit_code == 0
-    assert asked < sandboxed.stats().count() <= asked + 2  # the new year and its listing
-
-
 def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: RunningSandbox) -> None:
     assert "requests" in dccd("collect", "--dry-run").stdout
     assert not (project / "lake").exists()
@@ -428,70 +357,6 @@ def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: R
         assert all(run.tags["dccd/catch_up"] == "true" for run in instance.get_runs())
 
 
-def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
-    """0e899d4: "the lake holds nothing of binance/trades/BTC-USDT"."""
-    lake, at = Lake(project / "lake"), parse_time("2026-11-28T12:00")
-    with closing(lake.segment("binance", DataType.TRADES, None, at)) as segment:
-        segment.append(live_trades(at, 3), Notes())
-    result = dccd("read", "binance", "BTC/USDT", "--data-type", "trades")
-    assert result.exit_code == 0, result.output
-    assert "shape: (3, 5)" in result.stdout
-    (held,) = json.loads(dccd("inventory", "--json").stdout)
-    assert (held["dataset"], held["rows"], held["live_rows"]) == (str(TRADES), 3, 3)
-    assert (held["first"], held["last"]) == (at, at + 2 * SECOND)
-    assert "recorded, in no partition yet" in dccd("inventory").stdout
-
-    day = partition_span(TRADES.grain, "2026-11-27")
-    hold(lake, TRADES, "2026-11-27", live_trades(day.start, 2).drop("symbol", "received"))
-    (held,) = json.loads(dccd("inventory", "--json").stdout)
-    assert (held["rows"], held["live_rows"], held["partitions"]) == (5, 3, 1)
-
-
-def live_trades(at: Ns, count: int) -> pl.DataFrame:
-    ts = pl.Series("ts", [at + n * SECOND for n in range(count)], dtype=pl.Int64).cast(TIME)
-    rows = pl.DataFrame(ts).with_columns(
-        price=pl.lit(1.0),
-        amount=pl.lit(1.0),
-        side=pl.lit("buy"),
-        trade_id=pl.int_range(pl.len()).cast(pl.String),
-    )
-    rows = rows.cast(TABLES[DataType.TRADES].schema)
-    return rows.with_columns(symbol=pl.lit("BTC/USDT"), received=pl.lit(int(at), dtype=pl.Int64))
-
-
-def test_d15_what_cannot_be_written_or_is_not_there_is_said_in_a_line(lake: Lake, project: Path) -> None:
-    """0e899d4: a traceback; an empty table and exit code 0."""
-    assert refused("read", *BTC_HOURS, "-o", "nodir/a.csv") == (
-        "cannot write nodir/a.csv: there is no folder nodir -> make it first"
-    )
-    nothing = dccd("read", *BTC_HOURS, "--start", "2031", "--end", "2032", "-o", "a.csv")
-    assert nothing.exit_code == 1
-    assert nothing.stderr == (
-        "no rows of binance/ohlc/BTC-USDT/1h in this time"
-        " -> it has some from 2024-01-01T00:00:00Z to 2024-12-31T23:00:00Z\n"
-    )
-    assert not (project / "a.csv").exists()
-    for written in ("btc/usdt", "BTC-USDT", "btc-usdt"):
-        assert dccd("read", "Binance", written, *BTC_HOURS[2:], "--end", "2024-01-02").exit_code == 0
-
-
-def test_d15_who_only_looks_makes_nothing_and_says_where_he_looked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """0e899d4: "0 datasets", and a new folder .dagster."""
-    empty = tmp_path / "elsewhere"
-    empty.mkdir()
-    monkeypatch.chdir(empty)
-    monkeypatch.setenv("DAGSTER_HOME", "restored at the end")
-    monkeypatch.delenv("DAGSTER_HOME")
-    for command in ("inventory", "status"):
-        said = dccd(command)
-        assert said.exit_code == 0, said.output
-        where = f"configuration: embedded defaults; store: {empty}/data, which does not exist yet\n"
-        assert said.stderr == where
-    assert list(empty.iterdir()) == []
-
-
 def test_d3_the_status_names_what_vanished(project: Path, sandboxed: RunningSandbox) -> None:
     assert dccd("collect").exit_code == 0
     assert json.loads(dccd("status", "--json").stdout)["gone"] == []
@@ -504,22 +369,3 @@ def test_d3_the_status_names_what_vanished(project: Path, sandboxed: RunningSand
     assert line in dccd("status").stdout
     assert dccd("backfill", *BTC_HOURS).exit_code == 0
     assert json.loads(dccd("status", "--json").stdout)["gone"] == []
-
-
-def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: Lake) -> None:
-    """0e899d4: a coverage of 1 beside ten missing bars, and no word why."""
-    hours, minutes = json.loads(dccd("inventory", "--json").stdout)
-    assert (hours["coverage"], hours["why"]) == (1, "")
-    assert minutes["coverage"] == pytest.approx(1 - 10 / 44_640)
-    assert minutes["why"] == "2024-01: 1 gap, 10 missing"
-    table = dccd("inventory").stdout
-    assert "99.9%" in table
-    assert "100.0%" in table
-
-
-def test_d9_a_wrong_word_on_the_command_line_is_answered(lake: Lake) -> None:
-    said = dccd("read", "binance", "BTC/USDT", "--data-type", "candles", "--span", "1h")
-    assert said.exit_code == 2
-    assert "unknown data type 'candles' -> did you mean ohlc?" in said.stderr
-    perp = refused("backfill", "binance", "BTC/USDT:perp", "--data-type", "trades", "--start", "7d")
-    assert "BTC/USDT:USDT for the perpetual" in perp

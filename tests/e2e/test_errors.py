@@ -71,20 +71,19 @@ def test_an_unlisted_symbol_fails_and_its_neighbour_does_not(sandbox: RunningSan
         assert not instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
 
 
-def test_a_wrong_type_in_the_middle_stores_what_came_before_it(
-    sandbox: RunningSandbox, tmp_path: Path
-) -> None:
+def test_a_refusal_in_the_middle_stores_what_came_before_it(sandbox: RunningSandbox, tmp_path: Path) -> None:
     entry = bars("BTC/USDT", "2024-01-01", NEVER)
     project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
     february = partition_span(BTC.grain, "2024-02")
     third = Ns(february.start + 2_000 * MINUTE)
     page = str(third // MILLISECOND)  # a fault meets the requests that have its symbol as a parameter
-    sandbox.faults([Fault(kind=FaultKind.WRONG_TYPE, path="klines", symbol=page, field="close")])
+    said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
+    sandbox.faults([Fault(kind=FaultKind.STATUS, path="klines", status=400, body=said, symbol=page)])
     done = project.job("binance_ohlc_1m", ranged("2024-01", "2024-03"))
 
     assert done.returncode == 1
     place = "binance/ohlc/BTC-USDT/1m 2024-02: [binance /api/v3/klines BTC/USDT]"
-    assert f"{place} unexpected shape: Expected `str`, got `float` - at `$[" in done.stderr
+    assert f"{place} HTTP 400: -1102 Mandatory parameter is malformed." in done.stderr
     held = project.lake.states(BTC)
     assert condition_of(BTC, "2024-01", held["2024-01"]) is Condition.AVAILABLE
     assert condition_of(BTC, "2024-02", held["2024-02"]) is Condition.PENDING
@@ -159,7 +158,7 @@ def test_a_damaged_file_stops_its_dataset_and_no_other(
 def test_a_defect_of_ours_is_called_one_and_not_tried_again(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    def stumble(*_: object) -> None:
+    def stumble(*_: object, **__: object) -> None:
         raise ZeroDivisionError("unforeseen")
 
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))

@@ -193,7 +193,7 @@ def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     start, began = earliest_start(case), present()
     done = dccd(*question(case, start))
     ended = present()
-    assert done.exit_code == 1  # the open partition is not complete
+    assert done.exit_code == 0  # of the open partition all is there that can be final
     told = json.loads(done.stdout)
     assert told["failure"] == ""
     assert Condition.AVAILABLE not in told["partitions"].values()

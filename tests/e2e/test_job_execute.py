@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -85,6 +86,7 @@ def test_the_definitions_load_with_plain_dagster(sandbox: RunningSandbox, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "All code locations passed validation" in done.stdout + done.stderr
 
+    shutil.rmtree(project.folder / "home" / "dccd")  # or the last good one would go on
     (project.folder / "dccd.yaml").write_text("collect: [{exchange: binanc}]")
     done = project.ran("-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml"))
     assert done.returncode == 1

@@ -63,24 +63,3 @@ def test_checks_alone_read_all_that_is_stored_and_ask_nobody(settings: Settings)
     assert all(evaluation.metadata["partitions_read"].value == 2 for evaluation in found.values())
     assert "2024-03: 1 rows: high is below another price" in str(found["sanity"].metadata["found"].value)
     assert not result.get_asset_materialization_events()
-
-
-@pytest.mark.parametrize(
-    "tags",
-    [
-        {"dagster/asset_partition_range_start": "2010-01", "dagster/asset_partition_range_end": "2010-03"},
-        {"dagster/asset_partition_range_start": "2010-01", "dagster/asset_partition_range_end": "2024-03"},
-        {"dagster/partition": "2010-01"},
-    ],
-    ids=lambda tags: " ".join(tags.values()),
-)
-def test_d11_a_range_before_the_start_is_refused_in_a_line(settings: Settings, tags: dict[str, str]) -> None:
-    """0e899d4: "a defect of dccd, please report it"."""
-    job = build_definitions(settings).resolve_job_def("binance_ohlc_1m")
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
-    (failure,) = result.get_step_failure_events()
-    assert failure.step_failure_data.user_failure_data
-    said = str(failure.step_failure_data.user_failure_data.description)
-    assert said.startswith("binance_ohlc_1m has partitions from 2017-07 to 20")
-    assert said.endswith("not 2010-01 -> let it start earlier in dccd.yaml, or use `dccd backfill --start`")
