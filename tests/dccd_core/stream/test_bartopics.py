@@ -279,7 +279,8 @@ class TestBuilt:
         built = Built(PLAIN)
         built.give(10, (10, 1))
         built.topic.spoil("a message could not be understood")
-        built.give(60.1, (59.9, 2), (60.1, 3), spoilt=True)
+        built.give(60.0, (59.9, 2), spoilt=True)
+        built.give(60.1, (60.1, 3), spoilt=True)
         built.give(60.2, (59.95, 4))  # late; from here on all is known
         built.give(75, (75, 5))
         built.give(100, (100, 6))
