@@ -63,9 +63,11 @@ class BookTopic:
     def hear(self, change: BookChange, received: Ns, moment: Moment) -> None:
         """Take a change as it came."""
         self.pace.hear(moment.steady, 1)
-        self._numbered = self._numbered or change.last is not None
-        if change.whole or change.last is not None or change.checksum is not None:
+        if change.last is not None:
+            self._numbered = True
             self._doubted = False  # it is lost by this, or nothing was missing
+        elif change.whole or change.checksum is not None:
+            self._doubted = False
         self.keeper.hear(change, received)
 
     def join(self, start: BookChange, received: Ns) -> None:

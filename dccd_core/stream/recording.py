@@ -353,19 +353,22 @@ class Recording:
 
     def _hear_book(self, change: BookChange, received: Ns, moment: Moment, latest: Ns) -> None:
         believed = change if change.at is None or change.at <= latest else replace(change, at=None)
-        for line in self._of(change.topic):
-            if isinstance(line.topic, BookTopic):
-                seen = line.seen
-                seen.messages, seen.last = seen.messages + 1, received
-                seen.lag = seen.lag if believed.at is None else Ns(received - believed.at)
-                line.topic.hear(believed, received, moment)
+        for line in self._by_name.get(change.topic, ()):
+            topic, seen = line.topic, line.seen
+            if isinstance(topic, BookTopic):
+                seen.messages += 1
+                seen.last = received
+                if believed.at is not None:
+                    seen.lag = Ns(received - believed.at)
+                topic.hear(believed, received, moment)
 
     def _believed(self, rows: pl.DataFrame, latest: Ns) -> pl.DataFrame:
         """Return the rows whose time can have come; the others are kept aside."""
         times = rows["ts"].to_physical()
-        ahead = times > latest
-        if not ahead.any():
+        newest = times.max()
+        if isinstance(newest, int) and newest <= latest:
             return rows
+        ahead = times > latest
         early = rows.filter(ahead)
         for line in self.lines:
             names = TABLES[line.wanted.dataset.data_type].schema.names()

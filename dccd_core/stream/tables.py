@@ -62,8 +62,9 @@ def stored(data_type: DataType, rows: pl.DataFrame | None, symbols: Mapping[str,
         symbol = pl.lit(symbols[name])
     else:
         symbol = pl.col("topic").replace_strict(symbols, return_dtype=pl.String)
-    rows = rows.with_columns(symbol=symbol).select(schema.names())
-    return rows.cast({name: schema[name] for name in schema})
+    return rows.select(
+        (symbol if name == "symbol" else pl.col(name)).cast(kept).alias(name) for name, kept in schema.items()
+    )
 
 
 def in_base(rows: pl.DataFrame, contracts: Mapping[str, float], inverse: Collection[str]) -> pl.DataFrame:

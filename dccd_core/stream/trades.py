@@ -104,6 +104,13 @@ class IdRun:
         self._known = last
 
     def add(self, stretches: Sequence[Stretch], now: Ns) -> None:
+        whole, first = self.whole, stretches[0]
+        if whole and not self._ahead and len(stretches) == 1 and whole.first <= first.first <= whole.last + 1:
+            if progressed := first.last > whole.last:  # as nearly always
+                self.whole = Stretch(whole.first, first.last, whole.start, first.end)
+                self._known = max(self._known, first.last)
+            self._wait(now, progressed=progressed)
+            return
         before = self.whole.last if self.whole else None
         known = [self.whole] if self.whole else []
         merged: list[Stretch] = []
