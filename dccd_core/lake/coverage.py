@@ -74,6 +74,7 @@ class Story:
         self._covered = defaultdict[str, list[TimeSpan]](list)
         self._ends = defaultdict[str, list[Mark]](list)
         self._lost = defaultdict[str, list[Piece]](list)
+        self._filled = defaultdict[str, list[TimeSpan]](list)
         self._at: Ns | None = None
 
     def add(self, notes: Notes) -> None:
@@ -91,6 +92,7 @@ class Story:
                 self._lost[piece.symbol].append(piece)
             else:
                 self._cover(piece.symbol, piece.start, piece.end)
+                self._filled[piece.symbol].append(piece.span)
         if notes.at is not None:
             self._at = notes.at if self._at is None else max(notes.at, self._at)
 
@@ -107,6 +109,10 @@ class Story:
 
     def lost(self, symbol: str) -> list[Piece]:
         return list(self._lost.get(symbol, ()))
+
+    def filled(self, symbol: str) -> list[TimeSpan]:
+        """Return what was asked for, and came, after it was known to be missing."""
+        return list(self._filled.get(symbol, ()))
 
     def ends(self, symbol: str) -> list[_End]:
         """Return each end of the symbol's coverage, the segment's own last: it may be no end at all."""
@@ -132,8 +138,14 @@ def covered(stories: Sequence[Story], symbol: str) -> list[TimeSpan]:
 
 
 def withdrawn(stories: Sequence[Story], symbol: str) -> list[Piece]:
-    """Return what is said not to be there, whatever was said of it before, in these segments or earlier."""
-    return sorted((piece for story in stories for piece in story.lost(symbol)), key=lambda one: one.start)
+    """Return what is said not to be there, whatever was said of it before, in these segments or earlier.
+
+    What was asked for since then is there.
+    """
+    filled = [span for story in stories for span in story.filled(symbol)]
+    gone = ((one, part) for story in stories for one in story.lost(symbol) for part in one.span.minus(filled))
+    pieces = [Piece(symbol, part.start, part.end, one.reason) for one, part in gone]
+    return sorted(pieces, key=lambda one: one.start)
 
 
 def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeSpan, str]]:

@@ -128,6 +128,15 @@ def test_what_turned_out_not_to_be_there_is_covered_no_more_whoever_said_so() ->
     assert reasons(made) == [(12, 20, "it drifted")]
 
 
+def test_what_was_asked_for_after_it_was_found_missing_is_there() -> None:
+    made = story((30, [began(5)]))
+    made.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(20), "it drifted")]))
+    later = Story()
+    later.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(16))]))
+    assert spans(made, later) == [(5, 16), (20, 30)]
+    assert reasons(made, later) == [(16, 20, "it drifted")]
+
+
 def test_an_end_with_a_reason_is_remembered_until_the_next_beginning_is_known() -> None:
     assert reasons(story((10, [began(5), ended(12, "connection lost")]))) == [(12, 13, "connection lost")]
 
