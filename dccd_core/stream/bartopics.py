@@ -16,6 +16,8 @@ from dccd_core.stream.trades import Came, TradeTopic
 
 _PRICES: Final = ("open", "high", "low", "close")
 _SILENT: Final = "nothing came of it for longer than its market explains"
+_SURE: Final = Ns(2 * SECOND)
+"""The venue's clock is known to a second or so: a bar is asked for once it is final beyond doubt."""
 
 
 class ClosedBar(NamedTuple):
@@ -124,7 +126,7 @@ class BarTopic:
         if self._accepted is None or self._beats or not self.pace.due(moment.steady):
             return None
         since = self.claim.reached or bar_open(Ns(self._accepted + self._bar), self._bar)
-        return since if moment.venue - self._settle >= since + self._bar else None
+        return since if moment.venue - self._settle - _SURE >= since + self._bar else None
 
     def answer(
         self, rows: pl.DataFrame, held: pl.DataFrame | None, until: Ns, moment: Moment

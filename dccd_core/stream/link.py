@@ -33,6 +33,7 @@ from dccd_core.stream.windows import Windows
 FLUSH_S: Final = 0.5
 """What came is on disk after this, and what writing takes."""
 _LOOK_S: Final = 0.1
+_NOTHING: Final = "nothing comes on it any more"
 StartBook: TypeAlias = Callable[[Wanted, str], Awaitable[BookChange]]
 """Asks for the snapshot that a book begins with, given the name of its topic."""
 
@@ -95,6 +96,8 @@ class Link:
         self._logs = Logs(around.lake, around.exchange, around.clock, around.listener)
         self._books = Attempts()
         """Lost books that are asked to begin anew."""
+        self._renewed = Attempts()
+        """Those of them that are subscribed to anew first, as nothing comes of them."""
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
         self._over: asyncio.Future[str] | None = None
@@ -262,11 +265,11 @@ class Link:
     def _revive(self, name: str, why: str) -> None:
         """Subscribe anew to a topic that died; if no other is heard of either, give the connection up."""
         datasets = ", ".join(str(one.dataset) for one in self.group.wanted.get(name, ()))
-        self._around.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
         if self._recording.silent(self._clock.steady()):
-            self.stop(f"nothing comes on it any more: {why}")
-        else:
-            self._session.resubscribe(name)
+            self.stop(f"{_NOTHING}: {datasets}: {why}")
+            return
+        self._around.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
+        self._session.resubscribe(name)
 
     def _accept(self, name: str) -> None:
         self._recording.accept(name, self._clock.steady())
@@ -295,10 +298,19 @@ class Link:
         for name, reason in lost.items():
             if name not in self._starting and self._books.due(name, now):
                 self._begin_anew(name, reason, now)
-        self._books.stand(self._recording.failing_books() | set(self._starting), now)
+        failing = self._recording.failing_books() | set(self._starting)
+        for attempts in (self._books, self._renewed):
+            attempts.stand(failing, now)
 
     def _begin_anew(self, name: str, reason: str, now: Ns) -> None:
         again, wanted = self._books.again(name), self.group.wanted[name][0]
+        if (again or reason != NEW) and self._recording.hushed(name, now):
+            if self._recording.silent(now):
+                self.stop(f"{_NOTHING}: {reason}")
+                return
+            if wanted.channel.start is not None:
+                self._renew(name, reason, now)
+                return
         if wanted.channel.start is not None and not self._recording.waits(name, now):
             return  # a snapshot that is older than all changes would be of no use
         self._books.tries(name, now)
@@ -308,6 +320,14 @@ class Link:
         if wanted.channel.start is not None:
             self._starting[name] = asyncio.create_task(self._start_book(name, wanted))
         elif again or reason != NEW:  # the first whole book comes by itself
+            self._session.resubscribe(name)
+
+    def _renew(self, name: str, reason: str, now: Ns) -> None:
+        """Subscribe anew to a lost book of which nothing comes: no snapshot would be followed by anything."""
+        if self._renewed.due(name, now):
+            self._renewed.tries(name, now)
+            said = f"{self.group.wanted[name][0].dataset}: {reason}; it is subscribed to anew"
+            self._around.listener.note(said, wrong=True)
             self._session.resubscribe(name)
 
     async def _start_book(self, name: str, wanted: Wanted) -> None:

@@ -22,6 +22,7 @@ from dccd_core.stream.bartopics import BarTopic
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
 from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
+from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
@@ -82,6 +83,8 @@ class Recording:
         self._numbered = False
         self._spoilt = set[str]()
         """Topics of which something may have been lost since rows were last taken."""
+        self._pace: Pace | None = None
+        """How often anything comes."""
 
     @property
     def lines(self) -> Iterator[Line]:
@@ -91,6 +94,7 @@ class Recording:
     def add(self, name: str, wanted: Wanted, steady: Ns) -> None:
         """Record a dataset too, of the topic of this name."""
         feed = self._feeds.setdefault(wanted.kind, feed_of(wanted.kind, wanted.settle))
+        self._pace = self._pace or Pace(steady)
         line = Line(name, wanted, self._seen[wanted.dataset], topic_of(wanted, steady))
         if (end := self._windows.last_end(wanted.dataset)) is not None:
             self._say_end(line, end)
@@ -157,6 +161,8 @@ class Recording:
             concerned: the topics that its bad messages may have been of; empty: of any.
         """
         latest, moment = self._time.latest(steady), self._moment(steady)
+        if self._pace is not None and (heard.books or heard.trades is not None or heard.bars is not None):
+            self._pace.hear(steady, 1)
         if heard.at is not None and heard.at <= latest:
             self._time.sample(heard.at, steady)
         if heard.bad:
@@ -204,9 +210,15 @@ class Recording:
         return any(pace.heard > since or steady - since > _WORKS for pace, since in agreed)
 
     def silent(self, steady: Ns) -> bool:
-        """Whether all that the venue agreed to send is silent for longer than its market explains."""
-        agreed = [line for line in self.lines if line.accepted is not None]
-        return bool(agreed) and all(line.topic.pace.silent(steady) for line in agreed)
+        """Whether nothing at all came for longer than all its markets together explain.
+
+        What the venue says of topics or of the connection is not counted: it has answers, but no data.
+        """
+        return self._pace is not None and self._pace.silent(steady)
+
+    def hushed(self, name: str, steady: Ns) -> bool:
+        """Whether one topic is silent for longer than its market explains."""
+        return any(line.topic.pace.silent(steady) for line in self._of(name))
 
     def look(self, steady: Ns) -> dict[str, str]:
         """Return the topics that are to be subscribed to anew, each with the reason; their claims end."""

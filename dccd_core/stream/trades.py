@@ -256,9 +256,10 @@ class TradeTopic:
         if ids and ids.waiting_since is not None and moment.steady - ids.waiting_since >= _PATIENCE:
             first, last = ids.missing()
             self.claim.end(f"trades {first} to {last} did not come")
-            if (at := ids.skip()) is not None:
-                self.claim.begin(Ns(at + 1))
-                self._reach_ids(ids)
+            if (at := ids.skip()) is None:
+                return f"trades {first} to {last} did not come, and none after them"
+            self.claim.begin(Ns(at + 1))
+            self._reach_ids(ids)
         if self._beats and self._accepted and moment.steady - self.pace.heard > self._patience():
             quiet = (moment.steady - self.pace.heard) // SECOND
             return f"nothing came of it for {quiet} s, not even a heartbeat"

@@ -1,0 +1,144 @@
+"""The faults that streams were found to have, each on all venues that it concerns, held against the truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.exchanges import get
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
+from tests.promises.attack import OPEN
+from tests.promises.scene import Played, Scene, at_s, datasets, played, topic_of, urls
+
+_FOR_EVER: Final = 1e6
+KIND: Final = StreamFaultKind
+NUMBERED: Final = ("binance", "bybit", "okx", "bitfinex")
+"""Where changes of books, or all messages, are numbered."""
+
+
+def fault(kind: StreamFaultKind, dataset: Dataset | None, since_s: float, **more: object) -> StreamFault:
+    """Return a fault of what brings a dataset, or of any, from a moment on."""
+    between = (at_s(since_s), at_s(_FOR_EVER))
+    return replace(
+        StreamFault(kind=kind, topic=topic_of(dataset) if dataset else "", between=between), **more
+    )
+
+
+def of(kind: DataType, own: Sequence[Dataset]) -> list[Dataset]:
+    return [one for one in own if one.data_type is kind]
+
+
+def assert_true(p: Played) -> None:
+    """Each claim is so, and of each moment that is not claimed it is said why."""
+    assert [str(wrong) for wrong in p.wrongs()] == []
+    assert p.silent() == []
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l1_a_topic_that_falls_silent_is_found_and_subscribed_to_anew_alone(
+    exchange: str, tmp_path: Path
+) -> None:
+    own = datasets(exchange, "BTC", "ETH", "DOGE")
+    trades, bars, book = own[0], own[4], own[8]
+    p = played(Scene(own, [fault(KIND.SILENT_TOPIC, one, 30) for one in (trades, bars, book)], 190), tmp_path)
+    assert len(p.struck) == 3
+    assert_true(p)
+    hit = {topic_of(one) for one in (trades, bars, book)}
+    for one in own:
+        assert p.behind(one) == 0, one
+        if topic_of(one) not in hit:
+            assert p.lost_s(one) == 0, one
+            assert not p.said(rf"{one}.*subscribed to anew"), one
+    assert p.lost_s(trades) < 30  # all of it where REST has it
+    assert p.lost_s(bars) == 0
+    assert 0 < p.lost_s(book) < 40
+    assert len(p.opened) == len(urls(own))  # the others' connection goes on
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l2_a_connection_that_answers_and_brings_no_data_is_replaced(exchange: str, tmp_path: Path) -> None:
+    own = datasets(exchange, "BTC", "ETH")
+    p = played(Scene(own, [fault(KIND.FROZEN, None, 40)], 150), tmp_path)
+    assert_true(p)
+    assert len(p.opened) == len(urls(own)) + 1
+    assert p.opened[-1] - p.struck_at() < 60
+    assert p.said("nothing comes on it any more: .*connecting again")
+    for one in own:
+        assert p.behind(one) == 0, one
+
+
+@pytest.mark.parametrize("kind", [KIND.NUMBER_RESTART, KIND.FOREIGN_NUMBERS])
+@pytest.mark.parametrize("exchange", NUMBERED)
+def test_l3_numbers_that_begin_anew_store_no_frozen_book(
+    exchange: str, kind: StreamFaultKind, tmp_path: Path
+) -> None:
+    hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH"))
+    p = played(Scene((hit, other), [fault(kind, hit, 40)], 115), tmp_path)
+    assert len(p.struck) == 1
+    assert_true(p)
+    assert p.said(rf"{exchange}.*(numbers .* went back|are missing|an update follows|something is lost)")
+    if kind is KIND.FOREIGN_NUMBERS and exchange == "binance":  # no snapshot of it ever joins
+        assert p.proven_to(hit) < 41
+        assert p.said("never meet")
+    else:
+        assert p.behind(hit) == 0
+        assert p.lost_s(hit) < 2
+    assert p.lost_s(other) < 2  # where the connection counts them all, it is replaced
+    snapshots = [at for at in p.asked_for("depth") if at > p.struck_at()]
+    assert len(snapshots) <= 4
+    assert len([at for at in snapshots if at < p.struck_at() + 10]) <= 1
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l7_data_before_the_venue_agreed_to_send_it_ends_no_connection(exchange: str, tmp_path: Path) -> None:
+    own = datasets(exchange, "BTC", "ETH")
+    p = played(Scene(own, [StreamFault(kind=KIND.LATE_ACK, seconds=13, first=6)], 100), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert len(p.opened) == len(urls(own))
+    for one in own:
+        assert p.behind(one) == 0, one
+
+
+def test_l7_heartbeats_before_their_channel_end_no_connection(tmp_path: Path) -> None:
+    own = datasets("bitfinex", "BTC", "ETH")
+    p = played(Scene(own, [StreamFault(kind=KIND.EARLY_BEAT, seconds=7)], 100), tmp_path)
+    assert len(p.struck) == len(own)
+    assert_true(p)
+    assert len(p.opened) == 1
+    assert p.said("!") == []
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l8_a_level_that_is_no_number_costs_one_book_a_moment(exchange: str, tmp_path: Path) -> None:
+    own = datasets(exchange, "BTC", "ETH")
+    book = own[2]
+    p = played(Scene(own, [fault(KIND.BAD_LEVEL, book, 20, nth=1)], 100), tmp_path)
+    assert len(p.struck) == 1
+    assert_true(p)
+    assert len(p.opened) == len(urls(own))
+    assert p.lost_s(book) < 20
+    for one in own:
+        assert p.behind(one) == 0, one
+        assert one == book or p.lost_s(one) == 0, one
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l13_a_topic_that_is_one_too_many_moves_to_another_connection(exchange: str, tmp_path: Path) -> None:
+    own = datasets(exchange, "BTC", "ETH")
+    refused = own[5]
+    live = get(exchange).live
+    assert live
+    times = 1 if live.batch == 1 or exchange == "okx" else 2  # with others, then alone
+    wrong = StreamFault(kind=KIND.TOO_MANY, topic=topic_of(refused), first=times)
+    p = played(Scene(own, [wrong], 100), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert len(p.opened) == len(urls(own)) + 1
+    assert len(p.said("its connection takes no more")) == 1
+    for one in own:
+        assert p.behind(one) == 0, one
