@@ -172,7 +172,7 @@ class TestAnswers:
         topic = begun(PLAIN)
         come(topic, 200, 3)
         assert topic.question(moment(231)) is None  # its bar is still running
-        assert topic.question(moment(245)) == minutes(3)
+        assert topic.question(moment(247)) == minutes(3)
         never = begun(PLAIN)
         assert never.question(moment(300)) is None
         assert never.question(moment(305)) is None  # the venue's clock is known to a second or so
