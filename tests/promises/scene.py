@@ -180,7 +180,7 @@ class Played:
         """
         until_s = self.scene.length_s - 30 - (dataset.span or 0) / SECOND
         until, proven = Ns(self.scene.start + round(until_s * SECOND)), self.claims[dataset].proven
-        since = Ns(proven[-1].end + 2 * SECOND) if proven else self.scene.start
+        since = Ns(proven[-1].end + 2 * SECOND + 1) if proven else self.scene.start
         return truth(self.box.market, dataset, [TimeSpan(since, until)], DEPTH).height if since < until else 0
 
     def said(self, pattern: str) -> list[str]:

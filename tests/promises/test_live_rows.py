@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import SECOND
 from dccd_core.exchanges import get
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
-from tests.promises.scene import Played, Scene, at_s, datasets, played, topic_of, urls
+from tests.promises.scene import Played, Scene, Stage, at_s, datasets, played, topic_of, urls
 
-_FOR_EVER: Final = 1e6
+FOR_EVER: Final = 1e6
 KIND: Final = StreamFaultKind
 NUMBERED: Final = ("binance", "bybit", "okx", "bitfinex")
 """Where changes of books, or all messages, are numbered."""
@@ -22,7 +23,7 @@ NUMBERED: Final = ("binance", "bybit", "okx", "bitfinex")
 
 def fault(kind: StreamFaultKind, dataset: Dataset | None, since_s: float, **more: object) -> StreamFault:
     """Return a fault of what brings a dataset, or of any, from a moment on."""
-    between = (at_s(since_s), at_s(_FOR_EVER))
+    between = (at_s(since_s), at_s(FOR_EVER))
     return replace(
         StreamFault(kind=kind, topic=topic_of(dataset) if dataset else "", between=between), **more
     )
@@ -142,3 +143,60 @@ def test_l13_a_topic_that_is_one_too_many_moves_to_another_connection(exchange: 
     assert len(p.said("its connection takes no more")) == 1
     for one in own:
         assert p.behind(one) == 0, one
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l6_what_a_reconnect_missed_is_filled_within_seconds(exchange: str, tmp_path: Path) -> None:
+    own = of(DataType.TRADES, datasets(exchange, "BTC", "ETH"))
+    cuts = range(30, 190, 40)
+    p = played(Scene(tuple(own), [], 240, acts=[(cut, _close) for cut in cuts]), tmp_path)
+    assert_true(p)
+    assert len(p.opened) == len(urls(own)) + len(cuts)
+    for one in own:
+        assert p.lost_s(one) < (1 if exchange == "bybit" else 1e-9), (
+            one
+        )  # of its last 60 trades the rest is named
+        assert p.behind(one) == 0, one
+    if exchange == "bitfinex":
+        return  # a subscription begins with the last trades: nothing is left to ask for
+    settle_s = get(exchange).settle / SECOND
+    filled = {at for at, _, piece in p.filled if not piece.reason}
+    for opened in p.opened[1:]:  # the window's end is known by the first trade, its rows are final by then
+        first = min((at for at in filled if at > opened), default=FOR_EVER)
+        assert first - opened < settle_s + 10
+
+
+def _close(stage: Stage) -> None:
+    stage.box.connections.disconnect(1001)
+
+
+def test_l6_what_a_kill_missed_is_filled_or_has_a_reason(tmp_path: Path) -> None:
+    """After a kill the next recorder asks for the time between; books of it are lost, and said to be."""
+    own = datasets("okx", "BTC", "ETH")
+    p = played(Scene(own, [], 150, kills=[(50, 12)]), tmp_path)
+    assert_true(p)
+    for one in own:
+        assert p.behind(one) == 0, one
+        if one.data_type is DataType.ORDERBOOK:
+            assert 12 <= p.lost_s(one) < 20
+        else:
+            assert p.lost_s(one) == 0
+
+
+def test_l4_three_usdm_books_stand_after_three_snapshots(tmp_path: Path) -> None:
+    own = of(DataType.ORDERBOOK, datasets("binance", "BTC", "ETH", "DOGE", linear=True))
+    p = played(Scene(tuple(own), [], 60), tmp_path)
+    assert_true(p)
+    assert len(p.asked_for("depth")) <= 3
+    for one in own:
+        assert p.behind(one) == 0, one
+        assert p.lost_s(one) == 0, one
+
+
+def test_l4_usdm_books_that_never_join_are_asked_for_ever_more_rarely(tmp_path: Path) -> None:
+    own = of(DataType.ORDERBOOK, datasets("binance", "BTC", "ETH", "DOGE", linear=True))
+    p = played(Scene(tuple(own), [StreamFault(kind=KIND.FOREIGN_NUMBERS)], 120), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert len(p.asked_for("depth", 10)) <= len(own)
+    assert len(p.asked_for("depth")) <= 5 * len(own)
