@@ -23,6 +23,7 @@ from dccd_core.testing.sandbox.__main__ import main as sandbox
 from dccd_pipeline import show
 from dccd_pipeline.backfill import Order, Result, due_of, orders_of, pace, plan, run_order, venues_of
 from dccd_pipeline.build import silent, stream_digests
+from dccd_pipeline.captures import Keeping, capture_options, replay
 from dccd_pipeline.cli_venues import doctor, exchanges, symbols
 from dccd_pipeline.collecting import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.config import json_schema, load_settings
@@ -231,19 +232,24 @@ def stream() -> None:
 @stream.command()
 @click.argument("names", nargs=-1)
 @click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
+@capture_options
 @told
-def record(names: tuple[str, ...], here: bool) -> None:
+def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_limit: int) -> None:
     """Record streams, all or NAMES, until Ctrl-C, each in a Dagster run; this word may be left out."""
     if here:
         end_with_keeper()
     settings = load_settings()
     wanted = chosen(settings, names)
+    keeping = Keeping.of(capture, capture_limit, wanted)
     with open_instance() as instance:  # made here if need be: two processes at once would spoil it
         if not here:
-            sys.exit(record_all(wanted))
-        if failure := record_here(settings, wanted[0], instance, show.happened):
+            sys.exit(record_all(wanted, keeping.options))
+        if failure := record_here(settings, wanted[0], instance, show.happened, keeping.recorder):
             click.echo(failure, err=True)
             sys.exit(1)
+
+
+main.add_command(replay)
 
 
 def part_of_a_stream(action: Callable[P, R]) -> Callable[P, R]:

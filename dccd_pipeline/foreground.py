@@ -60,8 +60,10 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names)) or [entry.name for entry in settings.stream if entry.enabled]
 
 
-def record_all(names: Sequence[str]) -> int:
+def record_all(names: Sequence[str], options: Sequence[str] = ()) -> int:
     """Record each stream in a process of its own until Ctrl-C; return the worst exit code.
+
+    ``options`` are given to each of them.
 
     They hear Ctrl-C from here only: what Dagster starts beside them would complain of it aloud. When this
     process ends in whatever way, they see the end of a pipe that it held, and end too.
@@ -81,7 +83,7 @@ def record_all(names: Sequence[str]) -> int:
     try:
         for name in names:
             child = subprocess.Popen(  # noqa: S603 -- our own command
-                [*command, name], stdin=subprocess.PIPE, env=environment, start_new_session=True
+                [*command, *options, name], stdin=subprocess.PIPE, env=environment, start_new_session=True
             )
             children.append(child)
         return max(abs(child.wait()) for child in children)
@@ -107,7 +109,13 @@ def end_with_keeper() -> None:
     Thread(target=wait, name="keeper", daemon=True).start()
 
 
-def record_here(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
+def record_here(
+    settings: Settings,
+    name: str,
+    instance: dg.DagsterInstance,
+    say: Say,
+    recorder: Recorder | None = None,
+) -> str:
     """Record one stream in this process until a signal ends it; return why it failed, empty if it did not.
 
     When its settings change meanwhile so that it cannot go on, it is recorded anew.
@@ -119,14 +127,14 @@ def record_here(settings: Settings, name: str, instance: dg.DagsterInstance, say
     while True:
         watch = ConfigWatch(settings, name, instance, say)
         with watch.looking():
-            failure = _record_once(settings, name, instance, say)
+            failure = _record_once(settings, name, instance, _heard(recorder or record_live, say))
         if watch.anew is None or failure:
             return failure
         settings = watch.anew
 
 
-def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, say: Say) -> str:
-    definitions = build_definitions(settings, {"recorder": _heard(record_live, say)})
+def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, recorder: Recorder) -> str:
+    definitions = build_definitions(settings, {"recorder": recorder})
     run_id = make_new_run_id()
     job = definitions.resolve_job_def(f"stream_{name}")
     try:

@@ -220,6 +220,10 @@ class BuiltTopic:
         """Take note that one of its messages may have been lost."""
         self._trades.spoil(reason)
 
+    def lose_until(self, at: Ns) -> None:
+        """Take note that what was lost was of some time before ``at``."""
+        self._trades.lose_until(at)
+
     def look(self, moment: Moment) -> str | None:
         """Say why the topic is to be subscribed to anew, if it is."""
         return self._trades.look(moment)

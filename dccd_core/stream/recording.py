@@ -15,19 +15,24 @@ from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES
-from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.domain.timespan import DAY, SECOND, Ns, iso
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
-from dccd_core.stream.bartopics import BarTopic
+from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
 from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.trades import TradeTopic
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
 from dccd_core.stream.windows import Windows
 
+_AGES: Final = Ns(3_650 * DAY)
+"""What is older than that is not of its time: nobody pushes it."""
+_OLD: Final = "it is older than anything that a venue pushes"
+_STRANGE: Final = "something told a time that cannot be"
 _WORKS: Final = Ns(5 * SECOND)
 """How long after it was agreed to a quiet topic is taken for one that works, as far as others wait for it."""
 
@@ -167,14 +172,14 @@ class Recording:
             self._time.sample(heard.at, steady)
         if heard.bad:
             self._take(steady)  # what came before it is beyond doubt
-            self._spoil(concerned)
+            self._spoil(concerned, NOT_UNDERSTOOD, moment)
         for change in heard.books:
             self._hear_book(change, received, moment, latest)
-        for found, rows in ((self._trades, heard.trades), (self._bars, heard.bars)):
-            if rows is not None and rows.height:
-                found.append(self._believed(rows, latest))
+        trades, bars = (self._believed(rows, latest, moment) for rows in (heard.trades, heard.bars))
+        self._trades += [trades] if trades is not None else []
+        self._bars += [bars] if bars is not None else []
         self._words += [word for word in heard.words if word.at <= latest]
-        if heard.bad:
+        if self._spoilt:
             self._take(steady)  # and so is what comes after its batch
 
     def join(self, name: str, start: BookChange, received: Ns) -> None:
@@ -354,17 +359,21 @@ class Recording:
             self._say_end(line, end)
             self._windows.left(line.wanted.dataset, end)
 
-    def _spoil(self, concerned: frozenset[str]) -> None:
-        """Doubt every topic that a message nobody understands may have been of."""
+    def _spoil(self, concerned: frozenset[str], reason: str, moment: Moment) -> None:
+        """Doubt every topic that something lost may have been of; nobody concerned: of any."""
         for line in self.lines:
             if not concerned or line.name in concerned:
-                line.topic.spoil(NOT_UNDERSTOOD)
+                line.topic.spoil(reason)
+                if isinstance(line.topic, TradeTopic | BuiltTopic):
+                    line.topic.lose_until(moment.venue)
                 if isinstance(feed := self._feeds[line.wanted.kind], BarsFeed):
                     feed.drop(line.name)  # a later version of what is held back may be what was lost
                 self._spoilt.add(line.name)
 
     def _hear_book(self, change: BookChange, received: Ns, moment: Moment, latest: Ns) -> None:
-        believed = change if change.at is None or change.at <= latest else replace(change, at=None)
+        at = change.at
+        strange = at is not None and not moment.venue - _AGES <= at <= latest
+        believed = replace(change, at=None) if strange else change
         for line in self._by_name.get(change.topic, ()):
             topic, seen = line.topic, line.seen
             if isinstance(topic, BookTopic):
@@ -374,21 +383,26 @@ class Recording:
                     seen.lag = Ns(received - believed.at)
                 topic.hear(believed, received, moment)
 
-    def _believed(self, rows: pl.DataFrame, latest: Ns) -> pl.DataFrame:
-        """Return the rows whose time can have come; the others are kept aside."""
+    def _believed(self, rows: pl.DataFrame | None, latest: Ns, moment: Moment) -> pl.DataFrame | None:
+        """Return the rows whose time can be; the others are kept aside, and missing where they belong."""
+        if rows is None or not rows.height:
+            return None
         times = rows["ts"].to_physical()
-        newest = times.max()
-        if isinstance(newest, int) and newest <= latest:
+        earliest, first, last = moment.venue - _AGES, times.min(), times.max()
+        if isinstance(first, int) and isinstance(last, int) and earliest <= first <= last <= latest:
             return rows
-        ahead = times > latest
-        early = rows.filter(ahead)
+        strange = (times > latest) | (times < earliest)
+        aside = rows.filter(strange)
+        self._take(moment.steady)
+        self._spoil(frozenset(aside["topic"].unique().to_list()), _STRANGE, moment)
+        ahead = pl.lit(f"it came before its time, at {iso(latest)} at the latest")
+        reason = pl.when(pl.col("ts").to_physical() > latest).then(ahead).otherwise(pl.lit(_OLD))
         for line in self.lines:
             names = TABLES[line.wanted.dataset.data_type].schema.names()
-            own = early.filter(topic=line.name)
+            own = aside.filter(topic=line.name)
             if own.height and set(names) <= set(own.columns):
-                reason = pl.lit(f"it came before its time, at {iso(latest)} at the latest")
                 self.strays.append(Stray(line.wanted.dataset, own.select(names).with_columns(reason=reason)))
-        return rows.filter(~ahead)
+        return rows.filter(~strange)
 
 
 def _standing(feed: Feed) -> list[Mark]:

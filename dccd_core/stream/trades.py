@@ -181,6 +181,8 @@ class TradeTopic:
         self._accepted: Ns | None = None
         self._last: Ns | None = None
         """The venue time of its newest trade, or of a proof that there was none."""
+        self._lost_until = ZERO
+        """What was lost at a time that nobody knows was of before this venue time."""
         self._asked = False
         """Whether the newest proof is REST's: trades after it may have been lost until the next one came."""
 
@@ -192,6 +194,7 @@ class TradeTopic:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
         self.claim.end(ANEW)
         self._accepted, self._last, self._asked = moment.venue, None, False
+        self._lost_until = ZERO
         self._ids = IdRun() if self._numbered else None
         self.pace.beat(moment.steady)
 
@@ -235,7 +238,7 @@ class TradeTopic:
                 whole = self._ids.told(word.last_id, moment.steady)
         elif self._ids:
             return
-        self.claim.begin(Ns(word.at + 1))
+        self._begin(word.at)
         if whole:
             self.claim.reach(Ns(word.at - LATENESS))
             self._last = max(word.at, self._last or word.at)
@@ -249,6 +252,11 @@ class TradeTopic:
         """Take note that one of its messages may have been lost: ids would show that."""
         if not self._numbered:
             self.claim.end(reason)
+
+    def lose_until(self, at: Ns) -> None:
+        """Take note that what was lost was of some time before ``at``; earlier trades may still come."""
+        if not self._numbered:
+            self._lost_until = max(at, self._last or ZERO)
 
     def look(self, moment: Moment) -> str | None:
         """Give up what is missing for long; say why the topic is to be subscribed to anew, if it is."""
@@ -323,7 +331,7 @@ class TradeTopic:
             self.claim.end(_ASKED)
         if before is not None and not self._asked and told.last - min(before, told.first) > allowed:
             self._end_at_silences(before, rows(), allowed)
-        self.claim.begin(Ns(told.first + 1))
+        self._begin(told.first)
         self._last = max(told.last, before or told.last)
         self.claim.reach(Ns(self._last - LATENESS))
 
@@ -332,4 +340,8 @@ class TradeTopic:
         for place in np.flatnonzero(np.diff(times) > allowed):
             self.claim.reach(Ns(int(times[place]) - LATENESS))
             self.claim.end(f"nothing came for {int(times[place + 1] - times[place]) // SECOND} s")
-            self.claim.begin(Ns(int(times[place + 1]) + 1))
+            self._begin(Ns(int(times[place + 1])))
+
+    def _begin(self, after: Ns) -> None:
+        """Begin after a trade that came, as of its moment's some may have been missed, or after a word."""
+        self.claim.begin(max(Ns(after + 1), self._lost_until))

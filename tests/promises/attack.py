@@ -17,20 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
+from dccd_core.stream.capture import Record, captured
 from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import StreamHealth, StreamPlan
+from dccd_core.stream.replay import Part, parts
 from dccd_core.stream.run import run_stream
 from dccd_core.testing.sandbox.inside import Inside
 from dccd_core.testing.sandbox.options import Options
@@ -40,53 +39,10 @@ from tests.promises.truths import Claim, Wrong, claim, shown, wrongs
 
 OPEN: Final = [name for name in NAMES if get(name).live]
 LENGTH: Final = Ns(4 * MINUTE)
-SHORT: Final = ("bybit",)
-"""Of the past only the last trades can be had: what was missed for longer stays missing."""
-TELLS_WHAT_IS_LOST: Final = False
-"""Whether ledgers of trades and bars name what they do not cover."""
 _SETTLE_S: Final = 30.0
 _TORN: Final = b"\xff\xff\xff\xff\x10\x02"
 """Half a message, as a crash leaves it at the end of a segment."""
 _UNIQUE: Final = re.compile(r"-[0-9a-f]{32}(?=\.)")
-
-
-class MortalLake(Lake):
-    """A lake whose writer can be killed: it writes nothing any more, and closes nothing in good order."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._dead = False
-        self._writers = list[SegmentWriter]()
-
-    def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
-        if self._dead:
-            return _DeadWriter()
-        writer = super().segment(exchange, data_type, span, at)
-        self._writers.append(writer)
-        return writer
-
-    def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
-        return 0 if self._dead else super().quarantine(dataset, key, rows)
-
-    def kill(self, *, torn: bool) -> None:
-        self._dead = True
-        for writer in self._writers:
-            living = not writer._file.closed  # pyright: ignore[reportPrivateUsage] -- what a kill does
-            writer._file.close()  # pyright: ignore[reportPrivateUsage]
-            writer.append = _DeadWriter().append  # its tasks may still be at it
-            if living and torn:
-                with suppress(FileNotFoundError), Path(writer.path).open("ab") as file:
-                    file.write(_TORN)
-
-
-class _DeadWriter(SegmentWriter):
-    def __init__(self) -> None:
-        self.bytes = self.rows = 0
-        self.path = ""
-
-    def append(self, rows: pl.DataFrame, notes: Notes) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -116,9 +72,10 @@ class Round:
     notes: list[str]
     claims: dict[Dataset, Claim]
     wrongs: list[Wrong]
-    defects: list[str]
     struck: dict[str, int]
     digest: str
+    recorded: dict[str, dict[str, Part]]
+    """What the lake held of each dataset when the recorder had ended, before anybody else filled it."""
 
     @property
     def exceptions(self) -> list[str]:
@@ -127,9 +84,8 @@ class Round:
             f"{dataset}: nobody says what became of {shown(span)}"
             for dataset, one in self.claims.items()
             for span in one.silent
-            if dataset.data_type is not DataType.TRADES or dataset.exchange not in SHORT or TELLS_WHAT_IS_LOST
         ]
-        return [*self.defects, *(str(one) for one in self.wrongs), *silent]
+        return [*(str(one) for one in self.wrongs), *silent]
 
     def share(self, data_type: DataType) -> float:
         """Return how much of the time is proven."""
@@ -147,14 +103,16 @@ def attack(exchange: str, seed: int, folder: Path, length: Ns = LENGTH) -> Round
     return attacked(trouble(exchange, seed, length), folder)
 
 
-def attacked(made: Trouble, folder: Path) -> Round:
-    random.seed(f"{made.exchange} {made.seed}")  # the recorder's own jitter
-    return run_virtually(lambda loop: _Attack(made, folder, loop).run())
+def attacked(made: Trouble, folder: Path, captures: Path | None = None) -> Round:
+    """Record a round; ``captures``: keep a capture of each life of the recorder in there, in order."""
+    random.seed(0)  # the recorder's own jitter, as in a replay
+    return run_virtually(lambda loop: _Attack(made, folder, captures, loop).run())
 
 
 class _Attack:
-    def __init__(self, made: Trouble, folder: Path, loop: VirtualLoop) -> None:
-        self._made, self._folder, self._loop = made, folder, loop
+    def __init__(self, made: Trouble, folder: Path, captures: Path | None, loop: VirtualLoop) -> None:
+        self._made, self._folder, self._captures, self._loop = made, folder, captures, loop
+        self._lives = 0
         self._chance = random.Random(f"{made.exchange} {made.seed} on the way")
         options = Options(
             trades_per_day=made.density, stream_faults=made.faults, seed=made.seed, symbols=list(made.density)
@@ -163,7 +121,7 @@ class _Attack:
         self._clock = VirtualClock(loop, made.start)
         self._inside = Inside(self._box, self._clock, lambda: self._chance.uniform(*made.delays_s))
         self._log = Log(self._clock, folder)
-        self._defects = list[str]()
+        self._recorded = dict[str, dict[str, Part]]()
         self._plan = StreamPlan("attacked", made.datasets, DEPTH)
 
     async def run(self) -> Round:
@@ -190,7 +148,7 @@ class _Attack:
             await asyncio.wait([recording], timeout=left_s)
             if not recording.done():
                 if kill:
-                    lake.kill(torn=self._chance.random() < 0.3)
+                    self._torn(lake.kill())
                     recording.cancel()
                 stop.set()
                 await asyncio.gather(recording, return_exceptions=True)
@@ -202,8 +160,20 @@ class _Attack:
                 self._log.note(f"the stream ended: {error}", wrong=True)
 
     async def _recording(self, lake: Lake, stop: asyncio.Event) -> None:
+        record: Record = run_stream
+        if self._captures is not None:
+            self._lives += 1
+            record = captured(run_stream, self._captures / f"{self._lives:03d}")
         connect = self._inside.connect(self._made.exchange)
-        await run_stream(self._plan, self._venue(), connect, lake, stop, self._log)
+        plans = asyncio.Queue[StreamPlan]()
+        await record(self._plan, self._venue(), connect, lake, stop, self._log, plans=plans)
+
+    def _torn(self, segments: Sequence[Path]) -> None:
+        """Leave half a message at the ends of what was being written, sometimes."""
+        if self._chance.random() < 0.3:
+            for path in segments:
+                with suppress(FileNotFoundError), path.open("ab") as file:
+                    file.write(_TORN)
 
     def _venue(self) -> Venue:
         exchange = get(self._made.exchange)
@@ -211,11 +181,12 @@ class _Attack:
 
     async def _settle(self) -> None:
         """Fold what was recorded, and ask for what was missed, once the venue is done with it."""
+        venue, lake = self._venue(), Lake(self._folder)
+        await fold_all(venue, lake, self._made.kinds, self._log)
+        self._recorded = {str(one): parts(lake, one) for one in self._made.datasets}
         await self._clock.sleep(_SETTLE_S)
         if self._made.mended:
             self._clock.step(self._made.start + self._loop.passed - self._clock.now())
-        venue, lake = self._venue(), Lake(self._folder)
-        await fold_all(venue, lake, self._made.kinds, self._log)
         await fill_windows(venue, lake, self._made.datasets, self._log)
 
     def _judged(self) -> Round:
@@ -225,7 +196,8 @@ class _Attack:
         for one in self._box.connections.tally.strikes:
             struck[one.kind] = struck.get(one.kind, 0) + 1
         claims = {dataset: claim(lake, dataset) for dataset in made.datasets}
-        return Round(made, self._log.notes, claims, wrong, self._defects, struck, self._digest(lake))
+        digest = self._digest(lake)
+        return Round(made, self._log.notes, claims, wrong, struck, digest, self._recorded)
 
     def _digest(self, lake: Lake) -> str:
         """Return a hash of everything that came of it, to tell whether two runs were the same."""
@@ -249,7 +221,7 @@ def main(exchange: str, seeds: Sequence[int], *, verbose: bool = True) -> list[R
                 f"{exchange} {seed}: {len(one.exceptions)} exceptions, {shares}, "
                 f"{time.monotonic() - began:.1f} s, {one.digest[:12]}"
             )
-            if one.exceptions:
+            if one.exceptions or verbose:
                 _say(str(one))
             if verbose:
                 _say("\n".join(one.notes))

@@ -20,6 +20,16 @@ CALM: Final = Ns(80 * SECOND)
 _STARTS: Final = ("2024-06-05T11:57:30", "2024-06-05T23:57:40", "2024-06-30T23:58:10")
 _DENSITIES: Final = (4_000, 40_000, 200_000)
 _CODES: Final = (1000, 1001, 1006, 1008, 1011, 1012, 1013, 4000, 4999)
+_FROM_ONE_ON: Final = (
+    StreamFaultKind.NUMBER_RESTART,
+    StreamFaultKind.FOREIGN_NUMBERS,
+    StreamFaultKind.SILENT_TOPIC,
+    StreamFaultKind.FROZEN,
+)
+"""Strike once, at the first message from a moment on."""
+_UNCOUNTED: Final = (("bybit", DataType.TRADES), ("kraken", DataType.OHLC))
+"""Nothing numbers these, and nothing says that they are alive: what is lost of them for less time than they
+may be silent by themselves is not to be noticed. So they fall silent until they are subscribed to anew."""
 _UNPROVEN: Final = ("coinbase",)
 """Nothing shows that changes of a book changed places, and on a TCP connection they do not."""
 
@@ -81,7 +91,8 @@ def topic_of(dataset: Dataset, depth: int = DEPTH) -> str:
     assert channel
     deep = channel.depth(depth) or 0 if dataset.data_type is DataType.ORDERBOOK else 0
     market = exchange.market(dataset.symbol)
-    return exchange.live.name(Topic(dataset.data_type, market, "spot", dataset.span, deep))
+    told = str(dataset.symbol) if channel.named else ""  # what the sandbox's discovery says
+    return exchange.live.name(Topic(dataset.data_type, market, "spot", dataset.span, deep, told))
 
 
 def trouble(exchange: str, seed: int, length: Ns) -> Trouble:
@@ -122,31 +133,47 @@ def _between(span: TimeSpan) -> tuple[int, int]:
     return span.start, span.end
 
 
+def _uncounted(made: Trouble) -> set[str]:
+    return {topic_of(one) for one in made.datasets if (one.exchange, one.data_type) in _UNCOUNTED}
+
+
 def _one(made: Trouble, chance: random.Random, *kinds: DataType) -> str:
     return topic_of(chance.choice([one for one in made.datasets if not kinds or one.data_type in kinds]))
 
 
 def _frozen_topic(made: Trouble, chance: random.Random) -> None:
-    span = _some_time(made, chance, 30, 150)
-    made.faults.append(
-        StreamFault(kind=StreamFaultKind.DROP, topic=_one(made, chance), between=_between(span))
-    )
+    span, topic = _some_time(made, chance, 30, 150), _one(made, chance)
+    if topic in _uncounted(made):
+        made.faults.append(
+            StreamFault(kind=StreamFaultKind.SILENT_TOPIC, topic=topic, between=_between(span))
+        )
+    else:
+        made.faults.append(StreamFault(kind=StreamFaultKind.DROP, topic=topic, between=_between(span)))
 
 
 def _frozen_all(made: Trouble, chance: random.Random) -> None:
     span = _some_time(made, chance, 30, 120)
+    if _uncounted(made):
+        made.faults.append(StreamFault(kind=StreamFaultKind.FROZEN, between=_between(span)))
+        return
     made.faults.append(StreamFault(kind=StreamFaultKind.DROP, between=_between(span)))
     if chance.random() < 0.5:  # heartbeats and answers too
         made.faults.append(StreamFault(kind=StreamFaultKind.DROP, answers=True, between=_between(span)))
 
 
-def _at_one_message(kind: StreamFaultKind, *data_types: DataType) -> Callable[[Trouble, random.Random], None]:
+def _at_one_message(
+    kind: StreamFaultKind, *data_types: DataType, s: tuple[float, float] | None = None
+) -> Callable[[Trouble, random.Random], None]:
+    """``s``: how many seconds it is about, at least and at most; None where it is about none, or for ever."""
+
     def befall(made: Trouble, chance: random.Random) -> None:
         span = TimeSpan(_when(made, chance), made.end)
         topic = _one(made, chance, *data_types) if data_types or chance.random() < 0.7 else ""
-        code, seconds = chance.choice(_CODES), chance.uniform(0.5, 40)
+        code, seconds = chance.choice(_CODES), chance.uniform(*s) if s else None
+        seconds = None if kind is StreamFaultKind.FROZEN and _uncounted(made) else seconds
+        nth = None if kind in _FROM_ONE_ON else 1
         made.faults.append(
-            StreamFault(kind=kind, topic=topic, between=_between(span), nth=1, code=code, seconds=seconds)
+            StreamFault(kind=kind, topic=topic, between=_between(span), nth=nth, code=code, seconds=seconds)
         )
 
     return befall
@@ -212,7 +239,19 @@ _BEFALL: Final[dict[Callable[[Trouble, random.Random], None], float]] = {
     _at_one_message(_KIND.DISCONNECT): 2,
     _at_one_message(_KIND.ABORT): 1,
     _at_one_message(_KIND.SILENCE): 1,
-    _at_one_message(_KIND.STALL): 1,
+    _at_one_message(_KIND.STALL, s=(0.5, 40)): 1,
+    _at_one_message(_KIND.LAG, s=(0.5, 20)): 0.7,
+    _at_one_message(_KIND.SILENT_TOPIC): 2,
+    _at_one_message(_KIND.SILENT_TOPIC, DataType.TRADES): 2,
+    _at_one_message(_KIND.FROZEN): 1,
+    _at_one_message(_KIND.FROZEN, s=(30, 120)): 0.7,
+    _at_one_message(_KIND.NUMBER_RESTART, DataType.ORDERBOOK): 1,
+    _at_one_message(_KIND.FOREIGN_NUMBERS, DataType.ORDERBOOK): 0.3,
+    _at_one_message(_KIND.FUTURE_TIME, s=(60, 100_000)): 1,
+    _at_one_message(_KIND.FUTURE_TIME, DataType.TRADES, s=(60, 4_000)): 1,
+    _at_one_message(_KIND.ZERO_TIME): 0.7,
+    _at_one_message(_KIND.BAD_LEVEL, DataType.ORDERBOOK): 0.5,
+    _at_one_message(_KIND.SNAPSHOT, DataType.ORDERBOOK): 0.5,
     _at_one_message(_KIND.NOTICE): 0.5,
     _at_one_message(_KIND.GARBAGE): 1,
     _at_one_message(_KIND.TRUNCATED): 1,
@@ -234,10 +273,10 @@ def _told(fault: StreamFault) -> str:
     match fault.kind:
         case StreamFaultKind.DISCONNECT:
             told.append(f"code={fault.code}")
-        case StreamFaultKind.STALL:
-            told.append(f"seconds={fault.seconds:.1f}")
         case StreamFaultKind.REFUSE:
             told.append(f"status={fault.status}")
+        case _ if fault.seconds is not None:
+            told.append(f"seconds={fault.seconds:.1f}")
         case _:
             pass
     return ", ".join(told)

@@ -1,15 +1,16 @@
 """What a lake claims, held against what really happened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, iso, union
+from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso, union
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Ledger
 from dccd_core.testing.sandbox.books import Levels
@@ -30,10 +31,17 @@ class Claim:
 
     @property
     def silent(self) -> list[TimeSpan]:
-        """The time between the first and the last proof of which nothing at all is said."""
-        if not self.proven:
-            return []
-        return TimeSpan(self.proven[0].start, self.proven[-1].end).minus([*self.proven, *self.explained])
+        """The time between the first and the last proof of which nothing at all is said.
+
+        A reason holds until the next one, or until the next proof.
+        """
+        gaps = [TimeSpan(before.end, after.start) for before, after in pairwise(self.proven)]
+        return [part for gap in gaps if (part := self._unnamed(gap))]
+
+    def _unnamed(self, gap: TimeSpan) -> TimeSpan | None:
+        named = [part.start for span in self.explained if (part := span.clip(gap))]
+        end = min(named, default=gap.end)
+        return TimeSpan(gap.start, end) if end > gap.start else None
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Wrong:
     extra: pl.DataFrame
 
     def __str__(self) -> str:
-        lines = [f"{self.dataset}: proven {shown(self.span)}, yet"]
+        lines = [f"{self.dataset}: told {shown(self.span)}, yet"]
         for word, rows in (("missing", self.missing), ("too much", self.extra)):
             if rows.height:
                 times = TimeSpan(Ns(rows.select(_AT.min()).item()), Ns(rows.select(_AT.max()).item()))
@@ -78,11 +86,13 @@ def wrongs(lake: Lake, market: Market, dataset: Dataset, depth: int) -> list[Wro
             found.append(Wrong(dataset, span, _lacking(true, there), _lacking(there, true)))
     beyond = rows.filter(~_any_of(proven))
     if beyond.height:
-        whole = TimeSpan(Ns(rows.select(_AT.min()).item()), Ns(rows.select(_AT.max()).item() + 1))
-        spans = _seconds(beyond) if dataset.data_type is DataType.ORDERBOOK else [whole]
+        moments = _seconds(beyond)
+        near = [one for one in moments if one.start > moments[len(moments) // 2].start - DAY]
+        whole = TimeSpan(near[0].start, near[-1].end)  # what is older by so much never was
+        spans = near if dataset.data_type is DataType.ORDERBOOK else [whole]
         invented = _lacking(beyond, truth(market, dataset, spans, depth))
         if invented.height:
-            found.append(Wrong(dataset, whole, rows.clear(), invented))
+            found.append(Wrong(dataset, TimeSpan(moments[0].start, whole.end), rows.clear(), invented))
     return found
 
 
@@ -135,8 +145,8 @@ def _joined(levels: Sequence[Levels]) -> Levels:
     )
 
 
-def _lost(ledger: Ledger) -> Iterable[TimeSpan]:
-    """Return the time of which a ledger says that, and why, it was lost."""
+def _lost(ledger: Ledger) -> list[TimeSpan]:
+    """Return the time of which a ledger says why it was lost."""
     return [one.span for one in ledger.lost if one.reason]
 
 

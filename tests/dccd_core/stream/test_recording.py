@@ -160,7 +160,7 @@ class TestTrades:
         one.accept("a")
         one.recording.hear(trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
-        assert reached(one) == 100 * SECOND + 1
+        assert reached(one) is None  # the stray was at some time, nobody knows at which
         [stray] = one.recording.strays
         assert stray.rows["trade_id"].to_list() == ["2"]
         assert "before its time" in stray.rows["reason"][0]
