@@ -24,8 +24,6 @@ class Progress(TypedDict):
     """Runs of finished partitions: the first and the last key of each."""
     retry_at: dict[str, int]
     """Per partition with gaps, the moment (ns) from which asking again makes sense."""
-    held: NotRequired[list[tuple[str, str]]]
-    """Runs of all stored partitions."""
     store: NotRequired[str]
     """Of which store this is told."""
 
@@ -79,9 +77,8 @@ def progress(
     complete = [key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE]
     degraded = [key for key, is_now in conditions.items() if is_now is Condition.DEGRADED]
     return {
-        "complete": _runs(dataset, complete),
+        "complete": runs_of(dataset, complete),
         "retry_at": {k: retry_at(states[k]) for k in degraded},
-        "held": _runs(dataset, conditions),
         "store": store,
     }
 
@@ -106,7 +103,8 @@ def retry_at(state: State) -> Ns:
     return Ns(min(asked[-1] + max(_FIRST_RETRY, asked[-1] - asked[0]) for asked in gaps))
 
 
-def _runs(dataset: Dataset, keys: Iterable[str]) -> list[tuple[str, str]]:
+def runs_of(dataset: Dataset, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Write ``keys``, which are in order, as runs: the first and the last key of each."""
     runs: list[tuple[str, str]] = []
     for key in keys:
         start = partition_span(dataset.grain, key).start

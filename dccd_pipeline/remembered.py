@@ -12,9 +12,10 @@ import dagster as dg
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
-from dccd_pipeline.progress import PROGRESS, Progress
+from dccd_pipeline.progress import PROGRESS, Progress, runs_of
 
 _GONE: Final = "dccd/gone/"
+_HELD: Final = "dccd/held/"
 
 
 def read_progress(
@@ -39,34 +40,56 @@ def read_gone(
     instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None
 ) -> dict[Dataset, list[str]]:
     """Return the partitions whose files vanished, of those datasets that have any."""
-    keys = {dataset: _key(dataset, store) for dataset in datasets}
-    if not store or not keys:
-        return {}
-    found = instance.daemon_cursor_storage.get_cursor_values(set(keys.values()))
-    return {d: gone for d, key in keys.items() if (gone := _decoded(found.get(key, "[]")))}
+    found = _read(instance, _GONE, datasets, store)
+    gone = {one: msgspec.json.decode(text, type=list[str]) for one, text in found.items()}
+    return {one: keys for one, keys in gone.items() if keys}
 
 
 def write_gone(instance: dg.DagsterInstance, gone: Mapping[Dataset, Sequence[str]], store: str) -> None:
     """Remember which partitions of these datasets vanished; none is an answer too."""
-    values = {_key(one, store): msgspec.json.encode(sorted(keys)).decode() for one, keys in gone.items()}
-    if values:
-        instance.daemon_cursor_storage.set_cursor_values(values)
+    _write(instance, _GONE, {one: sorted(keys) for one, keys in gone.items()}, store)
 
 
-def vanished(
-    told: Progress | None, before: Iterable[str], stored: Iterable[str], keys: Sequence[str]
-) -> list[str]:
-    """Return which of ``keys`` were stored, as ``told`` and known from ``before``, and are not any more.
+def read_held(
+    instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None, keys: Sequence[str]
+) -> dict[Dataset, set[str]]:
+    """Return which of ``keys`` were ever stored of each dataset, as far as anybody noted it."""
+    found = _read(instance, _HELD, datasets, store)
+    runs = {one: msgspec.json.decode(text, type=list[tuple[str, str]]) for one, text in found.items()}
+    return {
+        one: {key for key in keys if any(first <= key <= last for first, last in of)}
+        for one, of in runs.items()
+    }
+
+
+def write_held(instance: dg.DagsterInstance, held: Mapping[Dataset, Iterable[str]], store: str) -> None:
+    """Note which partitions of these datasets were ever stored."""
+    _write(instance, _HELD, {one: runs_of(one, sorted(keys)) for one, keys in held.items()}, store)
+
+
+def vanished(held: Iterable[str], stored: Iterable[str], keys: Sequence[str]) -> list[str]:
+    """Return which of ``keys`` were ever ``held``, and are not ``stored`` any more.
 
     The last of ``keys`` is left out: the open partition is filled whatever became of its file.
     """
-    runs = told.get("held", []) if told else []
-    there, gone = set(stored), set(before)
-    return [
-        key
-        for key in keys[:-1]
-        if key not in there and (key in gone or any(first <= key <= last for first, last in runs))
-    ]
+    ever, there = set(held), set(stored)
+    return [key for key in keys[:-1] if key in ever and key not in there]
+
+
+def _read(
+    instance: dg.DagsterInstance, what: str, datasets: Iterable[Dataset], store: str | None
+) -> dict[Dataset, str]:
+    keys = {dataset: f"{what}{store}/{dataset}" for dataset in datasets}
+    if not store or not keys:
+        return {}
+    found = instance.daemon_cursor_storage.get_cursor_values(set(keys.values()))
+    return {dataset: found[key] for dataset, key in keys.items() if key in found}
+
+
+def _write(instance: dg.DagsterInstance, what: str, told: Mapping[Dataset, object], store: str) -> None:
+    values = {f"{what}{store}/{one}": msgspec.json.encode(value).decode() for one, value in told.items()}
+    if values:
+        instance.daemon_cursor_storage.set_cursor_values(values)
 
 
 def said_gone(dataset: Dataset, keys: Sequence[str]) -> str:
@@ -77,11 +100,3 @@ def said_gone(dataset: Dataset, keys: Sequence[str]) -> str:
     return (
         f"{dataset}: gone: {which}, the files vanished; ticks leave them alone -> `{command}` restores them"
     )
-
-
-def _key(dataset: Dataset, store: str | None) -> str:
-    return f"{_GONE}{store}/{dataset}"
-
-
-def _decoded(text: str) -> list[str]:
-    return msgspec.json.decode(text, type=list[str])

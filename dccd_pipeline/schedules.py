@@ -21,7 +21,7 @@ from dccd_core.lake.lake import Lake
 from dccd_pipeline.assets.history import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.progress import behind
-from dccd_pipeline.remembered import read_gone, read_progress, said_gone, vanished
+from dccd_pipeline.remembered import read_gone, read_held, read_progress, said_gone, vanished
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.silence import is_silent
 
@@ -76,14 +76,10 @@ def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     lake, lines = Lake(settings.store), list[str]()
     store = lake.identity()
     for entry in settings.collect if store else ():
-        told = read_progress(instance, entry.datasets, store)
-        before = read_gone(instance, entry.datasets, store)
         keys = entry_partitions(entry).get_partition_keys()
-        for one in entry.datasets:
-            if (told[one] or before.get(one)) and (
-                found := vanished(told[one], before.get(one, ()), lake.keys(one), keys)
-            ):
-                lines.append(said_gone(one, found))
+        for dataset, ever in read_held(instance, entry.datasets, store, keys).items():
+            if found := vanished(ever, lake.keys(dataset), keys):
+                lines.append(said_gone(dataset, found))
     return lines
 
 

@@ -38,7 +38,15 @@ from dccd_pipeline.metadata import column_schema, partition_metadata, price_char
 from dccd_pipeline.partitions import partitions_of
 from dccd_pipeline.progress import Progress, behind, condition_of, progress
 from dccd_pipeline.remaining import Remaining, due_in
-from dccd_pipeline.remembered import read_gone, read_progress, said_gone, vanished, write_gone
+from dccd_pipeline.remembered import (
+    read_gone,
+    read_held,
+    read_progress,
+    said_gone,
+    vanished,
+    write_gone,
+    write_held,
+)
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
 
@@ -265,6 +273,12 @@ class Run:
 
         jobs = self._jobs(now)
         self._measure(jobs, now)
+        try:
+            await self._all_of(jobs, noted)
+        finally:
+            self._remember(entry_partitions(self.entry).get_partition_keys())
+
+    async def _all_of(self, jobs: list[tuple[Dataset, str]], noted: FillOne) -> None:
         await fill_all(jobs, noted, self._report)
         for wait in _WAITS_S:
             again = {dataset for dataset, _, error in self.errors if error.retryable}
@@ -302,9 +316,10 @@ class Run:
         """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
         keys = self._keys(now)
         jobs = [(dataset, key) for key in keys for dataset in self.wanted]
+        gone = self._gone()
         if CATCH_UP not in self.context.run.tags or self.entry.depth:
             return jobs
-        recorded, gone = self.context.instance.get_materialized_partitions, self._gone()
+        recorded = self.context.instance.get_materialized_partitions
         self.known = {
             dataset: recorded(dg.AssetKey(dataset.parts)) if self.recalled.get(dataset) else set[str]()
             for dataset in self.wanted
@@ -329,9 +344,8 @@ class Run:
         instance, store = self.context.instance, self.lake.identity() or ""
         keys = entry_partitions(self.entry).get_partition_keys()
         before = read_gone(instance, self.wanted, store)
-        gone = {
-            d: vanished(self.recalled.get(d), before.get(d, ()), self.states[d], keys) for d in self.wanted
-        }
+        held = self._remember(keys)
+        gone = {d: vanished(held[d], self.states[d], keys) for d in self.wanted}
         if store:
             news = {d: found for d, found in gone.items() if found != before.get(d, [])}
             write_gone(instance, news, store)
@@ -339,6 +353,15 @@ class Run:
             if found:
                 self.context.log.warning("%s", said_gone(dataset, found))
         return {dataset: set(found) for dataset, found in gone.items()}
+
+    def _remember(self, keys: Sequence[str]) -> dict[Dataset, set[str]]:
+        """Note which partitions are stored; return which ever were."""
+        instance, store = self.context.instance, self.lake.identity() or ""
+        before = read_held(instance, self.wanted, store, keys)
+        held = {d: before.get(d, set[str]()) | set(self.states[d]) for d in self.wanted}
+        if store:
+            write_held(instance, {d: of for d, of in held.items() if of != before.get(d)}, store)
+        return held
 
     def _keys(self, now: Ns) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:

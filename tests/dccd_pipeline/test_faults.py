@@ -21,7 +21,8 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, moment, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.build import build_definitions
+from dccd_pipeline.backfill import backfill
+from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli import main
 from dccd_pipeline.config import SettingsError, parse_settings
 from dccd_pipeline.home import open_instance
@@ -121,12 +122,16 @@ def years(store: str, sandbox: RunningSandbox) -> Settings:
 def test_d3_ticks_leave_a_partition_alone_whose_file_vanished(
     project: Path, sandboxed: RunningSandbox
 ) -> None:
-    """0e899d4: the first tick leaves it alone, the second downloads it again."""
+    """0e899d4: once an event tells of the others only, the next tick downloads it again."""
     settings = years(str(project / "lake"), sandboxed)
     with open_instance() as instance:
         assert tick(settings, instance) == ["2023", "2026"]
         lake = Lake(settings.store)
-        Path(lake.path(HOURS, "2024")).unlink()
+        for year in ("2024", "2025"):
+            Path(lake.path(HOURS, year)).unlink()
+        assert backfill(
+            settings, HOURS, ["2025"], instance, silent
+        ).complete  # after this the event forgets 2024
         for _ in range(3):
             tick(settings, instance)
             assert list(lake.states(HOURS)) == ["2023", "2025", "2026"]

@@ -74,7 +74,6 @@ def test_a_partition_describes_itself() -> None:
         PROGRESS: {
             "complete": [["2023-12", "2023-12"]],
             "retry_at": {"2024-01": START + 15 * MINUTE},
-            "held": [["2023-12", "2024-01"]],
             "store": "",
         },
     }

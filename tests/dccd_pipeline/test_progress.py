@@ -57,7 +57,6 @@ def test_finished_partitions_are_told_as_runs() -> None:
     assert told == {
         "complete": [("2023-12", "2024-02"), ("2024-05", "2024-05")],
         "retry_at": {"2024-04": FIRST + 15 * MINUTE},
-        "held": [("2023-12", "2024-02"), ("2024-04", "2024-06")],
         "store": "",
     }
     days = {key: state(TRADES, key) for key in ("2024-02-28", "2024-02-29", "2024-03-01", "2024-03-03")}

@@ -11,7 +11,7 @@ from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.backfill import backfill, run_order
 from dccd_pipeline.build import silent
 from dccd_pipeline.collecting import chosen_entries, tick_orders
-from dccd_pipeline.remembered import read_gone, read_progress, vanished
+from dccd_pipeline.remembered import read_gone, read_held, read_progress, vanished, write_held
 from dccd_pipeline.settings import Settings
 from tests.dccd_pipeline.held import HOURS
 
@@ -90,12 +90,19 @@ def test_d3_a_file_that_vanished_is_left_alone_by_ticks_and_restored_on_demand(
 
 
 def test_the_open_partition_is_never_gone() -> None:
-    told: Any = {"complete": [], "retry_at": {}, "held": [("2023", "2025")]}
     keys = ["2022", "2023", "2024", "2025"]
-    assert vanished(told, (), ["2024"], keys) == ["2023"]
-    assert vanished(None, ["2022"], ["2024"], keys) == ["2022"]
-    assert vanished(None, (), [], keys) == []
-    assert vanished(told, ["2023"], keys, keys) == []
+    assert vanished(["2023", "2024", "2025"], ["2024"], keys) == ["2023"]
+    assert vanished([], [], keys) == []
+    assert vanished(keys, keys, keys) == []
+
+
+def test_what_was_ever_stored_is_noted_as_runs_of_one_store() -> None:
+    keys = ["2022", "2023", "2024", "2025"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert read_held(instance, [HOURS], "a", keys) == {}
+        write_held(instance, {HOURS: {"2025", "2022", "2023"}}, "a")
+        assert read_held(instance, [HOURS], "a", keys) == {HOURS: {"2022", "2023", "2025"}}
+        assert read_held(instance, [HOURS], "b", keys) == read_held(instance, [HOURS], None, keys) == {}
 
 
 def test_nothing_is_remembered_of_a_store_without_a_name(settings: Settings) -> None:
