@@ -7,13 +7,14 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND
 from dccd_core.exchanges import get
+from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
-from tests.promises.scene import Played, Scene, Stage, at_s, datasets, played, topic_of, urls
+from tests.promises.scene import START, Played, Scene, Stage, at_s, datasets, played, topic_of, urls
 
 FOR_EVER: Final = 1e6
 KIND: Final = StreamFaultKind
@@ -200,3 +201,72 @@ def test_l4_usdm_books_that_never_join_are_asked_for_ever_more_rarely(tmp_path: 
     assert_true(p)
     assert len(p.asked_for("depth", 10)) <= len(own)
     assert len(p.asked_for("depth")) <= 5 * len(own)
+
+
+def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_others_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    """One product is added, one removed and one paused, while one is not understood."""
+    bases = [f"P{number:02}" for number in range(101)]
+    every = datasets("coinbase", *bases)
+    books = {one for one in every if one.data_type is DataType.ORDERBOOK and str(one.symbol.base) > "P96"}
+    own = [one for one in every if one.data_type is not DataType.ORDERBOOK or one in books]
+    by_base = {base: [one for one in own if one.symbol.base == base] for base in bases}
+    bad, paused, removed, added = bases[96], bases[97], bases[98], bases[100]
+    begun = [one for one in own if one.symbol.base != added]
+    changed = [one for one in own if one.symbol.base != removed]
+
+    def change(stage: Stage) -> None:
+        stage.change(*changed, paused=by_base[paused])
+
+    hit = [fault(KIND.WRONG_TYPE, one, 20) for one in by_base[bad] if one.span is None]
+    density = {str(one.symbol): 60_000 for one in own}
+    p = played(Scene(tuple(begun), hit, 160, acts=[(70, change)], density=density), tmp_path)
+    assert len(p.struck) > 10
+    for base in set(bases) - {bad, paused, removed, added}:
+        for one in by_base[base]:
+            assert p.lost_s(one) == 0, one
+            assert not p.said(f"{one}:"), one
+    assert_true(p)
+    assert max(p.opened) < 1  # no connection was replaced
+    for one in (one for one in by_base[paused] if one.span is None):  # no whole bar was recorded before
+        lost = [each for state in Lake(tmp_path).states(one).values() for each in state.ledger.lost]
+        assert [each.reason for each in lost][-1:] == ["paused by a user"], one
+
+
+@pytest.mark.parametrize(("nth", "seconds"), [(1, 86_400.0), (20, 540.0)], ids=["first", "mid-stream"])
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(
+    exchange: str, nth: int, seconds: float, tmp_path: Path
+) -> None:
+    own = datasets(exchange, "BTC")
+    topics = dict.fromkeys(topic_of(one) for one in own)
+    wrong = [StreamFault(kind=KIND.FUTURE_TIME, topic=topic, nth=nth, seconds=seconds) for topic in topics]
+    p = played(Scene(own, wrong, 150), tmp_path)
+    assert p.struck
+    assert_true(p)
+    lake = Lake(tmp_path)
+    for one in own:
+        today = partition_key(one.grain, START)
+        assert list(lake.states(one)) == [today], one
+        assert p.behind(one) == 0, one
+        if one.data_type is DataType.TRADES and topic_of(one) in {struck.topic for struck in p.struck}:
+            assert lake.quarantined(one, today).height >= 1
+    assert not any("partition" in note and "tomorrow" in note for note in p.notes)
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l8_a_time_that_is_none_touches_only_its_own_topic(exchange: str, tmp_path: Path) -> None:
+    own = datasets(exchange, "BTC", "ETH")
+    topics = dict.fromkeys(topic_of(one) for one in own[:3])
+    wrong = [replace(fault(KIND.ZERO_TIME, None, 20, nth=1), topic=topic) for topic in topics]
+    p = played(Scene(own, wrong, 130), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert len(p.opened) == len(urls(own))
+    for one in own:
+        assert p.behind(one) == 0, one
+        assert list(Lake(tmp_path).states(one)) == [partition_key(one.grain, START)], one
+    for one in own[3:]:
+        assert p.lost_s(one) == 0, one
+    assert p.lost_s(own[2]) < 20
