@@ -203,6 +203,7 @@ def test_l4_usdm_books_that_never_join_are_asked_for_ever_more_rarely(tmp_path: 
     assert len(p.asked_for("depth")) <= 5 * len(own)
 
 
+@pytest.mark.slow
 def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_others_lose_nothing(
     tmp_path: Path,
 ) -> None:
@@ -255,6 +256,7 @@ def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(
     assert not any("partition" in note and "tomorrow" in note for note in p.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l8_a_time_that_is_none_touches_only_its_own_topic(exchange: str, tmp_path: Path) -> None:
     own = datasets(exchange, "BTC", "ETH")
