@@ -109,6 +109,13 @@ def attacked(made: Trouble, folder: Path, captures: Path | None = None) -> Round
     return run_virtually(lambda loop: _Attack(made, folder, captures, loop).run())
 
 
+def tear(segments: Sequence[Path]) -> None:
+    """Leave half a message at the ends of what was being written."""
+    for path in segments:
+        with suppress(FileNotFoundError), path.open("ab") as file:
+            file.write(_TORN)
+
+
 class _Attack:
     def __init__(self, made: Trouble, folder: Path, captures: Path | None, loop: VirtualLoop) -> None:
         self._made, self._folder, self._captures, self._loop = made, folder, captures, loop
@@ -148,7 +155,9 @@ class _Attack:
             await asyncio.wait([recording], timeout=left_s)
             if not recording.done():
                 if kill:
-                    self._torn(lake.kill())
+                    living = lake.kill()
+                    if self._chance.random() < 0.3:
+                        tear(living)
                     recording.cancel()
                 stop.set()
                 await asyncio.gather(recording, return_exceptions=True)
@@ -167,13 +176,6 @@ class _Attack:
         connect = self._inside.connect(self._made.exchange)
         plans = asyncio.Queue[StreamPlan]()
         await record(self._plan, self._venue(), connect, lake, stop, self._log, plans=plans)
-
-    def _torn(self, segments: Sequence[Path]) -> None:
-        """Leave half a message at the ends of what was being written, sometimes."""
-        if self._chance.random() < 0.3:
-            for path in segments:
-                with suppress(FileNotFoundError), path.open("ab") as file:
-                    file.write(_TORN)
 
     def _venue(self) -> Venue:
         exchange = get(self._made.exchange)

@@ -24,6 +24,7 @@ from dccd_core.lake.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.testing.sandbox.faults import Fault
@@ -32,7 +33,7 @@ from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import Sandbox
 from dccd_core.testing.sandbox.stats import StreamStats, Struck
 from dccd_core.testing.sandbox.stream_faults import StreamFault
-from tests.promises.attack import Log, MortalLake
+from tests.promises.attack import Log, tear
 from tests.promises.truths import Claim, Wrong, claim, shown, truth, wrongs
 
 START: Final = parse_time("2024-06-05T11:57:30")
@@ -268,7 +269,7 @@ class _Play:
         )
         await asyncio.wait([recording], timeout=end - self._loop.time())
         if kill:
-            lake.kill(torn=True)
+            tear(lake.kill())
             recording.cancel()
         stop.set()
         await asyncio.gather(recording, return_exceptions=kill)
