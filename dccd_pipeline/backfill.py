@@ -26,7 +26,7 @@ from dccd_core.lake.lake import State
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
-from dccd_pipeline.assets.history import CATCH_UP, WITHIN
+from dccd_pipeline.assets.run import CATCH_UP, WITHIN
 from dccd_pipeline.build import build_definitions, default_resources
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.moments import ORIGIN, whole_bars

@@ -15,7 +15,7 @@ import dagster as dg
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Ns, moment
-from dccd_pipeline.assets.history import entry_partitions
+from dccd_pipeline.assets.run import entry_partitions
 from dccd_pipeline.backfill import Order
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.schedules import late_in

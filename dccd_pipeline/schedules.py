@@ -18,7 +18,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import ns
 from dccd_core.lake.lake import Lake
-from dccd_pipeline.assets.history import CATCH_UP, entry_partitions
+from dccd_pipeline.assets.run import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
 from dccd_pipeline.progress import behind
 from dccd_pipeline.remembered import read_gone, read_held, read_progress, said_gone, vanished

@@ -25,7 +25,7 @@ from dccd_core.net.budget import Budgets
 from dccd_core.quality.holes import AFTER_END
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.assets.history import CATCH_UP
+from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.backfill import backfill, keys_of
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli import main

@@ -24,7 +24,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.quality.holes import BEFORE_LISTING, NoJudge
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK
-from dccd_pipeline.assets.history import CATCH_UP
+from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.backfill import backfill, keys_of
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.progress import condition_of
