@@ -154,7 +154,7 @@ def test_a_damaged_file_stops_its_dataset_and_no_other(
         assert line.startswith(f"binance/ohlc/BTC-USDT/1h as stored: {file}")
 
 
-@pytest.mark.parametrize("broken", ["fill", "evaluate"])
+@pytest.mark.parametrize("broken", ["history.fill", "run.evaluate"])
 def test_a_defect_of_ours_is_called_one_and_not_tried_again(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_defect_of_ours_is_called_one_and_not_tried_again(
         raise ZeroDivisionError("unforeseen")
 
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(f"dccd_pipeline.assets.history.{broken}", stumble)
+    monkeypatch.setattr(f"dccd_pipeline.assets.{broken}", stumble)
     entry = bars("BTC/USDT", "2024-01-01", NEVER, span="1h")
     project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
     job = build_definitions(project.settings).resolve_job_def("binance_ohlc_1h")
