@@ -98,6 +98,8 @@ class BookTopic:
         self._doubted = True
         if not self.proven:
             self.keeper.lose(reason)
+        elif not self._numbered and not self._channel.start:  # a checksum proves what is, not what was
+            self.keeper.doubt(reason)
 
     def end(self, reason: str) -> None:
         """Note that nothing more will come of it."""

@@ -67,6 +67,7 @@ class BookKeeper:
         """Since when nothing is said of a book that nothing proves, because it is crossed."""
         self._held: list[Shot] = []
         """The pictures of the time before that."""
+        self._doubted = False
         self._comparison: Comparison | None = None
 
     def hear(self, change: BookChange, received: Ns) -> None:
@@ -79,7 +80,7 @@ class BookKeeper:
             wrong = self._crossing is not None and not known  # who knows since when
             self._abandon(book.lost or _ANEW, self.compared_at if wrong else None)
             pictures = []
-        if not known or not book.fresh:
+        if not known or not book.fresh or self._unproven(change):
             return
         if self._comparison is not None:
             self._comparison.hear(change)
@@ -106,6 +107,15 @@ class BookKeeper:
         """Give the book up until a whole one comes."""
         self.book.lose(reason)
         self._abandon(reason)
+
+    def doubt(self, reason: str) -> None:
+        """Say nothing more of the book until its checksum is right again: a change of it may be lost."""
+        self._end(reason)
+        self._doubted = True
+
+    def _unproven(self, change: BookChange) -> bool:
+        self._doubted = self._doubted and change.checksum is None and not change.whole
+        return self._doubted
 
     def drift(self, reason: str) -> None:
         """Give the book up, and withdraw what was said of it since it was last seen to be right."""

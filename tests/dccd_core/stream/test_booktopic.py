@@ -11,6 +11,7 @@ from tests.dccd_core.stream.pushing import BOOK
 
 PLAIN = Channel(docs="")
 BEATING = Channel(docs="", beats=Ns(15 * SECOND))
+SUMMED = Channel(docs="", checksum=lambda _bids, _asks, _precision: 7, checked=1)
 BIDS, ASKS = [("10", "1")], [("11", "1")]
 
 
@@ -27,8 +28,8 @@ def begun(channel: Channel = PLAIN, number: int | None = 1) -> BookTopic:
     return topic
 
 
-def hear(topic: BookTopic, at: float, number: int | None = None) -> None:
-    change = BookChange("c", seconds(at), [("10", str(at))], first=number, last=number)
+def hear(topic: BookTopic, at: float, number: int | None = None, checksum: int | None = None) -> None:
+    change = BookChange("c", seconds(at), [("10", str(at))], first=number, last=number, checksum=checksum)
     topic.hear(change, seconds(at), moment(at))
 
 
@@ -79,6 +80,18 @@ class TestSpoilt:
         topic.spoil(NOT_UNDERSTOOD)
         hear(topic, 105, 2)
         assert spans(topic) == [TimeSpan(seconds(100), seconds(105))]
+
+    def test_a_checksum_proves_what_is_not_what_was_before_it(self) -> None:
+        """A level that came and went may have been lost: no picture of between counts."""
+        topic = begun(SUMMED, number=None)
+        hear(topic, 101.5, checksum=7)
+        topic.spoil(NOT_UNDERSTOOD)
+        hear(topic, 103.5)
+        hear(topic, 104.5, checksum=7)
+        hear(topic, 106.5, checksum=7)
+        assert [shot.at for shot in topic.taken()] == [seconds(at) for at in (100, 101, 105, 106)]
+        assert topic.claim.began == seconds(104.5)
+        assert topic.stands
 
     def test_no_word_proves_a_book_of_which_a_change_may_be_lost(self) -> None:
         topic = begun(BEATING)
