@@ -95,6 +95,7 @@ def test_l3_numbers_that_begin_anew_store_no_frozen_book(
     assert len([at for at in snapshots if at < p.struck_at() + 10]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l7_data_before_the_venue_agreed_to_send_it_ends_no_connection(exchange: str, tmp_path: Path) -> None:
     own = datasets(exchange, "BTC", "ETH")
@@ -115,6 +116,7 @@ def test_l7_heartbeats_before_their_channel_end_no_connection(tmp_path: Path) ->
     assert p.said("!") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l8_a_level_that_is_no_number_costs_one_book_a_moment(exchange: str, tmp_path: Path) -> None:
     own = datasets(exchange, "BTC", "ETH")
@@ -129,6 +131,7 @@ def test_l8_a_level_that_is_no_number_costs_one_book_a_moment(exchange: str, tmp
         assert one == book or p.lost_s(one) == 0, one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l13_a_topic_that_is_one_too_many_moves_to_another_connection(exchange: str, tmp_path: Path) -> None:
     own = datasets(exchange, "BTC", "ETH")
@@ -235,6 +238,7 @@ def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_ot
         assert [each.reason for each in lost][-1:] == ["paused by a user"], one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nth", "seconds"), [(1, 86_400.0), (20, 540.0)], ids=["first", "mid-stream"])
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(
