@@ -258,7 +258,7 @@ class Run:
         return list(entry_partitions(self.entry).get_partition_keys())
 
     def _refuse_strange_keys(self) -> None:
-        """Refuse partitions before the entry's start. A tick evaluated ahead may name some that are to come."""
+        """Refuse partitions before the entry's start; a tick evaluated ahead may name some to come."""
         known, tags = entry_partitions(self.entry).get_partition_keys(), self.context.run.tags
         strange = [tags[name] for name in _KEY_TAGS if name in tags and tags[name] < known[0]]
         if strange:
