@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 
 from dccd_core.adapter.contract import FULL, NOW, Endpoint, Exchange, Keeps, Recent, TimeWindows
 from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
+from dccd_core.domain.dataset import Dataset, partition_key, partition_keys
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, iso, parse_time
@@ -203,7 +203,7 @@ def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     first, last = (Ns(int(rows["ts"].to_physical()[at])) for at in (0, -1))
     expected = truth(sandbox, dataset, TimeSpan(first, Ns(last + 1)))
     assert_same(rows, expected.tail(rows.height), case)  # of the first moment some may not be shown any more
-    asked = partition_span(dataset.grain, partition_key(dataset.grain, parse_time(start))).start
+    asked = parse_time(start)  # nothing before it is asked for
     before, after = (max(asked, shown_since(case, sandbox, at)) for at in (began, ended))
     assert first >= before - bar
     assert truth(sandbox, dataset, TimeSpan(min(first, Ns(after + (bar or 1))), first)).is_empty()
