@@ -78,7 +78,8 @@ class BookKeeper:
         known = book.apply(change)
         if anew or not known:
             wrong = self._crossing is not None and not known  # who knows since when
-            self._abandon(book.lost or _ANEW, self.compared_at if wrong else None)
+            crossed = book.crossed_since if not known else None
+            self._abandon(book.lost or _ANEW, self.compared_at if wrong else crossed)
             pictures = []
         if not known or not book.fresh or self._unproven(change):
             return

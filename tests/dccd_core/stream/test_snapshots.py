@@ -271,6 +271,9 @@ def test_l12_a_book_that_stays_crossed_is_lost(numbering: str) -> None:
     if numbering == "coinbase":
         assert not taken, "nobody knows since when the book was wrong"
         assert turns[-1].since == at(0)
+    else:
+        assert turns[-1].since == at(1_500), "what was said of the crossed time is withdrawn"
+        assert not any(shot.crossed for shot in taken)
 
 
 def test_a_crossed_picture_says_so() -> None:
