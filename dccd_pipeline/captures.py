@@ -19,9 +19,8 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.plan import Listener, RecordStream, StreamPlan
 from dccd_pipeline.build import record_live
-from dccd_pipeline.ops.stream import Recorder
 from dccd_pipeline.options import told
 
 P = ParamSpec("P")
@@ -86,7 +85,7 @@ class Keeping:
         return [] if self.folder is None else [f"--capture={self.folder}", f"--capture-limit={self.limit}B"]
 
     @property
-    def recorder(self) -> Recorder | None:
+    def recorder(self) -> RecordStream | None:
         """Return what keeps a capture, into a folder of its own each time that it begins anew."""
         if self.folder is None:
             return None

@@ -27,11 +27,10 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, StreamHealth, StreamPlan
+from dccd_core.stream.plan import Listener, RecordStream, StreamHealth, StreamPlan
 from dccd_pipeline.build import build_definitions, record_live
 from dccd_pipeline.config_watch import ConfigWatch
 from dccd_pipeline.heartbeat import KEEPER, beat_of
-from dccd_pipeline.ops.stream import Recorder
 from dccd_pipeline.patience import line_of, patiently
 from dccd_pipeline.processes import Process
 from dccd_pipeline.settings import Settings
@@ -114,7 +113,7 @@ def record_here(
     name: str,
     instance: dg.DagsterInstance,
     say: Say,
-    recorder: Recorder | None = None,
+    recorder: RecordStream | None = None,
 ) -> str:
     """Record one stream in this process until a signal ends it; return why it failed, empty if it did not.
 
@@ -133,7 +132,7 @@ def record_here(
         settings = watch.anew
 
 
-def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, recorder: Recorder) -> str:
+def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, recorder: RecordStream) -> str:
     definitions = build_definitions(settings, {"recorder": recorder})
     run_id = make_new_run_id()
     job = definitions.resolve_job_def(f"stream_{name}")
@@ -177,7 +176,7 @@ def refuse_second(
         time.sleep(look_s)
 
 
-def _heard(recorder: Recorder, say: Say) -> Recorder:
+def _heard(recorder: RecordStream, say: Say) -> RecordStream:
     """Return a recorder that also tells ``say`` what its listener hears."""
 
     async def record(  # noqa: PLR0913 -- as the recorder of the core

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import DccdError, LakeError, Throttled
@@ -23,7 +23,7 @@ from dccd_core.net.http import Transport
 from dccd_core.net.sockets import Connect
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream import tape
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.plan import Listener, RecordStream, StreamPlan
 
 LIMIT: Final = 1 << 30
 _FLUSH_S: Final = 0.5
@@ -121,23 +121,7 @@ class Capture:
         self._listener.note(why, wrong=True)
 
 
-class Record(Protocol):
-    """Records until ``stop`` is set: ``run_stream``, or what stands for it."""
-
-    async def __call__(  # noqa: PLR0913 -- as ``run_stream``
-        self,
-        plan: StreamPlan,
-        venue: Venue,
-        connect: Connect,
-        lake: Lake,
-        stop: asyncio.Event,
-        listener: Listener,
-        *,
-        plans: asyncio.Queue[StreamPlan],
-    ) -> None: ...
-
-
-def captured(record: Record, folder: Path, limit: int = LIMIT) -> Record:
+def captured(record: RecordStream, folder: Path, limit: int = LIMIT) -> RecordStream:
     """Return what records the same, and keeps a capture of it.
 
     Args:

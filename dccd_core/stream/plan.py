@@ -1,12 +1,15 @@
 """What a stream is to record, and what it tells about itself meanwhile."""
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Ns
-from dccd_core.lake.lake import State
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake, State
+from dccd_core.net.sockets import Connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +109,22 @@ class Listener(Protocol):
     def note(self, text: str, *, wrong: bool) -> None:
         """Write down what happened: a reconnect, a refused symbol, an order book lost and found again."""
         ...
+
+
+class RecordStream(Protocol):
+    """Records what ``plan`` says until ``stop`` is set, then stores what it has: ``run_stream`` and its like.
+
+    What comes out of ``plans`` meanwhile takes the place of ``plan``.
+    """
+
+    async def __call__(  # noqa: PLR0913 -- as ``run_stream``
+        self,
+        plan: StreamPlan,
+        venue: Venue,
+        connect: Connect,
+        lake: Lake,
+        stop: asyncio.Event,
+        listener: Listener,
+        *,
+        plans: asyncio.Queue[StreamPlan],
+    ) -> None: ...

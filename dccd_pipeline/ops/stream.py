@@ -14,17 +14,14 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import dagster as dg
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.errors import DccdError
-from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
-from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.plan import RecordStream, StreamPlan
 from dccd_pipeline.ops.report import Report
 from dccd_pipeline.orders import Wishes, in_place, read_wishes
 from dccd_pipeline.patience import line_of, patiently
@@ -40,25 +37,6 @@ _GOES_ON: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Recorder(Protocol):
-    """Records until ``stop`` is set, then stores what it has and returns (dccd_core.stream.run).
-
-    What comes out of ``plans`` meanwhile takes the place of ``plan``.
-    """
-
-    async def __call__(  # noqa: PLR0913 -- as the recorder of the core
-        self,
-        plan: StreamPlan,
-        venue: Venue,
-        connect: Connect,
-        lake: Lake,
-        stop: asyncio.Event,
-        listener: Listener,
-        *,
-        plans: asyncio.Queue[StreamPlan],
-    ) -> None: ...
-
-
 def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
     """Return the job of ``entry``; ``digest`` says which version of its settings it records."""
 
@@ -70,7 +48,7 @@ def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
         context: dg.OpExecutionContext,
         lake: LakeResource,
         venues: Venues,
-        recorder: dg.ResourceParam[Recorder],
+        recorder: dg.ResourceParam[RecordStream],
     ) -> None:
         report = Report(context, lake.open(), entry.name, digest)
         Recording(context, entry, report).run(venues, recorder)
@@ -109,7 +87,7 @@ class Recording:
     _plan: StreamPlan | None = None
     """The last one that was given to the recorder."""
 
-    def run(self, venues: Venues, recorder: Recorder) -> None:
+    def run(self, venues: Venues, recorder: RecordStream) -> None:
         """Record; return never.
 
         Raises:
@@ -124,7 +102,7 @@ class Recording:
         self._mark_as_ours()
         raise dg.DagsterExecutionInterruptedError(f"stopped: {self.why}")
 
-    async def _record(self, venues: Venues, recorder: Recorder) -> None:
+    async def _record(self, venues: Venues, recorder: RecordStream) -> None:
         loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             for one in _SIGNALS:

@@ -25,10 +25,10 @@ from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
-from dccd_core.stream.capture import Record, captured
+from dccd_core.stream.capture import captured
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.mortal import MortalLake
-from dccd_core.stream.plan import StreamHealth, StreamPlan
+from dccd_core.stream.plan import RecordStream, StreamHealth, StreamPlan
 from dccd_core.stream.replay import Part, parts
 from dccd_core.stream.run import run_stream
 from dccd_core.testing.sandbox.inside import Inside
@@ -99,12 +99,12 @@ class Round:
 
 
 def attack(exchange: str, seed: int, folder: Path, length: Ns = LENGTH) -> Round:
-    """Record one round into a lake in ``folder``, and hold it against the truth."""
+    """RecordStream one round into a lake in ``folder``, and hold it against the truth."""
     return attacked(trouble(exchange, seed, length), folder)
 
 
 def attacked(made: Trouble, folder: Path, captures: Path | None = None) -> Round:
-    """Record a round; ``captures``: keep a capture of each life of the recorder in there, in order."""
+    """RecordStream a round; ``captures``: keep a capture of each life of the recorder in there, in order."""
     random.seed(0)  # the recorder's own jitter, as in a replay
     return run_virtually(lambda loop: _Attack(made, folder, captures, loop).run())
 
@@ -148,7 +148,7 @@ class _Attack:
         return max(0, at - self._made.start) / SECOND
 
     async def _record_until(self, end: Ns, *, kill: bool) -> None:
-        """Record; what ends early is begun again, as by the sensor in production."""
+        """RecordStream; what ends early is begun again, as by the sensor in production."""
         while (left_s := self._s(end) - self._loop.time()) > 0:
             lake, stop = MortalLake(self._folder), asyncio.Event()
             recording = asyncio.create_task(self._recording(lake, stop))
@@ -169,7 +169,7 @@ class _Attack:
                 self._log.note(f"the stream ended: {error}", wrong=True)
 
     async def _recording(self, lake: Lake, stop: asyncio.Event) -> None:
-        record: Record = run_stream
+        record: RecordStream = run_stream
         if self._captures is not None:
             self._lives += 1
             record = captured(run_stream, self._captures / f"{self._lives:03d}")
