@@ -7,17 +7,17 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import Endpoint, Recent
+from dccd_core.adapter.contract import Endpoint, IdWindows, Recent
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
 from dccd_core.fetch.collect import Course, collect
+from dccd_core.fetch.pager import id_walks
 from dccd_core.fetch.venue import Venue
 
 PROOFS: Final = 0.05
 """The share of a venue's limits that proofs may take."""
-_PIECE: Final = Ns(10 * MINUTE)
-"""How much of a window is asked for at once."""
+_EVER: Final = TimeSpan(Ns(0), Ns(2**62))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,28 @@ async def rows_between(
     start = span.start if since is None else min(max(since, span.start), until)
     rows = pl.concat(found).filter(pl.col("ts").to_physical() >= start)
     return Answered(rows, TimeSpan(start, until), max(1, course.requests), since)
+
+
+async def rows_of_ids(venue: Venue, dataset: Dataset, ids: range) -> Answered | None:
+    """Ask for the trades with these ids; None when not all of them are shown, as yet or at all.
+
+    Raises:
+        ExchangeError: the venue does not answer, or nonsense.
+    """
+    endpoint = await venue.served(dataset)
+    assert isinstance(endpoint.paging, IdWindows)
+    query = venue.query(dataset, _EVER, endpoint.page_limit)
+    found, requests = [empty(dataset.data_type)], 0
+    for walk in id_walks(endpoint, query, ids, down=endpoint.paging.down):
+        while (request := walk.request()) is not None:
+            page = await venue.ask(dataset, request, walk.receive)
+            requests += 1
+            found += [page.rows] if page is not None else []
+    rows = pl.concat(found).unique("trade_id", keep="first", maintain_order=True)
+    if rows.height < len(ids):
+        return None
+    times = rows["ts"].to_physical()
+    return Answered(rows, TimeSpan(Ns(int(times[0])), Ns(int(times[-1]) + 1)), requests)
 
 
 async def newest_rows(venue: Venue, dataset: Dataset) -> Answered:

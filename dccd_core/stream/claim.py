@@ -27,18 +27,21 @@ class Claim:
     """Complete from ``began`` until ``reached``, venue time; both None while it is not.
 
     ``ended`` says why not; ``turns`` are its beginnings and ends that nobody has taken note of yet.
+    ``last_id``: where ids follow one another, the last one that came without one missing before it.
     """
 
     began: Ns | None = None
     reached: Ns | None = None
     ended: Turn | None = None
     turns: list[Turn] = field(default_factory=list[Turn])
+    last_id: int | None = None
 
-    def begin(self, at: Ns) -> None:
+    def begin(self, at: Ns, after_id: int | None = None) -> None:
+        """Note that from ``at`` on all of it comes; where ids are known, all after ``after_id``."""
         if self.began is None:
             self.began = self.reached = at
             self.ended = None
-            self.turns.append(Turn(at, began=True))
+            self.turns.append(Turn(at, began=True, id=after_id))
 
     def reach(self, at: Ns) -> None:
         """Note that all of it until ``at`` has come."""
@@ -48,9 +51,9 @@ class Claim:
     def end(self, reason: str, since: Ns | None = None) -> None:
         """Note that from where it had come on rows may be missing; from ``since`` on, if that is earlier."""
         if self.reached is not None:
-            self.ended = Turn(self.reached, began=False, reason=reason, since=since)
+            self.ended = Turn(self.reached, began=False, reason=reason, since=since, id=self.last_id)
             self.turns.append(self.ended)
-            self.began = self.reached = None
+            self.began = self.reached = self.last_id = None
 
     def taken(self) -> list[Turn]:
         turns, self.turns = self.turns, []

@@ -13,6 +13,7 @@ import polars as pl
 
 from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
+from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES
 from dccd_core.domain.timespan import DAY, SECOND, Ns, iso
@@ -104,8 +105,7 @@ class Recording:
         if (end := self._windows.last_end(wanted.dataset)) is not None:
             self._say_end(line, end)
         if any(other.accepted is not None for other in self._of(name)):
-            line.accepted = steady
-            line.topic.accept(self._moment(steady))
+            self._accept(line, steady)
         feed.lines.append(line)
         self._numbered = self._numbered or wanted.channel.consecutive
         self._by_name[name].append(line)
@@ -151,8 +151,7 @@ class Recording:
         """Note that the venue agreed to send a topic, perhaps anew."""
         self._take(steady)
         for line in self._of(name):
-            line.accepted = steady
-            line.topic.accept(self._moment(steady))
+            self._accept(line, steady)
 
     def hear(
         self, heard: live.Heard, received: Ns, steady: Ns, concerned: frozenset[str] = frozenset()
@@ -337,11 +336,18 @@ class Recording:
                 gone = Piece(line.symbol, turn.since, turn.at, turn.reason)
                 self._withdrawn[line.wanted.kind].append(gone)
             if turn.began:
-                self._windows.began(line.wanted.dataset, id(self), turn.at)
+                self._windows.began(line.wanted.dataset, id(self), turn.at, turn.id)
             else:
                 self._windows.ended(line.wanted.dataset, id(self), turn)
 
+    def _accept(self, line: Line, steady: Ns) -> None:
+        line.accepted, moment = steady, self._moment(steady)
+        line.topic.accept(moment)
+        agreed = bar_open(moment.venue, line.bar) if line.bar else moment.venue
+        self._windows.agreed(line.wanted.dataset, id(self), agreed)
+
     def _end(self, line: Line, reason: str) -> None:
+        self._windows.gone(line.wanted.dataset, id(self))
         line.accepted = None
         line.topic.end(reason)
         if isinstance(feed := self._feeds[line.wanted.kind], BarsFeed):

@@ -1,48 +1,25 @@
-"""Settles by REST what messages cannot: silent topics are asked about, what was missed is asked for."""
+"""Settles by REST what messages cannot: silent topics are asked about, books are held against snapshots."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan
-from dccd_core.fetch.planner import settled
+from dccd_core.domain.errors import DccdError
+from dccd_core.domain.timespan import SECOND, TimeSpan
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes, Piece
-from dccd_core.stream import tables
-from dccd_core.stream.asking import (
-    Allowance,
-    Answered,
-    allowance,
-    newest_rows,
-    rows_between,
-    shows_newest_only,
-)
+from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
 from dccd_core.stream.compare import LEEWAY, Outcome
-from dccd_core.stream.fold import fill_windows
 from dccd_core.stream.link import Link, Surroundings
+from dccd_core.stream.refill import Refill, final_until, newest_only
 from dccd_core.stream.wanted import Question, Wanted
 
-_LOOK_S: Final = 1.0
+_LOOK_S: Final = 0.5
 _AT_ONCE: Final = 4
-_PIECE: Final = Ns(10 * MINUTE)
-"""How much of a window is asked for at once."""
-_AGAIN: Final = Ns(2 * SECOND)
-_AT_LEAST: Final = MINUTE
-_MOST_TRIES: Final = 30
-_LONG: Final = HOUR
-"""A window so long is history's to fill, a page at a time."""
-
-
-@dataclass(slots=True)
-class _Tries:
-    times: int = 0
-    next: Ns = ZERO
 
 
 class Settler:
@@ -59,8 +36,7 @@ class Settler:
         self._clock = around.clock
         self._allowances: dict[tuple[str, DataType], Allowance] = {}
         self._asking: dict[Dataset, asyncio.Task[None]] = {}
-        self._filling: dict[Dataset, asyncio.Task[None]] = {}
-        self._tries: dict[Dataset, _Tries] = {}
+        self._refill = Refill(venue, around, links)
 
     async def run(self) -> None:
         """Settle what is due, for ever."""
@@ -69,29 +45,23 @@ class Settler:
                 self._tell_time()
                 self._ask()
                 self._compare()
-                self._fill()
+                self._refill.look()
                 await self._clock.sleep(_LOOK_S)
                 for task in [task for task in self._tasks() if task.done()]:
                     task.result()  # a defect
                 self._asking = {key: task for key, task in self._asking.items() if not task.done()}
-                self._filling = {key: task for key, task in self._filling.items() if not task.done()}
         finally:
             for task in self._tasks():
                 task.cancel()
             await asyncio.gather(*self._tasks(), return_exceptions=True)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [*self._asking.values(), *self._filling.values()]
+        return [*self._asking.values(), *self._refill.tasks]
 
     def _tell_time(self) -> None:
         if (told := self._venue.told) is not None:
             self._around.time.tell(*told)
             self._venue.told = None
-
-    def _final(self, dataset: Dataset) -> Ns:
-        """Return the moment before which the venue's rows do not change any more."""
-        now = self._around.time.now(self._clock.steady())
-        return settled(dataset, now, self._venue.exchange.settle)
 
     def _ask(self) -> None:
         for link in self._links():
@@ -99,7 +69,8 @@ class Settler:
                 dataset, now = question.wanted.dataset, self._clock.steady()
                 if dataset in self._asking or len(self._asking) >= _AT_ONCE:
                     continue
-                if self._allowance(dataset).allows(now) and question.since < self._final(dataset):
+                final = final_until(self._venue, self._around, dataset)
+                if self._allowance(dataset).allows(now) and question.since < final:
                     link.ask(question)
                     self._allowance(dataset).spend(1, now)
                     self._asking[dataset] = asyncio.create_task(self._settle(link, question))
@@ -143,9 +114,9 @@ class Settler:
 
     async def _settle(self, link: Link, question: Question) -> None:
         dataset = question.wanted.dataset
-        span = TimeSpan(question.since, self._final(dataset))
+        span = TimeSpan(question.since, final_until(self._venue, self._around, dataset))
         try:
-            if self._newest_only(dataset):
+            if newest_only(self._venue, dataset):
                 told = await self._newest(dataset, span)
             else:
                 told = await rows_between(self._venue, dataset, span, any_will_do=dataset.span is None)
@@ -164,86 +135,3 @@ class Settler:
             return replace(told, span=TimeSpan(span.end, span.end))
         rows = told.rows.filter(pl.col("ts").to_physical() < span.end)  # others may be on their way to us
         return replace(told, rows=rows, span=span)
-
-    def _fill(self) -> None:
-        now = self._clock.steady()
-        for link in self._links():
-            for line in link.lines():
-                dataset = line.wanted.dataset
-                busy = dataset in self._filling or len(self._filling) >= _AT_ONCE
-                if dataset.data_type is DataType.ORDERBOOK or busy:
-                    continue
-                tries = self._tries.get(dataset)
-                if (tries is None or tries.next <= now) and (window := self._due(dataset)):
-                    self._filling[dataset] = asyncio.create_task(self._fill_one(link, dataset, window))
-
-    def _due(self, dataset: Dataset) -> TimeSpan | None:
-        """Return what of a dataset is to be asked for now: what is final, or will soon be gone."""
-        windows = self._around.windows.open(dataset)
-        if not windows:
-            self._tries.pop(dataset, None)
-            return None
-        if self._newest_only(dataset) or windows[0].length > _LONG:
-            return windows[0]
-        piece = TimeSpan(windows[0].start, min(windows[0].end, Ns(windows[0].start + _PIECE)))
-        return piece if piece.end <= self._final(dataset) else None
-
-    def _newest_only(self, dataset: Dataset) -> bool:
-        return dataset.span is None and shows_newest_only(self._venue.endpoint(dataset))
-
-    async def _fill_one(self, link: Link, dataset: Dataset, window: TimeSpan) -> None:
-        tries = self._tries.setdefault(dataset, _Tries())
-        tries.times += 1
-        tries.next = Ns(self._clock.steady() + min(_AT_LEAST, _AGAIN << min(tries.times - 1, 10)))
-        try:
-            if window.length > _LONG and not self._newest_only(dataset):
-                await fill_windows(self._venue, self._around.lake, [dataset], self._around.listener)
-                self._around.windows.settled(dataset, window)
-            elif self._newest_only(dataset):
-                self._keep_newest(link, dataset, window, await newest_rows(self._venue, dataset))
-            else:
-                self._keep(link, dataset, window, await rows_between(self._venue, dataset, window))
-        except (OutOfReach, PayloadError, Rejected) as e:
-            self._give_up(link, dataset, window, str(e))
-        except DccdError as e:
-            if tries.times >= _MOST_TRIES:
-                self._give_up(link, dataset, window, f"asked {tries.times} times: {e}")
-
-    def _keep_newest(self, link: Link, dataset: Dataset, window: TimeSpan, told: Answered) -> None:
-        """Keep what the newest rows hold of a window: all, if they reach from it to what came since."""
-        if told.span.end < window.end:
-            if self._tries[dataset].times < _MOST_TRIES:
-                return
-            self._give_up(link, dataset, window, "the venue's newest rows do not reach up to what came since")
-            return
-        self._keep(link, dataset, window, told)
-
-    def _keep(self, link: Link, dataset: Dataset, window: TimeSpan, told: Answered) -> None:
-        """Keep the rows of a window, and say from when to when they are all there are."""
-        if (covered := told.span.clip(window)) is None:
-            return
-        times = told.rows["ts"].to_physical()
-        rows = told.rows.filter((times >= covered.start) & (times < covered.end))
-        pieces = [Piece(str(dataset.symbol), covered.start, covered.end)]
-        if covered.start > window.start:
-            reason = f"{self._venue.exchange.title} shows {self._venue.endpoint(dataset).reach} only"
-            pieces.append(Piece(str(dataset.symbol), window.start, covered.start, reason))
-        self._write(link, dataset, rows, pieces)
-        self._around.windows.settled(dataset, TimeSpan(window.start, covered.end))
-        self._tries.pop(dataset, None)
-
-    def _give_up(self, link: Link, dataset: Dataset, window: TimeSpan, reason: str) -> None:
-        piece = Piece(str(dataset.symbol), window.start, window.end, reason)
-        self._write(link, dataset, tables.columns(dataset.data_type).to_frame(), [piece])
-        self._around.windows.settled(dataset, window)
-        said = f"{dataset}: {window} was missed and is not asked for any more: {reason}"
-        self._around.listener.note(said, wrong=True)
-
-    def _write(self, link: Link, dataset: Dataset, rows: pl.DataFrame, pieces: Sequence[Piece]) -> None:
-        columns = tables.columns(dataset.data_type)
-        whole = rows.with_columns(
-            symbol=pl.lit(str(dataset.symbol)), received=pl.lit(self._clock.now(), pl.Int64)
-        )
-        others = self._links()
-        kept = link if link in others or not others else others[0]
-        kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))

@@ -33,13 +33,15 @@ class Turn:
     """From ``at`` on the book is known (``began``), or is not any more, for a ``reason``.
 
     ``since``: what was said before of the time from then on to ``at`` is withdrawn, its pictures too: the
-    book was wrong without showing it. None: nothing is.
+    book was wrong without showing it. None: nothing is. ``id``: where ids follow one another, the last one
+    before the beginning, or before the end; None: nobody knows it.
     """
 
     at: Ns
     began: bool
     reason: str = ""
     since: Ns | None = None
+    id: int | None = None
 
 
 class BookKeeper:

@@ -1,5 +1,6 @@
 """When the trades of one topic are complete: by their ids, or by the topic being heard of. Pure."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -164,6 +165,30 @@ def stretches(rows: pl.DataFrame) -> list[Stretch]:
     return [Stretch(int(n[0]), int(n[-1]), Ns(int(t[0])), Ns(int(t[-1]))) for n, t in parts]
 
 
+class Recent:
+    """The trades that came last: what REST shows of their time is held against them one by one.
+
+    Several may share a moment, so the time of the last one does not tell which of them came.
+    """
+
+    def __init__(self) -> None:
+        self._frames = deque[tuple[Ns, pl.DataFrame]]()
+
+    def add(self, rows: pl.DataFrame, last: Ns) -> None:
+        """Take trades; ``last``: the time of their newest. What is older by ``LATENESS`` is forgotten."""
+        self._frames.append((last, rows.select("ts", "trade_id")))
+        newest = max(at for at, _ in self._frames)
+        while self._frames[0][0] < newest - LATENESS:
+            self._frames.popleft()
+
+    def others(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return those of ``rows`` that did not come."""
+        if not self._frames:
+            return rows
+        came = pl.concat([frame["trade_id"] for _, frame in self._frames])
+        return rows.filter(~pl.col("trade_id").is_in(came.implode()))
+
+
 class TradeTopic:
     """One topic of trades on one connection.
 
@@ -181,6 +206,7 @@ class TradeTopic:
         self._accepted: Ns | None = None
         self._last: Ns | None = None
         """The venue time of its newest trade, or of a proof that there was none."""
+        self._recent = Recent()
         self._lost_until = ZERO
         """What was lost at a time that nobody knows was of before this venue time."""
         self._asked = False
@@ -213,6 +239,8 @@ class TradeTopic:
         self.pace.hear(moment.steady, told.height)
         if self._accepted is None:
             return
+        if self._asks:
+            self._recent.add(rows(), told.last)
         if spoilt and not self._numbered:
             self._last = max(told.last, self._last or told.last)
             return
@@ -238,7 +266,8 @@ class TradeTopic:
                 whole = self._ids.told(word.last_id, moment.steady)
         elif self._ids:
             return
-        self._begin(word.at)
+        self._begin(word.at, word.last_id if self._ids else None)
+        self.claim.last_id = self._ids.whole.last if self._ids and self._ids.whole else None
         if whole:
             self.claim.reach(Ns(word.at - LATENESS))
             self._last = max(word.at, self._last or word.at)
@@ -266,7 +295,8 @@ class TradeTopic:
             self.claim.end(f"trades {first} to {last} did not come")
             if (at := ids.skip()) is None:
                 return f"trades {first} to {last} did not come, and none after them"
-            self.claim.begin(Ns(at + 1))
+            assert ids.whole is not None
+            self.claim.begin(Ns(at + 1), ids.whole.first - 1)
             self._reach_ids(ids)
         if self._beats and self._accepted and moment.steady - self.pace.heard > self._patience():
             quiet = (moment.steady - self.pace.heard) // SECOND
@@ -277,7 +307,10 @@ class TradeTopic:
         """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
         if self._accepted is None or self._beats or not self.pace.due(moment.steady):
             return None
-        return Ns(self._accepted + LATENESS) if self._last is None else self._last
+        if self._last is None:
+            return Ns(self._accepted + LATENESS)
+        reached = self.claim.reached if self._asks else None
+        return self._last if reached is None else min(self._last, reached)
 
     def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
         """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
@@ -286,6 +319,8 @@ class TradeTopic:
             return None
         times = rows["ts"].to_physical()
         fresh = rows.filter(times > since + (LATENESS if self._last is None else 0))
+        if self._last is not None and self.claim.reached is not None and self._asks:
+            fresh = self._recent.others(rows.filter(times >= self.claim.reached))
         if self._ids and self._ids.whole and self._ids.whole.last >= 0:
             fresh = rows.filter(pl.col("trade_id").cast(pl.Int64) > self._ids.whole.last)
         if fresh.height:
@@ -298,6 +333,11 @@ class TradeTopic:
         self._last, self._asked = max(until, self._last or until), True
         self.pace.beat(moment.steady)
         return None
+
+    @property
+    def _asks(self) -> bool:
+        """Whether only REST can tell if one of its trades was lost."""
+        return not self._numbered and not self._beats
 
     def _patience(self) -> Ns:
         assert self._beats is not None
@@ -315,13 +355,15 @@ class TradeTopic:
             found = stretches(rows())
         if ids.whole is None:
             self.claim.end(_ASKED)
-            self.claim.begin(Ns(found[0].start + 1))  # of the first moment's trades some may have been missed
+            # of the first moment's trades some may have been missed
+            self.claim.begin(Ns(found[0].start + 1), found[0].first - 1)
         ids.add(found, moment.steady)
         self._reach_ids(ids)
 
     def _reach_ids(self, ids: IdRun) -> None:
         assert ids.whole is not None
         self.claim.reach(Ns(ids.whole.end - LATENESS))
+        self.claim.last_id = ids.whole.last
         self._last = max(ids.whole.end, self._last or ids.whole.end)
 
     def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame], allowed: Ns) -> None:
@@ -342,6 +384,6 @@ class TradeTopic:
             self.claim.end(f"nothing came for {int(times[place + 1] - times[place]) // SECOND} s")
             self._begin(Ns(int(times[place + 1])))
 
-    def _begin(self, after: Ns) -> None:
+    def _begin(self, after: Ns, last_id: int | None = None) -> None:
         """Begin after a trade that came, as of its moment's some may have been missed, or after a word."""
-        self.claim.begin(max(Ns(after + 1), self._lost_until))
+        self.claim.begin(max(Ns(after + 1), self._lost_until), last_id)

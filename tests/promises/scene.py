@@ -133,6 +133,8 @@ class Played:
     filled: list[tuple[float, DataType, Piece]]
     """When a piece was written that says of some time what became of it."""
     healths: list[StreamHealth]
+    written: list[tuple[float, DataType, Notes]]
+    """When something was written, and what it says besides rows."""
 
     @cached_property
     def claims(self) -> dict[Dataset, Claim]:
@@ -246,6 +248,7 @@ class _Play:
         self._opened = list[float]()
         self._asked = list[tuple[float, str]]()
         self._filled = list[tuple[float, DataType, Piece]]()
+        self._written = list[tuple[float, DataType, Notes]]()
 
     async def run(self) -> Played:
         for at, act in self._scene.acts:
@@ -258,7 +261,7 @@ class _Play:
         kinds = list(dict.fromkeys((one.data_type, one.span) for one in self._scene.datasets))
         await fold_all(self._venue(), Lake(self._folder), kinds, self._log)
         await fill_windows(self._venue(), Lake(self._folder), self._scene.datasets, self._log)
-        told = self._opened, self._asked, self._filled, self._log.healths
+        told = self._opened, self._asked, self._filled, self._log.healths, self._written
         return Played(self._scene, self._folder, self._box, self._log.notes, *told)
 
     async def _record_until(self, end: float, *, kill: bool) -> None:
@@ -294,6 +297,7 @@ class _Play:
 
     def _wrote(self, data_type: DataType, notes: Notes) -> None:
         self._filled += [(self._loop.time(), data_type, piece) for piece in notes.pieces]
+        self._written.append((self._loop.time(), data_type, notes))
 
 
 class _Watched:

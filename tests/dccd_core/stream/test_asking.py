@@ -8,10 +8,13 @@ from email.utils import formatdate
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import (
     Endpoint,
     Exchange,
+    IdWindows,
     Limit,
     Query,
     Reach,
@@ -34,6 +37,7 @@ from dccd_core.stream.asking import (
     allowance,
     newest_rows,
     rows_between,
+    rows_of_ids,
     shows_newest_only,
 )
 
@@ -252,3 +256,50 @@ class TestAllowance:
         one.spend(1, ZERO)
         assert not one.allows(Ns(11 * SECOND))
         assert one.allows(Ns(12 * SECOND))
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=15))
+def test_of_the_newest_rows_none_of_a_moment_is_lost_or_doubled(steps: list[int]) -> None:
+    """Many share a moment, which the page may cut through."""
+    world = World(100)
+    world.desk.trades = [at(50) + sum(steps[: place + 1]) for place in range(len(steps))]
+    told = world.newest()
+    times = [one for one in world.desk.trades if told.span.start <= one < told.span.end]
+    assert told.rows.filter(pl.col("ts").to_physical() < told.span.end)["ts"].to_physical().to_list() == times
+
+
+class TestIds:
+    def ask(self, ids: range, *, known: int) -> tuple[Answered | None, list[str]]:
+        """Ask a venue that knows ids up to ``known``, five a page."""
+        world = World(100)
+        venue = Venue(by_ids(known), world.desk, world.clock)
+        return asyncio.run(rows_of_ids(venue, TRADES, ids)), world.desk.asked
+
+    def test_all_of_them_are_asked_for_page_by_page(self) -> None:
+        told, asked = self.ask(range(3, 10), known=20)
+        assert told is not None
+        assert told.rows["trade_id"].to_list() == [str(one) for one in range(3, 10)]
+        assert (told.requests, len(asked)) == (2, 2)
+
+    def test_some_of_them_are_none(self) -> None:
+        told, _ = self.ask(range(3, 10), known=8)
+        assert told is None
+
+
+def by_ids(known: int) -> Exchange:
+    """Return one whose trades are asked for by id, each at as many seconds."""
+
+    def decode(_: bytes, __: Ns) -> pl.DataFrame:
+        ids = range(asked[-1], min(asked[-1] + PAGE, known + 1))
+        rows = rows_of(DataType.TRADES, [at(one) for one in ids])
+        return rows.with_columns(trade_id=pl.Series([str(one) for one in ids], dtype=pl.String))
+
+    def request(query: Query) -> Request:
+        assert query.first_id is not None
+        asked.append(query.first_id)
+        return Request("/ids", {"from": str(query.first_id)}, pool="public")
+
+    asked = list[int]()
+    one = exchange()
+    trades = replace(one.endpoints[DataType.TRADES], paging=IdWindows(), request=request, decode=decode)
+    return replace(one, endpoints={DataType.TRADES: trades})

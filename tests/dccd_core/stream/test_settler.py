@@ -1,4 +1,4 @@
-"""What messages cannot settle is asked for, within the allowance; what cannot be had is given up with why."""
+"""What messages cannot settle is asked for, within the allowance."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -10,16 +10,16 @@ from typing import cast
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Endpoint, Limit
+from dccd_core.adapter.contract import Endpoint, IdWindows, Limit
 from dccd_core.adapter.live import BookChange, Channel
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import OutOfReach, Unavailable
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.errors import Unavailable
+from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.coverage import Notes, Piece
-from dccd_core.stream import settler
+from dccd_core.stream import refill, settler
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
@@ -84,12 +84,21 @@ class FakeLink:
 class Show:
     """A settler whose venue ``tells`` of a dataset and a span what a test says; ``spans`` were asked for."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, link: FakeLink, limit: int = 6_000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        patch: pytest.MonkeyPatch,
+        link: FakeLink,
+        limit: int = 6_000,
+        paging: IdWindows | None = None,
+    ) -> None:
         self.stage = Stage(folder)
         self.clock, self.link = self.stage.clock, link
         exchange = desk.exchange()
+        trades = exchange.endpoints[DataType.TRADES]
+        trades = trades if paging is None else replace(trades, paging=paging)
         books = get("binance").endpoints[DataType.ORDERBOOK]
-        endpoints = {**exchange.endpoints, DataType.ORDERBOOK: books}
+        endpoints = {**exchange.endpoints, DataType.TRADES: trades, DataType.ORDERBOOK: books}
         exchange = replace(exchange, limits=(Limit(limit, MINUTE, "public"),), endpoints=endpoints)
         self.venue = Venue(exchange, desk.Desk(self.clock), self.clock)
         around = self.stage.around(*link.wanted, BOOK)
@@ -100,11 +109,15 @@ class Show:
         self.tells: Callable[[TimeSpan], Answered] = lambda span: Answered(_rows(), span, 1)
         self.newest: Callable[[], Answered] = lambda: Answered(_rows(), TimeSpan(Ns(0), Ns(0)), 1)
         self.filled: list[list[Dataset]] = []
+        self.ids: list[range] = []
+        self.tells_ids: Callable[[range], Answered | None] = lambda _: None
         self.newest_only = False
-        patch.setattr(settler, "rows_between", self._rows_between)
-        patch.setattr(settler, "newest_rows", self._newest_rows)
-        patch.setattr(settler, "fill_windows", self._fill_windows)
-        patch.setattr(settler, "shows_newest_only", self._shows_newest_only)
+        for module in (settler, refill):
+            patch.setattr(module, "rows_between", self._rows_between)
+            patch.setattr(module, "newest_rows", self._newest_rows)
+        patch.setattr(refill, "rows_of_ids", self._rows_of_ids)
+        patch.setattr(refill, "fill_windows", self._fill_windows)
+        patch.setattr(refill, "shows_newest_only", self._shows_newest_only)
 
     @property
     def now(self) -> Ns:
@@ -145,6 +158,11 @@ class Show:
         self.spans.append(span)
         await self.clock.sleep(0.1)
         return self.tells(span)
+
+    async def _rows_of_ids(self, _: Venue, __: Dataset, ids: range) -> Answered | None:
+        self.ids.append(ids)
+        await self.clock.sleep(0.1)
+        return self.tells_ids(ids)
 
     def _shows_newest_only(self, _: Endpoint) -> bool:
         return self.newest_only
@@ -272,143 +290,6 @@ class TestNewestOnly:
         show, link, _ = self.show(tmp_path, monkeypatch)
         show.run(3)
         assert (link.asked, link.answers) == (["A/USD"], [])
-
-    def test_a_window_that_they_span_is_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
-        show.leave(A, start, end)
-        rows = _rows(start - 1, start, start + 5, end)
-        show.newest = lambda: Answered(rows, TimeSpan(Ns(start - 2), Ns(end + 1)), 1)
-        show.run(3)
-        [(_, kept, _)] = link.kept
-        assert kept["ts"].to_physical().to_list() == [start, start + 5]
-        assert link.pieces == [Piece("A/USD", start, end)]
-        assert show.around.windows.open(A.dataset) == []
-
-    def test_what_they_do_not_reach_back_to_is_given_up_with_why(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
-        show.leave(A, start, end)
-        show.newest = lambda: Answered(_rows(end - 5, end), TimeSpan(Ns(end - 9), end), 1)
-        show.run(3)
-        assert link.pieces == [
-            Piece("A/USD", Ns(end - 9), end),
-            Piece("A/USD", start, Ns(end - 9), "X shows the last 5 rows only"),
-        ]
-        assert show.around.windows.open(A.dataset) == []
-
-    def test_those_that_end_before_the_window_does_are_asked_for_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
-        show.leave(A, start, end)
-        show.newest = lambda: Answered(_rows(start), TimeSpan(start, start), 1)
-        show.run(100)
-        assert link.kept == []
-        show.run(3_600)
-        assert [piece.reason for piece in link.pieces] == [
-            "the venue's newest rows do not reach up to what came since"
-        ]
-
-
-class TestWindows:
-    def test_a_window_is_filled_piece_by_piece(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + 15 * MINUTE))
-        show.tells = lambda span: Answered(_rows(span.start, span.end - 1), span, 1)
-        show.run(5)
-        cut = Ns(start + 10 * MINUTE)
-        assert link.pieces == [Piece("A/USD", start, cut), Piece("A/USD", cut, Ns(start + 15 * MINUTE))]
-        assert sum(rows.height for _, rows, _ in link.kept) == 4
-        assert show.around.windows.open(A.dataset) == []
-
-    def test_only_what_was_answered_is_said_to_be_there(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
-        half = Ns(start + 30 * SECOND)
-        show.tells = lambda span: Answered(_rows(start, half), TimeSpan(span.start, max(half, span.start)), 1)
-        show.run(1.5)
-        assert link.pieces == [Piece("A/USD", start, half)]
-        assert link.kept[0][1].height == 1
-        assert show.around.windows.open(A.dataset) == [TimeSpan(half, Ns(start + MINUTE))]
-
-    def test_what_is_out_of_reach_is_given_up_with_the_reason_and_said(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
-
-        def refuse(_: TimeSpan) -> Answered:
-            raise OutOfReach("it is too long ago")
-
-        show.tells = refuse
-        show.run(3)
-        assert link.pieces == [Piece("A/USD", start, Ns(start + MINUTE), "it is too long ago")]
-        assert show.around.windows.open(A.dataset) == []
-        assert show.stage.notes("is not asked for any more") != []
-
-    def test_a_venue_that_does_not_answer_is_asked_ever_more_rarely_and_at_last_no_more(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
-
-        def fail(_: TimeSpan) -> Answered:
-            raise Unavailable("nobody is there")
-
-        show.tells = fail
-        show.run(60)
-        assert 4 <= len(show.spans) <= 6
-        assert link.kept == []
-        show.run(3_600)
-        assert [piece.reason for piece in link.pieces] == ["asked 30 times: nobody is there"]
-
-    def test_a_long_one_is_historys_to_fill(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - 3 * HOUR)
-        show.leave(A, start, Ns(start + 2 * HOUR))
-        show.run(3)
-        assert (show.filled, show.spans, link.kept) == ([[A.dataset]], [], [])
-        assert show.around.windows.open(A.dataset) == []
-
-    def test_what_is_not_final_yet_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        start, end = Ns(show.now - 5 * SECOND), Ns(show.now + 3 * SECOND)
-        show.leave(A, start, end)
-        show.run(3.5)
-        assert show.spans == []
-        show.run(4)
-        assert show.spans == [TimeSpan(start, end)]
-
-    def test_the_past_of_a_book_is_nobodys_to_fill(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        link = FakeLink([BOOK])
-        show = Show(tmp_path, monkeypatch, link)
-        show.leave(BOOK, Ns(show.now - AGO), show.now)
-        show.run(3)
-        assert (show.spans, link.kept) == ([], [])
 
 
 class TestBooks:

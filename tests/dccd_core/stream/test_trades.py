@@ -345,13 +345,13 @@ class TestSilence:
         )
         assert topic.claim.began == seconds(170) + 1
 
-    def test_it_is_asked_about_from_its_last_trade_on_ever_more_rarely(self) -> None:
+    def test_it_is_asked_about_from_where_it_is_proven_ever_more_rarely(self) -> None:
         topic = begun(PLAIN, *self.BUSY)
         assert topic.question(moment(158)) is None
-        assert topic.question(moment(161)) == seconds(139)
+        assert topic.question(moment(161)) == seconds(137)
         topic.pace.ask(seconds(161))
         assert topic.question(moment(170)) is None
-        assert topic.question(moment(172)) == seconds(139)
+        assert topic.question(moment(172)) == seconds(137)
 
     def test_quiet_is_proven_until_the_answer_and_not_after_it(self) -> None:
         topic = begun(PLAIN, *self.BUSY)
@@ -380,6 +380,30 @@ class TestSilence:
         assert topic.answer(by_rest((139, 2), (139, 3)), seconds(170), moment(175)) is not None
         assert topic.answer(by_rest((139, 2)), seconds(170), moment(175)) is None
         assert topic.claim.reached == seconds(170)
+
+    def test_one_of_the_same_moment_as_the_last_that_did_not_come_shows(self) -> None:
+        topic = begun(PLAIN, *self.BUSY)
+        assert topic.answer(by_rest((139, 39), (139, 99)), seconds(158), moment(161)) is not None
+        assert topic.claim.reached == seconds(137)
+        topic = begun(PLAIN, *self.BUSY)
+        give(topic, 139.5, (139, 99))
+        assert topic.answer(by_rest((139, 39), (139, 99)), seconds(158), moment(161)) is None
+        assert topic.claim.reached == seconds(158)
+
+    @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12))
+    def test_what_was_lost_around_the_last_one_is_never_claimed(self, made: list[tuple[int, bool]]) -> None:
+        """Several trades share a moment; some of them did not come. In tenths of a second."""
+        topic = begun(PLAIN, *self.BUSY)
+        all_of_them = [(139 + tenth / 10, 1_000 + place) for place, (tenth, _) in enumerate(made)]
+        for (at, number), (_, came_too) in zip(all_of_them, made, strict=True):
+            if came_too:
+                give(topic, at, (at, number))
+        shown = by_rest(*sorted([(138, 38), (139, 39), *all_of_them]))
+        dead = topic.answer(shown, seconds(158), moment(161))
+        assert (dead is None) == all(came_too for _, came_too in made)
+        reached = topic.claim.reached
+        assert reached is not None
+        assert reached == seconds(158) if dead is None else reached < seconds(139)
 
     def test_one_that_never_spoke_is_asked_about_from_when_it_was_accepted(self) -> None:
         topic = begun(PLAIN)

@@ -7,7 +7,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Ns, TimeSpan
-from dccd_core.stream.claim import PAUSED, REMOVED
+from dccd_core.stream.claim import LATENESS, PAUSED, REMOVED
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.windows import Windows
 
@@ -181,3 +181,63 @@ def test_it_is_what_nobody_recorded_filled_or_gave_up(steps: list[Step]) -> None
         found = windows.open(A)
         assert {at for one in found for at in range(one.start, one.end)} == wanted
         assert found == sorted(found)
+
+
+class TestAgreed:
+    """As soon as the venue agrees to send it again, what was missed until then can be asked for."""
+
+    def test_it_need_not_be_proven_yet(self) -> None:
+        windows = recorded((10, 20))
+        windows.agreed(A, 2, Ns(30))
+        assert windows.open(A) == [span(20, 30)]
+        windows.settled(A, span(20, 30))
+        windows.began(A, 2, Ns(35))
+        assert windows.open(A) == [span(30, 35)]
+
+    def test_a_connection_that_is_gone_has_not_agreed(self) -> None:
+        windows = recorded((10, 20))
+        windows.agreed(A, 2, Ns(30))
+        windows.gone(A, 2)
+        assert windows.open(A) == []
+
+    def test_nothing_is_missing_while_another_one_goes_on(self) -> None:
+        windows = recorded(going_on=10)
+        windows.agreed(A, 2, Ns(30))
+        assert windows.open(A) == []
+
+    def test_nor_before_it_was_ever_recorded(self) -> None:
+        windows = Windows()
+        windows.agreed(A, 1, Ns(30))
+        assert windows.open(A) == []
+
+    def test_what_a_user_paused_is_not_asked_for(self) -> None:
+        windows = Windows()
+        windows.began(A, 1, Ns(10))
+        windows.ended(A, 1, end(20, PAUSED))
+        windows.agreed(A, 2, Ns(30))
+        assert windows.open(A) == []
+        windows.began(A, 2, Ns(35))
+        assert windows.open(A) == [span(30, 35)]
+
+
+class TestIds:
+    def known(self, last: int | None, before: int | None, *, length: int = 10 * LATENESS) -> range | None:
+        windows = Windows()
+        windows.began(A, 1, Ns(10))
+        windows.ended(A, 1, Turn(Ns(20), began=False, reason="gone", id=last))
+        windows.began(A, 2, Ns(20 + length), before)
+        return windows.ids(A, span(20, 20 + length))
+
+    def test_those_between_are_missing(self) -> None:
+        assert self.known(7, 9) == range(8, 10)
+        assert not self.known(7, 7)
+
+    def test_where_one_is_not_known_none_is(self) -> None:
+        assert self.known(None, 9) is None
+        assert self.known(7, None) is None
+
+    def test_what_came_last_may_be_told_again(self) -> None:
+        assert self.known(7, 5, length=LATENESS) == range(8, 8)
+
+    def test_but_ids_that_go_back_later_prove_nothing(self) -> None:
+        assert self.known(7, 5) is None

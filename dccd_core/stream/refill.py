@@ -1,0 +1,318 @@
+"""Asks for what lies between recordings until it is there or given up; says why what is late is not."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from dccd_core.adapter.contract import IdWindows
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType, empty
+from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.fetch.planner import settled
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.coverage import Notes, Piece
+from dccd_core.stream import tables
+from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
+from dccd_core.stream.fold import fill_windows
+from dccd_core.stream.link import Link, Surroundings
+
+_AT_ONCE: Final = 4
+_PIECE: Final = Ns(10 * MINUTE)
+"""How much of a window is asked for at once."""
+_AGAIN: Final = Ns(2 * SECOND)
+_AT_LEAST: Final = MINUTE
+_MOST_TRIES: Final = 30
+_LONG: Final = HOUR
+"""A window so long is history's to fill, a page at a time."""
+_MOST_PAGES: Final = 10
+"""More ids than on so many pages are asked for by time."""
+_LATE: Final = Ns(7 * SECOND)
+"""What is missing for so long although the venue sends its dataset again gets a reason."""
+
+
+_Missing: TypeAlias = tuple[Link, Dataset, list[TimeSpan]]
+"""What is missing of a dataset, and a connection that brings it again."""
+
+
+@dataclass(slots=True)
+class _State:
+    """How it stands with what is missing of one dataset, as long as something is.
+
+    ``since``: from when on (steady clock) it could be asked for. ``named``: what has got a reason.
+    """
+
+    since: Ns
+    times: int = 0
+    next: Ns = ZERO
+    error: str = ""
+    named: list[TimeSpan] = field(default_factory=list[TimeSpan])
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Windows that one question is about; ``ids``: those that are missing in the only one, if known."""
+
+    link: Link
+    dataset: Dataset
+    windows: list[TimeSpan]
+    ids: range | None = None
+
+    @property
+    def whole(self) -> TimeSpan:
+        return TimeSpan(self.windows[0].start, self.windows[-1].end)
+
+
+class Refill:
+    """Fills for all connections of a stream.
+
+    Args:
+        venue: whom to ask.
+        around: what the connections share.
+        links: gives those there are just now.
+    """
+
+    def __init__(self, venue: Venue, around: Surroundings, links: Callable[[], Sequence[Link]]) -> None:
+        self._venue, self._around, self._links = venue, around, links
+        self._clock = around.clock
+        self._work: set[asyncio.Task[None]] = set()
+        self._busy: set[Dataset] = set()
+        self._states: dict[Dataset, _State] = {}
+        self._missing = deque[_Missing]()
+        """What was missing when this was last looked at, and nobody has looked after since."""
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What is under way, and what has ended since it was last looked."""
+        return self._work
+
+    def look(self) -> None:
+        """Begin to ask for what is due, and say why what is late is not there."""
+        self._work = {task for task in self._work if not task.done()}
+        self._missing = deque(self._open())
+        self._name_reasons()
+        while len(self._work) < _AT_ONCE and (job := self._next()) is not None:
+            self._work.add(asyncio.create_task(self._fill_on(job)))
+
+    async def _fill_on(self, job: _Job | None) -> None:
+        """Do one job, and then those that wait."""
+        while job is not None:
+            try:
+                await self._fill_one(job)
+            finally:
+                self._busy.discard(job.dataset)
+            job = self._next()
+
+    def _next(self) -> _Job | None:
+        now = self._clock.steady()
+        while self._missing:
+            link, dataset, _ = self._missing.popleft()
+            windows, state = self._around.windows.open(dataset), self._states.get(dataset)
+            if not windows or state is None or state.next > now or dataset in self._busy:
+                continue
+            if (job := self._job(link, dataset, windows)) is not None:
+                self._busy.add(dataset)
+                return job
+        return None
+
+    def _open(self) -> Iterator[_Missing]:
+        """Yield what is missing of each dataset that is recorded."""
+        for link in self._links():
+            for dataset in [line.wanted.dataset for line in link.lines()]:
+                if dataset.data_type is DataType.ORDERBOOK:
+                    continue  # its past cannot be asked for
+                if windows := self._around.windows.open(dataset):
+                    self._states.setdefault(dataset, _State(self._clock.steady()))
+                    yield link, dataset, windows
+                else:
+                    self._states.pop(dataset, None)
+
+    def _job(self, link: Link, dataset: Dataset, windows: list[TimeSpan]) -> _Job | None:
+        """Return what of a dataset is to be asked for now: what is shown by now, or will soon be gone."""
+        if newest_only(self._venue, dataset):
+            return _Job(link, dataset, windows)
+        if windows[0].length > _LONG:
+            return _Job(link, dataset, windows[:1])
+        for window in windows:
+            if (ids := self._ids(dataset, window)) is not None:
+                return _Job(link, dataset, [window], ids)
+        parts = self._shown(dataset, windows)
+        return _Job(link, dataset, parts) if parts else None
+
+    def _shown(self, dataset: Dataset, windows: list[TimeSpan]) -> list[TimeSpan]:
+        """Return what of windows one question can be about: what is final by now."""
+        start, final = windows[0].start, self._shown_until(dataset)
+        most = _PIECE if dataset.span is None else self._venue.endpoint(dataset).page_limit * dataset.span
+        page = TimeSpan(start, Ns(start + most))
+        parts = [part for window in windows if (part := window.clip(page)) is not None]
+        waited = self._clock.steady() - self._states[dataset].since
+        if dataset.span is None and waited <= self._venue.exchange.settle + SECOND:
+            return [part for part in parts if part.end <= final]  # the rest of one costs another question
+        return [
+            shown for part in parts if (shown := part.clip(TimeSpan(start, max(start, final)))) is not None
+        ]
+
+    def _shown_until(self, dataset: Dataset) -> Ns:
+        """Return the moment before which rows are final by any answer: those tell whole seconds only."""
+        now = Ns(self._around.time.now(self._clock.steady()) - SECOND)
+        return settled(dataset, now, self._venue.exchange.settle)
+
+    def _ids(self, dataset: Dataset, window: TimeSpan) -> range | None:
+        """Return the ids that are missing in a window, if asking for them settles it: it may be at once."""
+        if dataset.data_type is not DataType.TRADES:
+            return None
+        ids, endpoint = self._around.windows.ids(dataset, window), self._venue.endpoint(dataset)
+        if ids is None or not (isinstance(endpoint.paging, IdWindows) or not ids):
+            return None
+        return ids if len(ids) <= _MOST_PAGES * endpoint.page_limit else None
+
+    async def _fill_one(self, job: _Job) -> None:
+        state = self._states.setdefault(job.dataset, _State(self._clock.steady()))
+        state.times += 1
+        state.next = Ns(self._clock.steady() + min(_AT_LEAST, _AGAIN << min(state.times - 1, 10)))
+        try:
+            if job.ids is not None:
+                await self._fill_ids(job, job.ids, state)
+            elif newest_only(self._venue, job.dataset):
+                final = self._shown_until(job.dataset)
+                self._keep_newest(job, await newest_rows(self._venue, job.dataset), final, state)
+            elif job.whole.length > _LONG and len(job.windows) == 1:
+                around = self._around
+                await fill_windows(self._venue, around.lake, [job.dataset], around.listener)
+                self._around.windows.settled(job.dataset, job.whole)
+            else:
+                self._keep(job, await rows_between(self._venue, job.dataset, job.whole))
+        except (OutOfReach, PayloadError, Rejected) as e:
+            self._give_up(job, str(e))
+        except DccdError as e:
+            state.error = str(e)
+            if state.times >= _MOST_TRIES:
+                self._give_up(job, f"asked {state.times} times: {e}")
+
+    async def _fill_ids(self, job: _Job, ids: range, state: _State) -> None:
+        """Ask for what is missing by its ids, as soon as they are known: nothing need be final for that."""
+        (window,) = job.windows
+        told = Answered(empty(job.dataset.data_type), window, 0)
+        if ids:
+            try:
+                shown = await rows_of_ids(self._venue, job.dataset, ids)
+            except (OutOfReach, PayloadError, Rejected):
+                shown = None  # as of an id that it does not know yet
+            if shown is not None:
+                told = Answered(shown.rows, window, shown.requests)
+            elif window.end <= self._shown_until(job.dataset):
+                self._keep(job, await rows_between(self._venue, job.dataset, window))
+                return
+            else:
+                state.next = Ns(self._clock.steady() + _AGAIN)
+                return
+        self._write(job, told.rows, [Piece(str(job.dataset.symbol), window.start, window.end)])
+        self._around.windows.settled(job.dataset, window, ids.stop - 1)
+        self._states.pop(job.dataset, None)
+
+    def _keep_newest(self, job: _Job, told: Answered, final: Ns, state: _State) -> None:
+        """Keep what the newest rows hold of windows, before it is gone; the rest is soon asked for again.
+
+        They reach to their last one, and to what was final before they were asked for.
+        """
+        if told.rows.height:
+            told = replace(told, span=TimeSpan(told.span.start, max(told.span.end, final)))
+        self._keep(job, told)
+        if left := self._around.windows.open(job.dataset):
+            if state.times >= _MOST_TRIES:
+                reason = "the venue's newest rows do not reach up to what came since"
+                self._give_up(_Job(job.link, job.dataset, left), reason)
+            elif left[-1].end > final:
+                state.next = Ns(self._clock.steady() + _AGAIN)
+            self._states[job.dataset] = state
+
+    def _keep(self, job: _Job, told: Answered) -> None:
+        """Keep the rows of windows, and say from when to when they are all there are."""
+        pieces, kept = list[Piece](), list[pl.DataFrame]()
+        times, dataset = told.rows["ts"].to_physical(), job.dataset
+        for window in job.windows:
+            if (covered := told.span.clip(window)) is None:
+                continue
+            kept.append(told.rows.filter((times >= covered.start) & (times < covered.end)))
+            pieces.append(Piece(str(dataset.symbol), covered.start, covered.end))
+            if covered.start > window.start:
+                reason = f"{self._venue.exchange.title} shows {self._venue.endpoint(dataset).reach} only"
+                pieces.append(Piece(str(dataset.symbol), window.start, covered.start, reason))
+            last_id = self._last_id(dataset, window, kept[-1])
+            self._around.windows.settled(dataset, TimeSpan(window.start, covered.end), last_id)
+        if pieces:
+            self._write(job, pl.concat(kept), pieces)
+            self._states.pop(dataset, None)
+
+    def _last_id(self, dataset: Dataset, window: TimeSpan, rows: pl.DataFrame) -> int | None:
+        """Return the last id of rows that begin where a window does, if none is missing in them."""
+        trades = dataset.data_type is DataType.TRADES
+        if not trades or not isinstance(self._venue.endpoint(dataset).paging, IdWindows):
+            return None
+        before = self._around.windows.id_before(dataset, window.start)
+        if before is None or not rows.height:
+            return before
+        ids = rows["trade_id"].cast(pl.Int64).unique().sort()
+        fresh = ids.filter(ids > before)
+        if not fresh.len():
+            return before
+        last = int(fresh[-1])
+        return last if last - before == fresh.len() else None
+
+    def _give_up(self, job: _Job, reason: str) -> None:
+        symbol = str(job.dataset.symbol)
+        pieces = [Piece(symbol, window.start, window.end, reason) for window in job.windows]
+        self._write(job, tables.columns(job.dataset.data_type).to_frame(), pieces)
+        for window in job.windows:
+            self._around.windows.settled(job.dataset, window)
+        said = f"{job.dataset}: {job.whole} was missed and is not asked for any more: {reason}"
+        self._around.listener.note(said, wrong=True)
+
+    def _name_reasons(self) -> None:
+        """Say why what is missing for long is not there yet; whoever fills it takes that back."""
+        now = self._clock.steady()
+        for link, dataset, windows in self._missing:
+            state = self._states[dataset]
+            if now - state.since < _LATE:
+                continue
+            parts = [part for window in windows for part in window.minus(state.named)]
+            if parts:
+                reason = self._why(dataset, parts, state)
+                pieces = [Piece(str(dataset.symbol), part.start, part.end, reason) for part in parts]
+                rows = tables.columns(dataset.data_type).to_frame()
+                self._write(_Job(link, dataset, parts), rows, pieces)
+                state.named += parts
+
+    def _why(self, dataset: Dataset, parts: Sequence[TimeSpan], state: _State) -> str:
+        exchange = self._venue.exchange
+        if state.error:
+            return f"not there yet, asked {state.times} times: {state.error}"
+        if newest_only(self._venue, dataset):
+            return f"not there yet: {exchange.title}'s newest rows do not reach up to what came since"
+        if parts[-1].end > final_until(self._venue, self._around, dataset):
+            what = "bars" if dataset.span else "trades"
+            return f"not there yet: {exchange.title}'s {what} are final {exchange.settle // SECOND} s later"
+        return f"not there yet: it waits for its turn in what {exchange.title} lets us ask"
+
+    def _write(self, job: _Job, rows: pl.DataFrame, pieces: Sequence[Piece]) -> None:
+        dataset, link, others = job.dataset, job.link, self._links()
+        columns = tables.columns(dataset.data_type)
+        whole = rows.with_columns(
+            symbol=pl.lit(str(dataset.symbol)), received=pl.lit(self._clock.now(), pl.Int64)
+        )
+        kept = link if link in others or not others else others[0]
+        kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))
+
+
+def final_until(venue: Venue, around: Surroundings, dataset: Dataset) -> Ns:
+    """Return the moment before which the venue's rows do not change any more."""
+    return settled(dataset, around.time.now(around.clock.steady()), venue.exchange.settle)
+
+
+def newest_only(venue: Venue, dataset: Dataset) -> bool:
+    """Whether the venue shows the newest rows only, however busy the market is."""
+    return dataset.span is None and shows_newest_only(venue.endpoint(dataset))
