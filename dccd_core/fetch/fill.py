@@ -26,11 +26,15 @@ __all__ = ["Filled", "Halted", "Progress", "Recorded", "fill", "fold"]
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A partition brought up to date. ``state`` is None when there is nothing to know yet."""
+    """A partition brought up to date. ``state`` is None when there is nothing to know yet.
+
+    ``taken_back``: rows that turned out to be wrong, and are no longer among those of the partition.
+    """
 
     state: State | None
     requests: int = 0
     rows: int = 0
+    taken_back: int = 0
 
 
 async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
@@ -87,14 +91,14 @@ class Recorded:
 
     ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
     is missing. ``lost``: those in which something may be, each with the reason. ``withdrawn``: those of
-    which that was learnt later, so that earlier claims are to go. ``halt``: once it is set, folding stops at
-    the next portion, and nothing is stored.
+    which that was learnt later, each with the reason, so that earlier claims are to go, and of order books
+    the pictures, too. ``halt``: once it is set, folding stops at the next portion, and nothing is stored.
     """
 
     rows: Iterable[pl.DataFrame]
     covered: Sequence[TimeSpan]
     lost: Sequence[tuple[TimeSpan, str]] = ()
-    withdrawn: Sequence[TimeSpan] = ()
+    withdrawn: Sequence[tuple[TimeSpan, str]] = ()
     halt: Event = field(default_factory=Event)
 
 
@@ -109,7 +113,8 @@ class _WithLosses:
         self.judge.see(rows)
 
     def verdict(self, ledger: Ledger) -> Ledger:
-        ledger = ledger.withdraw(self.recorded.withdrawn).lose(self.recorded.lost)
+        gone = [span for span, _ in self.recorded.withdrawn]
+        ledger = ledger.withdraw(gone).lose(self.recorded.lost)
         return self.judge.verdict(ledger.lose(ledger.unrecorded()))
 
 
@@ -122,7 +127,10 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         Halted: it was told to stop.
     """
     now, kept = venue.clock.now(), 0
+    book = dataset.data_type is DataType.ORDERBOOK
     with lake.draft(dataset, key) as draft:
+        if book:  # trades and bars that came are right, though others did not come
+            draft.take_back(recorded.withdrawn)
         work = Work(venue, lake, dataset, key, draft, now, _unheeded, UNKNOWN)
         counts = dict.fromkeys(recorded.covered, 0)
         for portion in recorded.rows:
@@ -133,10 +141,9 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
 
         def judge() -> Judge:
-            book = dataset.data_type is DataType.ORDERBOOK
             return Haltable(_WithLosses(BookJudge() if book else work.judge(), recorded), recorded.halt)
 
-        return Filled(draft.commit(asked, judge), 0, kept)
+        return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
 
 
 def _unheeded(_: Dataset, __: str, ___: int, ____: Ns) -> None: ...

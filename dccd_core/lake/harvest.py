@@ -80,11 +80,11 @@ class Harvest:
         partition = partition_span(dataset.grain, key)
         return [(clipped, reason) for span, reason in whole if (clipped := span.clip(partition))]
 
-    def withdrawn(self, dataset: Dataset, key: str) -> list[TimeSpan]:
-        """Return for which time of the partition rows are not there, although it may have been said so."""
+    def withdrawn(self, dataset: Dataset, key: str) -> list[tuple[TimeSpan, str]]:
+        """Return for which time of the partition what was said before does not hold, and why."""
         partition = partition_span(dataset.grain, key)
         whole = coverage.withdrawn(self._stories, str(dataset.symbol))
-        return [clipped for piece in whole if (clipped := piece.span.clip(partition))]
+        return [(clipped, piece.reason) for piece in whole if (clipped := piece.span.clip(partition))]
 
     def tells_only_losses(self, dataset: Dataset, key: str) -> bool:
         """Return whether nothing was recorded of the part, nor anything said of it but why."""

@@ -28,6 +28,8 @@ from dccd_core.lake.spool import Spool
 from dccd_core.lake.store import Folder, Store, Stored, rewrite, writing
 
 _AT_ONCE: Final = 16
+_MOST_ASIDE: Final = 100_000
+"""Rows taken back that are kept beside one partition, some 20 MB of them."""
 _CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
 
 
@@ -252,9 +254,13 @@ class Draft:
         self._committed = False
         self._first = first
         """To be done before the first write."""
-        self._clashes: list[pl.DataFrame] = []
+        self._refused: list[pl.DataFrame] = []
+        """Rows that contradict one another or are taken back, with the reason, as the last try found them."""
         self._aside = 0
-        """How many of the clashes are in quarantine."""
+        """How many of them are in quarantine."""
+        self._gone: Sequence[tuple[TimeSpan, str]] = ()
+        self.taken_back = 0
+        """How many rows were found in the spans that are taken back, stored ones or fresh."""
 
     def append(self, rows: pl.DataFrame) -> None:
         """Add rows of the data type's table, none earlier than the last one, all within the partition.
@@ -271,6 +277,13 @@ class Draft:
             with writing(self._url):
                 self._spool.append(rows)
             self._last = Ns(int(rows["ts"].cast(pl.Int64)[-1]))
+
+    def take_back(self, spans: Sequence[tuple[TimeSpan, str]]) -> None:
+        """Let no row of these spans be in the partition, stored or fresh.
+
+        They are kept aside, each with its span's reason; of more than anybody looks at only the first ones.
+        """
+        self._gone = spans
 
     def commit(self, asked: Sequence[Asked], judge: Callable[[], Judge]) -> State:
         """Unite the draft with what is stored by now, durably, and return the partition's new state.
@@ -293,10 +306,12 @@ class Draft:
         return replace(state, ledger=state.ledger.accepting(self.accepted)) if self.accepted else state
 
     def _put_aside(self) -> None:
-        """Keep rows that contradict one another: before the partition is judged, not while it is locked."""
-        rows = pl.concat(self._clashes).with_columns(pl.lit(TWICE).alias(quarantine.REASON))
-        quarantine.add(self._store, self._quarantine, rows)
+        """Keep what the partition is not to hold: before it is judged, not while it is locked."""
+        rows = pl.concat(self._refused)
         self._aside = rows.height
+        if self._gone:
+            rows = rows.head(max(0, _MOST_ASIDE - quarantine.count(self._store, self._quarantine)))
+        quarantine.add(self._store, self._quarantine, rows)
 
     def _fill(
         self,
@@ -310,13 +325,17 @@ class Draft:
             _own(old.state, self._owner)
         ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
         judging = judge()
-        self._clashes.clear()
+        clashes: list[pl.DataFrame] = []
+        self._refused, self.taken_back = [], 0
         with Writer(file, self._data_type, self._owner) as writer:
             feeds = old.feed() if old else None, self._spool.feed()
-            for rows in merged(self._data_type, *feeds, self._clashes):
-                writer.write(rows)
-                judging.see(rows)
-            if sum(rows.height for rows in self._clashes) > self._aside:
+            for rows in merged(self._data_type, *feeds, clashes):
+                kept = self._without_gone(rows) if self._gone else rows
+                if kept.height:
+                    writer.write(kept)
+                    judging.see(kept)
+            self._refused += [rows.with_columns(pl.lit(TWICE).alias(quarantine.REASON)) for rows in clashes]
+            if sum(rows.height for rows in self._refused) > self._aside:
                 return None, False
             refused = quarantine.count(self._store, self._quarantine)
             ledger = judging.verdict(replace(ledger, quarantined=refused))
@@ -325,6 +344,20 @@ class Draft:
         if old and (old.state.content_hash, old.state.ledger) == (new.content_hash, ledger):
             return old.state, False
         return new, True
+
+    def _without_gone(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that are not taken back; the others are remembered."""
+        times = pl.col("ts").to_physical()
+        reason = pl.coalesce(
+            pl.when((times >= span.start) & (times < span.end)).then(pl.lit(why)) for span, why in self._gone
+        )
+        told = rows.with_columns(reason.alias(quarantine.REASON))
+        gone = told.filter(pl.col(quarantine.REASON).is_not_null())
+        if gone.is_empty():
+            return rows
+        self._refused.append(gone)
+        self.taken_back += gone.height
+        return told.filter(pl.col(quarantine.REASON).is_null()).drop(quarantine.REASON)
 
     def _refuse_strangers(self, rows: pl.DataFrame) -> None:
         required = rows.select(TABLES[self._data_type].required)

@@ -11,9 +11,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, TIME
+from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.lake import segments
+from dccd_core.lake.coverage import Story, withdrawn
 from dccd_core.lake.flow import second, united
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.parquet import Reader, State
@@ -67,8 +68,9 @@ def scan(store: Store, live: Path, dataset: Dataset, span: TimeSpan | None) -> p
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        with _live_rows(live, dataset, span) as runs:  # before the partitions: see ``segments.each_of``
-            for path, rows in _pieces(store, dataset, span, runs):
+        with _live_rows(live, dataset, span) as (runs, gone):  # before the partitions: see ``each_of``
+            for path, found in _pieces(store, dataset, span, runs):
+                rows = found.filter(~pl.any_horizontal(_inside(one) for one in gone)) if gone else found
                 rows = rows if predicate is None else rows.filter(predicate)
                 rows = rows if columns is None else rows.select(columns)
                 rows = rows if limit is None else rows.head(limit)
@@ -96,20 +98,26 @@ def verify(store: Store, dataset: Dataset, path: str) -> State | None:
 
 
 @contextmanager
-def _live_rows(live: Path, dataset: Dataset, span: TimeSpan | None) -> Generator[Runs]:
-    """Read what segments hold of a dataset; little of it stays in memory."""
+def _live_rows(live: Path, dataset: Dataset, span: TimeSpan | None) -> Generator[tuple[Runs, list[TimeSpan]]]:
+    """Read what segments hold of a dataset; little of it stays in memory.
+
+    With the rows come the spans in which none is to be shown, stored or not: an order book was wrong there.
+    """
     family = Family(dataset.exchange, dataset.data_type, dataset.span)
     wanted = pl.col(SYMBOL) == str(dataset.symbol)
     if span:
         wanted &= _inside(span)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        runs = Runs(family, cast("BinaryIO", file), wanted)
+        runs, stories = Runs(family, cast("BinaryIO", file), wanted), list[Story]()
         with writing(tempfile.gettempdir()):
             for segment in segments.each_of(live, family):
+                stories.append(story := Story())
                 for batch in segment.batches():
+                    story.add(batch.notes)
                     runs.add(batch.rows)
                 runs.end_segment()
-        yield runs
+        book = dataset.data_type is DataType.ORDERBOOK
+        yield runs, [one.span for one in withdrawn(stories, str(dataset.symbol))] if book else []
 
 
 def _pieces(

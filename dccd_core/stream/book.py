@@ -22,7 +22,9 @@ _APART: Final = Ns(5 * SECOND)
 _SOON: Final = MINUTE
 """A snapshot may be ahead of changes that are on their way, when they are about to reach it."""
 _CROSSED: Final = Ns(3 * SECOND)
-"""A bid may be at or above an ask for so long, by the venue's time."""
+"""A bid may be at or above an ask for so long by the venue's time, less for how long it was not meanwhile."""
+CROSSED: Final = "the best bid"
+"""So the reason begins for which a book is lost that is crossed."""
 _TRIES: Final = 3
 """Snapshots that met no change before it is said that they never will."""
 _HARMLESS: Final = ""
@@ -105,6 +107,8 @@ class Book:
         """The number of the last update that the book knows."""
         self.crossed_since: Ns | None = None
         """The venue's time when the best bid was first seen not to be below the best ask; None: it is."""
+        self._crossed_before: tuple[Ns, Ns] | None = None
+        """For how long it was crossed before that, less for how long it was not; and until when."""
         self._channel, self._depth, self._precision = channel, depth, precision
         self._at: Ns | None = None
         """The time of the last change that told one."""
@@ -124,7 +128,7 @@ class Book:
         last, previous = self.last, change.previous
         if (
             self.joined
-            and self.crossed_since is None
+            and not self._suspicious
             and not change.whole
             and (last is None or (change.first == last + 1 if previous is None else previous == last))
         ):  # as nearly all do: it is new and follows
@@ -174,11 +178,30 @@ class Book:
         return self.crossed_since is not None and self.last is None and self._channel.checksum is None
 
     def look(self) -> None:
-        """Note whether the book is crossed now: one that numbers prove is not looked at with each change."""
-        if not self.crossed:
-            self.crossed_since = None
-        elif self.crossed_since is None:
-            self.crossed_since = self._at
+        """Note whether the book is crossed now: one that numbers prove is not looked at with each change.
+
+        Where each level is a message of its own, a crossed book is not for moments.
+        """
+        since, at = self.crossed_since, self._at
+        if self.crossed:
+            self.crossed_since = at if since is None else since
+        elif since is not None and at is not None:
+            self._crossed_before, self.crossed_since = (self._crossed_for(since, at), at), None
+        elif self._crossed_before is not None and at is not None:
+            before, until = self._crossed_before
+            self._crossed_before = None if at - until > before else self._crossed_before
+
+    @property
+    def _suspicious(self) -> bool:
+        """Whether it is crossed, or was lately: then it is looked at with each change."""
+        return self.crossed_since is not None or self._crossed_before is not None
+
+    def _crossed_for(self, since: Ns, at: Ns) -> Ns:
+        """Return for how long it is crossed by ``at``, less for how long it was not in between."""
+        if self._crossed_before is None:
+            return Ns(at - since)
+        before, until = self._crossed_before
+        return Ns(max(0, before - (since - until)) + at - since)
 
     def shows(self, depth: int) -> bool:
         """Whether the best ``depth`` levels are all known: a price may walk out of a cut snapshot."""
@@ -221,7 +244,7 @@ class Book:
         self._levels_waiting = 0
         self.lost, self.last, self._repeats = None, None, (None, 0)
         if not going_on:
-            self.crossed_since = self._at = None
+            self.crossed_since = self._at = self._crossed_before = None
         self._put(change)
 
     def _wait(self, change: BookChange) -> None:
@@ -247,9 +270,7 @@ class Book:
             self._at = change.at
         if change.checksum is not None and (wrong := self._disproof(change.checksum)) is not None:
             self.lose(wrong)
-        elif self.crossed_since is not None or (
-            change.last is None and change.checksum is None and self.crossed
-        ):
+        elif self._suspicious or (change.last is None and change.checksum is None and self.crossed):
             self.look()
 
     def _misfit(self, change: BookChange) -> str | None:
@@ -331,13 +352,13 @@ class Book:
 
     def _too_long_crossed(self, change: BookChange) -> str | None:
         since, at = self.crossed_since, change.at
-        if since is None or at is None or at - since <= _CROSSED:
+        if since is None or at is None or (crossed := self._crossed_for(since, at)) <= _CROSSED:
             return None
         if change.whole and not self.continues(change):
             return None
         return (
-            f"the best bid, {self.bids.price}, is not below the best ask, {self.asks.price}, "
-            f"for {(at - since) / SECOND:.1f} s"
+            f"{CROSSED}, {self.bids.price}, is not below the best ask, {self.asks.price}, "
+            f"for {crossed / SECOND:.1f} s"
         )
 
     def _disproof(self, checksum: int) -> str | None:

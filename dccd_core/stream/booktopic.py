@@ -6,12 +6,15 @@ from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 from dccd_core.stream.book import Book
 from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.compare import Outcome
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import BookKeeper, Shot
 from dccd_core.stream.wanted import Wanted
 
 COMPARE_EVERY: Final = Ns(3 * MINUTE)
 """How often a book is held against what REST says, from what is left of the budget."""
+_AGAIN: Final = Ns(20 * SECOND)
+"""How soon it is compared again when that said nothing, or that it was wrong; then ever later."""
 _BEATS: Final = 4
 
 
@@ -34,7 +37,8 @@ class BookTopic:
         self._numbered = False
         self._doubted = False
         """Whether something that nobody understood came since numbers or checksums last proved it."""
-        self._compared = now
+        self._compare_at, self._unsettled = Ns(now + COMPARE_EVERY), 0
+        """When it is to be compared; how often in a row that did not say that all is well."""
 
     @property
     def lost(self) -> str | None:
@@ -120,11 +124,17 @@ class BookTopic:
 
     def compare_due(self, moment: Moment) -> bool:
         """Whether it is to be held against what REST says: it is silent, or it has not been for long."""
-        long_ago = moment.steady - self._compared > COMPARE_EVERY
-        return self._accepted and self.lost is None and (long_ago or self.pace.due(moment.steady))
+        due = moment.steady >= self._compare_at or self.pace.due(moment.steady)
+        return self._accepted and self.lost is None and due
 
     def compare(self, moment: Moment) -> bool:
         """Begin to compare it; False when that makes no sense now."""
-        self._compared = moment.steady
+        self._compare_at = Ns(moment.steady + COMPARE_EVERY)
         self.pace.ask(moment.steady)
         return self.keeper.compare_begin() is not None
+
+    def compared(self, outcome: Outcome, moment: Moment) -> None:
+        """Note what came of it: what said nothing, or found it wrong, is done again soon, then ever later."""
+        self._unsettled = 0 if outcome is Outcome.SAME else self._unsettled + 1
+        soon = Ns(_AGAIN << min(self._unsettled - 1, 10)) if self._unsettled else COMPARE_EVERY
+        self._compare_at = Ns(moment.steady + min(soon, COMPARE_EVERY))

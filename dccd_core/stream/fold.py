@@ -1,7 +1,7 @@
 """Live rows made one with history: segments into partitions, and what was missed asked for."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
@@ -76,9 +76,16 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
                 folded.notes.append(f"{dataset} {key}: cannot be folded, its rows are kept: {e}")
             else:
                 folded.parts.append((dataset, key, filled))
+                if filled.taken_back:
+                    folded.notes.append(_taken_back(dataset, key, filled.taken_back, withdrawn))
         harvest.done()
         folded.more = harvest.more
     return folded
+
+
+def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[TimeSpan, str]]) -> str:
+    reasons = "; ".join(dict.fromkeys(reason for _, reason in gone))
+    return f"{dataset} {key}: {rows} rows are taken out of the partition and kept beside it: {reasons}"
 
 
 async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:

@@ -17,15 +17,15 @@ from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream.attempts import Attempts
-from dccd_core.stream.book import NEW
+from dccd_core.stream.book import CROSSED, NEW
 from dccd_core.stream.booktopic import BookTopic
-from dccd_core.stream.compare import Snapshot
+from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.feeds import Line
 from dccd_core.stream.logs import Logs
 from dccd_core.stream.plan import Listener
 from dccd_core.stream.recording import Recording
 from dccd_core.stream.session import Session
-from dccd_core.stream.snapshots import Turn
+from dccd_core.stream.snapshots import DRIFTED, Turn
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
 from dccd_core.stream.windows import Windows
@@ -98,6 +98,8 @@ class Link:
         """Lost books that are asked to begin anew."""
         self._renewed = Attempts()
         """Those of them that are subscribed to anew first, as nothing comes of them."""
+        self._mended: dict[str, str] = {}
+        """Why a book was wrong, as it was when it was last subscribed to anew for that."""
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
         self._over: asyncio.Future[str] | None = None
@@ -180,6 +182,10 @@ class Link:
     def compare(self, name: str) -> BookTopic | None:
         """Begin to compare a book; None when that makes no sense now."""
         return self._recording.compare(name, self._clock.steady())
+
+    def compared(self, book: BookTopic, outcome: Outcome) -> None:
+        """Note what came of a comparison."""
+        self._recording.compared(book, outcome, self._clock.steady())
 
     def keep(self, kind: Kind, rows: pl.DataFrame, notes: Notes) -> None:
         """Write down rows that were asked for, and what they prove."""
@@ -274,7 +280,8 @@ class Link:
     def _accept(self, name: str) -> None:
         self._recording.accept(name, self._clock.steady())
         self.accepted.add(name)
-        self._books.restart(name, self._clock.steady())  # the whole book comes now
+        if all(one.channel.start is None for one in self.group.wanted.get(name, ())):
+            self._books.restart(name, self._clock.steady())  # the whole book comes now
 
     def _spoilt(self, bad: Sequence[tuple[bytes, str]]) -> None:
         self.bad += len(bad)
@@ -304,13 +311,8 @@ class Link:
 
     def _begin_anew(self, name: str, reason: str, now: Ns) -> None:
         again, wanted = self._books.again(name), self.group.wanted[name][0]
-        if (again or reason != NEW) and self._recording.hushed(name, now):
-            if self._recording.silent(now):
-                self.stop(f"{_NOTHING}: {reason}")
-                return
-            if wanted.channel.start is not None:
-                self._renew(name, reason, now)
-                return
+        if (again or reason != NEW) and self._renews(name, reason, now):
+            return
         if wanted.channel.start is not None and not self._recording.waits(name, now):
             return  # a snapshot that is older than all changes would be of no use
         self._books.tries(name, now)
@@ -322,8 +324,26 @@ class Link:
         elif again or reason != NEW:  # the first whole book comes by itself
             self._session.resubscribe(name)
 
+    def _renews(self, name: str, reason: str, now: Ns) -> bool:
+        """Whether no snapshot would help: nothing comes, or not what there is. Then that is seen to first."""
+        asked_for = self.group.wanted[name][0].channel.start is not None
+        if self._recording.hushed(name, now):
+            if self._recording.silent(now):
+                self.stop(f"{_NOTHING}: {reason}")
+                return True
+            if asked_for:
+                self._renew(name, reason, now)
+            return asked_for
+        wrong = asked_for and reason.startswith((CROSSED, DRIFTED)) and self._mended.get(name) != reason
+        if not wrong or not self._renewed.due(name, now):
+            return False
+        self._mended[name] = reason
+        self._recording.give_up(name, reason, now)  # a snapshot is of use once it is agreed to anew
+        self._renew(name, reason, now)
+        return True
+
     def _renew(self, name: str, reason: str, now: Ns) -> None:
-        """Subscribe anew to a lost book of which nothing comes: no snapshot would be followed by anything."""
+        """Subscribe anew to a lost book."""
         if self._renewed.due(name, now):
             self._renewed.tries(name, now)
             said = f"{self.group.wanted[name][0].dataset}: {reason}; it is subscribed to anew"

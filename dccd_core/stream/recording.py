@@ -22,6 +22,7 @@ from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
+from dccd_core.stream.compare import Outcome
 from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
@@ -207,6 +208,10 @@ class Recording:
         """Begin to compare a book; None when that makes no sense now."""
         books = [line.topic for line in self._of(name) if isinstance(line.topic, BookTopic)]
         return next((book for book in books if book.compare(self._moment(steady))), None)
+
+    def compared(self, book: BookTopic, outcome: Outcome, steady: Ns) -> None:
+        """Note what came of a comparison."""
+        book.compared(outcome, self._moment(steady))
 
     def waits(self, name: str, steady: Ns) -> bool:
         """Whether a snapshot of a book is of use now: something came that may follow it, or nothing will."""

@@ -95,7 +95,8 @@ class Settler:
         try:
             snapshot = await self._around.show_book(wanted, name)
         except DccdError:
-            return  # another time
+            link.compared(book, Outcome.UNKNOWN)
+            return
         for wait_s in (0.0, 0.5, LEEWAY / SECOND):
             await self._clock.sleep(wait_s)
             late = wait_s * SECOND >= LEEWAY
@@ -103,6 +104,7 @@ class Settler:
             verdict = book.keeper.compared(snapshot, self._clock.now(), late=late, silent=silent)
             if verdict.outcome is not Outcome.WAIT:
                 break
+        link.compared(book, verdict.outcome)
         if verdict.outcome is Outcome.SAME and wanted.channel.beats is None:
             book.pace.beat(self._clock.steady())  # it is quiet
 

@@ -5,9 +5,10 @@ from typing import Final
 
 from dccd_core.adapter.live import BookChange, Pairs
 from dccd_core.domain.timespan import SECOND, Ns
-from dccd_core.stream.book import Book
+from dccd_core.stream.book import CROSSED, Book
 from dccd_core.stream.compare import Comparison, Outcome, Snapshot, Verdict
 
+DRIFTED: Final = "the book has drifted"
 _ANEW: Final = "the venue began the book anew"
 _NO_TIME: Final = "the venue tells no time of a change"
 _MOST_AT_ONCE: Final = 3_600
@@ -79,9 +80,7 @@ class BookKeeper:
         anew = change.whole and not book.continues(change)
         known = book.apply(change)
         if anew or not known:
-            wrong = self._crossing is not None and not known  # who knows since when
-            crossed = book.crossed_since if not known else None
-            self._abandon(book.lost or _ANEW, self.compared_at if wrong else crossed)
+            self._abandon(book.lost or _ANEW, None if known else self._wrong_since())
             pictures = []
         if not known or not book.fresh or self._unproven(change):
             return
@@ -96,6 +95,15 @@ class BookKeeper:
             self._go_on(pictures, change)
         if not book.shows(self._depth):
             self.lose("the price has left the snapshot that the book began with")
+
+    def _wrong_since(self) -> Ns | None:
+        """Return since when a book that is lost may have been wrong; None: it was not while it was known.
+
+        What crosses it for seconds is mostly a level that was left over: who knows since when.
+        """
+        if self._crossing is not None or (self.book.lost or "").startswith(CROSSED):
+            return self.compared_at
+        return self.book.crossed_since
 
     def join(self, start: BookChange, received: Ns) -> None:
         """Begin with a snapshot that was asked for."""
@@ -152,7 +160,7 @@ class BookKeeper:
         elif verdict.outcome is Outcome.DRIFTED and silent:
             self.lose(f"it is silent, although it changed: {verdict.reason}")
         elif verdict.outcome is Outcome.DRIFTED:
-            self.drift(f"the book has drifted: {verdict.reason}")
+            self.drift(f"{DRIFTED}: {verdict.reason}")
         elif verdict.outcome is Outcome.BEHIND:
             self.lose(verdict.reason)
         return verdict

@@ -41,6 +41,8 @@ DEPTH: Final = 10
 BUSY: Final = 400_000
 """Trades a day: nearly five a second, so that a silence of ten seconds is none that the market explains."""
 _SETTLE_S: Final = 40.0
+_FUTURES: Final = {"binance": "usdm:", "bybit": "linear:"}
+"""What is before a topic's name where another address has topics of the same name."""
 KINDS: Final = ((DataType.TRADES, None), (DataType.OHLC, MINUTE), (DataType.ORDERBOOK, None))
 
 
@@ -52,16 +54,17 @@ def datasets(exchange: str, *bases: str, linear: bool = False) -> tuple[Dataset,
 
 
 def topic_of(dataset: Dataset, depth: int = DEPTH) -> str:
-    """Return what the venue calls what brings a dataset."""
+    """Return what the sandbox calls what brings a dataset: as the venue does, and of which of its sides."""
     exchange, market = get(dataset.exchange), dataset.symbol.market
     assert exchange.live
     channel = exchange.live.channel(market, dataset.data_type)
     assert channel
     deep = channel.depth(depth) or 0 if dataset.data_type is DataType.ORDERBOOK else 0
     told = str(dataset.symbol) if channel.named else ""  # what the sandbox's discovery says
-    return exchange.live.name(
+    name = exchange.live.name(
         Topic(dataset.data_type, exchange.market(dataset.symbol), market, dataset.span, deep, told)
     )
+    return name if market == "spot" else _FUTURES.get(dataset.exchange, "") + name
 
 
 def urls(own: Sequence[Dataset]) -> set[str]:

@@ -131,6 +131,65 @@ def test_l8_a_level_that_is_no_number_costs_one_book_a_moment(exchange: str, tmp
         assert one == book or p.lost_s(one) == 0, one
 
 
+MARKETS: Final = [
+    *((exchange, False) for exchange in OPEN),
+    *((exchange, True) for exchange in ("binance", "bybit", "okx")),
+]
+IDS: Final = [f"{exchange}-{'linear' if linear else 'spot'}" for exchange, linear in MARKETS]
+"""All that have books."""
+
+
+def assert_withdrawn(p: Played, book: Dataset, other: Dataset, why: str) -> None:
+    """The one book is lost alone and goes on; no picture of it that is wrong is there any more."""
+    assert len(p.struck) == 1
+    assert_true(p)
+    assert p.behind(book) == 0
+    assert p.lost_s(other) == 0
+    assert not p.said(f"{other}.*(anew|taken out)")
+    assert len(p.opened) == len(urls([book, other]))
+    lake, day = Lake(p.folder), partition_key(book.grain, START)
+    state, aside = lake.state(book, day), lake.quarantined(book, day)
+    assert state
+    lost = [one for one in state.ledger.lost if why in one.reason]
+    assert lost[0].span.start <= at_s(p.struck_at()) < lost[-1].span.end
+    assert all(why in reason for reason in aside["reason"])
+    assert aside.height > 0
+    assert len(p.said(f"{book}.*rows are taken out")) == 1
+
+
+@pytest.mark.parametrize(("exchange", "linear"), MARKETS, ids=IDS)
+def test_l12_a_book_that_stays_crossed_is_lost_and_its_pictures_with_it(
+    exchange: str, *, linear: bool, tmp_path: Path
+) -> None:
+    """Numbers and checksums are right; only that the best bid is above the best ask shows it."""
+    hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", linear=linear))
+    p = played(Scene((hit, other), [fault(KIND.CROSSED, hit, 20)], 75), tmp_path)
+    assert_withdrawn(p, hit, other, "is not below the best ask")
+    assert p.claims[hit].proven[0].start < at_s(30), "it is begun anew within seconds"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("exchange", "linear"), MARKETS, ids=IDS)
+def test_l12_a_book_that_drifts_unseen_is_found_by_comparing_it(
+    exchange: str, *, linear: bool, tmp_path: Path
+) -> None:
+    """One bid stays as it never was, numbers and checksums are right. A quiet market does not leave it."""
+    hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", linear=linear))
+    quiet = {str(one.symbol): 100 for one in (hit, other)}
+    p = played(Scene((hit, other), [fault(KIND.DRIFT, hit, 40)], 240, density=quiet), tmp_path)
+    assert_withdrawn(p, hit, other, "the book has drifted: ")
+    assert p.claims[hit].proven[0].start < at_s(200), "it is compared every few minutes"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l12_a_book_that_drifted_and_is_crossed_by_it_was_wrong_before(exchange: str, tmp_path: Path) -> None:
+    """The price falls below a bid that was left over: the pictures since it was are wrong, too."""
+    hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH"))
+    p = played(Scene((hit, other), [fault(KIND.DRIFT, hit, 40)], 130), tmp_path)
+    assert_withdrawn(p, hit, other, "is not below the best ask")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l13_a_topic_that_is_one_too_many_moves_to_another_connection(exchange: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso, union
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Ledger
 from dccd_core.testing.sandbox.books import Levels
-from dccd_core.testing.sandbox.market import Market, nearest
+from dccd_core.testing.sandbox.market import Market
 
 _AT = pl.col("ts").cast(pl.Int64)
 
@@ -125,7 +125,7 @@ def _pictures(market: Market, dataset: Dataset, moments: Sequence[Ns], depth: in
         return pl.DataFrame(schema=schema).drop("received", strict=False)
     counts = [levels.price.size for _, _, levels in found]
     whole = _joined([levels for _, _, levels in found])
-    amounts = np.array(nearest(*market.book_sizes(dataset.exchange, dataset.symbol, whole)))
+    amounts = market.book_amounts(dataset.exchange, dataset.symbol, whole)
     columns = {
         "ts": np.repeat([at for at, _, _ in found], counts),
         "side": np.repeat([side for _, side, _ in found], counts),

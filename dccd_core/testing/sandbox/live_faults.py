@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.testing.sandbox.books import Sides
 from dccd_core.testing.sandbox.live import Feed, Message, Side, Trouble
 from dccd_core.testing.sandbox.seen_book import Twist, crossed, drifted
 from dccd_core.testing.sandbox.spoiled_texts import length
@@ -22,6 +23,8 @@ from dccd_core.testing.sandbox.stream_faults import (
 
 Report: TypeAlias = Callable[[StreamFault, Message], None]
 _EVER: Final = Ns(1 << 62)
+_BEST: Final = 10
+"""How many levels a side a fault of a book is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +92,16 @@ class VenueTrouble(Trouble):
     def whole(self, message: Message, _: StreamFault) -> list[Message] | None:
         return self._side.whole(message)
 
-    def warp(self, message: Message, fault: StreamFault, twist: Twist) -> list[Message] | None:
+    def warp(
+        self, message: Message, fault: StreamFault, twisting: Callable[[Sides], Twist]
+    ) -> list[Message] | None:
         """Tell another book from the next version on: what was made of the right one is made again."""
         feed = self._side.feed(message.topic)
         if feed is None or feed.book is None:
             return None
-        after = Ns(message.at + 1)
+        after, version = Ns(message.at + 1), feed.book.version(message.at)
         until = None if fault.seconds is None else feed.book.version(_until(message, fault))
-        feed.book.warp(twist, feed.book.version(message.at) + 1, until)
+        feed.book.warp(twisting(feed.book.levels(version, _BEST)), version + 1, until)
         feed.forget()
         others = [one for one in self._queue if one.topic != message.topic or one.at <= message.at]
         anew = feed.due(TimeSpan(after, self._end)) if after < self._end else []
@@ -134,7 +139,7 @@ def _until(message: Message, fault: StreamFault) -> Ns:
 
 
 def _crossed(trouble: VenueTrouble, message: Message, fault: StreamFault) -> list[Message] | None:
-    return trouble.warp(message, fault, crossed(1 if fault.number is None else fault.number))
+    return trouble.warp(message, fault, lambda _: crossed(1 if fault.number is None else fault.number))
 
 
 def _drift(trouble: VenueTrouble, message: Message, fault: StreamFault) -> list[Message] | None:

@@ -128,17 +128,22 @@ class Market:
 
     def truth_book(self, exchange: str, symbol: Symbol, at: Ns, depth: int) -> pl.DataFrame:
         """Return the best ``depth`` levels of each side that are in force at a moment, in our table."""
-        book, dialect = self.orders(exchange, symbol), DIALECTS[exchange]
-        worth = {**dialect.contracts, **dialect.book_contracts}.get(symbol.market)
+        book = self.orders(exchange, symbol)
         sides = list[pl.DataFrame]()
         for side, levels in zip(("bid", "ask"), book.levels(book.version(at), depth), strict=True):
             price = levels.price / 10 ** self.instruments[symbol].price_scale
-            amount = np.array(nearest(*self.book_sizes(exchange, symbol, levels)))
-            if worth is not None:
-                amount = _in_base(symbol, amount, price, worth)
+            amount = self.book_amounts(exchange, symbol, levels)
             columns = {"price": price, "amount": amount, "level": range(price.size)}
             sides.append(pl.DataFrame(columns).with_columns(ts=pl.lit(at), side=pl.lit(side)))
         return _table(DataType.ORDERBOOK, pl.concat(sides))
+
+    def book_amounts(self, exchange: str, symbol: Symbol, levels: Levels) -> Floats:
+        """Return the amounts of an order book in the base currency, to what the venue writes."""
+        dialect, amount = DIALECTS[exchange], np.array(nearest(*self.book_sizes(exchange, symbol, levels)))
+        worth = {**dialect.contracts, **dialect.book_contracts}.get(symbol.market)
+        if worth is None:
+            return amount
+        return _in_base(symbol, amount, levels.price / 10 ** self.instruments[symbol].price_scale, worth)
 
     def sizes(self, exchange: str, symbol: Symbol, of: Trades | Levels) -> tuple[Ints, int]:
         """Return the amounts as the venue writes them, and how many decimals they have."""

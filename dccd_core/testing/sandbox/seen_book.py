@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import Ns
 from dccd_core.testing.sandbox.books import Levels, OrderBook, Sides
 
 _DRIFTING: Final = 2
-"""Which level of the bids is wrong in a book that drifts, where there are so many."""
+"""Which level of the bids goes wrong in a book that drifts, where there are so many."""
 
 Twist: TypeAlias = Callable[[Sides, int], Sides]
 """True sides, and how many levels they may have, to what is told instead."""
@@ -78,14 +78,24 @@ def crossed(ticks: int) -> Twist:
     return twist
 
 
-def drifted(sides: Sides, _: int) -> Sides:
-    """Return a book in which one bid has a lot more than in truth."""
-    bids, asks = sides
-    if not bids.price.size:
-        return sides
-    amount = bids.amount.copy()
-    amount[min(_DRIFTING, amount.size - 1)] += 1
-    return replace(bids, amount=amount), asks
+def drifted(before: Sides) -> Twist:
+    """Return what leaves one bid of a book as it never was, wherever the price goes: its changes are missed.
+
+    Args:
+        before: the book as it is just before.
+    """
+    bids, _ = before
+    place = min(_DRIFTING, bids.price.size - 1)
+    stale = replace(bids.rows(slice(place, place + 1)), amount=bids.amount[place : place + 1] + 1)
+
+    def twist(sides: Sides, depth: int) -> Sides:
+        bids, asks = sides
+        if not (stale.price.size and bids.price.size):
+            return sides
+        whole = _joined(bids.rows(bids.price != stale.price[0]), stale)
+        return whole.rows(np.argsort(-whole.price)[:depth]), asks
+
+    return twist
 
 
 def _joined(first: Levels, then: Levels) -> Levels:

@@ -41,11 +41,11 @@ class StreamFaultKind(StrEnum):
     heartbeats included unless ``beats``, until it is subscribed to anew, or for ``seconds``; what was to come
     is lost, and no number of a connection is left out for it. CROSSED (once): after it, for ``seconds`` or
     until the topic is subscribed to anew, the best bid is ``number`` (1) ticks above the best ask, 0 being
-    equal. DRIFT (once): after it, until then, a bid of the three best has another amount than in truth.
-    Numbers and checksums are right in both, REST tells the truth. TOO_MANY: a subscription to the topic is
-    refused as one too many, with all that its message asks for where the venue refuses them together.
-    EARLY_BEAT: a subscription begins and is agreed to ``seconds`` (1) late, after a heartbeat of its channel
-    (Bitfinex only).
+    equal. DRIFT (once): after it, until then, a bid that was the third best has another amount than in truth
+    and keeps it, at its price, whatever becomes of it in truth. Numbers and checksums are right in both, REST
+    tells the truth. TOO_MANY: a subscription to the topic is refused as one too many, with all that its
+    message asks for where the venue refuses them together. EARLY_BEAT: a subscription begins and is agreed to
+    ``seconds`` (1) late, after a heartbeat of its channel (Bitfinex only).
 
     A connection. DISCONNECT: it is closed with ``code`` instead of the message. ABORT: it ends without
     a word. SILENCE: from it on nothing is sent, not even pongs. FROZEN (once): from it on, for ``seconds`` or

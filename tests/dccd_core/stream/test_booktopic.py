@@ -155,6 +155,37 @@ class TestCompared:
             hear(topic, at, at - 130)
         assert topic.compare_due(moment(311.1))
 
+    def test_l12_what_a_comparison_left_open_is_compared_again_soon_then_ever_later(self) -> None:
+        topic = begun()
+        at, waits = 280.0, list[float]()
+        for number in range(2, 8):
+            hear(topic, at, number)
+            assert topic.compare(moment(at))
+            topic.compared(Outcome.UNKNOWN, moment(at + 3))
+            at = self._due(topic, at + 3, number * 1_000)
+            waits.append(at)
+        assert [round(b - a - 3) for a, b in zip([280.0, *waits], waits, strict=False)] == [
+            20,
+            40,
+            80,
+            160,
+            180,
+            180,
+        ]
+        topic.compared(Outcome.SAME, moment(at))
+        assert round(self._due(topic, at, 9_000) - at) == 180
+        topic.compared(Outcome.DRIFTED, moment(at))
+        assert round(self._due(topic, at, 10_000) - at) == 20
+
+    @staticmethod
+    def _due(topic: BookTopic, at: float, number: int) -> float:
+        """Return when it is to be compared next, while its market goes on."""
+        del number
+        while not topic.compare_due(moment(at)):
+            at += 0.5
+            topic.pace.beat(seconds(at))
+        return at
+
     def test_one_that_is_lost_or_not_agreed_to_is_not_due(self) -> None:
         topic = BookTopic(wanted(), seconds(99))
         assert not topic.compare_due(moment(900))

@@ -16,7 +16,8 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
 from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Mark, Notes
+from dccd_core.lake import lake as lake_module
+from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.lake import Draft, Lake, State
 from dccd_core.lake.ledger import Condition, Source
 from dccd_core.stream.fold import fill_windows, fold_all
@@ -251,6 +252,74 @@ def test_a_book_remembers_when_and_why_it_was_not_known(tmp_path: Path) -> None:
     ]
     assert same(world.stored(BOOK, DAY_KEY), rows)
     assert filled(world, BOOK).parts == []  # nobody can be asked for it
+
+
+def pictures(world: World, *at_s: int) -> pl.DataFrame:
+    """Return the true book of these seconds, two levels a side."""
+    return pl.concat(
+        [world.market.truth_book("binance", BTC, Ns(START + n * SECOND), 2) for n in at_s]
+        or [world.market.truth_book("binance", BTC, START, 2).clear()]
+    )
+
+
+def tell(world: World, rows: pl.DataFrame, notes: Notes, start: Ns, dataset: Dataset = BOOK) -> None:
+    with world.lake.segment("binance", dataset.data_type, None, start) as writer:
+        writer.append(live(rows) if rows.height else rows, notes)
+
+
+def drifted(first: int, end: int) -> Notes:
+    """Say that the book was wrong from one second on until another."""
+    return Notes(
+        pieces=[Piece("BTC/USDT", Ns(START + first * SECOND), Ns(START + end * SECOND), "it drifted")]
+    )
+
+
+@pytest.mark.parametrize("when", ["with it", "later"])
+def test_l12_pictures_of_a_time_that_is_withdrawn_are_kept_aside(tmp_path: Path, when: str) -> None:
+    """Folded before that is known or not: no wrong picture stays in the partition, nor is any shown."""
+    world = World(tmp_path)
+    marks = [Mark("BTC/USDT", Ns(START + at * SECOND), began=at == 0, reason="") for at in (0, 8)]
+    tell(world, pictures(world, *range(8)), Notes(marks=marks), START)
+    if when == "later":
+        folded(world, (DataType.ORDERBOOK, None))
+    tell(world, pictures(world), drifted(2, 5), Ns(START + HOUR))
+    right = pictures(world, 0, 1, 5, 6, 7)
+    assert same(world.lake.scan(BOOK).collect(), right)  # while it is in a segment
+    told = folded(world, (DataType.ORDERBOOK, None))
+    assert same(world.lake.scan(BOOK).collect(), right)
+    assert same(world.stored(BOOK, DAY_KEY), right)
+    aside = world.lake.quarantined(BOOK, DAY_KEY)
+    assert same(aside.drop("reason"), pictures(world, 2, 3, 4))
+    assert set(aside["reason"]) == {"it drifted"}
+    state = world.lake.state(BOOK, DAY_KEY)
+    assert state
+    first, wrong = state.ledger.lost[0], TimeSpan(Ns(START + 2 * SECOND), Ns(START + 5 * SECOND))
+    assert (first.span, first.reason) == (wrong, "it drifted")
+    said = f"{BOOK} {DAY_KEY}: 12 rows are taken out of the partition and kept beside it: it drifted"
+    assert told.notes == [said]
+    assert folded(world, (DataType.ORDERBOOK, None)).notes == []
+
+
+def test_l12_of_more_than_anybody_looks_at_only_the_first_are_kept_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_module, "_MOST_ASIDE", 6)
+    world = World(tmp_path)
+    tell(world, pictures(world, *range(8)), drifted(0, 8), START)
+    told = folded(world, (DataType.ORDERBOOK, None))
+    assert world.lake.scan(BOOK).collect().height == 0
+    assert world.lake.quarantined(BOOK, DAY_KEY).height == 6
+    assert len(told.notes) == 1
+
+
+def test_l12_trades_of_a_time_that_is_withdrawn_stay(tmp_path: Path) -> None:
+    """They are right, others are missing."""
+    world = World(tmp_path)
+    record(world, TRADES, minutes(0, 2))
+    tell(world, truth(world.market, TRADES, minutes(0, 0)), drifted(10, 50), Ns(START + HOUR), TRADES)
+    folded(world)
+    assert same(world.lake.scan(TRADES).collect(), truth(world.market, TRADES, minutes(0, 2)))
+    assert world.lake.quarantined(TRADES, DAY_KEY).height == 0
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -23,7 +23,7 @@ from dccd_core.stream import refill, settler
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
-from dccd_core.stream.compare import Snapshot
+from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.feeds import Line
 from dccd_core.stream.link import Link
 from dccd_core.stream.settler import Settler
@@ -52,6 +52,7 @@ class FakeLink:
     answers: list[tuple[str, int, Ns]] = field(default_factory=list[tuple[str, int, Ns]])
     kept: list[Kept] = field(default_factory=list[Kept])
     book: BookTopic | None = None
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def lines(self) -> list[Line]:
         return [Line(str(one.dataset.symbol), one, Seen(), BookTopic(BOOK, Ns(0))) for one in self.wanted]
@@ -72,6 +73,10 @@ class FakeLink:
         self.asked.append(name)
         assert self.book is not None
         return self.book if self.book.keeper.compare_begin() else None
+
+    def compared(self, book: BookTopic, outcome: Outcome) -> None:
+        assert book is self.book
+        self.outcomes.append(outcome)
 
     def keep(self, kind: Kind, rows: pl.DataFrame, notes: Notes) -> None:
         self.kept.append((kind, rows, notes))

@@ -267,13 +267,30 @@ def test_l12_a_book_that_stays_crossed_is_lost(numbering: str) -> None:
     assert one.known_until is None
     assert turns[-1].reason.startswith("the best bid, 11.0, is not below the best ask, 11.0, for 3.")
     assert not turns[-1].began
-    assert all(shot.at < at(1_500 + 4_000) for shot in taken)
-    if numbering == "coinbase":
-        assert not taken, "nobody knows since when the book was wrong"
-        assert turns[-1].since == at(0)
-    else:
-        assert turns[-1].since == at(1_500), "what was said of the crossed time is withdrawn"
-        assert not any(shot.crossed for shot in taken)
+    assert not taken, "nobody knows since when the book was wrong"
+    assert turns[-1].since == at(0)
+
+
+@pytest.mark.parametrize("numbering", ["binance linear", "coinbase"])
+def test_l12_a_book_that_is_not_crossed_for_moments_is_lost_like_one_that_always_is(numbering: str) -> None:
+    """Where each level is a message of its own, a price that moves uncrosses it for a moment."""
+    one = begun(numbering, 0)
+    one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True, last=0), Ns(0))
+    for number in range(1, 60):
+        crossed = number % 10 != 5
+        level = [("11.5", "1" if crossed else "0")]
+        one.hear(crossing(numbering, 1_000 + 100 * number, number, level), Ns(0))
+    _, turns = one.taken()
+    assert [turn.since for turn in turns if turn.reason] == [at(0)]
+
+
+def test_l12_a_book_that_is_crossed_for_moments_only_is_not_lost() -> None:
+    one = begun("coinbase", 0)
+    one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True), Ns(0))
+    for number in range(100):
+        level = [("11.5", "1" if number % 2 else "0")]
+        one.hear(BookChange("x", at(1_000 + 600 * number + 100 * (number % 2)), level), Ns(0))
+    assert one.book.lost is None
 
 
 def test_a_crossed_picture_says_so() -> None:
