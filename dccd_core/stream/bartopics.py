@@ -8,7 +8,7 @@ import polars as pl
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, iso
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, iso
 from dccd_core.stream.bars import BuiltBars
 from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
@@ -18,6 +18,9 @@ _PRICES: Final = ("open", "high", "low", "close")
 _SILENT: Final = "nothing came of it for longer than its market explains"
 _SURE: Final = Ns(2 * SECOND)
 """The venue's clock is known to a second or so: a bar is asked for once it is final beyond doubt."""
+_HUSH: Final = Ns(10 * SECOND)
+"""Where nothing would show that a message is lost, the last of a bar may be if none comes for so long."""
+_AGAIN: Final = Ns(5 * SECOND)
 
 
 class ClosedBar(NamedTuple):
@@ -52,6 +55,16 @@ class BarTopic:
         self._close: float | None = None
         self._asked = False
         """Whether the newest proof is REST's: what came before the next message may have been lost."""
+        self._uncounted = False
+        """Whether nothing shows that a message is lost: no flag, no number, no heartbeat."""
+        self._newest: Ns | None = None
+        """When the newest bar that came opened."""
+        self._came = now
+        """When it did, on our steady clock."""
+        self._shown_from = ZERO
+        """Bars that opened before are what REST says they are: the last of them may have been lost."""
+        self._next, self._wait = ZERO, _AGAIN
+        """When REST may be asked next, and for how long not again if nobody answers."""
 
     @property
     def accepted(self) -> bool:
@@ -61,14 +74,19 @@ class BarTopic:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
         self._end(ANEW)
         self._accepted, self.alive = moment.venue, None
+        self._newest, self._shown_from = None, ZERO
         self.pace.beat(moment.steady)
 
-    def come(self, told: Came, moment: Moment, *, spoilt: bool = False) -> bool:
+    def come(self, told: Came, moment: Moment, *, spoilt: bool = False, flagged: bool = True) -> bool:
         """Take note that bars came, final or not; their times are when they opened.
 
-        Return whether those before them that are not final yet may still become so: not when something may
-        have been missed since they came.
+        ``flagged``: the venue says of them whether they are final. Return whether those before them that are
+        not final yet may still become so: not when something may have been missed since they came.
         """
+        if not flagged and not self._beats:
+            self._uncounted = True
+            self._come_uncounted(told, moment, spoilt=spoilt)
+            return True
         unbroken = not (self.pace.silent(moment.steady) or spoilt or self._asked)
         self._asked = False
         self.pace.hear(moment.steady, told.height)
@@ -112,7 +130,15 @@ class BarTopic:
 
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
-        self._end(reason)
+        if self._uncounted:
+            self.doubt()
+        else:
+            self._end(reason)
+
+    def doubt(self) -> None:
+        """Take note that something may have been lost: where nothing would show it, REST is to."""
+        if self._uncounted and self._newest is not None:
+            self._shown_from = max(self._shown_from, Ns(self._newest + self._bar))
 
     def look(self, moment: Moment) -> str | None:
         """Say why the topic is to be subscribed to anew, if it is."""
@@ -123,10 +149,29 @@ class BarTopic:
 
     def question(self, moment: Moment) -> Ns | None:
         """Say from which bar on it is to be asked for bars, if its silence needs a proof."""
-        if self._accepted is None or self._beats or not self.pace.due(moment.steady):
+        if self._accepted is None or self._beats or not self._due(moment.steady):
             return None
-        since = self.claim.reached or bar_open(Ns(self._accepted + self._bar), self._bar)
+        since = self._since()
         return since if moment.venue - self._settle - _SURE >= since + self._bar else None
+
+    def ask(self, steady: Ns) -> None:
+        """Note that it is asked for: the next time is if nobody answers, ever later."""
+        self.pace.ask(steady)
+        self._next = Ns(steady + self._wait)
+        self._wait = Ns(min(MINUTE, 2 * self._wait))
+
+    def _due(self, steady: Ns) -> bool:
+        """Return whether REST is to be asked: it is silent, or may have brought too little before it was."""
+        if self.pace.due(steady):
+            return True
+        if not self._uncounted or steady < self._next:
+            return False
+        since = self._since()
+        hushed = steady - self._came > _HUSH and self._newest is not None and self._newest >= since
+        return self._shown_from > since or hushed
+
+    def _since(self) -> Ns:
+        return self.claim.reached or bar_open(Ns((self._accepted or ZERO) + self._bar), self._bar)
 
     def answer(
         self, rows: pl.DataFrame, held: pl.DataFrame | None, until: Ns, moment: Moment
@@ -141,22 +186,47 @@ class BarTopic:
 
         Return why the topic is to be subscribed to anew, if it is, and the bars that are proven.
         """
-        since = self.claim.reached or bar_open(Ns((self._accepted or 0) + self._bar), self._bar)
+        since = self._since()
         fresh = rows.filter(pl.col("ts").to_physical() >= since)
         traded = fresh.filter(pl.col("volume") > 0)
         if held is not None and traded.height:
             same = ["ts", "close", "volume"]
             traded = traded.join(held.select(same), on=same, how="anti")
+        dead = None
         if traded.height:
             first = Ns(int(traded["ts"].to_physical()[0]))
-            return f"it was silent, although something was traded in the bar of {iso(first)}", fresh.clear()
+            dead = f"it was silent, although something was traded in the bar of {iso(first)}"
+            if not self._uncounted:
+                return dead, fresh.clear()
+            if moment.steady - self._came <= _HUSH or (self._newest or ZERO) > first:
+                dead = None  # something was lost, but it is alive
         self.claim.begin(since)
         self.claim.reach(until)
         self._live_until(Ns(until + self._settle))
-        self._asked = True
+        self._asked, self._wait = True, _AGAIN
         self._close = fresh["close"][-1] if fresh.height else self._close
-        self.pace.beat(moment.steady)
-        return None, fresh
+        if not traded.height:
+            self.pace.beat(moment.steady)
+        return dead, fresh
+
+    def _come_uncounted(self, told: Came, moment: Moment, *, spoilt: bool) -> None:
+        """Take bars of which each version tells all of it until then: only the last one is to be there.
+
+        It is when the next bar begins soon after it came; else REST has to show it.
+        """
+        hushed = moment.steady - self._came > _HUSH
+        self.pace.hear(moment.steady, told.height)
+        self._came = moment.steady
+        if self._accepted is None:
+            return
+        if self._newest is not None and hushed:
+            self._shown_from = max(self._shown_from, told.last)
+        self._newest = max(told.last, self._newest or told.last)
+        if spoilt:
+            self.doubt()
+        self.claim.begin(told.first)
+        if self._shown_from <= (self.claim.reached or ZERO):
+            self._live_until(Ns(self._newest + self._settle))
 
     def _end(self, reason: str) -> None:
         self.claim.end(reason)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import polars as pl
 
@@ -15,8 +15,11 @@ from dccd_core.stream.bars import FinalBars
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Claim, Moment
+from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.trades import Came, TradeTopic, came
 from dccd_core.stream.wanted import Kind, Seen, Wanted
+
+AnyTopic: TypeAlias = TradeTopic | PagedTopic | BarTopic | BuiltTopic | BookTopic
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class Line:
     name: str
     wanted: Wanted
     seen: Seen
-    topic: TradeTopic | BarTopic | BuiltTopic | BookTopic
+    topic: AnyTopic
     accepted: Ns | None = None
     symbol: str = field(init=False)
     bar: Ns = field(init=False)
@@ -87,7 +90,7 @@ class TradesFeed:
     def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
         own = set[str]()
         for line in self.lines if heard.traded else ():
-            assert isinstance(line.topic, TradeTopic)
+            assert isinstance(line.topic, TradeTopic | PagedTopic)
             if (told := heard.traded.get(line.name)) is not None:
                 rows = heard.trades_of(line.name)
                 line.topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
@@ -167,11 +170,13 @@ class BarsFeed:
         own = tables.of_topics(heard.bars, [line.name for line, _ in self._pushed()])
         if own is None:
             return []
-        told = came(own)
+        told, unflagged = came(own), set[str]()
+        if own["closed"].null_count():
+            unflagged = set(own.filter(pl.col("closed").is_null())["topic"].to_list())
         for line, topic in self._pushed():
             if line.name in told:
-                spoilt = line.name in heard.spoilt
-                if not topic.come(told[line.name], moment, spoilt=spoilt):
+                spoilt, flagged = line.name in heard.spoilt, line.name not in unflagged
+                if not topic.come(told[line.name], moment, spoilt=spoilt, flagged=flagged):
                     self._final.drop(line.name, before=told[line.name].first)
         return [self._final.hear(own)]
 
@@ -205,7 +210,7 @@ def feed_of(kind: Kind, settle: Ns) -> Feed:
             return BooksFeed()
 
 
-def topic_of(wanted: Wanted, now: Ns) -> TradeTopic | BarTopic | BuiltTopic | BookTopic:
+def topic_of(wanted: Wanted, now: Ns) -> AnyTopic:
     """Return what follows a dataset's topic; ``now`` on our steady clock."""
     bar = wanted.dataset.span
     if bar is not None and wanted.channel.from_trades:
@@ -213,7 +218,8 @@ def topic_of(wanted: Wanted, now: Ns) -> TradeTopic | BarTopic | BuiltTopic | Bo
     if bar is not None:
         return BarTopic(wanted.channel, bar, wanted.settle, now)
     if wanted.dataset.data_type is DataType.TRADES:
-        return TradeTopic(wanted.channel, now)
+        counted = wanted.channel.consecutive or wanted.channel.beats
+        return TradeTopic(wanted.channel, now) if counted else PagedTopic(wanted.channel, now)
     return BookTopic(wanted, now)
 
 

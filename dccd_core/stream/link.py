@@ -11,7 +11,7 @@ import polars as pl
 from dccd_core.adapter.live import BookChange, Live
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
@@ -170,9 +170,9 @@ class Link:
         """Note that a question is being asked."""
         self._recording.ask(question, self._clock.steady())
 
-    def answer(self, question: Question, rows: pl.DataFrame, until: Ns) -> None:
-        """Take the answer to a question: the rows there were until then."""
-        if self.connected and (why := self._recording.answer(question, rows, until, self._clock.steady())):
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan) -> None:
+        """Take the answer to a question: all rows there were in ``span``."""
+        if self.connected and (why := self._recording.answer(question, rows, span, self._clock.steady())):
             self._revive(question.name, why)
 
     def books_to_compare(self) -> list[tuple[str, Wanted]]:

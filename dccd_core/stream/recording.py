@@ -16,7 +16,7 @@ from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES
-from dccd_core.domain.timespan import DAY, SECOND, Ns, iso
+from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
@@ -24,6 +24,7 @@ from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
 from dccd_core.stream.compare import Outcome
 from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
+from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.trades import TradeTopic
@@ -253,15 +254,19 @@ class Recording:
     def ask(self, question: Question, steady: Ns) -> None:
         """Note that a question is being asked."""
         for line in self._asked(question):
-            line.topic.pace.ask(steady)
+            if isinstance(line.topic, PagedTopic | BarTopic):
+                line.topic.ask(steady)
+            else:
+                line.topic.pace.ask(steady)
 
-    def answer(self, question: Question, rows: pl.DataFrame, until: Ns, steady: Ns) -> str | None:
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan, steady: Ns) -> str | None:
         """Take what there was from the question's ``since`` on; say why its topic is dead, if it is.
 
         Args:
             question: what was asked.
             rows: of the table of its data type.
-            until: no row before it is missing in ``rows``.
+            span: no row of this time is missing in ``rows``. It begins after the question's ``since`` only
+                where a venue shows its newest rows alone.
             steady: now.
         """
         self._take(steady)
@@ -269,11 +274,13 @@ class Recording:
         for line in self._asked(question):
             topic, feed = line.topic, self._feeds[line.wanted.kind]
             if isinstance(topic, BarTopic) and isinstance(feed, BarsFeed):
-                why, proven = topic.answer(rows, feed.held(line.name), until, moment)
+                why, proven = topic.answer(rows, feed.held(line.name), span.end, moment)
                 feed.prove(line.name, proven, moment.venue)
+            elif isinstance(topic, PagedTopic):
+                why = topic.answer(rows, span, moment)
             else:
                 assert not isinstance(topic, BarTopic | BookTopic)
-                why = topic.answer(rows, until, moment)
+                why = topic.answer(rows, span.end, moment)
             dead = why or dead
         if dead:
             self.give_up(question.name, dead, steady)
@@ -375,7 +382,7 @@ class Recording:
         for line in self.lines:
             if not concerned or line.name in concerned:
                 line.topic.spoil(reason)
-                if isinstance(line.topic, TradeTopic | BuiltTopic):
+                if isinstance(line.topic, TradeTopic | PagedTopic | BuiltTopic):
                     line.topic.lose_until(moment.venue)
                 if isinstance(feed := self._feeds[line.wanted.kind], BarsFeed):
                     feed.drop(line.name)  # a later version of what is held back may be what was lost

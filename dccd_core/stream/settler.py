@@ -9,7 +9,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.errors import DccdError
+from dccd_core.domain.errors import DccdError, PayloadError
 from dccd_core.domain.timespan import SECOND, TimeSpan
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
@@ -64,16 +64,16 @@ class Settler:
             self._venue.told = None
 
     def _ask(self) -> None:
-        for link in self._links():
-            for question in link.questions():
-                dataset, now = question.wanted.dataset, self._clock.steady()
-                if dataset in self._asking or len(self._asking) >= _AT_ONCE:
-                    continue
-                final = final_until(self._venue, self._around, dataset)
-                if self._allowance(dataset).allows(now) and question.since < final:
-                    link.ask(question)
-                    self._allowance(dataset).spend(1, now)
-                    self._asking[dataset] = asyncio.create_task(self._settle(link, question))
+        asked = [(question, link) for link in self._links() for question in link.questions()]
+        for question, link in sorted(asked, key=lambda one: one[0].since):  # who waits for longest
+            dataset, now = question.wanted.dataset, self._clock.steady()
+            if dataset in self._asking or len(self._asking) >= _AT_ONCE:
+                continue
+            final = final_until(self._venue, self._around, dataset)
+            if self._allowance(dataset).allows(now) and question.since < final:
+                link.ask(question)
+                self._allowance(dataset).spend(1, now)
+                self._asking[dataset] = asyncio.create_task(self._settle(link, question))
 
     def _compare(self) -> None:
         for link in self._links():
@@ -117,23 +117,26 @@ class Settler:
     async def _settle(self, link: Link, question: Question) -> None:
         dataset = question.wanted.dataset
         span = TimeSpan(question.since, final_until(self._venue, self._around, dataset))
+        newest = newest_only(self._venue, dataset)
         try:
-            if newest_only(self._venue, dataset):
+            if newest:
                 told = await self._newest(dataset, span)
             else:
                 told = await rows_between(self._venue, dataset, span, any_will_do=dataset.span is None)
         except DccdError:
             return  # it stays unproven, and its health says so
         self._allowance(dataset).spend(told.requests - 1, self._clock.steady())
-        if told.rows.height or told.span.start <= question.since:
-            link.answer(question, told.rows, told.span.end)
+        if newest or told.rows.height or told.span.start <= question.since:
+            link.answer(question, told.rows, told.span)
 
     async def _newest(self, dataset: Dataset, span: TimeSpan) -> Answered:
-        """Ask for the newest rows: where they do not reach back to what is asked of, all of them are news."""
+        """Ask for the newest rows of a span: it begins later where they do not reach back to its start.
+
+        Raises:
+            ExchangeError: the venue does not answer, or shows no row at all, which says nothing.
+        """
         told = await newest_rows(self._venue, dataset)
-        if told.span.start > span.start:
-            return told
-        if not told.span.end:  # no row at all: it says nothing
-            return replace(told, span=TimeSpan(span.end, span.end))
+        if not told.span.end:
+            raise PayloadError("no row at all, where the newest ones are shown")
         rows = told.rows.filter(pl.col("ts").to_physical() < span.end)  # others may be on their way to us
-        return replace(told, rows=rows, span=span)
+        return replace(told, rows=rows, span=TimeSpan(min(told.span.start, span.end), span.end))

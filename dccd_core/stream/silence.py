@@ -21,9 +21,15 @@ _KNOWN: Final = 5.0
 
 
 class Pace:
-    """How often a topic is heard of, on our steady clock; what came long ago counts ever less."""
+    """How often a topic is heard of, on our steady clock; what came long ago counts ever less.
 
-    def __init__(self, now: Ns) -> None:
+    Args:
+        now: that clock.
+        most: no silence is longer without a proof.
+    """
+
+    def __init__(self, now: Ns, most: Ns = _MOST) -> None:
+        self._most = most
         self.heard = now
         """When it was last heard of, or proven to be quiet."""
         self._count = 0.0
@@ -51,7 +57,7 @@ class Pace:
         """For how long its silence needs no proof."""
         if self._count < _KNOWN:
             return _UNKNOWN
-        return Ns(min(_MOST, max(_LEAST, round(_GAPS * SECOND * self._time_s / self._count))))
+        return Ns(min(self._most, max(_LEAST, round(_GAPS * SECOND * self._time_s / self._count))))
 
     def silent(self, now: Ns) -> bool:
         return now - self.heard > self.allowed

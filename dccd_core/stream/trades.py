@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -80,12 +80,16 @@ def _whole(value: object) -> int:
 
 @dataclass(slots=True)
 class Stretch:
-    """Consecutive ids that all came, with the times of the first and the last."""
+    """Consecutive ids that all came, with the times of the first and the last.
+
+    ``seen``: when the first of it came, on our steady clock.
+    """
 
     first: int
     last: int
     start: Ns
     end: Ns
+    seen: Ns = field(default=ZERO, compare=False)
 
 
 class IdRun:
@@ -94,10 +98,12 @@ class IdRun:
     def __init__(self) -> None:
         self.whole: Stretch | None = None
         self.waiting_since: Ns | None = None
-        """Since when an id is missing, on our steady clock."""
+        """Since when the next id is known to be missing, on our steady clock."""
         self._ahead: list[Stretch] = []
         self._known = -1
-        """The last id that the venue is known to have given."""
+        """The last id that the venue is known to have given, ..."""
+        self._known_since = ZERO
+        """... and since when."""
 
     def begin(self, last: int, at: Ns) -> None:
         """Begin after a trade that is known of, whether or not it came."""
@@ -107,29 +113,33 @@ class IdRun:
     def add(self, stretches: Sequence[Stretch], now: Ns) -> None:
         whole, first = self.whole, stretches[0]
         if whole and not self._ahead and len(stretches) == 1 and whole.first <= first.first <= whole.last + 1:
-            if progressed := first.last > whole.last:  # as nearly always
+            if first.last > whole.last:  # as nearly always
                 self.whole = Stretch(whole.first, first.last, whole.start, first.end)
-                self._known = max(self._known, first.last)
-            self._wait(now, progressed=progressed)
+                self._know(first.last, now)
+            self._wait()
             return
         before = self.whole.last if self.whole else None
         known = [self.whole] if self.whole else []
         merged: list[Stretch] = []
-        for one in sorted([*known, *self._ahead, *stretches], key=lambda each: each.first):
+        came = [replace(one, seen=now) for one in stretches]
+        for one in sorted([*known, *self._ahead, *came], key=lambda each: each.first):
             if merged and one.first <= merged[-1].last + 1:
+                seen = min(merged[-1].seen, one.seen)
                 if one.last > merged[-1].last:
-                    merged[-1] = Stretch(merged[-1].first, one.last, merged[-1].start, one.end)
+                    merged[-1] = Stretch(merged[-1].first, one.last, merged[-1].start, one.end, seen)
+                else:
+                    merged[-1].seen = seen
             else:
                 merged.append(one)
         whole = [one for one in merged if before is None or one.last >= before]
         self.whole, self._ahead = whole[0], whole[1:]
-        self._known = max(self._known, whole[-1].last)
-        self._wait(now, progressed=self.whole.last != before)
+        self._know(whole[-1].last, now)
+        self._wait()
 
     def told(self, last: int, now: Ns) -> bool:
         """Take note that there was a trade of this id; return whether all until it came."""
-        self._known = max(self._known, last)
-        self._wait(now, progressed=False)
+        self._know(last, now)
+        self._wait()
         return self.waiting_since is None
 
     def missing(self) -> tuple[int, int]:
@@ -144,14 +154,19 @@ class IdRun:
             self.whole = None
             return None
         self.whole = self._ahead.pop(0)
+        self._wait()
         return self.whole.start
 
-    def _wait(self, now: Ns, *, progressed: bool) -> None:
+    def _know(self, last: int, now: Ns) -> None:
+        if last > self._known:
+            self._known, self._known_since = last, now
+
+    def _wait(self) -> None:
+        """Note since when the next id is missing: what comes after it shows that, the first time it does."""
         assert self.whole is not None
-        if self.whole.last >= self._known:
-            self.waiting_since = None
-        elif self.waiting_since is None or progressed:
-            self.waiting_since = now
+        missing = self.whole.last < self._known
+        seen = min((one.seen for one in self._ahead), default=self._known_since)
+        self.waiting_since = seen if missing else None
 
 
 def stretches(rows: pl.DataFrame) -> list[Stretch]:
@@ -290,7 +305,7 @@ class TradeTopic:
     def look(self, moment: Moment) -> str | None:
         """Give up what is missing for long; say why the topic is to be subscribed to anew, if it is."""
         ids = self._ids
-        if ids and ids.waiting_since is not None and moment.steady - ids.waiting_since >= _PATIENCE:
+        while ids and ids.waiting_since is not None and moment.steady - ids.waiting_since >= _PATIENCE:
             first, last = ids.missing()
             self.claim.end(f"trades {first} to {last} did not come")
             if (at := ids.skip()) is None:

@@ -77,6 +77,9 @@ class Windows:
         self._know(past, end.at, end.id)
         began = past.active.pop(who, end.at)
         past.done = union([*past.done, TimeSpan(min(began, end.at), end.at)])
+        if end.since is not None and end.since < end.at:  # what was said of it is withdrawn
+            gone = TimeSpan(end.since, end.at)
+            past.done = [part for span in past.done for part in span.minus([gone])]
         if not past.active:
             past.end = end if past.end is None or end.at >= past.end.at else past.end
         self.left(dataset, end)

@@ -27,9 +27,6 @@ _FROM_ONE_ON: Final = (
     StreamFaultKind.FROZEN,
 )
 """Strike once, at the first message from a moment on."""
-_UNCOUNTED: Final = (("bybit", DataType.TRADES), ("kraken", DataType.OHLC))
-"""Nothing numbers these, and nothing says that they are alive: what is lost of them for less time than they
-may be silent by themselves is not to be noticed. So they fall silent until they are subscribed to anew."""
 _UNPROVEN: Final = ("coinbase",)
 """Nothing shows that changes of a book changed places, and on a TCP connection they do not."""
 
@@ -133,29 +130,17 @@ def _between(span: TimeSpan) -> tuple[int, int]:
     return span.start, span.end
 
 
-def _uncounted(made: Trouble) -> set[str]:
-    return {topic_of(one) for one in made.datasets if (one.exchange, one.data_type) in _UNCOUNTED}
-
-
 def _one(made: Trouble, chance: random.Random, *kinds: DataType) -> str:
     return topic_of(chance.choice([one for one in made.datasets if not kinds or one.data_type in kinds]))
 
 
 def _frozen_topic(made: Trouble, chance: random.Random) -> None:
     span, topic = _some_time(made, chance, 30, 150), _one(made, chance)
-    if topic in _uncounted(made):
-        made.faults.append(
-            StreamFault(kind=StreamFaultKind.SILENT_TOPIC, topic=topic, between=_between(span))
-        )
-    else:
-        made.faults.append(StreamFault(kind=StreamFaultKind.DROP, topic=topic, between=_between(span)))
+    made.faults.append(StreamFault(kind=StreamFaultKind.DROP, topic=topic, between=_between(span)))
 
 
 def _frozen_all(made: Trouble, chance: random.Random) -> None:
     span = _some_time(made, chance, 30, 120)
-    if _uncounted(made):
-        made.faults.append(StreamFault(kind=StreamFaultKind.FROZEN, between=_between(span)))
-        return
     made.faults.append(StreamFault(kind=StreamFaultKind.DROP, between=_between(span)))
     if chance.random() < 0.5:  # heartbeats and answers too
         made.faults.append(StreamFault(kind=StreamFaultKind.DROP, answers=True, between=_between(span)))
@@ -170,7 +155,6 @@ def _at_one_message(
         span = TimeSpan(_when(made, chance), made.end)
         topic = _one(made, chance, *data_types) if data_types or chance.random() < 0.7 else ""
         code, seconds = chance.choice(_CODES), chance.uniform(*s) if s else None
-        seconds = None if kind is StreamFaultKind.FROZEN and _uncounted(made) else seconds
         nth = None if kind in _FROM_ONE_ON else 1
         made.faults.append(
             StreamFault(kind=kind, topic=topic, between=_between(span), nth=nth, code=code, seconds=seconds)

@@ -141,6 +141,93 @@ class TestPushed:
         assert claimed(topic.claim) == [span(4, 5)]
 
 
+def push(topic: BarTopic, at: float, *opens: int, spoilt: bool = False) -> None:
+    """Let versions of bars come that nobody flags."""
+    times = [minutes(one) for one in opens]
+    told = Came(len(opens), min(times), max(times))
+    topic.come(told, moment(at), spoilt=spoilt, flagged=False)
+
+
+class TestUncounted:
+    """No flag, no number and no heartbeat shows that the last version of a bar did not come."""
+
+    def test_a_bar_is_final_when_the_next_one_begins_soon_after_its_last_version(self) -> None:
+        topic = begun(FILLED)
+        for at in (200, 209, 218, 227, 235):
+            push(topic, at, 3)
+        assert topic.alive == minutes(3) + SETTLE
+        push(topic, 243, 4)
+        assert topic.alive == minutes(4) + SETTLE
+        assert topic.question(moment(250)) is None
+
+    def test_l1_one_whose_last_version_may_have_been_lost_is_what_rest_says(self) -> None:
+        topic = begun(FILLED)
+        push(topic, 230, 3)
+        push(topic, 241, 4)
+        assert topic.alive == minutes(3) + SETTLE
+        assert topic.question(moment(246)) is None  # it is not final yet
+        assert topic.question(moment(247)) == minutes(3)
+        held = bars((3, 1.0, 2.0))
+        dead, proven = topic.answer(bars((3, 1.5, 9.0)), held, minutes(4), moment(248))
+        assert (dead, proven["volume"].to_list()) == (None, [9.0])
+        assert claimed(topic.claim) == [span(3, 4)]
+        assert reasons(topic.claim) == []
+        assert topic.question(moment(249)) is None
+
+    def test_those_after_it_wait_for_the_same_answer(self) -> None:
+        topic = begun(FILLED)
+        push(topic, 230, 3)
+        for at in range(245, 306, 5):
+            push(topic, at, at // 60)
+        assert topic.alive == minutes(3) + SETTLE
+        topic.answer(bars((3, 1.0, 2.0)), None, minutes(4), moment(306))
+        push(topic, 310, 5)
+        assert topic.alive == minutes(5) + SETTLE
+
+    def test_it_is_asked_for_as_soon_as_it_is_final_when_nothing_more_comes(self) -> None:
+        topic = begun(FILLED)
+        push(topic, 235, 3)
+        assert topic.question(moment(246.9)) is None
+        assert topic.question(moment(247)) == minutes(3)
+        topic.answer(bars((3, 1.0, 2.0)), bars((3, 1.0, 2.0)), minutes(4), moment(248))
+        assert topic.question(moment(270)) is None  # as long as nothing comes it is quiet
+
+    def test_a_question_that_nobody_answers_is_asked_ever_later(self) -> None:
+        topic, asked = begun(FILLED), list[int]()
+        push(topic, 235, 3)
+        for at in range(247, 400):
+            if topic.question(moment(at)) is not None:
+                topic.ask(seconds(at))
+                asked.append(at)
+        assert asked == [247, 252, 262, 282, 322, 382]
+
+    def test_l1_a_dead_topic_is_subscribed_to_anew(self) -> None:
+        topic = begun(FILLED)
+        push(topic, 215, 3)
+        dead, proven = topic.answer(bars((3, 1.5, 9.0)), bars((3, 1.0, 2.0)), minutes(4), moment(247))
+        assert dead == "it was silent, although something was traded in the bar of 1970-01-01T00:03:00Z"
+        assert proven.height == 1  # whatever became of the topic
+        assert claimed(topic.claim) == [span(3, 4)]
+
+    def test_a_message_that_nobody_understood_may_have_been_the_last_version(self) -> None:
+        topic = begun(FILLED)
+        push(topic, 236, 3)
+        topic.spoil("odd")
+        push(topic, 238, 3, spoilt=True)
+        push(topic, 243, 4)
+        assert topic.alive == minutes(3) + SETTLE
+        assert topic.question(moment(247)) == minutes(3)
+        assert reasons(topic.claim) == []
+
+    def test_where_topics_beat_their_words_show_it(self) -> None:
+        topic = begun(BEATING)
+        topic.word(Word("a", minutes(3)), moment(180))
+        push(topic, 200, 3)
+        push(topic, 242, 4)
+        topic.word(Word("a", seconds(245)), moment(245))
+        assert topic.alive == seconds(245)
+
+
 class TestWords:
     def test_a_word_begins_with_the_next_whole_bar(self) -> None:
         topic = begun(BEATING)

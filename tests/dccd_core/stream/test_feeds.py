@@ -22,6 +22,7 @@ from dccd_core.stream.feeds import (
     stored,
     topic_of,
 )
+from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.trades import TradeTopic
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 from tests.dccd_core.stream.claims import moment, seconds
@@ -92,7 +93,9 @@ def heard(
 
 def test_what_follows_a_topic_is_told_by_what_is_wanted() -> None:
     built = Channel(docs="", from_trades=True)
-    assert isinstance(topic_of(wanted("A/USD", TRADES), ZERO), TradeTopic)
+    assert isinstance(topic_of(wanted("A/USD", TRADES), ZERO), PagedTopic)
+    for counted in (Channel(docs="", consecutive=True), Channel(docs="", beats=Ns(SECOND))):
+        assert isinstance(topic_of(wanted("A/USD", TRADES, counted), ZERO), TradeTopic)
     assert isinstance(topic_of(wanted("A/USD", BARS), ZERO), BarTopic)
     assert isinstance(topic_of(wanted("A/USD", BARS, built), ZERO), BuiltTopic)
     assert isinstance(topic_of(wanted("A/USD", BOOKS), ZERO), BookTopic)
@@ -147,8 +150,8 @@ class TestBars:
     def test_bars_without_a_flag_are_kept_until_their_own_topic_goes_on(self) -> None:
         one, other = line("a", wanted("A/USD", BARS)), line("b", wanted("B/USD", BARS))
         feed = fed(BarsFeed(MINUTE, SETTLE), one, other)
-        assert feed.take(heard(bars=bars(("a", 3, None), ("b", 3, None))), moment(200)) is None
-        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(225))
+        assert feed.take(heard(bars=bars(("a", 3, None), ("b", 3, None))), moment(236)) is None
+        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(245))
         assert rows is not None
         assert rows.select("topic", pl.col("ts").to_physical()).rows() == [("a", 3 * MINUTE)]
         assert (one.claim.reached, other.claim.reached) == (4 * MINUTE, 3 * MINUTE)
@@ -156,9 +159,9 @@ class TestBars:
     def test_the_last_version_counts(self) -> None:
         feed = fed(BarsFeed(MINUTE, SETTLE), line("a", wanted("A/USD", BARS)))
         first = bars(("a", 3, None))
-        feed.take(heard(bars=first), moment(200))
-        feed.take(heard(bars=first.with_columns(close=pl.lit(2.0))), moment(210))
-        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(225))
+        feed.take(heard(bars=first), moment(225))
+        feed.take(heard(bars=first.with_columns(close=pl.lit(2.0))), moment(235))
+        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(245))
         assert rows is not None
         assert rows["close"].to_list() == [2.0]
 

@@ -7,7 +7,7 @@ import polars as pl
 from dccd_core.adapter.frames import Came, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TIME, DataType, empty
+from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan
 from dccd_core.stream.claim import PAUSED
@@ -20,6 +20,7 @@ TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
 BOOKS: Kind = (DataType.ORDERBOOK, None)
 PLAIN = Channel(docs="")
+BEATING = Channel(docs="", beats=Ns(15 * SECOND))
 BAD = [(b"x", "no JSON")]
 SKEW = 2 * SECOND
 
@@ -122,7 +123,7 @@ class TestTrades:
         assert (batch.rows.height, batch.notes.marks, batch.notes.reached) == (1, [], {})
 
     def test_l1_a_neighbour_proves_nothing(self) -> None:
-        one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
+        one = connection(a=wanted("A/USD", TRADES, BEATING), b=wanted("B/USD", TRADES, BEATING))
         one.accept("a", "b")
         one.hear(trades(("a", 101, 1), ("b", 101, 7)))
         for second in range(102, 140):
@@ -130,7 +131,8 @@ class TestTrades:
         assert one.taken(TRADES).notes.reached == {"A/USD": 139 * SECOND - SKEW, "B/USD": 101 * SECOND + 1}
 
     def test_l1_a_topic_that_is_silent_for_long_is_asked_about(self) -> None:
-        one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
+        numbered = Channel(docs="", consecutive=True)
+        one = connection(a=wanted("A/USD", TRADES, numbered), b=wanted("B/USD", TRADES, numbered))
         one.wait(100)
         one.accept("a", "b")
         for second in range(100, 130):
@@ -142,14 +144,12 @@ class TestTrades:
         [question] = one.recording.questions(one.steady)
         assert (question.name, question.since) == ("b", 127 * SECOND)  # up to there it is proven
         nothing = empty(DataType.TRADES)
-        assert one.recording.answer(question, nothing, Ns(155 * SECOND), one.steady) is None
+        until = TimeSpan(question.since, Ns(155 * SECOND))
+        assert one.recording.answer(question, nothing, until, one.steady) is None
         assert reached(one, symbol="B/USD") == 155 * SECOND
-        missed = pl.DataFrame({"ts": [140 * SECOND], "price": [1.0], "amount": [1.0], "trade_id": ["9"]})
-        missed = pl.concat([nothing, missed.cast({"ts": TIME})], how="diagonal")
-        dead = one.recording.answer(question, missed, Ns(155 * SECOND), one.steady)
-        assert dead is None  # it is known by now that there was nothing
-        later = missed.with_columns(pl.lit(156 * SECOND, pl.Int64).cast(TIME).alias("ts"))
-        dead = one.recording.answer(question, later, Ns(158 * SECOND), one.steady)
+        later = pl.DataFrame({"ts": [156 * SECOND], "price": [1.0], "amount": [1.0], "trade_id": ["1130"]})
+        later = pl.concat([nothing, later.cast({"ts": TIME})], how="diagonal")
+        dead = one.recording.answer(question, later, TimeSpan(until.end, Ns(158 * SECOND)), one.steady)
         assert dead == "it was silent, although something was traded at 1970-01-01T00:02:36Z"
         assert marks(one.taken(TRADES)) == [("B/USD", 155 * SECOND, False)]
 
@@ -183,7 +183,7 @@ class TestTrades:
 
     def test_it_is_complete_up_to_before_a_bad_message_and_again_after_its_batch(self) -> None:
         """Of what came in one batch with the bad message nobody knows which row came before it."""
-        one = connection(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD", TRADES, BEATING))
         one.accept("a")
         one.hear(trades(("a", 10, 1), ("a", 20, 2)))
         one.taken(TRADES)
@@ -205,7 +205,7 @@ class TestTrades:
         assert one.taken(TRADES).notes.marks == []
 
     def test_a_new_segment_says_again_from_where_it_is_complete(self) -> None:
-        one = connection(a=wanted("A/USD"))
+        one = connection(a=wanted("A/USD", TRADES, BEATING))
         one.accept("a")
         one.hear(trades(("a", 10, 1), ("a", 20, 2)))
         batch = one.taken(TRADES)
@@ -299,16 +299,25 @@ class TestBars:
             assert marks(batch)[-1:] == [("A/USD", begins, True)]
 
     def test_a_bar_whose_last_version_may_have_been_lost_is_none(self) -> None:
-        """It was held back; the next bar would make it final as it was."""
+        """It was held back; the next bar would make it final as it was: REST says what it was."""
         one = connection(a=wanted("A/USD", BARS, Channel(docs="", fills_quiet=True)))
         one.accept("a")
         one.hear(bars((3, None), at=3 * MINUTE + 50 * SECOND))
         one.batches()
         one.hear(Heard(bad=BAD, at=Ns(3 * MINUTE + 55 * SECOND)))
-        assert marks(one.taken(BARS)) == [("A/USD", 3 * MINUTE, False)]
         one.hear(bars((4, None), at=4 * MINUTE + 5 * SECOND))
         batch = one.taken(BARS)
-        assert (batch.rows.height, marks(batch)) == (0, [("A/USD", 4 * MINUTE, True)])
+        assert (batch.rows.height, batch.notes.reached) == (0, {"A/USD": 3 * MINUTE})
+        one.wait(3)
+        [question] = one.recording.questions(one.steady)
+        assert question.since == 3 * MINUTE
+        told = bars((3, True), at=0).bars
+        assert told is not None
+        span = TimeSpan(question.since, Ns(4 * MINUTE))
+        shown = told.select(TABLES[DataType.OHLC].schema.names()).with_columns(volume=pl.lit(7.0))
+        assert one.recording.answer(question, shown, span, one.steady) is None  # it is alive
+        batch = one.taken(BARS)
+        assert (batch.rows["volume"].to_list(), batch.notes.reached) == ([7.0], {"A/USD": 4 * MINUTE})
 
     def test_pushed_and_built_bars_share_a_table(self) -> None:
         built = wanted("B/USD", BARS, Channel(docs="", from_trades=True))

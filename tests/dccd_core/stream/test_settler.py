@@ -49,7 +49,7 @@ class FakeLink:
     wanted: list[Wanted]
     asks: list[Question] = field(default_factory=list[Question])
     asked: list[str] = field(default_factory=list[str])
-    answers: list[tuple[str, int, Ns]] = field(default_factory=list[tuple[str, int, Ns]])
+    answers: list[tuple[str, int, TimeSpan]] = field(default_factory=list[tuple[str, int, TimeSpan]])
     kept: list[Kept] = field(default_factory=list[Kept])
     book: BookTopic | None = None
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
@@ -63,8 +63,8 @@ class FakeLink:
     def ask(self, question: Question) -> None:
         self.asked.append(question.name)
 
-    def answer(self, question: Question, rows: pl.DataFrame, until: Ns) -> None:
-        self.answers.append((question.name, rows.height, until))
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan) -> None:
+        self.answers.append((question.name, rows.height, span))
 
     def books_to_compare(self) -> list[tuple[str, Wanted]]:
         return [("c", BOOK)] if self.book and not self.asked else []
@@ -204,7 +204,7 @@ class TestQuestions:
         link.asks = [question(A, since)]
         show.run(3)
         assert show.spans == [TimeSpan(since, final)]
-        assert link.answers == [("A/USD", 0, final)]
+        assert link.answers == [("A/USD", 0, TimeSpan(since, final))]
 
     def test_one_after_the_other_as_the_allowance_lets(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -267,7 +267,7 @@ class TestNewestOnly:
         old = _rows(since - 5, since - 3, since)
         show.newest = lambda: Answered(old, TimeSpan(Ns(since - 9), since), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 3, final)]
+        assert link.answers == [("A/USD", 3, TimeSpan(Ns(since - 9), final))]
 
     def test_one_that_is_too_new_may_be_on_its_way(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -277,17 +277,17 @@ class TestNewestOnly:
         rows = _rows(since, final + 1)
         show.newest = lambda: Answered(rows, TimeSpan(Ns(since - 9), Ns(final + 1)), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 1, final)]
+        assert link.answers == [("A/USD", 1, TimeSpan(Ns(since - 9), final))]
 
     def test_a_burst_that_pushed_all_else_out_is_no_silence(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All rows are newer than what is final: what is final has none, and is not known to have none."""
         show, link, _ = self.show(tmp_path, monkeypatch)
-        at = show.now
+        at, final = show.now, show.final
         show.newest = lambda: Answered(_rows(at - 3, at - 2, at), TimeSpan(Ns(at - 4), at), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 3, at)]
+        assert link.answers == [("A/USD", 0, TimeSpan(final, final))]
 
     def test_no_rows_at_all_are_no_silence_either(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

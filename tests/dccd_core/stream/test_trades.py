@@ -109,10 +109,11 @@ class TestIdRun:
     def test_whatever_comes_in_whatever_order_it_is_whole_only_where_all_came(
         self, events: list[Event]
     ) -> None:
-        ids, there, known, since = IdRun(), set[int](), -1, 0
+        ids, there, known, came_at = IdRun(), set[int](), -1, dict[int, int]()
         for now, (what, first, more) in enumerate(events):
             if what == "came":
                 there |= set(range(first, first + more + 1))
+                came_at = dict.fromkeys(range(first, first + more + 1), now) | came_at
                 known = max(known, first + more)
                 ids.add([stretch(first, first + more)], Ns(now))
             elif ids.whole is None:
@@ -121,15 +122,16 @@ class TestIdRun:
                 known = max(known, first)
                 assert ids.told(first, Ns(now)) == (ids.whole.last >= known)
             elif ids.waiting_since is not None:
-                assert since <= ids.waiting_since <= now
+                later = [at for one, at in came_at.items() if one > ids.whole.last]
+                assert ids.waiting_since == min(later, default=ids.waiting_since)
                 gap = range(ids.missing()[0], ids.missing()[1] + 1)
                 assert gap
                 assert not there & set(gap)
                 at = ids.skip()
                 assert (at is None) == (known <= gap[-1])
-                since = now
                 if at is None:
                     there.clear()  # it begins anew with whatever comes next
+                    came_at.clear()
                     continue
                 assert ids.whole.first == gap[-1] + 1
                 assert at == 10 * ids.whole.first
@@ -141,14 +143,23 @@ class TestIdRun:
             if what != "skip":
                 assert (ids.waiting_since is None) == (whole.last >= known)
 
-    def test_what_is_missing_is_waited_for_since_the_last_progress(self) -> None:
+    def test_what_is_missing_is_waited_for_since_something_after_it_came(self) -> None:
         ids = IdRun()
         ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Ns(100))
         assert (ids.waiting_since, ids.missing()) == (100, (4, 4))
         ids.add([stretch(9, 9)], Ns(150))
         assert ids.waiting_since == 100  # nothing new of what is missing
+        ids.add([stretch(4, 4), stretch(11, 11)], Ns(200))
+        assert (ids.waiting_since, ids.missing()) == (100, (7, 8))
+        assert ids.skip() == 90
+        assert (ids.waiting_since, ids.missing()) == (200, (10, 10))
+        ids.add([stretch(10, 10)], Ns(250))
+        assert (ids.waiting_since, ids.whole) == (None, stretch(9, 11))
+
+    def test_what_came_late_is_whole(self) -> None:
+        ids = IdRun()
+        ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Ns(100))
         ids.add([stretch(4, 4)], Ns(200))
-        assert (ids.waiting_since, ids.missing()) == (200, (7, 8))
         ids.add([stretch(7, 8)], Ns(300))
         assert (ids.waiting_since, ids.whole) == (None, stretch(1, 9))
 
@@ -215,6 +226,13 @@ class TestNumbered:
             TimeSpan(Ns(seconds(100) + 1), seconds(101)),
             TimeSpan(Ns(seconds(104) + 1), seconds(106)),
         ]
+
+    def test_many_missing_ids_are_all_given_up_when_they_were_waited_for_long_enough(self) -> None:
+        """Of forty lost frames each was waited for by itself, one after the other: 200 s."""
+        topic = begun(NUMBERED, (100, 1), *((101 + n / 10, 1 + 2 * n) for n in range(1, 41)))
+        topic.look(moment(112))
+        assert len(reasons(topic.claim)) == 40
+        assert topic.claim.reached == topic.claim.began == seconds(105) + 1
 
     def test_one_that_comes_late_proves_that_nothing_is_missing(self) -> None:
         topic = begun(NUMBERED, (100, 1), (104, 3))

@@ -51,6 +51,15 @@ class TestOpen:
         windows.began(A, 3, Ns(30))
         assert windows.open(A) == []  # the second one goes on
 
+    def test_what_is_withdrawn_of_one_is_open_again(self) -> None:
+        windows = Windows()
+        windows.began(A, 1, Ns(10))
+        windows.ended(A, 1, Turn(Ns(30), began=False, reason="wrong", since=Ns(20)))
+        windows.began(A, 1, Ns(40))
+        assert windows.open(A) == [span(20, 40)]
+        windows.settled(A, span(20, 40))
+        assert windows.open(A) == []
+
     def test_each_dataset_has_its_own(self) -> None:
         assert recorded((10, 20), going_on=30).open(B) == []
 
