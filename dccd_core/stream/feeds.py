@@ -42,6 +42,12 @@ class Line:
     def claim(self) -> Claim:
         return self.topic.claim
 
+    @property
+    def known_until(self) -> Ns | None:
+        """Up to when all of it came, as far as its own messages show; None: nothing is claimed."""
+        known = self.topic.known_until if isinstance(self.topic, PagedTopic) else None
+        return self.claim.reached if known is None else known
+
 
 @dataclass(frozen=True)
 class Heard:

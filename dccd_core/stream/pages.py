@@ -80,6 +80,13 @@ class PagedTopic:
     def accepted(self) -> bool:
         return self._accepted is not None
 
+    @property
+    def known_until(self) -> Ns | None:
+        """Up to when it came, as far as own messages show, whatever pages do; None: nothing is claimed."""
+        if self.claim.reached is None or self._last is None:
+            return self.claim.reached
+        return max(self.claim.reached, Ns(self._last - LATENESS))
+
     def accept(self, moment: Moment) -> None:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
         self.end(ANEW)

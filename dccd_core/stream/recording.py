@@ -145,7 +145,7 @@ class Recording:
 
     def follows(self, before: "Recording") -> bool:
         """Whether no time lies between another recording of the same and this one, as far as both know."""
-        others = {line.wanted.dataset: line.claim.reached for line in before.lines}
+        others = {line.wanted.dataset: line.known_until for line in before.lines}
         pairs = ((line.claim.began, others.get(line.wanted.dataset)) for line in self.lines)
         return all(began is None or reached is None or began <= reached for began, reached in pairs)
 

@@ -20,6 +20,7 @@ from dccd_core.stream.windows import Windows
 PLAIN = Channel(docs="")
 T = 1_700_000_000
 NUMBERED = Channel(docs="", consecutive=True)
+BEATING = Channel(docs="", beats=Ns(15 * SECOND))
 
 
 def s(seconds: float) -> Ns:
@@ -87,7 +88,7 @@ def test_but_all_of_it_once_it_was_agreed_to_anew() -> None:
     assert topic.claim.began == s(12) + 1
 
 
-@pytest.mark.parametrize(("channel", "ended"), [(PLAIN, True), (NUMBERED, False)])
+@pytest.mark.parametrize(("channel", "ended"), [(BEATING, True), (NUMBERED, False)])
 @pytest.mark.parametrize("second", [4_000, -T])
 def test_l5_a_trade_that_is_kept_aside_is_missing_from_what_is_claimed(
     channel: Channel, second: int, *, ended: bool

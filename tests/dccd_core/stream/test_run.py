@@ -149,7 +149,7 @@ def test_when_nobody_says_what_is_listed_that_is_told_once_and_all_is_recorded(t
     ((text, wrong),) = show.stage.told.notes
     assert wrong
     assert text.startswith("x: nobody says which symbols are listed: [x /symbols] 451")
-    assert desk.asked == ["/symbols"]
+    assert desk.asked.count("/symbols") == 1
     assert len(show.stage.recorded(wanted("B/USD"))[0]) > 15
 
 
