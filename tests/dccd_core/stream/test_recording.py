@@ -142,7 +142,7 @@ class TestTrades:
             one.hear(trades(("a", second, second)))
         one.batches()
         [question] = one.recording.questions(one.steady)
-        assert (question.name, question.since) == ("b", 127 * SECOND)  # up to there it is proven
+        assert (question.name, question.since) == ("b", 129 * SECOND)
         nothing = empty(DataType.TRADES)
         until = TimeSpan(question.since, Ns(155 * SECOND))
         assert one.recording.answer(question, nothing, until, one.steady) is None
