@@ -16,20 +16,29 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import Ns, TimeSpan, iso
-from dccd_core.lake import quarantine, reader, segments
+from dccd_core.lake import quarantine, reader, refused, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
 from dccd_core.lake.identity import ensure_identity, identity
-from dccd_core.lake.layout import LIVE, Family, data_path, dataset_folder, parse_data_path, quarantine_path
+from dccd_core.lake.layout import (
+    LIVE,
+    Family,
+    data_path,
+    dataset_folder,
+    parse_data_path,
+    quarantine_path,
+    withdrawn_path,
+)
 from dccd_core.lake.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.merge import TWICE, merged
 from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
+from dccd_core.lake.refused import Refused
 from dccd_core.lake.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.spool import Spool
 from dccd_core.lake.store import Folder, Store, Stored, rewrite, writing
 
 _AT_ONCE: Final = 16
 _MOST_ASIDE: Final = 100_000
-"""Rows taken back that are kept beside one partition, some 20 MB of them."""
+"""Rows taken back that are kept beside one partition: some 20 MB."""
 _CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
 
 
@@ -189,6 +198,24 @@ class Lake:
         """Return the refused rows: the table's columns and ``reason``."""
         return quarantine.read(self._store, quarantine_path(dataset, key), dataset.data_type)
 
+    def refuse(self, exchange: str, messages: Sequence[Refused]) -> Path:
+        """Keep messages that were not understood, on this machine, with the reason; return the file.
+
+        As many as there is room for: the oldest make way.
+        """
+        file = refused.path(self._live, exchange)
+        with writing(str(file)):
+            refused.add(self._live, exchange, messages)
+        return file
+
+    def refused(self, exchange: str) -> list[Refused]:
+        """Return the messages of an exchange that were not understood and are kept, the oldest first."""
+        return refused.read(self._live, exchange)
+
+    def withdrawn(self, dataset: Dataset, key: str) -> pl.DataFrame:
+        """Return the rows that were taken back: the table's columns and ``reason``."""
+        return quarantine.read(self._store, withdrawn_path(dataset, key), dataset.data_type)
+
     def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
         own, accepted = _own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
         return replace(own, ledger=own.ledger.accepting(accepted)) if own and accepted else own
@@ -254,13 +281,14 @@ class Draft:
         self._committed = False
         self._first = first
         """To be done before the first write."""
-        self._refused: list[pl.DataFrame] = []
-        """Rows that contradict one another or are taken back, with the reason, as the last try found them."""
+        self._clashes: list[pl.DataFrame] = []
         self._aside = 0
-        """How many of them are in quarantine."""
+        """How many of the clashes are in quarantine."""
         self._gone: Sequence[tuple[TimeSpan, str]] = ()
+        self._withdrawn_path = withdrawn_path(dataset, key)
+        self._withdrawn: list[pl.DataFrame] = []
         self.taken_back = 0
-        """How many rows were found in the spans that are taken back, stored ones or fresh."""
+        """How many rows were in the spans that are taken back, stored or fresh, and are beside it now."""
 
     def append(self, rows: pl.DataFrame) -> None:
         """Add rows of the data type's table, none earlier than the last one, all within the partition.
@@ -307,11 +335,15 @@ class Draft:
 
     def _put_aside(self) -> None:
         """Keep what the partition is not to hold: before it is judged, not while it is locked."""
-        rows = pl.concat(self._refused)
-        self._aside = rows.height
-        if self._gone:
-            rows = rows.head(max(0, _MOST_ASIDE - quarantine.count(self._store, self._quarantine)))
-        quarantine.add(self._store, self._quarantine, rows)
+        if self._clashes:
+            rows = pl.concat(self._clashes).with_columns(pl.lit(TWICE).alias(quarantine.REASON))
+            quarantine.add(self._store, self._quarantine, rows)
+            self._aside = rows.height
+        if self._withdrawn:
+            rows = pl.concat(self._withdrawn)
+            room = max(0, _MOST_ASIDE - quarantine.count(self._store, self._withdrawn_path))
+            quarantine.add(self._store, self._withdrawn_path, rows.head(room))
+            self.taken_back = rows.height
 
     def _fill(
         self,
@@ -325,17 +357,19 @@ class Draft:
             _own(old.state, self._owner)
         ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
         judging = judge()
-        clashes: list[pl.DataFrame] = []
-        self._refused, self.taken_back = [], 0
+        self._clashes.clear()
+        self._withdrawn.clear()
         with Writer(file, self._data_type, self._owner) as writer:
             feeds = old.feed() if old else None, self._spool.feed()
-            for rows in merged(self._data_type, *feeds, clashes):
+            for rows in merged(self._data_type, *feeds, self._clashes):
                 kept = self._without_gone(rows) if self._gone else rows
                 if kept.height:
                     writer.write(kept)
                     judging.see(kept)
-            self._refused += [rows.with_columns(pl.lit(TWICE).alias(quarantine.REASON)) for rows in clashes]
-            if sum(rows.height for rows in self._refused) > self._aside:
+            clashing, gone = (
+                sum(one.height for one in all_of) for all_of in (self._clashes, self._withdrawn)
+            )
+            if clashing > self._aside or gone > self.taken_back:
                 return None, False
             refused = quarantine.count(self._store, self._quarantine)
             ledger = judging.verdict(replace(ledger, quarantined=refused))
@@ -355,8 +389,7 @@ class Draft:
         gone = told.filter(pl.col(quarantine.REASON).is_not_null())
         if gone.is_empty():
             return rows
-        self._refused.append(gone)
-        self.taken_back += gone.height
+        self._withdrawn.append(gone)
         return told.filter(pl.col(quarantine.REASON).is_null()).drop(quarantine.REASON)
 
     def _refuse_strangers(self, rows: pl.DataFrame) -> None:

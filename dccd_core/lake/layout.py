@@ -14,6 +14,7 @@ from dccd_core.domain.timespan import Ns
 DATA: Final = "data.parquet"
 """The only name below a data type's folder that ends in ``.parquet``: globs find rows and nothing else."""
 QUARANTINE: Final = "_quarantine.ndjson"
+WITHDRAWN: Final = "_withdrawn.ndjson"
 LOCKS: Final = ".dccd/locks"
 LIVE: Final = ".dccd/live"
 SEGMENT: Final = ".arrow"
@@ -90,6 +91,10 @@ def data_path(dataset: Dataset, key: str) -> str:
 
 def quarantine_path(dataset: Dataset, key: str) -> str:
     return data_path(dataset, key).removesuffix(DATA) + QUARANTINE
+
+
+def withdrawn_path(dataset: Dataset, key: str) -> str:
+    return data_path(dataset, key).removesuffix(DATA) + WITHDRAWN
 
 
 def parse_data_path(path: str) -> tuple[Dataset, str] | None:

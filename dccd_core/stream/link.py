@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import polars as pl
@@ -22,6 +22,7 @@ from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.feeds import Line
 from dccd_core.stream.logs import Logs
+from dccd_core.stream.oddities import Oddities
 from dccd_core.stream.plan import Listener
 from dccd_core.stream.recording import Recording
 from dccd_core.stream.session import Session
@@ -68,6 +69,7 @@ class Surroundings:
     seen: dict[Dataset, Seen]
     time: VenueTime
     windows: Windows
+    odd: Oddities = field(default_factory=Oddities)
 
 
 class Link:
@@ -263,6 +265,8 @@ class Link:
                 await self.rotate()
             async with self._flushing:
                 await self._write_all()
+            for text in self._around.odd.seldom.due(self._clock.steady()):
+                self._around.listener.note(text, wrong=True)
             for name, why in self._recording.look(self._clock.steady()).items():
                 self._revive(name, why)
             if self._recording.complete(self._clock.steady()) and self._session.settled:
@@ -285,12 +289,9 @@ class Link:
 
     def _spoilt(self, bad: Sequence[tuple[bytes, str]]) -> None:
         self.bad += len(bad)
-        text, why = bad[0]
-        self._around.listener.note(
-            f"{self._place()}: {len(bad)} messages could not be understood, the first begins "
-            f"{text[:120]!r}: {why}; what they told is asked for again",
-            wrong=True,
-        )
+        now = self._clock.now(), self._clock.steady()
+        for text in self._around.odd.refuse(self._place(), self.group.url, bad, now):
+            self._around.listener.note(text, wrong=True)
 
     def _tell_refusals(self) -> None:
         for name, said in self._session.refused.items():
@@ -369,6 +370,7 @@ class Link:
         try:
             await asyncio.to_thread(self._logs.write)
             await self._set_aside()
+            await self._keep_refused()
         except LakeError as e:
             self._logs.bear(e)
         else:
@@ -378,10 +380,18 @@ class Link:
     async def _set_aside(self) -> None:
         if strays := list(self._recording.strays):
             at = self._around.time.now(self._clock.steady())
-            said = await asyncio.to_thread(self._logs.set_aside, strays, at)
+            aside = await asyncio.to_thread(self._logs.set_aside, strays, at)
             del self._recording.strays[: len(strays)]
-            for text in said:
+            for text in self._around.odd.strays(aside, self._clock.steady()):
                 self._around.listener.note(text, wrong=True)
+
+    async def _keep_refused(self) -> None:
+        if refused := self._around.odd.taken():
+            try:
+                await asyncio.to_thread(self._around.lake.refuse, self._around.exchange, refused)
+            except LakeError:
+                self._around.odd.restore(refused)
+                raise
 
     async def _end(self, work: Sequence[asyncio.Task[str]], reason: str) -> None:
         self.connected = False

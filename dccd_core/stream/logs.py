@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.dataset import partition_key
+from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns, iso
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns
 from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.segments import SegmentWriter
@@ -115,15 +115,14 @@ class Logs:
             for kind, log in list(self._logs.items()):
                 self._write(kind, log, now)
 
-    def set_aside(self, strays: Sequence[Stray], at: Ns) -> list[str]:
-        """Keep rows aside that tell a time which had not come: with those of ``at``; return what to say."""
+    def set_aside(self, strays: Sequence[Stray], at: Ns) -> list[tuple[Dataset, int, Ns]]:
+        """Keep rows aside that tell a time which had not come, with those of ``at``.
+
+        Return of which dataset how many there are, and the time of the first.
+        """
         for stray in strays:
             self._lake.quarantine(stray.dataset, partition_key(stray.dataset.grain, at), stray.rows)
-        firsts = [(one, Ns(int(one.rows["ts"].to_physical()[0]))) for one in strays]
-        return [
-            f"{one.dataset}: {one.rows.height} rows came before their time, {iso(first)}, and are kept aside"
-            for one, first in firsts
-        ]
+        return [(one.dataset, one.rows.height, Ns(int(one.rows["ts"].to_physical()[0]))) for one in strays]
 
     def bear(self, error: LakeError) -> None:
         """Keep what cannot be written in memory: a disk may get room again. But not for ever.

@@ -148,7 +148,7 @@ def assert_withdrawn(p: Played, book: Dataset, other: Dataset, why: str) -> None
     assert not p.said(f"{other}.*(anew|taken out)")
     assert len(p.opened) == len(urls([book, other]))
     lake, day = Lake(p.folder), partition_key(book.grain, START)
-    state, aside = lake.state(book, day), lake.quarantined(book, day)
+    state, aside = lake.state(book, day), lake.withdrawn(book, day)
     assert state
     lost = [one for one in state.ledger.lost if why in one.reason]
     assert lost[0].span.start <= at_s(p.struck_at()) < lost[-1].span.end

@@ -372,6 +372,9 @@ def test_what_a_message_nobody_understands_told_is_a_window(tmp_path: Path) -> N
     play(scene())
     assert link.bad == 1
     assert len(stage.notes("1 messages could not be understood")) == 1
+    [kept] = stage.lake.refused("x")
+    assert (kept.frame, kept.url) == (b'["what?"]', "wss://x/")
+    assert kept.reason in stage.notes("1 messages could not be understood")[0]
     _, (before, after) = stage.recorded(A)
     assert before.end < (FIRST + 20) * SECOND < after.start
     assert len(stage.recorded(BOOK)[1]) == 1  # its numbers show that nothing of it was lost

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, union
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time, union
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.segments import find, opened
@@ -266,8 +266,6 @@ class TestFullDisk:
 def test_rows_before_their_time_are_kept_aside_today(desk: Desk) -> None:
     names = TABLES[DataType.TRADES].schema.names()
     early = rows(86_400).select(names).with_columns(reason=pl.lit("it came before its time"))
-    assert desk.logs.set_aside([Stray(A, early)], START) == [
-        "x/trades/A-USD: 1 rows came before their time, 2024-06-06T12:10:00Z, and are kept aside"
-    ]
+    assert desk.logs.set_aside([Stray(A, early)], START) == [(A, 1, parse_time("2024-06-06T12:10:00"))]
     assert desk.lake.quarantined(A, "2024-06-05").height == 1
     assert desk.lake.quarantined(A, "2024-06-06").height == 0
