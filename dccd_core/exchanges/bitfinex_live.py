@@ -181,8 +181,8 @@ class Batch:
             self._heard.acks.append(Ack(topic, error=said, full=event.code == _FULL))
         elif topic in self._topics.values():
             self._heard.acks.append(Ack(topic))
-        else:
-            self._heard.restart = said  # it has a channel of which nobody said the number
+        else:  # it has a channel of which nobody said the number: another connection may have one
+            self._heard.acks.append(Ack(topic, error=said, full=True))
 
     def take(self, message: Sequence[msgspec.Raw], received: Ns) -> None:
         """Read ``[channel,rows,number,time]``, or ``[channel,"te",row,number,time]`` and the like."""

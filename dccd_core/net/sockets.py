@@ -19,6 +19,31 @@ Connect: TypeAlias = Callable[[str], AbstractAsyncContextManager[Socket]]
 _BAN_S = 60
 
 
+class Way:
+    """A ``Connect`` that knows where it really leads.
+
+    Args:
+        connect: opens a connection.
+        at: gives the address that is dialled instead of a venue's own.
+    """
+
+    def __init__(self, connect: Connect, at: Callable[[str], str]) -> None:
+        self._connect, self._at = connect, at
+
+    def __call__(self, url: str) -> AbstractAsyncContextManager[Socket]:
+        return self._connect(url)
+
+    def at(self, url: str) -> str:
+        """Return the address that is dialled, as it may be shown: without a user and a password."""
+        parts = urlsplit(self._at(url))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def dialled(connect: Connect, url: str) -> str:
+    """Return where a connection to a venue's address really goes, as far as that is known."""
+    return connect.at(url) if isinstance(connect, Way) else url
+
+
 @contextmanager
 def open_sockets(
     exchange: Exchange, *, ws_url: str | None = None, share: float = 1.0, clock: Clock | None = None
@@ -46,6 +71,9 @@ def open_sockets(
         patience_s=600.0,
     )
 
+    def address(url: str) -> str:
+        return rebased(url, ws_url) if ws_url else url
+
     @asynccontextmanager
     async def opened(url: str) -> AsyncGenerator[Socket]:
         async with AsyncExitStack() as stack:
@@ -55,7 +83,7 @@ def open_sockets(
         request = Request(url, {})
         booking = await budgets.spend(request)
         try:
-            socket = await stack.enter_async_context(connect(rebased(url, ws_url) if ws_url else url, clock))
+            socket = await stack.enter_async_context(connect(address(url), clock))
         except Throttled as e:
             until = Ns(clock.now() + round((_BAN_S if e.wait_s is None else e.wait_s) * SECOND))
             budgets.trip(request, until, str(e), banned=isinstance(e, Banned))
@@ -64,7 +92,7 @@ def open_sockets(
         return socket
 
     try:
-        yield opened
+        yield Way(opened, address)
     finally:
         budgets.close()
 

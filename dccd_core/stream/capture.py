@@ -20,7 +20,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
-from dccd_core.net.sockets import Connect
+from dccd_core.net.sockets import Connect, Way, dialled
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream import tape
 from dccd_core.stream.plan import Listener, RecordStream, StreamPlan
@@ -60,7 +60,7 @@ class Capture:
                 finally:
                     self.add(tape.Left(*self.moment(), link))
 
-        return opened
+        return Way(opened, lambda url: dialled(inner, url))
 
     def planned(self, plan: StreamPlan) -> None:
         """Note that from now on another plan holds."""

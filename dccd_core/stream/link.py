@@ -15,6 +15,7 @@ from dccd_core.domain.timespan import Ns, TimeSpan
 from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
+from dccd_core.net.sockets import dialled
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.book import CROSSED, NEW
@@ -253,6 +254,7 @@ class Link:
                 self._session.alive(now)
             for message in self._session.due(now):
                 await socket.send(message)
+            self._tell_unanswered()
             if reason := self._session.over(now):
                 return reason
             self._look_at_books()
@@ -284,6 +286,7 @@ class Link:
     def _accept(self, name: str) -> None:
         self._recording.accept(name, self._clock.steady())
         self.accepted.add(name)
+        self.refused.pop(name, None)
         if all(one.channel.start is None for one in self.group.wanted.get(name, ())):
             self._books.restart(name, self._clock.steady())  # the whole book comes now
 
@@ -292,6 +295,12 @@ class Link:
         now = self._clock.now(), self._clock.steady()
         for text in self._around.odd.refuse(self._place(), self.group.url, bad, now):
             self._around.listener.note(text, wrong=True)
+
+    def _tell_unanswered(self) -> None:
+        for name in self._session.unanswered():
+            datasets = ", ".join(str(one.dataset) for one in self.group.wanted.get(name, ()))
+            said = f"{datasets}: nobody answered its subscription; it is subscribed to anew"
+            self._around.listener.note(said, wrong=True)
 
     def _tell_refusals(self) -> None:
         for name, said in self._session.refused.items():
@@ -410,7 +419,7 @@ class Link:
             self._logs.close()
 
     def _place(self) -> str:
-        return str(Where(self._around.exchange, self.group.url))
+        return str(Where(self._around.exchange, dialled(self._around.connect, self.group.url)))
 
 
 async def _to_its_end(work: Coroutine[object, object, None]) -> None:

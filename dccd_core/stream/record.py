@@ -11,6 +11,7 @@ from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejecte
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
+from dccd_core.net.sockets import dialled
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.claim import PAUSED, REMOVED
 from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
@@ -266,7 +267,7 @@ class Recorder:
         place.forget(successor)
         reason, _ = self._reason(place, ended)
         self._listener.note(
-            f"{self._around.exchange} {place.group.url}: a new connection did not come to be, the old one "
+            f"{self._around.exchange} {self._at(place)}: a new connection did not come to be, the old one "
             f"goes on: {reason}",
             wrong=True,
         )
@@ -279,7 +280,7 @@ class Recorder:
         wait_s, place.why = max(wait_s, at_least_s), reason
         self._refuse_emptiness()
         self._listener.note(
-            f"{self._around.exchange} {place.group.url}: {reason}; {len(place.group.datasets)} datasets, "
+            f"{self._around.exchange} {self._at(place)}: {reason}; {len(place.group.datasets)} datasets, "
             f"connecting again in {wait_s:.1f} s",
             wrong=True,
         )
@@ -297,13 +298,17 @@ class Recorder:
                 place.rejected = e
             return str(e), 0.0
 
+    def _at(self, place: Place) -> str:
+        """Return where the connection really goes: it may be a proxy that the user named."""
+        return dialled(self._around.connect, place.group.url)
+
     def _refuse_emptiness(self) -> None:
         """End the stream when the venue refused everything that it was to bring."""
         if not all(place.hopeless for place in self._places):
             return
         place = self._places[0]
         name, wanted = next(iter(place.group.wanted.items()))
-        with located(Where(self._around.exchange, place.group.url, str(wanted[0].dataset.symbol))):
+        with located(Where(self._around.exchange, self._at(place), str(wanted[0].dataset.symbol))):
             if place.rejected:
                 raise place.rejected
             raise Rejected(

@@ -10,15 +10,22 @@ from dccd_core.domain.timespan import SECOND, Ns
 
 _ANSWER_WITHIN: Final = Ns(30 * SECOND)
 """How long a venue has to answer a subscription: Bitfinex was seen to take 12.9 s."""
+_TRIES: Final = 3
+"""What is not answered so often may be another connection's."""
+_UNANSWERED: Final = "no answer to its subscription"
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A message that waits for its turn: a ready one, or topics to subscribe to or to give up."""
+    """A message that waits for its turn: a ready one, or topics to subscribe to or to give up.
+
+    ``again``: as nobody answered the last one; an answer that comes late makes it needless.
+    """
 
     text: bytes = b""
     names: tuple[str, ...] = ()
     leave: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,9 @@ class Session:
         self._sent: dict[int, _Sent] = {}
         self._subscribed: set[str] = set()
         self._news: list[str] = []
+        self._unanswered: dict[str, int] = {}
+        """How often in a row nobody answered for a topic."""
+        self._late: list[str] = []
         self._one_by_one = False
         self._ids = 0
         self._next_message = self._heard = now
@@ -61,6 +71,7 @@ class Session:
 
     def due(self, now: Ns) -> list[bytes]:
         """Return what is to be sent now."""
+        self._ask_again(now)
         if now < self._next_message:
             return []
         message = self._ping(now) or self._next(now)
@@ -98,6 +109,11 @@ class Session:
         news, self._news = self._news, []
         return news
 
+    def unanswered(self) -> list[str]:
+        """Return the topics that nobody answered for since this was last asked; they are asked for anew."""
+        late, self._late = self._late, []
+        return late
+
     def add(self, topics: Mapping[str, Topic]) -> None:
         """Subscribe to more topics."""
         self._topics |= topics
@@ -133,11 +149,28 @@ class Session:
         if now - self._heard > self._live.silence:
             return f"nothing came for {self._live.silence // SECOND} s, not even an answer to a ping"
         late = next((sent for sent in self._sent.values() if now - sent.at > _ANSWER_WITHIN), None)
-        if late is not None:
+        if late is not None and not self._subscribed:  # else what it brings is not given up for one topic
             return f"no answer to the subscription of {', '.join(late.names[:3])}"
         if self._topics and len(self.refused) == len(self._topics) and not self.full:
             return f"every subscription was refused: {next(iter(self.refused.values()))}"
         return None
+
+    def _ask_again(self, now: Ns) -> None:
+        """Ask anew for what nobody answered, where others were: it may be the answer that was lost."""
+        if not self._subscribed:
+            return
+        for number, sent in [one for one in self._sent.items() if now - one[1].at > _ANSWER_WITHIN]:
+            del self._sent[number]
+            for name in sent.names:
+                self._late.append(name)
+                self._unanswered[name] = self._unanswered.get(name, 0) + 1
+                if self._unanswered[name] >= _TRIES:
+                    self.refused[name] = _UNANSWERED
+                    self.full.add(name)
+                else:
+                    self._waiting.append(_Message(names=(name,), leave=True, again=True))
+                    self._waiting.append(_Message(names=(name,), again=True))
+        self._calm()
 
     def _subscribe(self, names: Iterable[str], batch: int | None = None) -> None:
         wanted, size = list(names), batch or self._live.batch
@@ -174,14 +207,30 @@ class Session:
     def _settle(self, ack: Ack) -> None:
         names = self._answered(ack)
         if ack.error is None:
-            self._news += [name for name in names if name not in self._subscribed]
-            self._subscribed.update(names)
+            self._accept(names)
         elif len(names) == 1:
             self.refused[names[0]] = ack.error
             self.full |= set(names) if ack.full else set()
-        else:  # one bad topic may have failed the others with it
+        elif names:  # one bad topic may have failed the others with it
             self._one_by_one = True
-            self._subscribe(names, batch=1)
+            self._subscribe([name for name in names if name not in self._subscribed], batch=1)
+        self._calm()
+
+    def _accept(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._news += [name] if name not in self._subscribed else []
+            self._subscribed.add(name)
+            self.refused.pop(name, None)
+            self.full.discard(name)
+            if self._unanswered.pop(name, 0):
+                again = [one for one in self._waiting if one.again and one.names == (name,)]
+                self._waiting = deque(one for one in self._waiting if one not in again)
+
+    def _calm(self) -> None:
+        """Send as usual again once every topic that was tried alone is answered for."""
+        waiting = (message for message in self._waiting if message.names and not message.leave)
+        if not self._sent and next(waiting, None) is None:
+            self._one_by_one = False
 
     def _answered(self, ack: Ack) -> tuple[str, ...]:
         """Return the topics that an answer is about, and stop waiting for it."""

@@ -116,7 +116,6 @@ def test_a_refusal_says_of_what_and_why(error: dict[str, object], ack: Ack) -> N
         ({"event": "info", "code": 20060, "msg": "Maintenance."}, "20060 Maintenance."),
         ({"event": "info", "code": 20061, "msg": "It is over."}, "20061 It is over."),
         ({"event": "info", "version": 2, "platform": {"status": 0}}, "Bitfinex is being maintained"),
-        ({"event": "error", "code": 10301, "msg": "dup", "channel": "trades", "symbol": "tX"}, "10301 dup"),
     ],
 )
 def test_what_ends_a_connection(event: dict[str, object], reason: str) -> None:
@@ -138,6 +137,12 @@ def test_of_a_channel_that_the_venue_does_not_know_nothing_is_taken_any_more() -
 def test_what_is_subscribed_to_twice_is_agreed_to_where_its_channel_is_known() -> None:
     double = {"event": "error", "code": 10301, "msg": "dup", "channel": "book", "symbol": "tBTCUSD"}
     assert heard(double) == Heard(acks=[Ack("book:tBTCUSD")], state=OPEN)
+
+
+def test_one_whose_channel_nobody_knows_is_another_connections() -> None:
+    """The answer that named it was damaged: the others go on here."""
+    double = {"event": "error", "code": 10301, "msg": "dup", "channel": "trades", "symbol": "tX"}
+    assert heard(double) == Heard(acks=[Ack("trades:tX", error="10301 dup", full=True)], state=OPEN)
 
 
 @pytest.mark.parametrize("platform", [{"platform": {"status": 1, "new": "x"}}, {"platform": {}}, {}])

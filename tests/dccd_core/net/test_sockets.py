@@ -11,7 +11,7 @@ from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.timespan import DAY, HOUR, Ns
 from dccd_core.exchanges import get
 from dccd_core.net.clock import ManualClock
-from dccd_core.net.sockets import open_sockets, rebased
+from dccd_core.net.sockets import dialled, open_sockets, rebased
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
@@ -91,3 +91,16 @@ def test_of_a_replaced_address_the_path_stays(url: str, prefix: str, instead: st
 def test_an_exchange_that_pushes_nothing() -> None:
     with pytest.raises(ConfigError, match="BitMEX pushes nothing"), open_sockets(get("bitmex")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (None, "wss://stream.binance.com:9443/stream"),
+        ("ws://proxy:8900/binance/", "ws://proxy:8900/binance/stream"),
+        ("wss://me:secret@proxy/x", "wss://proxy/x/stream"),
+    ],
+)
+def test_l15_what_is_really_dialled_is_known_but_for_passwords(url: str | None, shown: str) -> None:
+    with open_sockets(get("binance"), ws_url=url) as connect:
+        assert dialled(connect, "wss://stream.binance.com:9443/stream") == shown

@@ -11,6 +11,7 @@ from dccd_core.domain.dataset import partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError, Rejected, Unavailable
 from dccd_core.domain.timespan import HOUR, SECOND, Ns
+from dccd_core.net.sockets import Way
 from dccd_core.stream.link import Link
 from tests.dccd_core.stream.pushing import (
     BOOK,
@@ -500,3 +501,19 @@ class TestThreads:
         seconds, _ = stage.recorded(A)
         assert consecutive(seconds)
         assert not repeated(seconds)
+
+
+def test_l15_notes_name_the_address_that_is_really_used(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.venue.refuses["b.trades"] = "no such market"
+    around = stage.around(A, B)
+    way = Way(around.connect, lambda _: "ws://me:secret@proxy:9/x")
+    link = Link(group(A, B), replace(around, connect=way))
+
+    async def scene() -> None:
+        await ended(stage, link, 10)
+
+    play(scene())
+    [note] = stage.notes("refuses it")
+    assert "ws://proxy:9/x" in note
+    assert "secret" not in note

@@ -116,12 +116,91 @@ def test_all_refused_ends_the_connection() -> None:
     assert session.over(ZERO) == "every subscription was refused: unknown market"
 
 
-def test_l7_no_answer_to_a_subscription_for_long_ends_the_connection() -> None:
+def test_l7_no_answer_to_any_subscription_for_long_ends_the_connection() -> None:
     session = Session(LIVE, topics("a", "b", "c"), ZERO)
     sent(session, 3)
-    answer(session, [None, "a", None], [2, None, None], at=30)
+    answer(session, at=30)
     assert session.over(Ns(30 * SECOND)) is None
-    assert session.over(Ns(31 * SECOND)) == "no answer to the subscription of b"
+    assert session.over(Ns(31 * SECOND)) == "no answer to the subscription of a, b"
+
+
+class TestUnanswered:
+    """The answer to one subscription was damaged: that one is asked for anew, the others lose nothing."""
+
+    def session(self) -> Session:
+        session = Session(LIVE, topics("a", "b", "c"), ZERO)
+        sent(session, 3)
+        answer(session, [None, "a", None], [2, None, None], at=3)
+        assert session.accepted() == ["a", "c"]
+        return session
+
+    def said(self, session: Session, start: int, end: int) -> list[bytes]:
+        """Return what is sent, but for pings; something comes each second."""
+        told = list[bytes]()
+        for at in range(start, end):
+            session.alive(Ns(at * SECOND))
+            told += session.due(Ns(at * SECOND))
+            assert session.over(Ns(at * SECOND)) is None
+        return [one for one in told if not one.startswith(b"ping")]
+
+    def test_it_is_subscribed_to_anew_alone(self) -> None:
+        session = self.session()
+        assert self.said(session, 3, 30) == []
+        assert self.said(session, 30, 40) == [b'["leave (0, 2)", 4, "b"]', b'["sub", 5, "b"]']
+        assert session.unanswered() == ["b"]
+        answer(session, [5, None, None], at=40)
+        assert (session.accepted(), session.settled, session.unanswered()) == (["b"], True, [])
+        assert self.said(session, 41, 200) == []
+
+    def test_an_answer_that_comes_late_is_one(self) -> None:
+        session = self.session()
+        assert session.due(Ns(31 * SECOND)) == [b"ping 3"]  # what follows waits for its turn
+        answer(session, [None, "b", None], at=31)
+        assert session.accepted() == ["b"]
+        assert self.said(session, 32, 100) == []
+
+    def test_after_a_few_times_another_connection_may_get_it(self) -> None:
+        session = self.session()
+        told = self.said(session, 3, 300)
+        assert sum(b"sub" in one for one in told) == 2
+        assert session.refused == {"b": "no answer to its subscription"}
+        assert session.full == {"b"}
+        assert session.settled
+
+
+class TestOneByOne:
+    def test_an_error_about_nothing_changes_nothing(self) -> None:
+        session = Session(LIVE, topics("a", "b"), ZERO)
+        sent(session, 1)
+        answer(session, [1, None, None])
+        answer(session, [None, None, "something odd"], [77, None, "no such message"], [None, "z", "gone"])
+        session.add(topics("c", "d", "e"))
+        assert [one for _, one in sent(session, 9)] == [b'["sub", 2, "c", "d"]', b'["sub", 3, "e"]']
+        assert session.refused == {}
+
+    def test_it_lasts_until_all_that_failed_together_are_answered_for(self) -> None:
+        session = Session(LIVE, topics("a", "bad"), ZERO)
+        sent(session, 1)
+        answer(session, [1, None, "no such thing"])
+        for number, error in ((2, None), (3, "no such thing")):
+            assert sent(session, 5)
+            answer(session, [number, None, error])
+        session.add(topics("c", "d"))
+        assert [one for _, one in sent(session, 9)] == [b'["sub", 4, "c", "d"]']
+
+    def test_what_was_answered_for_is_not_tried_alone(self) -> None:
+        session = Session(LIVE, topics("a", "b", "c", "d"), ZERO)
+        sent(session, 3)
+        answer(session, [None, "a", None], [None, "b", None], [None, None, "one of them is wrong"])
+        assert [one for _, one in sent(session, 5)] == [b'["sub", 3, "c"]']
+
+    def test_a_refusal_that_was_none_is_taken_back(self) -> None:
+        session = Session(LIVE, topics("a"), ZERO)
+        sent(session, 1)
+        answer(session, [None, None, "something else was wrong"])
+        assert session.refused == {"a": "something else was wrong"}
+        answer(session, [None, "a", None])
+        assert (session.refused, session.accepted()) == ({}, ["a"])
 
 
 def test_a_quiet_connection_lives_as_long_as_anything_is_heard() -> None:
