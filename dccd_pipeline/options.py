@@ -28,12 +28,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 STOPPED: Final = 130
 """What a shell says of a program that Ctrl-C ended."""
+_LATER: Final = "another program holds it, or it is away: try again in a moment"
 
 
 def told(action: Callable[P, R]) -> Callable[P, R]:
     """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
 
-    Ctrl-C and SIGTERM are no errors.
+    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer is no bug.
     """
 
     @wraps(action)
@@ -46,8 +47,24 @@ def told(action: Callable[P, R]) -> Callable[P, R]:
         except DccdError as e:
             click.echo(str(e), err=True)
             sys.exit(2 if isinstance(e, ConfigError) else 1)
+        except Exception as e:
+            if "sqlalchemy" not in sys.modules or (said := _storage_said(e)) is None:
+                raise
+            click.echo(f"Dagster's storage does not answer: {said} -> {_LATER}", err=True)
+            sys.exit(1)
 
     return run
+
+
+def _storage_said(error: BaseException | None) -> str | None:
+    """Return what a database said that an error is about; None when it is about none."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 -- it takes long, and is here already
+
+    from dccd_pipeline.patience import line_of  # noqa: PLC0415
+
+    while error is not None and not isinstance(error, SQLAlchemyError):
+        error = error.__cause__ or error.__context__
+    return line_of(error) if isinstance(error, SQLAlchemyError) else None
 
 
 class Moment(click.ParamType[Ns]):

@@ -1,5 +1,8 @@
 import json
+import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import dagster as dg
@@ -273,6 +276,25 @@ def own_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DAGSTER_HOME")
     (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9" + STREAMS)
     return project
+
+
+@pytest.mark.slow  # SQLite waits for half a minute
+@pytest.mark.parametrize("command", [("status",), ("stream", "pause", "majors"), ("collect",)])
+def test_a_storage_that_is_locked_is_said_in_one_line(own_home: Path, command: tuple[str, ...]) -> None:
+    """It was a trace of SQLAlchemy's."""
+    with open_instance() as instance:
+        instance.get_runs()
+    home = Path(os.environ["DAGSTER_HOME"])
+    with ExitStack() as held:
+        for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+            database = held.enter_context(closing(sqlite3.connect(home / name, isolation_level=None)))
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            database.execute("BEGIN EXCLUSIVE")
+        told = dccd(*command)
+    assert told.exit_code == 1, told.output
+    [line] = told.stderr.strip().splitlines()
+    assert "database is locked -> " in line
+    assert isinstance(told.exception, SystemExit)
 
 
 def test_the_status_of_streams_and_runs(own_home: Path) -> None:
