@@ -1,13 +1,19 @@
 """The words for how a stream is."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import HOUR, Ns, parse_time
 from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_pipeline import status
 from dccd_pipeline.heartbeat import beat_of
 from dccd_pipeline.states import said_of, said_of_dataset, said_price
+from dccd_pipeline.status import BY_A_USER, GONE, HANGS
+from dccd_pipeline.supervisor import ACTIVE
 from tests.dccd_pipeline.held import BOOKS, TRADES
 from tests.dccd_pipeline.streamed import health
 
@@ -72,3 +78,40 @@ def test_prices_are_the_last_one_or_the_best_two() -> None:
     )
     beat = beat_of("run", "d", NOW, replace(HEALTH, datasets=rows))
     assert [said_price(row) for row in beat.datasets] == ["-", "1.2e-07", "1.5 / 2", "1.5 / -"]
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[str]:
+    """Return what the first column of the table of states names."""
+    rows = GUIDE.read_text().partition("### How a stream is")[2].partition("| state |")[2].splitlines()
+    columns = [row.split("|")[1] for row in rows if row.startswith("| `")]
+    return [word for column in columns for word in re.findall("`([^`]+)`", column)]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_guide_lists_every_phase_and_what_to_do(phase: Phase, listed: list[str]) -> None:
+    assert any(re.match(rf"{phase}( |$)", one) for one in listed), f"{phase} is not in docs/operations.md"
+
+
+WORDS = (HANGS, GONE, BY_A_USER, "getting ready", "never started", "stopped", "failed")
+"""What ``dccd status`` says besides."""
+WAITING = [
+    one.value.lower()
+    for one in ACTIVE
+    if one not in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+]
+
+
+@pytest.mark.parametrize("word", [*WORDS, *WAITING])
+def test_the_guide_lists_every_other_state(word: str, listed: list[str]) -> None:
+    assert any(re.match(rf"{word}( |:|$)", one) for one in listed), f"{word} is not in docs/operations.md"
+
+
+def test_no_other_word_is_made_up_in_the_sources() -> None:
+    """Who adds a state finds the list here: each that a program reads is one of them."""
+    told = set(re.findall(r'return "([a-z ]+)", "', Path(status.__file__).read_text()))
+    told |= set(re.findall(r'StreamState\(name, "([a-z ]+)"', Path(status.__file__).read_text()))
+    assert told <= {*WORDS, *WAITING, *Phase}
