@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND
+from dccd_core.domain.timespan import MINUTE, SECOND
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
@@ -269,7 +269,7 @@ def test_l4_usdm_books_that_never_join_are_asked_for_ever_more_rarely(tmp_path: 
 def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_others_lose_nothing(
     tmp_path: Path,
 ) -> None:
-    """One product is added, one removed and one paused, while one is not understood."""
+    """One product is added, one removed and one paused, while one is not understood for ten minutes."""
     bases = [f"P{number:02}" for number in range(101)]
     every = datasets("coinbase", *bases)
     books = {one for one in every if one.data_type is DataType.ORDERBOOK and str(one.symbol.base) > "P96"}
@@ -284,8 +284,9 @@ def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_ot
 
     hit = [fault(KIND.WRONG_TYPE, one, 20) for one in by_base[bad] if one.span is None]
     density = {str(one.symbol): 60_000 for one in own}
-    p = played(Scene(tuple(begun), hit, 160, acts=[(70, change)], density=density), tmp_path)
-    assert len(p.struck) > 10
+    p = played(Scene(tuple(begun), hit, 660, acts=[(300, change)], density=density), tmp_path)
+    assert max(struck.at for struck in p.struck) - min(struck.at for struck in p.struck) > 9 * MINUTE
+    assert len(p.struck) > 100
     for base in set(bases) - {bad, paused, removed, added}:
         for one in by_base[base]:
             assert p.lost_s(one) == 0, one
