@@ -185,13 +185,18 @@ class Refill:
                 await fill_windows(self._venue, around.lake, [job.dataset], around.listener)
                 self._around.windows.settled(job.dataset, job.whole)
             else:
-                self._keep(job, await rows_between(self._venue, job.dataset, job.whole))
+                self._keep(job, await rows_between(self._venue, job.dataset, self._asked(job)))
         except (OutOfReach, PayloadError, Rejected) as e:
             self._give_up(job, str(e))
         except DccdError as e:
             state.error = str(e)
             if state.times >= _MOST_TRIES:
                 self._give_up(job, f"asked {state.times} times: {e}")
+
+    def _asked(self, job: _Job) -> TimeSpan:
+        """Return what to ask for: of bars one more, which came, so that no quiet end needs a question."""
+        end = Ns(job.whole.end + (job.dataset.span or ZERO))
+        return TimeSpan(job.whole.start, max(job.whole.end, min(end, self._shown_until(job.dataset))))
 
     async def _fill_ids(self, job: _Job, ids: range, state: _State) -> None:
         """Ask for what is missing by its ids, as soon as they are known: nothing need be final for that."""

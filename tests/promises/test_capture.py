@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 from dccd_core.exchanges import get
@@ -68,8 +69,22 @@ def test_a_round_of_the_attack_is_replayed_as_it_was(exchange: str, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_ten_minutes_of_trouble_are_replayed_as_they_were(exchange: str, tmp_path: Path) -> None:
-    one = attacked(much(exchange, Ns(10 * MINUTE)), tmp_path / "lake", tmp_path / "captures")
-    gives_what_the_run_gave(one, replayed_twice(tmp_path / "captures"))
+    """The recorder is killed meanwhile: each run has a capture of its own, and they are replayed in a row."""
+    made = much(exchange, Ns(10 * MINUTE))
+    one = attacked(made, tmp_path / "lake", tmp_path / "captures")
+    again = replayed_twice(tmp_path / "captures")
+    gives_what_the_run_gave(one, again)
+    assert again.ended == [*["killed"] * len(made.kills), "stopped"]
+    for kind in DataType:
+        rows = [
+            part.rows
+            for name, some in again.datasets.items()
+            if f"/{kind}/" in name
+            for part in some.values()
+        ]
+        assert sum(rows) > 0, kind
+    holes = [hole for some in again.datasets.values() for part in some.values() for hole in part.holes]
+    assert holes
 
 
 def test_what_the_replay_does_otherwise_is_said(tmp_path: Path) -> None:

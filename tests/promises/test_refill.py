@@ -162,3 +162,14 @@ def line(one: Dataset, density: int, found: list[Took], late: list[Took]) -> str
         f"{one.exchange:8} {one.data_type:6} {density:7}/day {len(found):3} reconnects: "
         f"p50 {p50:4.1f} p99 {p99:4.1f} max {most:4.1f} s, later {len(late):2} {whys}"
     )
+
+
+@pytest.mark.parametrize("exchange", OPEN)
+def test_a_start_asks_once_for_the_quiet_bars_of_each_dataset(exchange: str, tmp_path: Path) -> None:
+    """Bitfinex begins with a hundred bars without the quiet ones: each gap was asked for alone."""
+    own = [one for one in datasets(exchange, "BTC", "ETH") if one.span]
+    density = {str(one.symbol): QUIET for one in own}
+    p = played(Scene(tuple(own), [], 100, density=density), tmp_path)
+    assert not p.wrongs(), "\n".join(map(str, p.wrongs()))
+    asked = p.asked_for(r"candle|kline|ohlc|OHLC|history-candles", 70)
+    assert len(asked) <= len(own) + (1 if exchange == "kraken" else 0)  # its silences are asked about, too

@@ -301,7 +301,7 @@ class TestManyWindows:
         times = [start, start + MINUTE, start + 2 * MINUTE, start + 3 * MINUTE]
         show.tells = lambda span: Answered(desk.rows_of(DataType.OHLC, times), span, 1)
         show.run(3)
-        assert show.spans == [TimeSpan(Ns(start + MINUTE), Ns(start + 4 * MINUTE))]
+        assert show.spans == [TimeSpan(Ns(start + MINUTE), Ns(start + 5 * MINUTE))]  # and one that came
         missing = [Ns(start + MINUTE), Ns(start + 3 * MINUTE)]
         assert link.pieces == [Piece("A/USD", at, Ns(at + MINUTE)) for at in missing]
         assert [at for _, rows, _ in link.kept for at in rows["ts"].to_physical()] == missing
