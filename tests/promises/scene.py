@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import Topic
@@ -132,12 +133,14 @@ class Played:
     opened: list[float]
     """When a connection came to be."""
     asked: list[tuple[float, str]]
-    """When something was asked for by REST, and by what path."""
+    """When something was asked for by REST, and by what path and parameters."""
     filled: list[tuple[float, DataType, Piece]]
     """When a piece was written that says of some time what became of it."""
     healths: list[StreamHealth]
     written: list[tuple[float, DataType, Notes]]
     """When something was written, and what it says besides rows."""
+    answers: list[tuple[str, bytes]]
+    """What was answered to what was asked for, by path and parameters."""
 
     @cached_property
     def claims(self) -> dict[Dataset, Claim]:
@@ -250,6 +253,7 @@ class _Play:
         self._stage = Stage(self._box, StreamPlan("scene", scene.datasets, DEPTH), asyncio.Queue())
         self._opened = list[float]()
         self._asked = list[tuple[float, str]]()
+        self._answers = list[tuple[str, bytes]]()
         self._filled = list[tuple[float, DataType, Piece]]()
         self._written = list[tuple[float, DataType, Notes]]()
 
@@ -264,7 +268,7 @@ class _Play:
         kinds = list(dict.fromkeys((one.data_type, one.span) for one in self._scene.datasets))
         await fold_all(self._venue(), Lake(self._folder), kinds, self._log)
         await fill_windows(self._venue(), Lake(self._folder), self._scene.datasets, self._log)
-        told = self._opened, self._asked, self._filled, self._log.healths, self._written
+        told = self._opened, self._asked, self._filled, self._log.healths, self._written, self._answers
         return Played(self._scene, self._folder, self._box, self._log.notes, *told)
 
     async def _record_until(self, end: float, *, kill: bool) -> None:
@@ -293,10 +297,14 @@ class _Play:
 
     def _venue(self) -> Venue:
         exchange = get(self._scene.exchange)
-        return Venue(exchange, _Watched(self._inside.transport(exchange), self._ask), self._clock)
+        watched = _Watched(self._inside.transport(exchange), self._ask, self._answer)
+        return Venue(exchange, watched, self._clock)
 
     def _ask(self, request: Request) -> None:
-        self._asked.append((self._loop.time(), request.path))
+        self._asked.append((self._loop.time(), _path(request)))
+
+    def _answer(self, request: Request, body: bytes) -> None:
+        self._answers.append((_path(request), body))
 
     def _wrote(self, data_type: DataType, notes: Notes) -> None:
         self._filled += [(self._loop.time(), data_type, piece) for piece in notes.pieces]
@@ -304,11 +312,22 @@ class _Play:
 
 
 class _Watched:
-    """A transport of which somebody is told what it sends."""
+    """A transport of which somebody is told what it sends, and what the answer is."""
 
-    def __init__(self, inner: InsideTransport, ask: Callable[[Request], None]) -> None:
-        self._inner, self._ask = inner, ask
+    def __init__(
+        self,
+        inner: InsideTransport,
+        ask: Callable[[Request], None],
+        answer: Callable[[Request, bytes], None],
+    ) -> None:
+        self._inner, self._ask, self._answer = inner, ask, answer
 
     async def send(self, request: Request) -> Response:
         self._ask(request)
-        return await self._inner.send(request)
+        response = await self._inner.send(request)
+        self._answer(request, response.body)
+        return response
+
+
+def _path(request: Request) -> str:
+    return f"{request.path}?{urlencode(request.params)}"

@@ -1,6 +1,8 @@
 """The faults that streams were found to have, each on all venues that it concerns, held against the truth."""
 
+import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
+from dccd_core.testing.sandbox.binance import futures_update
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
 from tests.promises.scene import START, Played, Scene, Stage, at_s, datasets, played, topic_of, urls
@@ -20,6 +23,21 @@ FOR_EVER: Final = 1e6
 KIND: Final = StreamFaultKind
 NUMBERED: Final = ("binance", "bybit", "okx", "bitfinex")
 """Where changes of books, or all messages, are numbered."""
+
+
+MARKETS: Final = [
+    *((exchange, False) for exchange in OPEN),
+    *((exchange, True) for exchange in ("binance", "bybit", "okx")),
+]
+IDS: Final = [f"{exchange}-{'linear' if linear else 'spot'}" for exchange, linear in MARKETS]
+"""All that have books."""
+
+
+SLOWLY: Final = [
+    pytest.param(*one, id=name, marks=[pytest.mark.slow] * one[1])
+    for one, name in zip(MARKETS, IDS, strict=True)
+]
+"""All of them; futures, which are recorded as spot is, where there is time."""
 
 
 def fault(kind: StreamFaultKind, dataset: Dataset | None, since_s: float, **more: object) -> StreamFault:
@@ -40,11 +58,11 @@ def assert_true(p: Played) -> None:
     assert p.silent() == []
 
 
-@pytest.mark.parametrize("exchange", OPEN)
+@pytest.mark.parametrize(("exchange", "linear"), SLOWLY)
 def test_l1_a_topic_that_falls_silent_is_found_and_subscribed_to_anew_alone(
-    exchange: str, tmp_path: Path
+    exchange: str, *, linear: bool, tmp_path: Path
 ) -> None:
-    own = datasets(exchange, "BTC", "ETH", "DOGE")
+    own = datasets(exchange, "BTC", "ETH", "DOGE", linear=linear)
     trades, bars, book = own[0], own[4], own[8]
     p = played(Scene(own, [fault(KIND.SILENT_TOPIC, one, 30) for one in (trades, bars, book)], 190), tmp_path)
     assert len(p.struck) == 3
@@ -61,9 +79,11 @@ def test_l1_a_topic_that_falls_silent_is_found_and_subscribed_to_anew_alone(
     assert len(p.opened) == len(urls(own))  # the others' connection goes on
 
 
-@pytest.mark.parametrize("exchange", OPEN)
-def test_l2_a_connection_that_answers_and_brings_no_data_is_replaced(exchange: str, tmp_path: Path) -> None:
-    own = datasets(exchange, "BTC", "ETH")
+@pytest.mark.parametrize(("exchange", "linear"), SLOWLY)
+def test_l2_a_connection_that_answers_and_brings_no_data_is_replaced(
+    exchange: str, *, linear: bool, tmp_path: Path
+) -> None:
+    own = datasets(exchange, "BTC", "ETH", linear=linear)
     p = played(Scene(own, [fault(KIND.FROZEN, None, 40)], 150), tmp_path)
     assert_true(p)
     assert len(p.opened) == len(urls(own)) + 1
@@ -131,12 +151,14 @@ def test_l8_a_level_that_is_no_number_costs_one_book_a_moment(exchange: str, tmp
         assert one == book or p.lost_s(one) == 0, one
 
 
-MARKETS: Final = [
-    *((exchange, False) for exchange in OPEN),
-    *((exchange, True) for exchange in ("binance", "bybit", "okx")),
+ASKED_FOR: Final = [
+    (exchange, linear)
+    for exchange, linear in MARKETS
+    if (live := get(exchange).live)
+    and (channel := live.channel("linear" if linear else "spot", DataType.ORDERBOOK))
+    and channel.start
 ]
-IDS: Final = [f"{exchange}-{'linear' if linear else 'spot'}" for exchange, linear in MARKETS]
-"""All that have books."""
+"""Where a book begins with a snapshot by REST."""
 
 
 def assert_withdrawn(p: Played, book: Dataset, other: Dataset, why: str) -> None:
@@ -246,23 +268,44 @@ def test_l6_what_a_kill_missed_is_filled_or_has_a_reason(tmp_path: Path) -> None
             assert p.lost_s(one) == 0
 
 
-def test_l4_three_usdm_books_stand_after_three_snapshots(tmp_path: Path) -> None:
-    own = of(DataType.ORDERBOOK, datasets("binance", "BTC", "ETH", "DOGE", linear=True))
+@pytest.mark.parametrize(("exchange", "linear"), ASKED_FOR)
+def test_l4_three_books_whose_snapshots_end_exactly_on_an_event_stand_after_three_requests(
+    exchange: str, *, linear: bool, tmp_path: Path
+) -> None:
+    own = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", "DOGE", linear=linear))
     p = played(Scene(tuple(own), [], 60), tmp_path)
     assert_true(p)
-    assert len(p.asked_for("depth")) <= 3
     for one in own:
+        assert len(p.asked_for(_snapshot_of(one))) == 1, one
+        assert p.claims[one].proven[0].start < at_s(2), one
         assert p.behind(one) == 0, one
         assert p.lost_s(one) == 0, one
+    if linear:  # of spot books each number is the last of an event, ten a second
+        numbers = [json.loads(body)["lastUpdateId"] for path, body in p.answers if "depth" in path]
+        assert [futures_update(number // 7) for number in numbers] == numbers
 
 
-def test_l4_usdm_books_that_never_join_are_asked_for_ever_more_rarely(tmp_path: Path) -> None:
-    own = of(DataType.ORDERBOOK, datasets("binance", "BTC", "ETH", "DOGE", linear=True))
-    p = played(Scene(tuple(own), [StreamFault(kind=KIND.FOREIGN_NUMBERS)], 120), tmp_path)
-    assert p.struck
+@pytest.mark.parametrize(("exchange", "linear"), ASKED_FOR)
+def test_l4_of_books_that_never_join_one_snapshot_is_asked_in_ten_seconds_then_ever_more_rarely(
+    exchange: str, *, linear: bool, tmp_path: Path
+) -> None:
+    own = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", "DOGE", linear=linear))
+    p = played(Scene(tuple(own), [StreamFault(kind=KIND.FOREIGN_NUMBERS, number=10**6)], 200), tmp_path)
+    assert len(p.struck) == len(own)
     assert_true(p)
-    assert len(p.asked_for("depth", 10)) <= len(own)
-    assert len(p.asked_for("depth")) <= 5 * len(own)
+    for one in own:
+        asked = p.asked_for(_snapshot_of(one))
+        assert len([at for at in asked if at < 10]) == 1, one
+        waits = [later - earlier for earlier, later in pairwise(asked)]
+        assert waits[0] > 9.5, one
+        assert all(later > 1.9 * earlier for earlier, later in pairwise(waits)), (one, waits)
+        assert 4 <= len(asked) <= 6, one
+        assert p.claims[one].proven == [], one
+
+
+def _snapshot_of(book: Dataset) -> str:
+    """Return a pattern of what asks for a snapshot of a book."""
+    return rf"depth.*=({get(book.exchange).market(book.symbol)})\b"
 
 
 @pytest.mark.slow
