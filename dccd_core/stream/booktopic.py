@@ -84,6 +84,8 @@ class BookTopic:
         for turn in turns:
             if turn.began:
                 self.claim.begin(turn.at)
+            elif self.claim.reached is None:
+                self.claim.turns.append(turn)  # it had ended, and more of it is withdrawn
             else:
                 self.claim.reach(turn.at)
                 self.claim.end(turn.reason, turn.since)

@@ -71,6 +71,8 @@ class BookKeeper:
         self._held: list[Shot] = []
         """The pictures of the time before that."""
         self._doubted = False
+        self._ended: Ns | None = None
+        """Where it was last known, before it was not."""
         self._comparison: Comparison | None = None
 
     def hear(self, change: BookChange, received: Ns) -> None:
@@ -251,9 +253,13 @@ class BookKeeper:
         self.compared_at = self._comparison = None
 
     def _end(self, reason: str, since: Ns | None = None) -> None:
-        if self.known_until is not None:
-            since = None if since is None else min(since, self.known_until)
-            self.turns.append(Turn(self.known_until, began=False, reason=reason, since=since))
+        at = self.known_until
+        if at is None and since is not None and self._ended is not None and since < self._ended:
+            at = self._ended  # it was in doubt already, and is wrong since longer
+        if at is not None:
+            since = None if since is None else min(since, at)
+            self.turns.append(Turn(at, began=False, reason=reason, since=since))
+            self._ended = at
             if since is not None:
                 self.shots = [shot for shot in self.shots if shot.at < since]
         self.known_until = self._due = self._begins = self._crossing = None

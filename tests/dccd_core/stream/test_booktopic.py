@@ -67,6 +67,20 @@ def test_what_is_withdrawn_is_said_with_the_end() -> None:
     assert (end.at, end.since, end.reason) == (seconds(110), seconds(100), "it drifted")
 
 
+def test_l12_a_book_that_is_in_doubt_and_has_drifted_is_withdrawn_all_the_same() -> None:
+    """Its claim ended with the doubt; what was said before that is wrong, too."""
+    topic = begun(SUMMED, number=None)
+    hear(topic, 105, checksum=7)
+    topic.spoil(NOT_UNDERSTOOD)
+    topic.taken()
+    topic.claim.taken()
+    topic.keeper.drift("it drifted")
+    topic.taken()
+    [turn] = topic.claim.taken()
+    assert (turn.began, turn.reason) == (False, "it drifted")
+    assert (turn.since, turn.at) == (seconds(100), seconds(105))
+
+
 class TestSpoilt:
     def test_a_book_that_nothing_proves_is_lost(self) -> None:
         topic = begun(number=None)
