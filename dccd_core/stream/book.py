@@ -128,7 +128,8 @@ class Book:
         last, previous = self.last, change.previous
         if (
             self.joined
-            and not self._suspicious
+            and self.crossed_since is None
+            and self._crossed_before is None
             and not change.whole
             and (last is None or (change.first == last + 1 if previous is None else previous == last))
         ):  # as nearly all do: it is new and follows
@@ -190,11 +191,6 @@ class Book:
         elif self._crossed_before is not None and at is not None:
             before, until = self._crossed_before
             self._crossed_before = None if at - until > before else self._crossed_before
-
-    @property
-    def _suspicious(self) -> bool:
-        """Whether it is crossed, or was lately: then it is looked at with each change."""
-        return self.crossed_since is not None or self._crossed_before is not None
 
     def _crossed_for(self, since: Ns, at: Ns) -> Ns:
         """Return for how long it is crossed by ``at``, less for how long it was not in between."""
@@ -270,7 +266,11 @@ class Book:
             self._at = change.at
         if change.checksum is not None and (wrong := self._disproof(change.checksum)) is not None:
             self.lose(wrong)
-        elif self._suspicious or (change.last is None and change.checksum is None and self.crossed):
+        elif (
+            self.crossed_since is not None
+            or self._crossed_before is not None  # as long as it was so lately, it is looked at each time
+            or (change.last is None and change.checksum is None and self.crossed)
+        ):
             self.look()
 
     def _misfit(self, change: BookChange) -> str | None:
