@@ -40,8 +40,19 @@ class Style:
     life: Life = UNKNOWN
 
 
-def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progress: Progress) -> Filled:
+def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
+    lake: Lake,
+    dataset: Dataset,
+    key: str,
+    style: Style,
+    now: Ns,
+    progress: Progress,
+    *,
+    within: TimeSpan | None = None,
+) -> Filled:
     """Build what is due of a partition of bars from the trades of the same symbol in the lake.
+
+    Nothing is built outside of ``within``; a bar that lies in it in part is left out.
 
     Raises:
         LakeError: a partition of trades, or this one, cannot be read or written.
@@ -50,6 +61,8 @@ def derive(lake: Lake, dataset: Dataset, key: str, style: Style, now: Ns, progre
     trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
     held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
     wanted = due(span, held.ledger if held else None, span.end)
+    if within:
+        wanted = _whole_bars([part for one in wanted if (part := one.clip(within))], dataset.span)
     known = _whole_bars(union(part for day in _known(lake, trades, span) for part in day), dataset.span)
     alive = _alive(span, style.life, dataset.span, now)
     parts = [

@@ -64,7 +64,9 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
         style = Style(life=_life(run.entry, dataset))
         if endpoint:
             style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
-        filled = await asyncio.to_thread(derive, run.lake, dataset, key, style, clock.now(), told)
+        filled = await asyncio.to_thread(
+            derive, run.lake, dataset, key, style, clock.now(), told, within=run.within
+        )
         if filled.state and filled.state.rows:
             newest[dataset] = max(key, newest.get(dataset, key))
         return filled

@@ -160,3 +160,17 @@ def test_before_the_listing_there_is_nothing_to_build(tmp_path: Path) -> None:
     assert state is not None
     assert condition(state.ledger, month) is Condition.AVAILABLE
     assert {hole.proof for hole in state.ledger.holes} <= {BEFORE_LISTING, NO_TRADES}
+
+
+def test_only_whole_bars_of_what_was_asked_for_are_built(tmp_path: Path) -> None:
+    store = Store(tmp_path, "kraken")
+    store.add(MARCH)
+    part = TimeSpan(Ns(MARCH.start + 90 * SECOND), Ns(MARCH.start + 10 * MINUTE))
+    derive(store.lake, store.bars(MINUTE), "2024-03", store.style, NOW, unwatched, within=part)
+    state = store.lake.state(store.bars(MINUTE), "2024-03")
+    assert state
+    assert state.ledger.covered() == [TimeSpan(Ns(MARCH.start + 2 * MINUTE), part.end)]
+    store.derive(MINUTE, "2024-03")
+    assert same(
+        prices_and_counts(store.stored(MINUTE, "2024-03")), prices_and_counts(store.truth(MINUTE, MARCH))
+    )

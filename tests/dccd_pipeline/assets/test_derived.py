@@ -344,6 +344,19 @@ def test_bars_end_with_the_life_of_their_symbol(
     assert desk.rows(KRAKEN).select(SHARED).equals(expected(sandbox, KRAKEN, LISTED))
 
 
+def test_bars_are_not_built_after_the_end_of_their_entry(
+    instance: dg.DagsterInstance, raw: dict[str, Any], sandbox: RunningSandbox
+) -> None:
+    """0e899d4 knows no end; until now it was read, and the days after it were built all the same."""
+    (built,) = (one for one in raw["collect"] if one["exchange"] == "kraken" and "derive_from" in one)
+    desk = Desk(instance, raw)
+    desk.run(trades_of(KRAKEN), *DAYS)
+    built["end"] = DAYS[1]
+    desk = Desk(instance, raw)
+    desk.run(KRAKEN, MONTH)
+    assert desk.rows(KRAKEN).select(SHARED).equals(expected(sandbox, KRAKEN, DAYS[0]))
+
+
 def test_the_command_builds_bars_as_the_entry_says(desk: Desk, sandbox: RunningSandbox) -> None:
     start, end = (parse_time(day) for day in (DAYS[0], "2024-04-01"))
     for bars, keys in ((trades_of(KRAKEN), DAYS), (KRAKEN, [MONTH])):
