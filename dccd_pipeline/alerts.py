@@ -7,9 +7,11 @@ import re
 from typing import Final
 
 import dagster as dg
+import httpx
 import msgspec
 
 from dccd_core.domain.timespan import HOUR, Ns
+from dccd_pipeline.settings import Alerts
 
 AGAIN_AFTER: Final = HOUR
 _KEY: Final = "dccd/alerts"
@@ -19,7 +21,7 @@ _MOST_CAUSES: Final = 50
 
 
 class Told(msgspec.Struct):
-    """What was told of one job since it was last well."""
+    """What was told of one job, or of whatever else can fail, since it was last well."""
 
     since: int
     """When it failed first (ns)."""
@@ -30,11 +32,12 @@ class Told(msgspec.Struct):
 
 
 class Alarm:
-    """What was told of all jobs; it is the instance that remembers."""
+    """What was told of all jobs, or of all ``of`` another kind; it is the instance that remembers."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, of: str = "") -> None:
         self._storage = instance.daemon_cursor_storage
-        text = self._storage.get_cursor_values({_KEY}).get(_KEY)
+        self._key = f"{_KEY}/{of}" if of else _KEY
+        text = self._storage.get_cursor_values({self._key}).get(self._key)
         try:
             self._jobs = msgspec.json.decode(text, type=dict[str, Told]) if text else dict[str, Told]()
         except msgspec.DecodeError:
@@ -56,16 +59,29 @@ class Alarm:
         told.causes = dict(sorted(told.causes.items(), key=lambda one: one[1])[-_MOST_CAUSES:])
         self._keep()
 
+    def told_of(self, job: str) -> Told | None:
+        """Return what was told of a job since it was last well; None if nothing was."""
+        told = self._jobs.get(job)
+        return told if told and told.told else None
+
     def well(self, job: str) -> Told | None:
         """Forget a job that is well again; return what was told of it, None if nothing was."""
-        told = self._jobs.pop(job, None)
-        if told is None:
-            return None
-        self._keep()
-        return told if told.told else None
+        before = self.told_of(job)
+        if self._jobs.pop(job, None):
+            self._keep()
+        return before
 
     def _keep(self) -> None:
-        self._storage.set_cursor_values({_KEY: msgspec.json.encode(self._jobs).decode()})
+        self._storage.set_cursor_values({self._key: msgspec.json.encode(self._jobs).decode()})
+
+
+def post(alerts: Alerts, text: str) -> None:
+    """Post it to the webhook.
+
+    Raises:
+        httpx.HTTPError: it was not taken.
+    """
+    httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
 
 
 def cause_of(text: str) -> str:

@@ -5,12 +5,11 @@ See https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
 import dagster as dg
-import httpx
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from dccd_core.domain.timespan import SECOND, Ns, iso
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_pipeline.alerts import Alarm
+from dccd_pipeline.alerts import Alarm, post
 from dccd_pipeline.lastgood import load_lasting
 from dccd_pipeline.settings import Alerts
 
@@ -34,7 +33,7 @@ def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.Sens
         alarm, now = Alarm(context.instance), clock.now()
         due = alarm.failed(job, "\n".join(text.splitlines()[1:]), now)
         if due and _in_a_row(context, alerts.after_failures):
-            _post(alerts, text)
+            post(alerts, text)
             alarm.tell(job, "\n".join(text.splitlines()[1:]), now)
 
     return run_failures
@@ -55,7 +54,7 @@ def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
         if alerts and (told := Alarm(context.instance).well(run.job_name)):
             since = iso(Ns(told.since - told.since % SECOND))
             times = f"{told.failures} times since {since}"
-            _post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
+            post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
 
     return run_recoveries
 
@@ -76,10 +75,6 @@ def configuration_sensor() -> dg.SensorDefinition:
         return dg.SkipReason(f"{loaded.settings.source} can be used")
 
     return configuration
-
-
-def _post(alerts: Alerts, text: str) -> None:
-    httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
 
 
 def failure_text(context: dg.RunFailureSensorContext) -> str:

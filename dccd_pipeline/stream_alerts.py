@@ -14,6 +14,7 @@ import msgspec
 from dccd_core.domain.timespan import MINUTE, SECOND, Ns
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.plan import Phase
+from dccd_pipeline.alerts import Alarm, post
 from dccd_pipeline.settings import Alerts
 from dccd_pipeline.status import BY_A_USER, StreamState, stream_states
 from dccd_pipeline.stream_entry import StreamEntry
@@ -55,9 +56,10 @@ def silence_sensor(
         heard = msgspec.json.decode(context.cursor, type=Heard) if context.cursor else Heard()
         states = stream_states(context.instance, dict.fromkeys(patience, ""), clock)
         lines = list(judged(states, patience, heard, clock.now()))
+        alarm = Alarm(context.instance, "streams")
         for name, line in lines:
             context.log.error(line)
-            if alerts and not posted(alerts, line):
+            if alerts and not _told(alarm, alerts, name, line, clock.now(), heard):
                 heard.streams[name].told = not heard.streams[name].told  # it is said again at the next look
         context.update_cursor(msgspec.json.encode(heard).decode())
         silent = [name for name, one in heard.streams.items() if one.told]
@@ -96,10 +98,24 @@ def _alert(state: StreamState, silent: Ns) -> str:
     return f"stream {state.name} has brought nothing for {silent // SECOND} s: {state.said}{why}"
 
 
+def _told(alarm: Alarm, alerts: Alerts, name: str, text: str, now: Ns, heard: Heard) -> bool:
+    """Have a silence or its end told, if it is due; say whether there is nothing left to tell."""
+    if heard.streams[name].told:
+        if alarm.failed(name, text, now):
+            if not posted(alerts, text):
+                return False
+            alarm.tell(name, text, now)
+        return True
+    if alarm.told_of(name) and not posted(alerts, text):
+        return False
+    alarm.well(name)
+    return True
+
+
 def posted(alerts: Alerts, text: str) -> bool:
     """Post it to the webhook; say whether that took it."""
     try:
-        httpx.post(str(alerts.webhook_url), json={"text": text}, timeout=10).raise_for_status()
+        post(alerts, text)
     except httpx.HTTPError as e:
         _LOG.warning("an alert could not be posted, it is tried again: %s", type(e).__name__)
         return False

@@ -134,3 +134,26 @@ def test_the_sensor_posts_until_the_webhook_takes_it_and_no_more(hook: HTTPServe
     (first, second) = Hook.texts
     assert first.startswith("stream majors has brought nothing for 660 s: ")
     assert second.startswith("stream majors has brought nothing for 720 s: ")
+
+
+def test_what_is_told_of_streams_is_remembered_as_of_jobs(hook: HTTPServer, tmp_path: Path) -> None:
+    """A sensor that forgot what it said tells no cause again within an hour, and its end once."""
+    Hook.texts.clear()
+    Hook.texts.append("the first one is refused")
+    alerts = Alerts(webhook_url=f"http://127.0.0.1:{hook.server_port}/")
+    clock = ManualClock(NOW)
+    sensor = silence_sensor(settings_of(tmp_path).stream, alerts, clock)
+    with dg.DagsterInstance.ephemeral() as instance:
+        status = dg.DagsterRunStatus.STARTED
+        run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
+        cursor = None
+        for minute in range(40):
+            clock.set(Ns(NOW + minute * MINUTE))
+            phase, last = (Phase.RECORDING, clock.now()) if minute >= 35 else (Phase.CONNECTING, NOW)
+            told = health(PLAN, last, phase)
+            write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
+            context = dg.build_sensor_context(instance, cursor)
+            sensor(context)
+            cursor = None if minute == 15 else context.cursor  # as when the sensor is reset in the UI
+    said = [text.partition(" for ")[0].partition(", after ")[0] for text in Hook.texts[1:]]
+    assert said == ["stream majors has brought nothing", "stream majors brings data again"]
