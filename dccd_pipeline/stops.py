@@ -119,7 +119,7 @@ def mark_canceling(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
 
 @contextmanager
 def hearing_signals() -> Generator[None]:
-    """Raise KeyboardInterrupt for SIGTERM too: what stops a command is cleaned up after."""
+    """Raise KeyboardInterrupt for both signals: what stops a command is cleaned up after."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -127,8 +127,11 @@ def hearing_signals() -> Generator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heard = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]  # as it is under nohup
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt}
+    before = {one: signal.signal(one, handlers[one]) for one in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -36,6 +36,9 @@ RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_e
 NEVER = 'cron: "0 0 29 2 *"'
 """A schedule that no test meets."""
 
+HANGS_S = 300
+"""What has not happened by then never will, however busy the machine is."""
+
 T = TypeVar("T")
 
 
@@ -93,7 +96,7 @@ class Project:
         """Run ``python arguments`` in this project to its end."""
         with self.started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             try:
-                out, err = process.communicate(timeout=400)
+                out, err = process.communicate(timeout=900)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
@@ -141,8 +144,8 @@ def materialised(instance: dg.DagsterInstance, dataset: Dataset) -> set[str]:
     return instance.get_materialized_partitions(asset(dataset))
 
 
-def awaited(found: Callable[[], T | None], seconds: float = 180) -> T:
-    """Look until there is something to see."""
+def awaited(found: Callable[[], T | None], seconds: float = HANGS_S) -> T:
+    """Look until there is something to see; it costs nothing to wait longer for what does not come."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if (value := found()) is not None:
@@ -156,7 +159,7 @@ def ended(process: subprocess.Popen[str]) -> int:
     """End a process that this test started, by force if it does not hear."""
     process.terminate()
     try:
-        return process.wait(timeout=20)
+        return process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

@@ -20,8 +20,8 @@ def test_a_capture_is_replayed(sandbox: RunningSandbox, tmp_path: Path) -> None:
     with logged(project, "keep") as log:
         process = project.started(*keep, stdout=log, stderr=log)
         try:
-            beat = awaited(lambda: ready(project), 60)
-            awaited(lambda: ((now := ready(project)) and now.messages > beat.messages) or None, 60)
+            beat = awaited(lambda: ready(project))
+            awaited(lambda: ((now := ready(project)) and now.messages > beat.messages) or None)
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0
         except BaseException:

@@ -1,4 +1,5 @@
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -67,12 +68,25 @@ def test_a_run_killed_in_the_middle_keeps_what_was_finished(sandbox: RunningSand
 
 
 @pytest.mark.slow
-def test_d1_six_commands_at_once_on_a_fresh_home_work(tmp_path: Path) -> None:
+def test_d1_six_commands_at_once_on_a_fresh_home_work(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """0e899d4: the instance is broken for good, "alembic_version has more than one head"."""
+    day = ("--data-type", "ohlc", "--span", "1h", "--start", "2024-01-01", "--end", "2024-01-02")
+    six = [
+        ("status",),
+        ("status", "--json"),
+        ("inventory",),
+        ("backfill", "binance", "BTC/USDT", *day),
+        ("backfill", "binance", "ETH/USDT", *day),
+        ("collect",),
+    ]
     for turn in range(20):
-        project = Project.make(tmp_path / str(turn), "http://127.0.0.1:9", bars("BTC/USDT", "2024-01-01"))
+        entry = bars("LTC/USDT", f"{date.today():%Y}-01-01", span="1d")  # noqa: DTZ011 -- the year is enough
+        project = Project.make(tmp_path / str(turn), sandbox.rest_url("binance"), entry)
+        for file in (project.folder / "home").iterdir():
+            file.unlink()
         commands = [
-            project.started("-m", "dccd_pipeline", "status", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            for _ in range(6)
+            project.started("-m", "dccd_pipeline", *one, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for one in six
         ]
-        said = [command.communicate()[1] for command in commands]
+        said = [command.communicate() for command in commands]
         assert [command.returncode for command in commands] == [0] * 6, said

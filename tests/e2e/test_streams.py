@@ -57,7 +57,7 @@ def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
         assert "SIGKILL" in tags(web, second.run_id)["dccd/reason"]
 
         assert web.ask(TERMINATE, run=second.run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
-        assert awaited(lambda: ended_as(web, second.run_id), 15) == "CANCELED"
+        assert awaited(lambda: ended_as(web, second.run_id)) == "CANCELED"
         ticks = skipped(web, f"a user stopped it (run {second.run_id})", times=2)
         assert ticks == 2
         assert list(statuses(web)) == [second.run_id, first.run_id]
@@ -69,7 +69,7 @@ def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
 
         config.write_text(config.read_text().partition("stream:")[0])
         assert web.ask(RELOAD, name=MODULE)["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
-        assert awaited(lambda: ended_as(web, third.run_id), 60) == "CANCELED"
+        assert awaited(lambda: ended_as(web, third.run_id)) == "CANCELED"
         stopped = tags(web, third.run_id)["dccd/stopped"]
         assert stopped == f"{third.run_id} it is not in dccd.yaml any more"
 
@@ -86,29 +86,29 @@ def test_a_stream_changes_while_it_runs(busy: RunningSandbox, tmp_path: Path) ->
     config = project.folder / "dccd.yaml"
     with dagster_dev(project) as web:
         first = recording(project, web)
-        awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING), 60)
+        awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING))
 
         said = project.dccd("stream", "pause", "majors", "eth-usdt")
         assert said.stdout == "majors: ETH/USDT is paused, until dccd stream resume majors ETH/USDT\n", (
             said.stderr
         )
-        paused = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.PAUSED), 30)
-        awaited(lambda: grown(project, paused, "BTC-USDT"), 90)
+        paused = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.PAUSED))
+        awaited(lambda: grown(project, paused, "BTC-USDT"))
         assert "paused by a user: ETH/USDT" in " ".join(project.dccd("status").stdout.split())
         now = sign_of(project)
         assert now is not None
         assert messages(now)["ETH-USDT"] == messages(paused)["ETH-USDT"]
 
         project.dccd("stream", "resume", "majors", "ETH/USDT")
-        resumed = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING), 60)
-        awaited(lambda: grown(project, resumed, "ETH-USDT"), 90)
+        resumed = awaited(lambda: phases(project, first, Phase.RECORDING, Phase.RECORDING))
+        awaited(lambda: grown(project, resumed, "ETH-USDT"))
 
         config.write_text(config.read_text().replace("ETH/USDT]", "ETH/USDT, SOL/USDT]"))
         assert web.ask(RELOAD, name=MODULE)["reloadRepositoryLocation"] == {"loadStatus": "LOADED"}
         three = [Phase.RECORDING] * 3
-        more = awaited(lambda: phases(project, first, *three), 90)
+        more = awaited(lambda: phases(project, first, *three))
         assert more.entry != first.entry
-        awaited(lambda: grown(project, more, "SOL-USDT"), 90)
+        awaited(lambda: grown(project, more, "SOL-USDT"))
         assert more.reconnects == first.reconnects
         assert statuses(web) == {first.run_id: "STARTED"}
 
@@ -116,10 +116,10 @@ def test_a_stream_changes_while_it_runs(busy: RunningSandbox, tmp_path: Path) ->
 def test_l11_dccd_stream_starts_again_at_once_after_kill_9(sandbox: RunningSandbox, tmp_path: Path) -> None:
     project = streaming(sandbox, tmp_path)
     with in_a_terminal(project, "1") as keeper:
-        first = awaited(lambda: ready(project), 60)
+        first = awaited(lambda: ready(project))
         keeper.kill()
     with in_a_terminal(project, "2") as keeper:
-        second = awaited(lambda: ready(project, besides=first.run_id), 60)
+        second = awaited(lambda: ready(project, besides=first.run_id))
         assert not is_there(first.pid)  # its recorder ended with it
         with project.instance() as instance:
             run = instance.get_run_by_id(first.run_id)
@@ -128,7 +128,7 @@ def test_l11_dccd_stream_starts_again_at_once_after_kill_9(sandbox: RunningSandb
         os.kill(second.pid, signal.SIGKILL)
         assert keeper.wait(timeout=30) != 0
     with in_a_terminal(project, "3") as keeper:
-        third = awaited(lambda: ready(project, besides=second.run_id), 60)
+        third = awaited(lambda: ready(project, besides=second.run_id))
         keeper.send_signal(signal.SIGINT)
         assert keeper.wait(timeout=30) == 0
     assert not is_there(third.pid)
@@ -188,8 +188,8 @@ def grown(project: Project, before: Beat, slug: str) -> bool | None:
 
 def recording(project: Project, web: Web, besides: str = "") -> Beat:
     """Wait until a new run of the stream records, and return its sign of life."""
-    beat = awaited(lambda: ready(project, besides), 60)
-    assert awaited(lambda: statuses(web).get(beat.run_id), 10) == "STARTED"
+    beat = awaited(lambda: ready(project, besides))
+    assert awaited(lambda: statuses(web).get(beat.run_id)) == "STARTED"
     return beat
 
 
@@ -217,7 +217,7 @@ def skipped(web: Web, reason: str, times: int) -> int:
         because = [tick for tick in ticks if reason in (tick["skipReason"] or "")]
         return len(because) if len(because) >= times else None
 
-    return awaited(count, 60)
+    return awaited(count)
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def dagster_dev(project: Project) -> Generator[Web]:
     with logged(project, "dev") as log:
         process = project.started("-m", "dagster", "dev", *where, stdout=log, stderr=log)
         try:
-            awaited(lambda: answers(f"{url}/server_info"), 90)
+            awaited(lambda: answers(f"{url}/server_info"))
             yield Web(url)
         finally:
             ended(process)
