@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -89,27 +90,33 @@ def backfill(
         _run(settings, orders, as_json=as_json)
 
 
-def _run(settings: Settings, orders: Sequence[Order], *, as_json: bool = False) -> None:
+def _run(
+    settings: Settings, orders: Sequence[Order], *, as_json: bool = False, tell: int | None = None
+) -> None:
     """Run one order after the other, say what came of each, and exit."""
-    codes = [0]
-    with open_instance() as instance:
+    codes, size = [0], 0
+    due = {job: spans for order in orders for job, spans in due_of(settings, order).items()}
+    with open_instance() as instance, show.FillProgress(due, tell=tell) as progress:
         for order in orders:
-            with show.FillProgress(due_of(settings, order)) as progress:
-                result = run_order(settings, order, instance, progress)
-            _show_result(result, as_json=as_json)
-            if not as_json:
-                show.closing(progress, settings.store, result.bytes)
+            result = run_order(settings, order, instance, progress)
+            progress.finish(result.conditions)
+            size += result.bytes
+            with progress.hidden():
+                _show_result(result, as_json=as_json)
             codes.append(_exit_code(result, tick=order.catch_up))
             if result.stopped:
                 break
+    if not as_json:
+        show.closing(progress, settings.store, size)
     sys.exit(max(codes))
 
 
 @main.command()
 @click.argument("words", nargs=-1, metavar="[NAME|EXCHANGE [SYMBOL...]]")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@click.option("--tell", type=int, hidden=True, help="A descriptor that is told how far it is.")
 @told
-def collect(words: tuple[str, ...], dry_run: bool) -> None:
+def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
     """Bring what is configured up to date now, as its schedules do: all of it, an entry, or an exchange.
 
     Exit code 0 when all runs succeeded.
@@ -119,7 +126,9 @@ def collect(words: tuple[str, ...], dry_run: bool) -> None:
     exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
     if len(exchanges) > 1 and not dry_run:
         open_instance().dispose()
-        sys.exit(side_by_side(exchanges))
+        with show.SharedProgress(exchanges) as progress:
+            code = side_by_side(exchanges, progress)
+        sys.exit(code)
     with open_instance() as instance:
         orders = (planned_orders if dry_run else tick_orders)(
             chosen, instance, now, Lake(settings.store).identity()
@@ -129,7 +138,7 @@ def collect(words: tuple[str, ...], dry_run: bool) -> None:
     elif dry_run:
         _show_plan(settings, orders, as_json=False)
     else:
-        _run(settings, orders)
+        _run(settings, orders, tell=tell)
 
 
 def _exit_code(result: Result, *, tick: bool) -> int:
@@ -244,7 +253,8 @@ def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_lim
     with open_instance() as instance:  # made here if need be: two processes at once would spoil it
         if not here:
             sys.exit(record_all(wanted, keeping.options))
-        if failure := record_here(settings, wanted[0], instance, show.happened, keeping.recorder):
+        say = partial(show.happened, zone=settings.timezone)
+        if failure := record_here(settings, wanted[0], instance, say, keeping.recorder):
             click.echo(failure, err=True)
             sys.exit(1)
 
@@ -291,9 +301,9 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone, "off": off_lines(settings)}))
     else:
-        show.status(streams, runs, clock.now())
+        show.status(streams, runs, clock.now(), settings.timezone)
         for line in (*off_lines(settings), *gone):
-            click.echo(line)
+            click.echo(show.local(line, settings.timezone))
         say_where(settings)
 
 

@@ -3,14 +3,18 @@
 Belongs here: which entries, which runs, which processes. Does not: what a tick asks for (schedules.py).
 """
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from threading import Thread
 from types import FrameType
+from typing import IO, Protocol
 
 import dagster as dg
+import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
@@ -18,6 +22,7 @@ from dccd_core.domain.timespan import Ns, moment
 from dccd_pipeline.assets.run import entry_partitions
 from dccd_pipeline.backfill import Order
 from dccd_pipeline.entry import Entry
+from dccd_pipeline.remaining import Report
 from dccd_pipeline.schedules import late_in
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.symbols import read_symbol
@@ -83,23 +88,81 @@ def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store:
     ]
 
 
-def side_by_side(exchanges: Iterable[str]) -> int:
+class Watcher(Protocol):
+    """Draws how far several processes are, if that is ``seen``, and prints what they say."""
+
+    seen: bool
+
+    def hear(self, name: str, report: Report) -> None: ...
+
+    def say(self, line: str, *, err: bool) -> None: ...
+
+
+def side_by_side(exchanges: Iterable[str], watcher: Watcher) -> int:
     """Collect each exchange in a process of its own; return the worst exit code.
 
     They hear Ctrl-C from here only, once.
     """
-    children = list[subprocess.Popen[bytes]]()
+    children = list[subprocess.Popen[str]]()
 
     def pass_on(_number: int, _frame: FrameType | None) -> None:
         for child in children:
             child.send_signal(signal.SIGINT)
 
     before = {one: signal.signal(one, pass_on) for one in (signal.SIGINT, signal.SIGTERM)}
+    threads = list[Thread]()
     try:
         for name in exchanges:
             command = [sys.executable, "-m", "dccd_pipeline", "collect", name]
-            children.append(subprocess.Popen(command, start_new_session=True))  # noqa: S603 -- our own
-        return max(abs(child.wait()) for child in children)
+            if watcher.seen:
+                child, more = _watched(name, command, watcher)
+                threads += more
+            else:
+                child = subprocess.Popen(command, start_new_session=True, text=True)  # noqa: S603 -- our own
+            children.append(child)
+        code = max(abs(child.wait()) for child in children)
+        for thread in threads:
+            thread.join()
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+    return code
+
+
+def _watched(
+    name: str, command: Sequence[str], watcher: Watcher
+) -> tuple["subprocess.Popen[str]", list[Thread]]:
+    """Start a process that tells how far it is, and threads that pass on what it tells and prints."""
+    told, tell = os.pipe()
+    child = subprocess.Popen(  # noqa: S603 -- our own command
+        [*command, "--tell", str(tell)],
+        start_new_session=True,
+        text=True,
+        pass_fds=[tell],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(tell)
+
+    def hear() -> None:
+        last = Report(0, 0, 0, "")
+        with os.fdopen(told, "rb") as lines:
+            for line in lines:
+                last = msgspec.json.decode(line, type=Report)
+                watcher.hear(name, last)
+        watcher.hear(name, msgspec.structs.replace(last, done=last.total))  # who had nothing to do, too
+
+    def say(pipe: IO[str], *, err: bool) -> None:
+        for line in pipe:
+            watcher.say(line, err=err)
+
+    assert child.stdout
+    assert child.stderr
+    threads = [
+        Thread(target=hear, daemon=True),
+        Thread(target=say, args=(child.stdout,), kwargs={"err": False}, daemon=True),
+        Thread(target=say, args=(child.stderr,), kwargs={"err": True}, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    return child, threads

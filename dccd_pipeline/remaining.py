@@ -6,6 +6,8 @@ Belongs here: percent and time left, for the log and for the bar on a terminal. 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
 from dccd_core.lake.lake import State
@@ -21,6 +23,15 @@ def due_in(
     wanted = (whole.clip(within) if within else whole) or TimeSpan(whole.start, whole.start)
     past = wanted.clip(TimeSpan(ZERO, now))
     return past.minus(state.ledger.covered() if state else []) if past else []
+
+
+class Report(msgspec.Struct, array_like=True):
+    """What a process tells of its runs: how much time was due, how much is done, rows, what it is at."""
+
+    total: int
+    done: int
+    rows: int
+    job: str
 
 
 @dataclass(slots=True)
@@ -54,6 +65,12 @@ class Remaining:
         """How much is done, of 1."""
         return sum(self._done.values()) / self._total if self._total else 1.0
 
+    @property
+    def report(self) -> Report:
+        """How far it is, for another process."""
+        job = f"{self.job[0]} {self.job[1]}" if self.job else ""
+        return Report(self._total, sum(self._done.values()), self.rows, job)
+
     def left(self, now: Ns) -> Ns | None:
         """How long it will take from ``now`` on (a steady clock), if it goes on as it went; None: unknown."""
         share = self.share
@@ -73,6 +90,26 @@ class Remaining:
 
     def _rate(self, now: Ns) -> int:
         return self.rows * SECOND // max(SECOND, now - self.begun)
+
+
+@dataclass(slots=True)
+class Together(Remaining):
+    """Runs under way in several processes, as they tell it by name; none has told yet: nothing is done."""
+
+    told: dict[str, Report | None] = field(default_factory=dict[str, Report | None])
+
+    def hear(self, name: str, report: Report) -> None:
+        self.told[name] = report
+        self.rows = sum(one.rows for one in self.told.values() if one)
+
+    @property
+    def share(self) -> float:
+        """How much is done, of 1. Of what those will do who have not told yet nobody knows; it is not all."""
+        told = [one for one in self.told.values() if one]
+        total, done = sum(one.total for one in told), sum(one.done for one in told)
+        if len(told) < len(self.told):
+            return 0.0
+        return done / total if total else 1.0
 
 
 def said_length(length: Ns) -> str:

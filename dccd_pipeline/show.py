@@ -4,12 +4,18 @@ Belongs here: layout of output. Does not: finding anything out.
 """
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Lock
 from types import TracebackType
+from typing import Self
 from zoneinfo import ZoneInfo
 
+import click
+import msgspec
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -17,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan, moment, parse_time
 from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
@@ -25,12 +31,15 @@ from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.inventory import Holding
 from dccd_pipeline.matrix import Capability
 from dccd_pipeline.metadata import health_row
-from dccd_pipeline.remaining import Job, Remaining
+from dccd_pipeline.remaining import Job, Remaining, Report, Together
 from dccd_pipeline.status import RunState, StreamState
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
 _NAMED = 12
+_TELL_EVERY = SECOND // 4
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+"""How moments are written in what is said: streams, runs and errors say them in UTC."""
 _COLOURS = {
     Condition.AVAILABLE: "green",
     Condition.PENDING: "cyan",
@@ -89,6 +98,19 @@ def _minute(at: Ns | None, zone: str = "UTC") -> str:
     return "-" if at is None else f"{moment(at).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
+def local(text: str, zone: str) -> str:
+    """Write the moments in a text in a time zone, each with how far that is from UTC.
+
+    >>> local("silent since 2024-03-31T01:00:00Z", "Europe/Paris")
+    'silent since 2024-03-31T03:00:00+02:00'
+    """
+
+    def moved(found: re.Match[str]) -> str:
+        return moment(parse_time(found[0])).astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
+
+    return text if zone == "UTC" else _MOMENT.sub(moved, text)
+
+
 def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None:
     """Say how many partitions are in which condition, and name those that are not complete."""
     for condition in Condition:
@@ -142,34 +164,43 @@ def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
         OUT.print(docs, soft_wrap=True)
 
 
-def happened(line: str) -> None:
-    """Print what happened just now."""
-    OUT.print(f"{moment(SystemClock().now()):%H:%M:%S}Z", escape(line), soft_wrap=True)
+def happened(line: str, zone: str = "UTC") -> None:
+    """Print what happened just now, with times of a time zone."""
+    now = moment(SystemClock().now()).astimezone(ZoneInfo(zone))
+    OUT.print(f"{now:%H:%M:%S}{'Z' if zone == 'UTC' else ''}", escape(local(line, zone)), soft_wrap=True)
 
 
-def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Ns) -> None:
-    """Draw the streams, each one's datasets, and the runs."""
+def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Ns, zone: str = "UTC") -> None:
+    """Draw the streams, each one's datasets, and the runs, with times of a time zone."""
+    of = "" if zone == "UTC" else f", times of {zone}"
     head = ("stream", "state", "since", "heartbeat", "messages/s", "messages", "reconnects", "why")
     numbers = ("messages/s", "messages", "reconnects")
-    table(f"{len(streams)} streams", head, [_stream_cells(one, now) for one in streams], numbers)
+    cells = [_stream_cells(one, now, zone) for one in streams]
+    table(f"{len(streams)} streams{of}", head, cells, numbers)
     for one in streams:
         if one.beat and one.beat.datasets:
             rows = [health_row(dataset) for dataset in one.beat.datasets]
-            table(one.name, list(rows[0]), [[escape(str(cell)) for cell in row.values()] for row in rows])
+            drawn = [[escape(local(str(cell), zone)) for cell in row.values()] for row in rows]
+            table(one.name, list(rows[0]), drawn)
     cells = [
-        (run.job, run.status, _minute(run.started), _length(run, now), run.run_id, escape(run.why))
+        (*(run.job, run.status, _minute(run.started, zone), _length(run, now), run.run_id), _said(run, zone))
         for run in runs
     ]
-    table(f"The last {len(runs)} runs", ("job", "status", "started", "took", "run", "why"), cells)
+    table(f"The last {len(runs)} runs{of}", ("job", "status", "started", "took", "run", "why"), cells)
 
 
-def _stream_cells(one: StreamState, now: Ns) -> tuple[str, ...]:
+def _said(run: RunState, zone: str) -> str:
+    return escape(local(run.why, zone))
+
+
+def _stream_cells(one: StreamState, now: Ns, zone: str) -> tuple[str, ...]:
     beat = one.beat
     counts = (f"{beat.rate:,.1f}", f"{beat.messages:,}", f"{beat.reconnects:,}") if beat else ("-", "-", "-")
     age = f"{max(0, now - beat.at) // SECOND} s ago" if beat else "-"  # another machine's clock may be ahead
     paused = f"paused by a user: {', '.join(one.paused)}" if one.paused else ""
     why = "; ".join(part for part in (one.why, paused) if part)
-    return (one.name, escape(one.said), _minute(one.since), age, *counts, escape(why))
+    said, why = (escape(local(text, zone)) for text in (one.said, why))
+    return (one.name, said, _minute(one.since, zone), age, *counts, why)
 
 
 def _length(run: RunState, now: Ns) -> str:
@@ -185,18 +216,16 @@ def findings(found: Mapping[str, Sequence[Finding]]) -> None:
         OUT.print(mark, escape(f"{name} {one.subject}: {one.said}{hint}"), soft_wrap=True)
 
 
-class FillProgress:
-    """One bar for a whole run: percent, rate, time left and the partition under way.
+class _Bar:
+    """A bar with percent, rate, time left and the partition under way.
 
     It is drawn on a duplicate of the original stderr, if that is a terminal: while a step runs, Dagster has
     the descriptors of the process write to files.
     """
 
-    def __init__(self, due: Mapping[Job, list[TimeSpan]], clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self.remaining = Remaining(due, self._clock.steady())
-        self._seen = sys.stderr.isatty()
-        self._file = os.fdopen(os.dup(sys.stderr.fileno()), "w") if self._seen else None
+    def __init__(self, *, drawn: bool = True) -> None:
+        self.seen = drawn and sys.stderr.isatty()
+        self._file = os.fdopen(os.dup(sys.stderr.fileno()), "w") if self.seen else None
         columns = (
             TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=16),
@@ -204,10 +233,10 @@ class FillProgress:
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         )
         console = Console(file=self._file, force_terminal=True) if self._file else ERR
-        self._drawn = Progress(*columns, console=console, disable=not self._seen, transient=True)
+        self._drawn = Progress(*columns, console=console, disable=not self.seen, transient=True)
         self._bar = self._drawn.add_task("begins", total=1.0, left="  0%", rows="")
 
-    def __enter__(self) -> "FillProgress":
+    def __enter__(self) -> Self:
         self._drawn.start()
         return self
 
@@ -218,19 +247,76 @@ class FillProgress:
         if self._file:
             self._file.close()
 
+    def draw(self, remaining: Remaining, job: str, now: Ns) -> None:
+        left, count = remaining.short(now)
+        self._drawn.update(self._bar, description=job, completed=remaining.share, left=left, rows=count)
+
+    @contextmanager
+    def hidden(self) -> Generator[None]:
+        """Take it away while something else is printed."""
+        self._drawn.stop()
+        try:
+            yield
+        finally:
+            self._drawn.start()
+
+
+class FillProgress(_Bar):
+    """One bar for all runs of a command; ``tell``: a descriptor that is told of it instead, in lines."""
+
+    def __init__(
+        self, due: Mapping[Job, list[TimeSpan]], clock: Clock | None = None, tell: int | None = None
+    ) -> None:
+        super().__init__(drawn=tell is None)
+        self._clock = clock or SystemClock()
+        self._tell, self._told = tell, ZERO
+        self.remaining = Remaining(due, self._clock.steady())
+        self._report()
+
     @property
     def seconds(self) -> float:
-        """How long the run has taken so far."""
+        """How long the runs have taken so far."""
         return (self._clock.steady() - self.remaining.begun) / SECOND
 
     def __call__(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        now = self._clock.steady()
         self.remaining.page(dataset, key, rows, until)
-        left, count = self.remaining.short(self._clock.steady())
-        share, job = self.remaining.share, f"{dataset} {key}"
-        self._drawn.update(self._bar, description=job, completed=share, left=left, rows=count)
+        self.draw(self.remaining, f"{dataset} {key}", now)
+        if now - self._told >= _TELL_EVERY:
+            self._report()
+
+    def finish(self, jobs: Iterable[Job]) -> None:
+        """A run has ended: of these partitions there is nothing left to come."""
+        for job in jobs:
+            self.remaining.finish(job)
+        self._report()
+
+    def _report(self) -> None:
+        if self._tell is not None:
+            self._told = self._clock.steady()
+            os.write(self._tell, msgspec.json.encode(self.remaining.report) + b"\n")
+
+
+class SharedProgress(_Bar):
+    """One bar for the runs of several processes, told by name; what they print goes past it."""
+
+    def __init__(self, names: Iterable[str], clock: Clock | None = None) -> None:
+        super().__init__()
+        self._clock, self._lock = clock or SystemClock(), Lock()
+        self.remaining = Together({}, self._clock.steady(), told=dict.fromkeys(names))
+
+    def hear(self, name: str, report: Report) -> None:
+        with self._lock:
+            self.remaining.hear(name, report)
+            self.draw(self.remaining, report.job, self._clock.steady())
+
+    def say(self, line: str, *, err: bool) -> None:
+        """Print a line of one of them."""
+        with self._lock, self.hidden():
+            click.echo(line, err=err, nl=False)
 
 
 def closing(progress: FillProgress, store: str, size: int) -> None:
-    """Say in a line what a run brought."""
+    """Say in a line what the runs of a command brought."""
     rows, seconds = progress.remaining.rows, progress.seconds
     OUT.print(f"{rows:,} rows, {decimal(size)} in {escape(store)}, {seconds:,.1f} s", soft_wrap=True)

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR
+from dccd_core.domain.timespan import HOUR, parse_time
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
@@ -297,7 +298,7 @@ def test_a_storage_that_is_locked_is_said_in_one_line(own_home: Path, command: t
     assert isinstance(told.exception, SystemExit)
 
 
-def test_the_status_of_streams_and_runs(own_home: Path) -> None:
+def test_the_status_of_streams_and_runs(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(dccd("status", "--json").stdout)
     assert told["runs"] == []
     assert [(one["name"], one["state"]) for one in told["streams"]] == [("majors", "never started")]
@@ -318,6 +319,17 @@ def test_the_status_of_streams_and_runs(own_home: Path) -> None:
     assert (row["dataset"], row["last"], row["messages"]) == (str(TRADES), now, 7)
     for word in ("recording", "binance/trades/BTC-USDT", "stream_majors", "a user started it"):
         assert word in dccd("status").stdout
+
+    (own_home / "dccd.yaml").write_text(
+        CONFIG % "http://127.0.0.1:9" + STREAMS + "\ntimezone: Europe/Paris\n"
+    )
+    with open_instance() as instance:
+        told_health = health(StreamPlan("majors", (TRADES,)), parse_time("2026-07-01T12:00:00"))
+        write_beat(instance, "majors", beat_of(run.run_id, "digest", now, told_health))
+    monkeypatch.setattr("dccd_pipeline.show.OUT", Console(width=400))
+    shown = dccd("status").stdout
+    assert shown.count("times of Europe/Paris") == 2
+    assert "2026-07-01T14:00:00+02:00" in shown
 
 
 def test_a_stream_that_is_not_configured_is_refused(own_home: Path) -> None:

@@ -1,6 +1,6 @@
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
-from dccd_pipeline.remaining import Remaining, due_in
+from dccd_pipeline.remaining import Remaining, Report, Together, due_in
 from tests.dccd_pipeline.held import HOURS, MINUTES, state
 
 JANUARY, FEBRUARY = (partition_span(MINUTES.grain, key) for key in ("2024-01", "2024-02"))
@@ -35,3 +35,15 @@ def test_where_nothing_was_due_all_is_done() -> None:
     remaining = Remaining({}, Ns(0))
     remaining.page(MINUTES, "2024-01", 7, JANUARY.end)
     assert remaining.said(Ns(7 * SECOND)) == "100% done, 7 rows, 1 rows/s"
+
+
+def test_runs_of_several_processes_are_one_whole_once_all_have_told() -> None:
+    both = Together({}, Ns(0), told=dict.fromkeys(("binance", "kraken")))
+    both.hear("binance", Report(100, 50, 7, "binance/ohlc/BTC-USDT/1m 2024-01"))
+    assert (both.share, both.rows) == (0.0, 7)
+    both.hear("kraken", Report(300, 0, 0, ""))
+    assert both.share == 0.125
+    both.hear("kraken", Report(300, 300, 5, "kraken/trades/BTC-USD 2024-01-01"))
+    assert (both.share, both.rows) == (0.875, 12)
+    both.hear("binance", Report(100, 100, 9, ""))
+    assert (both.share, both.short(Ns(10 * SECOND))[0]) == (1.0, "100%")
