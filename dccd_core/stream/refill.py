@@ -240,10 +240,13 @@ class Refill:
         pieces, kept = list[Piece](), list[pl.DataFrame]()
         times, dataset = told.rows["ts"].to_physical(), job.dataset
         for window in job.windows:
-            if (covered := told.span.clip(window)) is None:
+            covered = told.span.clip(window)
+            if covered is None and told.span.start >= window.end:
+                covered = TimeSpan(window.end, window.end)  # it is gone already
+            if covered is None:
                 continue
             kept.append(told.rows.filter((times >= covered.start) & (times < covered.end)))
-            pieces.append(Piece(str(dataset.symbol), covered.start, covered.end))
+            pieces += [Piece(str(dataset.symbol), covered.start, covered.end)] if covered.length else []
             if covered.start > window.start:
                 reason = f"{self._venue.exchange.title} shows {self._venue.endpoint(dataset).reach} only"
                 pieces.append(Piece(str(dataset.symbol), window.start, covered.start, reason))

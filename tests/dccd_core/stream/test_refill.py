@@ -184,6 +184,19 @@ class TestNewestOnly:
         ]
         assert show.around.windows.open(A.dataset) == []
 
+    def test_what_lies_wholly_before_them_is_given_up_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = FakeLink([A])
+        show = Show(tmp_path, monkeypatch, link)
+        show.newest_only = True
+        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        show.leave(A, start, end)
+        show.newest = lambda: Answered(rows_of(end + 5), TimeSpan(Ns(end + 3), Ns(end + 5)), 1)
+        show.run(3)
+        assert link.pieces == [Piece("A/USD", start, end, "X shows the last 5 rows only")]
+        assert show.around.windows.open(A.dataset) == []
+
     def test_no_rows_at_all_are_asked_for_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
