@@ -268,3 +268,18 @@ def test_what_is_claimed_in_the_end_did_not_get_lost_as_far_as_a_page_or_a_silen
     for span in (part for one in claimed(market.topic.claim) for part in one.minus(gone)):
         assert not [n for n in lost & market.shown | silent if span.start <= seconds(n) < span.end]
         assert span.end <= seconds(market.at)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12))
+def test_of_a_moment_that_many_share_what_did_not_come_is_never_claimed(made: list[tuple[int, bool]]) -> None:
+    """In tenths of a second; the page shows all of them."""
+    base = every(1, 101, 121)
+    tied = [(120 + tenth / 10, 9_000 + place) for place, (tenth, _) in enumerate(made)]
+    topic = begun(*base, *(one for one, (_, came_too) in zip(tied, made, strict=True) if came_too))
+    page(topic, sorted([*base, *tied]), 90, 140)
+    page(topic, sorted([*base, *tied]), 90, 150)
+    lost = [seconds(at) for (at, _), (_, came_too) in zip(tied, made, strict=True) if not came_too]
+    spans = claimed(topic.claim)
+    assert [at for at in lost if any(span.start <= at < span.end for span in spans)] == []
+    if not lost:
+        assert topic.claim.reached == seconds(150)
