@@ -18,6 +18,8 @@ _PRICES: Final = ("open", "high", "low", "close")
 _SILENT: Final = "nothing came of it for longer than its market explains"
 _SURE: Final = Ns(2 * SECOND)
 """The venue's clock is known to a second or so: a bar is asked for once it is final beyond doubt."""
+_LATE: Final = Ns(5 * SECOND)
+"""By how much the beat of a topic may be late."""
 _HUSH: Final = Ns(10 * SECOND)
 """Where nothing would show that a message is lost, the last of a bar may be if none comes for so long."""
 _AGAIN: Final = Ns(5 * SECOND)
@@ -70,6 +72,11 @@ class BarTopic:
     def accepted(self) -> bool:
         return self._accepted is not None
 
+    @property
+    def beats(self) -> bool:
+        """Whether the venue promises to say so often that it is alive."""
+        return self._beats is not None
+
     def accept(self, moment: Moment) -> None:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
         self._end(ANEW)
@@ -116,6 +123,13 @@ class BarTopic:
             self._close = close
         return quiet
 
+    def break_off(self, moment: Moment) -> bool:
+        """End it if a beat is late, now that it is heard of again: what came before may not be its last."""
+        late = self._beats is not None and moment.steady - self.pace.heard > self._beats + _LATE
+        if late:
+            self._end(_SILENT)
+        return late
+
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""
         self.pace.beat(moment.steady)
@@ -131,12 +145,13 @@ class BarTopic:
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
         if self._uncounted:
-            self.doubt()
+            self.doubt(ZERO, reason)
         else:
             self._end(reason)
 
-    def doubt(self) -> None:
+    def doubt(self, since: Ns, reason: str) -> None:
         """Take note that something may have been lost: where nothing would show it, REST is to."""
+        del since, reason  # the bar that is running is the only one that it can matter to
         if self._uncounted and self._newest is not None:
             self._shown_from = max(self._shown_from, Ns(self._newest + self._bar))
 
@@ -223,7 +238,7 @@ class BarTopic:
             self._shown_from = max(self._shown_from, told.last)
         self._newest = max(told.last, self._newest or told.last)
         if spoilt:
-            self.doubt()
+            self.doubt(ZERO, "")
         self.claim.begin(told.first)
         if self._shown_from <= (self.claim.reached or ZERO):
             self._live_until(Ns(self._newest + self._settle))

@@ -176,7 +176,16 @@ class Book:
     @property
     def doubtful(self) -> bool:
         """Whether it is crossed and nothing proves it: it may be amid the changes of one moment."""
-        return self.crossed_since is not None and self.last is None and self._channel.checksum is None
+        return self.crossed_since is not None and not self._proven
+
+    @property
+    def strange(self) -> bool:
+        """Whether it is crossed, or was lately, although it is proven: it is lost if it stays so for long."""
+        return self.suspicious and self._proven
+
+    @property
+    def _proven(self) -> bool:
+        return self.last is not None or self._channel.checksum is not None
 
     def look(self) -> None:
         """Note whether the book is crossed now: one that numbers prove is not looked at with each change.
@@ -191,6 +200,11 @@ class Book:
         elif self._crossed_before is not None and at is not None:
             before, until = self._crossed_before
             self._crossed_before = None if at - until > before else self._crossed_before
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether it is crossed, or was lately: then it is looked at with each change."""
+        return self.crossed_since is not None or self._crossed_before is not None
 
     def _crossed_for(self, since: Ns, at: Ns) -> Ns:
         """Return for how long it is crossed by ``at``, less for how long it was not in between."""

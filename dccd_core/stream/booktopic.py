@@ -16,6 +16,8 @@ COMPARE_EVERY: Final = Ns(3 * MINUTE)
 _AGAIN: Final = Ns(20 * SECOND)
 """How soon it is compared again when that said nothing, or that it was wrong; then ever later."""
 _BEATS: Final = 4
+_LATE: Final = Ns(5 * SECOND)
+"""By how much the beat of a topic may be late."""
 
 
 class BookTopic:
@@ -66,6 +68,7 @@ class BookTopic:
 
     def hear(self, change: BookChange, received: Ns, moment: Moment) -> None:
         """Take a change as it came."""
+        self._break_off(moment)
         self.pace.hear(moment.steady, 1)
         if change.last is not None:
             self._numbered = True
@@ -95,6 +98,7 @@ class BookTopic:
 
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""
+        self._break_off(moment)
         self.pace.beat(moment.steady)
         if self._accepted and self.proven and not self._doubted:
             self.keeper.prove(word.at, moment.venue)
@@ -104,8 +108,22 @@ class BookTopic:
         self._doubted = True
         if not self.proven:
             self.keeper.lose(reason)
-        elif not self._numbered and not self._channel.start:  # a checksum proves what is, not what was
+        elif self._summed:
             self.keeper.doubt(reason)
+
+    @property
+    def _summed(self) -> bool:
+        """Whether only checksums prove it: they prove what is, not what was."""
+        return bool(self._channel.checksum) and not self._numbered and not self._channel.start
+
+    def _break_off(self, moment: Moment) -> None:
+        """Doubt it if a beat is late, now that it is heard of again: changes may have been lost."""
+        beats = self._channel.beats
+        if beats is not None and moment.steady - self.pace.heard > beats + _LATE and self._summed:
+            self._doubted = True
+            self.keeper.doubt(
+                f"nothing came for {(moment.steady - self.pace.heard) // SECOND} s, not even a heartbeat"
+            )
 
     def end(self, reason: str) -> None:
         """Note that nothing more will come of it."""

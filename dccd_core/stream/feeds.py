@@ -136,6 +136,7 @@ class BarsFeed:
 
     def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
         found, self._proven = self._proven, []
+        self._break_off(heard, moment)
         built = [(line, line.topic) for line in self.lines if isinstance(line.topic, BuiltTopic)]
         for line, topic in built:
             if (told := heard.traded.get(line.name)) is not None:
@@ -171,6 +172,15 @@ class BarsFeed:
 
     def _pushed(self) -> list[tuple[Line, BarTopic]]:
         return [(line, line.topic) for line in self.lines if isinstance(line.topic, BarTopic)]
+
+    def _break_off(self, heard: Heard, moment: Moment) -> None:
+        """Forget what is held back of topics that are heard of again after their beat was late."""
+        beating = [(line.name, topic) for line, topic in self._pushed() if topic.beats]
+        if beating and (heard.words or heard.bars is not None):
+            names = {word.topic for word in heard.words}
+            names |= set() if heard.bars is None else set(heard.bars["topic"].unique().to_list())
+            for name in [name for name, topic in beating if name in names and topic.break_off(moment)]:
+                self._final.drop(name)
 
     def _flagged(self, heard: Heard, moment: Moment) -> list[pl.DataFrame]:
         own = tables.of_topics(heard.bars, [line.name for line, _ in self._pushed()])

@@ -34,6 +34,7 @@ _LATE: Final = Ns(10 * SECOND)
 """How long after its time a trade has come, unless it was lost."""
 _KEPT: Final = 2_000
 """So many of the newest trades are kept to be compared: no venue shows more on a page."""
+_FRAMES: Final = 50
 _LOST: Final = "trades of a page of the venue did not come"
 
 
@@ -67,7 +68,8 @@ class PagedTopic:
         """What was lost at a time that nobody knows was of before this venue time."""
         self._doubts: list[Doubt] = []
         """Of the time that no page has shown yet, in order."""
-        self._ours: deque[pl.DataFrame] = deque()
+        self._ours, self._kept = deque[pl.DataFrame](), 0
+        """The newest trades that came, and how many."""
         self._kept_since = ZERO
         """No trade that came is older than this and forgotten."""
         self._reach: Ns | None = None
@@ -130,6 +132,7 @@ class PagedTopic:
         self._accepted = self._last = None
         self._doubts.clear()
         self._ours.clear()
+        self._kept = 0
         self.claim.end(reason)
 
     def spoil(self, reason: str) -> None:
@@ -176,7 +179,7 @@ class PagedTopic:
             return None
         self._reach, self._wait = span.length, _OFTEN
         self._next = Ns(moment.steady + max(_OFTEN, min(_SELDOM, span.length // 2)))
-        shown = self._missing(rows, max(span.start, self._kept_since, self._proven))
+        shown = self._missing(rows, max(span.start, self._kept_since, self.claim.began or self._since()))
         self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)))
         start = max(span.start, self._since(), self._kept_since)
         missing = shown.filter(_at >= start)
@@ -207,10 +210,12 @@ class PagedTopic:
         self._ours.append(rows.select("ts", "trade_id").tail(_KEPT))
         if rows.height > _KEPT:
             self._forget(rows.head(-_KEPT))
-        count = sum(each.height for each in self._ours)
-        while count - self._ours[0].height >= _KEPT:
-            count -= self._ours[0].height
+        self._kept += self._ours[-1].height
+        while self._kept - self._ours[0].height >= _KEPT:
+            self._kept -= self._ours[0].height
             self._forget(self._ours.popleft())
+        if len(self._ours) > _FRAMES:
+            self._ours = deque([pl.concat(self._ours)])
 
     def _forget(self, rows: pl.DataFrame) -> None:
         if (newest := _last(rows)) is not None:
@@ -274,7 +279,6 @@ class PagedTopic:
             self._add(_gone(gone))
         self._believe(span.end)
         self._proven = max(self._proven, span.end)
-        self._ours = deque(kept for each in self._ours if (kept := each.filter(_at >= span.end)).height)
 
     def _after(self, doubt: Doubt, span: TimeSpan) -> Doubt | None:
         """Return what is left of a doubt when a page has shown a span; what was before is settled."""

@@ -21,7 +21,7 @@ from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
-from dccd_core.stream.claim import NOT_UNDERSTOOD, Moment
+from dccd_core.stream.claim import ANEW, NOT_UNDERSTOOD, Moment
 from dccd_core.stream.compare import Outcome
 from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
 from dccd_core.stream.pages import PagedTopic
@@ -337,7 +337,16 @@ class Recording:
                 self._ready[kind].append(stored(kind, feed.lines, rows))
             for line in feed.lines:
                 if line.claim.turns:
+                    self._doubt_others(line)
                     self._turn(line)
+
+    def _doubt_others(self, line: Line) -> None:
+        """Where one topic shows that a message was lost, those that nothing counts may lack one, too."""
+        ends = [one for one in line.claim.turns if not one.began and one.reason not in (ANEW, NOT_UNDERSTOOD)]
+        if ends and not isinstance(line.topic, PagedTopic | BarTopic):
+            for other in self.lines:
+                if isinstance(other.topic, PagedTopic | BarTopic):
+                    other.topic.doubt(ends[0].at, f"of {line.symbol} something was lost: {ends[0].reason}")
 
     def _turn(self, line: Line) -> None:
         """Take note of where a dataset began and ended."""

@@ -69,7 +69,7 @@ class BookKeeper:
         self._crossing: Ns | None = None
         """Since when nothing is said of a book that nothing proves, because it is crossed."""
         self._held: list[Shot] = []
-        """The pictures of the time before that."""
+        """The pictures of the time before that; of a book that is proven, those in which it is crossed."""
         self._doubted = False
         self._ended: Ns | None = None
         """Where it was last known, before it was not."""
@@ -89,7 +89,8 @@ class BookKeeper:
         if self._comparison is not None:
             self._comparison.hear(change)
         until = self.known_until
-        if self._crossing is not None or book.crossed_since is not None:
+        crossed = book.crossed_since is not None or (pictures and book.suspicious)
+        if crossed or self._held or self._crossing is not None:
             self._weigh(pictures, change)
         elif due is not None and at is not None and until is not None and at <= due:
             self.known_until = max(until, at)  # no picture is due yet, as mostly
@@ -172,7 +173,11 @@ class BookKeeper:
 
         The pictures of the quiet time are taken, up to before ``at``.
         """
-        if self.book.lost is None and not self.book.doubtful and at > (self.known_until or 0):
+        if (
+            self.book.lost is None
+            and not (self.book.doubtful or self.book.strange)
+            and at > (self.known_until or 0)
+        ):
             pictures = self._pictures(at, received)
             self._go_on(pictures, BookChange("", at))
 
@@ -214,9 +219,9 @@ class BookKeeper:
         self._know(at)
 
     def _weigh(self, pictures: list[Shot], change: BookChange) -> None:
-        """Say nothing of a book that nothing proves, while it is crossed; what is held back counts later.
+        """Say nothing of a book while it is crossed: it may be lost for that. What is held back counts later.
 
-        The pictures of the crossed time itself never do.
+        The pictures of the crossed time itself never do where nothing proves the book.
         """
         if self.book.doubtful:
             if self._crossing is None:
@@ -231,6 +236,12 @@ class BookKeeper:
                     self.shots += pictures
                     pictures = []
                     self._end("the best bid was not below the best ask")
+        elif self.book.strange:
+            self._held += pictures
+            self._due = self._due if change.at is None else max(self._due or change.at, self._next(change.at))
+            return
+        else:
+            pictures, self._held = [*self._held, *pictures], []
         self._go_on(pictures, change)
 
     def _know(self, at: Ns) -> None:

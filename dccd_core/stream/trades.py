@@ -250,7 +250,7 @@ class TradeTopic:
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
-        allowed = self.pace.allowed  # by what was known before: a silence does not explain itself
+        allowed = self._allowed  # by what was known before: a silence does not explain itself
         self.pace.hear(moment.steady, told.height)
         if self._accepted is None:
             return
@@ -281,6 +281,8 @@ class TradeTopic:
                 whole = self._ids.told(word.last_id, moment.steady)
         elif self._ids:
             return
+        elif self._last is not None and word.at - self._last > self._allowed:
+            self.claim.end(f"nothing came for {(word.at - self._last) // SECOND} s, not even a heartbeat")
         self._begin(word.at, word.last_id if self._ids else None)
         self.claim.last_id = self._ids.whole.last if self._ids and self._ids.whole else None
         if whole:
@@ -353,6 +355,11 @@ class TradeTopic:
     def _asks(self) -> bool:
         """Whether only REST can tell if one of its trades was lost."""
         return not self._numbered and not self._beats
+
+    @property
+    def _allowed(self) -> Ns:
+        """For how long its silence swallows nothing: a beat that is so late was lost, if it beats."""
+        return Ns(self._beats + _PATIENCE) if self._beats else self.pace.allowed
 
     def _patience(self) -> Ns:
         assert self._beats is not None

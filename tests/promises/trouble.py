@@ -25,8 +25,17 @@ _FROM_ONE_ON: Final = (
     StreamFaultKind.FOREIGN_NUMBERS,
     StreamFaultKind.SILENT_TOPIC,
     StreamFaultKind.FROZEN,
+    StreamFaultKind.CROSSED,
 )
 """Strike once, at the first message from a moment on."""
+_DRIFTS: Final = 0.1
+"""So many rounds are about a book that drifts, unseen until it is compared. Whoever subscribes to it anew
+before that, for whatever other trouble, has the right book and will never know: so there is no other trouble
+with connections in those rounds."""
+_CUTTING: Final = ("kraken",)
+"""Of a book of ten levels what leaves them is told anew when it is back: a wrong amount was there for five
+seconds and gone before anybody could compare it. So it is in a market that hardly moves."""
+_QUIET: Final = 100
 _UNPROVEN: Final = ("coinbase",)
 """Nothing shows that changes of a book changed places, and on a TCP connection they do not."""
 
@@ -111,8 +120,12 @@ def trouble(exchange: str, seed: int, length: Ns) -> Trouble:
         chance.choice((0.1, 0.25, 0.5)),
         mended=chance.random() < 0.5,
     )
+    befalls = _BEFALL
+    if chance.random() < _DRIFTS:
+        _drifting(made, chance)
+        befalls = _BESIDE_DRIFT
     for _ in range(chance.randint(3, 8)):
-        befall = chance.choices(list(_BEFALL), list(_BEFALL.values()))[0]
+        befall = chance.choices(list(befalls), list(befalls.values()))[0]
         befall(made, chance)
     return made
 
@@ -183,6 +196,17 @@ def _reordered(made: Trouble, chance: random.Random) -> None:
     )
 
 
+def _drifting(made: Trouble, chance: random.Random) -> None:
+    """Let a book have a wrong amount, as nothing but a comparison shows: one is every three minutes."""
+    latest = made.start + min(made.end - made.start - CALM, 160 * SECOND)
+    at, topic = Ns(chance.randrange(made.start + 20 * SECOND, latest)), _one(made, chance, DataType.ORDERBOOK)
+    if made.exchange in _CUTTING:
+        made.density = dict.fromkeys(made.density, _QUIET)
+    made.faults.append(
+        StreamFault(kind=StreamFaultKind.DRIFT, topic=topic, between=_between(TimeSpan(at, made.end)))
+    )
+
+
 def _refused(made: Trouble, chance: random.Random) -> None:
     span = _some_time(made, chance, 5, 60)
     status = chance.choice((500, 503, 429))
@@ -236,6 +260,7 @@ _BEFALL: Final[dict[Callable[[Trouble, random.Random], None], float]] = {
     _at_one_message(_KIND.ZERO_TIME): 0.7,
     _at_one_message(_KIND.BAD_LEVEL, DataType.ORDERBOOK): 0.5,
     _at_one_message(_KIND.SNAPSHOT, DataType.ORDERBOOK): 0.5,
+    _at_one_message(_KIND.CROSSED, DataType.ORDERBOOK): 1,
     _at_one_message(_KIND.NOTICE): 0.5,
     _at_one_message(_KIND.GARBAGE): 1,
     _at_one_message(_KIND.TRUNCATED): 1,
@@ -248,6 +273,7 @@ _BEFALL: Final[dict[Callable[[Trouble, random.Random], None], float]] = {
     _at_some(_KIND.TRUNCATED, 1, 20): 0.7,
     _at_some(_KIND.WRONG_TYPE, 1, 20): 0.7,
 }
+_BESIDE_DRIFT: Final[dict[Callable[[Trouble, random.Random], None], float]] = {_clock_step: 1, _rest: 2}
 
 
 def _told(fault: StreamFault) -> str:

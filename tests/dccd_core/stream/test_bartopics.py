@@ -244,6 +244,14 @@ class TestWords:
         topic.word(Word("a", seconds(246)), moment(246))
         assert topic.alive == seconds(246)
 
+    def test_l1_a_beat_that_was_late_breaks_it_off_when_it_is_heard_of_again(self) -> None:
+        topic = begun(BEATING)
+        topic.word(Word("a", minutes(3)), moment(180))
+        assert not topic.break_off(moment(200))
+        topic.word(Word("a", seconds(200)), moment(200))
+        assert topic.break_off(moment(221))
+        assert reasons(topic.claim) == [SILENT]
+
     def test_a_heart_that_stops_is_an_end(self) -> None:
         topic = begun(BEATING)
         assert topic.look(moment(255)) is None

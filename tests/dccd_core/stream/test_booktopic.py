@@ -1,5 +1,7 @@
 """When a book of one connection is known: what a message that may be lost leaves of it."""
 
+from dataclasses import replace
+
 from dccd_core.adapter.live import BookChange, Channel, Word
 from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
 from dccd_core.stream.booktopic import BookTopic
@@ -106,6 +108,20 @@ class TestSpoilt:
         assert [shot.at for shot in topic.taken()] == [seconds(at) for at in (100, 101, 105, 106)]
         assert topic.claim.began == seconds(104.5)
         assert topic.stands
+
+    def test_l1_a_beat_that_is_late_puts_it_in_doubt_until_its_checksum_is_right(self) -> None:
+        channel = replace(SUMMED, beats=Ns(15 * SECOND))
+        topic = begun(channel, None)
+        hear(topic, 110, checksum=7)
+        hear(topic, 145)
+        topic.word(Word("x", seconds(150)), moment(150))
+        assert topic.taken() is not None
+        assert topic.claim.reached is None
+        assert reasons(topic.claim) == ["nothing came for 35 s, not even a heartbeat"]
+        hear(topic, 151, checksum=7)
+        hear(topic, 153)
+        topic.taken()
+        assert topic.claim.reached == seconds(153)
 
     def test_no_word_proves_a_book_of_which_a_change_may_be_lost(self) -> None:
         topic = begun(BEATING)

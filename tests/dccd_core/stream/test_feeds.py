@@ -125,7 +125,7 @@ class TestTrades:
         assert (one.claim.reached, other.claim.reached) == (seconds(13), seconds(10) + 1)  # b lacks 3
 
     def test_a_word_is_for_its_topic_alone_and_counts_after_the_rows(self) -> None:
-        beating = Channel(docs="", beats=Ns(SECOND))
+        beating = Channel(docs="", beats=Ns(15 * SECOND))
         one, other = line("a", wanted("A/USD", TRADES, beating)), line("b", wanted("B/USD", TRADES, beating))
         feed = fed(TradesFeed(), one, other)
         words = (Word("a", seconds(20)), Word("nobody", seconds(30)))

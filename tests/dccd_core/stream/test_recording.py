@@ -196,6 +196,25 @@ class TestTrades:
         assert marks(batch) == [("A/USD", 21 * SECOND - SKEW, False), ("A/USD", 31 * SECOND + 1, True)]
         assert batch.rows["trade_id"].to_list() == ["3", "4", "6", "7"]
 
+    def test_what_one_topic_lost_others_may_have_lost_where_nothing_counts_them(self) -> None:
+        numbered = wanted("B/USD", TRADES, Channel(docs="", consecutive=True))
+        one = connection(a=wanted("A/USD"), b=numbered)
+        one.accept("a", "b")
+        for second in range(10, 20):
+            one.hear(trades(("a", second, second), ("b", second, 100 + second)))
+        one.batches()
+        one.hear(trades(("a", 26, 26), ("b", 26, 126)))  # b lacks six, and a who knows
+        one.batches()
+        one.wait(5)
+        one.recording.look(one.steady)
+        one.batches()
+        one.end("gone")
+        batch = one.taken(TRADES)
+        assert ("A/USD", 17 * SECOND, False) in marks(batch)
+        assert {mark.reason for mark in batch.notes.marks if mark.symbol == "A/USD" and not mark.began} == {
+            "of B/USD something was lost: trades 120 to 125 did not come"
+        }
+
     def test_nothing_begins_with_rows_from_before_a_bad_message(self) -> None:
         one = connection(a=wanted("A/USD"))
         one.accept("a")

@@ -322,6 +322,23 @@ def test_l12_a_book_that_is_crossed_amid_a_moment_is_not_lost() -> None:
     assert one.known_until == at(2_500)
 
 
+def test_l12_of_a_proven_book_nothing_is_said_until_it_is_seen_that_it_is_not_lost_for_being_crossed() -> (
+    None
+):
+    """Whoever dies before that has said nothing that was wrong; what is crossed for a moment is told then."""
+    one = keeper()
+    one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True, first=1, last=1), Ns(0))
+    one.hear(BookChange("x", at(1_500), [("11", "1")], first=2, last=2), Ns(0))
+    one.hear(BookChange("x", at(2_500), [("10", "2")], first=3, last=3), Ns(0))
+    taken, _ = one.taken()
+    assert ([shot.at for shot in taken], one.known_until) == ([0, SECOND], at(1_500))
+    one.hear(BookChange("x", at(2_600), [("11", "0")], first=4, last=4), Ns(0))
+    one.hear(BookChange("x", at(3_900), [("10", "3")], first=5, last=5), Ns(0))
+    taken, turns = one.taken()
+    assert [(shot.at, shot.crossed) for shot in taken] == [(2 * SECOND, True), (3 * SECOND, False)]
+    assert (turns, one.known_until) == ([], at(3_900))
+
+
 def test_l12_the_time_in_which_an_unproven_book_was_crossed_is_not_known() -> None:
     one = keeper()
     one.hear(BookChange("x", at(0), [("10", "1")], [("11", "1")], whole=True), Ns(0))

@@ -227,6 +227,16 @@ class TestNumbered:
             TimeSpan(Ns(seconds(104) + 1), seconds(106)),
         ]
 
+    def test_l1_a_beat_that_is_late_was_lost_and_others_with_it(self) -> None:
+        """Bitfinex promises one every 15 s: one that was frozen for half a minute goes on without a word."""
+        topic = begun(BEATING, (100, 1), (103, 2))
+        topic.word(Word("a", seconds(118)), moment(118))
+        topic.word(Word("a", seconds(150)), moment(150))
+        give(topic, 152, (152, 3))
+        assert claimed(topic.claim)[0] == TimeSpan(Ns(seconds(100) + 1), Ns(seconds(118) - LATENESS))
+        assert topic.claim.began == seconds(150) + 1
+        assert reasons(topic.claim) == ["nothing came for 32 s, not even a heartbeat"]
+
     def test_many_missing_ids_are_all_given_up_when_they_were_waited_for_long_enough(self) -> None:
         """Of forty lost frames each was waited for by itself, one after the other: 200 s."""
         topic = begun(NUMBERED, (100, 1), *((101 + n / 10, 1 + 2 * n) for n in range(1, 41)))
