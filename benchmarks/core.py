@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
@@ -39,7 +39,7 @@ async def collect(job: Job) -> None:
         await fill_all([(dataset, key) for key in job.keys], fill_one, _raise_error)
 
 
-def _ignore(_: Dataset, __: str, ___: int, ____: Ns) -> None:
+def _ignore(_: Dataset, __: str, ___: int, ____: Us) -> None:
     """Nobody watches the progress."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.job import Job, read_job
-from dccd_core.domain.timespan import MILLISECOND, Ns, iso
+from dccd_core.domain.timespan import MILLISECOND, Us, iso
 from dccd_pipeline.cli import main
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ def prepare(job: Job) -> list[str]:
     config = Path(job.store, "dccd.yaml")
     config.write_text(f"store: {job.store}/lake\nexchanges: {{binance: {{rest_url: '{job.url}'}}}}\n")
     os.environ |= {"DAGSTER_HOME": str(home), "DCCD_CONFIG": str(config)}
-    start, end = (iso(Ns(at * MILLISECOND)) for at in (job.spans_ms[0][0], job.spans_ms[-1][1]))
+    start, end = (iso(Us(at * MILLISECOND)) for at in (job.spans_ms[0][0], job.spans_ms[-1][1]))
     span = ["--span", "1m"] if job.data_type == "ohlc" else []
     kind = ["--data-type", job.data_type, *span]
     return ["backfill", "binance", job.symbol, *kind, "--start", start, "--end", end, "--json"]

@@ -39,7 +39,7 @@ class Trade(msgspec.Struct, gc=False):
 
 _KLINES: Final = msgspec.json.Decoder(list[Kline], strict=False)
 _TRADES: Final = msgspec.json.Decoder(list[Trade], strict=False)
-_TS: Final = pl.from_epoch("ts", "ms").dt.cast_time_unit("ns").dt.replace_time_zone("UTC")
+_TS: Final = pl.from_epoch("ts", "ms").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
 
 
 class Line:

@@ -29,7 +29,7 @@ from dccd_core.net.websocket import connect
 _ROWS_IN_FILE: Final = 200_000
 _BATCH: Final = 5_000
 _GATHER_S: Final = 0.01
-_TS: Final = pl.from_epoch("ts", "ms").dt.cast_time_unit("ns").dt.replace_time_zone("UTC")
+_TS: Final = pl.from_epoch("ts", "ms").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
 
 
 class Trade(msgspec.Struct, gc=False):

@@ -22,7 +22,7 @@ from dccd_core.adapter.live import Heard
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.coverage import Notes
@@ -99,8 +99,8 @@ class Meter:
         def timed_hear(
             self: Recording,
             heard: Heard,
-            received: Ns,
-            steady: Ns,
+            received: Us,
+            steady: Us,
             concerned: frozenset[str] = frozenset(),
         ) -> None:
             hear(self, heard, received, steady, concerned)
@@ -230,7 +230,7 @@ class _Lenient:
         return ledger
 
 
-def _store(lake: Lake, dataset: Dataset, count: int, now: Ns) -> None:
+def _store(lake: Lake, dataset: Dataset, count: int, now: Us) -> None:
     """Put so many trades into today's partition, all of them before now."""
     key = partition_key(dataset.grain, now)
     start = partition_span(dataset.grain, key).start

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.ledger import Accepted
 from dccd_pipeline.symbols import Strict
@@ -48,13 +48,13 @@ class AcceptedGap(Strict):
         return end
 
     @property
-    def span(self) -> TimeSpan:
-        return TimeSpan(parse_time(self.start), parse_time(self.end))
+    def span(self) -> TimeRange:
+        return TimeRange(parse_time(self.start), parse_time(self.end))
 
 
 def by_dataset(gaps: Iterable[tuple[str, int, int, str]]) -> dict[str, list[Accepted]]:
     """Sort what is accepted (dataset, start, end, why) by the name of its dataset."""
     found: dict[str, list[Accepted]] = {}
     for name, start, end, why in gaps:
-        found.setdefault(name, []).append(Accepted(TimeSpan(Ns(start), Ns(end)), why))
+        found.setdefault(name, []).append(Accepted(TimeRange(Us(start), Us(end)), why))
     return found

@@ -10,7 +10,7 @@ import dagster as dg
 import httpx
 import msgspec
 
-from dccd_core.domain.timespan import HOUR, Ns
+from dccd_core.domain.timespan import HOUR, Us
 from dccd_pipeline.settings import Alerts
 
 AGAIN_AFTER: Final = HOUR
@@ -24,9 +24,9 @@ class Told(msgspec.Struct):
     """What was told of one job, or of whatever else can fail, since it was last well."""
 
     since: int
-    """When it failed first (ns)."""
+    """When it failed first (us)."""
     causes: dict[str, int] = {}
-    """When each cause was told last (ns)."""
+    """When each cause was told last (us)."""
     failures: int = 0
     told: bool = False
 
@@ -43,7 +43,7 @@ class Alarm:
         except msgspec.DecodeError:
             self._jobs = dict[str, Told]()
 
-    def failed(self, job: str, text: str, now: Ns) -> bool:
+    def failed(self, job: str, text: str, now: Us) -> bool:
         """Count a failure; return whether its cause is to be told now. ``tell`` says that it was."""
         told = self._jobs.setdefault(job, Told(since=now))
         told.failures += 1
@@ -51,7 +51,7 @@ class Alarm:
         at = told.causes.get(cause_of(text))
         return at is None or now - at >= AGAIN_AFTER
 
-    def tell(self, job: str, text: str, now: Ns) -> None:
+    def tell(self, job: str, text: str, now: Us) -> None:
         """Note that a cause was told."""
         told = self._jobs[job]
         told.told = True

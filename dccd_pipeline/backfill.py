@@ -17,7 +17,7 @@ from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan, iso, moment, parse_time
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, iso, moment, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import Progress
@@ -45,7 +45,7 @@ from dccd_pipeline.served import (
 from dccd_pipeline.settings import Settings
 from dccd_pipeline.stops import INTERRUPTS, ended_status
 
-_SLACK: Final = Ns(30 * SECOND)
+_SLACK: Final = Us(30 * SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Order:
     entry: Entry
     datasets: tuple[Dataset, ...]
     keys: tuple[str, ...]
-    within: TimeSpan | None = None
+    within: TimeRange | None = None
     catch_up: bool = False
     """As a tick does: leave alone what needs nothing now."""
 
@@ -89,13 +89,13 @@ class Order:
 
 
 def orders_of(
-    settings: Settings, datasets: Sequence[Dataset], start: Ns | None, end: Ns | None
+    settings: Settings, datasets: Sequence[Dataset], start: Us | None, end: Us | None
 ) -> list[Order]:
     """Return the runs that fill ``[start, end)``; those that belong to one entry are one run.
 
     Without a start, from where the configuration says, or else from what the lake holds.
     """
-    orders: dict[tuple[str, tuple[str, ...], TimeSpan | None], Order] = {}
+    orders: dict[tuple[str, tuple[str, ...], TimeRange | None], Order] = {}
     for dataset in datasets:
         since = asyncio.run(listed_since(settings, dataset)) if start == ORIGIN else start
         since = start_of(settings, dataset) if since is None else since
@@ -112,7 +112,7 @@ def orders_of(
     return list(orders.values())
 
 
-def start_of(settings: Settings, dataset: Dataset) -> Ns:
+def start_of(settings: Settings, dataset: Dataset) -> Us:
     """Return from when on a dataset is wanted.
 
     Raises:
@@ -128,7 +128,7 @@ def start_of(settings: Settings, dataset: Dataset) -> Ns:
     )
 
 
-async def listed_since(settings: Settings, dataset: Dataset) -> Ns:
+async def listed_since(settings: Settings, dataset: Dataset) -> Us:
     """Ask the venue since when it has rows of ``dataset``: its listing."""
     exchange, now = get(dataset.exchange), present()
     settings.require_open(exchange)
@@ -146,19 +146,19 @@ def _asked_for(entry: Entry, dataset: Dataset) -> Dataset:
     return Dataset(dataset.exchange, dataset.symbol, DataType.TRADES) if entry.derive_from else dataset
 
 
-def _within(dataset: Dataset, keys: Sequence[str], start: Ns, end: Ns | None) -> TimeSpan | None:
+def _within(dataset: Dataset, keys: Sequence[str], start: Us, end: Us | None) -> TimeRange | None:
     """Return the part of the partitions that was asked for; None: all of them."""
     if dataset.data_type is DataType.ORDERBOOK:
         return None
-    whole = TimeSpan(
+    whole = TimeRange(
         partition_span(dataset.grain, keys[0]).start, partition_span(dataset.grain, keys[-1]).end
     )
-    asked = whole_bars(TimeSpan(start, max(start, whole.end if end is None else end)), dataset.span)
+    asked = whole_bars(TimeRange(start, max(start, whole.end if end is None else end)), dataset.span)
     part = whole.clip(asked)
     return part if part != whole else None
 
 
-def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> list[str]:
+def keys_of(settings: Settings, dataset: Dataset, start: Us, end: Us | None) -> list[str]:
     """Return the partitions that share time with ``[start, end)``; without an end, up to the open one."""
     exchange, now = get(dataset.exchange), SystemClock().now()
     settings.require_open(exchange)
@@ -168,7 +168,7 @@ def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> 
         until = f"{moment(last):%Y-%m-%d}" if last < now else "now"
         hint = f"{exchange.title} has data from {moment(exchange.since):%Y-%m-%d} to {until}"
         raise ConfigError(f"nothing lies between {iso(start)} and {iso(end)}", hint=hint)
-    keys = list(partition_keys(dataset.grain, TimeSpan(start, end)))
+    keys = list(partition_keys(dataset.grain, TimeRange(start, end)))
     entry = _entry(settings, dataset, keys[0])
     life = entry.life_of(dataset.symbol)
     if life.delisted and life.delisted < moment(start).date():
@@ -178,7 +178,7 @@ def keys_of(settings: Settings, dataset: Dataset, start: Ns, end: Ns | None) -> 
     return entry.askable(dataset, keys, now)
 
 
-def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Ns, now: Ns) -> None:
+def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Us, now: Us) -> None:
     exchange, endpoint = get(dataset.exchange), entry.source(dataset.symbol)
     today, since = partition_key(dataset.grain, now), endpoint.reach.since(now, dataset.span)
     if endpoint.reach == NOW:
@@ -246,19 +246,19 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     return Result(entry.name, run_id, succeeded, said, conditions, stopped, lacking, size)
 
 
-def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, began: Ns) -> bool:
+def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, began: Us) -> bool:
     """Tell whether of a partition all is there that was asked for and was final when the run began.
 
     The venue's clock may be a little behind ours, so the last moments are left out.
     """
     whole = partition_span(dataset.grain, key)
     asked = whole.clip(order.within) if order.within else whole
-    final = settled(dataset, Ns(began - _SLACK), get(dataset.exchange).settle)
-    past = asked.clip(TimeSpan(ZERO, final)) if asked else None
+    final = settled(dataset, Us(began - _SLACK), get(dataset.exchange).settle)
+    past = asked.clip(TimeRange(ZERO, final)) if asked else None
     return past is None or condition_of(dataset, key, state, past) is Condition.AVAILABLE
 
 
-def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeSpan]]:
+def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeRange]]:
     """Return what of each partition is to be asked for, as far as the ledgers know."""
     lake, now = settings.lake(), present()
     states = {dataset: lake.states(dataset) for dataset in order.datasets}

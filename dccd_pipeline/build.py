@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import Connect
@@ -116,7 +116,7 @@ def default_resources(settings: Settings) -> dict[str, object]:
     }
 
 
-def silent(_dataset: Dataset, _key: str, _rows: int, _until: Ns) -> None:
+def silent(_dataset: Dataset, _key: str, _rows: int, _until: Us) -> None:
     """Follow the pages of a fill without a word: the run's log tells of whole partitions."""
 
 

@@ -17,7 +17,7 @@ import click
 import polars as pl
 
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.__main__ import main as sandbox
@@ -43,7 +43,7 @@ from dccd_pipeline.status import as_builtins, run_states, stream_states
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_ALWAYS = TimeSpan(Ns(0), Ns(2**63 - 1))
+_ALWAYS = TimeRange(Us(0), Us(2**63 - 1))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,8 +67,8 @@ def backfill(
     symbols: tuple[str, ...],
     data_type: str,
     span: str | None,
-    start: Ns | None,
-    end: Ns | None,
+    start: Us | None,
+    end: Us | None,
     days: int | None,
     dry_run: bool,
     as_json: bool,
@@ -81,7 +81,7 @@ def backfill(
     settings = load_settings()
     if days and start is not None:
         raise ConfigError("--days and --start exclude each other", hint="keep one of the two")
-    start = Ns(SystemClock().now() - days * DAY) if days else start
+    start = Us(SystemClock().now() - days * DAY) if days else start
     datasets = list(dict.fromkeys(dataset_of(exchange, symbol, data_type, span) for symbol in symbols))
     orders = orders_of(settings, datasets, start, end)
     if dry_run:
@@ -186,13 +186,13 @@ def read(
     symbol: str,
     data_type: str,
     span: str | None,
-    start: Ns | None,
-    end: Ns | None,
+    start: Us | None,
+    end: Us | None,
     output: Path | None,
 ) -> None:
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
     dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
-    wanted = TimeSpan(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
+    wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
     rows = rows_of(settings.lake(), dataset, wanted)
     if output is None:
         with pl.Config(tbl_rows=20, tbl_cols=-1):

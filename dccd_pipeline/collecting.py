@@ -18,7 +18,7 @@ import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import Ns, moment
+from dccd_core.domain.timespan import Us, moment
 from dccd_pipeline.assets.run import entry_partitions
 from dccd_pipeline.backfill import Order
 from dccd_pipeline.entry import Entry
@@ -64,7 +64,7 @@ def _of_symbols(entries: Sequence[Entry], words: Sequence[str]) -> Chosen:
     return [(entry, datasets) for entry, datasets in found if datasets]
 
 
-def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store: str | None) -> list[Order]:
+def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Us, store: str | None) -> list[Order]:
     """Return the runs that ticks of these entries would start now; of what is up to date there is none."""
     orders = list[Order]()
     for entry, datasets in chosen:
@@ -78,7 +78,7 @@ def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store: st
     return orders
 
 
-def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Ns, store: str | None) -> list[Order]:
+def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Us, store: str | None) -> list[Order]:
     """Return what there is to estimate of such runs: each dataset with what it lacks."""
     return [
         Order(entry, (dataset,), tuple(keys))

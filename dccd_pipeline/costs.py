@@ -14,7 +14,7 @@ from dccd_core.adapter.contract import Cursor
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
-from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate_span
 from dccd_core.fetch.venue import Venue
@@ -39,13 +39,13 @@ def is_unbounded(entry: Entry) -> bool:
 async def cost_of(venue: Venue, entry: Entry, dataset: Dataset) -> Estimate:
     """Estimate the history of a dataset; where trades are not numbered, from how dense they are."""
     now = venue.clock.now()
-    start = max(parse_time(str(entry.start)), entry.life_of(dataset.symbol).bounds.listed or Ns(0))
+    start = max(parse_time(str(entry.start)), entry.life_of(dataset.symbol).bounds.listed or Us(0))
     start = max(start, await venue.listed_since(dataset))
-    whole = TimeSpan(min(start, now), now)
+    whole = TimeRange(min(start, now), now)
     found = await estimate_span(venue, dataset, whole)
     if not isinstance(venue.endpoint(dataset).paging, Cursor) or whole.length < 2 * DAY:
         return found
-    day = await estimate_span(venue, dataset, TimeSpan(Ns(now - DAY), now))
+    day = await estimate_span(venue, dataset, TimeRange(Us(now - DAY), now))
     share = max(1, whole.length // DAY)  # it was quiet in the beginning: the mean of then and now
     return Estimate(*((a + b * share) // 2 for a, b in zip(_parts(found), _parts(day), strict=True)))
 
@@ -58,7 +58,7 @@ def said_cost(entry: Entry, dataset: Dataset, cost: Estimate, share: float | Non
     """Say for people what a history costs."""
     limits = limits_of(get(dataset.exchange), dataset.symbol.market, dataset.data_type)
     minutes = cost.weight / (weight_per_minute(limits) * (share or DEFAULT_SHARE))
-    length = said_length(Ns(round(minutes * HOUR / 60)))
+    length = said_length(Us(round(minutes * HOUR / 60)))
     return f"about {cost.rows:,} rows, {decimal(cost.bytes)}, {length} of asking, since {entry.start}"
 
 

@@ -6,22 +6,22 @@ from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
 
 
 def _step(n: int) -> str:
     return "*" if n == 1 else f"*/{n}"
 
 
-CRONS: Final[Mapping[Ns, str]] = {
-    **{Ns(n * MINUTE): f"{_step(n)} * * * *" for n in range(1, 60) if 60 % n == 0},
-    **{Ns(n * HOUR): f"0 {_step(n)} * * *" for n in range(1, 24) if 24 % n == 0},
+CRONS: Final[Mapping[Us, str]] = {
+    **{Us(n * MINUTE): f"{_step(n)} * * * *" for n in range(1, 60) if 60 % n == 0},
+    **{Us(n * HOUR): f"0 {_step(n)} * * *" for n in range(1, 24) if 24 % n == 0},
     DAY: "0 0 * * *",
 }
 """The intervals that a cron expression says exactly: minutes that divide an hour, hours that divide a day."""
 
 
-def parse_interval(value: str | int) -> Ns:
+def parse_interval(value: str | int) -> Us:
     """Read ``"5m"`` or a number of seconds, and refuse what is not in ``CRONS``.
 
     >>> CRONS[parse_interval("5m")]

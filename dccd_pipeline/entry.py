@@ -22,7 +22,7 @@ from dccd_core.domain.dataset import FORMATS, Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_pipeline.cron import CRONS, parse_cron, parse_interval
 from dccd_pipeline.served import (
@@ -98,15 +98,15 @@ def _default_name(data: dict[str, Any]) -> str:
     return "_".join((data["exchange"], data["data_type"], *span))
 
 
-def _refuse_uneven(span: Ns, known: Iterable[Ns]) -> None:
+def _refuse_uneven(span: Us, known: Iterable[Us]) -> None:
     if DAY % span and span not in known:
         unit = next(unit for unit in (HOUR, MINUTE, SECOND) if span % unit == 0)
-        even = [Ns(n * unit) for n in range(1, DAY // unit + 1) if DAY // unit % n == 0]
+        even = [Us(n * unit) for n in range(1, DAY // unit + 1) if DAY // unit % n == 0]
         said = f"{format_bar_span(span)} bars of trades do not divide a day"
         raise ConfigError(said, hint=f"nearest is {nearest_span(span, even)}")
 
 
-def _refuse_unserved_span(data: Mapping[str, Any], span: Ns, endpoints: Mapping[str, Endpoint]) -> None:
+def _refuse_unserved_span(data: Mapping[str, Any], span: Us, endpoints: Mapping[str, Endpoint]) -> None:
     kind = _wrong(data, endpoints, lambda endpoint: span not in endpoint.spans)
     if not kind:
         return
@@ -166,7 +166,7 @@ class Entry(Strict):
     derive_from: Literal["trades"] | None = Field(default=None, examples=["trades"])
     """Build the bars from the collected trades instead of asking for bars. Only for ohlc."""
 
-    span: Ns | None = Field(default=None, validate_default=True, examples=["1m", "1h", 60])
+    span: Us | None = Field(default=None, validate_default=True, examples=["1m", "1h", 60])
     """Length of a bar, like 1m, or in seconds. Only for ohlc, which needs it."""
 
     start: date = Field(default_factory=_first_day, examples=["2024-01-01", _RECENT])
@@ -175,7 +175,7 @@ class Entry(Strict):
     end: Day | None = Field(default=None, examples=["2025-01-01"])
     """The first day not to collect any more, UTC. Without it: never."""
 
-    every: Ns | Literal["never"] | None = Field(default=None, examples=["5m", "1h", "never"])
+    every: Us | Literal["never"] | None = Field(default=None, examples=["5m", "1h", "never"])
     """How often to bring the datasets up to date, never: by hand only. Without it and cron: every 1h."""
 
     cron: str | None = Field(default=None, examples=["0 2 * * *"])
@@ -213,9 +213,9 @@ class Entry(Strict):
         return min((day for day in (closed, last) if day), default=None)
 
     @property
-    def within(self) -> TimeSpan | None:
+    def within(self) -> TimeRange | None:
         """The time that is wanted of the partitions; None: all of it."""
-        return TimeSpan(ZERO, parse_time(str(self.end))) if self.end else None
+        return TimeRange(ZERO, parse_time(str(self.end))) if self.end else None
 
     @property
     def scheduled(self) -> bool:
@@ -242,7 +242,7 @@ class Entry(Strict):
         data_type = DataType.TRADES if self.derive_from else self.data_type
         return served(get(self.exchange), data_type)[symbol.market]
 
-    def askable(self, dataset: Dataset, keys: Iterable[str], now: Ns) -> list[str]:
+    def askable(self, dataset: Dataset, keys: Iterable[str], now: Us) -> list[str]:
         """Return the partitions that can be asked for now: within the reach, and in the symbol's life."""
         since = askable_since(self.source(dataset.symbol), dataset.span, now)
         life, form = self.life_of(dataset.symbol), FORMATS[dataset.grain]
@@ -279,7 +279,7 @@ class Entry(Strict):
 
     @field_validator("span", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _served_span(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
+    def _served_span(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
         span = None if value is None else parse_bar_span(value)
         data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
         if data_type in (DataType.TRADES, DataType.ORDERBOOK) and span:
@@ -334,7 +334,7 @@ class Entry(Strict):
 
     @field_validator("every", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _exact_interval(cls, value: str | int | None, info: ValidationInfo) -> Ns | str | None:
+    def _exact_interval(cls, value: str | int | None, info: ValidationInfo) -> Us | str | None:
         if value == _NEVER:
             return _NEVER
         interval = None if value is None else parse_interval(value)

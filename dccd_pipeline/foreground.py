@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import SystemClock
@@ -38,7 +38,7 @@ from dccd_pipeline.states import said_of
 from dccd_pipeline.status import GONE, HANGS, stream_states
 from dccd_pipeline.stream_sensor import failure_of
 
-HEALTH_EVERY = Ns(30 * SECOND)
+HEALTH_EVERY = Us(30 * SECOND)
 _ENDING_S: Final = 15.0
 """How long a run that ends is waited for; it has 10 s."""
 _STORAGE_S: Final = 120.0
@@ -201,7 +201,7 @@ class _Aloud:
     listener: Listener
     name: str
     say: Say
-    said: Ns = ZERO
+    said: Us = ZERO
 
     def beat(self, health: StreamHealth) -> None:
         self.listener.beat(health)

@@ -11,7 +11,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth
 from dccd_pipeline.processes import Process
 
@@ -80,7 +80,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.keeper) and Process(self.host, self.keeper).gone
 
 
-def beat_of(run_id: str, entry: str, now: Ns, health: StreamHealth | None) -> Beat:
+def beat_of(run_id: str, entry: str, now: Us, health: StreamHealth | None) -> Beat:
     """Return what this process says of its run; a recorder that fell silent gives no newer sign of life."""
     here, keeper = Process.this(), int(os.environ.get(KEEPER) or 0)
     beat = Beat(run_id, entry, now, here.pid, here.host, born=here.born, keeper=keeper)

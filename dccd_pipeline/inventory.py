@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Condition, Source
 from dccd_pipeline.progress import condition_of, why_not
@@ -30,8 +30,8 @@ class Holding:
     dataset: Dataset
     condition: Condition
     rows: int
-    first: Ns | None
-    last: Ns | None
+    first: Us | None
+    last: Us | None
     partitions: int
     coverage: float | None
     gaps: int
@@ -42,7 +42,7 @@ class Holding:
     """Of ``rows`` those that no partition holds yet."""
 
 
-def holdings(lake: Lake, now: Ns) -> list[Holding]:
+def holdings(lake: Lake, now: Us) -> list[Holding]:
     """Sum up every dataset there is, sorted by name."""
     live = set(lake.recorded())
     found = list[Holding]()
@@ -53,7 +53,7 @@ def holdings(lake: Lake, now: Ns) -> list[Holding]:
     return found
 
 
-def holding(dataset: Dataset, states: Mapping[str, State], now: Ns) -> Holding:
+def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
     """Sum up a dataset. A partition that is absent between two others is missing."""
     spans = {key: partition_span(dataset.grain, key) for key in sorted(states)}
     start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
@@ -70,7 +70,7 @@ def holding(dataset: Dataset, states: Mapping[str, State], now: Ns) -> Holding:
         first=min((state.first for state in states.values() if state.first is not None), default=None),
         last=max((state.last for state in states.values() if state.last is not None), default=None),
         partitions=len(states),
-        coverage=_coverage(dataset, states, TimeSpan(start, max(start, min(end, now)))),
+        coverage=_coverage(dataset, states, TimeRange(start, max(start, min(end, now)))),
         gaps=sum(len(state.ledger.gaps()) for state in states.values()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
         bytes=sum(state.bytes for state in states.values()),
@@ -78,7 +78,7 @@ def holding(dataset: Dataset, states: Mapping[str, State], now: Ns) -> Holding:
     )
 
 
-def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeSpan) -> float | None:
+def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> float | None:
     """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
     asked = [one for state in states.values() for one in state.ledger.asked]
     gaps = [gap.span for state in states.values() for gap in state.ledger.gaps()]
@@ -86,7 +86,7 @@ def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeSpan) -
         return None  # pictures promise no moment
     if asked and all(one.source is Source.STREAM for one in asked):
         first = max(wanted.start, min(one.span.start for one in asked))
-        wanted = TimeSpan(min(first, wanted.end), wanted.end)
+        wanted = TimeRange(min(first, wanted.end), wanted.end)
     covered = [part for state in states.values() for part in state.ledger.covered()]
     proven = sum(
         left.length for part in covered if (inside := part.clip(wanted)) for left in inside.minus(gaps)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MILLISECOND, TimeSpan, iso
+from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Hole
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
@@ -43,7 +43,7 @@ def partition_metadata(
     states: Mapping[str, State],
     chart: str,
     store: str = "",
-    within: TimeSpan | None = None,
+    within: TimeRange | None = None,
 ) -> dict[str, dg.MetadataValue]:
     """Describe one stored partition, and how far its dataset is in ``store``, the name of its store."""
     state = states[key]

@@ -13,8 +13,8 @@ from dccd_core.domain.timespan import (
     SECOND,
     WEEK,
     ZERO,
-    Ns,
-    TimeSpan,
+    TimeRange,
+    Us,
     parse_time,
 )
 
@@ -31,31 +31,32 @@ _STEPS: Final = ((10**11, SECOND), (10**14, MILLISECOND), (10**17, MICROSECOND))
 """A number below the first is in that unit: seconds until the year 5138, and so on; else nanoseconds."""
 
 
-def parse_moment(text: str, now: Ns) -> Ns:
+def parse_moment(text: str, now: Us) -> Us:
     """Read a moment; ages like ``7d`` and words count from ``now``.
 
-    >>> parse_moment("2024-02", Ns(0)) == parse_time("2024-02-01")
+    >>> parse_moment("2024-02", Us(0)) == parse_time("2024-02-01")
     True
-    >>> parse_moment("1700000000", Ns(0)) == parse_moment("1700000000000000000", Ns(0))
+    >>> parse_moment("1700000000", Us(0)) == parse_moment("1700000000000000000", Us(0))
     True
 
     Raises:
         ConfigError: it is none.
     """
     word = text.strip().lower()
-    today = Ns(now - now % DAY)
-    words = {"now": now, "today": today, "yesterday": Ns(today - DAY), "origin": ORIGIN}
+    today = Us(now - now % DAY)
+    words = {"now": now, "today": today, "yesterday": Us(today - DAY), "origin": ORIGIN}
     if word in words:
         return words[word]
     if age := _AGE.fullmatch(word):
-        return Ns(now - int(age[1]) * _UNITS[age[2]])
+        return Us(now - int(age[1]) * _UNITS[age[2]])
     if _EPOCH.fullmatch(word):
         number = int(word)
-        return Ns(number * next((unit for below, unit in _STEPS if number < below), 1))
+        unit = next((unit for below, unit in _STEPS if number < below), None)
+        return Us(number * unit if unit else number // 1_000)
     return _calendar(text.strip())
 
 
-def _calendar(text: str) -> Ns:
+def _calendar(text: str) -> Us:
     if text.lower() == "last":
         hint = "leave --start out: only what is missing since the configured start is asked for"
         raise ConfigError("'last' was dccd 3's word", hint=hint)
@@ -66,8 +67,8 @@ def _calendar(text: str) -> Ns:
         raise ConfigError(f"{text!r} is no moment", hint=HINT) from None
 
 
-def whole_bars(span: TimeSpan, bar: Ns | None) -> TimeSpan:
+def whole_bars(span: TimeRange, bar: Us | None) -> TimeRange:
     """Return ``span``, widened to the bars that lie in it in part; for bars that divide a day."""
     if bar is None or DAY % bar:
         return span
-    return TimeSpan(Ns(span.start - span.start % bar), Ns(-(-span.end // bar) * bar))
+    return TimeRange(Us(span.start - span.start % bar), Us(-(-span.end // bar) * bar))

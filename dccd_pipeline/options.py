@@ -15,7 +15,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.lastgood import load_lasting
 from dccd_pipeline.moments import parse_moment
@@ -67,12 +67,12 @@ def _storage_said(error: BaseException | None) -> str | None:
     return line_of(error) if isinstance(error, SQLAlchemyError) else None
 
 
-class Moment(click.ParamType[Ns]):
+class Moment(click.ParamType[Us]):
     """A moment as people write it, UTC."""
 
     name = "time"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Ns:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Us:
         try:
             return parse_moment(str(value), SystemClock().now())
         except ConfigError as e:

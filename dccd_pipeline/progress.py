@@ -9,27 +9,27 @@ from typing import Final, NotRequired, TypedDict
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.ledger import Condition, Ledger, condition
 
 PROGRESS: Final = "dccd/progress"
 """The metadata entry that holds ``Progress`` as JSON."""
 
-_FIRST_RETRY: Final = Ns(15 * MINUTE)
+_FIRST_RETRY: Final = Us(15 * MINUTE)
 
 
 class Progress(TypedDict):
     complete: list[tuple[str, str]]
     """Runs of finished partitions: the first and the last key of each."""
     retry_at: dict[str, int]
-    """Per partition with gaps, the moment (ns) from which asking again makes sense."""
+    """Per partition with gaps, the moment (us) from which asking again makes sense."""
     store: NotRequired[str]
     """Of which store this is told."""
 
 
 def condition_of(
-    dataset: Dataset, key: str, state: State | None, within: TimeSpan | None = None
+    dataset: Dataset, key: str, state: State | None, within: TimeRange | None = None
 ) -> Condition:
     """Return a partition's condition, or that of the part of it that lies ``within``.
 
@@ -62,7 +62,7 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
         said.append(f"{ledger.quarantined:,} in quarantine")
     covered = ledger.covered()
     if dataset.data_type is not DataType.ORDERBOOK and covered:
-        before = TimeSpan(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)
+        before = TimeRange(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)
         if before:
             more = f" and {len(before) - 1} times more" if len(before) > 1 else ""
             said.append(f"never asked for {iso(before[0].start)} to {iso(before[0].end)}{more}")
@@ -70,7 +70,7 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
 
 
 def progress(
-    dataset: Dataset, states: Mapping[str, State], store: str = "", within: TimeSpan | None = None
+    dataset: Dataset, states: Mapping[str, State], store: str = "", within: TimeRange | None = None
 ) -> Progress:
     """Sum up the partitions of a dataset in ``store``, or what of them is wanted: ``within``."""
     conditions = {key: condition_of(dataset, key, states[key], within) for key in sorted(states)}
@@ -83,7 +83,7 @@ def progress(
     }
 
 
-def behind(summary: Progress | None, keys: Iterable[str], now: Ns) -> list[str]:
+def behind(summary: Progress | None, keys: Iterable[str], now: Us) -> list[str]:
     """Return the partitions among ``keys`` that a tick should ask for; all of them when nothing is known."""
     if summary is None:
         return list(keys)
@@ -95,12 +95,12 @@ def behind(summary: Progress | None, keys: Iterable[str], now: Ns) -> list[str]:
     ]
 
 
-def retry_at(state: State) -> Ns:
+def retry_at(state: State) -> Us:
     """Wait a quarter of an hour before the second question about a gap, then ever as long as so far."""
     gaps = [hole.asked for hole in state.ledger.gaps() if hole.asked]
     if not gaps:
-        return Ns(0)
-    return Ns(min(asked[-1] + max(_FIRST_RETRY, asked[-1] - asked[0]) for asked in gaps))
+        return Us(0)
+    return Us(min(asked[-1] + max(_FIRST_RETRY, asked[-1] - asked[0]) for asked in gaps))
 
 
 def runs_of(dataset: Dataset, keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dccd_core.adapter.contract import Exchange
 from dccd_core.adapter.live import Channel
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_pipeline.served import KINDS
 
 
@@ -20,9 +20,9 @@ def pushed(exchange: Exchange, data_type: DataType, kinds: Iterable[str] = KINDS
     return {kind: channel for kind, channel in found.items() if channel}
 
 
-def spans_of(channels: Sequence[Channel]) -> list[Ns]:
+def spans_of(channels: Sequence[Channel]) -> list[Us]:
     """Return the lengths of bars that all of these bring."""
-    common = set[Ns].intersection(*(set(channel.spans) for channel in channels)) if channels else set[Ns]()
+    common = set[Us].intersection(*(set(channel.spans) for channel in channels)) if channels else set[Us]()
     return sorted(common)
 
 

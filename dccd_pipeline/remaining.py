@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.lake.lake import State
 
 Job = tuple[Dataset, str]
 
 
 def due_in(
-    dataset: Dataset, key: str, state: State | None, now: Ns, within: TimeSpan | None
-) -> list[TimeSpan]:
+    dataset: Dataset, key: str, state: State | None, now: Us, within: TimeRange | None
+) -> list[TimeRange]:
     """Return what of a partition was never asked for, up to now, of what is wanted of it."""
     whole = partition_span(dataset.grain, key)
-    wanted = (whole.clip(within) if within else whole) or TimeSpan(whole.start, whole.start)
-    past = wanted.clip(TimeSpan(ZERO, now))
+    wanted = (whole.clip(within) if within else whole) or TimeRange(whole.start, whole.start)
+    past = wanted.clip(TimeRange(ZERO, now))
     return past.minus(state.ledger.covered() if state else []) if past else []
 
 
@@ -38,8 +38,8 @@ class Report(msgspec.Struct, array_like=True):
 class Remaining:
     """A run under way. ``due``: what is to be asked of each partition; ``begun``: when (a steady clock)."""
 
-    due: Mapping[Job, list[TimeSpan]]
-    begun: Ns
+    due: Mapping[Job, list[TimeRange]]
+    begun: Us
     rows: int = 0
     job: Job | None = None
     """The last one that went on."""
@@ -49,11 +49,11 @@ class Remaining:
     def __post_init__(self) -> None:
         self._total = sum(span.length for spans in self.due.values() for span in spans)
 
-    def page(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+    def page(self, dataset: Dataset, key: str, rows: int, until: Us) -> None:
         """A partition went on: ``rows`` came, and up to ``until`` all is there."""
         self.job = job = (dataset, key)
         self.rows += rows
-        upto = TimeSpan(ZERO, max(until, ZERO))
+        upto = TimeRange(ZERO, max(until, ZERO))
         self._done[job] = sum(part.length for span in self.due.get(job, ()) if (part := span.clip(upto)))
 
     def finish(self, job: Job) -> None:
@@ -71,24 +71,24 @@ class Remaining:
         job = f"{self.job[0]} {self.job[1]}" if self.job else ""
         return Report(self._total, sum(self._done.values()), self.rows, job)
 
-    def left(self, now: Ns) -> Ns | None:
+    def left(self, now: Us) -> Us | None:
         """How long it will take from ``now`` on (a steady clock), if it goes on as it went; None: unknown."""
         share = self.share
-        return Ns(round((now - self.begun) / share * (1 - share))) if share > 0 else None
+        return Us(round((now - self.begun) / share * (1 - share))) if share > 0 else None
 
-    def said(self, now: Ns) -> str:
+    def said(self, now: Us) -> str:
         """Say for people how far it is: percent, rows, and how long it will take."""
         left = self.left(now)
         rest = f", about {said_length(left)} left" if left is not None and self.share < 1 else ""
         return f"{self.share:.0%} done, {self.rows:,} rows, {self._rate(now):,} rows/s{rest}"
 
-    def short(self, now: Ns) -> tuple[str, str]:
+    def short(self, now: Us) -> tuple[str, str]:
         """Say the same in two pieces that fit beside a bar."""
         left = self.left(now)
         rest = f", {said_length(left)} left" if left is not None and self.share < 1 else ""
         return f"{self.share:4.0%}{rest}", f"{self.rows:,} rows, {self._rate(now):,}/s"
 
-    def _rate(self, now: Ns) -> int:
+    def _rate(self, now: Us) -> int:
         return self.rows * SECOND // max(SECOND, now - self.begun)
 
 
@@ -112,10 +112,10 @@ class Together(Remaining):
         return done / total if total else 1.0
 
 
-def said_length(length: Ns) -> str:
+def said_length(length: Us) -> str:
     """Write a length of time for people.
 
-    >>> said_length(Ns(45 * SECOND)), said_length(Ns(150 * SECOND)), said_length(Ns(9000 * SECOND))
+    >>> said_length(Us(45 * SECOND)), said_length(Us(150 * SECOND)), said_length(Us(9000 * SECOND))
     ('45 s', '3 min', '2.5 h')
     """
     seconds = length / SECOND

@@ -19,7 +19,7 @@ from dccd_pipeline.accepted import by_dataset
 
 
 class AcceptedSpan(dg.Config):
-    """What is missing in a span of time (ns) of a dataset, and taken as it is."""
+    """What is missing in a span of time (us) of a dataset, and taken as it is."""
 
     dataset: str
     start: int

@@ -16,7 +16,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import ns
+from dccd_core.domain.timespan import us
 from dccd_core.lake.lake import Lake
 from dccd_pipeline.assets.run import CATCH_UP, entry_partitions
 from dccd_pipeline.entry import Entry
@@ -104,7 +104,7 @@ def late_in(
 
     What is remembered counts only where it is of ``store``; of a store without a name nothing is known.
     """
-    now, keys = ns(at), entry_partitions(entry).get_partition_keys(current_time=at)
+    now, keys = us(at), entry_partitions(entry).get_partition_keys(current_time=at)
     askable = {dataset: entry.askable(dataset, keys, now) for dataset in entry.datasets}
     if entry.depth:  # the book of today is never complete: it is asked for at each tick
         return askable

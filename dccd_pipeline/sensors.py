@@ -7,7 +7,7 @@ See https://docs.dagster.io/guides/automate/run-status-sensors
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
-from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.alerts import Alarm, post
 from dccd_pipeline.lastgood import load_lasting
@@ -52,7 +52,7 @@ def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
     def run_recoveries(context: dg.RunStatusSensorContext) -> None:
         run = context.dagster_run
         if alerts and (told := Alarm(context.instance).well(run.job_name)):
-            since = iso(Ns(told.since - told.since % SECOND))
+            since = iso(Us(told.since - told.since % SECOND))
             times = f"{told.failures} times since {since}"
             post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
 

@@ -12,7 +12,7 @@ from dccd_core.adapter.contract import NOW, Endpoint, Exchange, IdWindows, Limit
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns, TimeSpan, moment, ns
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, moment, us
 from dccd_core.exchanges import NAMES, get
 
 _NAMED: Final = 3
@@ -24,15 +24,15 @@ _EXAMPLES: Final = {
 }
 
 
-def present() -> Ns:
-    return ns(datetime.now(UTC))
+def present() -> Us:
+    return us(datetime.now(UTC))
 
 
 def closed_on(exchange: Exchange) -> date | None:
     """Return the day an exchange closed, the last there is data of; None while it is open."""
     if exchange.closed is None or exchange.closed > present():
         return None
-    return moment(Ns(exchange.closed - 1)).date()
+    return moment(Us(exchange.closed - 1)).date()
 
 
 def served(exchange: Exchange, data_type: DataType, kinds: Iterable[str] = KINDS) -> dict[str, Endpoint]:
@@ -45,22 +45,22 @@ def served(exchange: Exchange, data_type: DataType, kinds: Iterable[str] = KINDS
     return {kind: one for kind, one in found.items() if one and not (gone and one.reach == NOW)}
 
 
-def askable_since(endpoint: Endpoint, bar: Ns | None, now: Ns) -> Ns:
+def askable_since(endpoint: Endpoint, bar: Us | None, now: Us) -> Us:
     """Return from which moment on rows can be asked for now.
 
     How far back a number of trades reaches nobody knows beforehand: a day is tried.
     """
     since = endpoint.reach.since(now, bar)
-    return Ns(now - DAY) if since is None else since
+    return Us(now - DAY) if since is None else since
 
 
-def elsewhere(exchange: Exchange, data_type: DataType, kind: str, bar: Ns | None, start: Ns) -> list[str]:
+def elsewhere(exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us) -> list[str]:
     """Name a few other open exchanges that can be asked for the same from ``start`` on."""
     others = [other for name in NAMES if name != exchange.name and not closed_on(other := get(name))]
     return [other.name for other in others if can_ask(other, data_type, kind, bar, start)][:_NAMED]
 
 
-def can_ask(exchange: Exchange, data_type: DataType, kind: str, bar: Ns | None, start: Ns) -> bool:
+def can_ask(exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us) -> bool:
     """Tell whether an exchange serves this from ``start`` on."""
     endpoint = served(exchange, data_type).get(kind)
     if endpoint is None or (bar and bar not in endpoint.spans):
@@ -72,7 +72,7 @@ def limits_of(exchange: Exchange, kind: str, data_type: DataType) -> list[Limit]
     """Return the limits that count the requests for a data type."""
     endpoint = served(exchange, data_type)[kind]
     bar, now = (endpoint.spans or (None,))[0], present()
-    span = TimeSpan(Ns(now - (bar or MINUTE)), now)
+    span = TimeRange(Us(now - (bar or MINUTE)), now)
     first_id = 1 if isinstance(endpoint.paging, IdWindows) else None
     query = Query(exchange.market(_EXAMPLES[kind]), span, 1, bar=bar, first_id=first_id, kind=kind)
     pool = endpoint.request(query).pool
@@ -84,11 +84,11 @@ def weight_per_minute(limits: Iterable[Limit]) -> float:
     return min(limit.amount * MINUTE / limit.period for limit in limits)
 
 
-def nearest_span(span: Ns, spans: Iterable[Ns]) -> str:
+def nearest_span(span: Us, spans: Iterable[Us]) -> str:
     return format_bar_span(min(spans, key=lambda known: (abs(known - span), known)))
 
 
-def listed_spans(spans: Iterable[Ns]) -> str:
+def listed_spans(spans: Iterable[Us]) -> str:
     return ", ".join(map(format_bar_span, spans))
 
 
@@ -98,12 +98,12 @@ def example_of(kind: str, symbol: Symbol) -> Symbol:
     return Symbol(symbol.base, symbol.quote, settles[kind])
 
 
-def said_time(at: Ns) -> str:
+def said_time(at: Us) -> str:
     """Write a moment for people, to the minute; midnights as days."""
     return f"{moment(at):%Y-%m-%d}" if at % DAY == 0 else f"{moment(at):%Y-%m-%dT%H:%MZ}"
 
 
-def later(since: Ns, now: Ns) -> str:
+def later(since: Us, now: Us) -> str:
     """Return a round time a little after ``since``, so that it can still be asked for in a while."""
-    step = next(step for step in (DAY, HOUR, MINUTE, Ns(1)) if now - since > 4 * step)
-    return said_time(Ns(-(-(since + step) // step) * step))
+    step = next(step for step in (DAY, HOUR, MINUTE, Us(1)) if now - since > 4 * step)
+    return said_time(Us(-(-(since + step) // step) * step))

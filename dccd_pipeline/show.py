@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan, moment, parse_time
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.ledger import Condition
@@ -89,10 +89,10 @@ def _share(share: float | None) -> str:
     return f"{share:.1%}" if share == 1 else f"{min(share, 0.999):.1%}"
 
 
-def _minute(at: Ns | None, zone: str = "UTC") -> str:
+def _minute(at: Us | None, zone: str = "UTC") -> str:
     """Write a moment to the minute, in a time zone.
 
-    >>> [_minute(Ns(at * SECOND), "Europe/Paris") for at in (1_711_846_740, 1_711_846_800)]
+    >>> [_minute(Us(at * SECOND), "Europe/Paris") for at in (1_711_846_740, 1_711_846_800)]
     ['2024-03-31 01:59', '2024-03-31 03:00']
     """
     return "-" if at is None else f"{moment(at).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
@@ -170,7 +170,7 @@ def happened(line: str, zone: str = "UTC") -> None:
     OUT.print(f"{now:%H:%M:%S}{'Z' if zone == 'UTC' else ''}", escape(local(line, zone)), soft_wrap=True)
 
 
-def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Ns, zone: str = "UTC") -> None:
+def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Us, zone: str = "UTC") -> None:
     """Draw the streams, each one's datasets, and the runs, with times of a time zone."""
     of = "" if zone == "UTC" else f", times of {zone}"
     head = ("stream", "state", "since", "heartbeat", "messages/s", "messages", "reconnects", "why")
@@ -193,7 +193,7 @@ def _said(run: RunState, zone: str) -> str:
     return escape(local(run.why, zone))
 
 
-def _stream_cells(one: StreamState, now: Ns, zone: str) -> tuple[str, ...]:
+def _stream_cells(one: StreamState, now: Us, zone: str) -> tuple[str, ...]:
     beat = one.beat
     counts = (f"{beat.rate:,.1f}", f"{beat.messages:,}", f"{beat.reconnects:,}") if beat else ("-", "-", "-")
     age = f"{max(0, now - beat.at) // SECOND} s ago" if beat else "-"  # another machine's clock may be ahead
@@ -203,7 +203,7 @@ def _stream_cells(one: StreamState, now: Ns, zone: str) -> tuple[str, ...]:
     return (one.name, said, _minute(one.since, zone), age, *counts, why)
 
 
-def _length(run: RunState, now: Ns) -> str:
+def _length(run: RunState, now: Us) -> str:
     if run.started is None:
         return "-"
     return str(timedelta(seconds=max(0, (run.ended or now) - run.started) // SECOND))
@@ -247,7 +247,7 @@ class _Bar:
         if self._file:
             self._file.close()
 
-    def draw(self, remaining: Remaining, job: str, now: Ns) -> None:
+    def draw(self, remaining: Remaining, job: str, now: Us) -> None:
         left, count = remaining.short(now)
         self._drawn.update(self._bar, description=job, completed=remaining.share, left=left, rows=count)
 
@@ -265,7 +265,7 @@ class FillProgress(_Bar):
     """One bar for all runs of a command; ``tell``: a descriptor that is told of it instead, in lines."""
 
     def __init__(
-        self, due: Mapping[Job, list[TimeSpan]], clock: Clock | None = None, tell: int | None = None
+        self, due: Mapping[Job, list[TimeRange]], clock: Clock | None = None, tell: int | None = None
     ) -> None:
         super().__init__(drawn=tell is None)
         self._clock = clock or SystemClock()
@@ -278,7 +278,7 @@ class FillProgress(_Bar):
         """How long the runs have taken so far."""
         return (self._clock.steady() - self.remaining.begun) / SECOND
 
-    def __call__(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+    def __call__(self, dataset: Dataset, key: str, rows: int, until: Us) -> None:
         now = self._clock.steady()
         self.remaining.page(dataset, key, rows, until)
         self.draw(self.remaining, f"{dataset} {key}", now)

@@ -5,7 +5,7 @@ Belongs here: from a sign of life to words. Does not: finding it (status.py), ho
 
 from collections.abc import Sequence
 
-from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.stream.plan import Phase
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
 
@@ -56,7 +56,7 @@ def said_price(one: DatasetBeat) -> str:
 
 def said_second(at: int | None) -> str:
     """Write a moment to the second: beyond, it does not matter to people."""
-    return "-" if at is None else iso(Ns(at - at % SECOND))
+    return "-" if at is None else iso(Us(at - at % SECOND))
 
 
 def _number(value: float | None) -> str:

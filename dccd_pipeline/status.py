@@ -10,7 +10,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import Clock
 from dccd_core.stream.plan import Phase
 from dccd_pipeline.heartbeat import Beat
@@ -43,7 +43,7 @@ class StreamState:
     state: str
     why: str = ""
     run_id: str | None = None
-    since: Ns | None = None
+    since: Us | None = None
     beat: Beat | None = None
     said: str = ""
     paused: tuple[str, ...] = ()
@@ -62,8 +62,8 @@ class RunState:
     run_id: str
     job: str
     status: str
-    started: Ns | None
-    ended: Ns | None
+    started: Us | None
+    ended: Us | None
     why: str
 
 
@@ -92,7 +92,7 @@ def _running(name: str, run: Seen, sight: Sight) -> StreamState:
     return StreamState(name, state, why, run.id, began, own, said)
 
 
-def _how(run: Seen, own: Beat | None, now: Ns) -> tuple[str, str]:
+def _how(run: Seen, own: Beat | None, now: Us) -> tuple[str, str]:
     """Return the state of a run that has not ended, in a word and in full."""
     began = run.started or run.created
     process = own.process if own else process_of(run.id, run.tags)

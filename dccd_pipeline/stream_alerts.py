@@ -11,7 +11,7 @@ import dagster as dg
 import httpx
 import msgspec
 
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.plan import Phase
 from dccd_pipeline.alerts import Alarm, post
@@ -20,7 +20,7 @@ from dccd_pipeline.status import BY_A_USER, StreamState, stream_states
 from dccd_pipeline.stream_entry import StreamEntry
 
 LOOK_EVERY_S: Final = 60
-_AWAY: Final = Ns(5 * MINUTE)
+_AWAY: Final = Us(5 * MINUTE)
 """If nobody looked for so long, the machine slept, perhaps: then streams get their time anew."""
 _LOG: Final = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def silence_sensor(
 
 
 def judged(
-    states: Sequence[StreamState], patience: Mapping[str, Ns], heard: Heard, now: Ns
+    states: Sequence[StreamState], patience: Mapping[str, Us], heard: Heard, now: Us
 ) -> Iterator[tuple[str, str]]:
     """Yield what is to be said of which stream; ``heard`` is brought up to date."""
     slept, heard.looked = now - heard.looked > _AWAY, now
@@ -90,15 +90,15 @@ def judged(
             yield state.name, f"stream {state.name} brings data again, after {silent} s without: {state.said}"
         elif not one.told and now - one.brought > patience[state.name]:
             one.told = True
-            yield state.name, _alert(state, Ns(now - one.brought))
+            yield state.name, _alert(state, Us(now - one.brought))
 
 
-def _alert(state: StreamState, silent: Ns) -> str:
+def _alert(state: StreamState, silent: Us) -> str:
     why = f" ({state.why})" if state.why and state.beat is None else ""
     return f"stream {state.name} has brought nothing for {silent // SECOND} s: {state.said}{why}"
 
 
-def _told(alarm: Alarm, alerts: Alerts, name: str, text: str, now: Ns, heard: Heard) -> bool:
+def _told(alarm: Alarm, alerts: Alerts, name: str, text: str, now: Us, heard: Heard) -> bool:
     """Have a silence or its end told, if it is due; say whether there is nothing left to tell."""
     if heard.streams[name].told:
         if alarm.failed(name, text, now):

@@ -17,7 +17,7 @@ from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.stream.plan import StreamPlan
 from dccd_pipeline.pushed import deepest, pushed, spans_of
@@ -28,7 +28,7 @@ from dccd_pipeline.words import said_unknown
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PACE: Final = re.compile(r"(\d+)(ms|s|m)?")
 _UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE}
-_FASTEST: Final = Ns(100 * MILLISECOND)
+_FASTEST: Final = Us(100 * MILLISECOND)
 _DEPTH: Final = 50
 _COMMANDS: Final = ("pause", "record", "resume")
 """What ``dccd stream`` takes for a command, not for a name."""
@@ -87,19 +87,19 @@ class StreamEntry(Strict):
     data_types: tuple[DataTypeText, ...] = Field(min_length=1, examples=[["trades", "orderbook"]])
     """What to record of each of them."""
 
-    span: Ns | None = Field(default=None, validate_default=True, examples=["1m", 60])
+    span: Us | None = Field(default=None, validate_default=True, examples=["1m", 60])
     """Length of a bar, like 1m, or in seconds. Only with ohlc, which needs it."""
 
     depth: int | None = Field(default=None, validate_default=True, strict=True, ge=1, examples=[_DEPTH])
     """Levels a side of an order book to keep. Only with orderbook. Without it: 50, or all if fewer."""
 
-    snapshot_every: Ns | None = Field(default=None, validate_default=True, examples=["1s", "100ms"])
+    snapshot_every: Us | None = Field(default=None, validate_default=True, examples=["1s", "100ms"])
     """How often to keep the order book as it is, at least 100ms. Only with orderbook. Without it: 1s."""
 
     enabled: bool = Field(default=True, strict=True, examples=[False])
     """With false it is not recorded; what is stored stays, and so does its job."""
 
-    silent_after: Ns = Field(default=Ns(10 * MINUTE), examples=["10m", "1h"])
+    silent_after: Us = Field(default=Us(10 * MINUTE), examples=["10m", "1h"])
     """How long nothing may come of any of its datasets before that is an alert. Without it: 10m."""
 
     start: Day | None = Field(default=None, examples=["2026-01-01"])
@@ -163,7 +163,7 @@ class StreamEntry(Strict):
 
     @field_validator("span", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _pushed_span(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
+    def _pushed_span(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
         span = None if value is None else parse_bar_span(value)
         if "data_types" not in info.data:
             return span
@@ -192,21 +192,21 @@ class StreamEntry(Strict):
 
     @field_validator("snapshot_every", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _fair_pace(cls, value: str | int | None, info: ValidationInfo) -> Ns | None:
+    def _fair_pace(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
         _only_of_books("snapshot_every", value, info)
         if value is None:
-            return Ns(SECOND) if _channels(info.data, DataType.ORDERBOOK) else None
+            return Us(SECOND) if _channels(info.data, DataType.ORDERBOOK) else None
         parts = _PACE.fullmatch(str(value))
         if not parts:
             raise ConfigError(f"{value!r} is no interval", hint="write it like 100ms, 1s or 1m")
-        every = Ns(int(parts[1]) * _UNITS[parts[2] or "s"])
+        every = Us(int(parts[1]) * _UNITS[parts[2] or "s"])
         if every < _FASTEST:
             raise ConfigError(f"{value} is more often than can be kept", hint="write 100ms or more")
         return every
 
     @field_validator("silent_after", mode="plain", json_schema_input_type=str | int)
     @classmethod
-    def _patience(cls, value: str | int) -> Ns:
+    def _patience(cls, value: str | int) -> Us:
         try:
             length = parse_bar_span(value)
         except ConfigError:

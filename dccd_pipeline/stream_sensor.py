@@ -13,7 +13,7 @@ import dagster as dg
 import msgspec
 from dagster._core.definitions.target import ExecutableDefinition
 
-from dccd_core.domain.timespan import MICROSECOND, Ns, ns
+from dccd_core.domain.timespan import Us, us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.heartbeat import read_beats
 from dccd_pipeline.orders import Order, write_order
@@ -137,7 +137,7 @@ def _seen(record: dg.RunRecord, instance: dg.DagsterInstance | None = None) -> S
     return Seen(
         id=run.run_id,
         status=run.status,
-        created=ns(record.create_timestamp),
+        created=us(record.create_timestamp),
         started=seconds(record.start_time),
         ended=seconds(record.end_time),
         tags=run.tags,
@@ -145,9 +145,9 @@ def _seen(record: dg.RunRecord, instance: dg.DagsterInstance | None = None) -> S
     )
 
 
-def seconds(at: float | None) -> Ns | None:
+def seconds(at: float | None) -> Us | None:
     """Dagster says when runs begin and end in seconds, as a float."""
-    return None if at is None else Ns(round(at * 1e6) * MICROSECOND)
+    return None if at is None else Us(round(at * 1e6))
 
 
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:

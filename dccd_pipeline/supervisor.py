@@ -10,7 +10,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_pipeline.heartbeat import Beat
 from dccd_pipeline.orders import in_place
 
@@ -24,16 +24,16 @@ STOPPED: Final = "dccd/stopped"
 CHANGED: Final = "its settings in dccd.yaml changed"
 GONE: Final = "it is not in dccd.yaml any more"
 
-STALE: Final = Ns(75 * SECOND)
+STALE: Final = Us(75 * SECOND)
 """A stream without a sign of life for so long is taken for dead; one comes every ten seconds."""
-GETTING_READY: Final = Ns(15 * MINUTE)
+GETTING_READY: Final = Us(15 * MINUTE)
 """How long a recorder may take before it records: it may have to fold what a crash left behind."""
 _STALE: Final = "stale"
-_AWAY: Final = Ns(MINUTE)
+_AWAY: Final = Us(MINUTE)
 """If the supervisor did not look for so long, the machine slept, perhaps, and so did the streams."""
-_HEALTHY: Final = Ns(10 * MINUTE)
-_FIRST_WAIT: Final = Ns(5 * SECOND)
-_LONGEST_WAIT: Final = Ns(10 * MINUTE)
+_HEALTHY: Final = Us(10 * MINUTE)
+_FIRST_WAIT: Final = Us(5 * SECOND)
+_LONGEST_WAIT: Final = Us(10 * MINUTE)
 
 _S = dg.DagsterRunStatus
 QUEUED: Final = (_S.QUEUED, _S.NOT_STARTED)
@@ -46,9 +46,9 @@ class Seen:
 
     id: str
     status: dg.DagsterRunStatus
-    created: Ns
-    started: Ns | None = None
-    ended: Ns | None = None
+    created: Us
+    started: Us | None = None
+    ended: Us | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     failure: str = ""
 
@@ -116,7 +116,7 @@ class Sight:
     ``latest``: of each configured stream the youngest run, if it ever had one.
     """
 
-    now: Ns
+    now: Us
     wanted: Mapping[str, str]
     active: Sequence[Seen]
     latest: Mapping[str, Seen]
@@ -222,10 +222,10 @@ class _Stream:
         return Start(self.name, why, last.id)
 
 
-def wait_after(failures: int) -> Ns:
+def wait_after(failures: int) -> Us:
     """Return how long to wait after so many failures in a row: 5 s, 10 s, ... 10 minutes.
 
     >>> [wait_after(n) // SECOND for n in (1, 2, 3, 7, 8, 1000)]
     [5, 10, 20, 320, 600, 600]
     """
-    return Ns(min(_FIRST_WAIT << min(failures - 1, 7), _LONGEST_WAIT))
+    return Us(min(_FIRST_WAIT << min(failures - 1, 7), _LONGEST_WAIT))

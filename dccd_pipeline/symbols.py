@@ -24,7 +24,7 @@ from dccd_core.domain.dataset import Life
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, Ns, parse_time
+from dccd_core.domain.timespan import DAY, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_pipeline.served import KINDS, example_of, served
 
@@ -154,7 +154,7 @@ class SymbolLife(Strict):
     @property
     def bounds(self) -> Life:
         """The moments between which it was traded."""
-        ended = self.delisted and Ns(parse_time(str(self.delisted)) + DAY)
+        ended = self.delisted and Us(parse_time(str(self.delisted)) + DAY)
         return Life(parse_time(str(self.listed)) if self.listed else None, ended)
 
     @property

@@ -12,7 +12,7 @@ import polars as pl
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, ZERO, Ns, TimeSpan, ns
+from dccd_core.domain.timespan import DAY, HOUR, ZERO, TimeRange, Us, us
 
 if TYPE_CHECKING:  # it builds on Request and Limit
     from dccd_core.adapter.live import Live
@@ -23,10 +23,10 @@ _LAST: Final = 1 << 62
 
 
 @lru_cache(64)
-def parse_date(text: str) -> Ns | None:
+def parse_date(text: str) -> Us | None:
     """Return the moment that an HTTP date tells; None for what is none."""
     try:
-        at = ns(parsedate_to_datetime(text))
+        at = us(parsedate_to_datetime(text))
     except (ValueError, OverflowError):
         return None
     return at if 0 <= at < _LAST else None
@@ -43,9 +43,9 @@ class Query:
     """
 
     market: str
-    span: TimeSpan
+    span: TimeRange
     limit: int
-    bar: Ns | None = None
+    bar: Us | None = None
     first_id: int | None = None
     kind: str = "spot"
     skip: int = 0
@@ -77,21 +77,21 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    received: Ns
-    at_least: Ns = ZERO
+    received: Us
+    at_least: Us = ZERO
 
     @property
-    def dated(self) -> Ns | None:
+    def dated(self) -> Us | None:
         """The venue's clock when it answered: its ``Date`` header (whole seconds), if that can be read."""
         return parse_date(self.headers.get("date", ""))
 
     @property
-    def venue_time(self) -> Ns:
+    def venue_time(self) -> Us:
         """The venue's clock when it answered; without it ours, which proves nothing: see ``proven_time``."""
         return self.received if self.dated is None else self.dated
 
     @property
-    def proven_time(self) -> Ns:
+    def proven_time(self) -> Us:
         """A moment that the venue's clock has passed. Our own clock is never the proof."""
         return self.at_least if self.dated is None else self.dated
 
@@ -101,7 +101,7 @@ class Reach:
     """How far back an endpoint answers: the last ``rows``, or what is no older than ``period``."""
 
     rows: int | None = None
-    period: Ns | None = None
+    period: Us | None = None
 
     def __str__(self) -> str:
         if self == NOW:
@@ -113,13 +113,13 @@ class Reach:
         amount, unit = (self.period // DAY, "days") if self.period > DAY else (self.period // HOUR, "hours")
         return f"the last {amount} {unit}"
 
-    def since(self, now: Ns, bar: Ns | None) -> Ns | None:
+    def since(self, now: Us, bar: Us | None) -> Us | None:
         """Return from which moment on rows can be asked for; None when that is not known beforehand."""
         if self.period is not None:
-            return Ns(now - self.period)
+            return Us(now - self.period)
         if self.rows is None:
-            return Ns(0)
-        return None if bar is None else Ns(now - self.rows * bar)
+            return Us(0)
+        return None if bar is None else Us(now - self.rows * bar)
 
 
 FULL: Final = Reach()
@@ -165,7 +165,7 @@ class Cursor:
     ``consecutive``: ids are consecutive per market, so that a missing one shows.
     """
 
-    blur: Ns = ZERO
+    blur: Us = ZERO
     skips: bool = False
     consecutive: bool = False
 
@@ -196,9 +196,9 @@ class Endpoint:
     page_limit: int
     paging: TimeWindows | IdWindows | Cursor | Recent | Snapshot
     request: Callable[[Query], Request]
-    decode: Callable[[bytes, Ns], pl.DataFrame]
+    decode: Callable[[bytes, Us], pl.DataFrame]
     reach: Reach = FULL
-    spans: tuple[Ns, ...] = ()
+    spans: tuple[Us, ...] = ()
     """Bar lengths the venue serves; empty for other data types."""
     oldest: Callable[[Query], Request] | None = None
     sparse: bool = False
@@ -244,7 +244,7 @@ class Limit:
     """At most ``amount`` of weight in any ``period``, for a ``pool`` of requests or each market in it."""
 
     amount: int
-    period: Ns
+    period: Us
     pool: str = ""
     per_market: bool = False
 
@@ -264,8 +264,8 @@ class Exchange:
     name: str
     title: str
     rest_url: str
-    since: Ns
-    settle: Ns
+    since: Us
+    settle: Us
     limits: tuple[Limit, ...]
     kinds: frozenset[str]
     """The kinds of market served: ``spot``, ``linear``, ``inverse`` (see ``Symbol.market``)."""
@@ -277,7 +277,7 @@ class Exchange:
         default_factory=dict[tuple[str, DataType], Endpoint | None]
     )
     used: Callable[[Mapping[str, str]], int | None] | None = None
-    closed: Ns | None = None
+    closed: Us | None = None
     live: "Live | None" = None
 
     def endpoint(self, kind: str, data_type: DataType) -> Endpoint | None:

@@ -13,12 +13,12 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.live import BookChange, Heard
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 
 T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)
 
-Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Us], object], Heard]
 After: TypeAlias = Callable[[bytes, object], object]
 _FULL: Final = re.compile("too many|limit|exceed|maximum|max ", re.IGNORECASE)
 _NUMBERS: Final = re.compile(r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})? )*")
@@ -40,7 +40,7 @@ def isolating(read: Hear, after: After = _the_same) -> Hear:
             of it may count all the same.
     """
 
-    def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
         if not frames:
             return Heard(state=state)
         try:
@@ -83,10 +83,10 @@ class Came(Generic[T]):
     """Rows as they came, each with the name of its topic and the moment its message came."""
 
     topics: list[str] = field(default_factory=list[str])
-    times: list[Ns] = field(default_factory=list[Ns])
+    times: list[Us] = field(default_factory=list[Us])
     rows: list[T] = field(default_factory=list[T])
 
-    def add(self, topic: str, received: Ns, row: T) -> None:
+    def add(self, topic: str, received: Us, row: T) -> None:
         self.topics.append(topic)
         self.times.append(received)
         self.rows.append(row)

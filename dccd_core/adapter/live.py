@@ -8,11 +8,11 @@ import polars as pl
 
 from dccd_core.adapter.contract import Limit, Request
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 
-_PACE: Final = Ns(SECOND // 5)
-_PING_EVERY: Final = Ns(20 * SECOND)
-_SILENCE: Final = Ns(60 * SECOND)
+_PACE: Final = Us(SECOND // 5)
+_PING_EVERY: Final = Us(20 * SECOND)
+_SILENCE: Final = Us(60 * SECOND)
 
 Pairs = Sequence[tuple[str, str]]
 """Levels as (price, amount), each as the venue wrote it."""
@@ -30,7 +30,7 @@ class Topic:
     data_type: DataType
     market: str
     kind: str = "spot"
-    bar: Ns | None = None
+    bar: Us | None = None
     depth: int = 0
     live_name: str = ""
 
@@ -46,7 +46,7 @@ class BookChange:
     """
 
     topic: str
-    at: Ns | None
+    at: Us | None
     bids: Pairs = ()
     asks: Pairs = ()
     whole: bool = False
@@ -79,7 +79,7 @@ class Word:
     """
 
     topic: str
-    at: Ns
+    at: Us
     last_id: int | None = None
 
 
@@ -88,7 +88,7 @@ class Heard:
     """What a batch of messages says, in the order in which they came.
 
     ``trades`` and ``bars`` are rows of the data type's table with two columns more, ``topic`` (its name) and
-    ``received`` (int64 ns, when the message came); bars have a third, ``closed``: whether the venue says that
+    ``received`` (int64 us, when the message came); bars have a third, ``closed``: whether the venue says that
     it is final, null where it never says so. ``at`` is the newest time the venue told in any message.
     ``words`` are what the venue said of single topics besides their own rows. ``restart`` says why the
     connection is to be given up for a new one. ``bad`` are messages that could not be understood, each with
@@ -99,7 +99,7 @@ class Heard:
     bars: pl.DataFrame | None = None
     books: list[BookChange] = field(default_factory=list[BookChange])
     acks: list[Ack] = field(default_factory=list[Ack])
-    at: Ns | None = None
+    at: Us | None = None
     restart: str | None = None
     bad: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
     state: object = None
@@ -147,7 +147,7 @@ class Channel:
     """
 
     docs: str
-    spans: tuple[Ns, ...] = ()
+    spans: tuple[Us, ...] = ()
     depths: tuple[int, ...] = ()
     contracts: bool = False
     start: BookStart | None = None
@@ -156,7 +156,7 @@ class Channel:
     cuts: bool = False
     from_trades: bool = False
     consecutive: bool = False
-    beats: Ns | None = None
+    beats: Us | None = None
     fills_quiet: bool = False
     named: bool = False
     check: BookStart | None = None
@@ -190,7 +190,7 @@ class Live:
     name: Callable[[Topic], str]
     subscribe: Callable[[Sequence[Topic], int], bytes]
     unsubscribe: Callable[[Sequence[Topic], int, object], bytes]
-    hear: Callable[[Sequence[bytes], Sequence[Ns], object], Heard]
+    hear: Callable[[Sequence[bytes], Sequence[Us], object], Heard]
     connects: Limit
     topics_in: Callable[[bytes, object], tuple[str, ...]] = _nobody
     channels: Mapping[DataType, Channel]
@@ -199,12 +199,12 @@ class Live:
     )
     batch: int = 100
     most: int = 200
-    pace: Ns = _PACE
+    pace: Us = _PACE
     greeting: tuple[bytes, ...] = ()
     ping: Callable[[int], bytes] | None = None
-    ping_every: Ns = _PING_EVERY
-    silence: Ns = _SILENCE
-    lifetime: Ns | None = None
+    ping_every: Us = _PING_EVERY
+    silence: Us = _SILENCE
+    lifetime: Us | None = None
 
     def channel(self, kind: str, data_type: DataType) -> Channel | None:
         """Return what brings ``data_type`` of a kind of market, if anything does."""

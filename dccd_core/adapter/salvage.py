@@ -20,9 +20,9 @@ import polars as pl
 from dccd_core.adapter.contract import Response
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DccdError, PayloadError, Unavailable
-from dccd_core.domain.timespan import DAY, MINUTE, Ns
+from dccd_core.domain.timespan import DAY, MINUTE, Us
 
-Decode: TypeAlias = Callable[[bytes, Ns], pl.DataFrame]
+Decode: TypeAlias = Callable[[bytes, Us], pl.DataFrame]
 REASON: Final = "reason"
 LATER: Final = "its time is later than the venue's clock"
 SKEW: Final = MINUTE
@@ -86,7 +86,7 @@ class Salvage:
         late = found.rows.filter(times > horizon).with_columns(reason=pl.lit(LATER))
         return Decoded(found.rows.filter(times <= horizon), pl.concat([found.refused, late]))
 
-    def _row_by_row(self, body: bytes, at: Ns, error: DccdError) -> Decoded:
+    def _row_by_row(self, body: bytes, at: Us, error: DccdError) -> Decoded:
         page = _Page.of(body)
         if page is None:
             raise error
@@ -124,7 +124,7 @@ def refused(data_type: DataType, rows: Sequence[pl.DataFrame], reasons: Sequence
     return whole.with_columns(pl.Series(REASON, reasons, dtype=pl.String))
 
 
-def concerning(rows: pl.DataFrame, start: Ns, end: Ns) -> pl.DataFrame:
+def concerning(rows: pl.DataFrame, start: Us, end: Us) -> pl.DataFrame:
     """Return the refused rows of ``[start, end)``, and those whose true time nobody knows."""
     if not rows.height:
         return rows
@@ -234,7 +234,7 @@ class _Trial:
 
     page: _Page
     decode: Decode
-    at: Ns
+    at: Us
     models: list[msgspec.Raw] = field(default_factory=list[msgspec.Raw])
     """Good rows to try the cells of bad ones in."""
 

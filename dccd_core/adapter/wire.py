@@ -10,7 +10,7 @@ import polars as pl
 from dccd_core.adapter.contract import MARKETS, Response, parse_date
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Unavailable
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 
 T = TypeVar("T")
 Columns: TypeAlias = Mapping[str, pl.Series | Sequence[object]]
@@ -46,13 +46,15 @@ _LOOKED_AT: Final = 8_192
 """Bytes of a page that somebody made for people in which to look for what it says."""
 _BOM: Final = b"\xef\xbb\xbf"
 _ISO: Final = r"^((?:19[7-9]|2[01]\d|22[0-5])\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)$"
-"""Times that nanoseconds can hold: Polars would wrap other years to these, and cut finer digits off."""
+"""Times that our columns are sure to hold; of nine digits six are kept."""
 _ISO_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 
-Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 1_000_000)]
-"""Milliseconds since the epoch that fit our nanoseconds; microseconds do not, so they are noticed."""
-Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // SECOND)]
-"""Seconds since the epoch that fit our nanoseconds; milliseconds do not, so they are noticed."""
+_LAST: Final = (2**63 - 1) // 1_000
+"""No market has times of the year 2262 or later: such a number counts in another unit."""
+Millis: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LAST // MILLISECOND)]
+"""Milliseconds since the epoch; microseconds are too many, so they are noticed."""
+Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LAST // SECOND)]
+"""Seconds since the epoch; milliseconds are too many, so they are noticed."""
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """An id or a count that fits our columns."""
 
@@ -85,7 +87,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             hint=CHANGED,
         ) from e
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        if page := barred(Response(200, {}, body, Ns(0)), f"a page instead of data: {beginning(body)}"):
+        if page := barred(Response(200, {}, body, Us(0)), f"a page instead of data: {beginning(body)}"):
             raise page from e
         kind = "an empty body" if not body.strip() else f"no whole JSON ({e}); payload begins {body[:120]!r}"
         raise Unavailable(f"the answer is {kind}", hint="run it again; a proxy may be in between") from e
@@ -119,7 +121,7 @@ def retry_after(response: Response, unsaid: float | None = None) -> float | None
 
 
 def wait_until(at: int, response: Response) -> float:
-    """Return the seconds from the venue's time until ``at`` (nanoseconds), an hour at most."""
+    """Return the seconds from the venue's time until ``at`` (microseconds), an hour at most."""
     return min(max(0, at - response.venue_time), round(LONGEST_S) * SECOND) / SECOND
 
 
@@ -156,24 +158,24 @@ def barred(response: Response, text: str, host: str = "") -> DccdError | None:
     return None
 
 
-def inclusive(start: Ns, end: Ns, unit: Ns = MILLISECOND) -> tuple[int, int]:
+def inclusive(start: Us, end: Us, unit: Us = MILLISECOND) -> tuple[int, int]:
     """Return the first and the last whole ``unit`` in ``[start, end)``: bounds that are both inclusive."""
     return -(-start // unit), (end - 1) // unit
 
 
-def nanos(times: Sequence[int], unit: Ns = MILLISECOND) -> pl.Series:
+def micros(times: Sequence[int], unit: Us = MILLISECOND) -> pl.Series:
     """Return counts of ``unit`` since the epoch as the time of our tables."""
     return (pl.Series(times, dtype=pl.Int64) * unit).cast(TIME)
 
 
-def iso_nanos(texts: Sequence[str | None]) -> pl.Series:
+def iso_micros(texts: Sequence[str | None]) -> pl.Series:
     """Return ISO times in UTC (``2024-03-13T11:00:17.710679Z``, any digits) as the time of our tables.
 
     Raises:
         PayloadError: one of them is no such time; null stays null.
     """
     wire = pl.Series(texts, dtype=pl.String)
-    times = wire.str.extract(_ISO).str.to_datetime(_ISO_FORMAT, time_unit="ns", time_zone="UTC", strict=False)
+    times = wire.str.extract(_ISO).str.to_datetime(_ISO_FORMAT, time_unit="us", time_zone="UTC", strict=False)
     wrong = wire.filter(times.is_null() & wire.is_not_null())
     if wrong.len():
         raise PayloadError(f"unexpected shape: {wrong[0]!r} is no time", hint=CHANGED)
@@ -222,7 +224,7 @@ def bars(rows: Sequence[Bar], ts: pl.Series, **columns: pl.Series | Sequence[obj
 
 
 def book(
-    ts: Ns, bids: Sequence[tuple[object, object]], asks: Sequence[tuple[object, object]]
+    ts: Us, bids: Sequence[tuple[object, object]], asks: Sequence[tuple[object, object]]
 ) -> pl.DataFrame:
     """Return the table of an order book at one moment.
 
@@ -237,7 +239,7 @@ def book(
     levels = [*bids, *asks]
     return table(
         DataType.ORDERBOOK,
-        ts=nanos([ts] * len(levels), Ns(1)),
+        ts=micros([ts] * len(levels), Us(1)),
         side=["bid"] * len(bids) + ["ask"] * len(asks),
         level=[*range(len(bids)), *range(len(asks))],
         price=[price for price, _ in levels],

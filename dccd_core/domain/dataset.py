@@ -10,7 +10,7 @@ from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, moment, ns
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, moment, us
 
 
 class Grain(StrEnum):
@@ -31,7 +31,7 @@ class Dataset:
     exchange: str
     symbol: Symbol
     data_type: DataType
-    span: Ns | None = None
+    span: Us | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Dataset":
@@ -75,14 +75,14 @@ class Dataset:
 class Life:
     """When a market opened and when it ended for good, as far as somebody knows."""
 
-    listed: Ns | None = None
-    ended: Ns | None = None
+    listed: Us | None = None
+    ended: Us | None = None
 
 
 UNKNOWN: Final = Life()
 
 
-def partition_span(grain: Grain, key: str) -> TimeSpan:
+def partition_span(grain: Grain, key: str) -> TimeRange:
     """Return the time a partition covers.
 
     >>> partition_span(Grain.MONTH, "2024-02").length // DAY
@@ -99,16 +99,16 @@ def partition_span(grain: Grain, key: str) -> TimeSpan:
     elif grain is Grain.MONTH:
         end = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
     else:
-        return TimeSpan(ns(start), Ns(ns(start) + DAY))
-    return TimeSpan(ns(start), ns(end))
+        return TimeRange(us(start), Us(us(start) + DAY))
+    return TimeRange(us(start), us(end))
 
 
-def partition_key(grain: Grain, at: Ns) -> str:
+def partition_key(grain: Grain, at: Us) -> str:
     """Return the key of the partition that holds ``at``."""
     return moment(at).strftime(FORMATS[grain])
 
 
-def partition_keys(grain: Grain, span: TimeSpan) -> Iterator[str]:
+def partition_keys(grain: Grain, span: TimeRange) -> Iterator[str]:
     """Yield the keys of every partition that shares time with ``span``, in order."""
     at = span.start
     while at < span.end:

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-TIME: Final = pl.Datetime("ns", "UTC")
+TIME: Final = pl.Datetime("us", "UTC")
 
 
 class DataType(StrEnum):

@@ -59,7 +59,7 @@ from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us, parse_time
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints"
 _NAMES: Final = ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
@@ -82,7 +82,7 @@ _DEPTH_WEIGHT: Final = {
     "linear": ((5, 2), (10, 2), (20, 2), (50, 2), (100, 5), (500, 10), (1_000, 20)),
 }
 _TRADES_WEIGHT: Final = {"spot": 4, "linear": 20}
-_USDM_WINDOW: Final = Ns(HOUR - MILLISECOND)
+_USDM_WINDOW: Final = Us(HOUR - MILLISECOND)
 _DATA_ONLY: Final = "https://data-api.binance.vision"
 """Serves the market data of spot alone, in more countries."""
 _BAN_ENDS: Final = re.compile(r"until (\d{13})")
@@ -144,8 +144,8 @@ class Market(msgspec.Struct, gc=False):
         return pair if self.contractType is None else f"{pair}:{self.quoteAsset}"
 
     @property
-    def listed(self) -> Ns | None:
-        return None if self.onboardDate is None else Ns(self.onboardDate * MILLISECOND)
+    def listed(self) -> Us | None:
+        return None if self.onboardDate is None else Us(self.onboardDate * MILLISECOND)
 
 
 class Info(msgspec.Struct, gc=False):
@@ -181,7 +181,7 @@ def _step(steps: tuple[tuple[int, int], ...], rows: int) -> tuple[int, int]:
     return next(step for step in steps if rows <= step[0])
 
 
-def _bounds(start: Ns, end: Ns) -> dict[str, str]:
+def _bounds(start: Us, end: Us) -> dict[str, str]:
     first, last = wire.inclusive(start, end)
     return {"startTime": str(first), "endTime": str(last)}
 
@@ -201,11 +201,11 @@ def first_kline_request(query: Query) -> Request:
     return _klines(query, {"startTime": "0", "limit": "1"})
 
 
-def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_klines(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(_READ_KLINES, body)
     return wire.bars(
         rows,
-        wire.nanos([row.open_time for row in rows]),
+        wire.micros([row.open_time for row in rows]),
         volume=[row.volume for row in rows],
         quote_volume=[row.quote_volume for row in rows],
         trades=[row.trades for row in rows],
@@ -224,7 +224,7 @@ def trades_request(query: Query) -> Request:
         return _trades(query, {"fromId": str(query.first_id), **limit})
     start, end = query.span.start, query.span.end
     if query.kind == "linear":
-        end = min(end, Ns(start + _USDM_WINDOW))
+        end = min(end, Us(start + _USDM_WINDOW))
     return _trades(query, {**_bounds(start, end), **limit})
 
 
@@ -236,11 +236,11 @@ def first_trade_request(query: Query) -> Request:
     return _trades(query, {"fromId": "0", "limit": "1"})
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(_READ_TRADES, body)
     return wire.table(
         DataType.TRADES,
-        ts=wire.nanos([row.T for row in rows]),
+        ts=wire.micros([row.T for row in rows]),
         price=[row.p for row in rows],
         amount=[row.q for row in rows],
         side=["sell" if row.m else "buy" for row in rows],
@@ -255,9 +255,9 @@ def depth_request(query: Query) -> Request:
     return _request(query.kind, "depth", {"symbol": query.market, "limit": str(limit)}, weight)
 
 
-def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_depth(body: bytes, at: Us) -> pl.DataFrame:
     told = wire.read(READ_DEPTH, body)
-    return wire.book(at if told.T is None else Ns(told.T * MILLISECOND), told.bids, told.asks)
+    return wire.book(at if told.T is None else Us(told.T * MILLISECOND), told.bids, told.asks)
 
 
 def markets_requests() -> tuple[Request, ...]:
@@ -353,7 +353,7 @@ EXCHANGE = Exchange(
     title="Binance",
     rest_url="https://api.binance.com",
     since=parse_time("2017-07-14"),
-    settle=Ns(5 * SECOND),
+    settle=Us(5 * SECOND),
     limits=(Limit(6_000, MINUTE), Limit(2_400, MINUTE, _USDM)),
     kinds=frozenset({"spot", "linear"}),
     market=market,

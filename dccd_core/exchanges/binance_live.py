@@ -36,7 +36,7 @@ from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges.binance import READ_DEPTH, SPANS, depth_request
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams"
@@ -147,7 +147,7 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"method": method, "params": [name(topic) for topic in topics], "id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
     try:
         messages = read_frames(_READ_PUSHED, frames)
     except PayloadError:
@@ -163,7 +163,7 @@ def _of_no_market(frame: bytes) -> bool:
     return named is not None and named.stream.startswith("!")
 
 
-def _heard(messages: Sequence[Pushed], received: Sequence[Ns]) -> Heard:
+def _heard(messages: Sequence[Pushed], received: Sequence[Us]) -> Heard:
     trades, bars, heard, newest = Came[AggTradePushed](), Came[Candle](), Heard(), 0
     for message, came in zip(messages, received, strict=True):
         match message.data:
@@ -179,10 +179,10 @@ def _heard(messages: Sequence[Pushed], received: Sequence[Ns]) -> Heard:
                 heard.acks.append(_ack(message))
                 at = None
         newest = max(newest, at or 0)
-    heard.at = Ns(newest * MILLISECOND) if newest else None
+    heard.at = Us(newest * MILLISECOND) if newest else None
     heard.trades = live_trades(
         trades,
-        ts=wire.nanos([row.T for row in trades.rows]),
+        ts=wire.micros([row.T for row in trades.rows]),
         price=[row.p for row in trades.rows],
         amount=[row.q for row in trades.rows],
         side=["sell" if row.m else "buy" for row in trades.rows],
@@ -191,7 +191,7 @@ def _heard(messages: Sequence[Pushed], received: Sequence[Ns]) -> Heard:
     heard.bars = live_bars(
         bars,
         [row.x for row in bars.rows],
-        ts=wire.nanos([row.t for row in bars.rows]),
+        ts=wire.micros([row.t for row in bars.rows]),
         volume=[row.v for row in bars.rows],
         quote_volume=[row.q for row in bars.rows],
         trades=[row.n for row in bars.rows],
@@ -207,7 +207,7 @@ def _named(message: Pushed) -> str:
 
 def _book_change(stream: str, depth: DepthPushed) -> BookChange:
     millis = depth.E if depth.T is None else depth.T
-    at = None if millis is None else Ns(millis * MILLISECOND)
+    at = None if millis is None else Us(millis * MILLISECOND)
     return BookChange(stream, at, depth.b, depth.a, first=depth.U, last=depth.u, previous=depth.pu)
 
 
@@ -230,13 +230,13 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
 
 
 def book_start_request(topic: Topic, levels: int = _BOOK_START) -> Request:
-    nowhen = TimeSpan(Ns(0), Ns(0))
+    nowhen = TimeRange(Us(0), Us(0))
     return depth_request(Query(topic.market, nowhen, levels, kind=topic.kind))
 
 
 def decode_book_start(body: bytes, topic: str) -> BookChange:
     book = wire.read(READ_DEPTH, body)
-    at = None if book.T is None else Ns(book.T * MILLISECOND)
+    at = None if book.T is None else Us(book.T * MILLISECOND)
     return BookChange(topic, at, book.bids, book.asks, whole=True, last=book.lastUpdateId)
 
 
@@ -247,7 +247,7 @@ LIVE = Live(
     unsubscribe=lambda topics, number, _: _message("UNSUBSCRIBE", topics, number),
     hear=isolating(hear),
     topics_in=topics_in,
-    connects=Limit(300, Ns(5 * MINUTE)),
+    connects=Limit(300, Us(5 * MINUTE)),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}#aggregate-trade-streams", consecutive=True),
         DataType.OHLC: Channel(docs=f"{_DOCS}#klinecandlestick-streams-for-utc", spans=SPANS["spot"]),
@@ -263,9 +263,9 @@ LIVE = Live(
         )
     },
     # Five messages of ours a second, pongs included.
-    pace=Ns(SECOND // 4),
+    pace=Us(SECOND // 4),
     ping=lambda number: _message("LIST_SUBSCRIPTIONS", (), number),
-    ping_every=Ns(30 * SECOND),
-    silence=Ns(75 * SECOND),
+    ping_every=Us(30 * SECOND),
+    silence=Us(75 * SECOND),
     lifetime=DAY,
 )

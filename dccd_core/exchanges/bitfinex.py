@@ -52,7 +52,7 @@ from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 
 DOCS: Final = "https://docs.bitfinex.com/reference"
 _SPANS: Final = ["1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1D"]
@@ -148,7 +148,7 @@ def market(symbol: Symbol) -> str:
     return "t" + (":" if any(len(name) > 3 for name in members) else "").join(members)
 
 
-def _bounds(start: Ns, end: Ns) -> dict[str, str]:
+def _bounds(start: Us, end: Us) -> dict[str, str]:
     """Return inclusive milliseconds, one more where the venue would see no interval."""
     first, last = wire.inclusive(start, end)
     return {"start": str(first), "end": str(max(first + 1, last))}
@@ -161,7 +161,7 @@ def _path(template: str, query: Query, **parts: str) -> str:
 
 def candles_request(query: Query) -> Request:
     assert query.bar is not None
-    on_grid = bar_open(Ns(query.span.start + query.bar - 1), query.bar)
+    on_grid = bar_open(Us(query.span.start + query.bar - 1), query.bar)
     bounds = _bounds(on_grid, query.span.end)
     return _candles(query, {**bounds, "limit": str(query.limit), "sort": "1"})
 
@@ -175,9 +175,9 @@ def _candles(query: Query, params: dict[str, str]) -> Request:
     return Request(_path(_CANDLES, query, frame=FRAMES[query.bar]), params, pool="candles")
 
 
-def decode_candles(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_candles(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(READ_CANDLES, body)
-    return wire.bars(rows, wire.nanos([row.open_time for row in rows]), volume=[row.volume for row in rows])
+    return wire.bars(rows, wire.micros([row.open_time for row in rows]), volume=[row.volume for row in rows])
 
 
 def trades_request(query: Query) -> Request:
@@ -193,13 +193,13 @@ def _trades(query: Query, params: dict[str, str]) -> Request:
     return Request(_path(_TRADES, query), params, pool="trades")
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     return wire.table(DataType.TRADES, **trade_columns(wire.read(READ_TRADES, body)))
 
 
 def trade_columns(rows: Sequence[Trade]) -> wire.Columns:
     return {
-        "ts": wire.nanos([row.time for row in rows]),
+        "ts": wire.micros([row.time for row in rows]),
         "price": [row.price for row in rows],
         "amount": [abs(row.amount) for row in rows],
         "side": ["buy" if row.amount > 0 else "sell" for row in rows],
@@ -212,7 +212,7 @@ def book_request(query: Query) -> Request:
     return Request(_path(_BOOK, query), {"len": str(depth)}, pool="book")
 
 
-def decode_book(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_book(body: bytes, at: Us) -> pl.DataFrame:
     rows = wire.read(_READ_BOOK, body)
     bids = [(row.price, row.amount) for row in rows if row.amount > 0]
     asks = [(row.price, abs(row.amount)) for row in rows if row.amount <= 0]
@@ -276,7 +276,7 @@ EXCHANGE = Exchange(
     title="Bitfinex",
     rest_url="https://api-pub.bitfinex.com",
     since=parse_time("2013-01-14"),
-    settle=Ns(15 * SECOND),
+    settle=Us(15 * SECOND),
     limits=(
         Limit(30, MINUTE, "candles"),
         Limit(15, MINUTE, "trades"),

@@ -37,7 +37,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs,
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges.bitfinex import DOCS, FRAMES, READ_CANDLES, READ_TRADES, trade_columns
 
 _FLAGS: Final = 32_768 | 65_536 | 131_072
@@ -47,7 +47,7 @@ _RESTARTS: Final = (20051, 20060, 20061)
 _DOUBLE: Final = 10301
 _NOT_LEFT: Final = (10400, 10401)
 _FULL: Final = 10305
-_BEATS: Final = Ns(15 * SECOND)
+_BEATS: Final = Us(15 * SECOND)
 """A channel that is quiet for so long says so."""
 _BEGINNING: Final = re.compile(rb"\s*([^\s0-9])\s*([0-9]{1,18})\s*,")
 """Where a message of rows, of which the first byte may be spoilt, has its channel."""
@@ -184,7 +184,7 @@ class Batch:
         else:  # it has a channel of which nobody said the number: another connection may have one
             self._heard.acks.append(Ack(topic, error=said, full=True))
 
-    def take(self, message: Sequence[msgspec.Raw], received: Ns) -> None:
+    def take(self, message: Sequence[msgspec.Raw], received: Us) -> None:
         """Read ``[channel,rows,number,time]``, or ``[channel,"te",row,number,time]`` and the like."""
         what = bytes(message[1]) if len(message) > 3 else b""
         at = _NUMBERED_AT.get(what, 2 if what.startswith(b"[") else len(message))
@@ -196,7 +196,7 @@ class Batch:
             self.broken = True
             self._heard.restart = f"message {number} came after {self._known.last}: something is lost"
             return
-        self._known, time = Connection(last=number), Ns(millis * MILLISECOND)
+        self._known, time = Connection(last=number), Us(millis * MILLISECOND)
         self._heard.at = max(time, self._heard.at or time)
         topic, value = self._topics.get(channel, ""), bytes(message[2])
         if topic:
@@ -207,7 +207,7 @@ class Batch:
         elif topic:
             self._add(topic, received, what, value)
 
-    def _add(self, topic: str, received: Ns, what: bytes, value: bytes) -> None:
+    def _add(self, topic: str, received: Us, what: bytes, value: bytes) -> None:
         """Keep rows, oldest first."""
         came = self._trades if topic.startswith("trades:") else self._bars
         if what == b'"te"' and came is self._trades:
@@ -227,7 +227,7 @@ class Batch:
         heard.bars = live_bars(
             bars,
             [None] * len(bars.rows),
-            ts=wire.nanos([row.open_time for row in bars.rows]),
+            ts=wire.micros([row.open_time for row in bars.rows]),
             volume=[row.volume for row in bars.rows],
         )
         return heard
@@ -261,7 +261,7 @@ def _after(frame: bytes, state: object) -> Connection:
     return replace(known, unread=known.unread + 1)
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
     batch = Batch(_known(state))
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if batch.broken:
@@ -322,5 +322,5 @@ LIVE = Live(
     batch=1,
     most=25,
     greeting=(msgspec.json.encode({"event": "conf", "flags": _FLAGS}),),
-    silence=Ns(35 * SECOND),
+    silence=Us(35 * SECOND),
 )

@@ -60,7 +60,7 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, moment, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, moment, parse_time
 
 _DOCS: Final = "https://www.bitmex.com/api/explorer/#!"
 _SPANS: Final = ["1m", "5m", "1h", "1d"]
@@ -187,13 +187,13 @@ def _in_our_words(code: str) -> str:
 
 
 def _written(milliseconds: int) -> str:
-    at = Ns(milliseconds * MILLISECOND)
+    at = Us(milliseconds * MILLISECOND)
     return f"{moment(at):%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03d}Z"
 
 
 def _bounds(query: Query, shift: int) -> dict[str, str]:
     """Return inclusive milliseconds, moved by ``shift``."""
-    first, last = wire.inclusive(Ns(query.span.start + shift), Ns(query.span.end + shift))
+    first, last = wire.inclusive(Us(query.span.start + shift), Us(query.span.end + shift))
     return {"startTime": _written(first), "endTime": _written(last)}
 
 
@@ -214,12 +214,12 @@ def _series(query: Query) -> dict[str, str]:
     return {"symbol": query.market, "binSize": format_bar_span(query.bar), "partial": "false"}
 
 
-def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_bars(body: bytes, _: Us) -> pl.DataFrame:
     """Read bars; ``ts`` is when they close."""
     rows = wire.read(_READ_BUCKETS, body)
     return wire.bars(
         rows,
-        wire.iso_nanos([row.timestamp for row in rows]),
+        wire.iso_micros([row.timestamp for row in rows]),
         volume=[row.homeNotional for row in rows],
         quote_volume=[row.foreignNotional for row in rows],
         trades=[row.trades for row in rows],
@@ -236,11 +236,11 @@ def first_trade_request(query: Query) -> Request:
     return Request(_TRADES, {"symbol": query.market, "count": "100", "reverse": "false"})
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     rows = [row for row in wire.read(_READ_TRADES, body) if row.trdType == "Regular"]
     return wire.table(
         DataType.TRADES,
-        ts=wire.iso_nanos([row.timestamp for row in rows]),
+        ts=wire.iso_micros([row.timestamp for row in rows]),
         price=[row.price for row in rows],
         amount=[row.homeNotional for row in rows],
         side=[row.side.lower() for row in rows],
@@ -252,7 +252,7 @@ def book_request(query: Query) -> Request:
     return Request(_BOOK, {"symbol": query.market, "depth": str(query.limit)})
 
 
-def decode_book(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_book(body: bytes, at: Us) -> pl.DataFrame:
     rows = wire.read(_READ_BOOK, body)
     bids = sorted(((row.price, row.size) for row in rows if row.side == "Buy"), key=lambda level: -level[0])
     asks = sorted(((row.price, row.size) for row in rows if row.side == "Sell"), key=lambda level: level[0])
@@ -280,7 +280,7 @@ def decode_markets(body: bytes) -> pl.DataFrame:
         symbol=[str(symbol) for _, symbol in served],
         market=[row.symbol for row, _ in served],
         active=[row.state == "Open" for row, _ in served],
-        listed=wire.iso_nanos([row.listing for row, _ in served]),
+        listed=wire.iso_micros([row.listing for row, _ in served]),
         contract=[_contract(row, symbol) for row, symbol in served],
     )
 
@@ -347,7 +347,7 @@ EXCHANGE = Exchange(
     rest_url="https://www.bitmex.com",
     since=parse_time("2014-11-22"),
     closed=_CLOSED,
-    settle=Ns(5 * SECOND),
+    settle=Us(5 * SECOND),
     limits=(Limit(30, MINUTE),),
     kinds=frozenset({"spot", "linear", "inverse"}),
     market=market,

@@ -54,7 +54,7 @@ from dccd_core.adapter.contract import (
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Ns, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Us, parse_time
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ _KLINES: Final = "/v5/market/kline"
 _TRADES: Final = "/v5/market/recent-trade"
 _BOOK: Final = "/v5/market/orderbook"
 _INSTRUMENTS: Final = "/v5/market/instruments-info"
-INTERVALS: Final[Mapping[Ns, str]] = {
-    **{Ns(n * MINUTE): str(n) for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
+INTERVALS: Final[Mapping[Us, str]] = {
+    **{Us(n * MINUTE): str(n) for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
     DAY: "D",
     WEEK: "W",
 }
@@ -172,17 +172,17 @@ def first_week_request(query: Query) -> Request:
     return Request(_KLINES, {**_of(query), "interval": INTERVALS[WEEK], "limit": str(_PAGE)})
 
 
-def decode_klines(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_klines(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(_READ_KLINES, body).result.rows[::-1]
     return wire.bars(
         rows,
-        wire.nanos([row.start for row in rows]),
+        wire.micros([row.start for row in rows]),
         volume=[row.volume for row in rows],
         quote_volume=[row.turnover for row in rows],
     )
 
 
-def decode_inverse_klines(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_inverse_klines(body: bytes, at: Us) -> pl.DataFrame:
     return decode_klines(body, at).with_columns(volume="quote_volume", quote_volume="volume")
 
 
@@ -190,11 +190,11 @@ def trades_request(query: Query) -> Request:
     return Request(_TRADES, {**_of(query), "limit": str(query.limit)})
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(_READ_TRADES, body).result.rows[::-1]
     return wire.table(
         DataType.TRADES,
-        ts=wire.nanos([row.time for row in rows]),
+        ts=wire.micros([row.time for row in rows]),
         price=[row.price for row in rows],
         amount=[row.size for row in rows],
         side=["buy" if row.side == "Buy" else "sell" for row in rows],
@@ -202,7 +202,7 @@ def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
     )
 
 
-def decode_inverse_trades(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_inverse_trades(body: bytes, at: Us) -> pl.DataFrame:
     return decode_trades(body, at).with_columns(pl.col("amount") / pl.col("price"))
 
 
@@ -210,13 +210,13 @@ def book_request(query: Query) -> Request:
     return Request(_BOOK, {**_of(query), "limit": str(query.limit)})
 
 
-def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_book(body: bytes, _: Us) -> pl.DataFrame:
     told = wire.read(_READ_BOOK, body).result
     at = told.ts if told.cts is None else told.cts
-    return wire.book(Ns(at * MILLISECOND), told.b, told.a)
+    return wire.book(Us(at * MILLISECOND), told.b, told.a)
 
 
-def decode_inverse_book(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_inverse_book(body: bytes, at: Us) -> pl.DataFrame:
     return decode_book(body, at).with_columns(pl.col("amount") / pl.col("price"))
 
 
@@ -316,8 +316,8 @@ EXCHANGE = Exchange(
     title="Bybit",
     rest_url="https://api.bybit.com",
     since=parse_time("2018-11-14"),
-    settle=Ns(5 * SECOND),
-    limits=(Limit(600, Ns(5 * SECOND)),),
+    settle=Us(5 * SECOND),
+    limits=(Limit(600, Us(5 * SECOND)),),
     kinds=frozenset({"spot", "linear", "inverse"}),
     market=market,
     verdict=verdict,

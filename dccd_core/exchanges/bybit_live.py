@@ -39,7 +39,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
 from dccd_core.exchanges.bybit import INTERVALS
 
 _DOCS: Final = "https://bybit-exchange.github.io/docs/v5/websocket/public"
@@ -129,7 +129,7 @@ class Early:
     bars: Came[KlinePushed]
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
     """Take a batch; ``state`` is the connection's kind of market, before an answer has told it ``Early``."""
     told = {channel: Came[msgspec.Raw]() for channel in ("publicTrade", "kline")}
     heard, books, newest = Heard(state=state), list[Pushed](), 0
@@ -145,7 +145,7 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hear
             told[channel].add(message.topic, came, message.data)
         else:
             raise PayloadError(f"a message of no channel of ours: {message.topic}", hint=wire.CHANGED)
-    heard.at = Ns(newest * MILLISECOND) if newest else None
+    heard.at = Us(newest * MILLISECOND) if newest else None
     heard.trades = _trades(rows_of(_READ_TRADES, told["publicTrade"]))
     _hear_bars(rows_of(_READ_KLINES, told["kline"]), state, heard)
     found = read_frames(_READ_BOOKS, [message.data for message in books])
@@ -178,7 +178,7 @@ def _answer(message: Pushed, heard: Heard) -> None:
 def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
     return live_trades(
         came,
-        ts=wire.nanos([row.T for row in came.rows]),
+        ts=wire.micros([row.T for row in came.rows]),
         price=[row.p for row in came.rows],
         amount=[row.v for row in came.rows],
         side=["buy" if row.S == "Buy" else "sell" for row in came.rows],
@@ -206,14 +206,14 @@ def _bars(came: Came[KlinePushed], kind: str | None) -> pl.DataFrame | None:
         base, quote = quote, base
     volumes = {base: [row.volume for row in came.rows], quote: [row.turnover for row in came.rows]}
     closed = [row.confirm for row in came.rows]
-    return live_bars(came, closed, ts=wire.nanos([row.start for row in came.rows]), **volumes)
+    return live_bars(came, closed, ts=wire.micros([row.start for row in came.rows]), **volumes)
 
 
 def _book_change(message: Pushed, told: BookPushed) -> BookChange:
     if message.type not in ("snapshot", "delta"):
         raise PayloadError(f"a book that is neither whole nor a change: {message.type}", hint=wire.CHANGED)
     millis = message.ts if message.cts is None else message.cts
-    at = None if millis is None else Ns(millis * MILLISECOND)
+    at = None if millis is None else Us(millis * MILLISECOND)
     whole = message.type == "snapshot" or told.u == 1
     return BookChange(message.topic, at, told.b, told.a, whole, first=told.u, last=told.u)
 
@@ -233,7 +233,7 @@ LIVE = Live(
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
     hear=isolating(hear),
     topics_in=topics_in,
-    connects=Limit(500, Ns(5 * MINUTE)),
+    connects=Limit(500, Us(5 * MINUTE)),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}/trade"),
         DataType.OHLC: Channel(docs=f"{_DOCS}/kline", spans=tuple(INTERVALS)),

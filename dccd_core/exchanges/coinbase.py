@@ -48,7 +48,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import SECOND, Ns, iso, parse_time
+from dccd_core.domain.timespan import SECOND, Us, iso, parse_time
 
 _DOCS: Final = "https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products"
 _PRODUCTS: Final = "/products"
@@ -131,14 +131,14 @@ def _path(template: str, query: Query) -> str:
 def candles_request(query: Query) -> Request:
     """Ask from the first whole second in the span to its last one, both inclusive."""
     assert query.bar is not None
-    first, last = (iso(Ns(at * SECOND)) for at in wire.inclusive(query.span.start, query.span.end, SECOND))
+    first, last = (iso(Us(at * SECOND)) for at in wire.inclusive(query.span.start, query.span.end, SECOND))
     asked = {"granularity": str(query.bar // SECOND), "start": first, "end": last}
     return Request(_path(_CANDLES, query), asked)
 
 
-def decode_candles(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_candles(body: bytes, _: Us) -> pl.DataFrame:
     rows = wire.read(_READ_CANDLES, body)[::-1]
-    times = wire.nanos([row.time for row in rows], SECOND)
+    times = wire.micros([row.time for row in rows], SECOND)
     return wire.bars(rows, times, volume=[row.volume for row in rows])
 
 
@@ -158,7 +158,7 @@ def first_trade_request(query: Query) -> Request:
 
 def trade_columns(rows: Sequence[Trade]) -> dict[str, pl.Series | Sequence[object]]:
     return {
-        "ts": wire.iso_nanos([row.time for row in rows]),
+        "ts": wire.iso_micros([row.time for row in rows]),
         "price": [row.price for row in rows],
         "amount": [row.size for row in rows],
         "side": ["sell" if row.side == "buy" else "buy" for row in rows],
@@ -166,7 +166,7 @@ def trade_columns(rows: Sequence[Trade]) -> dict[str, pl.Series | Sequence[objec
     }
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     return wire.table(DataType.TRADES, **trade_columns(wire.read(_READ_TRADES, body)[::-1]))
 
 
@@ -174,11 +174,11 @@ def book_request(query: Query) -> Request:
     return Request(_path(_BOOK, query), {"level": "2"})
 
 
-def decode_book(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_book(body: bytes, _: Us) -> pl.DataFrame:
     told = wire.read(_READ_BOOK, body)
-    [at] = wire.iso_nanos([told.time]).to_physical()
+    [at] = wire.iso_micros([told.time]).to_physical()
     bids, asks = ([(row.price, row.size) for row in side[:_LEVELS]] for side in (told.bids, told.asks))
-    return wire.book(Ns(at), bids, asks)
+    return wire.book(Us(at), bids, asks)
 
 
 def products_requests() -> tuple[Request, ...]:
@@ -230,7 +230,7 @@ EXCHANGE = Exchange(
     title="Coinbase Exchange",
     rest_url="https://api.exchange.coinbase.com",
     since=parse_time("2015-01-01"),
-    settle=Ns(15 * SECOND),
+    settle=Us(15 * SECOND),
     limits=(Limit(10, SECOND),),
     kinds=frozenset({"spot"}),
     market=market,

@@ -38,7 +38,7 @@ from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, 
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
 
 _DOCS: Final = "https://docs.cdp.coinbase.com/exchange/websocket-feed/channels"
@@ -142,7 +142,7 @@ def unsubscribe(topics: Sequence[Topic], _: int, __: object) -> bytes:
     return msgspec.json.encode({"type": "unsubscribe", "channels": _channels(topics)})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
     trades, books, beats = Came[MatchPushed](), list[SnapshotPushed | UpdatePushed](), list[HeartbeatPushed]()
     heard = Heard()
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
@@ -160,7 +160,7 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
     heard.trades = live_trades(trades, **trade_columns(trades.rows))
     news = [row.time for row in trades.rows if not isinstance(row, LastMatchPushed)]
     texts = [*(book.time for book in books), *(beat.time for beat in beats), *news]
-    told: list[Ns | None] = wire.iso_nanos(texts).to_physical().to_list()
+    told: list[Us | None] = wire.iso_micros(texts).to_physical().to_list()
     heard.books = [_book_change(book, at) for book, at in zip(books, told, strict=False)]
     heard.at = max((at for at in told if at is not None), default=None)
     heard.words = [
@@ -186,7 +186,7 @@ def _hear_error(message: ErrorPushed, heard: Heard) -> None:
         heard.acks.append(ack)
 
 
-def _book_change(book: SnapshotPushed | UpdatePushed, at: Ns | None) -> BookChange:
+def _book_change(book: SnapshotPushed | UpdatePushed, at: Us | None) -> BookChange:
     topic = f"{_BOOK}:{book.product_id}"
     if isinstance(book, SnapshotPushed):
         return BookChange(topic, at, book.bids, book.asks, whole=True)
@@ -223,7 +223,7 @@ LIVE = Live(
     # The venue advises to spread what is subscribed to over connections, and drops who reads too slowly.
     most=100,
     # Ten messages of ours a second.
-    pace=Ns(SECOND // 8),
+    pace=Us(SECOND // 8),
     # Heartbeats come each second.
-    silence=Ns(20 * SECOND),
+    silence=Us(20 * SECOND),
 )

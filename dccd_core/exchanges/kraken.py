@@ -61,7 +61,7 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
 
 T = TypeVar("T")
 
@@ -78,7 +78,9 @@ _TRADES_POOL: Final = "trades"
 _CODES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 _ASSETS: Final = {code: asset for asset, code in _CODES.items()}
 _CLOCK: Final = r"^([0-9]{1,9}|[1-8][0-9]{9})(?:\.([0-9]{1,9}))?$"
-"""Seconds that fit our nanoseconds, and the fraction."""
+"""Seconds before the year 2255, and the fraction."""
+_NANOSECONDS: Final = 1_000
+"""``since`` has so many for each microsecond."""
 
 _NO_ERROR: Final = re.compile(rb'\s*\{\s*"error"\s*:\s*\[\s*\]')
 _THROTTLED: Final = re.compile(r"Too many requests|Rate limit exceeded|Throttled", re.IGNORECASE)
@@ -185,11 +187,11 @@ def bars_request(query: Query) -> Request:
     return Request(_OHLC, asked, pool=_BARS_POOL, market=query.market)
 
 
-def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_bars(body: bytes, _: Us) -> pl.DataFrame:
     rows = _rows(wire.read(_READ_CANDLES, body).result)
     told = wire.bars(
         rows,
-        wire.nanos([row.time for row in rows], SECOND),
+        wire.micros([row.time for row in rows], SECOND),
         volume=[row.volume for row in rows],
         quote_volume=[row.vwap for row in rows],
         trades=[row.count for row in rows],
@@ -199,7 +201,7 @@ def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
 
 def trades_request(query: Query) -> Request:
     since = max(0, query.span.start - 1)
-    return _trades_since(query.market, since, query.limit)
+    return _trades_since(query.market, since * _NANOSECONDS, query.limit)
 
 
 def first_trade_request(query: Query) -> Request:
@@ -211,7 +213,7 @@ def _trades_since(pair: str, since: int, count: int) -> Request:
     return Request(_TRADES, asked, pool=_TRADES_POOL, market=pair)
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     rows = _rows(wire.read(_READ_TRADES, body).result)
     return wire.table(
         DataType.TRADES,
@@ -227,7 +229,7 @@ def depth_request(query: Query) -> Request:
     return Request(_DEPTH, {"pair": query.market, "count": str(query.limit)})
 
 
-def decode_depth(body: bytes, at: Ns) -> pl.DataFrame:
+def decode_depth(body: bytes, at: Us) -> pl.DataFrame:
     told = _only(list(wire.read(_READ_BOOKS, body).result.values()))
     bids, asks = ([(row.price, row.volume) for row in side] for side in (told.bids, told.asks))
     return wire.book(at, bids, asks)
@@ -255,9 +257,9 @@ def unified(wsname: str) -> str:
 
 
 def _times(texts: Sequence[str]) -> pl.Series:
-    """Read seconds with up to nine decimals exactly: as text, since a float cannot hold them."""
+    """Read seconds to the microsecond, of up to nine decimals, as text: a float cannot hold them."""
     parts = pl.Series(texts, dtype=pl.String).str.extract_groups(_CLOCK).struct
-    seconds, fraction = parts["1"], parts["2"].fill_null("").str.pad_end(9, "0")
+    seconds, fraction = parts["1"], parts["2"].fill_null("").str.slice(0, 6).str.pad_end(6, "0")
     if seconds.null_count():
         text = texts[int(seconds.is_null().arg_max() or 0)]
         raise PayloadError(f"unexpected shape: {text[:40]!r} is no time of a trade", hint=wire.CHANGED)
@@ -321,7 +323,7 @@ EXCHANGE = Exchange(
     title="Kraken",
     rest_url="https://api.kraken.com",
     since=parse_time("2013-09-10"),
-    settle=Ns(5 * SECOND),
+    settle=Us(5 * SECOND),
     limits=(
         Limit(1, SECOND),
         Limit(1, SECOND, _BARS_POOL, per_market=True),

@@ -47,7 +47,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs,
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges.kraken import SPANS
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Pushed(msgspec.Struct, gc=False):
     time_out: str | None = None
 
 
-Told: TypeAlias = Sequence[tuple[Pushed, Ns]]
+Told: TypeAlias = Sequence[tuple[Pushed, Us]]
 """Messages and when they came."""
 _READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
 _READ_TRADES_PUSHED: Final = msgspec.json.Decoder(list[list[TradePushed]])
@@ -168,9 +168,9 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"method": method, "params": params, "req_id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
     heard, answered = Heard(), list[str | None]()
-    told: dict[str, list[tuple[Pushed, Ns]]] = {channel: [] for channel in _CHANNELS.values()}
+    told: dict[str, list[tuple[Pushed, Us]]] = {channel: [] for channel in _CHANNELS.values()}
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if message.channel in told and message.type in _TYPES:
             told[message.channel].append((message, came))
@@ -208,7 +208,7 @@ def _ack(message: Pushed) -> Ack:
     return Ack(id=message.req_id, error=error, full=says_full(error))
 
 
-def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iterator[tuple[Pushed, Ns, T]]:
+def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iterator[tuple[Pushed, Us, T]]:
     data = read_frames(decoder, [bytes(message.data) for message, _ in told])
     return ((message, came, row) for (message, came), rows in zip(told, data, strict=True) for row in rows)
 
@@ -219,7 +219,7 @@ def _hear_trades_and_books(told: Mapping[str, Told], answered: Sequence[str | No
         trades.add(_name("trade", row.symbol), came, row)
     books = [(message, row) for message, _, row in _rows_told(_READ_BOOKS_PUSHED, told["book"])]
     texts = [row.timestamp for row in trades.rows], [row.timestamp for _, row in books]
-    times = wire.iso_nanos([*texts[0], *texts[1], *answered])
+    times = wire.iso_micros([*texts[0], *texts[1], *answered])
     heard.trades = live_trades(
         trades,
         ts=times.head(len(trades.rows)),
@@ -228,7 +228,7 @@ def _hear_trades_and_books(told: Mapping[str, Told], answered: Sequence[str | No
         side=[row.side for row in trades.rows],
         trade_id=[row.trade_id for row in trades.rows],
     )
-    moments: list[Ns | None] = times.to_physical().to_list()
+    moments: list[Us | None] = times.to_physical().to_list()
     heard.at = max((at for at in moments if at is not None), default=None)
     for (message, row), at in zip(books, moments[len(trades.rows) :], strict=False):
         topic, bids, asks = _name("book", row.symbol), _levels(row.bids), _levels(row.asks)
@@ -246,9 +246,9 @@ def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
 
 def _hear_bars(told: Told, heard: Heard) -> None:
     """Keep rows as they came; those that a topic begins with oldest first, whatever their order there."""
-    bars, opens = Came[CandlePushed](), list[Ns]()
+    bars, opens = Came[CandlePushed](), list[Us]()
     rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
-    times: list[Ns] = wire.iso_nanos([row.interval_begin for *_, row in rows]).to_physical().to_list()
+    times: list[Us] = wire.iso_micros([row.interval_begin for *_, row in rows]).to_physical().to_list()
     for _, group in groupby(zip(times, rows, strict=True), key=lambda one: id(one[1][0])):
         for opened, (_, came, row) in sorted(group, key=itemgetter(0)):
             bars.add(_name("ohlc", row.symbol, row.interval), came, row)
@@ -256,7 +256,7 @@ def _hear_bars(told: Told, heard: Heard) -> None:
     heard.bars = live_bars(
         bars,
         [None] * len(opens),
-        ts=wire.nanos(opens, Ns(1)),
+        ts=wire.micros(opens, Us(1)),
         volume=[row.volume for row in bars.rows],
         quote_volume=[row.vwap * row.volume for row in bars.rows],
         trades=[row.trades for row in bars.rows],
@@ -300,7 +300,7 @@ LIVE = Live(
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
     hear=isolating(hear),
     topics_in=topics_in,
-    connects=Limit(120, Ns(10 * MINUTE)),
+    connects=Limit(120, Us(10 * MINUTE)),
     channels={
         DataType.TRADES: Channel(docs=f"{_DOCS}/trade", consecutive=True, named=True),
         DataType.OHLC: Channel(docs=f"{_DOCS}/ohlc", spans=SPANS, fills_quiet=True, named=True),
@@ -315,8 +315,8 @@ LIVE = Live(
         ),
     },
     batch=1,
-    pace=Ns(SECOND // 10),
+    pace=Us(SECOND // 10),
     ping=lambda number: msgspec.json.encode({"method": "ping", "req_id": number}),
-    ping_every=Ns(10 * SECOND),
-    silence=Ns(30 * SECOND),
+    ping_every=Us(10 * SECOND),
+    silence=Us(30 * SECOND),
 )

@@ -52,14 +52,14 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, SECOND, Us, parse_time
 
 DOCS: Final = "https://www.okx.com/docs-v5/en/"
 _CANDLES: Final = "/api/v5/market/history-candles"
 _TRADES: Final = "/api/v5/market/history-trades"
 _BOOKS: Final = "/api/v5/market/books"
 _INSTRUMENTS: Final = "/api/v5/public/instruments"
-_TWO_SECONDS: Final = Ns(2 * SECOND)
+_TWO_SECONDS: Final = Us(2 * SECOND)
 _NAMES: Final = ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "6Hutc", "12Hutc", "1Dutc")
 BARS: Final = {parse_bar_span(name.removesuffix("utc").lower()): name for name in _NAMES}
 _MOVED: Final = 1_548_133_413_000
@@ -155,7 +155,7 @@ def market(symbol: Symbol) -> str:
     return f"{symbol.base}-{symbol.quote}{margin}-SWAP"
 
 
-def _after(at: Ns) -> str:
+def _after(at: Us) -> str:
     """Return the bound whose older rows are those before ``at``."""
     return str(-(-at // MILLISECOND))
 
@@ -168,12 +168,12 @@ def candles_request(query: Query) -> Request:
     return Request(_CANDLES, {**asked, **window}, pool="history-candles")
 
 
-def decode_spot_candles(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_spot_candles(body: bytes, _: Us) -> pl.DataFrame:
     rows = _final_candles(body)
     return _bars(rows, [row.vol for row in rows])
 
 
-def decode_swap_candles(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_swap_candles(body: bytes, _: Us) -> pl.DataFrame:
     rows = _final_candles(body)
     return _bars(rows, [row.volCcy for row in rows])
 
@@ -184,7 +184,7 @@ def _final_candles(body: bytes) -> list[Candle]:
 
 def _bars(rows: Sequence[Candle], volume: Sequence[str]) -> pl.DataFrame:
     quote_volume = [row.volCcyQuote for row in rows]
-    return wire.bars(rows, wire.nanos([row.ts for row in rows]), volume=volume, quote_volume=quote_volume)
+    return wire.bars(rows, wire.micros([row.ts for row in rows]), volume=volume, quote_volume=quote_volume)
 
 
 def _trades_page(query: Query, by: str, after: str, limit: int) -> Request:
@@ -201,13 +201,13 @@ def trade_before_request(query: Query) -> Request:
     return _trades_page(query, "2", _after(query.span.start), 1)
 
 
-def decode_trades(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
     return wire.table(DataType.TRADES, **trade_columns(wire.read(_READ_TRADES, body).data[::-1]))
 
 
 def trade_columns(rows: Sequence[Trade]) -> wire.Columns:
     return {
-        "ts": wire.nanos([row.ts for row in rows]),
+        "ts": wire.micros([row.ts for row in rows]),
         "price": [row.px for row in rows],
         "amount": [row.sz for row in rows],
         "side": [row.side for row in rows],
@@ -219,13 +219,13 @@ def books_request(query: Query) -> Request:
     return Request(_BOOKS, {"instId": query.market, "sz": str(query.limit)}, pool="books")
 
 
-def decode_books(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_books(body: bytes, _: Us) -> pl.DataFrame:
     books = [_book(told) for told in wire.read(_READ_BOOKS, body).data]
     return pl.concat([TABLES[DataType.ORDERBOOK].schema.to_frame(), *books]).sort("ts", maintain_order=True)
 
 
 def _book(told: Book) -> pl.DataFrame:
-    return wire.book(Ns(told.ts * MILLISECOND), pairs(told.bids), pairs(told.asks))
+    return wire.book(Us(told.ts * MILLISECOND), pairs(told.bids), pairs(told.asks))
 
 
 def pairs(levels: Sequence[Level]) -> list[tuple[str, str]]:
@@ -307,7 +307,7 @@ _ENDPOINTS: Final = {
         paging=IdWindows(before=trade_before_request, down=True),
         request=trades_request,
         decode=decode_trades,
-        reach=Reach(period=Ns(90 * DAY)),
+        reach=Reach(period=Us(90 * DAY)),
     ),
     DataType.ORDERBOOK: Endpoint(
         docs=f"{DOCS}#order-book-trading-market-data-get-order-book",
@@ -331,7 +331,7 @@ EXCHANGE = Exchange(
     title="OKX",
     rest_url="https://www.okx.com",
     since=parse_time("2017-10-01"),
-    settle=Ns(5 * SECOND),
+    settle=Us(5 * SECOND),
     limits=(
         Limit(20, _TWO_SECONDS, "history-candles"),
         Limit(20, _TWO_SECONDS, "history-trades"),

@@ -33,7 +33,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.exchanges.okx import (
     BARS,
     DOCS,
@@ -115,7 +115,7 @@ def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"id": str(number), "op": op, "args": [_arg(topic) for topic in topics]})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
     heard, books = Heard(), Came[Pushed]()
     told = {DataType.TRADES: Came[msgspec.Raw](), DataType.OHLC: Came[msgspec.Raw]()}
     spoken = [(frame, came) for frame, came in zip(frames, received, strict=True) if frame != b"pong"]
@@ -138,14 +138,14 @@ def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
     heard.bars = live_bars(
         bars,
         [row.confirm == "1" for row in bars.rows],
-        ts=wire.nanos([row.ts for row in bars.rows]),
+        ts=wire.micros([row.ts for row in bars.rows]),
         volume=[row.volCcy if topic.endswith("-SWAP") else row.vol for topic, row in ours],
         quote_volume=[row.volCcyQuote for row in bars.rows],
     )
     times = [row.ts * MILLISECOND for row in trades.rows]
     times += [_begun(topic, row) for topic, row in ours]
     times += [change.at for change in heard.books if change.at is not None]
-    heard.at = Ns(max(times)) if times else None
+    heard.at = Us(max(times)) if times else None
     return heard
 
 
@@ -168,7 +168,7 @@ def _book_change(topic: str, action: str | None, book: BookPushed) -> BookChange
     whole = action == "snapshot"
     if not whole and (action != "update" or book.prevSeqId in (None, -1)):
         raise PayloadError("a book that is neither a snapshot nor follows one", hint=wire.CHANGED)
-    at, previous = Ns(book.ts * MILLISECOND), None if whole else book.prevSeqId
+    at, previous = Us(book.ts * MILLISECOND), None if whole else book.prevSeqId
     return BookChange(
         topic, at, pairs(book.bids), pairs(book.asks), whole=whole, last=book.seqId, previous=previous
     )
@@ -220,7 +220,7 @@ _CHANNELS: Final = {
     DataType.ORDERBOOK: Channel(
         docs=f"{DOCS}#order-book-trading-market-data-ws-order-book-channel",
         depths=(400,),
-        beats=Ns(60 * SECOND),
+        beats=Us(60 * SECOND),
     ),
 }
 
@@ -240,5 +240,5 @@ LIVE = Live(
     },
     most=25,
     ping=lambda _: b"ping",
-    silence=Ns(50 * SECOND),
+    silence=Us(50 * SECOND),
 )

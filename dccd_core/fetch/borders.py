@@ -12,7 +12,7 @@ import polars as pl
 from dccd_core.adapter.contract import IdWindows, Request
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import PagingError, Where
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.venue import Sighting, Venue, sighting
 
 _GALLOP: Final = 8
@@ -23,7 +23,7 @@ _GALLOP: Final = 8
 class Borders:
     """The ids that belong to ``span``, which ends where the venue's rows are final; what it cost to know."""
 
-    span: TimeSpan
+    span: TimeRange
     ids: range
     requests: int
 
@@ -31,10 +31,10 @@ class Borders:
 class Ends:
     """Sees the rows of a span pass by, in order; adds the ids absent at its ends to ``absent``."""
 
-    def __init__(self, borders: Borders, absent: list[tuple[TimeSpan, int]]) -> None:
+    def __init__(self, borders: Borders, absent: list[tuple[TimeRange, int]]) -> None:
         self._borders = borders
         self._absent = absent
-        self._last: tuple[int, Ns] | None = None
+        self._last: tuple[int, Us] | None = None
 
     def see(self, rows: pl.DataFrame) -> None:
         if not rows.height:
@@ -42,16 +42,16 @@ class Ends:
         ids = rows["trade_id"].cast(pl.Int64).to_numpy()  # rows of one moment may come in any order
         times = rows["ts"].cast(pl.Int64)
         if self._last is None and (missing := int(ids.min()) - self._borders.ids.start):
-            self._absent.append((TimeSpan(self._borders.span.start, Ns(int(times[0]) + 1)), missing))
-        self._last = int(ids.max()), Ns(int(times[-1]))
+            self._absent.append((TimeRange(self._borders.span.start, Us(int(times[0]) + 1)), missing))
+        self._last = int(ids.max()), Us(int(times[-1]))
 
     def close(self) -> None:
         last_id, at = self._last or (self._borders.ids.start - 1, self._borders.span.start)
         if missing := self._borders.ids.stop - 1 - last_id:
-            self._absent.append((TimeSpan(at, self._borders.span.end), missing))
+            self._absent.append((TimeRange(at, self._borders.span.end), missing))
 
 
-async def find_borders(venue: Venue, dataset: Dataset, paging: IdWindows, span: TimeSpan) -> Borders:
+async def find_borders(venue: Venue, dataset: Dataset, paging: IdWindows, span: TimeRange) -> Borders:
     """Find the rows on both sides of ``span``: all ids between them belong to it, given or not.
 
     Raises:
@@ -60,8 +60,8 @@ async def find_borders(venue: Venue, dataset: Dataset, paging: IdWindows, span: 
     search = _Search(venue, dataset, paging)
     older, final = await search.last_before(span.start)
     if final <= span.start:
-        return Borders(TimeSpan(span.start, span.start), range(0), search.requests)
-    span = TimeSpan(span.start, min(span.end, final))
+        return Borders(TimeRange(span.start, span.start), range(0), search.requests)
+    span = TimeRange(span.start, min(span.end, final))
     newer, _ = await search.last_before(span.end)
     if newer is None:
         return Borders(span, range(0), search.requests)
@@ -72,7 +72,7 @@ async def find_borders(venue: Venue, dataset: Dataset, paging: IdWindows, span: 
     return Borders(span, range(before + 1, await search.next_id(newer, span.end)), search.requests)
 
 
-async def last_row_before(venue: Venue, dataset: Dataset, paging: IdWindows, at: Ns) -> Sighting | None:
+async def last_row_before(venue: Venue, dataset: Dataset, paging: IdWindows, at: Us) -> Sighting | None:
     """Return the last row before ``at``, if there is one."""
     found, _ = await _Search(venue, dataset, paging).last_before(at)
     return found
@@ -87,11 +87,11 @@ class _Search:
     paging: IdWindows
     requests: int = 0
 
-    async def last_before(self, at: Ns) -> tuple[Sighting | None, Ns]:
+    async def last_before(self, at: Us) -> tuple[Sighting | None, Us]:
         """Return the last row before ``at``, and the moment before which rows were final by then."""
         if self.paging.before is None:
             return await self._bisect_time(at)
-        query = self.venue.query(self.dataset, TimeSpan(at, at), 1)
+        query = self.venue.query(self.dataset, TimeRange(at, at), 1)
         found, final = await self._ask(self.paging.before(query))
         if found is not None and found.at >= at:
             said = f"asked for the row before {iso(at)}, answered {iso(found.at)}"
@@ -101,7 +101,7 @@ class _Search:
     async def first_id(self, known: Sighting) -> int:
         """Return the id of the very first row; ``known`` is one of them."""
         endpoint = await self.venue.served(self.dataset)
-        query = self.venue.query(self.dataset, TimeSpan(Ns(0), known.at), 1)
+        query = self.venue.query(self.dataset, TimeRange(Us(0), known.at), 1)
         if endpoint.oldest is not None:
             found, _ = await self._ask(endpoint.oldest(query))
             return known.id if found is None else found.id
@@ -117,7 +117,7 @@ class _Search:
             nothing, there = (middle, there) if found is None else (nothing, min(found.id, middle))
         return there
 
-    async def next_id(self, last: Sighting, at: Ns) -> int:
+    async def next_id(self, last: Sighting, at: Us) -> int:
         """Return the id of the first row from ``at`` on; ``last`` is the last one before.
 
         Where ids are looked at downwards the next one is looked at, then ever further ones, and from the
@@ -134,7 +134,7 @@ class _Search:
             found = nearer
         return found.id if found else last.id + 1
 
-    async def _later(self, trade_id: int, last: Sighting, at: Ns) -> Sighting | None:
+    async def _later(self, trade_id: int, last: Sighting, at: Us) -> Sighting | None:
         """Look at an id for a row that comes after ``last``, which is the last before ``at``."""
         found, _ = await self._look(trade_id)
         if found is None or found.id <= last.id:
@@ -144,10 +144,10 @@ class _Search:
             raise _contradiction(self.venue, self.dataset, said)
         return found
 
-    async def _bisect_time(self, at: Ns) -> tuple[Sighting | None, Ns]:
+    async def _bisect_time(self, at: Us) -> tuple[Sighting | None, Us]:
         """Narrow the ids around ``at`` by their times, guessing as if trades came evenly."""
         assert self.paging.newest is not None
-        query = self.venue.query(self.dataset, TimeSpan(at, at), 1)
+        query = self.venue.query(self.dataset, TimeRange(at, at), 1)
         newest, final = await self._ask(self.paging.newest(query))
         if newest is None or newest.at < at:
             return newest, final
@@ -174,18 +174,18 @@ class _Search:
         seen += [one for one in (low, high) if one not in seen]
         return low, final
 
-    async def _look(self, trade_id: int) -> tuple[Sighting | None, Ns]:
+    async def _look(self, trade_id: int) -> tuple[Sighting | None, Us]:
         endpoint = await self.venue.served(self.dataset)
-        query = self.venue.query(self.dataset, TimeSpan(Ns(0), Ns(0)), 1)
+        query = self.venue.query(self.dataset, TimeRange(Us(0), Us(0)), 1)
         return await self._ask(endpoint.request(replace(query, first_id=trade_id)))
 
-    async def _ask(self, request: Request) -> tuple[Sighting | None, Ns]:
+    async def _ask(self, request: Request) -> tuple[Sighting | None, Us]:
         self.requests += 1
         rows, final = await self.venue.one_row(self.dataset, request)
         return sighting(rows), final
 
 
-def _guess(low: Sighting, high: Sighting, at: Ns, turn: int) -> int:
+def _guess(low: Sighting, high: Sighting, at: Us, turn: int) -> int:
     """Return an id between the two: in proportion to time, every third time in the middle."""
     width = high.id - low.id
     share = width // 2 if turn % 3 == 2 else width * (at - low.at) // max(1, high.at - low.at)

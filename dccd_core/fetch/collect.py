@@ -15,7 +15,7 @@ from typing import Final
 from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows, Query, Recent, TimeWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
-from dccd_core.domain.timespan import TimeSpan
+from dccd_core.domain.timespan import TimeRange
 from dccd_core.fetch.borders import Ends, find_borders
 from dccd_core.fetch.pager import Page, Walk, bar_walks, id_walks
 from dccd_core.fetch.venue import Venue
@@ -32,10 +32,10 @@ class Course:
     """What a collection finds out on its way: its requests, and the ids absent at the ends of its span."""
 
     requests: int = 0
-    absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    absent: list[tuple[TimeRange, int]] = field(default_factory=list[tuple[TimeRange, int]])
 
 
-async def collect(venue: Venue, dataset: Dataset, span: TimeSpan, course: Course) -> AsyncGenerator[Page]:
+async def collect(venue: Venue, dataset: Dataset, span: TimeRange, course: Course) -> AsyncGenerator[Page]:
     """Yield the rows of ``span`` in order, each once; a page that is ``cut`` is the last final one."""
     endpoint = await venue.served(dataset)
     query = venue.query(dataset, span, endpoint.page_limit)

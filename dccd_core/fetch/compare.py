@@ -8,7 +8,7 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import earliest, latest
 from dccd_core.fetch.venue import Venue
@@ -20,10 +20,10 @@ _NEAR: Final = 1e-9
 _PRICES: Final = ("open", "high", "low", "close")
 _AFTER: Final = (HOUR, DAY)
 """How long after its end a sample is asked for again: venues correct themselves for a while."""
-_LOOKS_BACK: Final = Ns(2 * DAY)
+_LOOKS_BACK: Final = Us(2 * DAY)
 
 
-async def compared(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[int, list[Ns]]:
+async def compared(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[int, list[Us]]:
     """Ask for the bars of the same time and return how many both have, and which of them differ.
 
     The average price and the count are not compared: venues round the one and count orders or fills.
@@ -32,7 +32,7 @@ async def compared(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[
         DccdError: the venue cannot be asked.
     """
     both, differ = await beside(venue, dataset, bars)
-    return both, [Ns(at) for at in differ["ts"].cast(pl.Int64)]
+    return both, [Us(at) for at in differ["ts"].cast(pl.Int64)]
 
 
 async def beside(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[int, pl.DataFrame]:
@@ -44,7 +44,7 @@ async def beside(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[in
     assert first is not None
     assert last is not None
     assert dataset.span is not None
-    span = TimeSpan(first, Ns(last + dataset.span))
+    span = TimeRange(first, Us(last + dataset.span))
     theirs = [page.rows async for page in collect(venue, dataset, span, Course())]
     both = bars.join(pl.concat(theirs), on="ts", suffix="_venue", maintain_order="left")
     same = pl.all_horizontal(
@@ -65,18 +65,18 @@ def said(row: Mapping[str, object]) -> str:
     return ", ".join(f"{name} was {ours}, is {theirs}" for name, ours, theirs in pairs if ours != theirs)
 
 
-def samples(dataset: Dataset, before: Ns, now: Ns, settle: Ns) -> list[TimeSpan]:
+def samples(dataset: Dataset, before: Us, now: Us, settle: Us) -> list[TimeRange]:
     """Return which bars to ask for again now, where that was last thought of at ``before``.
 
     Of every day an hour's bars, or the one bar that holds it, an hour and a day after they were final. Which
     hour depends on the dataset and the day alone: nothing has to be remembered, and datasets take turns.
     """
     assert dataset.span is not None
-    before, found = max(before, Ns(now - _LOOKS_BACK)), set[TimeSpan]()
+    before, found = max(before, Us(now - _LOOKS_BACK)), set[TimeRange]()
     for day in range((before - _LOOKS_BACK - dataset.span) // DAY, now // DAY + 1):
         turn = int.from_bytes(sha256(f"{dataset} {day}".encode()).digest()[:4], "big") % 24
-        start = bar_open(Ns(day * DAY + turn * HOUR), dataset.span)
-        sample = TimeSpan(start, Ns(start + max(HOUR, dataset.span)))
+        start = bar_open(Us(day * DAY + turn * HOUR), dataset.span)
+        sample = TimeRange(start, Us(start + max(HOUR, dataset.span)))
         if any(before < sample.end + settle + after <= now for after in _AFTER):
             found.add(sample)
     return sorted(found)

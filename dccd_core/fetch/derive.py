@@ -15,7 +15,7 @@ import polars as pl
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_keys, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import Lake
@@ -45,10 +45,10 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     dataset: Dataset,
     key: str,
     style: Style,
-    now: Ns,
+    now: Us,
     progress: Progress,
     *,
-    within: TimeSpan | None = None,
+    within: TimeRange | None = None,
 ) -> Filled:
     """Build what is due of a partition of bars from the trades of the same symbol in the lake.
 
@@ -72,8 +72,8 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
         (part, why)
         for one in wanted
         for outside, why in (
-            (TimeSpan(span.start, alive.start), BEFORE_LISTING),
-            (TimeSpan(alive.end, span.end), AFTER_END),
+            (TimeRange(span.start, alive.start), BEFORE_LISTING),
+            (TimeRange(alive.end, span.end), AFTER_END),
         )
         if (part := one.clip(outside))
     ]
@@ -88,20 +88,20 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
             asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
             if not style.sparse and (quiet := _before_first(bars, part)):
                 proven.append((quiet, NO_TRADES))
-        quiet_runs = Ns(span.length + 1) if style.sparse else Ns(0)
+        quiet_runs = Us(span.length + 1) if style.sparse else Us(0)
         evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
-        state = draft.commit(asked, lambda: BarJudge(dataset.span or Ns(0), evidence))
+        state = draft.commit(asked, lambda: BarJudge(dataset.span or Us(0), evidence))
     return Filled(state, 0, sum(one.rows for one in asked))
 
 
-def _alive(span: TimeSpan, life: Life, bar: Ns, now: Ns) -> TimeSpan:
+def _alive(span: TimeRange, life: Life, bar: Us, now: Us) -> TimeRange:
     """Return the part of ``span`` in which there can be bars; an end that is to come may still be put off."""
     start = min(span.end, max(span.start, life.listed or span.start))
     ended = bar_open(life.ended, bar) if life.ended is not None and life.ended <= now else span.end
-    return TimeSpan(start, max(start, min(span.end, ended)))
+    return TimeRange(start, max(start, min(span.end, ended)))
 
 
-def _known(lake: Lake, trades: Dataset, span: TimeSpan) -> Iterator[list[TimeSpan]]:
+def _known(lake: Lake, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
     """Yield, day by day, the time in which every trade is known."""
     for day in partition_keys(trades.grain, span):
         if state := lake.state(trades, day):
@@ -109,20 +109,20 @@ def _known(lake: Lake, trades: Dataset, span: TimeSpan) -> Iterator[list[TimeSpa
             yield [part for covered in state.ledger.covered() for part in covered.minus(gaps)]
 
 
-def _whole_bars(spans: Iterable[TimeSpan], bar: Ns) -> list[TimeSpan]:
+def _whole_bars(spans: Iterable[TimeRange], bar: Us) -> list[TimeRange]:
     """Return what of ``spans`` whole bars fill."""
-    cut = [(bar_open(Ns(span.start + bar - 1), bar), bar_open(span.end, bar)) for span in spans]
-    return [TimeSpan(start, end) for start, end in cut if start < end]
+    cut = [(bar_open(Us(span.start + bar - 1), bar), bar_open(span.end, bar)) for span in spans]
+    return [TimeRange(start, end) for start, end in cut if start < end]
 
 
-def _before_first(bars: pl.DataFrame, part: TimeSpan) -> TimeSpan | None:
+def _before_first(bars: pl.DataFrame, part: TimeRange) -> TimeRange | None:
     """Return the time before the first bar: quiet, but at no known price."""
-    first = Ns(int(bars["ts"].cast(pl.Int64)[0])) if bars.height else part.end
-    return TimeSpan(part.start, first) if first > part.start else None
+    first = Us(int(bars["ts"].cast(pl.Int64)[0])) if bars.height else part.end
+    return TimeRange(part.start, first) if first > part.start else None
 
 
 def _bars(
-    lake: Lake, trades: Dataset, span: TimeSpan, bar: Ns, style: Style, told: Callable[[Ns], None]
+    lake: Lake, trades: Dataset, span: TimeRange, bar: Us, style: Style, told: Callable[[Us], None]
 ) -> pl.DataFrame:
     """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
     sums = Sums(bar)
@@ -130,7 +130,7 @@ def _bars(
         for rows in lake.chunks(trades, day):
             inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
             sums.add(rows.filter(inside))
-            told(min(span.end, max(span.start, Ns(int(rows["ts"].cast(pl.Int64)[-1])))))
+            told(min(span.end, max(span.start, Us(int(rows["ts"].cast(pl.Int64)[-1])))))
     bars = sums.bars()
     before = _price_before(lake, trades, span.start)
     if not style.sparse:
@@ -138,9 +138,9 @@ def _bars(
     return _carried(bars, before) if style.carries_open else bars
 
 
-def _price_before(lake: Lake, trades: Dataset, at: Ns) -> float | None:
+def _price_before(lake: Lake, trades: Dataset, at: Us) -> float | None:
     """Return the price of the last stored trade before ``at``, of the same day or the one before it."""
-    days = partition_keys(trades.grain, TimeSpan(Ns(at - 1), at))
+    days = partition_keys(trades.grain, TimeRange(Us(at - 1), at))
     price = None
     for rows in (rows for day in days for rows in lake.chunks(trades, day)):
         earlier = rows.filter(pl.col("ts").cast(pl.Int64) < at)
@@ -152,7 +152,7 @@ def _price_before(lake: Lake, trades: Dataset, at: Ns) -> float | None:
 class Sums:
     """Adds up trades, a portion of a day at a time; portions follow one another in time."""
 
-    bar: Ns
+    bar: Us
     parts: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -162,7 +162,7 @@ class Sums:
         amount = _whole(pl.col("amount"), amount_decimals)
         quote = _whole(pl.col("price"), price_decimals) * amount
         opens = pl.col("ts").cast(pl.Int64)
-        anchor = bar_open(Ns(int(rows["ts"].cast(pl.Int64)[0])), self.bar)
+        anchor = bar_open(Us(int(rows["ts"].cast(pl.Int64)[0])), self.bar)
         self.parts.append(
             rows.group_by(ts=(opens - anchor) // self.bar * self.bar + anchor, maintain_order=True).agg(
                 open=pl.col("price").first(),
@@ -214,7 +214,7 @@ def _divided(values: pl.Series, decimals: int) -> pl.Series:
     return pl.Series(values.name, [value / 10**decimals for value in values.to_list()], dtype=pl.Float64)
 
 
-def _filled(bars: pl.DataFrame, span: TimeSpan, bar: Ns, before: float | None) -> pl.DataFrame:
+def _filled(bars: pl.DataFrame, span: TimeRange, bar: Us, before: float | None) -> pl.DataFrame:
     """Add a flat bar at the last price wherever nothing was traded."""
     grid = pl.DataFrame({"ts": pl.Series(np.arange(span.start, span.end, bar), dtype=pl.Int64).cast(TIME)})
     filled = grid.join(bars, on="ts", how="left", maintain_order="left")

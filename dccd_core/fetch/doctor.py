@@ -16,7 +16,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, DccdError, PayloadError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, iso, moment
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, iso, moment
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.retry import Policy, persist
 
@@ -62,7 +62,7 @@ async def examine(venue: Venue) -> list[Finding]:
     except Exception as e:  # noqa: BLE001 -- a doctor reports whatever is wrong
         return [_closed(exchange, began) or _failed("connection", e)]
     took = (venue.clock.now() - began) // MILLISECOND
-    probe = _Probe(venue, Ns(response.venue_time - response.received))
+    probe = _Probe(venue, Us(response.venue_time - response.received))
     probe.learn(response)
     symbols, found = await _symbols(venue)
     pages = [
@@ -80,7 +80,7 @@ async def examine(venue: Venue) -> list[Finding]:
     ]
 
 
-def _closed(exchange: Exchange, now: Ns) -> Finding | None:
+def _closed(exchange: Exchange, now: Us) -> Finding | None:
     if exchange.closed is None or now < exchange.closed:
         return None
     said = f"{exchange.title} closed on {moment(exchange.closed):%Y-%m-%d}"
@@ -147,7 +147,7 @@ class _Probe:
     """Asks for pages; ``ahead`` is how far the venue's clock is before ours."""
 
     venue: Venue
-    ahead: Ns
+    ahead: Us
     answers: int = 0
     spent: list[int] = field(default_factory=list[int])
 
@@ -178,8 +178,8 @@ class _Probe:
             return self._bars(replace(dataset, span=MINUTE if MINUTE in spans else spans[0]))
         return self._trades(dataset) if data_type is DataType.TRADES else self._book(dataset)
 
-    def _now(self) -> Ns:
-        return Ns(self.venue.clock.now() + self.ahead)
+    def _now(self) -> Us:
+        return Us(self.venue.clock.now() + self.ahead)
 
     async def _rows(self, dataset: Dataset, endpoint: Endpoint, request: Request) -> pl.DataFrame:
         def receive(response: Response) -> pl.DataFrame:
@@ -199,12 +199,12 @@ class _Probe:
         endpoint, bar = await self.venue.served(dataset), dataset.span
         assert bar is not None
         count = min(_SPARSE_ROWS if endpoint.sparse else _ROWS, endpoint.page_limit)
-        end = bar_open(Ns(self._now() - self.venue.exchange.settle - _NEAR), bar)
-        span = TimeSpan(Ns(end - count * bar), end)
+        end = bar_open(Us(self._now() - self.venue.exchange.settle - _NEAR), bar)
+        span = TimeRange(Us(end - count * bar), end)
         request = endpoint.request(self.venue.query(dataset, span, count))
         rows = await self._rows(dataset, endpoint, request)
         what = f"bars of {format_bar_span(bar)} of {dataset.symbol}"
-        opens = [Ns(at) for at in rows["ts"].cast(pl.Int64).to_list()]
+        opens = [Us(at) for at in rows["ts"].cast(pl.Int64).to_list()]
         if crooked := [at for at in opens if bar_open(at, bar) != at]:
             raise _drift(f"{what} do not open on the grid: {iso(crooked[0])}")
         inside = [at for at in opens if span.start <= at < span.end]
@@ -212,7 +212,7 @@ class _Probe:
             raise _drift(f"asked for {what} in {span}, {len(opens) - len(inside)} others came")
         if not inside or (not endpoint.sparse and inside[-1] < end - bar):
             newest = f"the newest is of {iso(opens[-1])}" if opens else "there is none"
-            raise _drift(f"{what} were due up to {iso(Ns(end - bar))}, {newest}")
+            raise _drift(f"{what} were due up to {iso(Us(end - bar))}, {newest}")
         if not endpoint.sparse and len(inside) < count:
             raise _drift(f"asked for {count} {what} in {span}, {len(inside)} came")
         return f"{len(inside)} {what}, the newest of {iso(inside[-1])}"
@@ -220,12 +220,12 @@ class _Probe:
     async def _trades(self, dataset: Dataset) -> str:
         endpoint, now = await self.venue.served(dataset), self._now()
         count = min(_ROWS, endpoint.page_limit)
-        query = self.venue.query(dataset, TimeSpan(Ns(now - HOUR), now), count)
+        query = self.venue.query(dataset, TimeRange(Us(now - HOUR), now), count)
         paging = endpoint.paging
         if isinstance(paging, IdWindows):
             ask = paging.before or paging.newest
             assert ask is not None
-            last = await self._rows(dataset, endpoint, ask(replace(query, span=TimeSpan(now, now))))
+            last = await self._rows(dataset, endpoint, ask(replace(query, span=TimeRange(now, now))))
             if not last.height:
                 raise _drift(f"no trade of {dataset.symbol} before {iso(now)}")
             last_id = int(last["trade_id"][-1])
@@ -235,21 +235,21 @@ class _Probe:
             raise _drift(f"asked for trades of {dataset.symbol} from id {query.first_id}, it did not come")
         if not rows.height:
             raise _drift(f"no trade of {dataset.symbol} in the hour before {iso(now)}")
-        newest = Ns(int(rows["ts"].cast(pl.Int64)[-1]))
+        newest = Us(int(rows["ts"].cast(pl.Int64)[-1]))
         if newest > now + _NEAR:
             raise _drift(f"a trade of {dataset.symbol} comes from the future: {iso(newest)}")
         return f"{rows.height} trades of {dataset.symbol}, the newest of {iso(newest)}"
 
     async def _book(self, dataset: Dataset) -> str:
         endpoint, now = await self.venue.served(dataset), self._now()
-        query = self.venue.query(dataset, TimeSpan(now, now), min(_ROWS, endpoint.page_limit))
+        query = self.venue.query(dataset, TimeRange(now, now), min(_ROWS, endpoint.page_limit))
         book = await self._rows(dataset, endpoint, endpoint.request(query))
         bids, asks = (book.filter(side=side).sort("level")["price"] for side in ("bid", "ask"))
         if not bids.len() or not asks.len():
             raise _drift(f"the book of {dataset.symbol} has {bids.len()} bids and {asks.len()} asks")
         if not (bids.is_sorted(descending=True) and asks.is_sorted() and bids[0] < asks[0]):
             raise _drift(f"the book of {dataset.symbol} is crossed or out of order: {bids[0]} / {asks[0]}")
-        at = Ns(int(book["ts"].cast(pl.Int64)[0]))
+        at = Us(int(book["ts"].cast(pl.Int64)[0]))
         if abs(at - self._now()) > _NEAR:
             raise _drift(f"the book of {dataset.symbol} is of {iso(at)}, now it is {iso(now)}")
         return f"{bids.len()} bids and {asks.len()} asks of {dataset.symbol}, {iso(at)}"

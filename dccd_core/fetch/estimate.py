@@ -9,7 +9,7 @@ from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import ZERO, TimeSpan
+from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.borders import find_borders
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -42,7 +42,7 @@ async def estimate(
     dataset: Dataset,
     key: str,
     life: Life = UNKNOWN,
-    within: TimeSpan | None = None,
+    within: TimeRange | None = None,
 ) -> Estimate:
     """Estimate what is due of a partition, or of the part of it ``within``, in the market's ``life``.
 
@@ -53,7 +53,7 @@ async def estimate(
     if span is None:
         return Estimate()
     todo = venue.plan(dataset, span, held.ledger if held else None, venue.clock.now(), life)
-    unlisted = TimeSpan(ZERO, life.listed or ZERO)
+    unlisted = TimeRange(ZERO, life.listed or ZERO)
     total = Estimate()
     for part in todo.ask:
         for listed in part.minus([unlisted]) if todo.may_be_unlisted(part) else [part]:
@@ -61,7 +61,7 @@ async def estimate(
     return total
 
 
-async def estimate_span(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estimate:
+async def estimate_span(venue: Venue, dataset: Dataset, part: TimeRange) -> Estimate:
     """Estimate all of a span of time, whatever is stored of it."""
     endpoint = await venue.served(dataset)
     lookups = 0
@@ -80,7 +80,7 @@ async def estimate_span(venue: Venue, dataset: Dataset, part: TimeSpan) -> Estim
     return Estimate(requests, weight, rows, rows * BYTES_PER_ROW[dataset.data_type])
 
 
-async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeSpan) -> int:
+async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeRange) -> int:
     """Count the rows of a page at the start of ``part``, and guess as if all of it were as dense."""
     endpoint = await venue.served(dataset)
 

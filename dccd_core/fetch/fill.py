@@ -12,7 +12,7 @@ from dccd_core.adapter.contract import Snapshot
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Progress, Work
 from dccd_core.lake.lake import Judge, Lake, State
@@ -45,7 +45,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     progress: Progress,
     life: Life = UNKNOWN,
     *,
-    within: TimeSpan | None = None,
+    within: TimeRange | None = None,
 ) -> Filled:
     """Ask for what is due of a partition and store it.
 
@@ -96,9 +96,9 @@ class Recorded:
     """
 
     rows: Iterable[pl.DataFrame]
-    covered: Sequence[TimeSpan]
-    lost: Sequence[tuple[TimeSpan, str]] = ()
-    withdrawn: Sequence[tuple[TimeSpan, str]] = ()
+    covered: Sequence[TimeRange]
+    lost: Sequence[tuple[TimeRange, str]] = ()
+    withdrawn: Sequence[tuple[TimeRange, str]] = ()
     halt: Event = field(default_factory=Event)
 
 
@@ -146,10 +146,10 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
 
 
-def _unheeded(_: Dataset, __: str, ___: int, ____: Ns) -> None: ...
+def _unheeded(_: Dataset, __: str, ___: int, ____: Us) -> None: ...
 
 
-def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Ns) -> OutOfReach:
+def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Us) -> OutOfReach:
     endpoint = venue.endpoint(dataset)
     return OutOfReach(
         f"{key} cannot be had: {venue.exchange.title} serves {endpoint.reach}, nothing before {iso(since)}",

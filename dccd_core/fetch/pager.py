@@ -17,7 +17,7 @@ from dccd_core.adapter.salvage import LATER, REASON, Decoded, Salvage, concernin
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.merge import TWICE
 
 MISPLACED: Final = "its time contradicts its id"
@@ -33,10 +33,10 @@ class Page:
     """
 
     rows: pl.DataFrame
-    until: Ns
+    until: Us
     cut: bool = False
     strays: pl.DataFrame | None = None
-    since: Ns | None = None
+    since: Us | None = None
 
 
 class Walk(Protocol):
@@ -55,7 +55,7 @@ class Walk(Protocol):
 class BarWalk:
     """The bars that open in ``query.span``, each once, final ones only."""
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns, keeps: Keeps = Keeps.OLDEST) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, settle: Us, keeps: Keeps = Keeps.OLDEST) -> None:
         self._endpoint = endpoint
         self._whole = query.span
         self._rest: Query | None = query
@@ -74,7 +74,7 @@ class BarWalk:
         assert query is not None
         assert query.bar is not None
         found = self._salvage.read(response)
-        final = bar_open(Ns(response.proven_time - self._settle), query.bar)
+        final = bar_open(Us(response.proven_time - self._settle), query.bar)
         if response.dated is None:  # a bar is final when there is a later one
             final = max(final, latest(found.rows) or final)
         rows, strays = self._rows(found, query.span)
@@ -83,7 +83,7 @@ class BarWalk:
             return self._forward(query, query.bar, rows, final)
         return self._backward(query, rows, final)
 
-    def _rows(self, found: Decoded, asked: TimeSpan) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _rows(self, found: Decoded, asked: TimeRange) -> tuple[pl.DataFrame, pl.DataFrame]:
         answered, inside = found.rows, within(found.rows, asked)
         rows, clash = once(inside)
         refused = concerning(found.refused, asked.start, asked.end)
@@ -96,42 +96,42 @@ class BarWalk:
             )
         return rows, refused if clash is None else pl.concat([refused, clash])
 
-    def _page(self, rows: pl.DataFrame, until: Ns, *, cut: bool = False) -> Page:
+    def _page(self, rows: pl.DataFrame, until: Us, *, cut: bool = False) -> Page:
         """Return a page with all rows that were not believed so far and lie before ``until``."""
         return Page(rows, until, cut=cut, strays=_taken(self._strays, until))
 
-    def _forward(self, query: Query, bar: Ns, rows: pl.DataFrame, final: Ns) -> Page:
+    def _forward(self, query: Query, bar: Us, rows: pl.DataFrame, final: Us) -> Page:
         asked, last = query.span, self._last(rows)
         if final < asked.end and (last is None or last >= final - bar):
             self._rest = None
             until = max(asked.start, final)
-            return self._page(within(rows, TimeSpan(asked.start, until)), until, cut=True)
+            return self._page(within(rows, TimeRange(asked.start, until)), until, cut=True)
         done = last is None or last + bar >= asked.end
-        until = asked.end if last is None or done else Ns(last + bar)
-        self._rest = None if done else replace(query, span=TimeSpan(until, asked.end))
+        until = asked.end if last is None or done else Us(last + bar)
+        self._rest = None if done else replace(query, span=TimeRange(until, asked.end))
         return self._page(rows, until)
 
-    def _last(self, rows: pl.DataFrame) -> Ns | None:
+    def _last(self, rows: pl.DataFrame) -> Us | None:
         """Return the time of the last row of an answer, believed or not."""
         strays = self._strays[-1]
         if not strays.height:
             return latest(rows)
         strays = strays.filter(pl.col(REASON) != LATER)
         times = [*rows["ts"].cast(pl.Int64).tail(1), *strays["ts"].cast(pl.Int64).drop_nulls()]
-        return Ns(max(times)) if times else None
+        return Us(max(times)) if times else None
 
-    def _backward(self, query: Query, rows: pl.DataFrame, final: Ns) -> Page | None:
+    def _backward(self, query: Query, rows: pl.DataFrame, final: Us) -> Page | None:
         if rows.height:
             self._held.append(rows)
         first = earliest(rows)
         if self._keeps is Keeps.NEWEST and first is not None and first > query.span.start:
-            self._rest = replace(query, span=TimeSpan(query.span.start, first))
+            self._rest = replace(query, span=TimeRange(query.span.start, first))
             return None
         self._rest = None
         until = max(self._whole.start, min(self._whole.end, final))
         whole = pl.concat([rows.clear(), *reversed(self._held)])
         return self._page(
-            within(whole, TimeSpan(self._whole.start, until)), until, cut=until < self._whole.end
+            within(whole, TimeRange(self._whole.start, until)), until, cut=until < self._whole.end
         )
 
 
@@ -194,24 +194,24 @@ class IdWalk:
         return Page(inside, until, strays=_taken(self._strays))
 
 
-def _taken(strays: list[pl.DataFrame], until: Ns | None = None) -> pl.DataFrame | None:
+def _taken(strays: list[pl.DataFrame], until: Us | None = None) -> pl.DataFrame | None:
     """Return what was not believed so far, up to a moment, and forget it; None where that is nothing."""
     some = [rows for rows in strays if rows.height]
     strays.clear()
     if not some:
         return None
     rows = pl.concat(some)
-    rows = rows if until is None else concerning(rows, Ns(0), until)
+    rows = rows if until is None else concerning(rows, Us(0), until)
     return rows if rows.height else None
 
 
-def bar_walks(endpoint: Endpoint, query: Query, settle: Ns, keeps: Keeps = Keeps.OLDEST) -> Iterator[BarWalk]:
+def bar_walks(endpoint: Endpoint, query: Query, settle: Us, keeps: Keeps = Keeps.OLDEST) -> Iterator[BarWalk]:
     """Cut ``query.span`` into windows of one page each, on the grid of the bars."""
     assert query.bar is not None
     opened = bar_open(query.span.start, query.bar)
-    first = opened if opened == query.span.start else Ns(opened + query.bar)
+    first = opened if opened == query.span.start else Us(opened + query.bar)
     if first < query.span.end:
-        for window in TimeSpan(first, query.span.end).split(Ns(query.limit * query.bar)):
+        for window in TimeRange(first, query.span.end).split(Us(query.limit * query.bar)):
             yield BarWalk(endpoint, replace(query, span=window), settle, keeps)
 
 
@@ -236,15 +236,15 @@ def once(rows: pl.DataFrame, key: str = "ts") -> tuple[pl.DataFrame, pl.DataFram
     return rows.filter(~clash), rows.filter(clash).with_columns(reason=pl.lit(TWICE))
 
 
-def within(rows: pl.DataFrame, span: TimeSpan) -> pl.DataFrame:
+def within(rows: pl.DataFrame, span: TimeRange) -> pl.DataFrame:
     """Return the part of ``rows``, which are in the order of time, that lies in ``span``."""
     first, end = np.searchsorted(rows["ts"].cast(pl.Int64).to_numpy(), (span.start, span.end))
     return rows.slice(int(first), int(end - first))
 
 
-def latest(rows: pl.DataFrame) -> Ns | None:
-    return Ns(int(rows["ts"].cast(pl.Int64)[-1])) if rows.height else None
+def latest(rows: pl.DataFrame) -> Us | None:
+    return Us(int(rows["ts"].cast(pl.Int64)[-1])) if rows.height else None
 
 
-def earliest(rows: pl.DataFrame) -> Ns | None:
-    return Ns(int(rows["ts"].cast(pl.Int64)[0])) if rows.height else None
+def earliest(rows: pl.DataFrame) -> Us | None:
+    return Us(int(rows["ts"].cast(pl.Int64)[0])) if rows.height else None

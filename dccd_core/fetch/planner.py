@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life
-from dccd_core.domain.timespan import ZERO, Ns, TimeSpan, union
+from dccd_core.domain.timespan import ZERO, TimeRange, Us, union
 from dccd_core.lake.ledger import Ledger
 
 
@@ -12,23 +12,23 @@ from dccd_core.lake.ledger import Ledger
 class Plan:
     """What bringing a span of time up to date takes: all of it is final, and in order."""
 
-    ask: tuple[TimeSpan, ...]
+    ask: tuple[TimeRange, ...]
     """What to ask the venue."""
-    after: tuple[TimeSpan, ...]
+    after: tuple[TimeRange, ...]
     """Where nothing is traded any more: there is nothing to ask, only to note."""
-    lost: tuple[TimeSpan, ...]
+    lost: tuple[TimeRange, ...]
     """What is due, but lies further back than the venue answers."""
-    since: Ns | None
+    since: Us | None
     """How far back the venue answers; None when nobody knows before asking."""
-    known: Ns
+    known: Us
     """From where on something was asked before: only what lies before that may lie before the listing."""
 
-    def may_be_unlisted(self, part: TimeSpan) -> bool:
+    def may_be_unlisted(self, part: TimeRange) -> bool:
         return part.start < self.known
 
 
 def plan(
-    span: TimeSpan, ledger: Ledger | None, until: Ns, ended: Ns, since: Ns | None, *, whole: bool
+    span: TimeRange, ledger: Ledger | None, until: Us, ended: Us, since: Us | None, *, whole: bool
 ) -> Plan:
     """Return what is still to do for ``span``, which is a partition or lies in one.
 
@@ -41,17 +41,17 @@ def plan(
         whole: one answer holds all it has, so one question is enough.
     """
     wanted = due(span, ledger, min(until, ended))
-    gone = [TimeSpan(ZERO, since)] if since else []
+    gone = [TimeRange(ZERO, since)] if since else []
     return Plan(
         ask=tuple(reachable(wanted, since, whole=whole)),
-        after=tuple(due(TimeSpan(ended, span.end), ledger, span.end) if ended <= until else []),
+        after=tuple(due(TimeRange(ended, span.end), ledger, span.end) if ended <= until else []),
         lost=tuple(lost for part in wanted for one in gone if (lost := part.clip(one))),
         since=since,
         known=_known(span, ledger, whole=whole),
     )
 
 
-def end_of_trading(dataset: Dataset, span: TimeSpan, life: Life, closed: Ns | None) -> Ns:
+def end_of_trading(dataset: Dataset, span: TimeRange, life: Life, closed: Us | None) -> Us:
     """Return up to where there can be rows in ``span``; no bar that trading ended in the middle of."""
     ended = min((at for at in (life.ended, closed) if at is not None), default=span.end)
     if ended >= span.end:
@@ -59,36 +59,36 @@ def end_of_trading(dataset: Dataset, span: TimeSpan, life: Life, closed: Ns | No
     return max(span.start, bar_open(ended, dataset.span) if dataset.span else ended)
 
 
-def _known(span: TimeSpan, ledger: Ledger | None, *, whole: bool) -> Ns:
+def _known(span: TimeRange, ledger: Ledger | None, *, whole: bool) -> Us:
     covered = ledger.covered() if ledger else []
     if covered and whole:
         return span.start  # what an answer does not reach back to was never asked, listed or not
     return covered[0].start if covered else span.end
 
 
-def settled(dataset: Dataset, now: Ns, settle: Ns) -> Ns:
+def settled(dataset: Dataset, now: Us, settle: Us) -> Us:
     """Return the moment before which nothing changes any more.
 
     A bar counts from its open, so the answer is the open of the first bar that is not yet closed for
     ``settle``: every bar that opens earlier is final.
     """
-    at = Ns(now - settle)
+    at = Us(now - settle)
     return bar_open(at, dataset.span) if dataset.span else at
 
 
-def due(span: TimeSpan, ledger: Ledger | None, until: Ns) -> list[TimeSpan]:
+def due(span: TimeRange, ledger: Ledger | None, until: Us) -> list[TimeRange]:
     """Return what to ask of ``span``: what was never asked, and every gap that nobody has explained."""
     end = min(span.end, until)
     if end <= span.start:
         return []
-    wanted = TimeSpan(span.start, end)
+    wanted = TimeRange(span.start, end)
     if ledger is None:
         return [wanted]
     gaps = [part for gap in ledger.gaps() if (part := gap.span.clip(wanted))]
     return union([*wanted.minus(ledger.covered()), *gaps])
 
 
-def reachable(wanted: list[TimeSpan], since: Ns | None, *, whole: bool) -> list[TimeSpan]:
+def reachable(wanted: list[TimeRange], since: Us | None, *, whole: bool) -> list[TimeRange]:
     """Return what of ``wanted`` a venue can still answer.
 
     Args:
@@ -97,7 +97,9 @@ def reachable(wanted: list[TimeSpan], since: Ns | None, *, whole: bool) -> list[
         whole: one answer holds all it has, so one question is enough.
     """
     if whole and wanted:
-        wanted = [TimeSpan(wanted[0].start, wanted[-1].end)]
+        wanted = [TimeRange(wanted[0].start, wanted[-1].end)]
     return [
-        TimeSpan(max(part.start, since or part.start), part.end) for part in wanted if part.end > (since or 0)
+        TimeRange(max(part.start, since or part.start), part.end)
+        for part in wanted
+        if part.end > (since or 0)
     ]

@@ -5,7 +5,7 @@ import polars as pl
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import ConfigError, Unavailable, Where
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.venue import Venue
@@ -23,7 +23,7 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
             f"{dataset}: order books of {key} cannot be asked for, the venue only shows the present",
             hint=f"materialise {partition_key(dataset.grain, now)}",
         )
-    request = endpoint.request(venue.query(dataset, TimeSpan(now, now), depth))
+    request = endpoint.request(venue.query(dataset, TimeRange(now, now), depth))
     found = await venue.ask(dataset, request, Salvage(dataset.data_type, endpoint.decode).read)
     rows = found.rows.filter(pl.col("level") < depth)
     at = earliest(rows) or now
@@ -37,7 +37,7 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
     bad = pl.concat([found.refused, bad])
     if bad.height:
         lake.quarantine(dataset, key, bad)
-    asked = Asked(TimeSpan(at, Ns(at + 1)), Source.REST, now, 1, good.height)
+    asked = Asked(TimeRange(at, Us(at + 1)), Source.REST, now, 1, good.height)
     with lake.draft(dataset, key) as draft:
         draft.append(good)
         return Filled(draft.commit([asked], NoJudge), 1, good.height)

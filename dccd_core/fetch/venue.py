@@ -22,7 +22,7 @@ from dccd_core.domain.errors import (
     located,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us
 from dccd_core.fetch.newest import newest_requests
 from dccd_core.fetch.pager import earliest, latest
 from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
@@ -41,7 +41,7 @@ class Sighting:
     """A trade that was seen: its id and its time."""
 
     id: int
-    at: Ns
+    at: Us
 
 
 @dataclass(slots=True)
@@ -51,9 +51,9 @@ class Venue:
     exchange: Exchange
     transport: Transport
     clock: Clock
-    told: tuple[Ns, Ns] | None = None
+    told: tuple[Us, Us] | None = None
     """The venue's clock by its newest answer (whole seconds) and our steady one then, for who takes it."""
-    _listed: dict[Dataset, Ns] = field(default_factory=dict[Dataset, Ns])
+    _listed: dict[Dataset, Us] = field(default_factory=dict[Dataset, Us])
     _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
     _sightings: dict[Dataset, list[Sighting]] = field(default_factory=dict[Dataset, list[Sighting]])
     _markets: pl.DataFrame | None = None
@@ -61,7 +61,7 @@ class Venue:
     """Why a part of the list of symbols is not known: some addresses serve only some kinds of market."""
     _asking: dict[Dataset, asyncio.Lock] = field(default_factory=dict[Dataset, asyncio.Lock])
     """One for each dataset: who wants to know the same waits, others ask meanwhile."""
-    _newest: dict[Dataset, tuple[Ns | None, Ns]] = field(default_factory=dict[Dataset, tuple[Ns | None, Ns]])
+    _newest: dict[Dataset, tuple[Us | None, Us]] = field(default_factory=dict[Dataset, tuple[Us | None, Us]])
     """When the newest row was last looked at, by our steady clock, and what it proved."""
     _looking: dict[Dataset, asyncio.Lock] = field(default_factory=dict[Dataset, asyncio.Lock])
     _discovering: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,7 +93,7 @@ class Venue:
             self._served[dataset] = replace(endpoint, decode=decode)
         return self._served[dataset]
 
-    def plan(self, dataset: Dataset, span: TimeSpan, ledger: Ledger | None, now: Ns, life: Life) -> Plan:
+    def plan(self, dataset: Dataset, span: TimeRange, ledger: Ledger | None, now: Us, life: Life) -> Plan:
         """Return what is still to do for ``span``, whose partition has this ledger, or none yet."""
         endpoint, exchange = self.endpoint(dataset), self.exchange
         until = settled(dataset, now, exchange.settle)
@@ -105,7 +105,7 @@ class Venue:
         """Return the trades seen so far, for whoever looks for a time among the ids; to be added to."""
         return self._sightings.setdefault(dataset, [])
 
-    def query(self, dataset: Dataset, span: TimeSpan, limit: int) -> Query:
+    def query(self, dataset: Dataset, span: TimeRange, limit: int) -> Query:
         market = self.exchange.market(dataset.symbol)
         return Query(market, span, limit, bar=dataset.span, kind=dataset.symbol.market)
 
@@ -125,24 +125,24 @@ class Venue:
         with located(where):
             return await persist(once, self.clock)
 
-    async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Ns]:
+    async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Us]:
         """Return one row, or none, and the moment before which the venue's rows were final by then."""
         endpoint = await self.served(dataset)
 
-        def receive(response: Response) -> tuple[pl.DataFrame, Ns]:
+        def receive(response: Response) -> tuple[pl.DataFrame, Us]:
             rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows.head(1)
             return rows, settled(dataset, response.proven_time, self.exchange.settle)
 
         return await self.ask(dataset, request, receive)
 
-    async def _passed(self, dataset: Dataset) -> Ns:
+    async def _passed(self, dataset: Dataset) -> Us:
         """Return a moment that the venue's clock has passed: that of the newest row, looked at once a minute.
 
         What follows a row by the time a bar needs to settle is no later than now: so the bar before the
         newest one is final, and nothing else is.
         """
         async with self._looking.setdefault(dataset, asyncio.Lock()):
-            at, passed = self._newest.get(dataset, (None, Ns(0)))
+            at, passed = self._newest.get(dataset, (None, Us(0)))
             if at is None or self.clock.steady() - at > MINUTE:
                 passed = max(passed, await self._newest_row(dataset))
                 self._newest[dataset] = self.clock.steady(), passed
@@ -153,17 +153,17 @@ class Venue:
             )
         return passed
 
-    async def _newest_row(self, dataset: Dataset) -> Ns:
+    async def _newest_row(self, dataset: Dataset) -> Us:
         """Return the time of the newest row found near our own now, plus what bars need to settle."""
         endpoint = await self.served(dataset)
         for request in newest_requests(
-            endpoint, self.query(dataset, TimeSpan(Ns(0), Ns(0)), 1), self.clock.now()
+            endpoint, self.query(dataset, TimeRange(Us(0), Us(0)), 1), self.clock.now()
         ):
             response = await self.transport.send(request)
             rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
             if (last := latest(rows)) is not None:
-                return Ns(last + self.exchange.settle) if dataset.span else last
-        return Ns(0)
+                return Us(last + self.exchange.settle) if dataset.span else last
+        return Us(0)
 
     async def markets(self) -> pl.DataFrame:
         """Return all symbols of the exchange, as in ``MARKETS``. Asked once.
@@ -230,7 +230,7 @@ class Venue:
             raise self._unlisted[0]
         return rows
 
-    async def listed_since(self, dataset: Dataset) -> Ns:
+    async def listed_since(self, dataset: Dataset) -> Us:
         """Return the time of the very first row; while there is none, how far that is final. Asked once.
 
         Raises:
@@ -242,10 +242,10 @@ class Venue:
                 self._listed[dataset] = await self._first_moment(dataset)
         return self._listed[dataset]
 
-    async def _first_moment(self, dataset: Dataset) -> Ns:
+    async def _first_moment(self, dataset: Dataset) -> Us:
         endpoint = await self.served(dataset)
         if endpoint.oldest is not None:
-            query = self.query(dataset, TimeSpan(Ns(0), self.clock.now()), 1)
+            query = self.query(dataset, TimeRange(Us(0), self.clock.now()), 1)
             rows, final = await self.one_row(dataset, endpoint.oldest(query))
             if (first := earliest(rows)) is None:
                 await self._refuse_unknown(dataset)
@@ -257,8 +257,8 @@ class Venue:
         rows = await self._rows_of(dataset.symbol)
         listed: int | None = rows["listed"].cast(pl.Int64)[0] if rows.height else None
         if listed is None:
-            return Ns(0)
-        return bar_open(Ns(listed), dataset.span) if dataset.span else Ns(listed)
+            return Us(0)
+        return bar_open(Us(listed), dataset.span) if dataset.span else Us(listed)
 
     async def _refuse_unknown(self, dataset: Dataset) -> None:
         if await self.market_row(dataset.symbol) is None:
@@ -279,13 +279,13 @@ class Venue:
             return await persist(once, self.clock)
 
 
-_Decode = Callable[[bytes, Ns], pl.DataFrame]
+_Decode = Callable[[bytes, Us], pl.DataFrame]
 
 
-def _opens(decode: _Decode, bar: Ns | None) -> _Decode:
+def _opens(decode: _Decode, bar: Us | None) -> _Decode:
     assert bar is not None
 
-    def opens(body: bytes, at: Ns) -> pl.DataFrame:
+    def opens(body: bytes, at: Us) -> pl.DataFrame:
         rows = decode(body, at)
         return rows.with_columns((rows["ts"].cast(pl.Int64) - bar).cast(TIME).alias("ts"))
 
@@ -295,7 +295,7 @@ def _opens(decode: _Decode, bar: Ns | None) -> _Decode:
 def _in_base(decode: _Decode, symbol: Symbol, contract: float) -> _Decode:
     price = pl.col("price") if symbol.market == "inverse" else 1.0
 
-    def in_base(body: bytes, at: Ns) -> pl.DataFrame:
+    def in_base(body: bytes, at: Us) -> pl.DataFrame:
         return decode(body, at).with_columns(amount=pl.col("amount") * contract / price)
 
     return in_base

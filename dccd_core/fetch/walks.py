@@ -11,7 +11,7 @@ from dccd_core.adapter.salvage import Salvage, concerning
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
 from dccd_core.fetch.pager import Page, earliest, latest, once, within
 
 _MOST_RANGES: Final = 8
@@ -30,7 +30,7 @@ class CursorWalk:
 
     _BEYOND: Final = DAY
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns, paging: Cursor) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, settle: Us, paging: Cursor) -> None:
         self._endpoint = endpoint
         self._query = query
         self._settle = settle
@@ -48,16 +48,16 @@ class CursorWalk:
     def request(self) -> Request | None:
         if self._done:
             return None
-        start = Ns(self._at + 1 if self._confirming else self._at - self._paging.blur)
-        span = TimeSpan(start, Ns(self._query.span.end + self._BEYOND))
+        start = Us(self._at + 1 if self._confirming else self._at - self._paging.blur)
+        span = TimeRange(start, Us(self._query.span.end + self._BEYOND))
         skip = 0 if self._confirming or not self._paging.skips else self._skip
         return self._endpoint.request(replace(self._query, span=span, skip=skip))
 
     def receive(self, response: Response) -> Page | None:
         asked, found = self._query.span, self._salvage.read(response)
-        final = Ns(response.proven_time - self._settle)
+        final = Us(response.proven_time - self._settle)
         if response.dated is None:  # what is older than the newest row by so much is final
-            final = max(final, Ns((latest(found.rows) or 0) - self._settle))
+            final = max(final, Us((latest(found.rows) or 0) - self._settle))
         end = min(asked.end, max(asked.start, final))
         answered, last = found.rows, latest(found.rows)
         if last is not None and last < self._at - self._paging.blur:
@@ -69,7 +69,7 @@ class CursorWalk:
             self._confirming, self._more_behind = False, last is not None and last > self._at
             return None
         fresh = self._unseen(answered)
-        fresh, clash = once(within(fresh, TimeSpan(asked.start, end)), "trade_id")
+        fresh, clash = once(within(fresh, TimeRange(asked.start, end)), "trade_id")
         strays = concerning(found.refused, asked.start, end)
         strays = strays if clash is None else pl.concat([strays, clash])
         if last is not None and last >= end:
@@ -103,7 +103,7 @@ class CursorWalk:
     def _advance(self, fresh: pl.DataFrame, strays: pl.DataFrame) -> Page:
         self._no_news, self._more_behind = 0, False
         times = fresh["ts"].cast(pl.Int64)
-        last = Ns(int(times[-1]))
+        last = Us(int(times[-1]))
         again = fresh.filter(times >= last - self._paging.blur)
         here = int((times == last).sum())
         known = self._at >= last - self._paging.blur
@@ -112,7 +112,7 @@ class CursorWalk:
         self._at = last
         return Page(fresh, last, strays=strays if strays.height else None)
 
-    def _finish(self, fresh: pl.DataFrame, end: Ns, final: Ns, strays: pl.DataFrame) -> Page:
+    def _finish(self, fresh: pl.DataFrame, end: Us, final: Us, strays: pl.DataFrame) -> Page:
         self._done = True
         return Page(fresh, end, cut=final < self._query.span.end, strays=strays if strays.height else None)
 
@@ -120,7 +120,7 @@ class CursorWalk:
 class RecentWalk:
     """What one answer holds of the newest rows; what lies before them in ``query.span`` cannot be had."""
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Ns) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, settle: Us) -> None:
         self._endpoint = endpoint
         self._query = query
         self._settle = settle
@@ -138,28 +138,28 @@ class RecentWalk:
         bar, refused = self._query.bar, concerning(refused, asked.start, until)
         first = earliest(found.rows)
         # rows that share the first moment may have been cut off
-        since = until if first is None else Ns(first + (0 if bar else 1))
+        since = until if first is None else Us(first + (0 if bar else 1))
         self._done = True
         return Page(
-            within(rows, TimeSpan(asked.start, until)),
+            within(rows, TimeRange(asked.start, until)),
             until,
             cut=until < asked.end,
             strays=refused if refused.height else None,
             since=min(since, until) if since > asked.start else None,
         )
 
-    def _final(self, response: Response, rows: pl.DataFrame) -> Ns:
+    def _final(self, response: Response, rows: pl.DataFrame) -> Us:
         """Return before which moment rows are final: by the venue's clock, or by the newest row."""
         bar, newest = self._query.bar, latest(rows)
-        final = Ns(response.proven_time - self._settle)
+        final = Us(response.proven_time - self._settle)
         final = bar_open(final, bar) if bar else final
         if response.dated is not None or newest is None:
             return final
-        return max(final, newest if bar else Ns(newest - self._settle))
+        return max(final, newest if bar else Us(newest - self._settle))
 
 
 def cursor_walks(
-    endpoint: Endpoint, query: Query, settle: Ns, paging: Cursor, limits: tuple[Limit, ...]
+    endpoint: Endpoint, query: Query, settle: Us, paging: Cursor, limits: tuple[Limit, ...]
 ) -> Iterator[CursorWalk]:
     """Cut ``query.span`` into as many ranges of time as the limits let be asked in a second.
 
@@ -167,5 +167,5 @@ def cursor_walks(
     """
     rate = min((limit.amount * SECOND // limit.period for limit in limits), default=_MOST_RANGES)
     ranges = max(1, min(_MOST_RANGES, rate))
-    for part in query.span.split(Ns(-(-query.span.length // ranges))):
+    for part in query.span.split(Us(-(-query.span.length // ranges))):
         yield CursorWalk(endpoint, replace(query, span=part), settle, paging)

@@ -6,7 +6,7 @@ from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import HOUR, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, TimeRange, Us
 from dccd_core.fetch.borders import last_row_before
 from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.venue import Venue
@@ -17,7 +17,7 @@ _LOOKS: Final = 8
 """Bars with trades in a hole after which nobody looks for quiet ones any more: each costs a request."""
 
 
-def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
+def witness(venue: Venue, dataset: Dataset, at: Us) -> Endpoint | None:
     """Return how to ask the trades of the same symbol; None when they cannot tell about ``at`` and later."""
     endpoint = venue.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
     if endpoint is None or not isinstance(endpoint.paging, (IdWindows, Cursor)):
@@ -26,14 +26,14 @@ def witness(venue: Venue, dataset: Dataset, at: Ns) -> Endpoint | None:
     return endpoint if since is not None and since <= at else None
 
 
-async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[TimeSpan]:
+async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeRange) -> list[TimeRange]:
     """Return the parts of absent bars in which nothing was traded: trades cut the others out.
 
     A quiet minute in a lost hour is as lost as its neighbours, so beside trades only an outage counts, of an
     hour at least. From where trades are asked for, bar by bar, until a look finds no more; after ``_LOOKS``
     bars with trades nobody asks on, and what is left stays unexplained.
     """
-    endpoint, quiet = witness(venue, dataset, span.start), list[TimeSpan]()
+    endpoint, quiet = witness(venue, dataset, span.start), list[TimeRange]()
     if endpoint is None:
         return quiet
     assert dataset.span is not None
@@ -50,7 +50,7 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[Ti
         if at is None:
             return [*quiet, left]
         opened = bar_open(at, dataset.span)
-        before, after = TimeSpan(left.start, opened), TimeSpan(Ns(opened + dataset.span), left.end)
+        before, after = TimeRange(left.start, opened), TimeRange(Us(opened + dataset.span), left.end)
         seen, left = (after, before) if backwards else (before, after)
         quiet += [seen] if seen.start < seen.end and seen.length >= OUTAGE else []
         if left.start >= left.end or left.length < OUTAGE:
@@ -58,7 +58,7 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeSpan) -> list[Ti
     return quiet
 
 
-async def _first_from(venue: Venue, trades: Dataset, span: TimeSpan) -> Ns | None:
+async def _first_from(venue: Venue, trades: Dataset, span: TimeRange) -> Us | None:
     served = await venue.served(trades)
     rows, _ = await venue.one_row(trades, served.request(venue.query(trades, span, 1)))
     return earliest(rows)

@@ -14,7 +14,7 @@ from dccd_core.adapter.contract import Cursor, IdWindows
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life, partition_span
 from dccd_core.domain.errors import DccdError, PayloadError
-from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, Ns, TimeSpan, union
+from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, TimeRange, Us, union
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import Page
 from dccd_core.fetch.pager import within as rows_within
@@ -47,7 +47,7 @@ _SHORT: Final = HOUR
 """Where a venue leaves out bars without trades, a shorter run of them is no hole: thin markets would cost
 more questions than pages. A longer one may be an outage: that takes a witness, or a second question later."""
 
-STORED_EVERY: Final = Ns(3 * MINUTE)
+STORED_EVERY: Final = Us(3 * MINUTE)
 """How much fetching may be lost with the process: a partition that takes longer is stored in parts."""
 
 STOP_S: Final = 4.0
@@ -55,7 +55,7 @@ STOP_S: Final = 4.0
 
 _LOG: Final = logging.getLogger(__name__)
 
-Progress = Callable[[Dataset, str, int, Ns], None]
+Progress = Callable[[Dataset, str, int, Us], None]
 """Told after each page: dataset, partition key, rows that came, and up to which moment all is fetched."""
 
 
@@ -79,7 +79,7 @@ class Haltable:
         return self.judge.verdict(ledger)
 
 
-def _inside(page: Page, span: TimeSpan) -> Page:
+def _inside(page: Page, span: TimeRange) -> Page:
     """Return what of a page lies in ``span``; what is refused stays, its time may not be known."""
     until = min(max(page.until, span.start), span.end)
     return replace(page, rows=rows_within(page.rows, span), until=until)
@@ -94,22 +94,22 @@ class Work:
     dataset: Dataset
     key: str
     draft: Draft | None
-    now: Ns
+    now: Us
     progress: Progress
     life: Life
     drafts: ExitStack = field(default_factory=ExitStack)
     halt: Event = field(default_factory=Event)
     """Ends what is being stored: it takes too long for a stop."""
     asked: list[Asked] = field(default_factory=list[Asked])
-    proven: list[tuple[TimeSpan, str]] = field(default_factory=list[tuple[TimeSpan, str]])
-    absent: list[tuple[TimeSpan, int]] = field(default_factory=list[tuple[TimeSpan, int]])
+    proven: list[tuple[TimeRange, str]] = field(default_factory=list[tuple[TimeRange, str]])
+    absent: list[tuple[TimeRange, int]] = field(default_factory=list[tuple[TimeRange, int]])
     opens: list[pl.Series] = field(default_factory=list[pl.Series])
-    listed: Ns | None = None
-    reached: Ns | None = None
+    listed: Us | None = None
+    reached: Us | None = None
     """Where the rows of a venue that only shows the newest ones begin, when that is after the start."""
     stored: int = 0
     """How many of ``asked`` are in the partition's ledger."""
-    stored_at: Ns = ZERO
+    stored_at: Us = ZERO
 
     def __post_init__(self) -> None:
         self.stored_at = self.venue.clock.steady()
@@ -144,24 +144,24 @@ class Work:
             return e
         return failure
 
-    async def _listed_part(self, part: TimeSpan) -> TimeSpan | None:
+    async def _listed_part(self, part: TimeRange) -> TimeRange | None:
         """Take off what lies before the venue's very first row."""
         listed = max(await self.venue.listed_since(self.dataset), self.life.listed or 0)
-        self.listed = listed = Ns(listed)
+        self.listed = listed = Us(listed)
         if listed <= part.start:
             return part
-        before = TimeSpan(part.start, min(listed, part.end))
+        before = TimeRange(part.start, min(listed, part.end))
         self.asked.append(Asked(before, Source.REST, self.now, 1, 0))
         self.proven.append((before, BEFORE_LISTING))
-        return TimeSpan(before.end, part.end) if before.end < part.end else None
+        return TimeRange(before.end, part.end) if before.end < part.end else None
 
-    async def _collect(self, part: TimeSpan) -> None:
+    async def _collect(self, part: TimeRange) -> None:
         """Collect ``part``; where a page holds mostly bad rows, with what is around them, too."""
         taken = _Taken(self, part.start, until=part.start)
         try:
             await self._read(part, part, taken)
         except PayloadError:
-            left = TimeSpan(max(part.start, taken.until), part.end)
+            left = TimeRange(max(part.start, taken.until), part.end)
             for around in self._around(left):
                 try:
                     return await self._read(around, left, _Taken(self, left.start))
@@ -169,18 +169,18 @@ class Work:
                     continue
             raise
 
-    def _around(self, part: TimeSpan) -> list[TimeSpan]:
+    def _around(self, part: TimeRange) -> list[TimeRange]:
         """Return wider spans, each so wide that good rows may outnumber the bad ones of ``part``."""
         bar = self.dataset.span
         if bar is None:
-            return [TimeSpan(Ns(part.start - more), part.end) for more in (MINUTE, HOUR)]
+            return [TimeRange(Us(part.start - more), part.end) for more in (MINUTE, HOUR)]
         bars = min(part.length // bar + _CONTEXT, self.venue.endpoint(self.dataset).page_limit // 3)
-        after = TimeSpan(part.end, Ns(part.end + bars * bar))
+        after = TimeRange(part.end, Us(part.end + bars * bar))
         final = self.venue.plan(self.dataset, after, None, self.now, self.life).ask
         end = max((one.end for one in final), default=part.end)
-        return [TimeSpan(Ns(part.start - bars * bar), end)]
+        return [TimeRange(Us(part.start - bars * bar), end)]
 
-    async def _read(self, span: TimeSpan, wanted: TimeSpan, taken: "_Taken") -> None:
+    async def _read(self, span: TimeRange, wanted: TimeRange, taken: "_Taken") -> None:
         """Collect ``span`` and take what of it lies in ``wanted``."""
         course = Course()
         try:
@@ -275,13 +275,13 @@ class Work:
         quiet = await asyncio.gather(*(quiet_parts(self.venue, self.dataset, part) for part in parts))
         self.proven += [(part, NO_TRADES) for found in quiet for part in found]
 
-    def _refused_bars(self, bar: Ns) -> list[TimeSpan]:
+    def _refused_bars(self, bar: Us) -> list[TimeRange]:
         """Return the bars that a refused one shares time with: absent, but not for want of trades."""
         times = self.lake.quarantined(self.dataset, self.key)["ts"].cast(pl.Int64).drop_nulls().unique()
-        opens = [(bar_open(Ns(at), bar), bar_open(Ns(at + bar - 1), bar)) for at in times]
-        return [TimeSpan(first, Ns(last + bar)) for first, last in opens]
+        opens = [(bar_open(Us(at), bar), bar_open(Us(at + bar - 1), bar)) for at in times]
+        return [TimeRange(first, Us(last + bar)) for first, last in opens]
 
-    def _quiet(self) -> Ns:
+    def _quiet(self) -> Us:
         return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO
 
     def judge(self) -> Judge:
@@ -305,8 +305,8 @@ class _Taken:
     """Pages of one part on their way into the draft, some at a time, and how far they go."""
 
     work: Work
-    since: Ns
-    until: Ns = ZERO
+    since: Us
+    until: Us = ZERO
     rows: int = 0
     counted: int = 0
     """Requests that are in the ledger already."""
@@ -324,7 +324,7 @@ class _Taken:
         if self.held:
             self._keep()
         if self.until > self.since:
-            span, new = TimeSpan(self.since, self.until), requests - self.counted
+            span, new = TimeRange(self.since, self.until), requests - self.counted
             self.work.asked.append(Asked(span, Source.REST, self.work.now, new, self.rows))
             self.since, self.rows, self.counted = self.until, 0, requests
 

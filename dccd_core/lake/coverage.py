@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 
 BROKE_OFF: Final = "the recording broke off"
 
@@ -16,7 +16,7 @@ class Mark:
     """From ``at`` on (venue time) ``symbol`` is recorded (``began``), or no longer, for a ``reason``."""
 
     symbol: str
-    at: Ns
+    at: Us
     began: bool
     reason: str = ""
 
@@ -29,13 +29,13 @@ class Piece:
     """
 
     symbol: str
-    start: Ns
-    end: Ns
+    start: Us
+    end: Us
     reason: str = ""
 
     @property
-    def span(self) -> TimeSpan:
-        return TimeSpan(self.start, self.end)
+    def span(self) -> TimeRange:
+        return TimeRange(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Notes:
     complete, each by itself. ``pieces``: what was learnt of the time before.
     """
 
-    at: Ns | None = None
+    at: Us | None = None
     marks: Sequence[Mark] = ()
-    reached: Mapping[str, Ns] = field(default_factory=dict[str, Ns])
+    reached: Mapping[str, Us] = field(default_factory=dict[str, Us])
     pieces: Sequence[Piece] = ()
 
 
@@ -57,8 +57,8 @@ class Notes:
 class _End:
     """A symbol was recorded until ``at``; its segment goes on until ``last``."""
 
-    at: Ns
-    last: Ns
+    at: Us
+    last: Us
     reason: str
 
 
@@ -69,13 +69,13 @@ class Story:
     """
 
     def __init__(self) -> None:
-        self._began = dict[str, Ns]()
-        self._reached = dict[str, Ns]()
-        self._covered = defaultdict[str, list[TimeSpan]](list)
+        self._began = dict[str, Us]()
+        self._reached = dict[str, Us]()
+        self._covered = defaultdict[str, list[TimeRange]](list)
         self._ends = defaultdict[str, list[Mark]](list)
         self._lost = defaultdict[str, list[Piece]](list)
-        self._filled = defaultdict[str, list[TimeSpan]](list)
-        self._at: Ns | None = None
+        self._filled = defaultdict[str, list[TimeRange]](list)
+        self._at: Us | None = None
 
     def add(self, notes: Notes) -> None:
         for mark in notes.marks:
@@ -100,17 +100,17 @@ class Story:
     def symbols(self) -> set[str]:
         return {*self._began, *self._covered, *self._ends, *self._lost}
 
-    def covered(self, symbol: str) -> list[TimeSpan]:
+    def covered(self, symbol: str) -> list[TimeRange]:
         whole = list(self._covered.get(symbol, ()))
         began = self._began.get(symbol)
         if began is not None and began < (reached := self._reached.get(symbol, began)):
-            whole.append(TimeSpan(began, reached))
+            whole.append(TimeRange(began, reached))
         return union(whole)
 
     def lost(self, symbol: str) -> list[Piece]:
         return list(self._lost.get(symbol, ()))
 
-    def filled(self, symbol: str) -> list[TimeSpan]:
+    def filled(self, symbol: str) -> list[TimeRange]:
         """Return what was asked for, and came, after it was known to be missing."""
         return list(self._filled.get(symbol, ()))
 
@@ -126,12 +126,12 @@ class Story:
         last = max(began, self._reached.get(symbol, began))
         return [*ends, _End(last, last, BROKE_OFF)]
 
-    def _cover(self, symbol: str, start: Ns, end: Ns) -> None:
+    def _cover(self, symbol: str, start: Us, end: Us) -> None:
         if start < end:
-            self._covered[symbol].append(TimeSpan(start, end))
+            self._covered[symbol].append(TimeRange(start, end))
 
 
-def covered(stories: Sequence[Story], symbol: str) -> list[TimeSpan]:
+def covered(stories: Sequence[Story], symbol: str) -> list[TimeRange]:
     whole = union(span for story in stories for span in story.covered(symbol))
     gone = [piece.span for piece in withdrawn(stories, symbol)]
     return union(part for span in whole for part in span.minus(gone))
@@ -148,7 +148,7 @@ def withdrawn(stories: Sequence[Story], symbol: str) -> list[Piece]:
     return sorted(pieces, key=lambda one: one.start)
 
 
-def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeSpan, str]]:
+def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeRange, str]]:
     """Return what lies between an end and the next beginning, in whichever segment, with the end's reason.
 
     An end that no beginning follows lasts as long as its segment; one with a reason a moment at least, so
@@ -156,24 +156,24 @@ def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeSpan, str]]:
     """
     whole = covered(stories, symbol)
     starts = [span.start for span in whole]
-    ends = dict[Ns, _End]()
+    ends = dict[Us, _End]()
     for end in (end for story in stories for end in story.ends(symbol)):
         known = ends.get(end.at)
         if not _holds(whole, starts, end.at) and (known is None or known.reason == BROKE_OFF):
             ends[end.at] = end
     stops = sorted([*starts, *ends])
-    found: list[tuple[TimeSpan, str]] = []
+    found: list[tuple[TimeRange, str]] = []
     for piece in withdrawn(stories, symbol):
         found += [(part, piece.reason) for part in piece.span.minus(span for span, _ in found)]
     for at, end in sorted(ends.items()):
         after = bisect_right(stops, at)
         least = at if end.reason == BROKE_OFF else at + 1
         stop = stops[after] if after < len(stops) else max(end.last, least)
-        loss = TimeSpan(at, Ns(stop))
+        loss = TimeRange(at, Us(stop))
         found += [(part, end.reason) for part in loss.minus(span for span, _ in found)]
     return sorted(found)
 
 
-def _holds(spans: Sequence[TimeSpan], starts: Sequence[Ns], at: Ns) -> bool:
+def _holds(spans: Sequence[TimeRange], starts: Sequence[Us], at: Us) -> bool:
     n = bisect_right(starts, at) - 1
     return n >= 0 and at < spans[n].end

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from dccd_core.domain.datatype import DataType, empty
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.lake.merge import unite
 
 
@@ -27,7 +27,7 @@ class _Flow:
     def __init__(self, data_type: DataType, batches: Iterator[pl.DataFrame]) -> None:
         self._batches = batches
         self._left = empty(data_type)
-        self.complete: Ns | None = ZERO
+        self.complete: Us | None = ZERO
 
     def load(self) -> None:
         batch = next(self._batches, None)
@@ -35,18 +35,18 @@ class _Flow:
             self.complete = None
         elif batch.height:
             self._left = pl.concat([self._left, batch])
-            self.complete = second(Ns(int(batch["ts"].cast(pl.Int64)[-1])))
+            self.complete = second(Us(int(batch["ts"].cast(pl.Int64)[-1])))
 
-    def until(self, cut: Ns | None) -> pl.DataFrame:
+    def until(self, cut: Us | None) -> pl.DataFrame:
         rows = self._left
         here = rows.height if cut is None else int(rows["ts"].cast(pl.Int64).search_sorted(cut))
         self._left = rows.slice(here)
         return rows.head(here)
 
 
-def second(at: Ns) -> Ns:
+def second(at: Us) -> Us:
     """Return the whole second at or before ``at``."""
-    return Ns(at - at % SECOND)
+    return Us(at - at % SECOND)
 
 
 def _union(data_type: DataType, old: pl.DataFrame, new: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -9,7 +9,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake import coverage
 from dccd_core.lake.coverage import Notes, Piece, Story
 from dccd_core.lake.layout import Family, segment_start
@@ -40,7 +40,7 @@ class Harvest:
         self._stories: list[Story] = []
         self._taken: list[Path] = []
         self._kept = dict[tuple[Dataset, str], None]()
-        self._after = Ns(0)
+        self._after = Us(0)
         self.torn: list[tuple[str, int]] = []
         self.more = False
         self.parts: list[tuple[Dataset, str]] = []
@@ -51,7 +51,7 @@ class Harvest:
         They stay open until ``stack`` closes them: that keeps new writers from what may be removed.
         """
         for path, family in find(self._root, self._family):
-            self._after = Ns((segment_start(path.name) or 0) + 1)
+            self._after = Us((segment_start(path.name) or 0) + 1)
             with ExitStack() as one:
                 segment = one.enter_context(opened(path, family))
                 if segment is None or segment.info.living:
@@ -68,19 +68,19 @@ class Harvest:
         for rows in self._runs.rows(dataset, key):
             yield rows.drop(RECEIVED)
 
-    def covered(self, dataset: Dataset, key: str) -> list[TimeSpan]:
+    def covered(self, dataset: Dataset, key: str) -> list[TimeRange]:
         """Return for which time of the partition all rows were recorded."""
         whole = coverage.covered(self._stories, str(dataset.symbol))
         partition = partition_span(dataset.grain, key)
         return [clipped for span in whole if (clipped := span.clip(partition))]
 
-    def lost(self, dataset: Dataset, key: str) -> list[tuple[TimeSpan, str]]:
+    def lost(self, dataset: Dataset, key: str) -> list[tuple[TimeRange, str]]:
         """Return for which time of the partition it was known that rows were not recorded, and why."""
         whole = coverage.lost(self._stories, str(dataset.symbol))
         partition = partition_span(dataset.grain, key)
         return [(clipped, reason) for span, reason in whole if (clipped := span.clip(partition))]
 
-    def withdrawn(self, dataset: Dataset, key: str) -> list[tuple[TimeSpan, str]]:
+    def withdrawn(self, dataset: Dataset, key: str) -> list[tuple[TimeRange, str]]:
         """Return for which time of the partition what was said before does not hold, and why."""
         partition = partition_span(dataset.grain, key)
         whole = coverage.withdrawn(self._stories, str(dataset.symbol))

@@ -15,7 +15,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake import quarantine, reader, refused, segments
 from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
 from dccd_core.lake.identity import ensure_identity, identity
@@ -139,7 +139,7 @@ class Lake:
         """Read every row again and hold it against the content hash; None when there is no file."""
         return self._told(dataset, key, reader.verify(self._store, dataset, data_path(dataset, key)))
 
-    def scan(self, dataset: Dataset, span: TimeSpan | None = None) -> pl.LazyFrame:
+    def scan(self, dataset: Dataset, span: TimeRange | None = None) -> pl.LazyFrame:
         """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then.
 
         What streams recorded is among them at once, folded into its partition or not.
@@ -158,12 +158,12 @@ class Lake:
         """Return the partitions there are, in order, without reading them."""
         return list(reader.partitions(self._store, dataset))
 
-    def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
+    def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         """Begin a live segment; ``at`` is this moment."""
         return SegmentWriter(self._live, Family(exchange, data_type, span), at)
 
     def segments(
-        self, exchange: str | None = None, data_type: DataType | None = None, span: Ns | None = None
+        self, exchange: str | None = None, data_type: DataType | None = None, span: Us | None = None
     ) -> list[SegmentInfo]:
         """Return the live segments there are: of an exchange, of a data type, of bars of one span."""
         wanted = (exchange, data_type, span)
@@ -177,7 +177,7 @@ class Lake:
         ]
 
     def harvest(
-        self, exchange: str, data_type: DataType, span: Ns | None = None, *, most_rows: int = MOST_ROWS
+        self, exchange: str, data_type: DataType, span: Us | None = None, *, most_rows: int = MOST_ROWS
     ) -> AbstractContextManager[Harvest]:
         """Take what closed segments, and those of dead writers, hold: the oldest, up to ``most_rows`` or so.
 
@@ -277,14 +277,14 @@ class Draft:
         self._quarantine = quarantine_path(dataset, key)
         self._url = store.url(self._path)
         self._spool = Spool(file, dataset.data_type)
-        self._last: Ns | None = None
+        self._last: Us | None = None
         self._committed = False
         self._first = first
         """To be done before the first write."""
         self._clashes: list[pl.DataFrame] = []
         self._aside = 0
         """How many of the clashes are in quarantine."""
-        self._gone: Sequence[tuple[TimeSpan, str]] = ()
+        self._gone: Sequence[tuple[TimeRange, str]] = ()
         self._withdrawn_path = withdrawn_path(dataset, key)
         self._withdrawn: list[pl.DataFrame] = []
         self.taken_back = 0
@@ -304,9 +304,9 @@ class Draft:
             self._refuse_strangers(rows)
             with writing(self._url):
                 self._spool.append(rows)
-            self._last = Ns(int(rows["ts"].cast(pl.Int64)[-1]))
+            self._last = Us(int(rows["ts"].cast(pl.Int64)[-1]))
 
-    def take_back(self, spans: Sequence[tuple[TimeSpan, str]]) -> None:
+    def take_back(self, spans: Sequence[tuple[TimeRange, str]]) -> None:
         """Let no row of these spans be in the partition, stored or fresh.
 
         They are kept aside, each with its span's reason; of more than anybody looks at only the first ones.
@@ -397,7 +397,7 @@ class Draft:
         if required.null_count().sum_horizontal().item():
             raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
         times = rows["ts"].cast(pl.Int64)
-        first, last = Ns(int(times[0])), Ns(int(times[-1]))
+        first, last = Us(int(times[0])), Us(int(times[-1]))
         if not times.is_sorted() or (self._last is not None and first < self._last):
             raise LakeError(f"{self._url}: rows are not in the order of time", hint=_CALLER)
         if first < self._span.start or last >= self._span.end:

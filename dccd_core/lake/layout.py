@@ -9,7 +9,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 
 DATA: Final = "data.parquet"
 """The only name below a data type's folder that ends in ``.parquet``: globs find rows and nothing else."""
@@ -32,13 +32,13 @@ class Family:
 
     exchange: str
     data_type: DataType
-    span: Ns | None = None
+    span: Us | None = None
 
     @property
     def folder(self) -> str:
         """Where its live segments lie, below the folder of all live segments.
 
-        >>> Family("binance", DataType.OHLC, Ns(60_000_000_000)).folder
+        >>> Family("binance", DataType.OHLC, Us(60_000_000)).folder
         'binance/ohlc-1m'
         """
         span = f"-{format_bar_span(self.span)}" if self.span else ""
@@ -60,14 +60,14 @@ def parse_family(folder: str) -> Family | None:
     return family if ours and family.folder == folder else None
 
 
-def segment_name(start: Ns, unique: str) -> str:
+def segment_name(start: Us, unique: str) -> str:
     return f"{start}-{unique}{SEGMENT}"
 
 
-def segment_start(name: str) -> Ns | None:
+def segment_start(name: str) -> Us | None:
     """Return when a segment was begun; None for a file that is no segment."""
     match = _SEGMENT_NAME.fullmatch(name)
-    return Ns(int(match["start"])) if match else None
+    return Us(int(match["start"])) if match else None
 
 
 def dataset_folder(dataset: Dataset) -> str:

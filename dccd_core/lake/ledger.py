@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from dccd_core.domain.errors import DamagedFile
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 
 ACCEPTED: Final = "accepted: "
 """How the proof of a hole begins that nobody can explain, but somebody has accepted."""
@@ -34,9 +34,9 @@ class Condition(StrEnum):
 class Asked:
     """``span`` was asked of ``source`` with ``requests`` requests, the last of them answered ``at``."""
 
-    span: TimeSpan
+    span: TimeRange
     source: Source
-    at: Ns
+    at: Us
     requests: int
     rows: int
 
@@ -47,7 +47,7 @@ class Asked:
 
     def joined(self, other: "Asked") -> "Asked":
         return Asked(
-            TimeSpan(min(self.span.start, other.span.start), max(self.span.end, other.span.end)),
+            TimeRange(min(self.span.start, other.span.start), max(self.span.end, other.span.end)),
             self.source,
             max(self.at, other.at),
             self.requests + other.requests,
@@ -64,14 +64,14 @@ class Hole:
     known. ``refused``: so many rows of its time came, and were put into quarantine.
     """
 
-    span: TimeSpan
+    span: TimeRange
     missing: int
-    asked: tuple[Ns, ...] = ()
+    asked: tuple[Us, ...] = ()
     proof: str | None = None
     reason: str | None = None
     refused: int = 0
 
-    def within(self, span: TimeSpan) -> "Hole | None":
+    def within(self, span: TimeRange) -> "Hole | None":
         """Return the part in ``span``; a hole that is no row of bars cannot be cut, and is in it or not."""
         part = self.span.clip(span)
         if part is None or part == self.span:
@@ -87,7 +87,7 @@ class Hole:
 class Accepted:
     """A known irregularity of a venue that somebody takes as it is, and why."""
 
-    span: TimeSpan
+    span: TimeRange
     why: str
 
 
@@ -95,7 +95,7 @@ class Accepted:
 class Lost:
     """Time in which a stream did not record, and why. It is no hole as long as nobody asked for it."""
 
-    span: TimeSpan
+    span: TimeRange
     reason: str
 
 
@@ -120,11 +120,11 @@ class Ledger:
     def requests(self) -> int:
         return sum(asked.requests for asked in self.asked)
 
-    def covered(self) -> list[TimeSpan]:
+    def covered(self) -> list[TimeRange]:
         """Return the time that was asked for, from whichever source."""
         return union(asked.span for asked in self.asked)
 
-    def covered_until(self, span: TimeSpan) -> Ns:
+    def covered_until(self, span: TimeRange) -> Us:
         """Return where the covered run that begins at ``span.start`` ends, at most ``span.end``."""
         run = (covered.end for covered in self.covered() if covered.start <= span.start < covered.end)
         return min(next(run, span.start), span.end)
@@ -163,7 +163,7 @@ class Ledger:
         left = [(part, one.reason) for one in self.lost for part in one.span.minus([asked.span])]
         return replace(self, asked=asked_all, lost=tuple(Lost(part, reason) for part, reason in left))
 
-    def lose(self, lost: Iterable[tuple[TimeSpan, str]]) -> "Ledger":
+    def lose(self, lost: Iterable[tuple[TimeRange, str]]) -> "Ledger":
         """Return the ledger with the reasons why time is not covered, as far as it is not."""
         known, covered = list(self.lost), self.covered()
         for span, reason in lost:
@@ -171,7 +171,7 @@ class Ledger:
             known += [Lost(part, reason) for part in span.minus(taken)]
         return replace(self, lost=tuple(sorted(known, key=lambda one: one.span)))
 
-    def withdraw(self, spans: Sequence[TimeSpan]) -> "Ledger":
+    def withdraw(self, spans: Sequence[TimeRange]) -> "Ledger":
         """Return the ledger without what streams claimed of these spans: it turned out not to be so."""
         kept: list[Asked] = []
         for asked in self.asked:
@@ -181,23 +181,23 @@ class Ledger:
                 kept.append(asked)
         return replace(self, asked=tuple(kept))
 
-    def streamed(self) -> list[TimeSpan]:
+    def streamed(self) -> list[TimeRange]:
         """Return what streams recorded."""
         return union(asked.span for asked in self.asked if asked.source is Source.STREAM)
 
-    def unrecorded(self) -> list[tuple[TimeSpan, str]]:
+    def unrecorded(self) -> list[tuple[TimeRange, str]]:
         """Return what lies between recordings and is not covered otherwise, each part with its reason.
 
         A reason holds until the next one, or until the next recording.
         """
-        covered, found = self.covered(), list[tuple[TimeSpan, str]]()
+        covered, found = self.covered(), list[tuple[TimeRange, str]]()
         for before, after in pairwise(self.streamed()):
-            for gap in TimeSpan(before.end, after.start).minus(covered):
+            for gap in TimeRange(before.end, after.start).minus(covered):
                 inside = [(part, one.reason) for one in self.lost if (part := one.span.clip(gap))]
                 starts = [(gap.start, NOT_RECORDED), *((part.start, reason) for part, reason in inside)]
                 starts = [*starts[1:]] if inside and inside[0][0].start == gap.start else starts
                 ends = [*(at for at, _ in starts[1:]), gap.end]
-                found += [(TimeSpan(at, end), why) for (at, why), end in zip(starts, ends, strict=True)]
+                found += [(TimeRange(at, end), why) for (at, why), end in zip(starts, ends, strict=True)]
         return found
 
     def to_json(self) -> str:
@@ -225,7 +225,7 @@ def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:
     return part and replace(part, proof=f"{ACCEPTED}{accepted.why}")
 
 
-def condition(ledger: Ledger | None, span: TimeSpan) -> Condition:
+def condition(ledger: Ledger | None, span: TimeRange) -> Condition:
     """Say in one word what can be expected of the partition that covers ``span``."""
     if ledger is None:
         return Condition.MISSING

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.datatype import TABLES, DataType, empty
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 
 TWICE: Final = "came twice with different contents"
 _AT: Final = "_at"
@@ -38,14 +38,14 @@ class Feed:
     """
 
     def __init__(
-        self, data_type: DataType, starts: Sequence[Ns], piece: Callable[[int], pl.DataFrame]
+        self, data_type: DataType, starts: Sequence[Us], piece: Callable[[int], pl.DataFrame]
     ) -> None:
         self.starts = starts
         self._piece = piece
         self._next = 0
         self._left = empty(data_type)
 
-    def until(self, cut: Ns | None) -> pl.DataFrame:
+    def until(self, cut: Us | None) -> pl.DataFrame:
         """Take the rows before ``cut``; None takes all that are left."""
         pieces = [self._left]
         while self._next < len(self.starts) and (cut is None or self.starts[self._next] < cut):
@@ -66,7 +66,7 @@ def merged(
     the other still meets itself. ``clashes``: see ``unite``.
     """
     stored = stored or Feed(data_type, (), lambda _: empty(data_type))
-    cuts = sorted({Ns(start - start % SECOND) for feed in (stored, fresh) for start in feed.starts})
+    cuts = sorted({Us(start - start % SECOND) for feed in (stored, fresh) for start in feed.starts})
     for cut in [*cuts[1:], None]:
         old, new = stored.until(cut), fresh.until(cut)
         rows = unite(data_type, old, new, clashes) if new.height else old

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.errors import DamagedFile
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.digest import Digest
 from dccd_core.lake.ledger import Ledger
 from dccd_core.lake.merge import Feed
@@ -53,8 +53,8 @@ class State:
 
     path: str
     rows: int
-    first: Ns | None
-    last: Ns | None
+    first: Us | None
+    last: Us | None
     bytes: int
     content_hash: str
     ledger: Ledger
@@ -66,8 +66,8 @@ class _Summary(msgspec.Struct):
     """``starts``: the time of each row group's first row."""
 
     rows: int
-    starts: list[Ns]
-    last: Ns | None
+    starts: list[Us]
+    last: Us | None
     content_hash: str
 
 
@@ -93,8 +93,8 @@ class Writer:
         self._digest = Digest(table)
         self._left = empty(data_type)
         self._rows = 0
-        self._starts: list[Ns] = []
-        self._last: Ns | None = None
+        self._starts: list[Us] = []
+        self._last: Us | None = None
 
     def __enter__(self) -> "Writer":
         return self
@@ -128,8 +128,8 @@ class Writer:
 
     def _put(self, rows: pl.DataFrame) -> None:
         times = rows["ts"].cast(pl.Int64)
-        self._starts += [Ns(int(times[n])) for n in range(0, rows.height, GROUP)]
-        self._last = Ns(int(times[-1]))
+        self._starts += [Us(int(times[n])) for n in range(0, rows.height, GROUP)]
+        self._last = Us(int(times[-1]))
         self._rows += rows.height
         self._digest.add(rows)
         self._file.write_table(_to_arrow(rows), row_group_size=GROUP)

@@ -12,7 +12,7 @@ from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake import segments
 from dccd_core.lake.coverage import Story, withdrawn
 from dccd_core.lake.flow import second, united
@@ -26,7 +26,7 @@ _IN_MEMORY: Final = 1 << 26
 """Bytes of live rows, packed, that are not put on disk while they are read: some two million trades."""
 
 
-def partitions(store: Store, dataset: Dataset, span: TimeSpan | None = None) -> dict[str, str]:
+def partitions(store: Store, dataset: Dataset, span: TimeRange | None = None) -> dict[str, str]:
     """Return the paths of the partitions that are there and share time with ``span``, by key, in order."""
     places = [(path, parse_data_path(path)) for path in store.find(dataset_folder(dataset))]
     found = {place[1]: path for path, place in places if place and place[0] == dataset}
@@ -58,7 +58,7 @@ def recorded(live: Path) -> set[Dataset]:
     return found
 
 
-def scan(store: Store, live: Path, dataset: Dataset, span: TimeSpan | None) -> pl.LazyFrame:
+def scan(store: Store, live: Path, dataset: Dataset, span: TimeRange | None) -> pl.LazyFrame:
     """Return the stored rows within ``span``: those that are there when they are collected.
 
     Not Polars' own scan of many files: that one remembers footers, so it fails on a file that was replaced
@@ -98,7 +98,9 @@ def verify(store: Store, dataset: Dataset, path: str) -> State | None:
 
 
 @contextmanager
-def _live_rows(live: Path, dataset: Dataset, span: TimeSpan | None) -> Generator[tuple[Runs, list[TimeSpan]]]:
+def _live_rows(
+    live: Path, dataset: Dataset, span: TimeRange | None
+) -> Generator[tuple[Runs, list[TimeRange]]]:
     """Read what segments hold of a dataset; little of it stays in memory.
 
     With the rows come the spans in which none is to be shown, stored or not: an order book was wrong there.
@@ -121,7 +123,7 @@ def _live_rows(live: Path, dataset: Dataset, span: TimeSpan | None) -> Generator
 
 
 def _pieces(
-    store: Store, dataset: Dataset, span: TimeSpan | None, runs: Runs
+    store: Store, dataset: Dataset, span: TimeRange | None, runs: Runs
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield the rows in order, those of a file with its path."""
     paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}
@@ -137,18 +139,18 @@ def _pieces(
 
 
 def _beside(
-    store: Store, dataset: Dataset, path: str, span: TimeSpan | None, live: Iterator[pl.DataFrame]
+    store: Store, dataset: Dataset, path: str, span: TimeRange | None, live: Iterator[pl.DataFrame]
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield a file's rows and live ones, united only where both may be: the file's older rows stay lazy."""
     first = next(live)
-    cut = pl.lit(second(Ns(int(first["ts"].cast(pl.Int64)[0]))), dtype=TIME)
+    cut = pl.lit(second(Us(int(first["ts"].cast(pl.Int64)[0]))), dtype=TIME)
     rows = _within(store.url(path), span)
     yield path, rows.filter(pl.col("ts") < cut)
     stored = _collected(store, dataset, path, rows.filter(pl.col("ts") >= cut))
     yield from ((None, rows.lazy()) for rows in united(dataset.data_type, stored, chain([first], live)))
 
 
-def _within(url: str, span: TimeSpan | None) -> pl.LazyFrame:
+def _within(url: str, span: TimeRange | None) -> pl.LazyFrame:
     """Return a file's rows within ``span``; a local one is opened here, and may be replaced from then on.
 
     Polars opens a path more than once, and would read one file by the footer of another.
@@ -158,7 +160,7 @@ def _within(url: str, span: TimeSpan | None) -> pl.LazyFrame:
     return rows if span is None else rows.filter(_inside(span))
 
 
-def _inside(span: TimeSpan) -> pl.Expr:
+def _inside(span: TimeRange) -> pl.Expr:
     start, end = (pl.lit(at, dtype=TIME) for at in (span.start, span.end))
     return (pl.col("ts") >= start) & (pl.col("ts") < end)
 

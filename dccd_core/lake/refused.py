@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from dccd_core.domain.timespan import Ns, iso, parse_time
+from dccd_core.domain.timespan import Us, iso, parse_time
 
 FOLDER: Final = "refused"
 MOST_BYTES: Final = 16_384
@@ -21,7 +21,7 @@ _MOST_FILE: Final = 4 * 2**20
 class Refused:
     """A message as it came at a moment ``at`` from ``url``, and why it was not understood."""
 
-    at: Ns
+    at: Us
     url: str
     reason: str
     frame: bytes

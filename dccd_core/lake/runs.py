@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from dccd_core.domain.dataset import Dataset, Grain, partition_key
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.lake.layout import Family
 from dccd_core.lake.merge import unite
 from dccd_core.lake.parquet import GROUP
@@ -29,7 +29,7 @@ class _Run:
 
     number: int
     segment: int
-    start: Ns
+    start: Us
 
 
 _Held = tuple[_Run, pl.DataFrame]
@@ -76,7 +76,7 @@ class Runs:
         held: list[_Held] = []
         for run in sorted(self._parts.get((str(dataset.symbol), key), ()), key=lambda run: run.start):
             if sum(rows.height for _, rows in held) >= GROUP:
-                now, held = _split(held, Ns(run.start - run.start % SECOND))
+                now, held = _split(held, Us(run.start - run.start % SECOND))
                 yield from self._united(now)
             held.append((run, self._pile.get(run.number)))
         yield from self._united(held)
@@ -107,7 +107,7 @@ class Runs:
                 self._parts[key].append(_Run(self._pile.put(piece), self._segment, _first(piece)))
 
 
-def _split(held: Sequence[_Held], cut: Ns) -> tuple[list[_Held], list[_Held]]:
+def _split(held: Sequence[_Held], cut: Us) -> tuple[list[_Held], list[_Held]]:
     before: list[_Held] = []
     after: list[_Held] = []
     for run, rows in held:
@@ -117,5 +117,5 @@ def _split(held: Sequence[_Held], cut: Ns) -> tuple[list[_Held], list[_Held]]:
     return before, [one for one in after if one[1].height]
 
 
-def _first(rows: pl.DataFrame) -> Ns:
-    return Ns(int(rows["ts"].cast(pl.Int64)[0]))
+def _first(rows: pl.DataFrame) -> Us:
+    return Us(int(rows["ts"].cast(pl.Int64)[0]))

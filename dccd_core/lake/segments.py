@@ -24,7 +24,7 @@ import pyarrow as pa
 from dccd_core.domain.datatype import TABLES, DataType, Table
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.layout import Family, parse_family, segment_name, segment_start
 from dccd_core.lake.store import writing
@@ -50,16 +50,16 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[2]
     exchange: str
     data_type: DataType
-    span: Ns | None
+    span: Us | None
 
 
 class _Stamp(msgspec.Struct, omit_defaults=True):
     """``Notes`` as they are written. ``crc32`` stands first: see ``_CRC``."""
 
     crc32: str
-    at: Ns | None = None
+    at: Us | None = None
     marks: tuple[Mark, ...] = ()
-    reached: dict[str, Ns] = {}
+    reached: dict[str, Us] = {}
     pieces: tuple[Piece, ...] = ()
 
 
@@ -70,7 +70,7 @@ class SegmentInfo:
     path: str
     exchange: str
     data_type: DataType
-    span: Ns | None
+    span: Us | None
     living: bool
     bytes: int
 
@@ -94,7 +94,7 @@ class SegmentWriter:
         LakeError: it cannot be written.
     """
 
-    def __init__(self, root: Path, family: Family, at: Ns) -> None:
+    def __init__(self, root: Path, family: Family, at: Us) -> None:
         self._table = TABLES[family.data_type]
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
@@ -345,7 +345,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _create(folder: Path, at: Ns) -> FileIO:
+def _create(folder: Path, at: Us) -> FileIO:
     """Create a segment's file, locked, in a way that outlives a power loss.
 
     Between its creation and its lock it looks like one whose writer is dead; whoever takes it for that

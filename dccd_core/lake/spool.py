@@ -6,7 +6,7 @@ from typing import BinaryIO
 import polars as pl
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.merge import Feed
 from dccd_core.lake.parquet import GROUP
 
@@ -44,7 +44,7 @@ class Spool:
         self._data_type = data_type
         self._held: list[pl.DataFrame] = []
         self._rows_held = 0
-        self._starts: list[Ns] = []
+        self._starts: list[Us] = []
 
     def append(self, rows: pl.DataFrame) -> None:
         self._held.append(rows)
@@ -76,5 +76,5 @@ class Spool:
         return self._held[0] if n == len(self._pile) else self._pile.get(n)
 
 
-def _first(rows: pl.DataFrame) -> Ns:
-    return Ns(int(rows["ts"].cast(pl.Int64)[0]))
+def _first(rows: pl.DataFrame) -> Us:
+    return Us(int(rows["ts"].cast(pl.Int64)[0]))

@@ -14,7 +14,7 @@ import httpx
 from dccd_core.adapter.contract import Exchange, Limit, Request
 from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.places import state_dir
-from dccd_core.domain.timespan import SECOND, Ns, iso
+from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock
 from dccd_core.net.tally import Booking, Shut, Tally
 
@@ -102,7 +102,7 @@ class Budget:
                 raise
         return answer
 
-    def learn(self, booking: Booking, used: int | None, at: Ns) -> None:
+    def learn(self, booking: Booking, used: int | None, at: Us) -> None:
         """Tell that a booking was answered, and what the venue counted in its current period, if it said.
 
         What is never told weighs a little longer; so a request that failed may be left alone.
@@ -114,7 +114,7 @@ class Budget:
         """
         self._tally.settle(booking, used, at)
 
-    def trip(self, until: Ns, reason: str) -> None:
+    def trip(self, until: Us, reason: str) -> None:
         """Open the breaker for all processes until then; it is never closed earlier than said before."""
         if until > self._clock.now() and self._tally.trip(until, reason):
             _LOG.warning("no request goes out before %s: %s", iso(until), reason)
@@ -137,7 +137,7 @@ class Budget:
             )
         await self._sleep_until(shut.until)
 
-    async def _sleep_until(self, moment: Ns) -> None:
+    async def _sleep_until(self, moment: Us) -> None:
         seconds = max(0.0, (moment - self._clock.now()) / SECOND)
         self.waited_s += seconds
         await self._clock.sleep(seconds)
@@ -188,7 +188,7 @@ class Budgets:
             await self._main.outlast_breaker()
         return await budget.spend(request.weight)
 
-    def trip(self, request: Request, until: Ns, reason: str, *, banned: bool) -> None:
+    def trip(self, request: Request, until: Us, reason: str, *, banned: bool) -> None:
         """Open the breaker of the budget of ``request``, after a ban that of the whole exchange."""
         (self._main if banned else self.of(request)).trip(until, reason)
 

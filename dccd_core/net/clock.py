@@ -5,18 +5,18 @@ import time
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 
 _TURNS: Final = 20
 """Rounds of the event loop others get, to go to sleep too, before a manual clock moves on."""
 
 
 class Clock(Protocol):
-    def now(self) -> Ns:
+    def now(self) -> Us:
         """Return the wall clock's time, UTC. It may be stepped, backwards too."""
         ...
 
-    def steady(self) -> Ns:
+    def steady(self) -> Us:
         """Return the time of a clock that is never stepped, for what lies between two moments."""
         ...
 
@@ -26,11 +26,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    def now(self) -> Ns:
-        return Ns(time.time_ns())
+    def now(self) -> Us:
+        return Us(time.time_ns() // 1_000)
 
-    def steady(self) -> Ns:
-        return Ns(time.monotonic_ns())
+    def steady(self) -> Us:
+        return Us(time.monotonic_ns() // 1_000)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -43,20 +43,20 @@ class ManualClock:
     served, and each sees its own time.
     """
 
-    def __init__(self, now: Ns) -> None:
+    def __init__(self, now: Us) -> None:
         self._zero = int(now)
         self._passed = 0
         self._slept = 0
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._mover: asyncio.Task[None] | None = None
 
-    def now(self) -> Ns:
-        return Ns(self._zero + self._passed)
+    def now(self) -> Us:
+        return Us(self._zero + self._passed)
 
-    def steady(self) -> Ns:
-        return Ns(self._passed)
+    def steady(self) -> Us:
+        return Us(self._passed)
 
-    def set(self, now: Ns) -> None:
+    def set(self, now: Us) -> None:
         """Step the wall clock, forwards or back. Sleepers do not notice."""
         self._zero = now - self._passed
 

@@ -21,7 +21,7 @@ import picows
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.wire import beginning, retry_after
 from dccd_core.domain.errors import Banned, ConfigError, ExchangeError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import Clock
 from dccd_core.net.tls import tls_trouble
 
@@ -162,7 +162,7 @@ async def _cut(
         await transport.wait_disconnected()
 
 
-def _refusal(host: str, error: picows.WSHandshakeError, now: Ns) -> ExchangeError:
+def _refusal(host: str, error: picows.WSHandshakeError, now: Us) -> ExchangeError:
     """Return what an answer means that is not the one to a handshake."""
     answer = _answer(error, now)
     if answer is None or answer.status < 300:
@@ -182,7 +182,7 @@ def _refusal(host: str, error: picows.WSHandshakeError, now: Ns) -> ExchangeErro
     return Rejected(said, hint="see whether the address of the WebSocket is right")
 
 
-def _answer(error: picows.WSHandshakeError, now: Ns) -> Response | None:
+def _answer(error: picows.WSHandshakeError, now: Us) -> Response | None:
     """Read the answer anew: picows knows no status that Python has no name for, such as a proxy's 520."""
     status, *lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
     found = _STATUS_LINE.fullmatch(status)

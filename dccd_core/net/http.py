@@ -16,7 +16,7 @@ import httpx
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import SECOND, Ns, moment
+from dccd_core.domain.timespan import SECOND, Us, moment
 from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.tally import Booking
@@ -160,7 +160,7 @@ class HttpTransport:
             if doubt := wire.doubt(response):
                 error.hint = f"{error.hint}; {doubt}" if error.hint else doubt
             wait_s = error.wait_s
-            until = Ns(response.received + round(wait_s * SECOND))
+            until = Us(response.received + round(wait_s * SECOND))
             self._budgets.trip(request, until, str(error), banned=isinstance(error, Banned))
         if error is not None:
             raise error

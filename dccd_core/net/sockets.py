@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from dccd_core.adapter.contract import Exchange, Request
 from dccd_core.domain.errors import Banned, ConfigError, Throttled
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.websocket import Socket, connect
@@ -85,7 +85,7 @@ def open_sockets(
         try:
             socket = await stack.enter_async_context(connect(address(url), clock))
         except Throttled as e:
-            until = Ns(clock.now() + round((_BAN_S if e.wait_s is None else e.wait_s) * SECOND))
+            until = Us(clock.now() + round((_BAN_S if e.wait_s is None else e.wait_s) * SECOND))
             budgets.trip(request, until, str(e), banned=isinstance(e, Banned))
             raise
         budgets.of(request).learn(booking, None, clock.now())

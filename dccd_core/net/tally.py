@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.net.clock import Clock
 from dccd_core.net.sqlitefile import SqliteFile
 
@@ -70,13 +70,13 @@ class Cap:
     """At most ``amount`` of weight in any ``period``."""
 
     amount: int
-    period: Ns
+    period: Us
 
     @classmethod
     def of(cls, limit: Limit, share: float) -> "Cap":
         """Take a share of a limit; where that is no whole number, round up and stretch the period instead.
 
-        >>> Cap.of(Limit(6_000, Ns(60)), 0.95), Cap.of(Limit(1, Ns(950)), 0.95)
+        >>> Cap.of(Limit(6_000, Us(60)), 0.95), Cap.of(Limit(1, Us(950)), 0.95)
         (Cap(amount=5700, period=60), Cap(amount=1, period=1000))
         """
         if not 0 < share <= 1:
@@ -86,7 +86,7 @@ class Cap:
         whole = 1_000_000
         fair = max(1, round(share * whole)) * limit.amount
         amount = -(-fair // whole)
-        return cls(amount, Ns(limit.period * amount * whole // fair))
+        return cls(amount, Us(limit.period * amount * whole // fair))
 
     @property
     def lateness(self) -> int:
@@ -101,7 +101,7 @@ class Cap:
 class Booking:
     """Weight that may be sent now; ``at`` also names it."""
 
-    at: Ns
+    at: Us
     weight: int
 
 
@@ -109,7 +109,7 @@ class Booking:
 class Turn:
     """Not yet: look again at ``ready``. ``place`` is where one stands in the line."""
 
-    ready: Ns
+    ready: Us
     place: int
 
 
@@ -117,7 +117,7 @@ class Turn:
 class Shut:
     """The breaker is open until then."""
 
-    until: Ns
+    until: Us
     reason: str
 
 
@@ -149,11 +149,11 @@ class Tally:
         """Give up a place in the line."""
         self._file.transact(lambda db: db.execute("DELETE FROM line WHERE at = ?", (place,)))
 
-    def settle(self, booking: Booking, used: int | None, at: Ns) -> None:
+    def settle(self, booking: Booking, used: int | None, at: Us) -> None:
         """Note that a booking was answered at venue time ``at``, and the venue's count if it told one."""
         self._file.transact(lambda db: self._settle(db, booking, used, at))
 
-    def trip(self, until: Ns, reason: str) -> bool:
+    def trip(self, until: Us, reason: str) -> bool:
         """Open the breaker, or keep it open longer; say whether that changed anything."""
         update = "UPDATE breaker SET until = ?1, reason = ?2 WHERE until < ?1"
         return self._file.transact(lambda db: db.execute(update, (until, reason)).rowcount) == 1
@@ -178,16 +178,16 @@ class Tally:
         db.execute("INSERT INTO flying VALUES (?, ?)", (at, weight))
         return Booking(at, weight)
 
-    def _venue_ready(self, db: Connection, now: Ns, weight: int) -> Ns:
+    def _venue_ready(self, db: Connection, now: Us, weight: int) -> Us:
         """Return when the venue's own count allows ``weight``: ``now``, soon, or when its window is over."""
         cap = self.caps[0]
         used, window, low = _one(db, "SELECT used, window, ahead_low FROM venue")
-        ends = Ns((window + 1) * self._venue_period - low)
+        ends = Us((window + 1) * self._venue_period - low)
         if now >= ends or used + _flying(db, cap, now) + weight <= cap.amount:
             return now
-        return min(ends, Ns(now + _RECHECK)) if used + weight <= cap.amount else ends
+        return min(ends, Us(now + _RECHECK)) if used + weight <= cap.amount else ends
 
-    def _settle(self, db: Connection, booking: Booking, used: int | None, at: Ns) -> None:
+    def _settle(self, db: Connection, booking: Booking, used: int | None, at: Us) -> None:
         now = self._now(db)
         if db.execute("DELETE FROM flying WHERE at = ?", (booking.at,)).rowcount:
             last, total = _one(db, "SELECT at, total FROM answered ORDER BY at DESC LIMIT 1")
@@ -202,7 +202,7 @@ class Tally:
         else:
             self._hear(db, now, booking, used, at)
 
-    def _hear(self, db: Connection, now: Ns, booking: Booking, used: int, at: Ns) -> None:
+    def _hear(self, db: Connection, now: Us, booking: Booking, used: int, at: Us) -> None:
         """Note the venue's count, if it is sure to which of its windows that belongs.
 
         The answer was dated, in whole seconds, between booking and now. So every answer says how far the
@@ -224,7 +224,7 @@ class Tally:
             "UPDATE venue SET used = ?, window = ?, ahead_low = ?, ahead_high = ?", (used, window, low, high)
         )
 
-    def _now(self, db: Connection) -> Ns:
+    def _now(self, db: Connection) -> Us:
         """Ask the clock; if it was stepped back, move all that was written back with it."""
         now = self._clock.now()
         (newest,) = _one(
@@ -238,7 +238,7 @@ class Tally:
         return now
 
 
-def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Ns, weight: int) -> Ns:
+def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Us, weight: int) -> Us:
     """Return when ``cap`` allows ``weight``, as far as is known now; ``now`` if it does."""
     since = now - cap.leaves_after(fastest)
     (total,) = _one(db, "SELECT total FROM answered ORDER BY at DESC LIMIT 1")
@@ -249,18 +249,18 @@ def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Ns, weight: int) -> 
     leaving = "SELECT min(at) FROM answered WHERE at > ? AND total >= ?"
     (leaves,) = _one(db, leaving, since, min(total, gone + excess))
     if leaves is not None:
-        return Ns(leaves + cap.leaves_after(fastest))
+        return Us(leaves + cap.leaves_after(fastest))
     (oldest,) = _one(db, "SELECT coalesce(min(at), 0) FROM flying WHERE at > ?", now - cap.period)
-    return Ns(max(now + _RECHECK, oldest + cap.period))
+    return Us(max(now + _RECHECK, oldest + cap.period))
 
 
-def _flying(db: Connection, cap: Cap, now: Ns) -> int:
+def _flying(db: Connection, cap: Cap, now: Us) -> int:
     since = now - cap.period - cap.lateness
     (weight,) = _one(db, "SELECT coalesce(sum(weight), 0) FROM flying WHERE at > ?", since)
     return weight
 
 
-def _ahead(db: Connection, now: Ns, place: int | None) -> tuple[int, Ns]:
+def _ahead(db: Connection, now: Us, place: int | None) -> tuple[int, Us]:
     """Return the weight of those before us in the line, and when the first of them may lose the place."""
     before = -_LONG_AGO if place is None else place
     query = "SELECT coalesce(sum(weight), 0), coalesce(min(until), ?3) FROM line WHERE at < ?1 AND until > ?2"
@@ -268,7 +268,7 @@ def _ahead(db: Connection, now: Ns, place: int | None) -> tuple[int, Ns]:
     return weight, until
 
 
-def _stand_in_line(db: Connection, now: Ns, weight: int, place: int | None, ready: Ns) -> Turn:
+def _stand_in_line(db: Connection, now: Us, weight: int, place: int | None, ready: Us) -> Turn:
     db.execute("DELETE FROM line WHERE until <= ?", (now,))
     place = _free_key(db, "SELECT max(at) FROM line", now) if place is None else place
     db.execute("INSERT OR REPLACE INTO line VALUES (?, ?, ?)", (place, weight, ready + _GRACE))
@@ -281,10 +281,10 @@ def _forget(db: Connection, before: int) -> None:
     db.execute("DELETE FROM flying WHERE at <= ?", (before,))
 
 
-def _free_key(db: Connection, newest: str, now: Ns) -> Ns:
+def _free_key(db: Connection, newest: str, now: Us) -> Us:
     """Return now, or the first moment after the newest key."""
     (key,) = _one(db, newest)
-    return now if key is None else max(now, Ns(key + 1))
+    return now if key is None else max(now, Us(key + 1))
 
 
 def _one(db: Connection, query: str, *values: object) -> tuple[Any, ...]:

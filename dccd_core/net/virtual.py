@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,12 +37,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jump: Final = _Jump()
         super().__init__(self._jump)
-        self._clock_resolution = 1e-9  # what is due within a nanosecond is due now
+        self._clock_resolution = 1e-6  # what is due within a microsecond is due now
 
     @property
-    def passed(self) -> Ns:
+    def passed(self) -> Us:
         """How much time has passed."""
-        return Ns(self._jump.passed)
+        return Us(self._jump.passed)
 
     def time(self) -> float:
         return self._jump.passed / SECOND
@@ -70,14 +70,14 @@ def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], outcome:
 class VirtualClock:
     """The clock of a virtual loop; its wall clock shows ``now`` at first, and can be stepped."""
 
-    def __init__(self, loop: VirtualLoop, now: Ns) -> None:
+    def __init__(self, loop: VirtualLoop, now: Us) -> None:
         self._loop: Final = loop
         self._zero = int(now)
 
-    def now(self) -> Ns:
-        return Ns(self._zero + self._loop.passed)
+    def now(self) -> Us:
+        return Us(self._zero + self._loop.passed)
 
-    def steady(self) -> Ns:
+    def steady(self) -> Us:
         return self._loop.passed
 
     def step(self, by: int) -> None:

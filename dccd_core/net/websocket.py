@@ -13,7 +13,7 @@ from typing import Final, NoReturn, Protocol
 import picows
 
 from dccd_core.domain.errors import Unavailable
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import Clock
 from dccd_core.net.handshake import Address, shake_hands
 
@@ -34,11 +34,11 @@ class Socket(Protocol):
     """A connection that is open, or was. One caller at a time may ``receive``."""
 
     @property
-    def heard(self) -> Ns:
+    def heard(self) -> Us:
         """When anything at all was last received: a message, a ping or the answer to one of ours."""
         ...
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         """Wait for messages, and return all that have come, oldest first, with the moments they were read.
 
         It waits a little after the first one, so that many become one batch. Messages that came before
@@ -73,7 +73,7 @@ class _Connection(picows.WSListener):
         self._loop = asyncio.get_running_loop()
         self._transport: picows.WSTransport | None = None
         self._messages = list[bytes]()
-        self._moments = list[Ns]()
+        self._moments = list[Us]()
         self._size = 0
         self._part: bytearray | None = None
         self._read_anew = True
@@ -84,7 +84,7 @@ class _Connection(picows.WSListener):
         self._writable = asyncio.Event()
         self._writable.set()
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         await self._ready.wait()
         if not self._messages:
             self._raise_over()

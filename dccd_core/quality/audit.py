@@ -7,7 +7,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns, iso
+from dccd_core.domain.timespan import Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.quality.crossed import CrossedPictures
 from dccd_core.quality.sanity import faults
@@ -70,7 +70,7 @@ class Audit:
         named = rows.drop_nulls(key)
         return int(named.select({"ts", *key}).is_duplicated().sum())
 
-    def judge_state(self, state: State, settle: Ns) -> None:
+    def judge_state(self, state: State, settle: Us) -> None:
         """Hold the ledger against the rows: nothing unfinished stored, nothing in quarantine forgotten."""
         ledger, bar = state.ledger, self.dataset.span
         self.crossed.finish()
@@ -83,7 +83,7 @@ class Audit:
             self._note(SCHEMA, f"the footer says {state.rows} rows, there are {self.rows}")
         if ledger.quarantined:
             self._note(SANITY, f"{ledger.quarantined} rows are in quarantine")
-        asked = max((asked.at for asked in ledger.asked), default=Ns(0))
+        asked = max((asked.at for asked in ledger.asked), default=Us(0))
         if bar and state.last is not None and state.last + bar + settle > asked:
             self._note(FINAL, f"the bar of {iso(state.last)} was stored before it was final")
 

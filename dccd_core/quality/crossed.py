@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.datatype import DataType, empty
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 
 _BEST: Final = 0
 
@@ -22,8 +22,8 @@ class CrossedPictures:
     """
 
     count: int = 0
-    first: Ns | None = None
-    last: Ns | None = None
+    first: Us | None = None
+    last: Us | None = None
     _rest: pl.DataFrame = field(default_factory=lambda: empty(DataType.ORDERBOOK), compare=False)
     """The best levels of the last picture: its other side may come with the next rows."""
 
@@ -46,7 +46,7 @@ class CrossedPictures:
         )
         times = sides.filter(pl.col("bid") >= pl.col("ask"))["ts"].cast(pl.Int64)
         if len(times):
-            first, last = Ns(int(times.min())), Ns(int(times.max()))  # pyright: ignore[reportArgumentType] -- integers
+            first, last = Us(int(times.min())), Us(int(times.max()))  # pyright: ignore[reportArgumentType] -- integers
             self.count += len(times)
             self.first = first if self.first is None else min(self.first, first)
             self.last = last if self.last is None else max(self.last, last)

@@ -15,14 +15,14 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, union
+from dccd_core.domain.timespan import MINUTE, ZERO, TimeRange, Us, union
 from dccd_core.lake.ledger import Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"
 AFTER_END: Final = "after the end of trading"
 ASKED_AGAIN: Final = "asked again later, still empty"
-ASKED_AGAIN_AFTER: Final = Ns(15 * MINUTE)
+ASKED_AGAIN_AFTER: Final = Us(15 * MINUTE)
 """How far apart two empty answers must lie to prove a hole: longer than venues take to mend their history."""
 
 
@@ -36,34 +36,34 @@ class Evidence:
     nothing was traded.
     """
 
-    now: Ns
-    asked: Sequence[TimeSpan] = ()
-    proven: Sequence[tuple[TimeSpan, str]] = ()
+    now: Us
+    asked: Sequence[TimeRange] = ()
+    proven: Sequence[tuple[TimeRange, str]] = ()
     refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"ts": [], "trade_id": []}))
     witness: bool = False
-    quiet: Ns = ZERO
+    quiet: Us = ZERO
 
 
-def missing_bars(opens: np.ndarray, bar: Ns, covered: Sequence[TimeSpan]) -> list[tuple[TimeSpan, int]]:
+def missing_bars(opens: np.ndarray, bar: Us, covered: Sequence[TimeRange]) -> list[tuple[TimeRange, int]]:
     """Return the runs of absent bars in ``covered``, each with its number of bars.
 
-    ``opens``: int64 nanoseconds, the bars there are.
+    ``opens``: int64 microseconds, the bars there are.
     """
-    holes: list[tuple[TimeSpan, int]] = []
+    holes: list[tuple[TimeRange, int]] = []
     for span in covered:
-        first = bar_open(Ns(span.start + bar - 1), bar)
+        first = bar_open(Us(span.start + bar - 1), bar)
         grid = np.arange(first, span.end, bar, dtype=np.int64)
         absent = np.setdiff1d(grid, opens, assume_unique=True)
         for run in np.split(absent, np.flatnonzero(np.diff(absent) != bar) + 1):
             if run.size:
-                holes.append((TimeSpan(Ns(int(run[0])), Ns(int(run[-1]) + bar)), run.size))
+                holes.append((TimeRange(Us(int(run[0])), Us(int(run[-1]) + bar)), run.size))
     return holes
 
 
 class BarJudge:
     """Expects a bar at every step of the grid."""
 
-    def __init__(self, bar: Ns, evidence: Evidence) -> None:
+    def __init__(self, bar: Us, evidence: Evidence) -> None:
         self._bar = bar
         self._evidence = evidence
         self._seen: list[np.ndarray] = []
@@ -96,10 +96,10 @@ class IdJudge:
     ``absent``: ids known to be absent at the start or the end of a span, where no row after them tells.
     """
 
-    def __init__(self, evidence: Evidence, absent: Sequence[tuple[TimeSpan, int]] = ()) -> None:
+    def __init__(self, evidence: Evidence, absent: Sequence[tuple[TimeRange, int]] = ()) -> None:
         self._evidence = evidence
         self._absent = absent
-        self._found: list[tuple[TimeSpan, int]] = []
+        self._found: list[tuple[TimeRange, int]] = []
         self._last: tuple[int, int] | None = None
         self._refused: set[str] = set(evidence.refused["trade_id"].drop_nulls())
 
@@ -110,7 +110,7 @@ class IdJudge:
         if self._last is not None:
             ids, times = np.append(self._last[0], ids), np.append(self._last[1], times)
         for at in np.flatnonzero(np.diff(ids) > 1):
-            span = TimeSpan(Ns(int(times[at])), Ns(max(int(times[at]), int(times[at + 1])) + 1))
+            span = TimeRange(Us(int(times[at])), Us(max(int(times[at]), int(times[at + 1])) + 1))
             self._found.append((span, int(ids[at + 1] - ids[at]) - 1))
         if ids.size:
             self._last = int(ids[-1]), int(times[-1])
@@ -132,7 +132,7 @@ class IdJudge:
         holes = tuple(judged(span, missing, ledger, evidence) for span, missing in sorted(found))
         return replace(ledger, holes=holes, quarantined=len(self._refused))
 
-    def _known(self, ledger: Ledger) -> list[tuple[TimeSpan, int]]:
+    def _known(self, ledger: Ledger) -> list[tuple[TimeRange, int]]:
         """Return the holes that earlier fills found and this one did not ask about."""
         asked = self._evidence.asked
         return [(hole.span, hole.missing) for hole in ledger.holes if hole.span.minus(asked)]
@@ -158,7 +158,7 @@ class BookJudge:
         holes = tuple(Hole(span, self._missing(span), reason=why) for span, why in ledger.unrecorded())
         return replace(ledger, holes=holes)
 
-    def _missing(self, span: TimeSpan) -> int:
+    def _missing(self, span: TimeRange) -> int:
         return max(1, span.length // (self._every or span.length))
 
 
@@ -178,11 +178,11 @@ class RefusedJudge:
     def verdict(self, ledger: Ledger) -> Ledger:
         """Return the refused rows as gaps, those of one moment as one."""
         covered = ledger.covered()
-        moments = Counter(Ns(at) for at in self._refused.values())
+        moments = Counter(Us(at) for at in self._refused.values())
         holes = tuple(
             judged(span, missing, ledger, self._evidence)
             for at, missing in sorted(moments.items())
-            for span in [TimeSpan(at, Ns(at + 1))]
+            for span in [TimeRange(at, Us(at + 1))]
             if any(part.clip(span) for part in covered)
         )
         return replace(ledger, holes=holes, quarantined=len(self._refused))
@@ -197,13 +197,13 @@ class NoJudge:
         return ledger
 
 
-def _told(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:
+def _told(span: TimeRange, others: Sequence[TimeRange]) -> bool:
     """Tell whether rows speak of the same hole; two that only share the row between them are two."""
     shared = [part for other in others if (part := span.clip(other))]
     return any(part == span or part.length > 1 for part in shared)
 
 
-def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> Hole:
+def judged(span: TimeRange, missing: int, ledger: Ledger, evidence: Evidence) -> Hole:
     """Say what is known about a hole: what earlier fills found out, and what this one adds."""
     known = [hole for hole in ledger.holes if hole.span.clip(span)]
     asked = sorted({at for hole in known for at in hole.asked})
@@ -218,7 +218,7 @@ def judged(span: TimeSpan, missing: int, ledger: Ledger, evidence: Evidence) -> 
     return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof)
 
 
-def _refused(span: TimeSpan, rows: pl.DataFrame) -> int:
+def _refused(span: TimeRange, rows: pl.DataFrame) -> int:
     """Count the refused rows of a time, those of one bar or of one id once."""
     times = rows["ts"].cast(pl.Int64).is_between(span.start, span.end, closed="left")
     key = "trade_id" if "trade_id" in rows.columns else "ts"
@@ -229,7 +229,7 @@ def _ns(rows: pl.DataFrame) -> np.ndarray:
     return rows["ts"].cast(pl.Int64).drop_nulls().to_numpy()
 
 
-def _proof(span: TimeSpan, proven: Sequence[tuple[TimeSpan, str]]) -> str | None:
+def _proof(span: TimeRange, proven: Sequence[tuple[TimeRange, str]]) -> str | None:
     """Return the proof that covers all of ``span``; several may do it together."""
     parts = [(part, proof) for part, proof in proven if part.clip(span)]
     if not parts or span.minus(part for part, _ in parts):
@@ -237,7 +237,7 @@ def _proof(span: TimeSpan, proven: Sequence[tuple[TimeSpan, str]]) -> str | None
     return parts[0][1]
 
 
-def _cut(span: TimeSpan, borders: Sequence[TimeSpan]) -> Iterator[TimeSpan]:
+def _cut(span: TimeRange, borders: Sequence[TimeRange]) -> Iterator[TimeRange]:
     """Cut ``span`` where a proven part begins or ends."""
     inside = [part for other in union(borders) if (part := other.clip(span))]
     yield from sorted([*inside, *span.minus(inside)])

@@ -6,14 +6,14 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.datatype import TABLES, DataType, empty
-from dccd_core.domain.timespan import MONDAY, WEEK, Ns
+from dccd_core.domain.timespan import MONDAY, WEEK, Us
 
 _HUGE: Final = 1e24
 _PRICES: Final = ("open", "high", "low", "close")
 
 
 def sift(
-    data_type: DataType, rows: pl.DataFrame, bar: Ns | None, *, carried_open: bool = False
+    data_type: DataType, rows: pl.DataFrame, bar: Us | None, *, carried_open: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part ``rows`` into good ones and bad ones; the bad ones carry a column ``reason``."""
     if not rows.select(_any_fault(data_type, bar, carried_open)).item():
@@ -22,7 +22,7 @@ def sift(
     return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.drop_nulls("reason")
 
 
-def faults(data_type: DataType, bar: Ns | None, *, carried_open: bool = False) -> dict[str, pl.Expr]:
+def faults(data_type: DataType, bar: Us | None, *, carried_open: bool = False) -> dict[str, pl.Expr]:
     """Return what can be wrong with a row: a reason, and the expression that is true where it holds.
 
     ``carried_open``: the open is the close of the bar before, so it may lie outside low and high.
@@ -47,7 +47,7 @@ def faults(data_type: DataType, bar: Ns | None, *, carried_open: bool = False) -
 
 
 @cache
-def _any_fault(data_type: DataType, bar: Ns | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
+def _any_fault(data_type: DataType, bar: Us | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
     """Whether any row has any fault: quickly answered, and mostly no."""
     found = faults(data_type, bar, carried_open=carried_open).values()
     return pl.any_horizontal(holds.any() for holds in found).fill_null(value=False)
@@ -59,7 +59,7 @@ def _nothing(data_type: DataType) -> pl.DataFrame:
 
 
 @cache
-def _reason(data_type: DataType, bar: Ns | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
+def _reason(data_type: DataType, bar: Us | None, carried_open: bool) -> pl.Expr:  # noqa: FBT001 -- for the cache
     """The first fault of each row, null for a good one."""
     chain = pl.lit(None, dtype=pl.String)
     for reason, holds in reversed(faults(data_type, bar, carried_open=carried_open).items()):
@@ -81,6 +81,6 @@ def _positive(name: str) -> pl.Expr:
     return _finite(name) & (pl.col(name) > 0)
 
 
-def _off_grid(bar: Ns) -> pl.Expr:
+def _off_grid(bar: Us) -> pl.Expr:
     anchor = MONDAY if bar % WEEK == 0 else 0
     return (pl.col("ts").to_physical() - anchor) % bar != 0

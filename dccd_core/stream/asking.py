@@ -10,14 +10,14 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint, IdWindows, Recent
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.fetch.collect import Course, collect
 from dccd_core.fetch.pager import id_walks
 from dccd_core.fetch.venue import Venue
 
 PROOFS: Final = 0.05
 """The share of a venue's limits that proofs may take."""
-_EVER: Final = TimeSpan(Ns(0), Ns(2**62))
+_EVER: Final = TimeRange(Us(0), Us(2**62))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Answered:
     """
 
     rows: pl.DataFrame
-    span: TimeSpan
+    span: TimeRange
     requests: int
-    since: Ns | None = None
+    since: Us | None = None
 
 
 async def rows_between(
-    venue: Venue, dataset: Dataset, span: TimeSpan, *, any_will_do: bool = False
+    venue: Venue, dataset: Dataset, span: TimeRange, *, any_will_do: bool = False
 ) -> Answered:
     """Ask for the rows of ``span`` that are final by now; what comes after them is not answered.
 
@@ -57,7 +57,7 @@ async def rows_between(
                 break
     start = span.start if since is None else min(max(since, span.start), until)
     rows = pl.concat(found).filter(pl.col("ts").to_physical() >= start)
-    return Answered(rows, TimeSpan(start, until), max(1, course.requests), since)
+    return Answered(rows, TimeRange(start, until), max(1, course.requests), since)
 
 
 async def rows_of_ids(venue: Venue, dataset: Dataset, ids: range) -> Answered | None:
@@ -79,7 +79,7 @@ async def rows_of_ids(venue: Venue, dataset: Dataset, ids: range) -> Answered | 
     if rows.height < len(ids):
         return None
     times = rows["ts"].to_physical()
-    return Answered(rows, TimeSpan(Ns(int(times[0])), Ns(int(times[-1]) + 1)), requests)
+    return Answered(rows, TimeRange(Us(int(times[0])), Us(int(times[-1]) + 1)), requests)
 
 
 async def newest_rows(venue: Venue, dataset: Dataset) -> Answered:
@@ -90,15 +90,15 @@ async def newest_rows(venue: Venue, dataset: Dataset) -> Answered:
     """
     endpoint = await venue.served(dataset)
     now = venue.clock.now()
-    request = endpoint.request(venue.query(dataset, TimeSpan(Ns(0), now), endpoint.page_limit))
+    request = endpoint.request(venue.query(dataset, TimeRange(Us(0), now), endpoint.page_limit))
     rows = await venue.ask(dataset, request, lambda r: endpoint.decode(r.body, r.venue_time))
     if not rows.height:
-        return Answered(rows, TimeSpan(Ns(0), Ns(0)), 1)
+        return Answered(rows, TimeRange(Us(0), Us(0)), 1)
     times = rows["ts"].to_physical()
-    first, last = Ns(int(times[0])), Ns(int(times[-1]))
+    first, last = Us(int(times[0])), Us(int(times[-1]))
     # more rows of the first moment may lie before what is shown
     return Answered(
-        rows.filter(times > first), TimeSpan(Ns(first + 1), max(last, Ns(first + 1))), 1, Ns(first + 1)
+        rows.filter(times > first), TimeRange(Us(first + 1), max(last, Us(first + 1))), 1, Us(first + 1)
     )
 
 
@@ -117,29 +117,29 @@ class Allowance:
 
     _AT_MOST: Final = 8.0
 
-    def __init__(self, limits: Sequence[tuple[int, Ns]], weight: int, now: Ns) -> None:
+    def __init__(self, limits: Sequence[tuple[int, Us]], weight: int, now: Us) -> None:
         rates = [PROOFS * amount * SECOND / (period * weight) for amount, period in limits]
         self._per_second = min(rates, default=self._AT_MOST)
         self._left, self._at = 1.0, now
 
-    def spend(self, requests: int, now: Ns) -> None:
+    def spend(self, requests: int, now: Us) -> None:
         """Note what was asked; more than is left means that the next has to wait."""
         self._grow(now)
         self._left -= requests
 
-    def allows(self, now: Ns) -> bool:
+    def allows(self, now: Us) -> bool:
         self._grow(now)
         return self._left >= 1.0
 
-    def _grow(self, now: Ns) -> None:
+    def _grow(self, now: Us) -> None:
         self._left = min(self._AT_MOST, self._left + self._per_second * (now - self._at) / SECOND)
         self._at = now
 
 
-def allowance(venue: Venue, dataset: Dataset, now: Ns) -> Allowance:
+def allowance(venue: Venue, dataset: Dataset, now: Us) -> Allowance:
     """Return what proofs about ``dataset``, and others that share its limits, may cost."""
     endpoint = venue.endpoint(dataset)
-    query = replace(venue.query(dataset, TimeSpan(Ns(0), Ns(1)), endpoint.page_limit), first_id=1)
+    query = replace(venue.query(dataset, TimeRange(Us(0), Us(1)), endpoint.page_limit), first_id=1)
     request = endpoint.request(query)
     limits = [(one.amount, one.period) for one in venue.exchange.limits if one.pool == request.pool]
     return Allowance(limits, request.weight, now)

@@ -7,7 +7,7 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.fetch.derive import Sums
 
 _at = pl.col("ts").cast(pl.Int64)
@@ -22,8 +22,8 @@ class FinalBars:
     venue flags nothing, the last version that came is final once its own topic is ``settle`` past its end.
     """
 
-    def __init__(self, bar: Ns, settle: Ns) -> None:
-        self._after = Ns(bar + settle)
+    def __init__(self, bar: Us, settle: Us) -> None:
+        self._after = Us(bar + settle)
         self._held: list[pl.DataFrame] = []
 
     def hear(self, bars: pl.DataFrame) -> pl.DataFrame:
@@ -33,7 +33,7 @@ class FinalBars:
             self._held.append(unflagged)
         return bars.filter("closed").drop("closed")
 
-    def settled(self, alive: Mapping[str, Ns]) -> pl.DataFrame | None:
+    def settled(self, alive: Mapping[str, Us]) -> pl.DataFrame | None:
         """Return the bars that are final now that each topic has come as far."""
         if not self._held:
             return None
@@ -48,7 +48,7 @@ class FinalBars:
         rows = [each.filter(topic=topic) for each in self._held]
         return pl.concat(rows) if rows else None
 
-    def drop(self, topic: str, before: Ns | None = None) -> None:
+    def drop(self, topic: str, before: Us | None = None) -> None:
         """Forget the bars of one topic that are held back: those that opened earlier, or all."""
         gone = pl.col("topic") == topic
         gone = gone if before is None else gone & (_at < before)
@@ -64,9 +64,9 @@ class BuiltBars:
         since: the moment from which on every trade came: earlier bars are left out.
     """
 
-    def __init__(self, bar: Ns, settle: Ns, since: Ns) -> None:
+    def __init__(self, bar: Us, settle: Us, since: Us) -> None:
         self._bar, self._settle = bar, settle
-        self.since = self.until = bar_open(Ns(since + bar - 1), bar)
+        self.since = self.until = bar_open(Us(since + bar - 1), bar)
         """From when to when every bar was built that there is."""
         self.held: list[pl.DataFrame] = []
         """Trades of bars that are not final yet."""
@@ -74,9 +74,9 @@ class BuiltBars:
     def hear(self, trades: pl.DataFrame) -> None:
         self.held.append(trades)
 
-    def settled(self, at: Ns) -> pl.DataFrame | None:
+    def settled(self, at: Us) -> pl.DataFrame | None:
         """Return the bars that are final now that the venue's clock shows ``at``."""
-        end = bar_open(Ns(at - self._settle), self._bar)
+        end = bar_open(Us(at - self._settle), self._bar)
         if end <= self.until:
             return None
         if not self.held:
@@ -90,7 +90,7 @@ class BuiltBars:
             return None
         sums = Sums(self._bar)
         sums.add(wanted.select(TABLES[DataType.TRADES].schema.names()))
-        opens = [bar_open(Ns(at), self._bar) for at in wanted["ts"].cast(pl.Int64).to_list()]
+        opens = [bar_open(Us(at), self._bar) for at in wanted["ts"].cast(pl.Int64).to_list()]
         came = (
             wanted.with_columns(ts=pl.Series(opens, dtype=pl.Int64).cast(TIME))
             .group_by("ts", maintain_order=True)

@@ -8,7 +8,7 @@ import polars as pl
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, iso
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us, iso
 from dccd_core.stream.bars import BuiltBars
 from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
@@ -16,19 +16,19 @@ from dccd_core.stream.trades import Came, TradeTopic
 
 _PRICES: Final = ("open", "high", "low", "close")
 _SILENT: Final = "nothing came of it for longer than its market explains"
-_SURE: Final = Ns(2 * SECOND)
+_SURE: Final = Us(2 * SECOND)
 """The venue's clock is known to a second or so: a bar is asked for once it is final beyond doubt."""
-_LATE: Final = Ns(5 * SECOND)
+_LATE: Final = Us(5 * SECOND)
 """By how much the beat of a topic may be late."""
-_HUSH: Final = Ns(10 * SECOND)
+_HUSH: Final = Us(10 * SECOND)
 """Where nothing would show that a message is lost, the last of a bar may be if none comes for so long."""
-_AGAIN: Final = Ns(5 * SECOND)
+_AGAIN: Final = Us(5 * SECOND)
 
 
 class ClosedBar(NamedTuple):
     """A bar that is final: when it opened, and its last price."""
 
-    opened: Ns
+    opened: Us
     close: float
 
 
@@ -42,10 +42,10 @@ class BarTopic:
         now: our steady clock.
     """
 
-    def __init__(self, channel: Channel, bar: Ns, settle: Ns, now: Ns) -> None:
+    def __init__(self, channel: Channel, bar: Us, settle: Us, now: Us) -> None:
         self.claim = Claim()
         self.pace = Pace(now)
-        self.alive: Ns | None = None
+        self.alive: Us | None = None
         """Up to when (venue time) bars that nobody flags cannot change any more, and ``settle`` after that.
 
         It is told by the topic alone: by its next bar, as messages come in order, or by the venue's word.
@@ -53,13 +53,13 @@ class BarTopic:
         self._beats = channel.beats
         self._fills_quiet = channel.fills_quiet
         self._bar, self._settle = bar, settle
-        self._accepted: Ns | None = None
+        self._accepted: Us | None = None
         self._close: float | None = None
         self._asked = False
         """Whether the newest proof is REST's: what came before the next message may have been lost."""
         self._uncounted = False
         """Whether nothing shows that a message is lost: no flag, no number, no heartbeat."""
-        self._newest: Ns | None = None
+        self._newest: Us | None = None
         """When the newest bar that came opened."""
         self._came = now
         """When it did, on our steady clock."""
@@ -104,7 +104,7 @@ class BarTopic:
         if not spoilt:
             self.claim.begin(told.first)
             if not self._beats:
-                self._live_until(Ns(told.last + self._settle))
+                self._live_until(Us(told.last + self._settle))
         return unbroken
 
     def finish(self, finals: Sequence[ClosedBar]) -> list[ClosedBar]:
@@ -115,11 +115,11 @@ class BarTopic:
             if at is None or opened < at:
                 continue
             if opened > at and self._fills_quiet and self._close is not None:
-                quiet += [ClosedBar(Ns(one), self._close) for one in range(at, opened, self._bar)]
+                quiet += [ClosedBar(Us(one), self._close) for one in range(at, opened, self._bar)]
             elif opened > at:
                 self._end("bars did not come")
                 self.claim.begin(opened)
-            self.claim.reach(Ns(opened + self._bar))
+            self.claim.reach(Us(opened + self._bar))
             self._close = close
         return quiet
 
@@ -134,7 +134,7 @@ class BarTopic:
         """Take note of what the venue says of the topic as a whole."""
         self.pace.beat(moment.steady)
         if self._accepted is not None:
-            self.claim.begin(bar_open(Ns(word.at + self._bar - 1), self._bar))
+            self.claim.begin(bar_open(Us(word.at + self._bar - 1), self._bar))
             self._live_until(word.at)
 
     def end(self, reason: str) -> None:
@@ -149,33 +149,33 @@ class BarTopic:
         else:
             self._end(reason)
 
-    def doubt(self, since: Ns, reason: str) -> None:
+    def doubt(self, since: Us, reason: str) -> None:
         """Take note that something may have been lost: where nothing would show it, REST is to."""
         del since, reason  # the bar that is running is the only one that it can matter to
         if self._uncounted and self._newest is not None:
-            self._shown_from = max(self._shown_from, Ns(self._newest + self._bar))
+            self._shown_from = max(self._shown_from, Us(self._newest + self._bar))
 
     def look(self, moment: Moment) -> str | None:
         """Say why the topic is to be subscribed to anew, if it is."""
-        quiet = Ns(moment.steady - self.pace.heard)
+        quiet = Us(moment.steady - self.pace.heard)
         if self._beats and self._accepted and quiet > 4 * self._beats + 5 * SECOND:
             return f"nothing came of it for {quiet // SECOND} s, not even a heartbeat"
         return None
 
-    def question(self, moment: Moment) -> Ns | None:
+    def question(self, moment: Moment) -> Us | None:
         """Say from which bar on it is to be asked for bars, if its silence needs a proof."""
         if self._accepted is None or self._beats or not self._due(moment.steady):
             return None
         since = self._since()
         return since if moment.venue - self._settle - _SURE >= since + self._bar else None
 
-    def ask(self, steady: Ns) -> None:
+    def ask(self, steady: Us) -> None:
         """Note that it is asked for: the next time is if nobody answers, ever later."""
         self.pace.ask(steady)
-        self._next = Ns(steady + self._wait)
-        self._wait = Ns(min(MINUTE, 2 * self._wait))
+        self._next = Us(steady + self._wait)
+        self._wait = Us(min(MINUTE, 2 * self._wait))
 
-    def _due(self, steady: Ns) -> bool:
+    def _due(self, steady: Us) -> bool:
         """Return whether REST is to be asked: it is silent, or may have brought too little before it was."""
         if self.pace.due(steady):
             return True
@@ -185,11 +185,11 @@ class BarTopic:
         hushed = steady - self._came > _HUSH and self._newest is not None and self._newest >= since
         return self._shown_from > since or hushed
 
-    def _since(self) -> Ns:
-        return self.claim.reached or bar_open(Ns((self._accepted or ZERO) + self._bar), self._bar)
+    def _since(self) -> Us:
+        return self.claim.reached or bar_open(Us((self._accepted or ZERO) + self._bar), self._bar)
 
     def answer(
-        self, rows: pl.DataFrame, held: pl.DataFrame | None, until: Ns, moment: Moment
+        self, rows: pl.DataFrame, held: pl.DataFrame | None, until: Us, moment: Moment
     ) -> tuple[str | None, pl.DataFrame]:
         """Take the answer: the bars that opened before ``until``, all of them final.
 
@@ -209,7 +209,7 @@ class BarTopic:
             traded = traded.join(held.select(same), on=same, how="anti")
         dead = None
         if traded.height:
-            first = Ns(int(traded["ts"].to_physical()[0]))
+            first = Us(int(traded["ts"].to_physical()[0]))
             dead = f"it was silent, although something was traded in the bar of {iso(first)}"
             if not self._uncounted:
                 return dead, fresh.clear()
@@ -217,7 +217,7 @@ class BarTopic:
                 dead = None  # something was lost, but it is alive
         self.claim.begin(since)
         self.claim.reach(until)
-        self._live_until(Ns(until + self._settle))
+        self._live_until(Us(until + self._settle))
         self._asked, self._wait = True, _AGAIN
         self._close = fresh["close"][-1] if fresh.height else self._close
         if not traded.height:
@@ -241,17 +241,17 @@ class BarTopic:
             self.doubt(ZERO, "")
         self.claim.begin(told.first)
         if self._shown_from <= (self.claim.reached or ZERO):
-            self._live_until(Ns(self._newest + self._settle))
+            self._live_until(Us(self._newest + self._settle))
 
     def _end(self, reason: str) -> None:
         self.claim.end(reason)
         self._close = None  # of a bar that others may have followed
 
-    def _live_until(self, at: Ns) -> None:
+    def _live_until(self, at: Us) -> None:
         self.alive = max(at, self.alive or at)
 
 
-def quiet_bars(topic: str, bars: Sequence[ClosedBar], received: Ns) -> pl.DataFrame:
+def quiet_bars(topic: str, bars: Sequence[ClosedBar], received: Us) -> pl.DataFrame:
     """Return bars in which nothing was traded, with their ``topic`` and ``received``."""
     height = len(bars)
     columns: dict[str, pl.Series | list[float]] = {
@@ -274,7 +274,7 @@ class BuiltTopic:
         now: our steady clock.
     """
 
-    def __init__(self, channel: Channel, bar: Ns, now: Ns) -> None:
+    def __init__(self, channel: Channel, bar: Us, now: Us) -> None:
         self.claim = Claim()
         self._trades = TradeTopic(channel, now)
         self._bar = bar
@@ -305,7 +305,7 @@ class BuiltTopic:
         """Take note that one of its messages may have been lost."""
         self._trades.spoil(reason)
 
-    def lose_until(self, at: Ns) -> None:
+    def lose_until(self, at: Us) -> None:
         """Take note that what was lost was of some time before ``at``."""
         self._trades.lose_until(at)
 
@@ -313,11 +313,11 @@ class BuiltTopic:
         """Say why the topic is to be subscribed to anew, if it is."""
         return self._trades.look(moment)
 
-    def question(self, moment: Moment) -> Ns | None:
+    def question(self, moment: Moment) -> Us | None:
         """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
         return self._trades.question(moment)
 
-    def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
+    def answer(self, rows: pl.DataFrame, until: Us, moment: Moment) -> str | None:
         """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
         return self._trades.answer(rows, until, moment)
 
@@ -350,7 +350,7 @@ class BuiltTopic:
         reached = self._trades.claim.reached
         return found if reached is None else [*found, *self._until(reached)]
 
-    def _until(self, at: Ns) -> list[pl.DataFrame]:
+    def _until(self, at: Us) -> list[pl.DataFrame]:
         if self._built is None:
             return []
         bars = self._built.settled(at)

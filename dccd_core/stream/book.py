@@ -7,7 +7,7 @@ from typing import Final
 from sortedcontainers import SortedDict
 
 from dccd_core.adapter.live import BookChange, Channel, Pairs, Precision
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 
 NEW: Final = "no snapshot yet"
 _MOST_WAITING: Final = 5_000
@@ -18,10 +18,10 @@ _FEW: Final = 5
 """How often in a row the venue may repeat itself while its time goes on."""
 _MANY: Final = 100
 """How often it may where no time goes on: that proves nothing, but somebody has to say so."""
-_APART: Final = Ns(5 * SECOND)
+_APART: Final = Us(5 * SECOND)
 _SOON: Final = MINUTE
 """A snapshot may be ahead of changes that are on their way, when they are about to reach it."""
-_CROSSED: Final = Ns(3 * SECOND)
+_CROSSED: Final = Us(3 * SECOND)
 """A bid may be at or above an ask for so long by the venue's time, less for how long it was not meanwhile."""
 CROSSED: Final = "the best bid"
 """So the reason begins for which a book is lost that is crossed."""
@@ -105,16 +105,16 @@ class Book:
         """How many snapshots that were asked for met no change, since one last did."""
         self.last: int | None = None
         """The number of the last update that the book knows."""
-        self.crossed_since: Ns | None = None
+        self.crossed_since: Us | None = None
         """The venue's time when the best bid was first seen not to be below the best ask; None: it is."""
-        self._crossed_before: tuple[Ns, Ns] | None = None
+        self._crossed_before: tuple[Us, Us] | None = None
         """For how long it was crossed before that, less for how long it was not; and until when."""
         self._channel, self._depth, self._precision = channel, depth, precision
-        self._at: Ns | None = None
+        self._at: Us | None = None
         """The time of the last change that told one."""
         self._joining = False
         """Whether the next change is the first one on a snapshot, which may lie before, in or after it."""
-        self._since: tuple[Ns, int] | None = None
+        self._since: tuple[Us, int] | None = None
         """Where the changes were, time and number, when the snapshot that they have not met yet came."""
         self._repeats: tuple[int | None, int] = None, 0
         """How often in a row nothing new was told, after which number."""
@@ -206,12 +206,12 @@ class Book:
         """Whether it is crossed, or was lately: then it is looked at with each change."""
         return self.crossed_since is not None or self._crossed_before is not None
 
-    def _crossed_for(self, since: Ns, at: Ns) -> Ns:
+    def _crossed_for(self, since: Us, at: Us) -> Us:
         """Return for how long it is crossed by ``at``, less for how long it was not in between."""
         if self._crossed_before is None:
-            return Ns(at - since)
+            return Us(at - since)
         before, until = self._crossed_before
-        return Ns(max(0, before - (since - until)) + at - since)
+        return Us(max(0, before - (since - until)) + at - since)
 
     def shows(self, depth: int) -> bool:
         """Whether the best ``depth`` levels are all known: a price may walk out of a cut snapshot."""

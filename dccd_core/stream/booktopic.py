@@ -3,7 +3,7 @@
 from typing import Final
 
 from dccd_core.adapter.live import BookChange, Word
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.stream.book import Book
 from dccd_core.stream.claim import Claim, Moment
 from dccd_core.stream.compare import Outcome
@@ -11,12 +11,12 @@ from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import BookKeeper, Shot
 from dccd_core.stream.wanted import Wanted
 
-COMPARE_EVERY: Final = Ns(3 * MINUTE)
+COMPARE_EVERY: Final = Us(3 * MINUTE)
 """How often a book is held against what REST says, from what is left of the budget."""
-_AGAIN: Final = Ns(20 * SECOND)
+_AGAIN: Final = Us(20 * SECOND)
 """How soon it is compared again when that said nothing, or that it was wrong; then ever later."""
 _BEATS: Final = 4
-_LATE: Final = Ns(5 * SECOND)
+_LATE: Final = Us(5 * SECOND)
 """By how much the beat of a topic may be late."""
 
 
@@ -28,7 +28,7 @@ class BookTopic:
         now: our steady clock.
     """
 
-    def __init__(self, wanted: Wanted, now: Ns) -> None:
+    def __init__(self, wanted: Wanted, now: Us) -> None:
         self.claim = Claim()
         self.pace = Pace(now)
         self.keeper = BookKeeper(
@@ -39,7 +39,7 @@ class BookTopic:
         self._numbered = False
         self._doubted = False
         """Whether something that nobody understood came since numbers or checksums last proved it."""
-        self._compare_at, self._unsettled = Ns(now + COMPARE_EVERY), 0
+        self._compare_at, self._unsettled = Us(now + COMPARE_EVERY), 0
         """When it is to be compared; how often in a row that did not say that all is well."""
 
     @property
@@ -66,7 +66,7 @@ class BookTopic:
         self._accepted = True
         self.pace.beat(moment.steady)
 
-    def hear(self, change: BookChange, received: Ns, moment: Moment) -> None:
+    def hear(self, change: BookChange, received: Us, moment: Moment) -> None:
         """Take a change as it came."""
         self._break_off(moment)
         self.pace.hear(moment.steady, 1)
@@ -77,7 +77,7 @@ class BookTopic:
             self._doubted = False
         self.keeper.hear(change, received)
 
-    def join(self, start: BookChange, received: Ns) -> None:
+    def join(self, start: BookChange, received: Us) -> None:
         """Begin with a snapshot that was asked for."""
         self.keeper.join(start, received)
 
@@ -132,12 +132,12 @@ class BookTopic:
 
     def look(self, moment: Moment) -> str | None:
         """Say why the topic is to be subscribed to anew, if it is."""
-        quiet = Ns(moment.steady - self.pace.heard)
+        quiet = Us(moment.steady - self.pace.heard)
         if self._channel.beats and self._accepted and quiet > _BEATS * self._channel.beats + 5 * SECOND:
             return f"nothing came of it for {quiet // SECOND} s, not even a heartbeat"
         return None
 
-    def question(self, moment: Moment) -> Ns | None:
+    def question(self, moment: Moment) -> Us | None:
         """Return None: it is settled by a snapshot, see ``compare_due``."""
         del moment
         return None
@@ -149,12 +149,12 @@ class BookTopic:
 
     def compare(self, moment: Moment) -> bool:
         """Begin to compare it; False when that makes no sense now."""
-        self._compare_at = Ns(moment.steady + COMPARE_EVERY)
+        self._compare_at = Us(moment.steady + COMPARE_EVERY)
         self.pace.ask(moment.steady)
         return self.keeper.compare_begin() is not None
 
     def compared(self, outcome: Outcome, moment: Moment) -> None:
         """Note what came of it: what said nothing, or found it wrong, is done again soon, then ever later."""
         self._unsettled = 0 if outcome is Outcome.SAME else self._unsettled + 1
-        soon = Ns(_AGAIN << min(self._unsettled - 1, 10)) if self._unsettled else COMPARE_EVERY
-        self._compare_at = Ns(moment.steady + min(soon, COMPARE_EVERY))
+        soon = Us(_AGAIN << min(self._unsettled - 1, 10)) if self._unsettled else COMPARE_EVERY
+        self._compare_at = Us(moment.steady + min(soon, COMPARE_EVERY))

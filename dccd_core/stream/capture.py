@@ -15,7 +15,7 @@ from typing import Final
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import DccdError, LakeError, Throttled
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
@@ -69,7 +69,7 @@ class Capture:
     def number(self) -> int:
         return next(self._requests)
 
-    def moment(self) -> tuple[Ns, Ns]:
+    def moment(self) -> tuple[Us, Us]:
         return self._clock.steady(), self._clock.now()
 
     def add(self, entry: tape.Entry) -> None:
@@ -181,14 +181,14 @@ class _Socket:
         self._heard = inner.heard
 
     @property
-    def heard(self) -> Ns:
+    def heard(self) -> Us:
         heard = self._inner.heard
         if heard != self._heard:
             self._heard = heard
             self._capture.add(tape.Alive(*self._capture.moment(), self._link, heard))
         return heard
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         try:
             frames, moments = await self._inner.receive()
         except Disconnected as e:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.snapshots import Turn
 
-LATENESS: Final = Ns(2 * SECOND)
+LATENESS: Final = Us(2 * SECOND)
 """How much later than others of its topic a message may come."""
 NOT_UNDERSTOOD: Final = "a message could not be understood"
 ANEW: Final = "it was subscribed to anew"
@@ -18,8 +18,8 @@ REMOVED: Final = "taken out of the stream"
 class Moment:
     """Now: ``steady`` of our clock that is never stepped, ``venue`` what the venue's clock shows by it."""
 
-    steady: Ns
-    venue: Ns
+    steady: Us
+    venue: Us
 
 
 @dataclass(slots=True)
@@ -30,25 +30,25 @@ class Claim:
     ``last_id``: where ids follow one another, the last one that came without one missing before it.
     """
 
-    began: Ns | None = None
-    reached: Ns | None = None
+    began: Us | None = None
+    reached: Us | None = None
     ended: Turn | None = None
     turns: list[Turn] = field(default_factory=list[Turn])
     last_id: int | None = None
 
-    def begin(self, at: Ns, after_id: int | None = None) -> None:
+    def begin(self, at: Us, after_id: int | None = None) -> None:
         """Note that from ``at`` on all of it comes; where ids are known, all after ``after_id``."""
         if self.began is None:
             self.began = self.reached = at
             self.ended = None
             self.turns.append(Turn(at, began=True, id=after_id))
 
-    def reach(self, at: Ns) -> None:
+    def reach(self, at: Us) -> None:
         """Note that all of it until ``at`` has come."""
         if self.reached is not None:
             self.reached = max(self.reached, at)
 
-    def end(self, reason: str, since: Ns | None = None) -> None:
+    def end(self, reason: str, since: Us | None = None) -> None:
         """Note that from where it had come on rows may be missing; from ``since`` on, if that is earlier."""
         if self.reached is not None:
             self.ended = Turn(self.reached, began=False, reason=reason, since=since, id=self.last_id)

@@ -15,10 +15,10 @@ from heapq import nsmallest
 from typing import Final
 
 from dccd_core.adapter.live import BookChange, Pairs
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.book import Book, Side
 
-LEEWAY: Final = Ns(2 * SECOND)
+LEEWAY: Final = Us(2 * SECOND)
 """How far a snapshot's time may be off against the times of changes. A comparison has to begin so long before
 the snapshot is asked for, and to go on so long after it came, before a difference says anything."""
 _DEEPER: Final = 100
@@ -52,7 +52,7 @@ class Verdict:
 
     outcome: Outcome
     reason: str = ""
-    at: Ns | None = None
+    at: Us | None = None
     current: bool = False
 
 
@@ -86,12 +86,12 @@ class Comparison:
         at: the venue's time of the last change; None where it told none.
     """
 
-    def __init__(self, book: Book, depth: int, at: Ns | None) -> None:
+    def __init__(self, book: Book, depth: int, at: Us | None) -> None:
         self.depth = depth
         self._book, self._at, self._last = book, at, book.last
         self._bids = _Side("bid", -1, book, book.bids, depth + _DEEPER)
         self._asks = _Side("ask", 1, book, book.asks, depth + _DEEPER)
-        self._changes: list[tuple[Ns | None, int | None]] = []
+        self._changes: list[tuple[Us | None, int | None]] = []
         """Time and number of each change since."""
         self._useless = ""
         """Why this comparison leads to nothing."""
@@ -159,7 +159,7 @@ class Comparison:
             return Verdict(Outcome.WAIT, found.text)
         return Verdict(Outcome.DRIFTED if found.sure else Outcome.UNKNOWN, found.text)
 
-    def _time(self, changes: int) -> Ns | None:
+    def _time(self, changes: int) -> Us | None:
         """Return the newest time told after so many changes."""
         times = (at for at, _ in reversed(self._changes[:changes]) if at is not None)
         return next(times, self._at)

@@ -9,7 +9,7 @@ import polars as pl
 
 from dccd_core.adapter.live import Word
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import ZERO, Ns
+from dccd_core.domain.timespan import ZERO, Us
 from dccd_core.stream import tables
 from dccd_core.stream.bars import FinalBars
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
@@ -30,9 +30,9 @@ class Line:
     wanted: Wanted
     seen: Seen
     topic: AnyTopic
-    accepted: Ns | None = None
+    accepted: Us | None = None
     symbol: str = field(init=False)
-    bar: Ns = field(init=False)
+    bar: Us = field(init=False)
     """How long after its time a row of it is told of: the length of a bar."""
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class Line:
         return self.topic.claim
 
     @property
-    def known_until(self) -> Ns | None:
+    def known_until(self) -> Us | None:
         """Up to when all of it came, as far as its own messages show; None: nothing is claimed."""
         known = self.topic.known_until if isinstance(self.topic, PagedTopic) else None
         return self.claim.reached if known is None else known
@@ -129,7 +129,7 @@ class BooksFeed:
 class BarsFeed:
     """Bars of one length: those that are final, pushed by the venue or built from its trades."""
 
-    def __init__(self, bar: Ns, settle: Ns) -> None:
+    def __init__(self, bar: Us, settle: Us) -> None:
         self.lines: list[Line] = []
         self._final = FinalBars(bar, settle)
         self._proven: list[pl.DataFrame] = []
@@ -163,12 +163,12 @@ class BarsFeed:
         """Forget what came of a topic and is not final yet: something after it was missed."""
         self._final.drop(name)
 
-    def prove(self, name: str, rows: pl.DataFrame, received: Ns) -> None:
+    def prove(self, name: str, rows: pl.DataFrame, received: Us) -> None:
         """Keep bars that REST told, as if they had been pushed."""
         if rows.height:
             more = rows.with_columns(topic=pl.lit(name), received=pl.lit(received, pl.Int64))
             self._proven.append(more)
-            self._final.drop(name, before=Ns(int(rows["ts"].to_physical()[-1]) + 1))
+            self._final.drop(name, before=Us(int(rows["ts"].to_physical()[-1]) + 1))
 
     def _pushed(self) -> list[tuple[Line, BarTopic]]:
         return [(line, line.topic) for line in self.lines if isinstance(line.topic, BarTopic)]
@@ -209,13 +209,13 @@ class BarsFeed:
         told = by_topic.group_by("topic", maintain_order=True).agg("ts", "close", pl.col("received").max())
         for name, opens, closes, received in told.iter_rows():
             if name in topics:
-                bars = [ClosedBar(Ns(at), close) for at, close in zip(opens, closes, strict=True)]
+                bars = [ClosedBar(Us(at), close) for at, close in zip(opens, closes, strict=True)]
                 if missing := topics[name].finish(bars):
                     quiet.append(quiet_bars(name, missing, received).select(final.columns))
         return quiet
 
 
-def feed_of(kind: Kind, settle: Ns) -> Feed:
+def feed_of(kind: Kind, settle: Us) -> Feed:
     """Return what takes the rows of a kind; ``settle`` says when bars are final."""
     match kind:
         case DataType.TRADES, _:
@@ -226,7 +226,7 @@ def feed_of(kind: Kind, settle: Ns) -> Feed:
             return BooksFeed()
 
 
-def topic_of(wanted: Wanted, now: Ns) -> AnyTopic:
+def topic_of(wanted: Wanted, now: Us) -> AnyTopic:
     """Return what follows a dataset's topic; ``now`` on our steady clock."""
     bar = wanted.dataset.span
     if bar is not None and wanted.channel.from_trades:
@@ -269,4 +269,4 @@ def _count(line: Line, told: Came) -> None:
     seen, (height, _, last, _, received, price) = line.seen, told
     seen.rows += height
     seen.messages += height
-    seen.last, seen.price, seen.lag = received, price, Ns(received - last - line.bar)
+    seen.last, seen.price, seen.lag = received, price, Us(received - last - line.bar)

@@ -9,7 +9,7 @@ from typing import Final
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, OutOfReach
-from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
@@ -21,7 +21,7 @@ from dccd_core.stream.plan import Listener
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Kind
 
-_LOOK_BACK: Final = Ns(32 * DAY)
+_LOOK_BACK: Final = Us(32 * DAY)
 """A stream that stood still for longer begins anew: the time between is history's to fill."""
 
 
@@ -83,7 +83,7 @@ def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
     return folded
 
 
-def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[TimeSpan, str]]) -> str:
+def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[TimeRange, str]]) -> str:
     reasons = "; ".join(dict.fromkeys(reason for _, reason in gone))
     return f"{dataset} {key}: {rows} rows are taken out of the partition and kept beside it: {reasons}"
 
@@ -120,7 +120,7 @@ async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], li
     await fill_all(jobs, fill_one, report)
 
 
-def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, Turn]:
+def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, Turn]:
     """Return where streams stopped recording each dataset lately, if they did record it, and why."""
     found: dict[Dataset, Turn] = {}
     for dataset in datasets:
@@ -132,21 +132,21 @@ def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dat
     return found
 
 
-def _windows(lake: Lake, datasets: Iterable[Dataset], now: Ns) -> dict[Dataset, list[TimeSpan]]:
+def _windows(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, list[TimeRange]]:
     """Return from when to when streams were to record each dataset lately; of those that they did."""
-    found: dict[Dataset, list[TimeSpan]] = {}
+    found: dict[Dataset, list[TimeRange]] = {}
     for dataset in datasets:
         spans, lost = _recorded(lake, dataset, now)
         if spans:
             paused = [one.span for one in lost if one.reason in (PAUSED, REMOVED)]
-            found[dataset] = TimeSpan(spans[0].start, spans[-1].end).minus(paused)
+            found[dataset] = TimeRange(spans[0].start, spans[-1].end).minus(paused)
     return found
 
 
-def _recorded(lake: Lake, dataset: Dataset, now: Ns) -> tuple[list[TimeSpan], list[Lost]]:
+def _recorded(lake: Lake, dataset: Dataset, now: Us) -> tuple[list[TimeRange], list[Lost]]:
     """Return what streams recorded lately, and what they did not, both in order."""
-    recorded, lost = list[TimeSpan](), list[Lost]()
-    recent = TimeSpan(Ns(max(0, now - _LOOK_BACK)), Ns(now + DAY))
+    recorded, lost = list[TimeRange](), list[Lost]()
+    recent = TimeRange(Us(max(0, now - _LOOK_BACK)), Us(now + DAY))
     for key in partition_keys(dataset.grain, recent):
         if state := lake.state(dataset, key):
             recorded += state.ledger.streamed()
@@ -154,4 +154,4 @@ def _recorded(lake: Lake, dataset: Dataset, now: Ns) -> tuple[list[TimeSpan], li
     return recorded, lost
 
 
-def _unheeded(_: Dataset, __: str, ___: int, ____: Ns) -> None: ...
+def _unheeded(_: Dataset, __: str, ___: int, ____: Us) -> None: ...

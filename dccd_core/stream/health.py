@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.feeds import Line
 from dccd_core.stream.link import Surroundings
@@ -82,7 +82,7 @@ class HealthReport:
             crossed=seen.crossed,
         )
 
-    def _phase(self, paused: bool, topics: list[Line], refused: str | None) -> tuple[Phase, Ns | None]:  # noqa: FBT001
+    def _phase(self, paused: bool, topics: list[Line], refused: str | None) -> tuple[Phase, Us | None]:  # noqa: FBT001
         """Say how a dataset is; since when it is silent, on our wall clock."""
         now = self._clock.steady()
         accepted = [topic for topic in topics if topic.accepted is not None]
@@ -94,7 +94,7 @@ class HealthReport:
             return Phase.CONNECTING, None
         if all(topic.topic.pace.alarming(now) for topic in accepted):
             heard = max(topic.topic.pace.heard for topic in accepted)
-            return Phase.SILENT, Ns(self._clock.now() - (now - heard))
+            return Phase.SILENT, Us(self._clock.now() - (now - heard))
         if all(isinstance(topic.topic, BookTopic) and topic.topic.lost for topic in accepted):
             return Phase.CONNECTING, None
         return Phase.RECORDING, None

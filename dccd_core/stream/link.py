@@ -11,7 +11,7 @@ import polars as pl
 from dccd_core.adapter.live import BookChange, Live
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
@@ -173,7 +173,7 @@ class Link:
         """Note that a question is being asked."""
         self._recording.ask(question, self._clock.steady())
 
-    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan) -> None:
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeRange) -> None:
         """Take the answer to a question: all rows there were in ``span``."""
         if self.connected and (why := self._recording.answer(question, rows, span, self._clock.steady())):
             self._revive(question.name, why)
@@ -319,7 +319,7 @@ class Link:
         for attempts in (self._books, self._renewed):
             attempts.stand(failing, now)
 
-    def _begin_anew(self, name: str, reason: str, now: Ns) -> None:
+    def _begin_anew(self, name: str, reason: str, now: Us) -> None:
         again, wanted = self._books.again(name), self.group.wanted[name][0]
         if (again or reason != NEW) and self._renews(name, reason, now):
             return
@@ -334,7 +334,7 @@ class Link:
         elif again or reason != NEW:  # the first whole book comes by itself
             self._session.resubscribe(name)
 
-    def _renews(self, name: str, reason: str, now: Ns) -> bool:
+    def _renews(self, name: str, reason: str, now: Us) -> bool:
         """Whether no snapshot would help: nothing comes, or not what there is. Then that is seen to first."""
         asked_for = self.group.wanted[name][0].channel.start is not None
         if self._recording.hushed(name, now):
@@ -352,7 +352,7 @@ class Link:
         self._renew(name, reason, now)
         return True
 
-    def _renew(self, name: str, reason: str, now: Ns) -> None:
+    def _renew(self, name: str, reason: str, now: Us) -> None:
         """Subscribe anew to a lost book."""
         if self._renewed.due(name, now):
             self._renewed.tries(name, now)

@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
 from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.segments import SegmentWriter
@@ -19,11 +19,11 @@ from dccd_core.stream.plan import Listener
 from dccd_core.stream.recording import Batch, Stray
 from dccd_core.stream.wanted import Kind
 
-_IDLE: Final = Ns(5 * SECOND)
+_IDLE: Final = Us(5 * SECOND)
 """How often it is written down that nothing came."""
 _ROTATE: Final = HOUR
 _ROTATE_BYTES: Final = 256 * 2**20
-_DISK_PATIENCE: Final = Ns(2 * MINUTE)
+_DISK_PATIENCE: Final = Us(2 * MINUTE)
 _MOST_WAITING: Final = 5_000_000
 
 
@@ -34,8 +34,8 @@ class _Log:
     writer: SegmentWriter | None = None
     bare: bool = True
     """Whether its segment does not yet say what is standing."""
-    begun: Ns = ZERO
-    noted: Ns = ZERO
+    begun: Us = ZERO
+    noted: Us = ZERO
     standing: list[Mark] = field(default_factory=list[Mark])
     waiting: list[Batch] = field(default_factory=list[Batch])
 
@@ -66,7 +66,7 @@ class Logs:
         self._logs: defaultdict[Kind, _Log] = defaultdict(_Log)
         self._inherited: list[tuple[Kind, _Log]] = []
         self._writing = threading.Lock()
-        self._failing: Ns | None = None
+        self._failing: Us | None = None
 
     @property
     def unwritten(self) -> int:
@@ -115,14 +115,14 @@ class Logs:
             for kind, log in list(self._logs.items()):
                 self._write(kind, log, now)
 
-    def set_aside(self, strays: Sequence[Stray], at: Ns) -> list[tuple[Dataset, int, Ns]]:
+    def set_aside(self, strays: Sequence[Stray], at: Us) -> list[tuple[Dataset, int, Us]]:
         """Keep rows aside that tell a time which had not come, with those of ``at``.
 
         Return of which dataset how many there are, and the time of the first.
         """
         for stray in strays:
             self._lake.quarantine(stray.dataset, partition_key(stray.dataset.grain, at), stray.rows)
-        return [(one.dataset, one.rows.height, Ns(int(one.rows["ts"].to_physical()[0]))) for one in strays]
+        return [(one.dataset, one.rows.height, Us(int(one.rows["ts"].to_physical()[0]))) for one in strays]
 
     def bear(self, error: LakeError) -> None:
         """Keep what cannot be written in memory: a disk may get room again. But not for ever.
@@ -155,7 +155,7 @@ class Logs:
         for _, log in self._all():
             log.close()
 
-    def _write(self, kind: Kind, log: _Log, now: Ns) -> None:
+    def _write(self, kind: Kind, log: _Log, now: Us) -> None:
         while log.waiting:
             batch = log.waiting[0]
             if log.writer is None:

@@ -6,7 +6,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import Family
@@ -21,7 +21,7 @@ class MortalLake(Lake):
         self._writers = list[_Writer]()
         self._dead = False
 
-    def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
+    def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         if self._dead:
             return _Nowhere()
         self._writers.append(_Writer(self._live, Family(exchange, data_type, span), at))

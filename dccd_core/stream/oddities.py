@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, iso
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, iso
 from dccd_core.lake.refused import Refused
 
 _SOON: Final = MINUTE
-_AT_LEAST: Final = Ns(10 * MINUTE)
+_AT_LEAST: Final = Us(10 * MINUTE)
 _FIRST: Final = 20
 """How many messages of one cause are kept in an hour."""
 _MOST_CAUSES: Final = 50
@@ -25,8 +25,8 @@ Sentence: TypeAlias = Callable[[int], str]
 
 @dataclass(slots=True)
 class _Cause:
-    since: Ns
-    wait: Ns
+    since: Us
+    wait: Us
     sentence: Sentence
     count: int = 0
 
@@ -40,7 +40,7 @@ class Seldom:
     def __init__(self) -> None:
         self._causes: dict[str, _Cause] = {}
 
-    def say(self, cause: str, count: int, sentence: Sentence, now: Ns) -> str | None:
+    def say(self, cause: str, count: int, sentence: Sentence, now: Us) -> str | None:
         """Return what is to be said now, if anything is."""
         if cause not in self._causes and len(self._causes) >= _MOST_CAUSES:
             cause = _OTHER
@@ -52,7 +52,7 @@ class Seldom:
         known.sentence = sentence
         return None
 
-    def due(self, now: Ns) -> list[str]:
+    def due(self, now: Us) -> list[str]:
         """Return what happened again and is to be said by now; what did not is forgotten."""
         said = list[str]()
         for name, cause in list(self._causes.items()):
@@ -62,7 +62,7 @@ class Seldom:
                 del self._causes[name]
                 continue
             said.append(f"{cause.sentence(cause.count)} (in the last {(now - cause.since) // SECOND} s)")
-            cause.count, cause.since, cause.wait = 0, now, Ns(min(_AT_LEAST, 2 * cause.wait))
+            cause.count, cause.since, cause.wait = 0, now, Us(min(_AT_LEAST, 2 * cause.wait))
         return said
 
 
@@ -76,7 +76,7 @@ class Oddities:
         self._kept = defaultdict[str, int](int)
         """How many messages of a cause were kept in this hour."""
 
-    def refuse(self, place: str, url: str, bad: Sequence[tuple[bytes, str]], now: tuple[Ns, Ns]) -> list[str]:
+    def refuse(self, place: str, url: str, bad: Sequence[tuple[bytes, str]], now: tuple[Us, Us]) -> list[str]:
         """Take messages that were not understood, each with the reason; return what is to be said now.
 
         ``now``: the moment, and what our steady clock shows.
@@ -92,7 +92,7 @@ class Oddities:
         ]
         return [text for text in said if text]
 
-    def strays(self, aside: Sequence[tuple[Dataset, int, Ns]], steady: Ns) -> list[str]:
+    def strays(self, aside: Sequence[tuple[Dataset, int, Us]], steady: Us) -> list[str]:
         """Take note of rows that were kept aside: of what, how many, and the time of the first."""
         said = [
             self.seldom.say(f"{dataset} strays", count, _stray(dataset, first), steady)
@@ -120,7 +120,7 @@ class Oddities:
             self._waiting.append(one)
 
 
-def _stray(dataset: Dataset, first: Ns) -> Sentence:
+def _stray(dataset: Dataset, first: Us) -> Sentence:
     return lambda count: f"{dataset}: {count} rows came before their time, {iso(first)}, and are kept aside"
 
 

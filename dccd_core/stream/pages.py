@@ -15,22 +15,22 @@ import numpy as np
 import polars as pl
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us, iso
 from dccd_core.stream.claim import ANEW, LATENESS, Claim, Moment
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.trades import Came
 
-_LONGEST: Final = Ns(30 * SECOND)
+_LONGEST: Final = Us(30 * SECOND)
 """No silence is longer without a page being asked for."""
-_SHORT: Final = Ns(4 * SECOND)
+_SHORT: Final = Us(4 * SECOND)
 """A page that shows no more time, of what is final, does not reach back to the one before."""
-_FAR: Final = Ns(2 * MINUTE)
+_FAR: Final = Us(2 * MINUTE)
 """A page that reaches back so far will show what came last of a connection that has ended."""
-_WAIT: Final = Ns(2 * MINUTE)
+_WAIT: Final = Us(2 * MINUTE)
 """What no page has shown after so long is left to the topic's own messages."""
-_OFTEN: Final = Ns(2 * SECOND)
-_SELDOM: Final = Ns(30 * SECOND)
-_LATE: Final = Ns(10 * SECOND)
+_OFTEN: Final = Us(2 * SECOND)
+_SELDOM: Final = Us(30 * SECOND)
+_LATE: Final = Us(10 * SECOND)
 """How long after its time a trade has come, unless it was lost."""
 _KEPT: Final = 2_000
 """So many of the newest trades are kept to be compared: no venue shows more on a page."""
@@ -42,8 +42,8 @@ _LOST: Final = "trades of a page of the venue did not come"
 class Doubt:
     """Something may be missing in ``[start, end)``, by own messages; ``end`` None: nobody knows."""
 
-    start: Ns
-    end: Ns | None
+    start: Us
+    end: Us | None
     reason: str
 
 
@@ -55,12 +55,12 @@ class PagedTopic:
         now: our steady clock.
     """
 
-    def __init__(self, channel: Channel, now: Ns) -> None:
+    def __init__(self, channel: Channel, now: Us) -> None:
         del channel
         self.claim = Claim()
         self.pace = Pace(now, _LONGEST)
-        self._accepted: Ns | None = None
-        self._last: Ns | None = None
+        self._accepted: Us | None = None
+        self._last: Us | None = None
         """The venue time of its newest trade that came."""
         self._proven = ZERO
         """Up to when a page has shown that nothing is missing."""
@@ -72,7 +72,7 @@ class PagedTopic:
         """The newest trades that came, and how many."""
         self._kept_since = ZERO
         """No trade that came is older than this and forgotten."""
-        self._reach: Ns | None = None
+        self._reach: Us | None = None
         """How much time the last page showed."""
         self._next = ZERO
         """When the next page may be asked for, on our steady clock."""
@@ -83,11 +83,11 @@ class PagedTopic:
         return self._accepted is not None
 
     @property
-    def known_until(self) -> Ns | None:
+    def known_until(self) -> Us | None:
         """Up to when it came, as far as own messages show, whatever pages do; None: nothing is claimed."""
         if self.claim.reached is None or self._last is None:
             return self.claim.reached
-        return max(self.claim.reached, Ns(self._last - LATENESS))
+        return max(self.claim.reached, Us(self._last - LATENESS))
 
     def accept(self, moment: Moment) -> None:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
@@ -128,7 +128,7 @@ class PagedTopic:
         What no page has shown is left to the page that will be asked for, if that may reach back so far.
         """
         if self._last is not None and (self._reach is None or self._reach < _FAR):
-            self._believe(Ns(self._last - LATENESS))
+            self._believe(Us(self._last - LATENESS))
         self._accepted = self._last = None
         self._doubts.clear()
         self._ours.clear()
@@ -137,15 +137,15 @@ class PagedTopic:
 
     def spoil(self, reason: str) -> None:
         """Take note that one of its messages may have been lost."""
-        self.doubt(Ns((self._last or ZERO) - LATENESS), reason)
+        self.doubt(Us((self._last or ZERO) - LATENESS), reason)
 
-    def doubt(self, since: Ns, reason: str) -> None:
+    def doubt(self, since: Us, reason: str) -> None:
         """Take note that something may have been lost since then: a page will show it."""
         if self.claim.reached is not None:
             self._add(Doubt(max(since, self.claim.reached), None, reason))
             self._next = ZERO
 
-    def lose_until(self, at: Ns) -> None:
+    def lose_until(self, at: Us) -> None:
         """Take note that what was lost was of some time before ``at``; earlier trades may still come."""
         self._lost_until = max(at, self._last or ZERO)
 
@@ -153,13 +153,13 @@ class PagedTopic:
         """Believe what came where no page will show it."""
         if self._accepted is not None and self._last is not None:
             short = self._reach is not None and self._reach < _SHORT
-            oldest = moment.venue if short else Ns(moment.venue - _WAIT)
-            until = min(oldest, Ns(self._last - LATENESS))
+            oldest = moment.venue if short else Us(moment.venue - _WAIT)
+            until = min(oldest, Us(self._last - LATENESS))
             if self.claim.reached is None or until > self.claim.reached:
                 self._believe(until)
         return None
 
-    def question(self, moment: Moment) -> Ns | None:
+    def question(self, moment: Moment) -> Us | None:
         """Say since when a page is to show what was traded, if one is due."""
         if self._accepted is None or moment.steady < self._next:
             return None
@@ -167,18 +167,18 @@ class PagedTopic:
         came = self._last is not None and self._last >= since
         return since if came or self._doubts or self.pace.due(moment.steady) else None
 
-    def ask(self, steady: Ns) -> None:
+    def ask(self, steady: Us) -> None:
         """Note that a page is being asked for: the next one is if nobody answers, ever later."""
         self.pace.ask(steady)
-        self._next = Ns(steady + self._wait)
-        self._wait = Ns(min(_SELDOM, 2 * self._wait))
+        self._next = Us(steady + self._wait)
+        self._wait = Us(min(_SELDOM, 2 * self._wait))
 
-    def answer(self, rows: pl.DataFrame, span: TimeSpan, moment: Moment) -> str | None:
+    def answer(self, rows: pl.DataFrame, span: TimeRange, moment: Moment) -> str | None:
         """Take a page: what was traded in ``span``; say why it is to be subscribed to anew, if it is."""
         if self._accepted is None:
             return None
         self._reach, self._wait = span.length, _OFTEN
-        self._next = Ns(moment.steady + max(_OFTEN, min(_SELDOM, span.length // 2)))
+        self._next = Us(moment.steady + max(_OFTEN, min(_SELDOM, span.length // 2)))
         shown = self._missing(rows, max(span.start, self._kept_since, self.claim.began or self._since()))
         self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)))
         start = max(span.start, self._since(), self._kept_since)
@@ -189,7 +189,7 @@ class PagedTopic:
         if self.claim.reached is not None and start > self.claim.reached:
             self._bridge(rows.filter(_at >= start), missing, start)
         if start < until:
-            self._prove(TimeSpan(start, until), missing.filter(_at < until))
+            self._prove(TimeRange(start, until), missing.filter(_at < until))
         shown_anew = [doubt for doubt in self._doubts if doubt.reason == _LOST and doubt.start >= start]
         self._doubts = [doubt for doubt in self._doubts if doubt not in shown_anew]
         if not after.height:
@@ -200,11 +200,11 @@ class PagedTopic:
             return f"it was silent, although something was traded at {iso(first)}"
         return None
 
-    def _since(self) -> Ns:
+    def _since(self) -> Us:
         """Return up to when all is settled."""
         if self.claim.reached is not None:
             return self.claim.reached
-        return max(Ns((self._accepted or ZERO) + LATENESS), self._lost_until, self._proven)
+        return max(Us((self._accepted or ZERO) + LATENESS), self._lost_until, self._proven)
 
     def _keep(self, rows: pl.DataFrame) -> None:
         self._ours.append(rows.select("ts", "trade_id").tail(_KEPT))
@@ -219,11 +219,11 @@ class PagedTopic:
 
     def _forget(self, rows: pl.DataFrame) -> None:
         if (newest := _last(rows)) is not None:
-            self._kept_since = max(self._kept_since, Ns(newest + 1))
+            self._kept_since = max(self._kept_since, Us(newest + 1))
 
-    def _follow(self, told: Came, came: pl.DataFrame, allowed: Ns) -> None:
+    def _follow(self, told: Came, came: pl.DataFrame, allowed: Us) -> None:
         """Doubt the silences before and between what came that are too long; close what was left open."""
-        begins = max(Ns(told.first + 1), self._lost_until)
+        begins = max(Us(told.first + 1), self._lost_until)
         for doubt in self._doubts:
             doubt.end = max(begins, doubt.start) if doubt.end is None else doubt.end
         if self.claim.reached is None:  # what is in doubt is not claimed, so it is none
@@ -234,12 +234,12 @@ class PagedTopic:
         if before and told.last - min(before, told.first) > allowed:
             times = np.sort(np.append(came["ts"].to_physical().to_numpy(), before))
             for place in np.flatnonzero(np.diff(times) > allowed):
-                self._add(_silence(Ns(int(times[place])), Ns(int(times[place + 1]) + 1)))
+                self._add(_silence(Us(int(times[place])), Us(int(times[place + 1]) + 1)))
 
     def _add(self, doubt: Doubt) -> None:
         self._doubts = sorted([*self._doubts, doubt], key=lambda one: one.start)
 
-    def _bridge(self, rows: pl.DataFrame, missing: pl.DataFrame, start: Ns) -> None:
+    def _bridge(self, rows: pl.DataFrame, missing: pl.DataFrame, start: Us) -> None:
         """Believe own messages up to where a page begins, unless what it shows first is missing already.
 
         Args:
@@ -253,7 +253,7 @@ class PagedTopic:
         before = max(newest, self._proven)
         lost = missing.height and _first(missing) == _first(rows)
         if lost or (self._last or ZERO) < start - 1:  # a page begins right after a trade that it shows
-            self._add(Doubt(Ns(before - LATENESS), start, _LOST))
+            self._add(Doubt(Us(before - LATENESS), start, _LOST))
         self._believe(start)
 
     def _withdraw(self, gone: pl.DataFrame) -> None:
@@ -263,14 +263,14 @@ class PagedTopic:
             self.claim.end(_LOST, since)
             self.claim.begin(reached)
 
-    def _missing(self, rows: pl.DataFrame, start: Ns) -> pl.DataFrame:
+    def _missing(self, rows: pl.DataFrame, start: Us) -> pl.DataFrame:
         """Return the trades of a page from ``start`` on that did not come."""
         shown = rows.filter(_at >= start)
         if not self._ours or not shown.height:
             return shown
         return shown.join(pl.concat(self._ours).select("trade_id"), on="trade_id", how="anti")
 
-    def _prove(self, span: TimeSpan, gone: pl.DataFrame) -> None:
+    def _prove(self, span: TimeRange, gone: pl.DataFrame) -> None:
         """Take note that all of a span came, but for what a page shows to be gone."""
         self._doubts = [left for doubt in self._doubts if (left := self._after(doubt, span))]
         if self.claim.reached is None:
@@ -280,14 +280,14 @@ class PagedTopic:
         self._believe(span.end)
         self._proven = max(self._proven, span.end)
 
-    def _after(self, doubt: Doubt, span: TimeSpan) -> Doubt | None:
+    def _after(self, doubt: Doubt, span: TimeRange) -> Doubt | None:
         """Return what is left of a doubt when a page has shown a span; what was before is settled."""
         end = self._lost_until if doubt.end is None else doubt.end
         if doubt.start >= span.end:
             return doubt
         return Doubt(span.end, doubt.end, doubt.reason) if end > span.end else None
 
-    def _believe(self, until: Ns) -> None:
+    def _believe(self, until: Us) -> None:
         """Let the claim go on to ``until``, but for what is in doubt."""
         while self._doubts and self._doubts[0].start < until:
             doubt = self._doubts[0]
@@ -304,21 +304,21 @@ class PagedTopic:
 _at = pl.col("ts").to_physical()
 
 
-def _first(rows: pl.DataFrame) -> Ns:
+def _first(rows: pl.DataFrame) -> Us:
     first = rows["ts"].to_physical().min()
     assert isinstance(first, int)
-    return Ns(first)
+    return Us(first)
 
 
-def _silence(since: Ns, until: Ns) -> Doubt:
-    return Doubt(Ns(since - LATENESS), until, f"nothing came for {(until - since) // SECOND} s")
+def _silence(since: Us, until: Us) -> Doubt:
+    return Doubt(Us(since - LATENESS), until, f"nothing came for {(until - since) // SECOND} s")
 
 
-def _last(rows: pl.DataFrame) -> Ns | None:
+def _last(rows: pl.DataFrame) -> Us | None:
     last = rows["ts"].to_physical().max()
-    return Ns(last) if isinstance(last, int) else None
+    return Us(last) if isinstance(last, int) else None
 
 
 def _gone(rows: pl.DataFrame) -> Doubt:
     first = _first(rows)
-    return Doubt(first, Ns((_last(rows) or first) + 1), _LOST)
+    return Doubt(first, Us((_last(rows) or first) + 1), _LOST)

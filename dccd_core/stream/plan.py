@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.sockets import Connect
@@ -23,7 +23,7 @@ class StreamPlan:
     name: str
     datasets: tuple[Dataset, ...]
     depth: int = 50
-    snapshot_every: Ns = SECOND
+    snapshot_every: Us = SECOND
     paused: frozenset[Dataset] = frozenset()
 
 
@@ -56,17 +56,17 @@ class DatasetHealth:
     """
 
     dataset: Dataset
-    last: Ns | None = None
-    lag: Ns | None = None
+    last: Us | None = None
+    lag: Us | None = None
     rate: float = 0.0
     messages: int = 0
     rows: int = 0
     invalid: int = 0
-    invalid_since: Ns | None = None
+    invalid_since: Us | None = None
     refused: str | None = None
     phase: Phase = Phase.CONNECTING
-    since: Ns | None = None
-    proven: Ns | None = None
+    since: Us | None = None
+    proven: Us | None = None
     price: float | None = None
     bid: float | None = None
     ask: float | None = None
@@ -81,8 +81,8 @@ class StreamHealth:
     in a row no connection came to be, ``why`` not (or what else there is to say of the phase).
     """
 
-    at: Ns
-    started: Ns
+    at: Us
+    started: Us
     connections: int
     reconnects: int
     rate: float

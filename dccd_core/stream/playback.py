@@ -10,7 +10,7 @@ from typing import Final
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain import errors
 from dccd_core.domain.errors import DccdError, Throttled, Unavailable
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.net.sockets import Connect
 from dccd_core.net.virtual import VirtualClock
 from dccd_core.net.websocket import Disconnected, Socket
@@ -90,10 +90,10 @@ class Playback:
         self._links = dict[int, _Link]()
         self._by_url: defaultdict[str, deque[_Link]] = defaultdict(deque)
         self._requests = dict[int, _Answer]()
-        self._steps = list[tuple[Ns, int]]()
+        self._steps = list[tuple[Us, int]]()
         self._zero: int | None = None
-        self._last = Ns(0)
-        self._stopping: Ns | None = None
+        self._last = Us(0)
+        self._stopping: Us | None = None
         self._begun = clock.steady()
         ahead = 0
         for entry in entries:
@@ -166,21 +166,21 @@ class Playback:
             raise error_of(answer)
         return Response(answer.status, answer.headers, answer.body, answer.received)
 
-    async def reach(self, at: Ns) -> None:
+    async def reach(self, at: Us) -> None:
         """Wait until it is as late as it was then."""
         await self._clock.sleep(max(0, self._since(at) - self.passed()) / SECOND)
 
     def passed(self) -> int:
         return self._clock.steady() - self._begun
 
-    def is_past(self, at: Ns) -> bool:
+    def is_past(self, at: Us) -> bool:
         return self._since(at) <= self.passed()
 
-    def _moment_s(self, at: Ns) -> float:
+    def _moment_s(self, at: Us) -> float:
         """Return when that is by the loop's time."""
         return (self._begun + self._since(at)) / SECOND
 
-    def _since(self, at: Ns) -> int:
+    def _since(self, at: Us) -> int:
         return at - (self._zero or 0)
 
     def _found(self, request: Request) -> _Answer | None:
@@ -232,12 +232,12 @@ class _Socket:
         self._heard = link.opened.heard
 
     @property
-    def heard(self) -> Ns:
+    def heard(self) -> Us:
         while self._alive and self._playback.is_past(self._alive[0].at):
             self._heard = self._alive.popleft().heard
         return self._heard
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         if self._batches:
             await self._playback.reach(self._batches[0].at)
             batch = self._batches.popleft()

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejected, Throttled, Where, located
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import dialled
@@ -23,16 +23,16 @@ from dccd_core.stream.wanted import Kind, Seen, Wanted
 
 _BEAT_S: Final = 5.0
 _LOOK_S: Final = 0.5
-_LEAD: Final = Ns(10 * MINUTE)
+_LEAD: Final = Us(10 * MINUTE)
 """How long before the venue cuts a connection its successor is opened."""
 _OVERLAP_S: Final = 60.0
 _SUCCEED_AGAIN_S: Final = 60.0
 """How long after a successor that failed the next one is opened."""
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
-_GOOD_LIFE: Final = Ns(5 * SECOND)
+_GOOD_LIFE: Final = Us(5 * SECOND)
 """A connection that lived so long was a good one: the next is tried at once."""
-_LATE: Final = Ns(15 * SECOND)
+_LATE: Final = Us(15 * SECOND)
 _MOVED: Final = "its connection takes no more topics: another one gets it"
 
 Find: TypeAlias = Callable[[StreamPlan, Dataset], Awaitable[Wanted | None]]

@@ -16,7 +16,7 @@ from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES
-from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
@@ -32,11 +32,11 @@ from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
 from dccd_core.stream.windows import Windows
 
-_AGES: Final = Ns(3_650 * DAY)
+_AGES: Final = Us(3_650 * DAY)
 """What is older than that is not of its time: nobody pushes it."""
 _OLD: Final = "it is older than anything that a venue pushes"
 _STRANGE: Final = "something told a time that cannot be"
-_WORKS: Final = Ns(5 * SECOND)
+_WORKS: Final = Us(5 * SECOND)
 """How long after it was agreed to a quiet topic is taken for one that works, as far as others wait for it."""
 
 
@@ -99,7 +99,7 @@ class Recording:
         for feed in self._feeds.values():
             yield from feed.lines
 
-    def add(self, name: str, wanted: Wanted, steady: Ns) -> None:
+    def add(self, name: str, wanted: Wanted, steady: Us) -> None:
         """Record a dataset too, of the topic of this name."""
         feed = self._feeds.setdefault(wanted.kind, feed_of(wanted.kind, wanted.settle))
         self._pace = self._pace or Pace(steady)
@@ -127,7 +127,7 @@ class Recording:
                 gone = Piece(line.symbol, end.at, line.claim.began, end.reason)
                 self._withdrawn[line.wanted.kind].append(gone)
 
-    def drop(self, dataset: Dataset, reason: str, steady: Ns) -> None:
+    def drop(self, dataset: Dataset, reason: str, steady: Us) -> None:
         """Record a dataset no longer."""
         self._take(steady)
         for feed in self._feeds.values():
@@ -136,7 +136,7 @@ class Recording:
                 feed.lines.remove(line)
                 self._by_name[line.name].remove(line)
 
-    def complete(self, steady: Ns) -> bool:
+    def complete(self, steady: Us) -> bool:
         """Whether everything that the venue agreed to send is being recorded without a gap by now."""
         return all(
             line.claim.began is not None or line.accepted is None or steady - line.accepted > _WORKS
@@ -149,14 +149,14 @@ class Recording:
         pairs = ((line.claim.began, others.get(line.wanted.dataset)) for line in self.lines)
         return all(began is None or reached is None or began <= reached for began, reached in pairs)
 
-    def accept(self, name: str, steady: Ns) -> None:
+    def accept(self, name: str, steady: Us) -> None:
         """Note that the venue agreed to send a topic, perhaps anew."""
         self._take(steady)
         for line in self._of(name):
             self._accept(line, steady)
 
     def hear(
-        self, heard: live.Heard, received: Ns, steady: Ns, concerned: frozenset[str] = frozenset()
+        self, heard: live.Heard, received: Us, steady: Us, concerned: frozenset[str] = frozenset()
     ) -> None:
         """Take what a batch of messages said.
 
@@ -183,7 +183,7 @@ class Recording:
         if self._spoilt:
             self._take(steady)  # and so is what comes after its batch
 
-    def join(self, name: str, start: BookChange, received: Ns) -> None:
+    def join(self, name: str, start: BookChange, received: Us) -> None:
         """Begin a book with the snapshot that was asked for."""
         for line in self._of(name):
             if isinstance(line.topic, BookTopic):
@@ -199,38 +199,38 @@ class Recording:
         books = ((line.name, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
         return {name for name, book in books if not book.stands}
 
-    def books_to_compare(self, steady: Ns) -> list[tuple[str, Wanted]]:
+    def books_to_compare(self, steady: Us) -> list[tuple[str, Wanted]]:
         """Return the books that are to be held against what REST says."""
         moment = self._moment(steady)
         books = ((line, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
         return [(line.name, line.wanted) for line, book in books if book.compare_due(moment)]
 
-    def compare(self, name: str, steady: Ns) -> BookTopic | None:
+    def compare(self, name: str, steady: Us) -> BookTopic | None:
         """Begin to compare a book; None when that makes no sense now."""
         books = [line.topic for line in self._of(name) if isinstance(line.topic, BookTopic)]
         return next((book for book in books if book.compare(self._moment(steady))), None)
 
-    def compared(self, book: BookTopic, outcome: Outcome, steady: Ns) -> None:
+    def compared(self, book: BookTopic, outcome: Outcome, steady: Us) -> None:
         """Note what came of a comparison."""
         book.compared(outcome, self._moment(steady))
 
-    def waits(self, name: str, steady: Ns) -> bool:
+    def waits(self, name: str, steady: Us) -> bool:
         """Whether a snapshot of a book is of use now: something came that may follow it, or nothing will."""
         agreed = [(line.topic.pace, line.accepted) for line in self._of(name) if line.accepted is not None]
         return any(pace.heard > since or steady - since > _WORKS for pace, since in agreed)
 
-    def silent(self, steady: Ns) -> bool:
+    def silent(self, steady: Us) -> bool:
         """Whether nothing at all came for longer than all its markets together explain.
 
         What the venue says of topics or of the connection is not counted: it has answers, but no data.
         """
         return self._pace is not None and self._pace.silent(steady)
 
-    def hushed(self, name: str, steady: Ns) -> bool:
+    def hushed(self, name: str, steady: Us) -> bool:
         """Whether one topic is silent for longer than its market explains."""
         return any(line.topic.pace.silent(steady) for line in self._of(name))
 
-    def look(self, steady: Ns) -> dict[str, str]:
+    def look(self, steady: Us) -> dict[str, str]:
         """Return the topics that are to be subscribed to anew, each with the reason; their claims end."""
         moment = self._moment(steady)
         told = [(line.name, line.topic.look(moment)) for line in self.lines]
@@ -239,19 +239,19 @@ class Recording:
             self.give_up(name, why, steady)
         return found
 
-    def give_up(self, name: str, reason: str, steady: Ns) -> None:
+    def give_up(self, name: str, reason: str, steady: Us) -> None:
         """End what is recorded of a topic until the venue agrees to it anew."""
         self._take(steady)
         for line in self._of(name):
             self._end(line, reason)
 
-    def questions(self, steady: Ns) -> list[Question]:
+    def questions(self, steady: Us) -> list[Question]:
         """Return what only REST can settle, and is due."""
         moment = self._moment(steady)
         told = [(line, line.topic.question(moment)) for line in self.lines if line.accepted is not None]
         return [Question(line.name, line.wanted, since) for line, since in told if since is not None]
 
-    def ask(self, question: Question, steady: Ns) -> None:
+    def ask(self, question: Question, steady: Us) -> None:
         """Note that a question is being asked."""
         for line in self._asked(question):
             if isinstance(line.topic, PagedTopic | BarTopic):
@@ -259,7 +259,7 @@ class Recording:
             else:
                 line.topic.pace.ask(steady)
 
-    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan, steady: Ns) -> str | None:
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeRange, steady: Us) -> str | None:
         """Take what there was from the question's ``since`` on; say why its topic is dead, if it is.
 
         Args:
@@ -286,7 +286,7 @@ class Recording:
             self.give_up(question.name, dead, steady)
         return dead
 
-    def batches(self, steady: Ns) -> Iterator[tuple[Kind, Batch]]:
+    def batches(self, steady: Us) -> Iterator[tuple[Kind, Batch]]:
         """Hand over what came since this was last asked; a kind without news is left out."""
         self._take(steady)
         for kind, feed in self._feeds.items():
@@ -298,7 +298,7 @@ class Recording:
                 whole = pl.concat(rows) if rows else tables.columns(kind[0]).to_frame()
                 yield kind, Batch(whole, notes, _standing(feed))
 
-    def end(self, reason: str, steady: Ns) -> None:
+    def end(self, reason: str, steady: Us) -> None:
         """Note that nothing more will come; ``batches`` has the rest."""
         self._take(steady)
         for line in self.lines:
@@ -309,7 +309,7 @@ class Recording:
         line.claim.ended = end
         self._marks[line.wanted.kind].append(Mark(line.symbol, end.at, began=False, reason=end.reason))
 
-    def _moment(self, steady: Ns) -> Moment:
+    def _moment(self, steady: Us) -> Moment:
         return Moment(steady, self._time.now(steady))
 
     def _of(self, name: str) -> list[Line]:
@@ -320,7 +320,7 @@ class Recording:
         own = [line for line in self._of(question.name) if line.wanted == question.wanted]
         return [line for line in own if line.accepted is not None]
 
-    def _take(self, steady: Ns) -> None:
+    def _take(self, steady: Us) -> None:
         """Let the topics have what came."""
         heard = Heard(
             tables.joined(self._trades),
@@ -361,7 +361,7 @@ class Recording:
             else:
                 self._windows.ended(line.wanted.dataset, id(self), turn)
 
-    def _accept(self, line: Line, steady: Ns) -> None:
+    def _accept(self, line: Line, steady: Us) -> None:
         line.accepted, moment = steady, self._moment(steady)
         line.topic.accept(moment)
         agreed = bar_open(moment.venue, line.bar) if line.bar else moment.venue
@@ -397,7 +397,7 @@ class Recording:
                     feed.drop(line.name)  # a later version of what is held back may be what was lost
                 self._spoilt.add(line.name)
 
-    def _hear_book(self, change: BookChange, received: Ns, moment: Moment, latest: Ns) -> None:
+    def _hear_book(self, change: BookChange, received: Us, moment: Moment, latest: Us) -> None:
         at = change.at
         strange = at is not None and not moment.venue - _AGES <= at <= latest
         believed = replace(change, at=None) if strange else change
@@ -407,10 +407,10 @@ class Recording:
                 seen.messages += 1
                 seen.last = received
                 if believed.at is not None:
-                    seen.lag = Ns(received - believed.at)
+                    seen.lag = Us(received - believed.at)
                 topic.hear(believed, received, moment)
 
-    def _believed(self, rows: pl.DataFrame | None, latest: Ns, moment: Moment) -> pl.DataFrame | None:
+    def _believed(self, rows: pl.DataFrame | None, latest: Us, moment: Moment) -> pl.DataFrame | None:
         """Return the rows whose time can be; the others are kept aside, and missing where they belong."""
         if rows is None or not rows.height:
             return None

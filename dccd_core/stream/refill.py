@@ -12,7 +12,7 @@ from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.fetch.planner import settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.coverage import Notes, Piece
@@ -22,20 +22,20 @@ from dccd_core.stream.fold import fill_windows
 from dccd_core.stream.link import Link, Surroundings
 
 _AT_ONCE: Final = 4
-_PIECE: Final = Ns(10 * MINUTE)
+_PIECE: Final = Us(10 * MINUTE)
 """How much of a window is asked for at once."""
-_AGAIN: Final = Ns(2 * SECOND)
+_AGAIN: Final = Us(2 * SECOND)
 _AT_LEAST: Final = MINUTE
 _MOST_TRIES: Final = 30
 _LONG: Final = HOUR
 """A window so long is history's to fill, a page at a time."""
 _MOST_PAGES: Final = 10
 """More ids than on so many pages are asked for by time."""
-_LATE: Final = Ns(7 * SECOND)
+_LATE: Final = Us(7 * SECOND)
 """What is missing for so long although the venue sends its dataset again gets a reason."""
 
 
-_Missing: TypeAlias = tuple[Link, Dataset, list[TimeSpan]]
+_Missing: TypeAlias = tuple[Link, Dataset, list[TimeRange]]
 """What is missing of a dataset, and a connection that brings it again."""
 
 
@@ -46,11 +46,11 @@ class _State:
     ``since``: from when on (steady clock) it could be asked for. ``named``: what has got a reason.
     """
 
-    since: Ns
+    since: Us
     times: int = 0
-    next: Ns = ZERO
+    next: Us = ZERO
     error: str = ""
-    named: list[TimeSpan] = field(default_factory=list[TimeSpan])
+    named: list[TimeRange] = field(default_factory=list[TimeRange])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class _Job:
 
     link: Link
     dataset: Dataset
-    windows: list[TimeSpan]
+    windows: list[TimeRange]
     ids: range | None = None
 
     @property
-    def whole(self) -> TimeSpan:
-        return TimeSpan(self.windows[0].start, self.windows[-1].end)
+    def whole(self) -> TimeRange:
+        return TimeRange(self.windows[0].start, self.windows[-1].end)
 
 
 class Refill:
@@ -131,7 +131,7 @@ class Refill:
                 else:
                     self._states.pop(dataset, None)
 
-    def _job(self, link: Link, dataset: Dataset, windows: list[TimeSpan]) -> _Job | None:
+    def _job(self, link: Link, dataset: Dataset, windows: list[TimeRange]) -> _Job | None:
         """Return what of a dataset is to be asked for now: what is shown by now, or will soon be gone."""
         if newest_only(self._venue, dataset):
             return _Job(link, dataset, windows)
@@ -143,25 +143,25 @@ class Refill:
         parts = self._shown(dataset, windows)
         return _Job(link, dataset, parts) if parts else None
 
-    def _shown(self, dataset: Dataset, windows: list[TimeSpan]) -> list[TimeSpan]:
+    def _shown(self, dataset: Dataset, windows: list[TimeRange]) -> list[TimeRange]:
         """Return what of windows one question can be about: what is final by now."""
         start, final = windows[0].start, self._shown_until(dataset)
         most = _PIECE if dataset.span is None else self._venue.endpoint(dataset).page_limit * dataset.span
-        page = TimeSpan(start, Ns(start + most))
+        page = TimeRange(start, Us(start + most))
         parts = [part for window in windows if (part := window.clip(page)) is not None]
         waited = self._clock.steady() - self._states[dataset].since
         if dataset.span is None and waited <= self._venue.exchange.settle + SECOND:
             return [part for part in parts if part.end <= final]  # the rest of one costs another question
         return [
-            shown for part in parts if (shown := part.clip(TimeSpan(start, max(start, final)))) is not None
+            shown for part in parts if (shown := part.clip(TimeRange(start, max(start, final)))) is not None
         ]
 
-    def _shown_until(self, dataset: Dataset) -> Ns:
+    def _shown_until(self, dataset: Dataset) -> Us:
         """Return the moment before which rows are final by any answer: those tell whole seconds only."""
-        now = Ns(self._around.time.now(self._clock.steady()) - SECOND)
+        now = Us(self._around.time.now(self._clock.steady()) - SECOND)
         return settled(dataset, now, self._venue.exchange.settle)
 
-    def _ids(self, dataset: Dataset, window: TimeSpan) -> range | None:
+    def _ids(self, dataset: Dataset, window: TimeRange) -> range | None:
         """Return the ids that are missing in a window, if asking for them settles it: it may be at once."""
         if dataset.data_type is not DataType.TRADES:
             return None
@@ -173,7 +173,7 @@ class Refill:
     async def _fill_one(self, job: _Job) -> None:
         state = self._states.setdefault(job.dataset, _State(self._clock.steady()))
         state.times += 1
-        state.next = Ns(self._clock.steady() + min(_AT_LEAST, _AGAIN << min(state.times - 1, 10)))
+        state.next = Us(self._clock.steady() + min(_AT_LEAST, _AGAIN << min(state.times - 1, 10)))
         try:
             if job.ids is not None:
                 await self._fill_ids(job, job.ids, state)
@@ -193,10 +193,10 @@ class Refill:
             if state.times >= _MOST_TRIES:
                 self._give_up(job, f"asked {state.times} times: {e}")
 
-    def _asked(self, job: _Job) -> TimeSpan:
+    def _asked(self, job: _Job) -> TimeRange:
         """Return what to ask for: of bars one more, which came, so that no quiet end needs a question."""
-        end = Ns(job.whole.end + (job.dataset.span or ZERO))
-        return TimeSpan(job.whole.start, max(job.whole.end, min(end, self._shown_until(job.dataset))))
+        end = Us(job.whole.end + (job.dataset.span or ZERO))
+        return TimeRange(job.whole.start, max(job.whole.end, min(end, self._shown_until(job.dataset))))
 
     async def _fill_ids(self, job: _Job, ids: range, state: _State) -> None:
         """Ask for what is missing by its ids, as soon as they are known: nothing need be final for that."""
@@ -213,26 +213,26 @@ class Refill:
                 self._keep(job, await rows_between(self._venue, job.dataset, window))
                 return
             else:
-                state.next = Ns(self._clock.steady() + _AGAIN)
+                state.next = Us(self._clock.steady() + _AGAIN)
                 return
         self._write(job, told.rows, [Piece(str(job.dataset.symbol), window.start, window.end)])
         self._around.windows.settled(job.dataset, window, ids.stop - 1)
         self._states.pop(job.dataset, None)
 
-    def _keep_newest(self, job: _Job, told: Answered, final: Ns, state: _State) -> None:
+    def _keep_newest(self, job: _Job, told: Answered, final: Us, state: _State) -> None:
         """Keep what the newest rows hold of windows, before it is gone; the rest is soon asked for again.
 
         They reach to their last one, and to what was final before they were asked for.
         """
         if told.rows.height:
-            told = replace(told, span=TimeSpan(told.span.start, max(told.span.end, final)))
+            told = replace(told, span=TimeRange(told.span.start, max(told.span.end, final)))
         self._keep(job, told)
         if left := self._around.windows.open(job.dataset):
             if state.times >= _MOST_TRIES:
                 reason = "the venue's newest rows do not reach up to what came since"
                 self._give_up(_Job(job.link, job.dataset, left), reason)
             elif left[-1].end > final:
-                state.next = Ns(self._clock.steady() + _AGAIN)
+                state.next = Us(self._clock.steady() + _AGAIN)
             self._states[job.dataset] = state
 
     def _keep(self, job: _Job, told: Answered) -> None:
@@ -242,7 +242,7 @@ class Refill:
         for window in job.windows:
             covered = told.span.clip(window)
             if covered is None and told.span.start >= window.end:
-                covered = TimeSpan(window.end, window.end)  # it is gone already
+                covered = TimeRange(window.end, window.end)  # it is gone already
             if covered is None:
                 continue
             kept.append(told.rows.filter((times >= covered.start) & (times < covered.end)))
@@ -251,12 +251,12 @@ class Refill:
                 reason = f"{self._venue.exchange.title} shows {self._venue.endpoint(dataset).reach} only"
                 pieces.append(Piece(str(dataset.symbol), window.start, covered.start, reason))
             last_id = self._last_id(dataset, window, kept[-1])
-            self._around.windows.settled(dataset, TimeSpan(window.start, covered.end), last_id)
+            self._around.windows.settled(dataset, TimeRange(window.start, covered.end), last_id)
         if pieces:
             self._write(job, pl.concat(kept), pieces)
             self._states.pop(dataset, None)
 
-    def _last_id(self, dataset: Dataset, window: TimeSpan, rows: pl.DataFrame) -> int | None:
+    def _last_id(self, dataset: Dataset, window: TimeRange, rows: pl.DataFrame) -> int | None:
         """Return the last id of rows that begin where a window does, if none is missing in them."""
         trades = dataset.data_type is DataType.TRADES
         if not trades or not isinstance(self._venue.endpoint(dataset).paging, IdWindows):
@@ -295,7 +295,7 @@ class Refill:
                 self._write(_Job(link, dataset, parts), rows, pieces)
                 state.named += parts
 
-    def _why(self, dataset: Dataset, parts: Sequence[TimeSpan], state: _State) -> str:
+    def _why(self, dataset: Dataset, parts: Sequence[TimeRange], state: _State) -> str:
         exchange = self._venue.exchange
         if state.error:
             return f"not there yet, asked {state.times} times: {state.error}"
@@ -316,7 +316,7 @@ class Refill:
         kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))
 
 
-def final_until(venue: Venue, around: Surroundings, dataset: Dataset) -> Ns:
+def final_until(venue: Venue, around: Surroundings, dataset: Dataset) -> Us:
     """Return the moment before which the venue's rows do not change any more."""
     return settled(dataset, around.time.now(around.clock.steady()), venue.exchange.settle)
 

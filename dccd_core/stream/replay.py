@@ -21,7 +21,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns, TimeSpan, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
@@ -210,7 +210,7 @@ def _counting(exchange: Exchange, came: Counter[str]) -> Exchange:
     live = exchange.live
     assert live is not None
 
-    def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+    def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
         heard = live.hear(frames, received, state)
         came["frames"] += len(frames)
         came["trades"] += heard.trades.height if heard.trades is not None else 0
@@ -236,6 +236,6 @@ def _ending(playback: Playback, result: object) -> str:
 
 
 def _piece(
-    span: TimeSpan, reason: str | None = None, proof: str | None = None, missing: int | None = None
+    span: TimeRange, reason: str | None = None, proof: str | None = None, missing: int | None = None
 ) -> Piece:
     return Piece(iso(span.start), iso(span.end), reason, proof, missing)

@@ -10,7 +10,7 @@ from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
-from dccd_core.domain.timespan import ZERO, TimeSpan
+from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
@@ -112,7 +112,7 @@ async def _shown(venue: Venue, one: Wanted, name: str) -> Snapshot:
 
         return Snapshot(await venue.ask(one.dataset, check.request(one.topic), numbered), check.levels)
     endpoint = venue.endpoint(one.dataset)
-    request = endpoint.request(venue.query(one.dataset, TimeSpan(ZERO, ZERO), one.depth))
+    request = endpoint.request(venue.query(one.dataset, TimeRange(ZERO, ZERO), one.depth))
 
     def plain(response: Response) -> BookChange:
         rows = endpoint.decode(response.body, response.venue_time)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.adapter.live import Ack, Heard, Live, Topic
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 
-_ANSWER_WITHIN: Final = Ns(30 * SECOND)
+_ANSWER_WITHIN: Final = Us(30 * SECOND)
 """How long a venue has to answer a subscription: Bitfinex was seen to take 12.9 s."""
 _TRIES: Final = 3
 """What is not answered so often may be another connection's."""
@@ -31,7 +31,7 @@ class _Message:
 @dataclass(frozen=True, slots=True)
 class _Sent:
     names: tuple[str, ...]
-    at: Ns
+    at: Us
 
 
 class Session:
@@ -43,7 +43,7 @@ class Session:
         now: a clock that is never stepped, as in all other methods; not the time of day.
     """
 
-    def __init__(self, live: Live, topics: Mapping[str, Topic], now: Ns) -> None:
+    def __init__(self, live: Live, topics: Mapping[str, Topic], now: Us) -> None:
         self.refused: dict[str, str] = {}
         """What the venue said of topics that it does not send."""
         self.full: set[str] = set()
@@ -60,7 +60,7 @@ class Session:
         self._one_by_one = False
         self._ids = 0
         self._next_message = self._heard = now
-        self._next_ping = Ns(now + live.ping_every)
+        self._next_ping = Us(now + live.ping_every)
         self._restart: str | None = None
         self._state: object = None
 
@@ -69,7 +69,7 @@ class Session:
         """Whether the venue has answered for every topic."""
         return len(self._subscribed) + len(self.refused) >= len(self._topics)
 
-    def due(self, now: Ns) -> list[bytes]:
+    def due(self, now: Us) -> list[bytes]:
         """Return what is to be sent now."""
         self._ask_again(now)
         if now < self._next_message:
@@ -77,15 +77,15 @@ class Session:
         message = self._ping(now) or self._next(now)
         if message is None:
             return []
-        self._next_message = Ns(now + self._live.pace)
+        self._next_message = Us(now + self._live.pace)
         return [message]
 
-    def wake(self) -> Ns:
+    def wake(self) -> Us:
         """Return when there may be something to send next."""
         wanted = self._next_message if self._may_send() else self._next_ping
         return max(self._next_message, min(wanted, self._next_ping))
 
-    def hear(self, frames: Sequence[bytes], received: Sequence[Ns], now: Ns) -> Heard:
+    def hear(self, frames: Sequence[bytes], received: Sequence[Us], now: Us) -> Heard:
         """Take messages as they came, with the time of day at which they did."""
         self._heard = now
         heard = self._live.hear(frames, received, self._state)
@@ -100,7 +100,7 @@ class Session:
         named = [self._live.topics_in(frame, self._state) for frame, _ in bad]
         return frozenset(name for names in named for name in names) if all(named) else frozenset()
 
-    def alive(self, now: Ns) -> None:
+    def alive(self, now: Us) -> None:
         """Note that something came which is no message: a ping or a pong of the protocol."""
         self._heard = now
 
@@ -142,7 +142,7 @@ class Session:
         self._waiting.append(_Message(names=(name,), leave=True))
         self._waiting.append(_Message(names=(name,)))
 
-    def over(self, now: Ns) -> str | None:
+    def over(self, now: Us) -> str | None:
         """Say why the connection is to be given up, if it is."""
         if self._restart:
             return self._restart
@@ -155,7 +155,7 @@ class Session:
             return f"every subscription was refused: {next(iter(self.refused.values()))}"
         return None
 
-    def _ask_again(self, now: Ns) -> None:
+    def _ask_again(self, now: Us) -> None:
         """Ask anew for what nobody answered, where others were: it may be the answer that was lost."""
         if not self._subscribed:
             return
@@ -180,7 +180,7 @@ class Session:
     def _may_send(self) -> bool:
         return bool(self._waiting) and not (self._one_by_one and self._sent)
 
-    def _next(self, now: Ns) -> bytes | None:
+    def _next(self, now: Us) -> bytes | None:
         while self._may_send():
             message = self._waiting.popleft()
             if message.text:
@@ -194,10 +194,10 @@ class Session:
                 return self._live.subscribe([self._topics[name] for name in names], number)
         return None
 
-    def _ping(self, now: Ns) -> bytes | None:
+    def _ping(self, now: Us) -> bytes | None:
         if self._live.ping is None or now < self._next_ping:
             return None
-        self._next_ping = Ns(now + self._live.ping_every)
+        self._next_ping = Us(now + self._live.ping_every)
         return self._live.ping(self._number())
 
     def _number(self) -> int:

@@ -10,7 +10,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, PayloadError
-from dccd_core.domain.timespan import SECOND, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
 from dccd_core.stream.compare import LEEWAY, Outcome
@@ -116,7 +116,7 @@ class Settler:
 
     async def _settle(self, link: Link, question: Question) -> None:
         dataset = question.wanted.dataset
-        span = TimeSpan(question.since, final_until(self._venue, self._around, dataset))
+        span = TimeRange(question.since, final_until(self._venue, self._around, dataset))
         newest = newest_only(self._venue, dataset)
         try:
             if newest:
@@ -129,7 +129,7 @@ class Settler:
         if newest or told.rows.height or told.span.start <= question.since:
             link.answer(question, told.rows, told.span)
 
-    async def _newest(self, dataset: Dataset, span: TimeSpan) -> Answered:
+    async def _newest(self, dataset: Dataset, span: TimeRange) -> Answered:
         """Ask for the newest rows of a span: it begins later where they do not reach back to its start.
 
         Raises:
@@ -139,4 +139,4 @@ class Settler:
         if not told.span.end:
             raise PayloadError("no row at all, where the newest ones are shown")
         rows = told.rows.filter(pl.col("ts").to_physical() < span.end)  # others may be on their way to us
-        return replace(told, rows=rows, span=TimeSpan(min(told.span.start, span.end), span.end))
+        return replace(told, rows=rows, span=TimeRange(min(told.span.start, span.end), span.end))

@@ -3,7 +3,7 @@
 from math import exp
 from typing import Final
 
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 
 _MEMORY_S: Final = 600.0
 _GAPS: Final = 20
@@ -13,9 +13,9 @@ If trades came independently it would be 9 in a thousand million gaps. Real ones
 thousand trades of XBTUSDT half came within a hundredth of a second, and the longest gaps were 18, 15 and 15
 times the mean (Kraken, recorded by REST).
 """
-_LEAST: Final = Ns(10 * SECOND)
-_MOST: Final = Ns(10 * MINUTE)
-_UNKNOWN: Final = Ns(30 * SECOND)
+_LEAST: Final = Us(10 * SECOND)
+_MOST: Final = Us(10 * MINUTE)
+_UNKNOWN: Final = Us(30 * SECOND)
 """What is granted to a topic that was hardly heard of yet."""
 _KNOWN: Final = 5.0
 
@@ -28,7 +28,7 @@ class Pace:
         most: no silence is longer without a proof.
     """
 
-    def __init__(self, now: Ns, most: Ns = _MOST) -> None:
+    def __init__(self, now: Us, most: Us = _MOST) -> None:
         self._most = most
         self.heard = now
         """When it was last heard of, or proven to be quiet."""
@@ -37,7 +37,7 @@ class Pace:
         self._asked_again = ZERO
         self._next = ZERO
 
-    def hear(self, now: Ns, count: int) -> None:
+    def hear(self, now: Us, count: int) -> None:
         """Note that ``count`` messages came since this was last noted."""
         if now > self.heard:
             passed_s = (now - self.heard) / SECOND
@@ -48,29 +48,29 @@ class Pace:
         self._count += count
         self._asked_again = ZERO
 
-    def beat(self, now: Ns) -> None:
+    def beat(self, now: Us) -> None:
         """Note a word of the venue about the topic that is no row of it."""
         self.heard = max(now, self.heard)
 
     @property
-    def allowed(self) -> Ns:
+    def allowed(self) -> Us:
         """For how long its silence needs no proof."""
         if self._count < _KNOWN:
             return _UNKNOWN
-        return Ns(min(self._most, max(_LEAST, round(_GAPS * SECOND * self._time_s / self._count))))
+        return Us(min(self._most, max(_LEAST, round(_GAPS * SECOND * self._time_s / self._count))))
 
-    def silent(self, now: Ns) -> bool:
+    def silent(self, now: Us) -> bool:
         return now - self.heard > self.allowed
 
-    def alarming(self, now: Ns) -> bool:
+    def alarming(self, now: Us) -> bool:
         """Whether it is silent although there was time to prove that it is only quiet."""
         return now - self.heard > self.allowed + max(_UNKNOWN, 2 * self._asked_again)
 
-    def due(self, now: Ns) -> bool:
+    def due(self, now: Us) -> bool:
         """Whether its silence is to be asked about."""
         return self.silent(now) and now >= self._next
 
-    def ask(self, now: Ns) -> None:
+    def ask(self, now: Us) -> None:
         """Note that it is asked about: the next time is ever later, as long as it is not heard of."""
         wait = min(_MOST, max(_LEAST, 2 * self._asked_again))
-        self._asked_again, self._next = Ns(wait), Ns(now + wait)
+        self._asked_again, self._next = Us(wait), Us(now + wait)

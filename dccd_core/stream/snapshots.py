@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.adapter.live import BookChange, Pairs
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.book import CROSSED, Book
 from dccd_core.stream.compare import Comparison, Outcome, Snapshot, Verdict
 
@@ -22,10 +22,10 @@ class Shot:
     ``crossed``: the best bid is not below the best ask, though the venue's own numbers prove the book.
     """
 
-    at: Ns
+    at: Us
     bids: Pairs
     asks: Pairs
-    received: Ns
+    received: Us
     crossed: bool = False
 
 
@@ -38,10 +38,10 @@ class Turn:
     before the beginning, or before the end; None: nobody knows it.
     """
 
-    at: Ns
+    at: Us
     began: bool
     reason: str = ""
-    since: Ns | None = None
+    since: Us | None = None
     id: int | None = None
 
 
@@ -53,29 +53,29 @@ class BookKeeper:
     proves nothing, and neither does a snapshot that was asked for before a change is seen to go on from it.
     """
 
-    def __init__(self, book: Book, depth: int, every: Ns) -> None:
+    def __init__(self, book: Book, depth: int, every: Us) -> None:
         self.book = book
         self.shots: list[Shot] = []
         self.turns: list[Turn] = []
-        self.known_until: Ns | None = None
+        self.known_until: Us | None = None
         """The time of the last change of a book that is known; None while it is not, or tells no time yet."""
-        self.compared_at: Ns | None = None
+        self.compared_at: Us | None = None
         """The venue's time at which the book was last seen to be the venue's: it began or was compared."""
         self._depth, self._every = depth, every
-        self._due: Ns | None = None
+        self._due: Us | None = None
         """The moment of the next picture."""
-        self._begins: Ns | None = None
+        self._begins: Us | None = None
         """From when on a snapshot is right, once a change is seen to go on from it."""
-        self._crossing: Ns | None = None
+        self._crossing: Us | None = None
         """Since when nothing is said of a book that nothing proves, because it is crossed."""
         self._held: list[Shot] = []
         """The pictures of the time before that; of a book that is proven, those in which it is crossed."""
         self._doubted = False
-        self._ended: Ns | None = None
+        self._ended: Us | None = None
         """Where it was last known, before it was not."""
         self._comparison: Comparison | None = None
 
-    def hear(self, change: BookChange, received: Ns) -> None:
+    def hear(self, change: BookChange, received: Us) -> None:
         """Take a change as it came; one whose time is not to be believed without it."""
         book, at, due = self.book, change.at, self._due
         pictures = self._pictures(at, received) if due is not None and at is not None and due < at else []
@@ -99,7 +99,7 @@ class BookKeeper:
         if not book.shows(self._depth):
             self.lose("the price has left the snapshot that the book began with")
 
-    def _wrong_since(self) -> Ns | None:
+    def _wrong_since(self) -> Us | None:
         """Return since when a book that is lost may have been wrong; None: it was not while it was known.
 
         What crosses it for seconds is mostly a level that was left over: who knows since when.
@@ -108,7 +108,7 @@ class BookKeeper:
             return self.compared_at
         return self.book.crossed_since
 
-    def join(self, start: BookChange, received: Ns) -> None:
+    def join(self, start: BookChange, received: Us) -> None:
         """Begin with a snapshot that was asked for."""
         self._abandon(_ANEW)
         waiting = self.book.join(start)
@@ -143,7 +143,7 @@ class BookKeeper:
         return self._comparison
 
     def compared(
-        self, snapshot: Snapshot, received: Ns, *, late: bool = False, silent: bool = False
+        self, snapshot: Snapshot, received: Us, *, late: bool = False, silent: bool = False
     ) -> Verdict:
         """Hold the book against a snapshot that was asked for since ``compare_begin``; act on what it shows.
 
@@ -168,7 +168,7 @@ class BookKeeper:
             self.lose(verdict.reason)
         return verdict
 
-    def prove(self, at: Ns, received: Ns) -> None:
+    def prove(self, at: Us, received: Us) -> None:
         """Take note that the book as it is was the venue's at ``at``, by its time: a book that does not move.
 
         The pictures of the quiet time are taken, up to before ``at``.
@@ -187,13 +187,13 @@ class BookKeeper:
         self.shots, self.turns = [], []
         return new
 
-    def _agree(self, verdict: Verdict, at: Ns | None, received: Ns) -> None:
+    def _agree(self, verdict: Verdict, at: Us | None, received: Us) -> None:
         if verdict.current and at is not None:
             self.prove(at, received)
         if verdict.at is not None and self.known_until is not None:
             self.compared_at = max(self.compared_at or verdict.at, min(verdict.at, self.known_until))
 
-    def _pictures(self, until: Ns | None, received: Ns) -> list[Shot]:
+    def _pictures(self, until: Us | None, received: Us) -> list[Shot]:
         """Return the book as it is, for each moment of the grid that is due and before ``until``."""
         due, every = self._due, self._every
         if due is None or until is None or due >= until or until - due > _MOST_AT_ONCE * every:
@@ -202,7 +202,7 @@ class BookKeeper:
         crossed = bool(bids and asks) and float(bids[0][0]) >= float(asks[0][0])
         if crossed:
             self.book.look()
-        return [Shot(Ns(at), bids, asks, received, crossed) for at in range(due, until, every)]
+        return [Shot(Us(at), bids, asks, received, crossed) for at in range(due, until, every)]
 
     def _go_on(self, pictures: list[Shot], change: BookChange) -> None:
         """Take note that the book was right up to a change and is so with it."""
@@ -244,7 +244,7 @@ class BookKeeper:
             pictures, self._held = [*self._held, *pictures], []
         self._go_on(pictures, change)
 
-    def _know(self, at: Ns) -> None:
+    def _know(self, at: Us) -> None:
         if self.known_until is None:
             self.turns.append(Turn(at, began=True))
             self.known_until, self._due = at, self._next(at)
@@ -254,16 +254,16 @@ class BookKeeper:
             if self._due is None or at > self._due:
                 self._due = self._next(at)
 
-    def _next(self, at: Ns) -> Ns:
+    def _next(self, at: Us) -> Us:
         """Return the first moment of the grid that is not before ``at``."""
-        return Ns(-(-at // self._every) * self._every)
+        return Us(-(-at // self._every) * self._every)
 
-    def _abandon(self, reason: str, since: Ns | None = None) -> None:
+    def _abandon(self, reason: str, since: Us | None = None) -> None:
         """Say no more of this book: another one begins, sooner or later."""
         self._end(reason, since)
         self.compared_at = self._comparison = None
 
-    def _end(self, reason: str, since: Ns | None = None) -> None:
+    def _end(self, reason: str, since: Us | None = None) -> None:
         at = self.known_until
         if at is None and since is not None and self._ended is not None and since < self._ended:
             at = self._ended  # it was in doubt already, and is wrong since longer

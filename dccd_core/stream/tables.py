@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
-from dccd_core.adapter.wire import nanos
+from dccd_core.adapter.wire import micros
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.stream.snapshots import Shot
 
 
@@ -43,7 +43,7 @@ def pictures(topic: str, shots: Sequence[Shot]) -> pl.DataFrame:
     received = [shot.received for shot, _, levels in sides for _ in levels]
     return pl.DataFrame(
         {
-            "ts": nanos([shot.at for shot, _, levels in sides for _ in levels], Ns(1)),
+            "ts": micros([shot.at for shot, _, levels in sides for _ in levels], Us(1)),
             "side": [side for _, side, levels in sides for _ in levels],
             "level": [level for _, _, levels in sides for level in range(len(levels))],
             "price": [price for _, _, levels in sides for price, _ in levels],

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 
 ABOUT: Final = "capture.json"
 TAPE: Final = "capture.dccd"
@@ -29,7 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     name: str
     datasets: tuple[str, ...]
     depth: int
-    snapshot_every: Ns
+    snapshot_every: Us
     paused: tuple[str, ...] = ()
 
 
@@ -39,15 +39,15 @@ class About(msgspec.Struct, frozen=True):
     version: str
     exchange: str
     plan: Plan
-    began: Ns
+    began: Us
     format: int = 1
 
 
 class _Entry(msgspec.Struct, array_like=True, tag=True):
     """``at`` is the steady clock's time, ``wall`` our wall clock's; both when it happened."""
 
-    at: Ns
-    wall: Ns
+    at: Us
+    wall: Us
 
 
 class Planned(_Entry, tag="p"):
@@ -65,7 +65,7 @@ class Opening(_Entry, tag="o"):
 
 class Opened(_Entry, tag="O"):
     link: int
-    heard: Ns
+    heard: Us
 
 
 class Refused(_Entry, tag="r"):
@@ -83,14 +83,14 @@ class Frames(_Entry, tag="f"):
 
     link: int
     frames: list[bytes]
-    moments: list[Ns]
+    moments: list[Us]
 
 
 class Alive(_Entry, tag="h"):
     """Something came that is no message."""
 
     link: int
-    heard: Ns
+    heard: Us
 
 
 class Sent(_Entry, tag="s"):
@@ -124,7 +124,7 @@ class Answered(_Entry, tag="a"):
     status: int
     headers: dict[str, str]
     body: bytes
-    received: Ns
+    received: Us
 
 
 class Failed(_Entry, tag="e"):

@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, iso
+from dccd_core.domain.timespan import SECOND, ZERO, Us, iso
 from dccd_core.stream import tables
 from dccd_core.stream.claim import ANEW, LATENESS, Claim, Moment
 from dccd_core.stream.silence import Pace
 
-_PATIENCE: Final = Ns(5 * SECOND)
+_PATIENCE: Final = Us(5 * SECOND)
 """How much later than another of its topic a trade may come before it counts as missing."""
 _BEATS: Final = 4
 """So many beats of a topic may be late."""
@@ -32,10 +32,10 @@ class Came(NamedTuple):
     """
 
     height: int
-    first: Ns
-    last: Ns
+    first: Us
+    last: Us
     ids: tuple[int, int, int] | None = None
-    received: Ns = ZERO
+    received: Us = ZERO
     price: float | None = None
 
 
@@ -87,9 +87,9 @@ class Stretch:
 
     first: int
     last: int
-    start: Ns
-    end: Ns
-    seen: Ns = field(default=ZERO, compare=False)
+    start: Us
+    end: Us
+    seen: Us = field(default=ZERO, compare=False)
 
 
 class IdRun:
@@ -97,7 +97,7 @@ class IdRun:
 
     def __init__(self) -> None:
         self.whole: Stretch | None = None
-        self.waiting_since: Ns | None = None
+        self.waiting_since: Us | None = None
         """Since when the next id is known to be missing, on our steady clock."""
         self._ahead: list[Stretch] = []
         self._known = -1
@@ -105,12 +105,12 @@ class IdRun:
         self._known_since = ZERO
         """... and since when."""
 
-    def begin(self, last: int, at: Ns) -> None:
+    def begin(self, last: int, at: Us) -> None:
         """Begin after a trade that is known of, whether or not it came."""
         self.whole = Stretch(last, last, at, at)
         self._known = last
 
-    def add(self, stretches: Sequence[Stretch], now: Ns) -> None:
+    def add(self, stretches: Sequence[Stretch], now: Us) -> None:
         whole, first = self.whole, stretches[0]
         if whole and not self._ahead and len(stretches) == 1 and whole.first <= first.first <= whole.last + 1:
             if first.last > whole.last:  # as nearly always
@@ -136,7 +136,7 @@ class IdRun:
         self._know(whole[-1].last, now)
         self._wait()
 
-    def told(self, last: int, now: Ns) -> bool:
+    def told(self, last: int, now: Us) -> bool:
         """Take note that there was a trade of this id; return whether all until it came."""
         self._know(last, now)
         self._wait()
@@ -147,7 +147,7 @@ class IdRun:
         assert self.whole is not None
         return self.whole.last + 1, (self._ahead[0].first - 1 if self._ahead else self._known)
 
-    def skip(self) -> Ns | None:
+    def skip(self) -> Us | None:
         """Go on after the first gap; return the time of the first trade there, None when none came."""
         self.waiting_since = None
         if not self._ahead:
@@ -157,7 +157,7 @@ class IdRun:
         self._wait()
         return self.whole.start
 
-    def _know(self, last: int, now: Ns) -> None:
+    def _know(self, last: int, now: Us) -> None:
         if last > self._known:
             self._known, self._known_since = last, now
 
@@ -177,7 +177,7 @@ def stretches(rows: pl.DataFrame) -> list[Stretch]:
     times = times[places]
     cuts = np.flatnonzero(np.diff(ids) > 1) + 1
     parts = zip(np.split(ids, cuts), np.split(times, cuts), strict=True)
-    return [Stretch(int(n[0]), int(n[-1]), Ns(int(t[0])), Ns(int(t[-1]))) for n, t in parts]
+    return [Stretch(int(n[0]), int(n[-1]), Us(int(t[0])), Us(int(t[-1]))) for n, t in parts]
 
 
 class Recent:
@@ -187,9 +187,9 @@ class Recent:
     """
 
     def __init__(self) -> None:
-        self._frames = deque[tuple[Ns, pl.DataFrame]]()
+        self._frames = deque[tuple[Us, pl.DataFrame]]()
 
-    def add(self, rows: pl.DataFrame, last: Ns) -> None:
+    def add(self, rows: pl.DataFrame, last: Us) -> None:
         """Take trades; ``last``: the time of their newest. What is older by ``LATENESS`` is forgotten."""
         self._frames.append((last, rows.select("ts", "trade_id")))
         newest = max(at for at, _ in self._frames)
@@ -212,14 +212,14 @@ class TradeTopic:
         now: our steady clock.
     """
 
-    def __init__(self, channel: Channel, now: Ns) -> None:
+    def __init__(self, channel: Channel, now: Us) -> None:
         self.claim = Claim()
         self.pace = Pace(now)
         self._beats = channel.beats
         self._ids = IdRun() if channel.consecutive else None
         self._numbered = channel.consecutive
-        self._accepted: Ns | None = None
-        self._last: Ns | None = None
+        self._accepted: Us | None = None
+        self._last: Us | None = None
         """The venue time of its newest trade, or of a proof that there was none."""
         self._recent = Recent()
         self._lost_until = ZERO
@@ -286,7 +286,7 @@ class TradeTopic:
         self._begin(word.at, word.last_id if self._ids else None)
         self.claim.last_id = self._ids.whole.last if self._ids and self._ids.whole else None
         if whole:
-            self.claim.reach(Ns(word.at - LATENESS))
+            self.claim.reach(Us(word.at - LATENESS))
             self._last = max(word.at, self._last or word.at)
 
     def end(self, reason: str) -> None:
@@ -299,7 +299,7 @@ class TradeTopic:
         if not self._numbered:
             self.claim.end(reason)
 
-    def lose_until(self, at: Ns) -> None:
+    def lose_until(self, at: Us) -> None:
         """Take note that what was lost was of some time before ``at``; earlier trades may still come."""
         if not self._numbered:
             self._lost_until = max(at, self._last or ZERO)
@@ -313,23 +313,23 @@ class TradeTopic:
             if (at := ids.skip()) is None:
                 return f"trades {first} to {last} did not come, and none after them"
             assert ids.whole is not None
-            self.claim.begin(Ns(at + 1), ids.whole.first - 1)
+            self.claim.begin(Us(at + 1), ids.whole.first - 1)
             self._reach_ids(ids)
         if self._beats and self._accepted and moment.steady - self.pace.heard > self._patience():
             quiet = (moment.steady - self.pace.heard) // SECOND
             return f"nothing came of it for {quiet} s, not even a heartbeat"
         return None
 
-    def question(self, moment: Moment) -> Ns | None:
+    def question(self, moment: Moment) -> Us | None:
         """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
         if self._accepted is None or self._beats or not self.pace.due(moment.steady):
             return None
         if self._last is None:
-            return Ns(self._accepted + LATENESS)
+            return Us(self._accepted + LATENESS)
         reached = self.claim.reached if self._asks else None
         return self._last if reached is None else min(self._last, reached)
 
-    def answer(self, rows: pl.DataFrame, until: Ns, moment: Moment) -> str | None:
+    def answer(self, rows: pl.DataFrame, until: Us, moment: Moment) -> str | None:
         """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
         since = self._accepted if self._last is None else self._last
         if since is None:
@@ -341,11 +341,11 @@ class TradeTopic:
         if self._ids and self._ids.whole and self._ids.whole.last >= 0:
             fresh = rows.filter(pl.col("trade_id").cast(pl.Int64) > self._ids.whole.last)
         if fresh.height:
-            first = Ns(int(fresh["ts"].to_physical()[0]))
+            first = Us(int(fresh["ts"].to_physical()[0]))
             return f"it was silent, although something was traded at {iso(first)}"
         if until <= since:
             return None  # it was heard of meanwhile
-        self.claim.begin(Ns(since + LATENESS))
+        self.claim.begin(Us(since + LATENESS))
         self.claim.reach(until)
         self._last, self._asked = max(until, self._last or until), True
         self.pace.beat(moment.steady)
@@ -357,13 +357,13 @@ class TradeTopic:
         return not self._numbered and not self._beats
 
     @property
-    def _allowed(self) -> Ns:
+    def _allowed(self) -> Us:
         """For how long its silence swallows nothing: a beat that is so late was lost, if it beats."""
-        return Ns(self._beats + _PATIENCE) if self._beats else self.pace.allowed
+        return Us(self._beats + _PATIENCE) if self._beats else self.pace.allowed
 
-    def _patience(self) -> Ns:
+    def _patience(self) -> Us:
         assert self._beats is not None
-        return Ns(_BEATS * self._beats + _PATIENCE)
+        return Us(_BEATS * self._beats + _PATIENCE)
 
     def _take_ids(self, ids: IdRun, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment) -> None:
         assert told.ids is not None
@@ -378,17 +378,17 @@ class TradeTopic:
         if ids.whole is None:
             self.claim.end(_ASKED)
             # of the first moment's trades some may have been missed
-            self.claim.begin(Ns(found[0].start + 1), found[0].first - 1)
+            self.claim.begin(Us(found[0].start + 1), found[0].first - 1)
         ids.add(found, moment.steady)
         self._reach_ids(ids)
 
     def _reach_ids(self, ids: IdRun) -> None:
         assert ids.whole is not None
-        self.claim.reach(Ns(ids.whole.end - LATENESS))
+        self.claim.reach(Us(ids.whole.end - LATENESS))
         self.claim.last_id = ids.whole.last
         self._last = max(ids.whole.end, self._last or ids.whole.end)
 
-    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame], allowed: Ns) -> None:
+    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame], allowed: Us) -> None:
         """Believe what came, but for what a silence that is too long to be one may have swallowed."""
         before = self._last
         if self._asked:
@@ -397,15 +397,15 @@ class TradeTopic:
             self._end_at_silences(before, rows(), allowed)
         self._begin(told.first)
         self._last = max(told.last, before or told.last)
-        self.claim.reach(Ns(self._last - LATENESS))
+        self.claim.reach(Us(self._last - LATENESS))
 
-    def _end_at_silences(self, before: Ns, rows: pl.DataFrame, allowed: Ns) -> None:
+    def _end_at_silences(self, before: Us, rows: pl.DataFrame, allowed: Us) -> None:
         times = np.sort(np.append(rows["ts"].to_physical().to_numpy(), before))
         for place in np.flatnonzero(np.diff(times) > allowed):
-            self.claim.reach(Ns(int(times[place]) - LATENESS))
+            self.claim.reach(Us(int(times[place]) - LATENESS))
             self.claim.end(f"nothing came for {int(times[place + 1] - times[place]) // SECOND} s")
-            self._begin(Ns(int(times[place + 1])))
+            self._begin(Us(int(times[place + 1])))
 
-    def _begin(self, after: Ns, last_id: int | None = None) -> None:
+    def _begin(self, after: Us, last_id: int | None = None) -> None:
         """Begin after a trade that came, as of its moment's some may have been missed, or after a word."""
-        self.claim.begin(max(Ns(after + 1), self._lost_until), last_id)
+        self.claim.begin(max(Us(after + 1), self._lost_until), last_id)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from dccd_core.adapter.live import Channel, Precision, Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.snapshots import Turn
 
-Kind = tuple[DataType, Ns | None]
+Kind = tuple[DataType, Us | None]
 """What shares a table and a segment: a data type, and for bars their length."""
 
 
@@ -22,11 +22,11 @@ class Wanted:
     dataset: Dataset
     topic: Topic
     channel: Channel
-    settle: Ns = ZERO
+    settle: Us = ZERO
     contract: float | None = None
     precision: Precision | None = None
     depth: int = 0
-    every: Ns = SECOND
+    every: Us = SECOND
 
     @property
     def kind(self) -> Kind:
@@ -39,7 +39,7 @@ class Question:
 
     name: str
     wanted: Wanted
-    since: Ns
+    since: Us
 
 
 @dataclass(slots=True)
@@ -52,10 +52,10 @@ class Seen:
 
     messages: int = 0
     rows: int = 0
-    last: Ns | None = None
-    lag: Ns | None = None
+    last: Us | None = None
+    lag: Us | None = None
     invalid: int = 0
-    invalid_since: Ns | None = None
+    invalid_since: Us | None = None
     price: float | None = None
     bid: float | None = None
     ask: float | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.stream.claim import LATENESS, PAUSED, REMOVED
 from dccd_core.stream.snapshots import Turn
 
@@ -16,15 +16,15 @@ class _Past:
     ``end``: where its last recording ended, and why.
     """
 
-    start: Ns | None = None
+    start: Us | None = None
     end: Turn | None = None
-    done: list[TimeSpan] = field(default_factory=list[TimeSpan])
-    active: dict[int, Ns] = field(default_factory=dict[int, Ns])
-    agreed: dict[int, Ns] = field(default_factory=dict[int, Ns])
+    done: list[TimeRange] = field(default_factory=list[TimeRange])
+    active: dict[int, Us] = field(default_factory=dict[int, Us])
+    agreed: dict[int, Us] = field(default_factory=dict[int, Us])
     """The connections on which the venue agreed to send it, of which nothing is proven yet."""
-    left_at: Ns | None = None
+    left_at: Us | None = None
     """Since when it is not to be recorded: what follows is not asked for."""
-    ids: dict[Ns, int] = field(default_factory=dict[Ns, int])
+    ids: dict[Us, int] = field(default_factory=dict[Us, int])
     """The last id before a border between what is there and what is not, where ids follow one another."""
 
 
@@ -44,14 +44,14 @@ class Windows:
             if end.reason in (PAUSED, REMOVED) and begun is None:
                 past.left_at = end.at
             elif end.reason in (PAUSED, REMOVED) and begun is not None:
-                past.done = union([*past.done, TimeSpan(past.start, begun)])
+                past.done = union([*past.done, TimeRange(past.start, begun)])
 
     def last_end(self, dataset: Dataset) -> Turn | None:
         """Return where the last recording of a dataset ended, and why; None while there was none."""
         past = self._pasts.get(dataset)
         return past.end if past else None
 
-    def agreed(self, dataset: Dataset, who: int, at: Ns) -> None:
+    def agreed(self, dataset: Dataset, who: int, at: Us) -> None:
         """Note that the venue agreed to send it: what was missed until ``at`` can be asked for already."""
         past = self._pasts.setdefault(dataset, _Past())
         self._return(past, at)
@@ -62,7 +62,7 @@ class Windows:
         if (past := self._pasts.get(dataset)) is not None:
             past.agreed.pop(who, None)
 
-    def began(self, dataset: Dataset, who: int, at: Ns, after_id: int | None = None) -> None:
+    def began(self, dataset: Dataset, who: int, at: Us, after_id: int | None = None) -> None:
         """Note that a connection records all of it from ``at`` on; ``after_id``: all ids after that."""
         past = self._pasts.setdefault(dataset, _Past())
         past.agreed.pop(who, None)
@@ -76,9 +76,9 @@ class Windows:
         past = self._pasts.setdefault(dataset, _Past())
         self._know(past, end.at, end.id)
         began = past.active.pop(who, end.at)
-        past.done = union([*past.done, TimeSpan(min(began, end.at), end.at)])
+        past.done = union([*past.done, TimeRange(min(began, end.at), end.at)])
         if end.since is not None and end.since < end.at:  # what was said of it is withdrawn
-            gone = TimeSpan(end.since, end.at)
+            gone = TimeRange(end.since, end.at)
             past.done = [part for span in past.done for part in span.minus([gone])]
         if not past.active:
             past.end = end if past.end is None or end.at >= past.end.at else past.end
@@ -89,7 +89,7 @@ class Windows:
         past = self._pasts.setdefault(dataset, _Past())
         past.left_at = end.at if end.reason in (PAUSED, REMOVED) else past.left_at
 
-    def settled(self, dataset: Dataset, span: TimeSpan, last_id: int | None = None) -> None:
+    def settled(self, dataset: Dataset, span: TimeRange, last_id: int | None = None) -> None:
         """Note that nothing is to be asked for there any more; ``last_id``: the last one before its end."""
         past = self._pasts.setdefault(dataset, _Past())
         past.done = union([*past.done, span])
@@ -97,7 +97,7 @@ class Windows:
         borders = {border for gap in self.open(dataset) for border in (gap.start, gap.end)}
         past.ids = {at: last for at, last in past.ids.items() if at in borders or at >= span.end}
 
-    def ids(self, dataset: Dataset, window: TimeSpan) -> range | None:
+    def ids(self, dataset: Dataset, window: TimeRange) -> range | None:
         """Return the ids that are missing in an open window; None where nobody knows them."""
         known = self._pasts[dataset].ids
         last, before = known.get(window.start), known.get(window.end)
@@ -107,12 +107,12 @@ class Windows:
             return None  # no repetition of what came last: the venue may count anew
         return range(last + 1, max(last, before) + 1)
 
-    def id_before(self, dataset: Dataset, border: Ns) -> int | None:
+    def id_before(self, dataset: Dataset, border: Us) -> int | None:
         """Return the last id before a border between what is there and what is not; None: nobody knows it."""
         past = self._pasts.get(dataset)
         return past.ids.get(border) if past else None
 
-    def open(self, dataset: Dataset) -> list[TimeSpan]:
+    def open(self, dataset: Dataset) -> list[TimeRange]:
         """Return what lies between recordings and is still to be asked for, in order."""
         past = self._pasts.get(dataset)
         if past is None or past.start is None or not (past.active or past.agreed):
@@ -120,16 +120,16 @@ class Windows:
         last = max([*past.active.values(), *past.agreed.values()])
         if last <= past.start:
             return []
-        going_on = [TimeSpan(at, last) for at in past.active.values() if at < last]
-        return TimeSpan(past.start, last).minus([*past.done, *going_on])
+        going_on = [TimeRange(at, last) for at in past.active.values() if at < last]
+        return TimeRange(past.start, last).minus([*past.done, *going_on])
 
-    def _return(self, past: _Past, at: Ns) -> None:
+    def _return(self, past: _Past, at: Us) -> None:
         """Note that it is recorded again, after it was not to be."""
         if past.left_at is not None:
-            past.done.append(TimeSpan(past.left_at, max(at, past.left_at)))
+            past.done.append(TimeRange(past.left_at, max(at, past.left_at)))
             past.left_at = None
 
-    def _know(self, past: _Past, border: Ns, last_id: int | None) -> None:
+    def _know(self, past: _Past, border: Us, last_id: int | None) -> None:
         """Note the last id before a border; two that differ are none."""
         if last_id is None or past.ids.get(border, last_id) != last_id:
             past.ids.pop(border, None)

@@ -13,7 +13,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
-from dccd_core.domain.timespan import Ns, TimeSpan, iso, ns
+from dccd_core.domain.timespan import TimeRange, Us, iso, us
 from dccd_core.exchanges import get
 from dccd_core.fetch.compare import beside, said, samples
 from dccd_core.fetch.venue import Venue
@@ -38,19 +38,19 @@ def equal_specs(datasets: Iterable[Dataset], description: str) -> list[dg.AssetC
     ]
 
 
-def newest_part(dataset: Dataset, states: Mapping[str, State]) -> TimeSpan | None:
+def newest_part(dataset: Dataset, states: Mapping[str, State]) -> TimeRange | None:
     """Return the time of the newest bars that are stored, a page of them at most."""
     last = max((state.last for state in states.values() if state.last is not None), default=None)
     endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
     if last is None or endpoint is None or dataset.span is None:
         return None
     rows = min(_MOST, endpoint.page_limit)
-    return TimeSpan(Ns(last - (rows - 1) * dataset.span), Ns(last + dataset.span))
+    return TimeRange(Us(last - (rows - 1) * dataset.span), Us(last + dataset.span))
 
 
-def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Ns) -> list[tuple[Dataset, TimeSpan]]:
+def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Us) -> list[tuple[Dataset, TimeRange]]:
     """Return which stored bars to ask for again, given what was known before this run."""
-    found: list[tuple[Dataset, TimeSpan]] = []
+    found: list[tuple[Dataset, TimeRange]] = []
     for dataset, states in before.items():
         asked = max((one.at for state in states.values() for one in state.ledger.asked), default=None)
         if asked is not None and own_bars(dataset):
@@ -60,7 +60,7 @@ def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Ns) -> list[
 
 
 async def compare_parts(
-    venue: Venue, lake: Lake, parts: Iterable[tuple[Dataset, TimeSpan]]
+    venue: Venue, lake: Lake, parts: Iterable[tuple[Dataset, TimeRange]]
 ) -> list[dg.AssetCheckResult]:
     """Hold stored bars of each part against the venue's; where it has none of them, nothing is said."""
     bars: dict[Dataset, list[pl.DataFrame]] = {}
@@ -92,6 +92,6 @@ def result(dataset: Dataset, found: str, differ: pl.DataFrame | None = None) -> 
         severity=dg.AssetCheckSeverity.WARN if differ is None else dg.AssetCheckSeverity.ERROR,
         metadata={
             "found": found,
-            "bars": dg.MetadataValue.md("\n".join(f"- {iso(ns(row['ts']))}: {said(row)}" for row in shown)),
+            "bars": dg.MetadataValue.md("\n".join(f"- {iso(us(row['ts']))}: {said(row)}" for row in shown)),
         },
     )

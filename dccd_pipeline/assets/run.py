@@ -19,7 +19,7 @@ from dagster._core.storage.tags import (
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, UnknownSymbol
-from dccd_core.domain.timespan import MINUTE, ZERO, Ns, TimeSpan, iso
+from dccd_core.domain.timespan import MINUTE, ZERO, TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, Halted
 from dccd_core.fetch.fill import Progress as PageProgress
@@ -50,7 +50,7 @@ CATCH_UP = "dccd/catch_up"
 """Tag of runs that a schedule started: they leave partitions alone that need nothing."""
 
 WITHIN = "dccd/within"
-"""Tag of runs that are to fill a part of their partitions only: two moments in ns, ``start/end``."""
+"""Tag of runs that are to fill a part of their partitions only: two moments in us, ``start/end``."""
 
 _A_WORD_EVERY = MINUTE
 """So that one sees how far it is; a run that is silent for long is taken for dead (silence.py)."""
@@ -66,10 +66,10 @@ def entry_partitions(entry: Entry) -> dg.TimeWindowPartitionsDefinition:
     return partitions_of(entry.datasets[0].grain, entry.start, entry.last_day)
 
 
-def read_within(tags: Mapping[str, str]) -> TimeSpan | None:
+def read_within(tags: Mapping[str, str]) -> TimeRange | None:
     """Return the part of its partitions that a run is to fill; None: all."""
     start, _, end = tags.get(WITHIN, "").partition("/")
-    return TimeSpan(Ns(int(start)), Ns(int(end))) if end else None
+    return TimeRange(Us(int(start)), Us(int(end))) if end else None
 
 
 @dataclass(slots=True)
@@ -91,8 +91,8 @@ class Run:
     """What the exchange knew once and does not know any more: its group goes on without it."""
     more: list[dg.AssetCheckResult] = field(default_factory=list[dg.AssetCheckResult])
     """What else was found out on the way."""
-    said: Ns = ZERO
-    within: TimeSpan | None = None
+    said: Us = ZERO
+    within: TimeRange | None = None
     remaining: Remaining | None = None
     recalled: dict[Dataset, Progress | None] = field(default_factory=dict[Dataset, Progress | None])
     """What Dagster remembers of each dataset in this store."""
@@ -131,7 +131,7 @@ class Run:
     def told(self, clock: Clock, progress: PageProgress) -> PageProgress:
         """Return a ``progress`` that also writes to the run's log now and then."""
 
-        def page(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+        def page(dataset: Dataset, key: str, rows: int, until: Us) -> None:
             if self.halt.is_set():
                 raise Halted("stopped while bars were built")  # a thread hears of it only here
             progress(dataset, key, rows, until)
@@ -144,7 +144,7 @@ class Run:
 
         return page
 
-    async def each(self, fill_one: FillOne, now: Ns) -> None:
+    async def each(self, fill_one: FillOne, now: Us) -> None:
         """Fill all that is selected, and report each partition as it is done; what may work later, later."""
 
         async def noted(dataset: Dataset, key: str) -> Filled:
@@ -185,7 +185,7 @@ class Run:
                 self.context.log.warning("%s: no start in dccd.yaml: %s", dataset, said)
                 refuse_what_does_not_fit(dataset, cost, self.lake.url)
 
-    def _measure(self, jobs: list[tuple[Dataset, str]], now: Ns) -> None:
+    def _measure(self, jobs: list[tuple[Dataset, str]], now: Us) -> None:
         """Begin to count how much is done."""
         due = {(d, key): due_in(d, key, self.states[d].get(key), now, self.within) for d, key in jobs}
         self.said = SystemClock().steady()
@@ -198,7 +198,7 @@ class Run:
             if state and state != self.states[dataset].get(key):
                 self._note(dataset, key, Filled(state), state)
 
-    def _jobs(self, now: Ns) -> list[tuple[Dataset, str]]:
+    def _jobs(self, now: Us) -> list[tuple[Dataset, str]]:
         """Pair datasets with partitions; a run of a schedule leaves alone what needs nothing now."""
         keys = self._keys(now)
         jobs = [(dataset, key) for key in keys for dataset in self.wanted]
@@ -249,7 +249,7 @@ class Run:
             write_held(instance, {d: of for d, of in held.items() if of != before.get(d)}, store)
         return held
 
-    def _keys(self, now: Ns) -> list[str]:
+    def _keys(self, now: Us) -> list[str]:
         if self.context.has_partition_key or self.context.has_partition_key_range:
             self._refuse_strange_keys()
             return list(self.context.partition_keys)

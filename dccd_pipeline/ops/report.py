@@ -15,7 +15,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
@@ -25,20 +25,20 @@ from dccd_pipeline.metadata import health_metadata, partition_metadata, price_ch
 from dccd_pipeline.patience import line_of, patiently
 from dccd_pipeline.progress import condition_of
 
-BEAT_EVERY: Final = Ns(10 * SECOND)
-OBSERVE_EVERY: Final = Ns(30 * MINUTE)
-OBSERVE_EVERY_DATASET: Final = Ns(MINUTE)
+BEAT_EVERY: Final = Us(10 * SECOND)
+OBSERVE_EVERY: Final = Us(30 * MINUTE)
+OBSERVE_EVERY_DATASET: Final = Us(MINUTE)
 """A table of 200 datasets takes 100 kB: with more of them it is written less often."""
-_SOON: Final = (Ns(10 * SECOND), MINUTE)
+_SOON: Final = (Us(10 * SECOND), MINUTE)
 """So long after it began a stream is observed too: its first numbers are zeros."""
 _CHANGES: Final = 6
 """After so many changes within that time, the next one is observed only after that part of it."""
 _PATIENCE_S: Final = 300.0
 """How long Dagster's storage may be away before what was to be told is given up."""
-TELL_EVERY: Final = Ns(6 * HOUR)
+TELL_EVERY: Final = Us(6 * HOUR)
 """How often an open partition is materialised, though it is folded every hour: each one takes 15 kB."""
 _NOTES: Final = 60
-_NOTES_PER: Final = Ns(10 * MINUTE)
+_NOTES_PER: Final = Us(10 * MINUTE)
 """A venue that is down for a night says so many times: more lines than these help nobody."""
 
 _LOG: Final = logging.getLogger(__name__)
@@ -53,11 +53,11 @@ def stream_asset(name: str) -> dg.AssetKey:
 class _Notes:
     """Lets so many lines through, and counts the others."""
 
-    since: Ns = ZERO
+    since: Us = ZERO
     told: int = 0
     left_out: int = 0
 
-    def let(self, now: Ns) -> list[str] | None:
+    def let(self, now: Us) -> list[str] | None:
         """Return what to say before the next line; None when it is one too many."""
         first: list[str] = []
         if now - self.since > _NOTES_PER:
@@ -86,16 +86,16 @@ class _Observing:
     What changes all the time is observed less often: every observation stays for ever.
     """
 
-    began: Ns | None = None
-    at: Ns = ZERO
-    soon: list[Ns] = field(default_factory=lambda: list(_SOON))
+    began: Us | None = None
+    at: Us = ZERO
+    soon: list[Us] = field(default_factory=lambda: list(_SOON))
     state: object = None
-    changed: list[Ns] = field(default_factory=list[Ns])
+    changed: list[Us] = field(default_factory=list[Us])
     """When it was observed because of a change, lately."""
 
-    def due(self, now: Ns, beat: Beat) -> bool:
+    def due(self, now: Us, beat: Beat) -> bool:
         self.began = now if self.began is None else self.began
-        every = max(OBSERVE_EVERY, Ns(OBSERVE_EVERY_DATASET * len(beat.datasets)))
+        every = max(OBSERVE_EVERY, Us(OBSERVE_EVERY_DATASET * len(beat.datasets)))
         state = beat.phase, tuple(_state_of(one) for one in beat.datasets)
         soon = bool(self.soon) and now - self.began >= self.soon[0]
         other = state != self.state and self._may_change(now, every)
@@ -108,7 +108,7 @@ class _Observing:
         self.at, self.state = now, state
         return True
 
-    def _may_change(self, now: Ns, every: Ns) -> bool:
+    def _may_change(self, now: Us, every: Us) -> bool:
         self.changed = [at for at in self.changed if now - at < every]
         return len(self.changed) < _CHANGES or now - self.at >= every // _CHANGES
 
@@ -127,20 +127,20 @@ class Report:
     digest: str
     clock: Clock = field(default_factory=SystemClock)
     health: StreamHealth | None = None
-    _beaten: Ns = ZERO
+    _beaten: Us = ZERO
     _shown: object = None
     """What of the last heartbeat is not to be old."""
     _observing: _Observing = field(default_factory=_Observing)
     _notes: _Notes = field(default_factory=_Notes)
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "report"))
     _untold: dict[tuple[Dataset, str], _News] = field(default_factory=dict[tuple[Dataset, str], _News])
-    _told: dict[tuple[Dataset, str], tuple[Condition, Ns]] = field(
-        default_factory=dict[tuple[Dataset, str], tuple[Condition, Ns]]
+    _told: dict[tuple[Dataset, str], tuple[Condition, Us]] = field(
+        default_factory=dict[tuple[Dataset, str], tuple[Condition, Us]]
     )
     _over: Event = field(default_factory=Event)
     _answers: Event = field(default_factory=Event)
     """Not set while Dagster's storage does not answer."""
-    _failing: Ns | None = None
+    _failing: Us | None = None
     _waiting: set[Future[None]] = field(default_factory=set[Future[None]])
 
     def __post_init__(self) -> None:
@@ -219,7 +219,7 @@ class Report:
         self._answers.wait(_PATIENCE_S)
         patiently(write, _PATIENCE_S, self._over)
 
-    def _take(self, now: Ns, which: tuple[Dataset, str], state: State, rows: int) -> None:
+    def _take(self, now: Us, which: tuple[Dataset, str], state: State, rows: int) -> None:
         """Materialise a partition that has ended, or whose condition changed; others now and then."""
         news = self._untold.setdefault(which, _News(state))
         news.state, news.rows = state, news.rows + rows
@@ -233,7 +233,7 @@ class Report:
             if not self._over.is_set():
                 self._tell(self.clock.now(), which)
 
-    def _tell(self, now: Ns, which: tuple[Dataset, str]) -> None:
+    def _tell(self, now: Us, which: tuple[Dataset, str]) -> None:
         news, (dataset, key) = self._untold.pop(which), which
         state, condition = news.state, condition_of(dataset, key, news.state)
         self._told = {other: told for other, told in self._told.items() if now - told[1] < TELL_EVERY}

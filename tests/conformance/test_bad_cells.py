@@ -15,7 +15,7 @@ from dccd_core.adapter.contract import Response
 from dccd_core.adapter.salvage import Decoded, Salvage
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.quality.sanity import sift
 from tests.conformance.test_exchanges import DECODERS, Served, body, case_of, endpoint_of, facts
@@ -41,7 +41,7 @@ INSTEAD = {
 }
 COPIES = 3
 """Rows of a page beside the bad one: enough that it is not most of them."""
-LATER = Ns(4_000_000_000 * SECOND)
+LATER = Us(4_000_000_000 * SECOND)
 
 
 def rows_in(node: Any) -> list[list[Any]]:
@@ -93,9 +93,9 @@ def spoilt(page: bytes) -> Iterator[tuple[str, bytes]]:
 def read(served: Served, page: bytes, case: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows that are stored and those that are refused."""
     endpoint, data_type = endpoint_of(served), served[2]
-    at = Ns(facts(case).get("at", 0))
+    at = Us(facts(case).get("at", 0))
     found: Decoded = Salvage(data_type, endpoint.decode).read(Response(200, {}, page, max(at, LATER)))
-    bar = Ns(SECOND) if data_type is DataType.OHLC else None
+    bar = Us(SECOND) if data_type is DataType.OHLC else None
     good, bad = sift(data_type, found.rows, bar, carried_open=endpoint.carries_open)
     return good, pl.concat([found.refused, bad])
 
@@ -112,7 +112,7 @@ def test_h3_a_page_with_one_bad_cell_gives_the_other_rows(served: Served) -> Non
         assert good.height + bad.height == whole.height or (lost and good.height == whole.height - 1), what
         assert bad.height <= 1, what
         assert bad["reason"].null_count() == 0, what
-        assert get(served[0]).verdict(Response(200, {}, page, Ns(0))) is None, what
+        assert get(served[0]).verdict(Response(200, {}, page, Us(0))) is None, what
     assert seen > 20
 
 

@@ -24,11 +24,11 @@ import polars as pl
 
 from dccd_core.adapter.contract import Endpoint, Exchange, Limit, Markets, Query, Request, Response
 from dccd_core.adapter.contract import TimeWindows
-from dccd_core.adapter.wire import Millis, markets, nanos, read, table
+from dccd_core.adapter.wire import Millis, markets, micros, read, table
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, Throttled
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 
 
 class Bar(msgspec.Struct, array_like=True):
@@ -50,10 +50,10 @@ def bars_request(query: Query) -> Request:
     return Request("/bars", asked)
 
 
-def decode_bars(body: bytes, _: Ns) -> pl.DataFrame:
+def decode_bars(body: bytes, _: Us) -> pl.DataFrame:
     rows = read(msgspec.json.Decoder(list[Bar]), body)
     columns = {name: [getattr(row, name) for row in rows] for name in Bar.__struct_fields__[1:]}
-    return table(DataType.OHLC, ts=nanos([row.time for row in rows]), **columns)
+    return table(DataType.OHLC, ts=micros([row.time for row in rows]), **columns)
 
 
 def decode_pairs(body: bytes) -> pl.DataFrame:
@@ -80,7 +80,7 @@ EXCHANGE = Exchange(
     title="Octopus",
     rest_url="https://octopus.example",
     since=parse_time("2024-01-01"),
-    settle=Ns(5 * SECOND),
+    settle=Us(5 * SECOND),
     limits=(Limit(8, SECOND),),
     kinds=frozenset({"spot"}),
     market=market,

@@ -32,7 +32,7 @@ from dccd_core.domain import errors
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
 
 Served: TypeAlias = tuple[str, str, DataType]
@@ -46,7 +46,7 @@ SYMBOLS = {
     "linear": Symbol("BTC", "USDT", "USDT"),
     "inverse": Symbol("BTC", "USD", "BTC"),
 }
-SPAN = TimeSpan(Ns(19_000 * DAY), Ns(19_001 * DAY))
+SPAN = TimeRange(Us(19_000 * DAY), Us(19_001 * DAY))
 NO_JSON = ["", "  ", "<html>maintenance</html>", "\x00"]
 OTHER_SHAPES = ["17", '"x"', '{"unheard":1}', "[[true]]", '[{"unheard":1}]', "null"]
 
@@ -185,7 +185,7 @@ def test_a_payload_decodes_value_by_value(case: Path) -> None:
     data_type = DataType(told["endpoint"])
     endpoint = exchange.endpoint(told.get("kind", kinds_of(exchange)[0]), data_type)
     assert endpoint
-    rows = endpoint.decode(body(case), Ns(told.get("at", 0)))
+    rows = endpoint.decode(body(case), Us(told.get("at", 0)))
     assert rows.schema == TABLES[data_type].schema
     assert as_text(rows) == expected(case)
 
@@ -193,7 +193,7 @@ def test_a_payload_decodes_value_by_value(case: Path) -> None:
 @each_served
 def test_every_kind_of_market_decodes_its_case(served: Served) -> None:
     case, data_type = case_of(served), served[2]
-    rows = endpoint_of(served).decode(body(case), Ns(facts(case).get("at", 0)))
+    rows = endpoint_of(served).decode(body(case), Us(facts(case).get("at", 0)))
     assert rows.height > 0
     assert rows["ts"].is_sorted()
     assert rows.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
@@ -216,7 +216,7 @@ def test_markets_decode_value_by_value(case: Path) -> None:
 @pytest.mark.parametrize("case", cases("error"))
 def test_an_error_body_becomes_its_typed_error(case: Path) -> None:
     told = facts(case)
-    response = Response(told["status"], told.get("headers", {}), body(case), Ns(told.get("at", 0)))
+    response = Response(told["status"], told.get("headers", {}), body(case), Us(told.get("at", 0)))
     error = get(case.parent.name).verdict(response)
     assert type(error) is getattr(errors, told["error"])
     assert error is not None
@@ -229,26 +229,26 @@ def test_an_error_body_becomes_its_typed_error(case: Path) -> None:
 
 @each_served
 def test_good_bodies_are_no_errors(served: Served) -> None:
-    assert get(served[0]).verdict(Response(200, {}, body(case_of(served)), Ns(0))) is None
+    assert get(served[0]).verdict(Response(200, {}, body(case_of(served)), Us(0))) is None
 
 
 @pytest.mark.parametrize("case", cases("markets"))
 def test_lists_of_symbols_are_no_errors(case: Path) -> None:
-    assert get(case.parent.name).verdict(Response(200, {}, body(case), Ns(0))) is None
+    assert get(case.parent.name).verdict(Response(200, {}, body(case), Us(0))) is None
 
 
 @each_decoder
 @pytest.mark.parametrize("text", NO_JSON)
 def test_a_body_that_is_no_json_may_be_asked_again(served: Served, text: str) -> None:
     with pytest.raises(Unavailable, match=r"no whole JSON|an empty body"):
-        endpoint_of(served).decode(text.encode(), Ns(0))
+        endpoint_of(served).decode(text.encode(), Us(0))
 
 
 @each_decoder
 @pytest.mark.parametrize("text", OTHER_SHAPES)
 def test_json_of_another_shape_is_refused(served: Served, text: str) -> None:
     with pytest.raises(PayloadError, match="unexpected shape"):
-        endpoint_of(served).decode(text.encode(), Ns(0))
+        endpoint_of(served).decode(text.encode(), Us(0))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -266,13 +266,13 @@ def test_a_cut_body_never_gives_rows(served: Served) -> None:
     whole, decode = body(case_of(served)).strip(), endpoint_of(served).decode
     for end in range(len(whole)):
         with pytest.raises((Unavailable, PayloadError)):
-            decode(whole[:end], Ns(0))
+            decode(whole[:end], Us(0))
 
 
 @each_decoder
 def test_h11_a_byte_order_mark_before_json_is_read(served: Served) -> None:
     whole, decode = body(case_of(served)), endpoint_of(served).decode
-    assert decode(b"\xef\xbb\xbf" + whole, Ns(0)).equals(decode(whole, Ns(0)))
+    assert decode(b"\xef\xbb\xbf" + whole, Us(0)).equals(decode(whole, Us(0)))
 
 
 @pytest.mark.parametrize("case", cases("markets"))

@@ -17,7 +17,7 @@ import pytest
 from dccd_core.adapter.live import Ack, Channel, Heard, Live, Topic
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.server import LIVES
@@ -145,7 +145,7 @@ class Line:
     name: str
     topics: Sequence[Topic]
     frames: Sequence[bytes]
-    received: Sequence[Ns]
+    received: Sequence[Us]
 
     @property
     def live(self) -> Live:
@@ -196,10 +196,10 @@ def _line(name: str, path: str, topics: Sequence[Topic]) -> Line:
     subscriptions = [live.subscribe(topics[at : at + live.batch], number) for number, at in enumerate(starts)]
     acts = list(talk.greeting)
     for words in (*live.greeting, *subscriptions):
-        acts += [*talk.say(words.decode()), *talk.until(Ns(talk.now + live.pace))]
+        acts += [*talk.say(words.decode()), *talk.until(Us(talk.now + live.pace))]
     for number in range(100, 104):
         words = live.ping(number).decode() if live.ping else None
-        acts += [*talk.until(Ns(talk.now + 15 * SECOND)), *(talk.say(words) if words else ())]
+        acts += [*talk.until(Us(talk.now + 15 * SECOND)), *(talk.say(words) if words else ())]
     assert closes(acts) == []
     told = messages(acts)
     return Line(name, topics, [one.text.encode() for one in told], [one.at for one in told])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import BookChange, Heard
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from tests.conformance.test_live import OPEN, Line, each_open, joined, kind_of, lines, told_of
 
 AROUND = 12
@@ -64,7 +64,7 @@ class Case:
         return self.among(self.frame)
 
     def own(self, frame: bytes) -> Heard:
-        return self.line.live.hear([frame], [Ns(self.place)], self.state)
+        return self.line.live.hear([frame], [Us(self.place)], self.state)
 
     def named(self, frame: bytes) -> set[str]:
         """Return the topics of this connection that a frame is said to be of."""
@@ -74,7 +74,7 @@ class Case:
         """Hear its neighbours with a frame in its place."""
         first, end = max(0, self.place - AROUND), min(self.place + 1 + AROUND, len(self.line.frames))
         frames = [*self.line.frames[first : self.place], frame, *self.line.frames[self.place + 1 : end]]
-        return self.line.live.hear(frames, [Ns(n) for n in range(first, end)], self.start)
+        return self.line.live.hear(frames, [Us(n) for n in range(first, end)], self.start)
 
 
 @cache

@@ -6,7 +6,7 @@ from dccd_core.adapter.contract import MARKETS, Response
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
@@ -81,7 +81,7 @@ def test_a_real_payload_decodes_to_its_table(file: str, kind: str, data_type: st
     table = TABLES[DataType(data_type)]
     endpoint = get(file.partition("/")[0]).endpoint(kind, DataType(data_type))
     assert endpoint is not None
-    frame = endpoint.decode(sample(f"{file}.json"), Ns(1))
+    frame = endpoint.decode(sample(f"{file}.json"), Us(1))
     assert frame.schema == table.schema
     assert frame.height == rows or (rows is None and frame.height > 0)
     assert frame.select(table.required).null_count().sum_horizontal().item() == 0
@@ -96,7 +96,7 @@ def test_a_real_list_of_symbols_is_read(file: str, kind: str, what: str, rows: i
 
 
 def test_a_real_error_is_named() -> None:
-    response = Response(401, {}, sample("bitmex/rest_error_response.json"), Ns(1))
+    response = Response(401, {}, sample("bitmex/rest_error_response.json"), Us(1))
     error = get("bitmex").verdict(response)
     assert isinstance(error, Rejected)
     assert "Invalid API Key." in str(error)
@@ -104,7 +104,7 @@ def test_a_real_error_is_named() -> None:
 
 def test_binance_bars_are_read_value_by_value() -> None:
     body = sample("binance/rest_spot_klines.json")
-    [row] = get("binance").endpoints[DataType.OHLC].decode(body, Ns(1)).rows(named=True)
+    [row] = get("binance").endpoints[DataType.OHLC].decode(body, Us(1)).rows(named=True)
     assert row["ts"].isoformat() == "2017-07-03T00:00:00+00:00"
     assert list(row.values())[1:] == [
         *(0.01634790, 0.80000000, 0.01575800, 0.01577100, 148976.11427815, 2434.19055334),
@@ -114,7 +114,7 @@ def test_binance_bars_are_read_value_by_value() -> None:
 
 def test_the_recorded_binance_book_is_sorted_from_the_best_level_outwards() -> None:
     body = sample("binance/rec2021_rest_spot_depth1000.json")
-    book = get("binance").endpoints[DataType.ORDERBOOK].decode(body, Ns(1))
+    book = get("binance").endpoints[DataType.ORDERBOOK].decode(body, Us(1))
     bids, asks = (book.filter(side=side).sort("level")["price"] for side in ("bid", "ask"))
     assert bids.is_sorted(descending=True)
     assert asks.is_sorted()

@@ -9,7 +9,7 @@ from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, Ns
+from dccd_core.domain.timespan import HOUR, MILLISECOND, Us
 from dccd_core.exchanges import bitfinex
 from dccd_core.exchanges.bitfinex_live import LIVE, Connection
 from tests.conformance.samples import SAMPLES, needs_samples, sample
@@ -36,33 +36,33 @@ def body(name: str) -> bytes:
 
 
 def test_bars_are_read_value_by_value() -> None:
-    [row] = bitfinex.decode_candles(body("rest_candles_hist.json"), Ns(1)).rows(named=True)
+    [row] = bitfinex.decode_candles(body("rest_candles_hist.json"), Us(1)).rows(named=True)
     assert row["ts"].isoformat() == "2023-03-10T16:22:00+00:00"
     assert list(row.values())[1:] == [20097.0, 20125.0, 20094.0, 20114.0, 1.43504645, None, None]
 
 
 def test_trades_are_read_value_by_value() -> None:
-    [row] = bitfinex.decode_trades(body("rest_trades_hist.json"), Ns(1)).rows(named=True)
+    [row] = bitfinex.decode_trades(body("rest_trades_hist.json"), Us(1)).rows(named=True)
     assert row["ts"].isoformat() == "2019-09-03T15:56:54.876000+00:00"
     assert list(row.values())[1:] == [10682.0, 1.918524, "buy", "388063448"]
 
 
 def test_a_book_is_read_value_by_value() -> None:
-    [row] = bitfinex.decode_book(body("rest_book_P2.json"), Ns(7)).rows()
+    [row] = bitfinex.decode_book(body("rest_book_P2.json"), Us(7)).rows()
     assert row[1:] == ("bid", 0, 8744.9, 0.45603413)
 
 
 def test_rows_as_the_stream_sends_them_are_the_same_rows() -> None:
     """Recorded in 2021: both sides of a book and trades of both sides, in shapes REST shares."""
     book = msgspec.json.decode(body("rec2021_ws_book_snapshot.json"))[1]
-    levels = bitfinex.decode_book(msgspec.json.encode(book), Ns(1))
+    levels = bitfinex.decode_book(msgspec.json.encode(book), Us(1))
     bids, asks = (levels.filter(side=side)["price"] for side in ("bid", "ask"))
     assert bids.len() + asks.len() == len(book)
     assert bids.is_sorted(descending=True)
     assert asks.is_sorted()
     assert bids[0] < asks[0]
     told = msgspec.json.decode(body("rec2021_ws_trades_snapshot.json"))[1]
-    trades = bitfinex.decode_trades(msgspec.json.encode(told), Ns(1))
+    trades = bitfinex.decode_trades(msgspec.json.encode(told), Us(1))
     assert trades.height == len(told)
     assert trades["amount"].gt(0).all()
 
@@ -82,9 +82,9 @@ def test_the_listing_of_2021_is_read_there_and_back() -> None:
 @pytest.mark.parametrize("name", ["rest_candles_last.json", "rest_tickers.json", "rest_book_R0.json"])
 def test_other_endpoints_are_not_mistaken_for_rows(name: str) -> None:
     with pytest.raises(PayloadError):
-        bitfinex.decode_candles(body(name), Ns(1))
+        bitfinex.decode_candles(body(name), Us(1))
     with pytest.raises(PayloadError):
-        bitfinex.decode_trades(body(name), Ns(1))
+        bitfinex.decode_trades(body(name), Us(1))
 
 
 def test_every_message_is_read_or_belongs_to_nothing_that_is_declared() -> None:
@@ -102,7 +102,7 @@ def more(message: bytes, *numbers: int) -> bytes:
 
 
 def heard(*frames: bytes, topics: dict[int, str] | None = None) -> Heard:
-    told = LIVE.hear(frames, [Ns(1)] * len(frames), Connection(topics or {}))
+    told = LIVE.hear(frames, [Us(1)] * len(frames), Connection(topics or {}))
     assert (told.bad, told.restart) == ([], None)
     return told
 
@@ -133,7 +133,7 @@ def test_the_greeting_and_the_answers() -> None:
 
 def test_a_heartbeat_tells_number_and_time() -> None:
     told = heard(more(recorded("heartbeat_seq"), AT), topics={204928: "trades:tX"})
-    at = Ns(AT * MILLISECOND)
+    at = Us(AT * MILLISECOND)
     assert told == Heard(at=at, state=Connection({204928: "trades:tX"}, 127), words=[Word("trades:tX", at)])
 
 
@@ -165,13 +165,13 @@ def test_the_recorded_book_is_kept_as_it_was_written() -> None:
 @pytest.mark.parametrize("name", ["book_delete", "book_update"])
 def test_a_recorded_change_takes_a_level_away(name: str) -> None:
     told = heard(more(recorded(name), AT), topics={225206: "book:tX"})
-    at = Ns(AT * MILLISECOND)
+    at = Us(AT * MILLISECOND)
     assert told.books == [BookChange("book:tX", at, [("215350", "0")], [], last=18)]
 
 
 def test_a_book_of_others() -> None:
     told = talk("ws_book")
-    at = Ns(AT * MILLISECOND)
+    at = Us(AT * MILLISECOND)
     assert told.acks == [Ack("book:tETHUST")]
     assert told.books == [BookChange("book:tETHUST", at, [("7254.7", "3.3")], [], whole=True, last=1)]
 
@@ -200,11 +200,11 @@ def test_trades_of_others() -> None:
 def test_tickers_which_nobody_asked_for_are_told_apart() -> None:
     """Before the answer that says what they are they are passed over, like all that comes early."""
     early = [recorded("subscribed_trades"), more(recorded("ticker_update"), AT)]
-    told = LIVE.hear(early, [Ns(1)] * 2, None)
+    told = LIVE.hear(early, [Us(1)] * 2, None)
     assert (told.bad, told.trades, told.bars, told.books) == ([], None, None, [])
     assert heard(recorded("subscribed_ticker")).acks == [Ack("ticker:tBFTUSD")]
     channel = json.loads(recorded("ticker_update"))[0]
     state = Connection({channel: "ticker:tBFTUSD"})
-    told = LIVE.hear(early[1:], [Ns(1)], state)
+    told = LIVE.hear(early[1:], [Us(1)], state)
     assert [frame for frame, _ in told.bad] == early[1:]
     assert LIVE.topics_in(early[1], state) == ("ticker:tBFTUSD",)

@@ -7,7 +7,7 @@ import pytest
 from dccd_core.adapter.contract import Response
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Rejected
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
 from tests.conformance.samples import needs_samples, sample
 
@@ -26,7 +26,7 @@ def rows_of(file: str) -> bytes:
 
 
 def decoded(data_type: DataType, payload: bytes, rows: int) -> pl.DataFrame:
-    frame = BITMEX.endpoints[data_type].decode(payload, Ns(1))
+    frame = BITMEX.endpoints[data_type].decode(payload, Us(1))
     assert frame.schema == TABLES[data_type].schema
     assert frame.height == rows
     assert frame.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
@@ -95,6 +95,6 @@ def test_dated_futures_are_left_out() -> None:
 
 @pytest.mark.parametrize("status", [200, 401])
 def test_an_error_is_an_error_whatever_its_status(status: int) -> None:
-    error = BITMEX.verdict(Response(status, {}, body("rest_error_response.json"), Ns(1)))
+    error = BITMEX.verdict(Response(status, {}, body("rest_error_response.json"), Us(1)))
     assert type(error) is Rejected
     assert "Invalid API Key." in str(error)

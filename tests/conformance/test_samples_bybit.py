@@ -7,7 +7,7 @@ import pytest
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, BookChange, Heard
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MILLISECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
 from dccd_core.stream.book import Book
@@ -30,7 +30,7 @@ def rest(name: str) -> bytes:
 def rows(data_type: DataType, name: str) -> list[tuple[Any, ...]]:
     endpoint = bybit.EXCHANGE.endpoint("linear", data_type)
     assert endpoint is not None
-    frame = endpoint.decode(rest(name), Ns(1))
+    frame = endpoint.decode(rest(name), Us(1))
     assert frame.schema == TABLES[data_type].schema
     return [(row[0].isoformat(timespec="milliseconds"), *row[1:]) for row in frame.rows()]
 
@@ -77,7 +77,7 @@ def test_markets(name: str, markets: list[tuple[str, str, bool]]) -> None:
 
 def test_none_of_them_is_an_error() -> None:
     for path in sorted(SAMPLES.glob("bybit/rest_*.json")):
-        assert bybit.verdict(Response(200, {}, path.read_bytes(), Ns(1))) is None
+        assert bybit.verdict(Response(200, {}, path.read_bytes(), Us(1))) is None
 
 
 def ws(name: str) -> bytes:
@@ -85,7 +85,7 @@ def ws(name: str) -> bytes:
 
 
 def heard(*frames: bytes, state: object = "linear") -> Heard:
-    return LIVE.hear(frames, [Ns(1)] * len(frames), state)
+    return LIVE.hear(frames, [Us(1)] * len(frames), state)
 
 
 def values(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -129,7 +129,7 @@ def test_pushed_books_are_read_value_by_value_and_follow_each_other() -> None:
     first, second = found.books
     assert first == BookChange(
         "orderbook.1.BTCUSDT",
-        Ns(1_709_891_679_000 * MILLISECOND),
+        Us(1_709_891_679_000 * MILLISECOND),
         [("27450.00", "0.500"), ("27449.50", "1.000")],
         [("27451.00", "0.750"), ("27451.50", "0.900")],
         whole=True,
@@ -138,7 +138,7 @@ def test_pushed_books_are_read_value_by_value_and_follow_each_other() -> None:
     )
     assert second == BookChange(
         "orderbook.1.BTCUSDT",
-        Ns(1_709_891_679_500 * MILLISECOND),
+        Us(1_709_891_679_500 * MILLISECOND),
         [("27450.00", "0.400")],
         [("27451.00", "0")],
         first=123_456_790,

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.adapter.live import Ack, Heard, Topic
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns, parse_time
+from dccd_core.domain.timespan import Us, parse_time
 from dccd_core.exchanges.coinbase import EXCHANGE
 from dccd_core.exchanges.coinbase_live import LIVE
 from tests.conformance.samples import SAMPLES, needs_samples, sample
@@ -16,7 +16,7 @@ pytestmark = needs_samples
 
 def test_the_book() -> None:
     body = sample("coinbase/rest_exchange_book_level2.json")
-    rows = EXCHANGE.endpoints[DataType.ORDERBOOK].decode(body, Ns(1))
+    rows = EXCHANGE.endpoints[DataType.ORDERBOOK].decode(body, Us(1))
     assert [(str(row[0]), *row[1:]) for row in rows.rows()] == [
         ("2024-01-24 15:32:52.961744+00:00", "bid", 0, 39982.8, 0.01884514),
         ("2024-01-24 15:32:52.961744+00:00", "ask", 0, 39985.08, 0.07946493),
@@ -36,7 +36,7 @@ def test_the_products() -> None:
 def test_a_trade_of_the_feed_has_all_that_a_page_s_row_has(file: str) -> None:
     """No page of trades was kept; the feed's messages carry the same fields and some more."""
     match = json.loads(sample(f"coinbase/{file}"))
-    rows = EXCHANGE.endpoints[DataType.TRADES].decode(json.dumps([match]).encode(), Ns(1))
+    rows = EXCHANGE.endpoints[DataType.TRADES].decode(json.dumps([match]).encode(), Us(1))
     taker = {"buy": "sell", "sell": "buy"}[match["side"]]
     [(ts, *values)] = rows.rows()
     assert ts.isoformat().replace("+00:00", "Z") == match["time"]

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, Heard
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import SECOND, Ns, parse_time
+from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
@@ -100,7 +100,7 @@ def test_markets(name: str, rows: list[tuple[object, ...]]) -> None:
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("kraken/*rest_*.json")), ids=lambda path: path.stem)
 def test_no_sample_is_taken_for_an_error(path: Path) -> None:
-    assert kraken.verdict(Response(200, {}, path.read_bytes(), Ns(0))) is None
+    assert kraken.verdict(Response(200, {}, path.read_bytes(), Us(0))) is None
 
 
 # what the WebSocket v2 sends of channels that are listened to, and of others; v1 is another interface

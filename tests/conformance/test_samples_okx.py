@@ -7,7 +7,7 @@ import pytest
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, Heard
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import DAY, MILLISECOND, Ns
+from dccd_core.domain.timespan import DAY, MILLISECOND, Us
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
 from tests.conformance.samples import SAMPLES, needs_samples, sample
@@ -53,7 +53,7 @@ def body(file: str) -> bytes:
 def decoded(kind: str, data_type: DataType, file: str) -> pl.DataFrame:
     endpoint = okx.EXCHANGE.endpoint(kind, data_type)
     assert endpoint is not None
-    return endpoint.decode(body(file), Ns(1))
+    return endpoint.decode(body(file), Us(1))
 
 
 def plain(frame: pl.DataFrame, row: int = 0) -> list[object]:
@@ -72,7 +72,7 @@ def test_a_real_payload_decodes_to_its_table(data_type: DataType, file: str, row
 
 @pytest.mark.parametrize("file", [*(file for _, file, _ in ROWS), *INSTRUMENTS])
 def test_a_real_payload_is_no_error(file: str) -> None:
-    assert okx.verdict(Response(200, {}, body(file), Ns(0))) is None
+    assert okx.verdict(Response(200, {}, body(file), Us(0))) is None
 
 
 def test_bars_of_a_swap_are_read_value_by_value() -> None:
@@ -120,7 +120,7 @@ def test_swaps_are_read_value_by_value() -> None:
 
 
 def heard(*frames: bytes) -> Heard:
-    return okx_live.LIVE.hear(frames, [Ns(1)] * len(frames), None)
+    return okx_live.LIVE.hear(frames, [Us(1)] * len(frames), None)
 
 
 def test_every_recorded_message_is_accounted_for() -> None:

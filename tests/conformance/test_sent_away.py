@@ -7,7 +7,7 @@ import pytest
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.wire import ABROAD, CAPTCHA, FIREWALL
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled
-from dccd_core.domain.timespan import SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 
 AT = parse_time("2026-11-28T12:00")
@@ -137,7 +137,8 @@ def test_h5_how_long_to_wait_is_read_as_the_rfc_says_and_never_longer_than_an_ho
 
 
 @pytest.mark.parametrize(
-    ("until", "wait_s"), [(AT // 10**6 + 90_000, 90.0), (AT // 10**6 - 1, 0.0), (9_999_999_999_999, HOUR_S)]
+    ("until", "wait_s"),
+    [(AT // MILLISECOND + 90_000, 90.0), (AT // MILLISECOND - 1, 0.0), (9_999_999_999_999, HOUR_S)],
 )
 def test_h5_a_ban_that_ends_in_words_is_bounded_too(until: int, wait_s: float) -> None:
     body = b'{"code":-1003,"msg":"Way too much request weight used; IP banned until %d."}' % until
@@ -149,7 +150,7 @@ def test_h5_a_ban_that_ends_in_words_is_bounded_too(until: int, wait_s: float) -
 
 
 def test_h5_a_date_counts_from_the_venues_clock() -> None:
-    ours = Ns(AT + 3_000 * SECOND)
+    ours = Us(AT + 3_000 * SECOND)
     headers = {"date": formatdate(AT // SECOND, usegmt=True), "retry-after": DATE}
     error = get("okx").verdict(Response(429, headers, b"", ours))
     assert isinstance(error, Throttled)

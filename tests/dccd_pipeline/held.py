@@ -7,7 +7,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import BarJudge, Evidence, NoJudge
@@ -34,12 +34,12 @@ def hold(
     key: str,
     rows: pl.DataFrame,
     *,
-    until: Ns | None = None,
-    at: Ns = LONG_AFTER,
+    until: Us | None = None,
+    at: Us = LONG_AFTER,
 ) -> State:
     """Store rows as the answer to a question for the partition, or for its part before ``until``."""
     span = partition_span(dataset.grain, key)
-    asked = Asked(TimeSpan(span.start, until or span.end), Source.REST, at, 1, rows.height)
+    asked = Asked(TimeRange(span.start, until or span.end), Source.REST, at, 1, rows.height)
 
     def judge() -> BarJudge | NoJudge:
         evidence = Evidence(at, [asked.span], refused=lake.quarantined(dataset, key))
@@ -57,11 +57,11 @@ def whole(dataset: Dataset, key: str) -> range:
     return range(span.start, span.end, dataset.span)
 
 
-def state(dataset: Dataset, key: str, *holes: Hole, until: Ns | None = None, quarantined: int = 0) -> State:
+def state(dataset: Dataset, key: str, *holes: Hole, until: Us | None = None, quarantined: int = 0) -> State:
     """Say that a partition was asked for, and what was found out about its holes."""
     span = partition_span(dataset.grain, key)
-    asked = Asked(TimeSpan(span.start, until or span.end), Source.REST, LONG_AFTER, 2, 3)
+    asked = Asked(TimeRange(span.start, until or span.end), Source.REST, LONG_AFTER, 2, 3)
     ledger = Ledger((asked,), holes, quarantined)
     return State(
-        f"{key}/data.parquet", 3, span.start, Ns(span.start + 2 * HOUR), 456, f"hash of {key}", ledger
+        f"{key}/data.parquet", 3, span.start, Us(span.start + 2 * HOUR), 456, f"hash of {key}", ledger
     )

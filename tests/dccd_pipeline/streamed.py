@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
@@ -26,14 +26,14 @@ def settings_of(folder: Path, *streams: str) -> Settings:
     return parse_settings("\n".join(["stream:", *lines]), Origin("dccd.yaml", folder))
 
 
-def health(plan: StreamPlan, at: Ns, phase: Phase = Phase.RECORDING, **known: Any) -> StreamHealth:
+def health(plan: StreamPlan, at: Us, phase: Phase = Phase.RECORDING, **known: Any) -> StreamHealth:
     datasets = tuple(
-        DatasetHealth(dataset, last=at, lag=Ns(3_000_000), rate=2.25, messages=7, rows=9, phase=phase)
+        DatasetHealth(dataset, last=at, lag=Us(3_000_000), rate=2.25, messages=7, rows=9, phase=phase)
         for dataset in plan.datasets
     )
     return StreamHealth(
         at,
-        Ns(at - 60 * SECOND),
+        Us(at - 60 * SECOND),
         connections=1,
         reconnects=2,
         rate=2.25,

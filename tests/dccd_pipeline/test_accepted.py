@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.dataset import partition_span
-from dccd_core.domain.timespan import HOUR, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, TimeRange, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, SANITY
@@ -46,7 +46,7 @@ def test_h4_an_accepted_irregularity_stays_to_be_seen_and_fails_nothing(tmp_path
             assert condition_of(HOURS, "2023", states["2023"]) is wanted
             checks = {one.check_name: one for one in evaluate(lake, get("binance"), HOURS, ["2023"], states)}
             assert checks[COMPLETE].passed == checks[SANITY].passed == bool(accepted)
-    [hole] = [one for one in states["2023"].ledger.holes if one.span == TimeSpan(*GRID_LOST)]
+    [hole] = [one for one in states["2023"].ledger.holes if one.span == TimeRange(*GRID_LOST)]
     assert (hole.proof, hole.missing, hole.refused) == ("accepted: off the grid", 42, 42)
     assert partition_span(HOURS.grain, "2023").clip(hole.span) == hole.span
 
@@ -73,4 +73,4 @@ def test_h4_a_mistake_in_what_is_accepted_is_one_line(tmp_path: Path, accepted: 
 
 def test_days_and_moments_are_both_understood(tmp_path: Path) -> None:
     [one] = settings(tmp_path, gap("kraken/trades/BTC-USD", end="2023-01-02T03:00")).accepted
-    assert one.span == TimeSpan(parse_time("2023-01-01"), parse_time("2023-01-02T03:00"))
+    assert one.span == TimeRange(parse_time("2023-01-01"), parse_time("2023-01-02T03:00"))

@@ -9,7 +9,7 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
@@ -59,9 +59,9 @@ def test_partitions_are_those_that_share_time_with_the_question() -> None:
     assert keys(TRADES, "2024-02-28", "2024-03-01") == ["2024-02-28", "2024-02-29"]
     assert keys(HOURS, "1999-01-01", "2018-06-01") == ["2017", "2018"]  # Binance began in 2017
     now = SystemClock().now()
-    assert keys_of(Settings(), TRADES, Ns(now - DAY), None)[-1] >= partition_key(TRADES.grain, now)
-    assert keys_of(Settings(), TRADES, now, Ns(now + 9 * DAY))[-1] <= partition_key(
-        TRADES.grain, Ns(now + DAY)
+    assert keys_of(Settings(), TRADES, Us(now - DAY), None)[-1] >= partition_key(TRADES.grain, now)
+    assert keys_of(Settings(), TRADES, now, Us(now + 9 * DAY))[-1] <= partition_key(
+        TRADES.grain, Us(now + DAY)
     )
 
 
@@ -85,7 +85,7 @@ def test_an_impossible_time_is_refused(dataset: Dataset, start: str, end: str | 
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        (Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, Ns(7 * HOUR)), "nearest is 6h"),
+        (Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, Us(7 * HOUR)), "nearest is 6h"),
         (Dataset("binance", Symbol("BTC", "USD", "BTC"), DataType.TRADES), "has no inverse markets"),
         (Dataset("binance", Symbol("btc", "usdt"), DataType.TRADES), "write BTC/USDT"),
     ],
@@ -169,7 +169,7 @@ def test_it_runs_as_the_job_that_collects_the_dataset(settings: Settings, sandbo
         done = backfill(settings, ETH_HOURS, ["2024"], instance, silent)
         assert (done.job, done.failure, done.complete) == ("majors", "", True)
         assert done.conditions == {(ETH_HOURS, "2024"): Condition.AVAILABLE}
-        year = TimeSpan(parse_time("2024-01-01"), parse_time("2025-01-01"))
+        year = TimeRange(parse_time("2024-01-01"), parse_time("2025-01-01"))
         expected = sandbox.market.truth_bars("binance", ETH_HOURS.symbol, HOUR, year)
         assert Lake(settings.store).scan(ETH_HOURS).collect().equals(expected)
         assert Lake(settings.store).datasets() == [ETH_HOURS]  # not its neighbour
@@ -194,9 +194,9 @@ def test_a_failure_is_told_in_its_own_words(settings: Settings) -> None:
 
 
 def test_progress_is_told_page_by_page(settings: Settings) -> None:
-    told: list[tuple[Dataset, str, int, Ns]] = []
+    told: list[tuple[Dataset, str, int, Us]] = []
 
-    def listen(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+    def listen(dataset: Dataset, key: str, rows: int, until: Us) -> None:
         told.append((dataset, key, rows, until))
 
     with dg.DagsterInstance.ephemeral() as instance:

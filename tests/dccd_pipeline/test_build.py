@@ -5,7 +5,7 @@ import dagster as dg
 import polars as pl
 
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import Lake
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config import embedded_settings, parse_settings
@@ -101,7 +101,7 @@ def test_the_resources_are_those_of_the_settings_or_of_the_caller() -> None:
     assert built.resources is not None
     assert built.resources["lake"] is mine
     assert built.resources["venues"] == resources["venues"]
-    silent(MINUTES, "2024-01", 1, Ns(0))
+    silent(MINUTES, "2024-01", 1, Us(0))
 
 
 STREAMS = """

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
 from dccd_pipeline.checks import check_names, check_specs, evaluate
@@ -99,10 +99,10 @@ def test_rows_that_cannot_be_true_are_counted(lake: Lake) -> None:
 
 def test_a_bar_stored_before_it_was_final_is_found(lake: Lake) -> None:
     opens = whole(HOURS, "2024")
-    until = Ns(opens[4])
-    hold(lake, HOURS, "2024", bars(opens[:4]), until=until, at=Ns(until + MINUTE))
+    until = Us(opens[4])
+    hold(lake, HOURS, "2024", bars(opens[:4]), until=until, at=Us(until + MINUTE))
     assert failing(lake, "2024") == {}
-    hold(lake, HOURS, "2024", bars([opens[4]]), until=Ns(opens[5]), at=Ns(opens[5] - 1))
+    hold(lake, HOURS, "2024", bars([opens[4]]), until=Us(opens[5]), at=Us(opens[5] - 1))
     assert failing(lake, "2024") == {
         "final_bars": "- 2024: the bar of 2024-01-01T04:00:00Z was stored before it was final"
     }
@@ -133,7 +133,7 @@ def test_what_is_in_quarantine_is_not_forgotten_by_the_next_run(lake: Lake) -> N
 def test_of_many_problems_the_first_are_shown(lake: Lake) -> None:
     for key in (str(year) for year in range(1990, 2015)):
         opens = whole(HOURS, key)
-        hold(lake, HOURS, key, bars(opens[:1]), until=Ns(opens[2]))
+        hold(lake, HOURS, key, bars(opens[:1]), until=Us(opens[2]))
     result = results(lake)["completeness"]
     assert result.metadata["problems"].value == 25
     assert str(result.metadata["found"].value).count("\n") == 19

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
@@ -50,7 +50,7 @@ def test_the_demo_collects_all_and_a_second_one_nothing_of_the_past(
         assert files(tmp_path) == written
 
 
-def unexpected(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+def unexpected(dataset: Dataset, key: str, rows: int, until: Us) -> None:
     if key < f"{NOW.year}":
         pytest.fail(f"{dataset} {key} was asked for again")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.plan import StreamPlan
 from dccd_pipeline.heartbeat import KEEPER, beat_of, read_beats, write_beat
 from dccd_pipeline.processes import Process
@@ -12,7 +12,7 @@ from tests.dccd_pipeline.held import BOOKS, LONG_AFTER, TRADES
 from tests.dccd_pipeline.streamed import health
 
 HEALTH = health(StreamPlan("majors", (TRADES, BOOKS)), LONG_AFTER)
-LATER = Ns(LONG_AFTER + 30 * SECOND)
+LATER = Us(LONG_AFTER + 30 * SECOND)
 
 
 @pytest.fixture

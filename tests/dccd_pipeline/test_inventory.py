@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.dataset import partition_span
-from dccd_core.domain.timespan import DAY, HOUR, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition, Hole
 from dccd_pipeline.inventory import holding, holdings
@@ -46,8 +46,8 @@ def test_a_partition_between_two_others_is_missed(
 
 def test_the_open_partition_is_measured_up_to_now() -> None:
     start = partition_span(MINUTES.grain, "2024-01").start
-    half_asked = {"2024-01": state(MINUTES, "2024-01", until=Ns(start + 12 * HOUR))}
-    one = holding(MINUTES, half_asked, Ns(start + 24 * HOUR))
+    half_asked = {"2024-01": state(MINUTES, "2024-01", until=Us(start + 12 * HOUR))}
+    one = holding(MINUTES, half_asked, Us(start + 24 * HOUR))
     assert one.condition is Condition.PENDING
     assert one.coverage == 0.5
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Hole
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
@@ -47,11 +47,11 @@ def test_the_column_schema_is_the_table(data_type: DataType) -> None:
 
 
 def test_a_partition_describes_itself() -> None:
-    gap = Hole(TimeSpan(START, Ns(START + 2 * MINUTE)), 2, (START,))
-    quiet = Hole(TimeSpan(Ns(START + HOUR), Ns(START + HOUR + MINUTE)), 1, (), "nothing was traded")
+    gap = Hole(TimeRange(START, Us(START + 2 * MINUTE)), 2, (START,))
+    quiet = Hole(TimeRange(Us(START + HOUR), Us(START + HOUR + MINUTE)), 1, (), "nothing was traded")
     states = {
         "2023-12": state(MINUTES, "2023-12"),
-        "2024-01": state(MINUTES, "2024-01", gap, quiet, until=Ns(START + 5 * HOUR), quarantined=7),
+        "2024-01": state(MINUTES, "2024-01", gap, quiet, until=Us(START + 5 * HOUR), quarantined=7),
     }
     told = partition_metadata(MINUTES, "2024-01", states, "![close](...)")
     assert said(told) == {
@@ -81,7 +81,7 @@ def test_a_partition_describes_itself() -> None:
 
 def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:
     holes = [
-        Hole(TimeSpan(Ns(START + n * HOUR), Ns(START + n * HOUR + MINUTE)), 1, (), "nothing was traded")
+        Hole(TimeRange(Us(START + n * HOUR), Us(START + n * HOUR + MINUTE)), 1, (), "nothing was traded")
         for n in range(25)
     ]
     states = {"2024-01": state(MINUTES, "2024-01", *holes)}

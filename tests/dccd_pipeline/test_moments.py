@@ -1,7 +1,7 @@
 import pytest
 
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us, parse_time
 from dccd_pipeline.moments import ORIGIN, parse_moment, whole_bars
 
 NOW = parse_time("2026-11-28T17:43:21")
@@ -45,11 +45,11 @@ def test_d9_the_word_last_of_dccd_3_is_answered() -> None:
 
 
 def test_a_part_of_a_bar_is_the_whole_bar() -> None:
-    span = TimeSpan(parse_time("2026-11-28T17:42"), parse_time("2026-11-28T17:43"))
-    hour = TimeSpan(parse_time("2026-11-28T17:00"), parse_time("2026-11-28T18:00"))
+    span = TimeRange(parse_time("2026-11-28T17:42"), parse_time("2026-11-28T17:43"))
+    hour = TimeRange(parse_time("2026-11-28T17:00"), parse_time("2026-11-28T18:00"))
     assert whole_bars(span, HOUR) == hour
     assert whole_bars(hour, HOUR) == hour
     assert whole_bars(span, MINUTE) == span
     assert whole_bars(span, None) == span
     assert whole_bars(span, WEEK) == span
-    assert whole_bars(TimeSpan(Ns(0), DAY), DAY) == TimeSpan(Ns(0), DAY)
+    assert whole_bars(TimeRange(Us(0), DAY), DAY) == TimeRange(Us(0), DAY)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import Grain, partition_keys, partition_span
-from dccd_core.domain.timespan import Ns, TimeSpan, ns
+from dccd_core.domain.timespan import TimeRange, Us, us
 from dccd_pipeline.partitions import partitions_of
 
 
@@ -19,10 +19,10 @@ def test_dagster_and_the_lake_cut_time_alike(grain: Grain, start: date, now: dat
     partitions = partitions_of(grain, start)
     keys = partitions.get_partition_keys(current_time=now)
     first = datetime(start.year, start.month, start.day, tzinfo=UTC)
-    assert keys == list(partition_keys(grain, TimeSpan(ns(first), Ns(ns(now) + 1))))
+    assert keys == list(partition_keys(grain, TimeRange(us(first), Us(us(now) + 1))))
     for key in (keys[0], keys[-1]):
         window = partitions.time_window_for_partition_key(key)
-        assert TimeSpan(ns(window.start), ns(window.end)) == partition_span(grain, key)
+        assert TimeRange(us(window.start), us(window.end)) == partition_span(grain, key)
 
 
 @pytest.mark.parametrize(

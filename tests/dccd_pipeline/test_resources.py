@@ -5,7 +5,7 @@ import pytest
 
 from dccd_core.domain.errors import ConfigError, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_pipeline.resources import LakeResource, Venues
@@ -24,7 +24,7 @@ def test_an_exchange_is_reached_where_the_settings_say(
 ) -> None:
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path))
 
-    async def listed(venues: Venues) -> Ns | None:
+    async def listed(venues: Venues) -> Us | None:
         async with venues.connect("binance") as venue:
             return await venue.listed_since(MINUTES)
 

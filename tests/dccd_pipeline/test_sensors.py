@@ -4,7 +4,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from dccd_core.domain.timespan import HOUR, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_pipeline.sensors import failure_sensor, failure_text, recovery_sensor
 from dccd_pipeline.settings import Alerts
@@ -154,7 +154,7 @@ def test_d2_one_cause_is_told_once_an_hour_and_that_it_is_over(
 
         assert [fail("told"), fail("told"), fail("told")] == [1, 1, 1]
         assert fail("defect") == 2
-        clock.set(Ns(clock.now() + HOUR))
+        clock.set(Us(clock.now() + HOUR))
         assert [fail("told"), fail("told")] == [3, 3]
 
         for count in (4, 4):

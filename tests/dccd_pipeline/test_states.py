@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dccd_core.domain.timespan import HOUR, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, Us, parse_time
 from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_pipeline import status
 from dccd_pipeline.heartbeat import beat_of
@@ -39,7 +39,7 @@ def test_a_phase_is_said_with_what_there_is_to_say_of_it() -> None:
 
 
 def test_silence_says_since_when_and_of_what() -> None:
-    first = replace(ONE, phase=Phase.SILENT, since=Ns(NOW - HOUR))
+    first = replace(ONE, phase=Phase.SILENT, since=Us(NOW - HOUR))
     second = replace(TWO, phase=Phase.SILENT, since=NOW)
     since = "silent since 2024-01-31T23:00:00Z"
     assert said(phase=Phase.SILENT, datasets=(first, second)) == since

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from msgspec.structs import replace
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.clock import ManualClock, SystemClock
 from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_pipeline.heartbeat import beat_of, write_beat
@@ -56,7 +56,7 @@ def dead() -> int:
 
 
 def state(instance: dg.DagsterInstance, later: int = 0) -> StreamState:
-    (one,) = stream_states(instance, WANTED, ManualClock(Ns(SystemClock().now() + later)))
+    (one,) = stream_states(instance, WANTED, ManualClock(Us(SystemClock().now() + later)))
     return one
 
 
@@ -67,7 +67,7 @@ def test_what_never_ran_says_so(instance: dg.DagsterInstance) -> None:
 def test_a_run_gets_ready_then_records_then_may_fall_silent(instance: dg.DagsterInstance) -> None:
     run = begun(instance, S.STARTED, **{REASON: "first start"})
     assert (state(instance).state, state(instance).why) == ("getting ready", "first start")
-    beat = beat_of(run.run_id, "digest", Ns(0), health(PLAN, SystemClock().now()))
+    beat = beat_of(run.run_id, "digest", Us(0), health(PLAN, SystemClock().now()))
     write_beat(instance, "majors", beat)
     found = state(instance)
     assert (found.state, found.run_id, found.beat) == ("recording", run.run_id, beat)
@@ -91,13 +91,13 @@ def test_a_run_is_what_its_recorder_says(
 ) -> None:
     run = begun(instance, S.STARTED)
     told = health(PLAN, SystemClock().now(), phase, **known)
-    write_beat(instance, "majors", beat_of(run.run_id, "digest", Ns(0), told))
+    write_beat(instance, "majors", beat_of(run.run_id, "digest", Us(0), told))
     assert (state(instance).state, state(instance).said) == (phase.value, said)
 
 
 def test_a_run_whose_process_died_is_gone_at_once(instance: dg.DagsterInstance) -> None:
     run = begun(instance, S.STARTED)
-    beat = beat_of(run.run_id, "digest", Ns(0), health(PLAN, SystemClock().now()))
+    beat = beat_of(run.run_id, "digest", Us(0), health(PLAN, SystemClock().now()))
     write_beat(instance, "majors", replace(beat, pid=(pid := dead())))
     assert (state(instance).state, state(instance).said) == ("gone", f"gone: its process, pid {pid}, died")
     write_beat(instance, "majors", replace(beat, pid=pid, host="elsewhere"))
@@ -119,7 +119,7 @@ def test_a_run_that_ends_is_draining(instance: dg.DagsterInstance) -> None:
 
 def test_an_orphan_is_about_to_end(instance: dg.DagsterInstance) -> None:
     run = begun(instance, S.STARTED)
-    beat = beat_of(run.run_id, "digest", Ns(0), health(PLAN, SystemClock().now()))
+    beat = beat_of(run.run_id, "digest", Us(0), health(PLAN, SystemClock().now()))
     write_beat(instance, "majors", replace(beat, keeper=os.getpid()))
     assert not state(instance).ending
     write_beat(instance, "majors", replace(beat, keeper=dead()))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import dagster as dg
 import pytest
 
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_pipeline.heartbeat import beat_of, write_beat
@@ -33,11 +33,11 @@ class Looked:
 
     def look(self, state: StreamState, minutes: int) -> None:
         for _ in range(minutes):
-            lines = judged([state], {"majors": Ns(10 * MINUTE)}, self.heard, self.now)
+            lines = judged([state], {"majors": Us(10 * MINUTE)}, self.heard, self.now)
             self.said += [((self.now - NOW) // MINUTE, line) for _, line in lines]
-            self.now = Ns(self.now + MINUTE)
+            self.now = Us(self.now + MINUTE)
 
-    def state(self, phase: Phase, last: Ns, said: str) -> StreamState:
+    def state(self, phase: Phase, last: Us, said: str) -> StreamState:
         beat = beat_of("run", "digest", self.now, health(PLAN, last, phase))
         return StreamState("majors", phase.value, beat=beat, said=said)
 
@@ -78,7 +78,7 @@ def test_what_a_user_stopped_may_be_silent_and_gets_its_time_anew(state: str) ->
 def test_after_a_pause_of_who_looks_streams_get_their_time() -> None:
     looked = Looked()
     looked.look(looked.state(Phase.RECORDING, NOW, "recording"), 1)
-    looked.now = Ns(NOW + HOUR)
+    looked.now = Us(NOW + HOUR)
     looked.look(looked.state(Phase.CONNECTING, NOW, "connecting"), 15)
     assert [at for at, _ in looked.said] == [71]
 
@@ -125,7 +125,7 @@ def test_the_sensor_posts_until_the_webhook_takes_it_and_no_more(hook: HTTPServe
         run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
         cursor = None
         for minute in range(15):
-            clock.set(Ns(NOW + minute * MINUTE))
+            clock.set(Us(NOW + minute * MINUTE))
             told = health(PLAN, NOW, Phase.CONNECTING, tries=3)
             write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
             context = dg.build_sensor_context(instance, cursor)
@@ -148,7 +148,7 @@ def test_what_is_told_of_streams_is_remembered_as_of_jobs(hook: HTTPServer, tmp_
         run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
         cursor = None
         for minute in range(40):
-            clock.set(Ns(NOW + minute * MINUTE))
+            clock.set(Us(NOW + minute * MINUTE))
             phase, last = (Phase.RECORDING, clock.now()) if minute >= 35 else (Phase.CONNECTING, NOW)
             told = health(PLAN, last, phase)
             write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))

@@ -10,7 +10,7 @@ import yaml
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.stream.plan import StreamPlan
 from dccd_pipeline.config import SettingsError, json_schema, parse_settings
@@ -51,7 +51,7 @@ def test_an_entry_is_a_plan() -> None:
         Dataset("binance", ETH, DataType.TRADES),
         Dataset("binance", ETH, DataType.ORDERBOOK),
     )
-    assert found.plan == StreamPlan("majors", datasets, 20, Ns(500 * MILLISECOND))
+    assert found.plan == StreamPlan("majors", datasets, 20, Us(500 * MILLISECOND))
     assert found.job == "stream_majors"
 
 

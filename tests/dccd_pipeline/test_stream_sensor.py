@@ -9,7 +9,7 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns, ns
+from dccd_core.domain.timespan import HOUR, MINUTE, Us, us
 from dccd_core.net.clock import Clock, ManualClock, SystemClock
 from dccd_pipeline.build import stream_digests, stream_orders
 from dccd_pipeline.heartbeat import beat_of, write_beat
@@ -78,7 +78,7 @@ def test_a_tick_starts_again_what_failed_with_its_line(instance: dg.DagsterInsta
     first = tick(instance, tmp_path, clock=clock)
     assert not first.run_requests
     assert "next try in" in reason(first)
-    clock.set(Ns(clock.now() + MINUTE))
+    clock.set(Us(clock.now() + MINUTE))
     (request,) = list(tick(instance, tmp_path, first.cursor, clock).run_requests or ())
     assert request.run_key == f"majors after {failed.run_id}"
     line = f"its run {failed.run_id} failed: the disk is full -> free some of it"
@@ -157,7 +157,7 @@ def test_looking_finds_what_runs_waits_and_ran_last(instance: dg.DagsterInstance
     latest = latest_run(instance, "ended")
     assert latest is not None
     assert latest.id != canceled.run_id
-    sight = look(instance, {"majors": "x", "ended": "y", "new": "z"}, ["removed"], ManualClock(Ns(0)))
+    sight = look(instance, {"majors": "x", "ended": "y", "new": "z"}, ["removed"], ManualClock(Us(0)))
     assert {run.id for run in sight.active} == {started.run_id, queued.run_id, removed.run_id}
     assert sight.latest == {"ended": latest}
 
@@ -168,7 +168,7 @@ def test_times_of_runs_are_exact_to_the_microsecond(instance: dg.DagsterInstance
     run = latest_run(instance, "majors")
     assert run is not None
     assert record is not None
-    assert run.created == ns(record.create_timestamp)
+    assert run.created == us(record.create_timestamp)
     assert run.started is not None
     assert run.ended is not None
     assert run.created - HOUR < run.started <= run.ended < run.created + HOUR

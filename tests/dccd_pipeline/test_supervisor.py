@@ -5,7 +5,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
 from dccd_pipeline.heartbeat import Beat
 from dccd_pipeline.supervisor import (
     GETTING_READY,
@@ -25,8 +25,8 @@ from dccd_pipeline.supervisor import (
 )
 
 S = dg.DagsterRunStatus
-NOW = Ns(1_000 * HOUR)
-BEGAN = Ns(NOW - HOUR)
+NOW = Us(1_000 * HOUR)
+BEGAN = Us(NOW - HOUR)
 
 
 def awake() -> Memory:
@@ -53,7 +53,7 @@ def decided(
     latest: Seen | None = None,
     beats: Beat | None = None,
     memory: Memory | None = None,
-    now: Ns = NOW,
+    now: Us = NOW,
     wanted: str = "digest",
 ) -> tuple[list[Action], list[str]]:
     found = {"majors": latest} if latest else {}
@@ -104,9 +104,9 @@ def test_a_run_waits_for_one_that_ends() -> None:
 
 
 def test_without_a_heartbeat_for_long_a_run_is_lost() -> None:
-    at = Ns(NOW - STALE)
+    at = Us(NOW - STALE)
     assert decided(seen(S.STARTED), beats=beat(at)) == ([], [])
-    actions, _ = decided(seen(S.STARTED), beats=beat(Ns(at - SECOND)))
+    actions, _ = decided(seen(S.STARTED), beats=beat(Us(at - SECOND)))
     assert actions == [Stop("run", "stale: no heartbeat for 76 s", lost=True)]
 
 
@@ -123,15 +123,15 @@ def test_after_a_pause_of_its_own_the_supervisor_gives_streams_time() -> None:
     late = beat(NOW - 5 * MINUTE)
     assert decided(seen(S.STARTED), beats=late, memory=memory) == ([], [])
     for wait in range(10, 70, 10):
-        assert decided(seen(S.STARTED), beats=late, memory=memory, now=Ns(NOW + wait * SECOND)) == ([], [])
-    (stop,), _ = decided(seen(S.STARTED), beats=late, memory=memory, now=Ns(NOW + 80 * SECOND))
+        assert decided(seen(S.STARTED), beats=late, memory=memory, now=Us(NOW + wait * SECOND)) == ([], [])
+    (stop,), _ = decided(seen(S.STARTED), beats=late, memory=memory, now=Us(NOW + 80 * SECOND))
     assert isinstance(stop, Stop)
     assert stop.lost
 
 
 def test_getting_ready_may_take_long_but_not_for_ever() -> None:
     preparing = beat(started=None)
-    began = Ns(NOW - GETTING_READY)
+    began = Us(NOW - GETTING_READY)
     assert decided(seen(S.STARTED, started=began), beats=preparing) == ([], [])
     actions, _ = decided(seen(S.STARTED, started=began - SECOND), beats=preparing)
     assert actions == [Stop("run", "stale: not ready to record after 15 minutes", lost=True)]
@@ -187,7 +187,7 @@ def test_failures_in_a_row_wait_longer_and_each_counts_once() -> None:
         failed = seen(S.FAILURE, f"run {n}", failure="why", ended=now)
         begun = now
         while not (actions := decided(latest=failed, memory=memory, now=now)[0]):
-            now = Ns(now + SECOND)
+            now = Us(now + SECOND)
         assert actions == [Start("majors", "why", f"run {n}")]
         waits.append((now - begun) // SECOND)
     assert waits == [5, 10, 20, 40, 80, 160, 320, 600, 600]

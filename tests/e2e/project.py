@@ -21,7 +21,7 @@ from dagster import AssetKey
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.config import load_settings
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 BTC = Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, MINUTE)
 BTC_HOURS = Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, HOUR)
 MONTHS = [f"2024-{month:02}" for month in range(1, 13)]
-YEAR = TimeSpan(parse_time("2024-01-01"), parse_time("2025-01-01"))
+YEAR = TimeRange(parse_time("2024-01-01"), parse_time("2025-01-01"))
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 NEVER = 'cron: "0 0 29 2 *"'
 """A schedule that no test meets."""
@@ -126,13 +126,13 @@ def stored(project: Project, dataset: Dataset) -> pl.DataFrame:
     return project.lake.scan(dataset).collect()
 
 
-def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     assert dataset.span
     return sandbox.market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
 
 
-def months(first: str, last: str) -> TimeSpan:
-    return TimeSpan(partition_span(BTC.grain, first).start, partition_span(BTC.grain, last).end)
+def months(first: str, last: str) -> TimeRange:
+    return TimeRange(partition_span(BTC.grain, first).start, partition_span(BTC.grain, last).end)
 
 
 def pages(key: str) -> int:

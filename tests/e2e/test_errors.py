@@ -12,7 +12,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
@@ -75,7 +75,7 @@ def test_a_refusal_in_the_middle_stores_what_came_before_it(sandbox: RunningSand
     entry = bars("BTC/USDT", "2024-01-01", NEVER)
     project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry)
     february = partition_span(BTC.grain, "2024-02")
-    third = Ns(february.start + 2_000 * MINUTE)
+    third = Us(february.start + 2_000 * MINUTE)
     page = str(third // MILLISECOND)  # a fault meets the requests that have its symbol as a parameter
     said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
     sandbox.faults([Fault(kind=FaultKind.STATUS, path="klines", status=400, body=said, symbol=page)])
@@ -87,9 +87,9 @@ def test_a_refusal_in_the_middle_stores_what_came_before_it(sandbox: RunningSand
     held = project.lake.states(BTC)
     assert condition_of(BTC, "2024-01", held["2024-01"]) is Condition.AVAILABLE
     assert condition_of(BTC, "2024-02", held["2024-02"]) is Condition.PENDING
-    assert held["2024-02"].ledger.covered() == [TimeSpan(february.start, third)]
-    known = project.lake.scan(BTC, TimeSpan(parse_time("2024-01-01"), february.end)).collect()
-    assert known.equals(truth(sandbox, BTC, TimeSpan(parse_time("2024-01-01"), third)))
+    assert held["2024-02"].ledger.covered() == [TimeRange(february.start, third)]
+    known = project.lake.scan(BTC, TimeRange(parse_time("2024-01-01"), february.end)).collect()
+    assert known.equals(truth(sandbox, BTC, TimeRange(parse_time("2024-01-01"), third)))
     with project.instance() as instance:
         assert "2024-01" in materialised(instance, BTC)
         assert "2024-02" not in materialised(instance, BTC)

@@ -25,7 +25,7 @@ from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.budget import Budgets
@@ -53,14 +53,14 @@ class Case:
         return str(self.dataset)
 
     @property
-    def span(self) -> TimeSpan | None:
+    def span(self) -> TimeRange | None:
         """Three partitions that the venue has all of; None where it only shows the newest rows."""
         if self.endpoint.reach == FULL:
             start, end = FIRST_DAYS[self.dataset.data_type]
-            return TimeSpan(parse_time(start), parse_time(end))
+            return TimeRange(parse_time(start), parse_time(end))
         if (period := self.endpoint.reach.period) and period > 4 * DAY:
-            today = Ns(present() // DAY * DAY)
-            return TimeSpan(Ns(today - 3 * DAY), today)
+            today = Us(present() // DAY * DAY)
+            return TimeRange(Us(today - 3 * DAY), today)
         return None
 
 
@@ -130,7 +130,7 @@ def dccd(*arguments: str) -> Result:
 
 
 @cache
-def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     if dataset.span:
         return sandbox.market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
     return sandbox.market.truth_trades(dataset.exchange, dataset.symbol, span)
@@ -200,33 +200,33 @@ def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     assert f"{dataset} {partition_key(dataset.grain, began)}" in told["partitions"]
 
     rows = stored(project, dataset)
-    first, last = (Ns(int(rows["ts"].to_physical()[at])) for at in (0, -1))
-    expected = truth(sandbox, dataset, TimeSpan(first, Ns(last + 1)))
+    first, last = (Us(int(rows["ts"].to_physical()[at])) for at in (0, -1))
+    expected = truth(sandbox, dataset, TimeRange(first, Us(last + 1)))
     assert_same(rows, expected.tail(rows.height), case)  # of the first moment some may not be shown any more
     asked = parse_time(start)  # nothing before it is asked for
     before, after = (max(asked, shown_since(case, sandbox, at)) for at in (began, ended))
     assert first >= before - bar
-    assert truth(sandbox, dataset, TimeSpan(min(first, Ns(after + (bar or 1))), first)).is_empty()
-    final = Ns(began - settle - SECOND - bar)  # the venue tells its time in whole seconds
-    assert truth(sandbox, dataset, TimeSpan(Ns(last + 1), max(final, Ns(last + 1)))).is_empty()
+    assert truth(sandbox, dataset, TimeRange(min(first, Us(after + (bar or 1))), first)).is_empty()
+    final = Us(began - settle - SECOND - bar)  # the venue tells its time in whole seconds
+    assert truth(sandbox, dataset, TimeRange(Us(last + 1), max(final, Us(last + 1)))).is_empty()
 
 
 def earliest_start(case: Case) -> str:
     """Return from when on to ask: as a refusal says, where it can be known beforehand."""
     if case.endpoint.reach.rows and not case.dataset.span:
-        return iso(Ns(present() - 10 * MINUTE))
+        return iso(Us(present() - 10 * MINUTE))
     return suggested(case)
 
 
-def shown_since(case: Case, sandbox: RunningSandbox, at: Ns) -> Ns:
+def shown_since(case: Case, sandbox: RunningSandbox, at: Us) -> Us:
     """Return from when on the venue shows rows at a moment."""
     reach, dataset = case.endpoint.reach, case.dataset
     since = reach.since(at, dataset.span)
     if since is not None:
         return since
     assert reach.rows
-    shown = truth(sandbox, dataset, TimeSpan(Ns(at - 2 * DAY), at))["ts"].to_physical().tail(reach.rows)
-    return Ns(int(shown[0]))
+    shown = truth(sandbox, dataset, TimeRange(Us(at - 2 * DAY), at))["ts"].to_physical().tail(reach.rows)
+    return Us(int(shown[0]))
 
 
 def check_book(case: Case, sandbox: RunningSandbox, project: Project) -> None:

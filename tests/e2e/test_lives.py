@@ -17,7 +17,7 @@ from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
@@ -44,7 +44,7 @@ UNKNOWN = '{"code":-1121,"msg":"Invalid symbol."}'
 GONE = Fault(kind=FaultKind.STATUS, symbol="OLDUSDT", status=400, body=UNKNOWN)
 SAID = "[binance /api/v3/klines OLD/USDT] HTTP 400: -1121 Invalid symbol."
 BITMEX_BARS = Dataset("bitmex", Symbol("BTC", "USD", "BTC"), DataType.OHLC, HOUR)
-BITMEX_MINUTES = replace(BITMEX_BARS, span=Ns(5 * MINUTE))
+BITMEX_MINUTES = replace(BITMEX_BARS, span=Us(5 * MINUTE))
 BITMEX_TRADES = Dataset("bitmex", BITMEX_BARS.symbol, DataType.TRADES)
 CLOSED = parse_time("2026-09-23T04:00")
 
@@ -129,14 +129,14 @@ class Desk:
         return {key: condition_of(dataset, key, state) for key, state in states.items()}
 
     def truth(self, dataset: Dataset, start: str, end: str) -> pl.DataFrame:
-        span = TimeSpan(parse_time(start), parse_time(end))
+        span = TimeRange(parse_time(start), parse_time(end))
         return self.sandbox.market.truth_bars("binance", dataset.symbol, HOUR, span)
 
-    def last_asked(self) -> Ns:
+    def last_asked(self) -> Us:
         """Return the last moment of OLD/USDT that bars were asked for."""
         asked = [dict(pairs) for _, pairs in self.sandbox.stats().requests]
         ends = [int(one["endTime"]) for one in asked if one.get("symbol") == "OLDUSDT" and "endTime" in one]
-        return Ns(max(ends) * MILLISECOND)
+        return Us(max(ends) * MILLISECOND)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_after_its_last_day_nothing_is_asked_and_nothing_is_missing(desk: Desk) 
 
 
 def test_a_last_day_that_is_told_later_ends_the_matter(desk: Desk, sandbox: RunningSandbox) -> None:
-    sandbox.clock(Ns(END + HOUR))
+    sandbox.clock(Us(END + HOUR))
     assert desk.run("2024", "2024").success
     before = desk.rows(OLD)
     sandbox.faults([GONE])
@@ -253,7 +253,7 @@ def test_a_schedule_tries_yesterday_where_nobody_knows_how_far_back_it_goes(
     entry = {"exchange": "bybit", "symbols": ["ETH/USDT"], "data_type": "trades", "start": "recent"}
     settings = Settings.model_validate({"store": str(tmp_path), "exchanges": own, "collect": [entry]})
     job = build_definitions(settings).resolve_job_def("bybit_trades")
-    days = [partition_key(trades.grain, Ns(present() - back)) for back in (DAY, ZERO)]
+    days = [partition_key(trades.grain, Us(present() - back)) for back in (DAY, ZERO)]
     refusal = f"{days[0]} cannot be had: Bybit serves the last 60 rows"
     with dg.DagsterInstance.ephemeral() as instance:
         for scheduled in (True, False):
@@ -314,7 +314,7 @@ def test_its_past_is_complete_up_to_its_last_moment(
         asked = sandbox.stats().count()
         assert backfill(closed, dataset, keys, instance, silent).complete
         assert sandbox.stats().count() == asked
-    span = TimeSpan(partition_span(dataset.grain, keys[0]).start, CLOSED)
+    span = TimeRange(partition_span(dataset.grain, keys[0]).start, CLOSED)
     market = sandbox.market
     truth = (
         market.truth_bars("bitmex", dataset.symbol, dataset.span, span)

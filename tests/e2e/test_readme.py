@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dccd_core.domain.dataset import Dataset, partition_keys
-from dccd_core.domain.timespan import TimeSpan, parse_time
+from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.ledger import Condition
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.progress import condition_of
@@ -42,7 +42,7 @@ def test_the_demo_and_then_a_first_configuration_of_one_s_own(
     done = project.dccd("collect", "binance")
     assert done.returncode == 0, done.stderr
 
-    months = list(partition_keys(BTC.grain, TimeSpan(parse_time(str(entry["start"])), present())))
+    months = list(partition_keys(BTC.grain, TimeRange(parse_time(str(entry["start"])), present())))
     assert months[0] == "2024-01"
     for symbol in entry["symbols"]:
         dataset = Dataset.parse(f"binance/ohlc/{symbol.replace('/', '-')}/1m")

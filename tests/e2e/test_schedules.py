@@ -12,7 +12,7 @@ from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.clock import SystemClock
@@ -122,8 +122,8 @@ def test_at_first_all_is_behind_then_only_the_open_partition(desk: Desk, sandbox
     for dataset in (BTC_HOURS, ETH_HOURS):
         assert materialised(desk.instance, dataset) == set(YEARS)
         rows = stored(desk.project, dataset)
-        until = Ns(int(rows["ts"].to_physical()[-1]) + HOUR)
-        assert rows.equals(truth(sandbox, dataset, TimeSpan(parse_time("2024-01-01"), until)))
+        until = Us(int(rows["ts"].to_physical()[-1]) + HOUR)
+        assert rows.equals(truth(sandbox, dataset, TimeRange(parse_time("2024-01-01"), until)))
 
     asked = sandbox.stats().count()
     second = desk.request()
@@ -152,7 +152,7 @@ def test_a_tick_asks_only_for_what_is_behind(desk: Desk) -> None:
 def test_a_gap_is_left_alone_until_its_time_has_come(
     desk: Desk, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gap = TimeSpan(parse_time("2025-03-01T05:00"), parse_time("2025-03-01T08:00"))
+    gap = TimeRange(parse_time("2025-03-01T05:00"), parse_time("2025-03-01T08:00"))
     hidden = Fault(kind=FaultKind.GAPS, path="klines", symbol="BTCUSDT", start=gap.start, end=gap.end)
     sandbox.faults([hidden])
     desk.run(desk.request())
@@ -167,29 +167,29 @@ def test_a_gap_is_left_alone_until_its_time_has_come(
     assert gap_requests(sandbox, gap, asked) == 0
 
     sandbox.faults([])
-    sandbox.clock(Ns(SystemClock().now() + ns_of(LATER)), frozen=False)
+    sandbox.clock(Us(SystemClock().now() + ns_of(LATER)), frozen=False)
     monkeypatch.setattr("dccd_pipeline.resources.SystemClock", LateClock)
     desk.run(desk.request(LATER))
     assert gap_requests(sandbox, gap, asked) == 1
     assert events(desk, BTC_HOURS)["2025"] == 2
     assert events(desk, ETH_HOURS)["2025"] == 1
     assert gaps(desk) == []
-    whole = TimeSpan(parse_time("2025-01-01"), parse_time("2026-01-01"))
+    whole = TimeRange(parse_time("2025-01-01"), parse_time("2026-01-01"))
     rows = desk.project.lake.scan(BTC_HOURS, whole).collect()
     assert rows.equals(truth(sandbox, BTC_HOURS, whole))
     assert keys(desk.request(LATER)) == (YEARS[-1], YEARS[-1])
 
 
 class LateClock(SystemClock):
-    def now(self) -> Ns:
-        return Ns(super().now() + ns_of(LATER))
+    def now(self) -> Us:
+        return Us(super().now() + ns_of(LATER))
 
 
-def ns_of(delta: timedelta) -> Ns:
-    return Ns(delta // timedelta(seconds=1) * SECOND)
+def ns_of(delta: timedelta) -> Us:
+    return Us(delta // timedelta(seconds=1) * SECOND)
 
 
-def gaps(desk: Desk) -> list[TimeSpan]:
+def gaps(desk: Desk) -> list[TimeRange]:
     state = desk.project.lake.state(BTC_HOURS, "2025")
     assert state
     found = [gap.span for gap in state.ledger.gaps()]
@@ -197,7 +197,7 @@ def gaps(desk: Desk) -> list[TimeSpan]:
     return found
 
 
-def gap_requests(sandbox: RunningSandbox, gap: TimeSpan, after: int) -> int:
+def gap_requests(sandbox: RunningSandbox, gap: TimeRange, after: int) -> int:
     """Count the requests since ``after`` that asked for exactly the gap."""
     start, end = f"{gap.start // MILLISECOND}", f"{gap.end // MILLISECOND - 1}"
     asked = [dict(pairs) for _, pairs in sandbox.stats().requests[after:]]
@@ -217,7 +217,7 @@ def test_a_run_that_has_not_ended_holds_the_next_back(desk: Desk) -> None:
 def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk, sandbox: RunningSandbox) -> None:
     job = "binance_orderbook"
     for later in range(2):  # a spot book takes its time from the answer's date, in whole seconds
-        sandbox.clock(Ns(SystemClock().now() + later * SECOND), frozen=False)
+        sandbox.clock(Us(SystemClock().now() + later * SECOND), frozen=False)
         request = desk.request(job=job)
         assert keys(request) == (f"{datetime.now(UTC):%Y-%m-%d}",) * 2
         assert assets(request) == {asset(book) for book in BOOKS}
@@ -233,19 +233,19 @@ def test_the_open_partition_goes_on_where_its_ledger_ends(desk: Desk, sandbox: R
     start = parse_time(f"{NOW.year}-01-01")
     if SystemClock().now() - start < 4 * HOUR:
         pytest.skip("the year is too young: no hour of it was final at half its age")
-    middle = Ns(start + (SystemClock().now() - start) // 2)
+    middle = Us(start + (SystemClock().now() - start) // 2)
     sandbox.clock(middle)  # for the venue it is still spring: nothing later is final
     desk.fill(YEARS[-1])
-    first = bar_open(Ns(middle - get("binance").settle), HOUR)
-    assert stored(desk.project, BTC_HOURS).equals(truth(sandbox, BTC_HOURS, TimeSpan(start, first)))
+    first = bar_open(Us(middle - get("binance").settle), HOUR)
+    assert stored(desk.project, BTC_HOURS).equals(truth(sandbox, BTC_HOURS, TimeRange(start, first)))
 
     sandbox.clock(None)
     asked = len(sandbox.stats().requests)
     desk.fill(YEARS[-1])
     rows = stored(desk.project, BTC_HOURS)
-    until = Ns(int(rows["ts"].to_physical()[-1]) + HOUR)
+    until = Us(int(rows["ts"].to_physical()[-1]) + HOUR)
     assert until > SystemClock().now() - HOUR - MINUTE
-    assert rows.equals(truth(sandbox, BTC_HOURS, TimeSpan(start, until)))
+    assert rows.equals(truth(sandbox, BTC_HOURS, TimeRange(start, until)))
     new = [dict(pairs) for _, pairs in sandbox.stats().requests[asked:]]
     assert min(int(one["startTime"]) for one in new) == first // MILLISECOND
     assert len(new) == -(-(until - first) // (1_000 * HOUR))

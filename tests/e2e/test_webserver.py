@@ -13,7 +13,7 @@ from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.equal import CHECK
@@ -121,12 +121,12 @@ def launched_tick(web: Web) -> str:
     return str(launched["run"]["runId"])
 
 
-def assert_hours_are_up_to_date(sandbox: RunningSandbox, project: Project, before: Ns) -> None:
+def assert_hours_are_up_to_date(sandbox: RunningSandbox, project: Project, before: Us) -> None:
     hours = stored(project, BTC_HOURS)
-    until = Ns(int(hours["ts"].to_physical()[-1]) + HOUR)
+    until = Us(int(hours["ts"].to_physical()[-1]) + HOUR)
     assert until > before - HOUR
     assert until <= SystemClock().now()
-    assert hours.equals(truth(sandbox, BTC_HOURS, TimeSpan(parse_time("2025-01-01"), until)))
+    assert hours.equals(truth(sandbox, BTC_HOURS, TimeRange(parse_time("2025-01-01"), until)))
 
 
 def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl.DataFrame) -> None:
@@ -136,7 +136,7 @@ def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl
         said = {entry.pop("label"): next(iter(entry.values())) for entry in event["metadataEntries"]}
         span = partition_span(BTC.grain, key)
         rows = year.filter(pl.col("ts").dt.strftime("%Y-%m") == key)
-        first, last = (Ns(int(rows["ts"].to_physical()[at])) for at in (0, -1))
+        first, last = (Us(int(rows["ts"].to_physical()[at])) for at in (0, -1))
         state = project.lake.state(BTC, key)
         assert state
         expected = {

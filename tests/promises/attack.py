@@ -20,7 +20,7 @@ from typing import Final
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
@@ -38,8 +38,8 @@ from tests.promises.trouble import DEPTH, Trouble, trouble
 from tests.promises.truths import Claim, Wrong, claim, shown, wrongs
 
 OPEN: Final = [name for name in NAMES if get(name).live]
-LENGTH: Final = Ns(4 * MINUTE)
-_LONG: Final = Ns(10 * MINUTE)
+LENGTH: Final = Us(4 * MINUTE)
+_LONG: Final = Us(10 * MINUTE)
 _SETTLE_S: Final = 30.0
 _TORN: Final = b"\xff\xff\xff\xff\x10\x02"
 """Half a message, as a crash leaves it at the end of a segment."""
@@ -91,7 +91,7 @@ class Round:
     def share(self, data_type: DataType) -> float:
         """Return how much of the time is proven."""
         ones = [one for dataset, one in self.claims.items() if dataset.data_type is data_type]
-        whole = TimeSpan(self.trouble.start, self.trouble.end)
+        whole = TimeRange(self.trouble.start, self.trouble.end)
         proven = sum(part.length for one in ones for span in one.proven if (part := span.clip(whole)))
         return proven / (whole.length * len(ones)) if ones else 1.0
 
@@ -99,7 +99,7 @@ class Round:
         return "\n".join([str(self.trouble), f"  struck: {self.struck}", *self.exceptions])
 
 
-def attack(exchange: str, seed: int, folder: Path, length: Ns = LENGTH) -> Round:
+def attack(exchange: str, seed: int, folder: Path, length: Us = LENGTH) -> Round:
     """RecordStream one round into a lake in ``folder``, and hold it against the truth."""
     return attacked(trouble(exchange, seed, length), folder)
 
@@ -145,10 +145,10 @@ class _Attack:
         await self._settle()
         return self._judged()
 
-    def _s(self, at: Ns) -> float:
+    def _s(self, at: Us) -> float:
         return max(0, at - self._made.start) / SECOND
 
-    async def _record_until(self, end: Ns, *, kill: bool) -> None:
+    async def _record_until(self, end: Us, *, kill: bool) -> None:
         """RecordStream; what ends early is begun again, as by the sensor in production."""
         while (left_s := self._s(end) - self._loop.time()) > 0:
             lake, stop = MortalLake(self._folder), asyncio.Event()

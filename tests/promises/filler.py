@@ -21,7 +21,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
@@ -56,14 +56,14 @@ class Job(msgspec.Struct, kw_only=True):
     def dataset(self) -> Dataset:
         data_type = DataType.OHLC if self.bar else DataType.TRADES
         return Dataset(
-            self.exchange, Symbol.parse(self.symbol), data_type, Ns(self.bar) if self.bar else None
+            self.exchange, Symbol.parse(self.symbol), data_type, Us(self.bar) if self.bar else None
         )
 
     def venue(self) -> Exchange:
         exchange, asked = get(self.exchange), self.dataset
         if self.limit_weight is not None:
             limits = [
-                replace(limit, amount=self.limit_weight, period=Ns(self.window_s * SECOND))
+                replace(limit, amount=self.limit_weight, period=Us(self.window_s * SECOND))
                 for limit in exchange.limits
             ]
             exchange = replace(exchange, limits=tuple(limits))
@@ -154,7 +154,7 @@ def filler(state_dir: Path, *jobs: Job) -> Generator[Filler]:
             process.kill()
 
 
-def page_came(dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+def page_came(dataset: Dataset, key: str, rows: int, until: Us) -> None:
     print("page", flush=True)  # noqa: T201
 
 

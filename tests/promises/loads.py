@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import httpx
 
 from dccd_core.adapter.contract import Query
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, moment
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -190,7 +190,7 @@ class Trial:
     def _used(self, load: Load, reports: Sequence[Sequence[Report]], stats: Stats) -> Used:
         limit, period = load.rule.amount, load.rule.period
         if self.scale:
-            limit, period = self.scale[0], Ns(self.scale[1] * SECOND)
+            limit, period = self.scale[0], Us(self.scale[1] * SECOND)
         answered = self._answered(load, reports)
         places = {"/".join(part for part in (load.exchange, one.place) if part) for one in answered}
         [seen] = [windows for place, windows in stats.windows.items() if place in places]
@@ -216,7 +216,7 @@ def _warm(sandbox: RunningSandbox, jobs: list[Job]) -> None:
         exchange, asked = job.venue(), job.dataset
         endpoint = exchange.endpoint(asked.symbol.market, asked.data_type)
         if endpoint and endpoint.oldest:
-            span = TimeSpan(Ns(0), SystemClock().now())
+            span = TimeRange(Us(0), SystemClock().now())
             market, kind = exchange.market(asked.symbol), asked.symbol.market
             request = endpoint.oldest(Query(market, span, 1, bar=asked.span, kind=kind))
             httpx.get(f"{job.url}{request.path}?{urlencode(request.params)}", timeout=60)

@@ -18,7 +18,7 @@ import msgspec
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
@@ -47,13 +47,13 @@ class Order(msgspec.Struct, kw_only=True):
     """How much later it is for the venue than for this machine."""
 
     def clock(self) -> FastClock:
-        return FastClock(Ns(time.time_ns() + self.ahead), 1)
+        return FastClock(Us(time.time_ns() + self.ahead), 1)
 
     def datasets(self) -> list[Dataset]:
         kinds = [
             (DataType.TRADES, None),
             (DataType.ORDERBOOK, None),
-            *((DataType.OHLC, Ns(n)) for n in self.bars),
+            *((DataType.OHLC, Us(n)) for n in self.bars),
         ]
         return [Dataset(self.exchange, Symbol.parse(name), *kind) for name in self.symbols for kind in kinds]
 

@@ -16,7 +16,7 @@ from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.coverage import Notes, Piece
@@ -76,9 +76,9 @@ def urls(own: Sequence[Dataset]) -> set[str]:
     return {exchange.live.url(topic) for topic in topics}
 
 
-def at_s(seconds: float) -> Ns:
+def at_s(seconds: float) -> Us:
     """Return the moment so long after the start."""
-    return Ns(START + round(seconds * SECOND))
+    return Us(START + round(seconds * SECOND))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Scene:
     kills: Sequence[tuple[float, float]] = ()
     density: Mapping[str, int] = field(default_factory=dict[str, int])
     seed: int = 0
-    start: Ns = START
+    start: Us = START
 
     @property
     def exchange(self) -> str:
@@ -174,7 +174,7 @@ class Played:
         proven = self.claims[dataset].proven
         if not proven:
             return self.scene.length_s
-        whole = TimeSpan(proven[0].start, proven[-1].end)
+        whole = TimeRange(proven[0].start, proven[-1].end)
         return (whole.length - sum(span.length for span in proven)) / SECOND
 
     def proven_to(self, dataset: Dataset) -> float:
@@ -188,9 +188,11 @@ class Played:
         Trades are proven up to two seconds before the newest one: another may come as late.
         """
         until_s = self.scene.length_s - 30 - (dataset.span or 0) / SECOND
-        until, proven = Ns(self.scene.start + round(until_s * SECOND)), self.claims[dataset].proven
-        since = Ns(proven[-1].end + 2 * SECOND + 1) if proven else self.scene.start
-        return truth(self.box.market, dataset, [TimeSpan(since, until)], DEPTH).height if since < until else 0
+        until, proven = Us(self.scene.start + round(until_s * SECOND)), self.claims[dataset].proven
+        since = Us(proven[-1].end + 2 * SECOND + 1) if proven else self.scene.start
+        return (
+            truth(self.box.market, dataset, [TimeRange(since, until)], DEPTH).height if since < until else 0
+        )
 
     def said(self, pattern: str) -> list[str]:
         return [note for note in self.notes if re.search(pattern, note)]
@@ -223,7 +225,7 @@ class _WatchedLake(MortalLake):
         super().__init__(folder)
         self._wrote = wrote
 
-    def segment(self, exchange: str, data_type: DataType, span: Ns | None, at: Ns) -> SegmentWriter:
+    def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         writer = super().segment(exchange, data_type, span, at)
         append = writer.append
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
@@ -23,15 +23,15 @@ from dccd_core.testing.sandbox.process import RunningSandbox
 class FastClock:
     """Shows the time of a sandbox whose clock runs ``rate`` times as fast, and waits by it."""
 
-    def __init__(self, now: Ns, rate: int) -> None:
+    def __init__(self, now: Us, rate: int) -> None:
         self._start, self.rate = now, rate
         self._began = time.monotonic_ns()
 
-    def now(self) -> Ns:
-        return Ns(self._start + (time.monotonic_ns() - self._began) * self.rate)
+    def now(self) -> Us:
+        return Us(self._start + (time.monotonic_ns() - self._began) * self.rate)
 
-    def steady(self) -> Ns:
-        return Ns(time.monotonic_ns() * self.rate)
+    def steady(self) -> Us:
+        return Us(time.monotonic_ns() * self.rate)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.rate)
@@ -72,7 +72,7 @@ class Stage:
         async with open_transport(exchange, rest_url=url, clock=self.clock) as transport:
             yield Venue(exchange, transport, self.clock)
 
-    async def record(self, plan: StreamPlan, until: Ns) -> None:
+    async def record(self, plan: StreamPlan, until: Us) -> None:
         """Record until the sandbox's clock shows ``until``."""
         stop = asyncio.Event()
 
@@ -88,19 +88,19 @@ class Stage:
         finally:
             ending.cancel()
 
-    async def _reach(self, moment: Ns) -> None:
+    async def _reach(self, moment: Us) -> None:
         await asyncio.sleep((moment - self.clock.now()) / self.clock.rate / SECOND)
 
     async def settle(self, datasets: Sequence[Dataset]) -> None:
         """Fold what was recorded, and ask for what was missed, once the venue is done with it."""
-        await self._reach(Ns(self.clock.now() + 20 * SECOND))
+        await self._reach(Us(self.clock.now() + 20 * SECOND))
         async with self.venue() as venue:
             kinds = dict.fromkeys((one.data_type, one.span) for one in datasets)
             await fold_all(venue, self.lake, kinds, self.told)
             await fill_windows(venue, self.lake, datasets, self.told)
 
 
-def stage(box: RunningSandbox, folder: Path, exchange: str, now: Ns, rate: int) -> Stage:
+def stage(box: RunningSandbox, folder: Path, exchange: str, now: Us, rate: int) -> Stage:
     """Set the sandbox's clock, and begin."""
     box.clock(now, frozen=False, rate=rate)
     return Stage(box, Lake(folder), FastClock(now, rate), exchange)

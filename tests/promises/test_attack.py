@@ -13,7 +13,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
@@ -22,7 +22,7 @@ from tests.promises.attack import OPEN, Round, attack, attacked, round_of
 from tests.promises.trouble import DEPTH, Trouble, trouble
 from tests.promises.truths import Claim, wrongs
 
-SHORT = Ns(130 * SECOND)
+SHORT = Us(130 * SECOND)
 SEEDS = range(int(os.environ.get("DCCD_ATTACK", "0")), int(os.environ.get("DCCD_ATTACK", "0")) + 200)
 """``python -m tests.promises.attack VENUE SEED`` shows one of them, and all that happened."""
 
@@ -88,13 +88,13 @@ def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
     made = quiet("binance")
     dataset = next(one for one in made.datasets if one.data_type is DataType.TRADES)
     market = Market(list(made.density), made.density)
-    span = TimeSpan(made.start, Ns(made.start + MINUTE))
+    span = TimeRange(made.start, Us(made.start + MINUTE))
     true = market.truth_trades("binance", dataset.symbol, span)
     stored(tmp_path / "true", dataset, true, span)
     stored(tmp_path / "less", dataset, true[:5].vstack(true[6:]), span)
     more = true.vstack(true[5:6].with_columns(trade_id=pl.lit("0"))).sort("ts")
     stored(tmp_path / "more", dataset, more, span)
-    claimed = TimeSpan(span.start, Ns(true["ts"].cast(pl.Int64)[5]))
+    claimed = TimeRange(span.start, Us(true["ts"].cast(pl.Int64)[5]))
     stored(tmp_path / "beyond", dataset, true[:6].with_columns(price=1.0), claimed)
     inside = market.truth_trades("binance", dataset.symbol, claimed).height
 
@@ -110,15 +110,15 @@ def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
     assert found("beyond") == [(inside, inside), (0, 6 - inside)]
 
 
-def stored(folder: Path, dataset: Dataset, rows: pl.DataFrame, span: TimeSpan) -> None:
+def stored(folder: Path, dataset: Dataset, rows: pl.DataFrame, span: TimeRange) -> None:
     with Lake(folder).draft(dataset, partition_key(dataset.grain, span.start)) as draft:
         draft.append(rows)
         draft.commit([Asked(span, Source.STREAM, span.end, 0, rows.height)], NoJudge)
 
 
 def test_time_of_which_nothing_is_said_is_between_what_is_proven() -> None:
-    def span(start: int, end: int) -> TimeSpan:
-        return TimeSpan(Ns(start), Ns(end))
+    def span(start: int, end: int) -> TimeRange:
+        return TimeRange(Us(start), Us(end))
 
     one = Claim([span(10, 20), span(30, 40), span(60, 70), span(80, 90)], [span(40, 55), span(74, 80)])
     assert one.silent == [span(20, 30), span(70, 74)]

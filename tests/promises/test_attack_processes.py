@@ -9,7 +9,7 @@ from statistics import mean
 
 import pytest
 
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -85,7 +85,7 @@ def trouble(order: Order, chance: random.Random) -> list[StreamFault]:
 
 def settled(box: RunningSandbox, order: Order) -> list[str]:
     """Fold and fill half a minute later, and hold what is claimed against the truth."""
-    later, datasets, lake = Ns(order.clock().now() + MINUTE // 2), order.datasets(), Lake(order.lake)
+    later, datasets, lake = Us(order.clock().now() + MINUTE // 2), order.datasets(), Lake(order.lake)
     box.stream_faults([])
     box.clock(later, frozen=False)
     stage = Stage(box, lake, FastClock(later, 1), order.exchange)

@@ -11,7 +11,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -31,7 +31,7 @@ from tests.promises.streams import Told
 from tests.promises.trouble import DEPTH, Trouble, symbols, trouble
 
 KINDS = StreamFaultKind
-SHORT = Ns(130 * SECOND)
+SHORT = Us(130 * SECOND)
 
 
 def captures(folder: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def gives_what_the_run_gave(one: Round, again: Replayed) -> None:
     assert sum(part.rows for parts in again.datasets.values() for part in parts.values()) > 100
 
 
-def much(exchange: str, length: Ns) -> Trouble:
+def much(exchange: str, length: Us) -> Trouble:
     """Return a round in which the recorder is killed, besides all else."""
     seeds = (trouble(exchange, seed, length) for seed in range(1_000))
     return next(made for made in seeds if made.kills and made.steps and made.rest and len(made.faults) > 2)
@@ -70,7 +70,7 @@ def test_a_round_of_the_attack_is_replayed_as_it_was(exchange: str, tmp_path: Pa
 @pytest.mark.parametrize("exchange", OPEN)
 def test_ten_minutes_of_trouble_are_replayed_as_they_were(exchange: str, tmp_path: Path) -> None:
     """The recorder is killed meanwhile: each run has a capture of its own, and they are replayed in a row."""
-    made = much(exchange, Ns(10 * MINUTE))
+    made = much(exchange, Us(10 * MINUTE))
     one = attacked(made, tmp_path / "lake", tmp_path / "captures")
     again = replayed_twice(tmp_path / "captures")
     gives_what_the_run_gave(one, again)
@@ -108,7 +108,7 @@ def test_what_the_replay_does_otherwise_is_said(tmp_path: Path) -> None:
 def test_captures_of_two_streams_are_not_one(tmp_path: Path) -> None:
     for name in ("one", "two"):
         plan = tape.Plan(name, ("binance/trades/BTC-USDT",), 10, SECOND)
-        tape.TapeWriter(tmp_path / name, tape.About("4", "binance", plan, Ns(0))).close()
+        tape.TapeWriter(tmp_path / name, tape.About("4", "binance", plan, Us(0))).close()
     with pytest.raises(ConfigError, match="not of one stream"):
         replay([tmp_path / "one", tmp_path / "two"], tmp_path / "lake")
 

@@ -11,7 +11,7 @@ from dccd_core.adapter.contract import FULL, Cursor, Endpoint, Exchange, Keeps, 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.snapshot import snapshot
 from dccd_core.lake.ledger import Condition
@@ -64,9 +64,9 @@ def keys(case: Case) -> list[str]:
     """Name three partitions the venue can serve, the open one among them where it serves no others."""
     grain = case.dataset.grain
     end = NOW if case.endpoint.reach != FULL else parse_time("2022-03-01")
-    first = Ns(end - 1 - {"date": 2 * DAY, "month": 45 * DAY, "year": 731 * DAY}[grain.value])
+    first = Us(end - 1 - {"date": 2 * DAY, "month": 45 * DAY, "year": 731 * DAY}[grain.value])
     since = case.endpoint.reach.since(NOW, case.dataset.span)
-    spans = TimeSpan(max(first, since or first), end)
+    spans = TimeRange(max(first, since or first), end)
     found = list(partition_keys(grain, spans))[-3:]
     return found[-1:] if case.endpoint.paging == Recent() and case.dataset.span is None else found
 
@@ -74,7 +74,7 @@ def keys(case: Case) -> list[str]:
 def expected(world: World, case: Case, key: str) -> pl.DataFrame:
     span = partition_span(case.dataset.grain, key)
     exchange = get(case.exchange)
-    end = min(span.end, NOW if case.dataset.span else Ns(NOW - exchange.settle))
+    end = min(span.end, NOW if case.dataset.span else Us(NOW - exchange.settle))
     rows = world.truth(case.dataset, key, end)
     if case.dataset.span:
         return rows.filter(pl.col("ts").cast(pl.Int64) + case.dataset.span + exchange.settle <= NOW)
@@ -134,7 +134,7 @@ BOOKS = [
 
 @pytest.mark.parametrize("dataset", BOOKS, ids=str)
 def test_an_order_book_equals_the_truth(dataset: Dataset, tmp_path: Path) -> None:
-    now = Ns(NOW + 12_345 * MILLISECOND)
+    now = Us(NOW + 12_345 * MILLISECOND)
     world = World(tmp_path, now, dataset.exchange)
     key, depth = "2024-06-05", 60
     world.with_venue(lambda venue: snapshot(venue, world.lake, dataset, key, depth))

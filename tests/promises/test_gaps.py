@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time, union
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time, union
 from dccd_core.fetch.pager import within
 from dccd_core.lake.ledger import Condition
 from dccd_core.quality.holes import ASKED_AGAIN, ASKED_AGAIN_AFTER, NO_TRADES
@@ -26,7 +26,7 @@ EXAMPLES = settings(
 NUMBER = count()
 
 
-def withheld(*spans: TimeSpan) -> list[Fault]:
+def withheld(*spans: TimeRange) -> list[Fault]:
     """Bars that the venue leaves out though there were trades."""
     return [Fault(kind=FaultKind.GAPS, path="klines", start=part.start, end=part.end) for part in spans]
 
@@ -41,9 +41,9 @@ def day_ids(world: World, key: str = DAY) -> range:
     return range(ids[0], ids[-1] + 1)
 
 
-def time_of(world: World, trade_id: int) -> Ns:
+def time_of(world: World, trade_id: int) -> Us:
     tape = world.market.tape("binance", TRADES.symbol)
-    return Ns(int(tape.by_id(trade_id, 1).time[0]))
+    return Us(int(tape.by_id(trade_id, 1).time[0]))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def time_of(world: World, trade_id: int) -> Ns:
     ids=["inside", "two", "head", "tail", "page", "pages", "all"],
 )
 def test_bars_that_are_left_out_are_a_gap_until_the_venue_mends(
-    tmp_path: Path, gaps: Sequence[TimeSpan]
+    tmp_path: Path, gaps: Sequence[TimeRange]
 ) -> None:
     world = World(tmp_path)
     world.faults(*withheld(*gaps))
@@ -87,7 +87,7 @@ def test_whatever_bars_are_left_out_exactly_they_are_reported(
 ) -> None:
     start, now = parse_time("2024-06-01"), parse_time("2024-06-01T02:00:05")
     world = World(tmp_path / str(next(NUMBER)), now, seed=seed)
-    spans = [TimeSpan(Ns(start + a * MINUTE), Ns(start + min(a + n, 120) * MINUTE)) for a, n in pairs]
+    spans = [TimeRange(Us(start + a * MINUTE), Us(start + min(a + n, 120) * MINUTE)) for a, n in pairs]
     world.faults(*withheld(*spans), Fault(kind=FaultKind.SHORT_PAGE, probability=0.5))
     world.fill(bars(), "2024-06")
     truth = world.truth(bars(), "2024-06", parse_time("2024-06-01T02:00"))
@@ -98,7 +98,7 @@ def test_whatever_bars_are_left_out_exactly_they_are_reported(
     assert world.holes(bars(), "2024-06") == holes
     world.faults()
     world.fill(bars(), "2024-06")
-    kept = [within(truth, part) for part in TimeSpan(start, now).minus(quiet)]
+    kept = [within(truth, part) for part in TimeRange(start, now).minus(quiet)]
     assert same(world.stored(bars(), "2024-06"), pl.concat(kept))
     assert world.condition(bars(), "2024-06") is Condition.PENDING
 
@@ -118,7 +118,7 @@ def test_a_gap_an_outage_and_quiet_minutes_are_told_apart(tmp_path: Path) -> Non
 def test_a_gap_that_trades_contradict_stays_a_gap_however_often_the_venue_denies_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.faults(*withheld(GAP))
-    moments = [Ns(NOW + n * ASKED_AGAIN_AFTER) for n in range(3)]
+    moments = [Us(NOW + n * ASKED_AGAIN_AFTER) for n in range(3)]
     for moment in moments:
         before = world.requests()
         world.at(moment).fill(bars(), MONTH)
@@ -137,10 +137,10 @@ def test_without_a_witness_a_second_answer_a_quarter_of_an_hour_later_explains(t
     world.exchange = replace(world.exchange, endpoints={DataType.OHLC: ohlc})
     world.faults(*withheld(GAP))
     for minutes, proof in [(0, None), (14, None), (15, ASKED_AGAIN)]:
-        world.at(Ns(NOW + minutes * MINUTE)).fill(bars(), MONTH)
+        world.at(Us(NOW + minutes * MINUTE)).fill(bars(), MONTH)
         assert world.holes(bars(), MONTH) == [(GAP, 2, proof)]
     assert world.condition(bars(), MONTH) is Condition.AVAILABLE
-    assert world.at(Ns(NOW + 60 * MINUTE)).fill(bars(), MONTH).requests == 0
+    assert world.at(Us(NOW + 60 * MINUTE)).fill(bars(), MONTH).requests == 0
 
 
 def test_a_failure_while_the_trades_are_asked_leaves_a_gap(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_trades_lost_at_midnight_are_a_gap_of_both_days(tmp_path: Path) -> None:
 def test_trades_lost_at_the_place_where_we_stopped_are_found_when_we_go_on(tmp_path: Path) -> None:
     first, later = parse_time("2024-06-03T06:00:00"), parse_time("2024-06-03T12:00:00")
     world, key = World(tmp_path, first), "2024-06-03"
-    next_id = world.market.tape("binance", TRADES.symbol).count_before(Ns(first - 5 * 10**9))
+    next_id = world.market.tape("binance", TRADES.symbol).count_before(Us(first - 5 * 10**9))
     world.faults(*lost((next_id - 2, next_id + 2)))
     world.fill(TRADES, key)
     assert world.holes(TRADES, key) == [], "nobody can know yet that there should be more"
@@ -210,7 +210,7 @@ def test_trades_lost_at_the_place_where_we_stopped_are_found_when_we_go_on(tmp_p
     assert (gap.start, gap.end) == (time_of(world, next_id - 3), time_of(world, next_id + 3) + 1)
     world.faults()
     world.at(later).fill(TRADES, key)
-    assert same(world.stored(TRADES, key), world.truth(TRADES, key, Ns(later - 5 * 10**9)))
+    assert same(world.stored(TRADES, key), world.truth(TRADES, key, Us(later - 5 * 10**9)))
     assert world.holes(TRADES, key) == []
 
 
@@ -224,7 +224,7 @@ def test_lost_trades_are_explained_when_they_are_lost_again_later_and_stay_noted
         world = World(folder, start)
         world.faults(*lost(gap))
         for minutes, proof in [(0, None), (14, None), (15, ASKED_AGAIN), (30, ASKED_AGAIN)]:
-            world.at(Ns(start + minutes * MINUTE)).fill(TRADES, key)
+            world.at(Us(start + minutes * MINUTE)).fill(TRADES, key)
             assert [(n, p) for _, n, p in world.holes(TRADES, key)] == [(10, proof)]
         assert world.condition(TRADES, key) is Condition.PENDING
 

@@ -16,7 +16,7 @@ from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
@@ -33,7 +33,7 @@ from tests.dccd_core.fetch.world import same
 from tests.promises.streams import Told
 
 START = parse_time("2024-06-05T11:57:30")
-END = Ns(START + 10 * MINUTE)
+END = Us(START + 10 * MINUTE)
 DEPTH = 10
 TICK_S = 0.1
 """How often the sandbox pushes what is new."""
@@ -106,7 +106,7 @@ class Outcome:
     stage: Stage
     struck: list[Struck]
 
-    def breaks(self, symbol: Symbol) -> list[Ns]:
+    def breaks(self, symbol: Symbol) -> list[Us]:
         """Return when faults struck that a book cannot survive."""
         exchange = self.stage.exchange
         book, url = channel(exchange, symbol, DataType.ORDERBOOK)
@@ -115,7 +115,7 @@ class Outcome:
         deadly += ["abort"] if shared else []
         deadly += ["duplicate", "drop"] if exchange in COUNTED else []
         own = [one.at for one in self.struck if one.kind == "drop" and one.topic == book]
-        return sorted({Ns(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})
+        return sorted({Us(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})
 
 
 @pytest.mark.parametrize("exchange", OPEN)
@@ -148,13 +148,13 @@ async def recorded(exchange: str, folder: Path, loop: VirtualLoop) -> Stage:
     return one
 
 
-def known(stage: Stage, dataset: Dataset) -> tuple[State, list[TimeSpan]]:
+def known(stage: Stage, dataset: Dataset) -> tuple[State, list[TimeRange]]:
     state = stage.lake.state(dataset, partition_key(dataset.grain, START))
     assert state
     return state, state.ledger.covered()
 
 
-def rows_in(stage: Stage, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def rows_in(stage: Stage, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     return stage.lake.scan(dataset, span).collect()
 
 
@@ -193,7 +193,7 @@ def pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:
             continue
         _, covered = known(one, dataset)
         expected = [
-            Ns(at) for span in covered for at in range(-(-span.start // SECOND) * SECOND, span.end, SECOND)
+            Us(at) for span in covered for at in range(-(-span.start // SECOND) * SECOND, span.end, SECOND)
         ]
         assert len(expected) > 300
         truth = pl.concat([market.truth_book(one.exchange, dataset.symbol, at, DEPTH) for at in expected])
@@ -208,7 +208,7 @@ def the_time_in_which_a_book_was_not_known_is_exactly_the_damage(outcome: Outcom
         state, covered = known(one, dataset)
         holes, damage = state.ledger.holes, outcome.breaks(dataset.symbol)
         assert [hole.span for hole in holes] == [
-            TimeSpan(before.end, after.start) for before, after in pairwise(covered)
+            TimeRange(before.end, after.start) for before, after in pairwise(covered)
         ]
         assert damage
         for hole in holes:

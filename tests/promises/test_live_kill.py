@@ -13,7 +13,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time, union
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, parse_time, union
 from dccd_core.lake.lake import Lake
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -38,9 +38,9 @@ class Life:
     """What was there right after one kill."""
 
     lasted_s: float
-    began: Ns
-    killed: Ns
-    stood_still: Ns
+    began: Us
+    killed: Us
+    stood_still: Us
     """How long the machine did: it could not write either."""
     rows: dict[Dataset, pl.DataFrame]
     """Of the trades since it began."""
@@ -59,10 +59,10 @@ class Outcome:
     def lake(self) -> Lake:
         return Lake(self.order.lake)
 
-    def datasets(self, data_type: DataType, bar: Ns | None = None) -> list[Dataset]:
+    def datasets(self, data_type: DataType, bar: Us | None = None) -> list[Dataset]:
         return [one for one in self.order.datasets() if (one.data_type, one.span) == (data_type, bar)]
 
-    def covered(self, dataset: Dataset) -> list[TimeSpan]:
+    def covered(self, dataset: Dataset) -> list[TimeRange]:
         states = self.lake.states(dataset).values()
         return union(span for state in states for span in state.ledger.covered())
 
@@ -95,15 +95,15 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         yield one
 
 
-def first(rows: pl.DataFrame) -> Ns:
-    return Ns(rows.select(at.first()).item())
+def first(rows: pl.DataFrame) -> Us:
+    return Us(rows.select(at.first()).item())
 
 
-def last(rows: pl.DataFrame) -> Ns:
-    return Ns(rows.select(at.last()).item())
+def last(rows: pl.DataFrame) -> Us:
+    return Us(rows.select(at.last()).item())
 
 
-def true_rows(one: Outcome, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def true_rows(one: Outcome, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     return truth(one.box.market, dataset, span)
 
 
@@ -114,7 +114,7 @@ def lives() -> list[float]:
     return [LONG_S, *shorter, LONG_S]
 
 
-def wait(living: Recording, after_s: float) -> Ns:
+def wait(living: Recording, after_s: float) -> Us:
     """Wait so long after it was connected; return how long the machine stood still meanwhile."""
     assert living.connected.wait(60)
     stood_s, end = 0.0, time.monotonic() + after_s
@@ -122,16 +122,16 @@ def wait(living: Recording, after_s: float) -> Ns:
         nap_s, slept = min(0.02, left_s), time.monotonic()
         time.sleep(nap_s)
         stood_s = max(stood_s, time.monotonic() - slept - nap_s)
-    return Ns(round(stood_s * SECOND))
+    return Us(round(stood_s * SECOND))
 
 
-def look(one: Outcome, began: Ns) -> dict[Dataset, pl.DataFrame]:
+def look(one: Outcome, began: Us) -> dict[Dataset, pl.DataFrame]:
     """Open everything there is; return the trades since then."""
     lake = one.lake
     for dataset in lake.datasets():
         for key in lake.states(dataset):
             lake.verify(dataset, key)
-    since = TimeSpan(began, Ns(began + HOUR))
+    since = TimeRange(began, Us(began + HOUR))
     scanned = {dataset: lake.scan(dataset, since).collect() for dataset in one.order.datasets()}
     return {dataset: scanned[dataset] for dataset in one.datasets(DataType.TRADES)}
 
@@ -147,7 +147,7 @@ def tear(lake: Lake) -> list[str]:
 
 async def settle(one: Outcome) -> None:
     """Fold and fill half a minute later, when all is final by the venue's time."""
-    later = Ns(one.order.clock().now() + MINUTE // 2)
+    later = Us(one.order.clock().now() + MINUTE // 2)
     one.box.clock(later, frozen=False)
     stage = Stage(one.box, one.lake, FastClock(later, 1), "binance")
     datasets = one.order.datasets()
@@ -164,8 +164,8 @@ def test_all_but_the_last_second_is_there_after_every_kill(outcome: Outcome) -> 
         for dataset, rows in life.rows.items():
             assert rows.height or life.lasted_s < SURE_S
             if rows.height:
-                since = Ns(first(rows) + 1)
-                span = TimeSpan(since, max(since, Ns(life.killed - MAY_BE_LOST - life.stood_still)))
+                since = Us(first(rows) + 1)
+                span = TimeRange(since, max(since, Us(life.killed - MAY_BE_LOST - life.stood_still)))
                 there = rows.filter(at.is_between(span.start, span.end, "left"))
                 assert same(there, true_rows(outcome, dataset, span))
                 compared += there.height
@@ -181,7 +181,7 @@ def test_what_was_torn_is_told(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("kind", [(DataType.TRADES, None), (DataType.OHLC, SECOND)])
 def test_in_the_end_it_is_as_if_nothing_had_happened(
-    outcome: Outcome, kind: tuple[DataType, Ns | None]
+    outcome: Outcome, kind: tuple[DataType, Us | None]
 ) -> None:
     for dataset in outcome.datasets(*kind):
         (whole,) = outcome.covered(dataset)
@@ -189,7 +189,7 @@ def test_in_the_end_it_is_as_if_nothing_had_happened(
         assert whole.end > outcome.lives[-1].began
         assert not any(state.ledger.gaps() for state in outcome.lake.states(dataset).values())
         rows = outcome.lake.scan(dataset).collect()
-        span = TimeSpan(whole.start, max(whole.end, last(rows)))
+        span = TimeRange(whole.start, max(whole.end, last(rows)))
         assert same(
             rows.filter(at.is_between(span.start, span.end, "left")), true_rows(outcome, dataset, span)
         )
@@ -200,7 +200,7 @@ def test_minutes_that_were_stored_are_right(outcome: Outcome) -> None:
     for dataset in outcome.datasets(DataType.OHLC, MINUTE):
         rows = outcome.lake.scan(dataset).collect()
         if rows.height:
-            span = TimeSpan(first(rows), Ns(last(rows) + 1))
+            span = TimeRange(first(rows), Us(last(rows) + 1))
             assert same(rows, true_rows(outcome, dataset, span).join(rows.select("ts"), "ts", "semi"))
 
 
@@ -210,4 +210,4 @@ def test_every_picture_of_a_book_is_right(outcome: Outcome) -> None:
         moments = rows.select(at.unique(maintain_order=True)).to_series().to_list()
         assert len(moments) >= LONG_S
         truth_at = partial(outcome.box.market.truth_book, "binance", dataset.symbol, depth=DEPTH)
-        assert same(rows, pl.concat([truth_at(Ns(moment)) for moment in moments]))
+        assert same(rows, pl.concat([truth_at(Us(moment)) for moment in moments]))

@@ -9,7 +9,7 @@ from dccd_core.adapter.live import Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.claim import LATENESS, Moment
 from dccd_core.stream.recording import Recording
 from dccd_core.stream.trades import TradeTopic, came
@@ -20,11 +20,11 @@ from dccd_core.stream.windows import Windows
 PLAIN = Channel(docs="")
 T = 1_700_000_000
 NUMBERED = Channel(docs="", consecutive=True)
-BEATING = Channel(docs="", beats=Ns(15 * SECOND))
+BEATING = Channel(docs="", beats=Us(15 * SECOND))
 
 
-def s(seconds: float) -> Ns:
-    return Ns(round(seconds * SECOND))
+def s(seconds: float) -> Us:
+    return Us(round(seconds * SECOND))
 
 
 def at(seconds: float) -> Moment:
@@ -36,7 +36,7 @@ def rows(*trades: tuple[float, int]) -> pl.DataFrame:
     """Return trades: second and id."""
     frames = Frames[int]()
     for _, number in trades:
-        frames.add("t", Ns(7), number)
+        frames.add("t", Us(7), number)
     frame = live_trades(
         frames,
         ts=pl.Series([s(second) for second, _ in trades]),

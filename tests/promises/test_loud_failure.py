@@ -20,7 +20,7 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.ledger import Condition
 from dccd_core.quality.audit import SANITY, Audit
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -29,7 +29,7 @@ from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, same
 HELD = {DataType.OHLC: "2024-04", DataType.TRADES: "2024-05-30"}
 NEXT = {DataType.OHLC: "2024-05", DataType.TRADES: "2024-05-31"}
 PATH = {DataType.OHLC: "klines", DataType.TRADES: "aggTrades"}
-QUARTERS = bars(Ns(15 * MINUTE))
+QUARTERS = bars(Us(15 * MINUTE))
 BOTH = pytest.mark.parametrize("dataset", [QUARTERS, TRADES], ids=str)
 WAF = "<html><body>blocked</body></html>"
 
@@ -103,7 +103,7 @@ def test_trouble_is_its_own_error_and_stores_nothing(tmp_path: Path, dataset: Da
     assert [str(path) for path in left] == [world.lake.path(dataset, held)]
 
     world.faults()
-    world.at(Ns(NOW + 3_600 * SECOND)).fill(dataset, wanted)
+    world.at(Us(NOW + 3_600 * SECOND)).fill(dataset, wanted)
     assert same(world.stored(dataset, wanted), world.truth(dataset, wanted))
     assert world.condition(dataset, wanted) is Condition.AVAILABLE
 
@@ -177,13 +177,13 @@ def test_a_trade_whose_time_contradicts_its_id_is_kept_aside_until_the_venue_men
     truth = world.truth(TRADES, key)
     astray = truth["trade_id"][2_345]
 
-    def decode(body: bytes, at: Ns) -> pl.DataFrame:
+    def decode(body: bytes, at: Us) -> pl.DataFrame:
         late = pl.when(trade_id=astray).then(pl.col("ts").dt.offset_by("1d")).otherwise("ts")
         return endpoint.decode(body, at).with_columns(ts=late).sort("ts", maintain_order=True)
 
     world.exchange = replace(exchange, endpoints={DataType.TRADES: replace(endpoint, decode=decode)})
     for minutes in (0, 15, 30):
-        world.at(Ns(NOW + minutes * MINUTE)).fill(TRADES, key)
+        world.at(Us(NOW + minutes * MINUTE)).fill(TRADES, key)
         assert same(world.stored(TRADES, key), truth.filter(pl.col("trade_id") != astray))
         [bad] = world.lake.quarantined(TRADES, key).to_dicts()
         assert (bad["trade_id"], bad["reason"]) == (astray, "its time contradicts its id")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.dataset import partition_span
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Condition, Source, condition
 from dccd_core.quality.holes import NoJudge
@@ -21,8 +21,8 @@ def truth_hash(folder: Path, market: Market) -> str:
     """Write the truth through a lake of its own, some minutes at a time."""
     span, rows, ties = partition_span(TRADES.grain, DAY), 0, 0
     with Lake(folder).draft(TRADES, DAY) as draft:
-        for part in span.split(Ns(10 * MINUTE)):
-            trades = truth(market, TRADES, TimeSpan(part.start, part.end))
+        for part in span.split(Us(10 * MINUTE)):
+            trades = truth(market, TRADES, TimeRange(part.start, part.end))
             rows += trades.height
             ties += trades.height - trades["ts"].n_unique()
             draft.append(trades)

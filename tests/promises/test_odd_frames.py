@@ -15,7 +15,7 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import MILLISECOND, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -48,7 +48,7 @@ class Script:
     def asked(self, message: dict[str, object], say: Say) -> None:
         """Answer a message."""
 
-    def second(self, number: int, now: Ns, say: Say) -> None:
+    def second(self, number: int, now: Us, say: Say) -> None:
         """Say what is due, each second, ``number`` seconds after the connection was opened."""
 
 
@@ -62,14 +62,14 @@ class Line:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def heard(self) -> Ns:
+    def heard(self) -> Us:
         return self.clock.now()
 
     def say(self, message: object) -> None:
         self.frames.append(json.dumps(message).encode())
         self.ready.set()
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         await self.ready.wait()
         frames, self.frames = self.frames, []
         self.ready.clear()
@@ -89,13 +89,13 @@ class Desk:
 
     async def send(self, request: Request) -> Response:
         if "conf" in request.path or request.path == "/products":
-            return Response(200, {}, json.dumps(self.symbols).encode(), Ns(0))
+            return Response(200, {}, json.dumps(self.symbols).encode(), Us(0))
         raise Rejected("not now")
 
 
 @dataclass
 class Outcome:
-    covered: dict[Dataset, list[TimeSpan]]
+    covered: dict[Dataset, list[TimeRange]]
     told: Told
     connections: int
 
@@ -136,7 +136,7 @@ def play(
         await fold_all(venue, lake, kinds, told)
 
     asyncio.run(asyncio.wait_for(go(), 60))
-    covered: dict[Dataset, list[TimeSpan]] = {}
+    covered: dict[Dataset, list[TimeRange]] = {}
     for dataset in datasets:
         state = lake.state(dataset, partition_key(dataset.grain, START))
         covered[dataset] = state.ledger.covered() if state else []
@@ -166,7 +166,7 @@ class Coinbase(Script):
             book = {"bids": [["10", "1"]], "asks": [["11", "1"]]}
             say({"type": "snapshot", "product_id": product, **book})
 
-    def second(self, number: int, now: Ns, say: Say) -> None:
+    def second(self, number: int, now: Us, say: Say) -> None:
         for product in self._products:
             change = {"changes": [["buy", "10", str(number)]], "time": iso(now)}
             say({"type": "l2update", "product_id": product, **change})
@@ -206,7 +206,7 @@ class Bitfinex(Script):
     def __init__(self) -> None:
         self._number, self._late = 0, False
 
-    def _told(self, channel: int, now: Ns, *what: object) -> list[object]:
+    def _told(self, channel: int, now: Us, *what: object) -> list[object]:
         self._number += 1
         return [channel, *what, self._number, now // MILLISECOND]
 
@@ -219,7 +219,7 @@ class Bitfinex(Script):
         else:
             self._late = True
 
-    def second(self, number: int, now: Ns, say: Say) -> None:
+    def second(self, number: int, now: Us, say: Say) -> None:
         say(self._told(1, now, "te", [now // SECOND, now // MILLISECOND, 1, 10]))
         if not self._late:
             return

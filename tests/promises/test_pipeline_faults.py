@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, moment, parse_time
+from dccd_core.domain.timespan import SECOND, TimeRange, Us, moment, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.backfill import backfill
@@ -213,7 +213,7 @@ def test_h9_only_what_was_asked_for_is_fetched_and_judged(
     window = ("--start", "2024-05-28T17:42", "--end", "2024-05-28T17:43")
     done = dccd("backfill", "binance", "BTC/USDT", *what, *window)
     assert done.exit_code == 0, done.output
-    span = wider(TimeSpan(parse_time("2024-05-28T17:42"), parse_time("2024-05-28T17:43")), dataset.span)
+    span = wider(TimeRange(parse_time("2024-05-28T17:42"), parse_time("2024-05-28T17:43")), dataset.span)
     market = sandboxed.market
     truth = (
         market.truth_bars("binance", dataset.symbol, dataset.span, span)
@@ -384,6 +384,6 @@ def test_d11_a_range_before_the_start_is_refused_in_a_line(project: Path, tags: 
     assert said.endswith("not 2010-01 -> let it start earlier in dccd.yaml, or use `dccd backfill --start`")
 
 
-def wider(span: TimeSpan, bar: Ns | None) -> TimeSpan:
+def wider(span: TimeRange, bar: Us | None) -> TimeRange:
     """Return the whole bars that lie in ``span`` in part."""
-    return TimeSpan(Ns(span.start // bar * bar), Ns(-(-span.end // bar) * bar)) if bar else span
+    return TimeRange(Us(span.start // bar * bar), Us(-(-span.end // bar) * bar)) if bar else span

@@ -13,7 +13,7 @@ import pytest
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.lake.coverage import Notes
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
@@ -25,7 +25,7 @@ SLOW: Final = 15_000
 """Trades a day: one in about six seconds."""
 QUIET: Final = 1_500
 """One in a minute."""
-FOR_EVER: Final = Ns(2**62)
+FOR_EVER: Final = Us(2**62)
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Said:
 
     def __init__(self, symbol: str) -> None:
         self._symbol = symbol
-        self._began: dict[str, Ns] = {}
-        self.there: list[TimeSpan] = []
-        self.reasons: list[tuple[TimeSpan, str]] = []
+        self._began: dict[str, Us] = {}
+        self.there: list[TimeRange] = []
+        self.reasons: list[tuple[TimeRange, str]] = []
 
     def hear(self, notes: Notes) -> None:
         for mark in notes.marks:
@@ -65,15 +65,15 @@ class Said:
             elif piece.symbol == self._symbol:
                 self._cover(piece.start, piece.end)
 
-    def lacks(self, span: TimeSpan) -> list[TimeSpan]:
+    def lacks(self, span: TimeRange) -> list[TimeRange]:
         """Return what of ``span`` lies before what comes now, and is not there."""
         began = self._began.get(self._symbol)
-        comes = [] if began is None else [TimeSpan(began, FOR_EVER)]
+        comes = [] if began is None else [TimeRange(began, FOR_EVER)]
         return span.minus(union([*self.there, *comes]))
 
-    def _cover(self, start: Ns, end: Ns) -> None:
+    def _cover(self, start: Us, end: Us) -> None:
         if start < end:
-            self.there = union([*self.there, TimeSpan(start, end)])
+            self.there = union([*self.there, TimeRange(start, end)])
 
 
 def took(p: Played, dataset: Dataset, cuts: list[float]) -> Iterator[Took]:
@@ -87,15 +87,15 @@ def took(p: Played, dataset: Dataset, cuts: list[float]) -> Iterator[Took]:
         for _, notes in told[n:start]:
             before.hear(notes)
         n = start
-        missed = TimeSpan(at_s(cut - 3), at_s(at))
+        missed = TimeRange(at_s(cut - 3), at_s(at))
         if dataset.span:  # a bar that is not over yet is not missed yet
-            missed = TimeSpan(bar_open(missed.start, dataset.span), bar_open(missed.end, dataset.span))
+            missed = TimeRange(bar_open(missed.start, dataset.span), bar_open(missed.end, dataset.span))
         if missed.start < missed.end:
             yield Took(dataset, at, *waited(deepcopy(before), missed, at, told[start:]))
 
 
 def waited(
-    said: Said, missed: TimeSpan, at: float, told: list[tuple[float, Notes]]
+    said: Said, missed: TimeRange, at: float, told: list[tuple[float, Notes]]
 ) -> tuple[float, float, str]:
     """Return how long after ``at`` what was missed is there, or named; and the reason."""
     named, reason = float("inf"), ""

@@ -9,13 +9,13 @@ from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import get
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
 DEPTH: Final = 10
-CALM: Final = Ns(80 * SECOND)
+CALM: Final = Us(80 * SECOND)
 """Of trouble, before the end: so that what was lost can be found."""
 _STARTS: Final = ("2024-06-05T11:57:30", "2024-06-05T23:57:40", "2024-06-30T23:58:10")
 _DENSITIES: Final = (4_000, 40_000, 200_000)
@@ -44,7 +44,7 @@ _UNPROVEN: Final = ("coinbase",)
 class Ask:
     """Trouble with REST, from one moment to another."""
 
-    span: TimeSpan
+    span: TimeRange
     faults: tuple[Fault, ...]
 
 
@@ -58,8 +58,8 @@ class Trouble:
 
     exchange: str
     seed: int
-    start: Ns
-    end: Ns
+    start: Us
+    end: Us
     datasets: tuple[Dataset, ...]
     density: dict[str, int]
     delays_s: tuple[float, float]
@@ -67,11 +67,11 @@ class Trouble:
     mended: bool
     faults: list[StreamFault] = field(default_factory=list[StreamFault])
     rest: list[Ask] = field(default_factory=list[Ask])
-    steps: list[tuple[Ns, int]] = field(default_factory=list[tuple[Ns, int]])
-    kills: list[tuple[Ns, float]] = field(default_factory=list[tuple[Ns, float]])
+    steps: list[tuple[Us, int]] = field(default_factory=list[tuple[Us, int]])
+    kills: list[tuple[Us, float]] = field(default_factory=list[tuple[Us, float]])
 
     @property
-    def kinds(self) -> list[tuple[DataType, Ns | None]]:
+    def kinds(self) -> list[tuple[DataType, Us | None]]:
         return list(dict.fromkeys((one.data_type, one.span) for one in self.datasets))
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ def topic_of(dataset: Dataset, depth: int = DEPTH) -> str:
     return exchange.live.name(Topic(dataset.data_type, market, "spot", dataset.span, deep, told))
 
 
-def trouble(exchange: str, seed: int, length: Ns) -> Trouble:
+def trouble(exchange: str, seed: int, length: Us) -> Trouble:
     """Make the trouble of a round that records for ``length``."""
     chance = random.Random(f"{exchange} {seed}")
     wanted = chance.sample(symbols(exchange), chance.choice((2, 2, 3)))
@@ -113,7 +113,7 @@ def trouble(exchange: str, seed: int, length: Ns) -> Trouble:
         exchange,
         seed,
         start,
-        Ns(start + length),
+        Us(start + length),
         tuple(one for one in all_of if one not in left_out),
         {str(symbol): chance.choice(_DENSITIES) for symbol in wanted},
         chance.choice(((0.002, 0.01), (0.02, 0.1), (0.1, 0.6))),
@@ -130,16 +130,16 @@ def trouble(exchange: str, seed: int, length: Ns) -> Trouble:
     return made
 
 
-def _when(made: Trouble, chance: random.Random) -> Ns:
-    return Ns(chance.randrange(made.start + 8 * SECOND, made.end - CALM))
+def _when(made: Trouble, chance: random.Random) -> Us:
+    return Us(chance.randrange(made.start + 8 * SECOND, made.end - CALM))
 
 
-def _some_time(made: Trouble, chance: random.Random, least_s: float, most_s: float) -> TimeSpan:
+def _some_time(made: Trouble, chance: random.Random, least_s: float, most_s: float) -> TimeRange:
     at, length = _when(made, chance), round(chance.uniform(least_s, most_s) * SECOND)
-    return TimeSpan(at, Ns(max(at + round(least_s * SECOND), min(at + length, made.end - CALM))))
+    return TimeRange(at, Us(max(at + round(least_s * SECOND), min(at + length, made.end - CALM))))
 
 
-def _between(span: TimeSpan) -> tuple[int, int]:
+def _between(span: TimeRange) -> tuple[int, int]:
     return span.start, span.end
 
 
@@ -165,7 +165,7 @@ def _at_one_message(
     """``s``: how many seconds it is about, at least and at most; None where it is about none, or for ever."""
 
     def befall(made: Trouble, chance: random.Random) -> None:
-        span = TimeSpan(_when(made, chance), made.end)
+        span = TimeRange(_when(made, chance), made.end)
         topic = _one(made, chance, *data_types) if data_types or chance.random() < 0.7 else ""
         code, seconds = chance.choice(_CODES), chance.uniform(*s) if s else None
         nth = None if kind in _FROM_ONE_ON else 1
@@ -199,11 +199,11 @@ def _reordered(made: Trouble, chance: random.Random) -> None:
 def _drifting(made: Trouble, chance: random.Random) -> None:
     """Let a book have a wrong amount, as nothing but a comparison shows: one is every three minutes."""
     latest = made.start + min(made.end - made.start - CALM, 160 * SECOND)
-    at, topic = Ns(chance.randrange(made.start + 20 * SECOND, latest)), _one(made, chance, DataType.ORDERBOOK)
+    at, topic = Us(chance.randrange(made.start + 20 * SECOND, latest)), _one(made, chance, DataType.ORDERBOOK)
     if made.exchange in _CUTTING:
         made.density = dict.fromkeys(made.density, _QUIET)
     made.faults.append(
-        StreamFault(kind=StreamFaultKind.DRIFT, topic=topic, between=_between(TimeSpan(at, made.end)))
+        StreamFault(kind=StreamFaultKind.DRIFT, topic=topic, between=_between(TimeRange(at, made.end)))
     )
 
 
@@ -277,7 +277,7 @@ _BESIDE_DRIFT: Final[dict[Callable[[Trouble, random.Random], None], float]] = {_
 
 
 def _told(fault: StreamFault) -> str:
-    between = f"{iso(Ns(fault.between[0]))} .. {iso(Ns(fault.between[1]))}" if fault.between else ""
+    between = f"{iso(Us(fault.between[0]))} .. {iso(Us(fault.between[1]))}" if fault.between else ""
     told = [f"{fault.kind} of {fault.topic or ('answers' if fault.answers else 'any')} {between}"]
     told += [f"nth={fault.nth}"] if fault.nth else [f"share={fault.probability}"]
     match fault.kind:

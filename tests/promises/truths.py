@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import DAY, SECOND, Ns, TimeSpan, iso, union
+from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso, union
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Ledger
 from dccd_core.testing.sandbox.books import Levels
@@ -26,22 +26,22 @@ class Claim:
     ``explained``: what is not there, for a reason that is named.
     """
 
-    proven: list[TimeSpan]
-    explained: list[TimeSpan]
+    proven: list[TimeRange]
+    explained: list[TimeRange]
 
     @property
-    def silent(self) -> list[TimeSpan]:
+    def silent(self) -> list[TimeRange]:
         """The time between the first and the last proof of which nothing at all is said.
 
         A reason holds until the next one, or until the next proof.
         """
-        gaps = [TimeSpan(before.end, after.start) for before, after in pairwise(self.proven)]
+        gaps = [TimeRange(before.end, after.start) for before, after in pairwise(self.proven)]
         return [part for gap in gaps if (part := self._unnamed(gap))]
 
-    def _unnamed(self, gap: TimeSpan) -> TimeSpan | None:
+    def _unnamed(self, gap: TimeRange) -> TimeRange | None:
         named = [part.start for span in self.explained if (part := span.clip(gap))]
         end = min(named, default=gap.end)
-        return TimeSpan(gap.start, end) if end > gap.start else None
+        return TimeRange(gap.start, end) if end > gap.start else None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Wrong:
     """What is not as it was: rows that are ``missing`` in proven time, and rows that never were."""
 
     dataset: Dataset
-    span: TimeSpan
+    span: TimeRange
     missing: pl.DataFrame
     extra: pl.DataFrame
 
@@ -57,12 +57,12 @@ class Wrong:
         lines = [f"{self.dataset}: told {shown(self.span)}, yet"]
         for word, rows in (("missing", self.missing), ("too much", self.extra)):
             if rows.height:
-                times = TimeSpan(Ns(rows.select(_AT.min()).item()), Ns(rows.select(_AT.max()).item()))
+                times = TimeRange(Us(rows.select(_AT.min()).item()), Us(rows.select(_AT.max()).item()))
                 lines.append(f"  {rows.height} rows {word}, {shown(times)}: {rows.row(0)}")
         return "\n".join(lines)
 
 
-def shown(span: TimeSpan) -> str:
+def shown(span: TimeRange) -> str:
     return f"{iso(span.start)} .. {iso(span.end)} ({span.length / SECOND:.3f} s)"
 
 
@@ -88,32 +88,32 @@ def wrongs(lake: Lake, market: Market, dataset: Dataset, depth: int) -> list[Wro
     if beyond.height:
         moments = _seconds(beyond)
         near = [one for one in moments if one.start > moments[len(moments) // 2].start - DAY]
-        whole = TimeSpan(near[0].start, near[-1].end)  # what is older by so much never was
+        whole = TimeRange(near[0].start, near[-1].end)  # what is older by so much never was
         spans = near if dataset.data_type is DataType.ORDERBOOK else [whole]
         invented = _lacking(beyond, truth(market, dataset, spans, depth))
         if invented.height:
-            found.append(Wrong(dataset, TimeSpan(moments[0].start, whole.end), rows.clear(), invented))
+            found.append(Wrong(dataset, TimeRange(moments[0].start, whole.end), rows.clear(), invented))
     return found
 
 
-def truth(market: Market, dataset: Dataset, spans: Sequence[TimeSpan], depth: int) -> pl.DataFrame:
+def truth(market: Market, dataset: Dataset, spans: Sequence[TimeRange], depth: int) -> pl.DataFrame:
     """Return what was in these spans, which are in order; of order books a picture every second."""
     if dataset.data_type is DataType.ORDERBOOK:
         moments = [
-            Ns(at) for span in spans for at in range(-(-span.start // SECOND) * SECOND, span.end, SECOND)
+            Us(at) for span in spans for at in range(-(-span.start // SECOND) * SECOND, span.end, SECOND)
         ]
         return _pictures(market, dataset, moments, depth)
     made = [_rows(market, dataset, span) for span in spans]
-    return pl.concat(made) if made else _rows(market, dataset, TimeSpan(Ns(0), Ns(0)))
+    return pl.concat(made) if made else _rows(market, dataset, TimeRange(Us(0), Us(0)))
 
 
-def _rows(market: Market, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def _rows(market: Market, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     if dataset.span:
         return market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
     return market.truth_trades(dataset.exchange, dataset.symbol, span).drop("received", strict=False)
 
 
-def _pictures(market: Market, dataset: Dataset, moments: Sequence[Ns], depth: int) -> pl.DataFrame:
+def _pictures(market: Market, dataset: Dataset, moments: Sequence[Us], depth: int) -> pl.DataFrame:
     """Return what ``Market.truth_book`` says of each moment, in one go: a frame for each takes a minute."""
     book, schema = market.orders(dataset.exchange, dataset.symbol), TABLES[DataType.ORDERBOOK].schema
     found = [
@@ -145,20 +145,20 @@ def _joined(levels: Sequence[Levels]) -> Levels:
     )
 
 
-def _lost(ledger: Ledger) -> list[TimeSpan]:
+def _lost(ledger: Ledger) -> list[TimeRange]:
     """Return the time of which a ledger says why it was lost."""
     return [one.span for one in ledger.lost if one.reason]
 
 
-def _without(spans: Sequence[TimeSpan], taken: Sequence[TimeSpan]) -> list[TimeSpan]:
+def _without(spans: Sequence[TimeRange], taken: Sequence[TimeRange]) -> list[TimeRange]:
     return [part for span in spans for part in span.minus(taken)]
 
 
-def _within(rows: pl.DataFrame, spans: Sequence[TimeSpan]) -> pl.DataFrame:
+def _within(rows: pl.DataFrame, spans: Sequence[TimeRange]) -> pl.DataFrame:
     return rows.filter(_any_of(spans))
 
 
-def _any_of(spans: Sequence[TimeSpan]) -> pl.Expr:
+def _any_of(spans: Sequence[TimeRange]) -> pl.Expr:
     nowhere: pl.Expr = pl.lit(value=False)
     return reduce(lambda any_of, span: any_of | _AT.is_between(span.start, span.end, "left"), spans, nowhere)
 
@@ -174,5 +174,5 @@ def _lacking(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _seconds(rows: pl.DataFrame) -> list[TimeSpan]:
-    return [TimeSpan(Ns(at), Ns(at + 1)) for at in rows.select(_AT.unique().sort()).to_series().to_list()]
+def _seconds(rows: pl.DataFrame) -> list[TimeRange]:
+    return [TimeRange(Us(at), Us(at + 1)) for at in rows.select(_AT.unique().sort()).to_series().to_list()]

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.tape import Tape
 
@@ -23,7 +23,7 @@ _BLOCK_TRADES: Final = 100_000
 class Bars:
     """Columns of equal length, oldest first.
 
-    The open time is in ns, prices are in ticks, volumes in lots, quote volumes in ticks times lots;
+    The open time is in us, prices are in ticks, volumes in lots, quote volumes in ticks times lots;
     ``trades`` counts, ``bought`` and ``quote_bought`` are the part that takers bought.
     """
 
@@ -73,7 +73,7 @@ class BarBook:
     def __init__(self, tape: Tape) -> None:
         self._tape: Final = tape
         days = max(1, min(8, _BLOCK_TRADES // tape.instrument.trades_per_day))
-        self._block: Final = Ns(days * DAY)
+        self._block: Final = Us(days * DAY)
         self._minutes: Final = lru_cache(32)(self._minutes_of_block)
         self._days: Final = lru_cache(4_096)(self._days_of_block)
 
@@ -82,7 +82,7 @@ class BarBook:
 
         All of them lie at or after the market's first trade; where nothing traded the bar is flat.
         """
-        traded = self._traded(TimeSpan(Ns(int(opens[0])), Ns(int(closes[-1]))), _unit(opens))
+        traded = self._traded(TimeRange(Us(int(opens[0])), Us(int(closes[-1]))), _unit(opens))
         slot = np.searchsorted(opens, traded.time, "right") - 1
         inside = traded.time < closes[slot]
         summed = traded.rows(inside).summed(slot[inside])
@@ -95,40 +95,40 @@ class BarBook:
     def last_prices(self, opens: Ints) -> Ints:
         """Return the price of the last trade before each open; before the first trade of all, its own."""
         first = int(self._tape.by_id(0, 1).price[0])
-        traded = self._traded(TimeSpan(Ns(int(opens[0])), Ns(int(opens[-1]))), _unit(opens))
+        traded = self._traded(TimeRange(Us(int(opens[0])), Us(int(opens[-1]))), _unit(opens))
         last = self._last_prices(traded, opens)
         return np.where(last == 0, first, last)
 
     def _last_prices(self, traded: Bars, opens: Ints) -> Ints:
         """Return the price of the last trade before each open; before the first trade of all, 0."""
-        before = self._tape.count_before(Ns(int(opens[0])))
+        before = self._tape.count_before(Us(int(opens[0])))
         last = self._tape.by_id(before - 1, 1).price if before else np.zeros(1, np.int64)
         return np.concatenate((last, traded.close))[np.searchsorted(traded.time, opens)]
 
-    def _traded(self, span: TimeSpan, unit: Ns) -> Bars:
+    def _traded(self, span: TimeRange, unit: Us) -> Bars:
         """Return the bars of ``unit`` that traded; what is left at the end comes in a finer unit."""
         if unit == SECOND:
             return _bars_of(self._tape, span, SECOND)
-        whole = Ns(span.end - span.end % unit)
+        whole = Us(span.end - span.end % unit)
         cached, finer = (self._days, MINUTE) if unit == DAY else (self._minutes, SECOND)
         if whole <= span.start:
             return self._traded(span, finer)
         blocks = range(span.start // self._block, -(-whole // self._block))
         bars = joined([cached(block) for block in blocks])
         first, last = np.searchsorted(bars.time, (span.start, whole))
-        rest = [self._traded(TimeSpan(whole, span.end), finer)] if whole < span.end else []
+        rest = [self._traded(TimeRange(whole, span.end), finer)] if whole < span.end else []
         return joined([bars.rows(slice(first, last)), *rest])
 
     def _minutes_of_block(self, block: int) -> Bars:
-        start = Ns(block * self._block)
-        return _bars_of(self._tape, TimeSpan(start, Ns(start + self._block)), MINUTE)
+        start = Us(block * self._block)
+        return _bars_of(self._tape, TimeRange(start, Us(start + self._block)), MINUTE)
 
     def _days_of_block(self, block: int) -> Bars:
         minutes = self._minutes_of_block(block)
         return minutes.summed(minutes.time - minutes.time % DAY)
 
 
-def _bars_of(tape: Tape, span: TimeSpan, unit: Ns) -> Bars:
+def _bars_of(tape: Tape, span: TimeRange, unit: Us) -> Bars:
     trades = tape.between(span)
     price, quote = trades.price, trades.price * trades.amount
     bought = ~trades.buyer_is_maker
@@ -144,6 +144,6 @@ def _bars_of(tape: Tape, span: TimeSpan, unit: Ns) -> Bars:
     return each.summed(trades.time - trades.time % unit)
 
 
-def _unit(opens: Ints) -> Ns:
+def _unit(opens: Ints) -> Us:
     """Return the longest kept unit that every open is a whole number of."""
     return next(unit for unit in (DAY, MINUTE, SECOND) if not np.any(opens % unit))

@@ -17,7 +17,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_page, id_page
 from dccd_core.testing.sandbox.hashing import Ints
@@ -28,7 +28,7 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 
 NAME: Final = "binance"
 _SPANS: Final = "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w"
-INTERVALS: Final[Mapping[str, Ns]] = {
+INTERVALS: Final[Mapping[str, Us]] = {
     **{text: parse_bar_span(text) for text in _SPANS.split()},
     "1M": MONTH,
 }
@@ -87,11 +87,11 @@ def _symbol(ask: Ask, kind: str) -> Symbol:
     return symbols_by_name(ask.market, kind)[text]
 
 
-def _window(params: Params, now: Ns) -> tuple[Ns, Ns, bool]:
+def _window(params: Params, now: Us) -> tuple[Us, Us, bool]:
     """Return start, end (exclusive) and whether the newest rows are meant."""
     start, end = _number(params, "startTime", -1), _number(params, "endTime", -1)
     last = now if end < 0 else min(now, (end + 1) * MILLISECOND)
-    return Ns(max(0, start) * MILLISECOND), Ns(last), start < 0
+    return Us(max(0, start) * MILLISECOND), Us(last), start < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ class Server:
     """What one of the two servers does its own way."""
 
     kind: str
-    intervals: Mapping[str, Ns]
+    intervals: Mapping[str, Us]
     klines: int
     """The most bars of a page."""
     trade: str
-    info: Callable[[Symbol, Ns], dict[str, object]]
+    info: Callable[[Symbol, Us], dict[str, object]]
     """What symbol discovery says of an instrument, and of the day it was listed."""
 
 
@@ -126,10 +126,10 @@ def klines(server: Server, ask: Ask) -> bytes:
 @lru_cache(1_024)
 def _final_klines(market: Market, symbol: Symbol, opens: bytes, closes: bytes) -> bytes:
     ends = np.frombuffer(closes, np.int64)
-    return _klines_text(market, symbol, np.frombuffer(opens, np.int64), ends, Ns(int(ends[-1])))
+    return _klines_text(market, symbol, np.frombuffer(opens, np.int64), ends, Us(int(ends[-1])))
 
 
-def _klines_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now: Ns) -> bytes:
+def _klines_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now: Us) -> bytes:
     bars = market.book(NAME, symbol).bars(opens, np.minimum(closes, now))
     price, amount = market.instruments[symbol].price_scale, market.instruments[symbol].amount_scale
     return rows(
@@ -157,7 +157,7 @@ def agg_trades(server: Server, ask: Ask) -> bytes:
     if first >= 0 and ("startTime" in ask.params or "endTime" in ask.params):
         _refuse(-1128, "Combination of optional parameters invalid.")
     limit = _limit(ask.params, 500, 1_000)
-    oldest = tape.count_before(Ns(ask.now - DAY)) if server.kind == "linear" else 0
+    oldest = tape.count_before(Us(ask.now - DAY)) if server.kind == "linear" else 0
     if first >= 0:
         page = Page(max(oldest, first), tape.count_before(ask.now), limit)
     else:
@@ -211,7 +211,7 @@ def futures_depth(ask: Ask) -> bytes:
     return b'{"lastUpdateId":%d,"E":%d,"T":%d,%s}' % (futures_update(version), *times, levels)
 
 
-def _book(ask: Ask, symbol: Symbol, limit: int) -> tuple[int, Ns, bytes]:
+def _book(ask: Ask, symbol: Symbol, limit: int) -> tuple[int, Us, bytes]:
     """Return the version of the book, when it came, and its two sides."""
     book = ask.market.orders(NAME, symbol)
     version = book.version(ask.now)
@@ -273,7 +273,7 @@ def _symbol_info(server: Server, market: Market, name: str) -> dict[str, object]
     }
 
 
-def _spot_info(_symbol: Symbol, _listed: Ns) -> dict[str, object]:
+def _spot_info(_symbol: Symbol, _listed: Us) -> dict[str, object]:
     return {
         "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
         "isSpotTradingAllowed": True,
@@ -283,7 +283,7 @@ def _spot_info(_symbol: Symbol, _listed: Ns) -> dict[str, object]:
     }
 
 
-def _futures_info(symbol: Symbol, listed: Ns) -> dict[str, object]:
+def _futures_info(symbol: Symbol, listed: Us) -> dict[str, object]:
     return {
         "pair": f"{symbol.base}{symbol.quote}",
         "contractType": "PERPETUAL",
@@ -302,7 +302,7 @@ def time(ask: Ask) -> bytes:
     return b'{"serverTime":%d}' % (ask.now // MILLISECOND)
 
 
-def refused(charge: Charge, rule: Rule, now: Ns) -> Answer:
+def refused(charge: Charge, rule: Rule, now: Us) -> Answer:
     """Answer 429 and 418."""
     interval, number = _rate_interval(rule)
     if charge.status == 418:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.binance import (
     DECIMAL,
     INTERVALS,
@@ -51,7 +51,7 @@ from dccd_core.testing.sandbox.text import decimals
 
 _STREAMS: Final = 1_024
 _DEPTH: Final = 1_000
-_PACE: Final = Ns(2 * SECOND)
+_PACE: Final = Us(2 * SECOND)
 _TRADE: Final = f'"a":%d,"p":{DECIMAL},"q":{DECIMAL},"f":%d,"l":%d,"T":%d,"m":%s'
 _KLINE: Final = (
     f'"f":%d,"L":%d,"o":{DECIMAL},"c":{DECIMAL},"h":{DECIMAL},"l":{DECIMAL},"v":{DECIMAL},"n":%d,"x":%s,'
@@ -80,8 +80,8 @@ def _pattern(*streams: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<symbol>[^@A-Z]+)@(?:{'|'.join(streams)})")
 
 
-_SPOT_HABITS: Final = Habits(Ns(20 * SECOND), Ns(MINUTE), DAY)
-_FUTURES_HABITS: Final = Habits(Ns(3 * MINUTE), Ns(10 * MINUTE), DAY)
+_SPOT_HABITS: Final = Habits(Us(20 * SECOND), Us(MINUTE), DAY)
+_FUTURES_HABITS: Final = Habits(Us(3 * MINUTE), Us(10 * MINUTE), DAY)
 _SPOT: Final = Category("spot", _pattern(_TRADES, _BARS, _BOOK), _SPOT_HABITS, 5)
 _CATEGORIES: Final = {
     "market": Category("linear", _pattern(_TRADES, _BARS), _FUTURES_HABITS, 10),
@@ -103,7 +103,7 @@ class Stream:
     def texts(self, event: str, columns: Sequence[Ints | NDArray[np.str_]]) -> list[str]:
         return texts(f"{self.before}{event}{self.after}", columns)
 
-    def trades(self, span: TimeSpan) -> Batch:
+    def trades(self, span: TimeRange) -> Batch:
         trades = self.market.tape(NAME, self.symbol).between(span)
         instrument = self.market.instruments[self.symbol]
         more = '"M":true' if self.symbol.market == "spot" else f'"nq":{DECIMAL},"st":1'
@@ -122,7 +122,7 @@ class Stream:
         event = f'{{"e":"aggTrade","E":%d,"s":"{self.ticker}",{_TRADE},{more}}}'
         return trades.time.tolist(), self.texts(event, columns)
 
-    def bars(self, interval: str, span: TimeSpan) -> Batch:
+    def bars(self, interval: str, span: TimeRange) -> Batch:
         bar = INTERVALS[interval]
         moments = grid(min(_PACE, bar), span)
         if not moments.size:
@@ -132,7 +132,7 @@ class Stream:
         price, amount = instrument.price_scale, instrument.amount_scale
         count = self.market.tape(NAME, self.symbol).count_before
         opens, which = np.unique(bars.time, return_inverse=True)
-        first = np.array([count(Ns(at)) for at in opens.tolist()], np.int64)[which]
+        first = np.array([count(Us(at)) for at in opens.tolist()], np.int64)[which]
         columns = [
             so_far.at // MILLISECOND,
             bars.time // MILLISECOND,
@@ -154,7 +154,7 @@ class Stream:
         event = f'{{"e":"kline","E":%d,"s":"{self.ticker}","k":{k}}}'
         return so_far.at.tolist(), self.texts(event, columns)
 
-    def changes(self, span: TimeSpan) -> Batch:
+    def changes(self, span: TimeRange) -> Batch:
         """Tell all changes since the version told before: while a venue is shut it is told nothing."""
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         told = [(version, self._told_before(version)) for version in versions if not self._shut(version)]
@@ -183,7 +183,7 @@ class Stream:
         outage = self._outage(version - 1)
         return version - 1 if outage is None else -(-outage.start // BOOK_PERIOD)
 
-    def _outage(self, version: int) -> TimeSpan | None:
+    def _outage(self, version: int) -> TimeRange | None:
         at = version * BOOK_PERIOD
         return next((span for span in self.market.outages if span.start <= at < span.end), None)
 
@@ -200,7 +200,7 @@ class BinanceSide(Side):
         self._messages: Final = meter(per_second, enforced=opening.enforced)
         self._subscribe(name for name in opening.params.get("streams", "").split("/") if name)
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         if self._messages.charge(1, now).status != 200:
             return [Close(now, 1008, "Too many requests")]
         try:
@@ -218,7 +218,7 @@ class BinanceSide(Side):
         result = list(self.feeds) if asked.method == "LIST_SUBSCRIPTIONS" else None
         return self.say(now, _ENCODE({"result": result, "id": asked.id}))
 
-    def _full(self, names: Iterable[str], now: Ns) -> bool:
+    def _full(self, names: Iterable[str], now: Us) -> bool:
         return any(self.trouble.full(self._topic(name), now) for name in names)
 
     def _change(self, asked: "Asked") -> None:
@@ -228,7 +228,7 @@ class BinanceSide(Side):
             for name in asked.params:
                 self.feeds.pop(name, None)
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         before, after = self._wrap("!serverShutdown")
         return self.say(now, f'{before}{{"e":"serverShutdown","E":{now // MILLISECOND}}}{after}'.encode())
 
@@ -280,7 +280,7 @@ LIVE: Final = Live(
         *(f"/{category}/{way}" for category in _CATEGORIES for way in ("ws", "ws/{streams:path}", "stream")),
     ),
     open=BinanceSide,
-    connects=Rule(300, Ns(5 * MINUTE)),
+    connects=Rule(300, Us(5 * MINUTE)),
     sequence=re.compile(r'(?:"pu"|"U"(?!.*"pu")):(\d+)'),
     numbers=re.compile(r'"(?:U|u|pu)":(\d+)'),
     level=re.compile(r'\["([\d.]+)","([\d.]+)"\]'),

@@ -16,7 +16,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, TimeRange, Us
 from dccd_core.exchanges.bitfinex import OWN_NAMES
 from dccd_core.testing.sandbox.bars import Bars, joined
 from dccd_core.testing.sandbox.books import Levels
@@ -65,7 +65,7 @@ def _number(params: Params, name: str, default: int, error: str) -> int:
     return int(text)
 
 
-def _window(ask: Ask, default: int) -> tuple[Ns, Ns, int, bool]:
+def _window(ask: Ask, default: int) -> tuple[Us, Us, int, bool]:
     """Return start, end (exclusive), how many rows, and whether the newest are meant, which come first."""
     limit = _number(ask.params, "limit", default, "limit")
     if not 1 <= limit <= _MOST:
@@ -77,7 +77,7 @@ def _window(ask: Ask, default: int) -> tuple[Ns, Ns, int, bool]:
     if "start" in ask.params and "end" in ask.params and start >= end:
         _refuse("time_interval")
     last = min(ask.now, (end + 1) * MILLISECOND)
-    return Ns(start * MILLISECOND), Ns(last), limit, ask.params.get("sort") != "1"
+    return Us(start * MILLISECOND), Us(last), limit, ask.params.get("sort") != "1"
 
 
 def candles(frame: str, ask: Ask) -> bytes:
@@ -89,12 +89,12 @@ def candles(frame: str, ask: Ask) -> bytes:
     gaps = (*ask.market.outages, *ask.hidden.spans)
     page, running = Page(start, end, limit, newest), bar_open(ask.now, bar)
     if end <= running:
-        return _final_candles(ask.market, symbol, bar, page, gaps, Ns(end + bar))
+        return _final_candles(ask.market, symbol, bar, page, gaps, Us(end + bar))
     return _candles_text(ask.market, symbol, bar, page, gaps, ask.now)
 
 
 def _candles_text(
-    market: Market, symbol: Symbol, bar: Ns, page: Page, gaps: tuple[TimeSpan, ...], now: Ns
+    market: Market, symbol: Symbol, bar: Us, page: Page, gaps: tuple[TimeRange, ...], now: Us
 ) -> bytes:
     bars = _traded_bars(market, symbol, bar, page, gaps, now)
     if bars is None:
@@ -115,7 +115,7 @@ _final_candles: Final = lru_cache(256)(_candles_text)
 
 
 def _traded_bars(
-    market: Market, symbol: Symbol, bar: Ns, page: Page, gaps: tuple[TimeSpan, ...], now: Ns
+    market: Market, symbol: Symbol, bar: Us, page: Page, gaps: tuple[TimeRange, ...], now: Us
 ) -> Bars | None:
     """Return the page's bars. Only what traded counts, so it looks on, twice as far, until that is enough."""
     first, parts, missing, look = market.tape(NAME, symbol).first_time, list[Bars](), page.limit, page.limit
@@ -186,7 +186,7 @@ def pairs(ask: Ask) -> bytes:
     return _ENCODE([[name.removeprefix("t") for name in _names(ask.market)]])
 
 
-def refused(*_: Charge | Rule | Ns) -> Answer:
+def refused(*_: Charge | Rule | Us) -> Answer:
     return Answer(trouble(429), 429)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges.bitfinex import market as own_name
 from dccd_core.testing.sandbox.bitfinex import NAME, VENUE, candles, trades
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels
@@ -48,13 +48,13 @@ from dccd_core.testing.sandbox.text import decimals
 from dccd_core.testing.sandbox.venue import Ask, Hidden
 
 _CHANNELS: Final = 25
-_QUIET: Final = Ns(15 * SECOND)
+_QUIET: Final = Us(15 * SECOND)
 _TIMES, _NUMBERS, _CHECKSUMS = 32_768, 65_536, 131_072
 _CHECKED: Final = 25
 _SIGNS: Final = ("", "-")
-_TU_AFTER: Final = Ns(1_500 * MILLISECOND)
-_PACE: Final = Ns(2 * SECOND)
-_FINAL_AFTER: Final = Ns(5 * SECOND)
+_TU_AFTER: Final = Us(1_500 * MILLISECOND)
+_PACE: Final = Us(2 * SECOND)
+_FINAL_AFTER: Final = Us(5 * SECOND)
 _FRAMES: Final = ("1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1D")
 _KEY: Final = re.compile(rf"trade:({'|'.join(_FRAMES)}):(.+)")
 _LENGTHS: Final = ("1", "25", "100", "250")
@@ -105,16 +105,16 @@ class Channel:
     number: int
     orders: SeenBook
 
-    def ask(self, now: Ns, limit: str) -> Ask:
+    def ask(self, now: Us, limit: str) -> Ask:
         """Ask the REST interface: a channel begins with what that tells."""
         params = {"symbol": own_name(self.symbol), "limit": limit}
         return Ask(self.market, params, now, VENUE.rule("book"), Hidden())
 
-    def first_trades(self, now: Ns) -> str:
+    def first_trades(self, now: Us) -> str:
         return f"[{self.number},{trades(self.ask(now, _SHOWN_TRADES)).decode()}"
 
-    def trades(self, span: TimeSpan) -> Batch:
-        told = self.market.tape(NAME, self.symbol).between(TimeSpan(Ns(span.start - _TU_AFTER), span.end))
+    def trades(self, span: TimeRange) -> Batch:
+        told = self.market.tape(NAME, self.symbol).between(TimeRange(Us(span.start - _TU_AFTER), span.end))
         at_once = np.flatnonzero(told.time >= span.start)
         again = np.flatnonzero(told.time < span.end - _TU_AFTER)
         which = np.concatenate((at_once, again))
@@ -132,13 +132,13 @@ class Channel:
         ]
         return at[order].tolist(), texts(f'[{self.number},"%s",[%d,%d,%s{_D},{_D}]', columns)
 
-    def first_candles(self, frame: str, now: Ns) -> str:
+    def first_candles(self, frame: str, now: Us) -> str:
         return f"[{self.number},{candles(frame, self.ask(now, _SHOWN_CANDLES)).decode()}"
 
-    def candles(self, frame: str, span: TimeSpan) -> Batch:
-        moments = grid(_PACE, TimeSpan(Ns(span.start - _FINAL_AFTER), span.end))
+    def candles(self, frame: str, span: TimeRange) -> Batch:
+        moments = grid(_PACE, TimeRange(Us(span.start - _FINAL_AFTER), span.end))
         so_far = bars_so_far(self.market, NAME, self.symbol, parse_bar_span(frame.lower()), moments)
-        looked_at = TimeSpan(Ns(int(moments[0]) - _PACE), span.end)
+        looked_at = TimeRange(Us(int(moments[0]) - _PACE), span.end)
         traded = self.market.tape(NAME, self.symbol).between(looked_at).time
         fresh = np.searchsorted(traded, so_far.at) > np.searchsorted(traded, so_far.at - _PACE)
         at = so_far.at + np.where(so_far.closed, _FINAL_AFTER, 0)
@@ -153,7 +153,7 @@ class Channel:
         ]
         return at[order].tolist(), texts(f"[{self.number},[%d,{_D},{_D},{_D},{_D},{_D}]", columns)
 
-    def first_book(self, length: int, now: Ns) -> str:
+    def first_book(self, length: int, now: Us) -> str:
         return self.whole_book(length, self.orders.version(now))
 
     def whole_book(self, length: int, version: int) -> str:
@@ -161,7 +161,7 @@ class Channel:
         rows = [f"[{price},{count},{amount}]" for side in sides for price, count, amount in self._told(*side)]
         return f"[{self.number},[{','.join(rows)}]"
 
-    def changes(self, length: int, span: TimeSpan, *, proven: bool) -> Batch:
+    def changes(self, length: int, span: TimeRange, *, proven: bool) -> Batch:
         """Tell each version level by level, then its checksum; a version without changes is not told."""
         at, said = list[int](), list[str]()
         for version in (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist():
@@ -212,22 +212,22 @@ class BitfinexSide(Side):
         self._channels = dict[str, int]()
         self._books = dict[str, Callable[[int], str]]()
         """How all of each book's version is told that was ever subscribed to."""
-        self._awaited = list[tuple[Ns, Asked, int]]()
+        self._awaited = list[tuple[Us, Asked, int]]()
         """Channels that have a number already and begin later."""
-        self._last = dict[str, Ns]()
+        self._last = dict[str, Us]()
         """When each channel last had a message."""
         self._next = int(opening.now // MILLISECOND % 400_000)
 
-    def opened(self, now: Ns) -> list[Act]:
+    def opened(self, now: Us) -> list[Act]:
         server = "5f1d5b9c-8d4a-4d0b-9a55-000000000000"
         info = {"event": "info", "version": 2, "serverId": server, "platform": {"status": 1}}
         return self.say(now, _ENCODE(info))
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         told = {"event": "info", "code": 20051, "msg": "Stopping. Please try to reconnect"}
         return self.say(now, _ENCODE(told))
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         try:
             asked = _READ.decode(text)
         except msgspec.DecodeError:
@@ -238,7 +238,7 @@ class BitfinexSide(Side):
             told = _READ_ALL.decode(text)
             return self.say(now, _ENCODE({**told, "event": "error", "msg": str(e), "code": e.code}))
 
-    def _answers(self, asked: Asked, now: Ns) -> list[Act]:
+    def _answers(self, asked: Asked, now: Us) -> list[Act]:
         match asked.event:
             case "subscribe":
                 return self._subscribe(asked, now)
@@ -252,17 +252,17 @@ class BitfinexSide(Side):
             case _:
                 raise RefusedError(20000, "event: invalid")
 
-    def _subscribe(self, asked: Asked, now: Ns) -> list[Act]:
+    def _subscribe(self, asked: Asked, now: Us) -> list[Act]:
         self._check(asked, now)
         self._next += 1
         later = self.trouble.begins_late(asked.topic, now)
         if not later:
             return self._begin(asked, self._next, now)
-        self._awaited.append((Ns(now + later), asked, self._next))
+        self._awaited.append((Us(now + later), asked, self._next))
         self._awaited.sort(key=itemgetter(0))
         return [self._numbered(Message(now, "", f'[{self._next},"hb"'))]
 
-    def _begin(self, asked: Asked, number: int, now: Ns) -> list[Act]:
+    def _begin(self, asked: Asked, number: int, now: Us) -> list[Act]:
         topic, market = asked.topic, self.opening.market
         key = _KEY.fullmatch(asked.key) if asked.channel == "candles" else None
         name = key[2] if key else asked.symbol
@@ -286,7 +286,7 @@ class BitfinexSide(Side):
         self.feeds[topic], self._channels[topic], self._last[topic] = feed, channel.number, now
         return [*self.say(now, _ENCODE({**begun, **about})), *self.first(now, topic, first)]
 
-    def _check(self, asked: Asked, now: Ns) -> None:
+    def _check(self, asked: Asked, now: Us) -> None:
         if asked.channel not in ("trades", "candles", "book"):
             raise RefusedError(10302, "channel: unknown")
         if asked.topic in self.feeds or any(asked.topic == other.topic for _, other, _ in self._awaited):
@@ -305,14 +305,14 @@ class BitfinexSide(Side):
         if asked.channel == "book" and str(asked.len) not in _LENGTHS:
             raise RefusedError(10012, "len: invalid")
 
-    def _unsubscribe(self, number: int, now: Ns) -> list[Act]:
+    def _unsubscribe(self, number: int, now: Us) -> list[Act]:
         topic = next((topic for topic, channel in self._channels.items() if channel == number), None)
         if topic is None:
             raise RefusedError(10400, "unsubscribe: invalid")
         del self._channels[topic], self.feeds[topic], self._last[topic]
         return self.say(now, _ENCODE({"event": "unsubscribed", "status": "OK", "chanId": number}))
 
-    def first(self, now: Ns, topic: str, *said: str) -> list[Act]:
+    def first(self, now: Us, topic: str, *said: str) -> list[Act]:
         return self._all_numbered(super().first(now, topic, *said))
 
     def whole(self, message: Message) -> list[Message] | None:
@@ -321,24 +321,24 @@ class BitfinexSide(Side):
         version = message.at // BOOK_PERIOD - 1
         return [message._replace(text=tell(version)), message] if tell else None
 
-    def due(self, span: TimeSpan) -> list[Act]:
+    def due(self, span: TimeRange) -> list[Act]:
         """Number all messages of channels, in the order in which they are sent."""
         acts, start = list[Act](), span.start
         begun = [one for one in self._awaited if one[0] < span.end]
         self._awaited = self._awaited[len(begun) :]
         for due, asked, number in begun:
             at = max(due, start)
-            acts += self._all_numbered(super().due(TimeSpan(start, at)))
+            acts += self._all_numbered(super().due(TimeRange(start, at)))
             acts += self._begin(asked, number, at)
             start = at
-        return [*acts, *self._all_numbered(super().due(TimeSpan(start, span.end)))]
+        return [*acts, *self._all_numbered(super().due(TimeRange(start, span.end)))]
 
     def _all_numbered(self, acts: Sequence[Act]) -> list[Act]:
         return [self._numbered(act) if isinstance(act, Message) else act for act in acts]
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         """Return a heartbeat for every 15 seconds that a channel has nothing else to say."""
-        said: dict[str, list[Ns]] = {topic: [] for topic in self._channels}
+        said: dict[str, list[Us]] = {topic: [] for topic in self._channels}
         for act in pushed:
             if isinstance(act, Message):
                 said[act.topic].append(act.at)
@@ -346,7 +346,7 @@ class BitfinexSide(Side):
         for topic, channel in self._channels.items():
             for at in (*said[topic], span.end):
                 while self._last[topic] + _QUIET < at:
-                    self._last[topic] = Ns(self._last[topic] + _QUIET)
+                    self._last[topic] = Us(self._last[topic] + _QUIET)
                     if not self.trouble.hushes_beats(topic, self._last[topic]):
                         beats.append(Message(self._last[topic], "", f'[{channel},"hb"'))
                 self._last[topic] = at if at < span.end else self._last[topic]

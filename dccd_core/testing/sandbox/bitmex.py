@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges.bitmex import InstrumentType
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
@@ -35,7 +35,7 @@ NAME: Final = "bitmex"
 CLOSED: Final = parse_time("2026-09-23T04:00:00Z")
 _FULL_DEPTH: Final = 1_000
 _REQUESTS: Final = 30
-_BINS: Final[Mapping[str, Ns]] = {text: parse_bar_span(text) for text in ("1m", "5m", "1h", "1d")}
+_BINS: Final[Mapping[str, Us]] = {text: parse_bar_span(text) for text in ("1m", "5m", "1h", "1d")}
 _CONTRACTS: Final = DIALECTS[NAME].book_contracts
 """What sizes count. Trades and bars tell the amount in the base besides."""
 _D: Final = "%d.%08d"
@@ -67,7 +67,7 @@ def _number(params: Params, name: str, default: int, most: int | None = None) ->
     return int(text)
 
 
-def _moment(params: Params, name: str) -> Ns | None:
+def _moment(params: Params, name: str) -> Us | None:
     if not params.get(name):
         return None
     try:
@@ -103,7 +103,7 @@ def _symbol(ask: Ask) -> Symbol | None:
     return _names(ask.market).get(ask.params["symbol"])
 
 
-def _clock(ask: Ask) -> Ns:
+def _clock(ask: Ask) -> Us:
     return min(ask.now, CLOSED)
 
 
@@ -133,11 +133,11 @@ def bucketed(ask: Ask) -> bytes:
     opens = _rest(opens, page, skip)
     if not opens.size:
         return b"[]"
-    return _bars_text(ask.market, symbol, bar, opens.tobytes(), Ns(min(now, int(opens.max()) + bar)))
+    return _bars_text(ask.market, symbol, bar, opens.tobytes(), Us(min(now, int(opens.max()) + bar)))
 
 
 @lru_cache(1_024)
-def _bars_text(market: Market, symbol: Symbol, bar: Ns, opens: bytes, until: Ns) -> bytes:
+def _bars_text(market: Market, symbol: Symbol, bar: Us, opens: bytes, until: Us) -> bytes:
     """Write bars in the order of ``opens``; the running one holds what was traded ``until`` then."""
     asked = np.frombuffer(opens, np.int64)
     step = -1 if asked[0] > asked[-1] else 1
@@ -168,7 +168,7 @@ def _bars_text(market: Market, symbol: Symbol, bar: Ns, opens: bytes, until: Ns)
 
 
 def _stamps(times: Ints) -> NDArray[np.str_]:
-    texts = np.datetime_as_string(times.astype("M8[ns]").astype("M8[ms]"))
+    texts = np.datetime_as_string(times.astype("M8[us]").astype("M8[ms]"))
     return np.char.add(texts, "Z")
 
 
@@ -193,7 +193,7 @@ def _scaled(values: Ints, scale: int, wanted: int) -> Ints:
 def trades(ask: Ask) -> bytes:
     symbol = _symbol(ask)
     start, end, now = _moment(ask.params, "startTime"), _moment(ask.params, "endTime"), _clock(ask)
-    until = now if end is None else min(now, Ns(end + MILLISECOND))
+    until = now if end is None else min(now, Us(end + MILLISECOND))
     if symbol is None:
         return b"[]"
     tape = ask.market.tape(NAME, symbol)
@@ -295,7 +295,7 @@ _OTHERS: Final = (
 )
 
 
-def refused(charge: Charge, _: Rule, now: Ns) -> Answer:
+def refused(charge: Charge, _: Rule, now: Us) -> Answer:
     wait_s = charge.wait_s(now)
     body = _error(f"Rate limit exceeded, retry in {wait_s} seconds.", "RateLimitError")
     reset = str(-(-charge.until // SECOND))

@@ -15,11 +15,11 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dccd_core.domain.timespan import MILLISECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, TimeRange, Us
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
 from dccd_core.testing.sandbox.tape import Tape
 
-BOOK_PERIOD: Final = Ns(100 * MILLISECOND)
+BOOK_PERIOD: Final = Us(100 * MILLISECOND)
 _FINENESS: Final = 160_000
 """Into how many prices the usual price is cut at most. One trade moves the price by up to a 10,000th, which
 should not sweep hundreds of levels away."""
@@ -60,7 +60,7 @@ class OrderBook:
     Neighbouring versions are made together: whoever wants many asks for one after the other.
     """
 
-    def __init__(self, exchange: str, tape: Tape, outages: Sequence[TimeSpan]) -> None:
+    def __init__(self, exchange: str, tape: Tape, outages: Sequence[TimeRange]) -> None:
         symbol = str(tape.instrument.symbol)
         self._tape, self._outages = tape, outages
         self._prices: Final = seed_of(exchange, symbol, "book prices")
@@ -68,13 +68,13 @@ class OrderBook:
         self._step: Final = max(1, tape.instrument.base_ticks // _FINENESS)
         self._changed: Final = lru_cache(4)(self._changes)
 
-    def version(self, at: Ns) -> int:
+    def version(self, at: Us) -> int:
         """Return the version that is in force at a moment."""
         return at // BOOK_PERIOD
 
-    def time(self, version: int) -> Ns:
+    def time(self, version: int) -> Us:
         """Return the first moment of a version."""
-        return Ns(version * BOOK_PERIOD)
+        return Us(version * BOOK_PERIOD)
 
     def levels(self, version: int, depth: int) -> Sides:
         """Return the best ``depth`` levels of each side; fewer where prices end at zero."""
@@ -105,7 +105,7 @@ class OrderBook:
     def _middles(self, versions: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Return the price of the last trade before each version, and whether there is a book."""
         times = versions * BOOK_PERIOD
-        first, end = (self._tape.count_before(Ns(int(at))) for at in (times[0], times[-1]))
+        first, end = (self._tape.count_before(Us(int(at))) for at in (times[0], times[-1]))
         trades = self._tape.by_id(max(0, first - 1), end - max(0, first - 1))
         older = np.searchsorted(trades.time, times)
         there = older > 0

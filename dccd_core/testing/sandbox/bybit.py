@@ -17,7 +17,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_page, id_page
@@ -29,7 +29,7 @@ from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, V
 
 NAME: Final = "bybit"
 _MINUTES: Final = (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)
-_INTERVALS: Final[Mapping[str, Ns]] = {
+_INTERVALS: Final[Mapping[str, Us]] = {
     **{str(n): parse_bar_span(f"{n}m") for n in _MINUTES},
     "D": parse_bar_span("1d"),
     "W": parse_bar_span("1w"),
@@ -243,11 +243,11 @@ def _contract(market: Market, kind: str, name: str) -> dict[str, object]:
 
 
 def time(ask: Ask) -> bytes:
-    told = b'{"timeSecond":"%d","timeNano":"%d"}' % (ask.now // SECOND, ask.now)
+    told = b'{"timeSecond":"%d","timeNano":"%d000"}' % (ask.now // SECOND, ask.now)
     return _result(ask, told)
 
 
-def refused(charge: Charge, rule: Rule, now: Ns) -> Answer:  # noqa: ARG001 -- every ban reads the same
+def refused(charge: Charge, rule: Rule, now: Us) -> Answer:  # noqa: ARG001 -- every ban reads the same
     return Answer(trouble(403), 403, {"content-type": "text/html"})
 
 
@@ -287,7 +287,7 @@ VENUE: Final = Venue(
         ),
         Route("/v5/market/instruments-info", instruments_info),
     ),
-    rules=(Rule(600, Ns(5 * SECOND), Style.SLIDING, block=Ns(600 * SECOND)),),
+    rules=(Rule(600, Us(5 * SECOND), Style.SLIDING, block=Us(600 * SECOND)),),
     refused=refused,
     trouble=trouble,
 )

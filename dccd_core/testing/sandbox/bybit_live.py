@@ -19,7 +19,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, Sides
 from dccd_core.testing.sandbox.bybit import NAME
 from dccd_core.testing.sandbox.dialect import DIALECTS
@@ -49,7 +49,7 @@ from dccd_core.testing.sandbox.venue import Answer
 
 _KINDS: Final = ("spot", "linear", "inverse")
 _INTERVALS: Final = {
-    **{str(n): Ns(n * MINUTE) for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
+    **{str(n): Us(n * MINUTE) for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
     "D": parse_bar_span("1d"),
     "W": parse_bar_span("1w"),
     "M": MONTH,
@@ -59,8 +59,8 @@ _BOOKS: Final = r"orderbook\.(?P<depth>1|50|200|1000)"
 _TOPIC: Final = re.compile(rf"(?:publicTrade|{_BARS}|{_BOOKS})\.(?P<symbol>\w+)")
 _SPOT_ARGS: Final = 10
 _CHARACTERS: Final = 21_000
-_IDLE: Final = Ns(10 * MINUTE)
-_PACE: Final = Ns(2 * SECOND)
+_IDLE: Final = Us(10 * MINUTE)
+_PACE: Final = Us(2 * SECOND)
 _D: Final = '"%d.%08d"'
 _TRADE: Final = f'{{"T":%d,"s":"%s","S":"%s","v":{_D},"p":{_D},"L":"PlusTick","i":"%s","BT":false,"seq":%d}}'
 _KLINE: Final = (
@@ -92,7 +92,7 @@ class Stream:
             return f'{{"topic":"{self.topic}","ts":{at},"type":"{type_}","data":{data}{more}}}'
         return f'{{"topic":"{self.topic}","type":"{type_}","ts":{at},"data":{data}{more}}}'
 
-    def trades(self, span: TimeSpan) -> Batch:
+    def trades(self, span: TimeRange) -> Batch:
         """Tell the trades of one moment in one message."""
         trades = self.market.tape(NAME, self.symbol).between(span)
         sizes, scale = self.market.sizes(NAME, self.symbol, trades)
@@ -113,7 +113,7 @@ class Stream:
             for n, at in enumerate(times.tolist())
         ]
 
-    def bars(self, interval: str, span: TimeSpan) -> Batch:
+    def bars(self, interval: str, span: TimeRange) -> Batch:
         moments = grid(_PACE, span)
         if not moments.size:
             return (), ()
@@ -153,13 +153,13 @@ class Book:
     since: int
     restarts: tuple[int, ...] = ()
 
-    def first(self, now: Ns) -> str:
+    def first(self, now: Us) -> str:
         return self.all_of_it(self.since, now)
 
-    def all_of_it(self, version: int, now: Ns) -> str:
+    def all_of_it(self, version: int, now: Us) -> str:
         return self._text("snapshot", self.stream.orders.levels(version, self.depth), version, now)
 
-    def updates(self, span: TimeSpan) -> Batch:
+    def updates(self, span: TimeRange) -> Batch:
         """Tell every version; while there is no book nothing, but that there is none."""
         versions = [v for v in (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist() if v > self.since]
         told = [version for version in versions if not (self._shut(version) and self._shut(version - 1))]
@@ -180,7 +180,7 @@ class Book:
         restart = max((at for at in self.restarts if at <= version), default=None)
         return version if restart is None else version - restart + 1
 
-    def _text(self, type_: str, sides: Sides, version: int, sent: Ns) -> str:
+    def _text(self, type_: str, sides: Sides, version: int, sent: Us) -> str:
         bids, asks = (self._levels(side) for side in sides)
         data = f'"s":"{self.stream.ticker}","b":{bids},"a":{asks},"u":{self._number(version)},"seq":{version}'
         made = f',"cts":{version * BOOK_PERIOD // MILLISECOND}'
@@ -219,7 +219,7 @@ class BybitSide(Side):
         self._connection: Final = f"{int(seed_of(opening.path, opening.now)) & 0xFFFFFFFFFFFF:012x}-sb"
         self._quiet_since = opening.now
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         self._quiet_since = now
         try:
             asked = _READ.decode(text)
@@ -238,14 +238,14 @@ class BybitSide(Side):
             case _:
                 return self._answer(asked, now, "error:invalid op")
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         """Close what was quiet for too long: nothing was said or pushed."""
         if not self.opening.enforced:
             return []
         since = self._quiet_since
         for at in [*(act.at for act in pushed), span.end]:
             if at - since > _IDLE:
-                return [Close(Ns(since + _IDLE), ABORTED)]
+                return [Close(Us(since + _IDLE), ABORTED)]
             since = at
         self._quiet_since = pushed[-1].at if pushed else self._quiet_since
         return []
@@ -257,7 +257,7 @@ class BybitSide(Side):
         version = book.stream.orders.version(message.at)
         return [message._replace(text=book.all_of_it(version, message.at))]
 
-    def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
+    def restarted(self, topic: str, span: TimeRange) -> list[Message] | None:
         name = topic.removeprefix(f"{self._kind}:")
         if name not in self._books:
             return None
@@ -270,13 +270,13 @@ class BybitSide(Side):
         self._books[name], self.feeds[name] = anew, feed
         return messages
 
-    def _subscribe(self, asked: Asked, now: Ns) -> list[Act]:
+    def _subscribe(self, asked: Asked, now: Us) -> list[Act]:
         if (refusal := self._refusal(asked.args, now)) is not None:
             return self._answer(asked, now, refusal)
         acts = self._answer(asked, now, said="subscribe" if self._kind == "spot" else "")
         return [*acts, *(act for name in asked.args for act in self._begin(name, now))]
 
-    def _refusal(self, names: list[str], now: Ns) -> str | None:
+    def _refusal(self, names: list[str], now: Us) -> str | None:
         if self._kind == "spot" and len(names) > _SPOT_ARGS:
             return "args size >10"
         full = any(self.trouble.full(self._topic(name), now) for name in names)
@@ -290,7 +290,7 @@ class BybitSide(Side):
                 return f"error:already subscribed,topic:{name}"
         return None
 
-    def _begin(self, name: str, now: Ns) -> list[Act]:
+    def _begin(self, name: str, now: Us) -> list[Act]:
         """Begin to push a topic, and return what comes of it at once."""
         found = _TOPIC.fullmatch(name)
         assert found
@@ -309,7 +309,7 @@ class BybitSide(Side):
     def _topic(self, name: str) -> str:
         return name if self._kind == "spot" else f"{self._kind}:{name}"
 
-    def _answer(self, asked: Asked, now: Ns, error: str | None = None, said: str = "") -> list[Act]:
+    def _answer(self, asked: Asked, now: Us, error: str | None = None, said: str = "") -> list[Act]:
         answer = {
             "success": error is None,
             "ret_msg": said if error is None else error,
@@ -323,7 +323,7 @@ class BybitSide(Side):
 LIVE: Final = Live(
     paths=tuple(f"/v5/public/{kind}" for kind in _KINDS),
     open=BybitSide,
-    connects=Rule(500, Ns(5 * MINUTE)),
+    connects=Rule(500, Us(5 * MINUTE)),
     refused=Answer(b"403, access too frequent", 403, {"content-type": "text/html"}),
     sequence=re.compile(r'"u":(\d+)'),
     numbers=re.compile(r'"u":(\d+)'),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MICROSECOND, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
 from dccd_core.testing.sandbox.hashing import Ints
@@ -28,8 +28,8 @@ from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 NAME: Final = "coinbase"
-_GRANULARITIES: Final[Mapping[str, Ns]] = {
-    str(seconds): Ns(seconds * SECOND) for seconds in (60, 300, 900, 3_600, 21_600, 86_400)
+_GRANULARITIES: Final[Mapping[str, Us]] = {
+    str(seconds): Us(seconds * SECOND) for seconds in (60, 300, 900, 3_600, 21_600, 86_400)
 }
 _MOST_CANDLES: Final = 300
 _CANDLES_UNASKED: Final = 350
@@ -63,13 +63,13 @@ def _symbol(ask: Ask) -> Symbol:
     return names[ask.params["product"]]
 
 
-def _moment(params: Params, name: str) -> Ns | None:
+def _moment(params: Params, name: str) -> Us | None:
     """Read ISO 8601 or whole seconds."""
     text = params.get(name, "")
     if not text:
         return None
     try:
-        return Ns(int(text) * SECOND) if re.fullmatch(r"[0-9]{1,10}", text) else parse_time(text)
+        return Us(int(text) * SECOND) if re.fullmatch(r"[0-9]{1,10}", text) else parse_time(text)
     except ValueError:
         _refuse(f"invalid {name}")
 
@@ -96,7 +96,7 @@ def candles(ask: Ask) -> bytes:
     return _candles_text(ask.market, symbol, opens, np.minimum(closes, ask.now))
 
 
-def _window(ask: Ask, bar: Ns) -> Page:
+def _window(ask: Ask, bar: Us) -> Page:
     start, end = _moment(ask.params, "start"), _moment(ask.params, "end")
     if start is None or end is None:
         return Page(0, ask.now, _CANDLES_UNASKED, newest=True)
@@ -166,7 +166,7 @@ def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
 
 def _written(times: Ints) -> NDArray[np.str_]:
     """Write times to the microsecond, without the zone and without zeros at the end."""
-    whole = np.datetime_as_string((times // MICROSECOND).astype("M8[us]"), unit="us")
+    whole = np.datetime_as_string(times.astype("M8[us]"))
     return np.char.rstrip(np.char.rstrip(whole, "0"), ".")
 
 
@@ -217,7 +217,7 @@ def _product(market: Market, name: str) -> dict[str, object]:
     }
 
 
-def refused(charge: Charge, _: Rule, __: Ns) -> Answer:
+def refused(charge: Charge, _: Rule, __: Us) -> Answer:
     """Answer 429: nothing tells how long to wait."""
     return Answer(trouble(charge.status), charge.status)
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MICROSECOND, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.exchanges.coinbase import market as own_name
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels
 from dccd_core.testing.sandbox.coinbase import NAME
@@ -46,7 +46,7 @@ from dccd_core.testing.sandbox.seen_book import SeenBook
 from dccd_core.testing.sandbox.tape import Trades
 from dccd_core.testing.sandbox.text import decimals, rows
 
-_PATIENCE: Final = Ns(5 * SECOND)
+_PATIENCE: Final = Us(5 * SECOND)
 _DEPTH: Final = 1_200
 _MESSAGES: Final = (Rule(100, SECOND), Rule(10, SECOND, Style.BUCKET, burst=1_000))
 _EVENTS: Final = 5
@@ -68,7 +68,7 @@ def _products(market: Market) -> dict[str, Symbol]:
 
 def _written(times: Ints) -> NDArray[np.str_]:
     """Write times to the microsecond, without zeros at the end."""
-    whole = np.datetime_as_string((times // MICROSECOND).astype("M8[us]"), unit="us")
+    whole = np.datetime_as_string(times.astype("M8[us]"))
     return np.char.add(np.char.rstrip(np.char.rstrip(whole, "0"), "."), "Z")
 
 
@@ -80,28 +80,28 @@ class Product:
     symbol: Symbol
     orders: SeenBook
 
-    def matches(self, span: TimeSpan) -> Batch:
+    def matches(self, span: TimeRange) -> Batch:
         trades = self.market.tape(NAME, self.symbol).between(span)
         return trades.time.tolist(), self._trades("match", trades)
 
-    def last_match(self, now: Ns) -> list[str]:
+    def last_match(self, now: Us) -> list[str]:
         tape = self.market.tape(NAME, self.symbol)
         before = tape.count_before(now)
         return self._trades("last_match", tape.by_id(before - 1, 1)) if before else []
 
-    def changes(self, span: TimeSpan) -> Batch:
+    def changes(self, span: TimeRange) -> Batch:
         book = self.orders
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         told = [(version, self._change(version)) for version in versions]
         said = [(book.time(version), text) for version, text in told if text]
         return [at for at, _ in said], [text for _, text in said]
 
-    def snapshot(self, now: Ns) -> str:
+    def snapshot(self, now: Us) -> str:
         book = self.orders
         bids, asks = (self._levels(side) for side in book.levels(book.version(now), _DEPTH))
         return self._message("snapshot", f'"asks":[{asks}],"bids":[{bids}]')
 
-    def heartbeat(self, at: Ns) -> str:
+    def heartbeat(self, at: Us) -> str:
         count = self.market.tape(NAME, self.symbol).count_before(at)
         told = f'"last_trade_id":{count},"sequence":{count * _EVENTS + 3},"time":"{self._time(at)}"'
         return self._message("heartbeat", told)
@@ -117,7 +117,7 @@ class Product:
     def _message(self, kind: str, told: str) -> str:
         return f'{{"type":"{kind}","product_id":"{own_name(self.symbol)}",{told}}}'
 
-    def _time(self, at: Ns) -> str:
+    def _time(self, at: Us) -> str:
         return str(_written(np.array([at]))[0])
 
     def _price(self, values: Ints) -> tuple[str, list[Ints]]:
@@ -175,12 +175,12 @@ class CoinbaseSide(Side):
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening, Habits())
         self._limits: Final = [meter(rule, enforced=opening.enforced) for rule in _MESSAGES]
-        self._listed: Final[dict[str, dict[str, Ns]]] = {name: {} for name in _LISTED.values()}
+        self._listed: Final[dict[str, dict[str, Us]]] = {name: {} for name in _LISTED.values()}
         """The products of each channel, with the moment of their subscription."""
         self._books: Final = dict[str, Product]()
         self._silent = True
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         if any(limit.charge(1, now).status != 200 for limit in self._limits):
             return [*_error(now, "Rate limit exceeded", "too many messages"), Close(now, 1008, "rate limit")]
         try:
@@ -199,9 +199,9 @@ class CoinbaseSide(Side):
         first = [said for one in good for said in act(*one, now)]
         return [*errors, *self._list(now), *first] if good else errors
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         del pushed
-        end = Ns(self.opening.now + _PATIENCE)
+        end = Us(self.opening.now + _PATIENCE)
         if self._silent and self.opening.enforced and end < span.end:
             return [Close(max(end, span.start), 1008, "nothing was subscribed to")]
         return [
@@ -215,7 +215,7 @@ class CoinbaseSide(Side):
         book = self._books.get(message.topic)
         return [message._replace(text=book.snapshot(message.at))] if book else None
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         """Say what a client is told that reads too slowly, before it is cut off."""
         return _error(now, "ErrSlowConsume", "client is not reading fast enough")
 
@@ -224,7 +224,7 @@ class CoinbaseSide(Side):
         symbol = _products(market)[product]
         return Product(market, symbol, SeenBook(market.orders(NAME, symbol)))
 
-    def _refusal(self, type_: str, channel: str, product: str, now: Ns) -> list[Act]:
+    def _refusal(self, type_: str, channel: str, product: str, now: Us) -> list[Act]:
         if channel in _KEYED:
             why = "level2, level3, and full channels now require authentication"
         elif channel not in _LISTED:
@@ -237,7 +237,7 @@ class CoinbaseSide(Side):
             return []
         return _error(now, f"Failed to {type_}", why)
 
-    def _subscribe(self, channel: str, product: str, now: Ns) -> list[Act]:
+    def _subscribe(self, channel: str, product: str, now: Us) -> list[Act]:
         """Begin to push, and return what comes first."""
         listed = self._listed[_LISTED[channel]]
         if product in listed:
@@ -255,12 +255,12 @@ class CoinbaseSide(Side):
             case _:
                 return []
 
-    def _unsubscribe(self, channel: str, product: str, _: Ns) -> list[Act]:
+    def _unsubscribe(self, channel: str, product: str, _: Us) -> list[Act]:
         self._listed[_LISTED[channel]].pop(product, None)
         self.feeds.pop(_topic(channel, product), None)
         return []
 
-    def _list(self, now: Ns) -> list[Act]:
+    def _list(self, now: Us) -> list[Act]:
         channels = [
             {"name": name, "product_ids": list(products), "account_ids": None}
             for name, products in self._listed.items()
@@ -273,7 +273,7 @@ def _topic(channel: str, product: str) -> str:
     return f"{_BOOKS[0] if channel in _BOOKS else channel}:{product}"
 
 
-def _error(now: Ns, message: str, reason: str) -> list[Act]:
+def _error(now: Us, message: str, reason: str) -> list[Act]:
     return [Message(now, "", _ENCODE({"type": "error", "message": message, "reason": reason}).decode())]
 
 

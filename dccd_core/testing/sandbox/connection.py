@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.clock import SandboxClock
 from dccd_core.testing.sandbox.frames import EXTENSION, Frames
 from dccd_core.testing.sandbox.limits import Meter, meter
@@ -94,7 +94,7 @@ class Endpoint:
             return
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         params, options = {**scope["path_params"], **query}, shared.options
-        lifetime = None if options.stream_lifetime_s is None else Ns(int(options.stream_lifetime_s * SECOND))
+        lifetime = None if options.stream_lifetime_s is None else Us(int(options.stream_lifetime_s * SECOND))
         opening = Opening(
             shared.market, self._path, params, shared.clock.now(), options.rate_limits, lifetime
         )
@@ -117,7 +117,7 @@ class Connection:
         self._last = opening.now
         self._turn: Final = asyncio.Lock()
         self._end_code: int | None = None
-        self._unanswered: Ns | None = None
+        self._unanswered: Us | None = None
         self._over = False
 
     def end_with(self, code: int) -> None:
@@ -163,7 +163,7 @@ class Connection:
             await self._act(Close(self._last, 1008, "Pong timeout"))
         if not 0 <= now - self._last <= _JUMP:
             self._last = now
-        for span in TimeSpan(self._last, now).split(_AT_ONCE):
+        for span in TimeRange(self._last, now).split(_AT_ONCE):
             self._last = span.end
             await self._give(side.due(span), span.end)
         if heard is not None:
@@ -180,7 +180,7 @@ class Connection:
             return False
         return self._last >= self._unanswered + self._side.habits.pong_within
 
-    async def _give(self, acts: Sequence[Act], end: Ns) -> None:
+    async def _give(self, acts: Sequence[Act], end: Us) -> None:
         for act in self._line.sent(acts, self._shared.injector, end):
             await self._act(act)
         if self._line.silent:

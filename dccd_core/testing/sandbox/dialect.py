@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from dccd_core.domain.timespan import MICROSECOND, MILLISECOND, Ns
+from dccd_core.domain.timespan import MICROSECOND, MILLISECOND, Us
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
 
 _GLOBAL: Final = seed_of("global ids")
@@ -41,7 +41,7 @@ class Dialect:
     ``book_contracts``: the same where only order books count contracts, which are whole there, rounded up.
     """
 
-    unit: Ns = MILLISECOND
+    unit: Us = MILLISECOND
     ids: Callable[[Ints], list[str]] = _counted_from_1
     sparse: bool = False
     quote_volume: bool = True
@@ -61,7 +61,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     ),
     "okx": Dialect(counts=False, contracts={"linear": -2, "inverse": 2}),
     "coinbase": Dialect(unit=MICROSECOND, sparse=True, quote_volume=False, counts=False),
-    "kraken": Dialect(unit=Ns(100), vwap_decimals=1),
+    "kraken": Dialect(unit=MICROSECOND, vwap_decimals=1),
     "bitfinex": Dialect(
         ids=lambda ids: [str(n) for n in global_ids(ids).tolist()],
         sparse=True,

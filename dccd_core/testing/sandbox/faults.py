@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 import numpy as np
 
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.hashing import bits, mixed, seed_of
 from dccd_core.testing.sandbox.venue import Answer, Hidden, Params, Venue
 
@@ -59,7 +59,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     requests that match, ``nth`` strikes only that one (from 1), ``first`` only the first so many, and
     ``probability`` that share of them. ``status`` and ``retry_after_s`` belong to STATUS, ``seconds`` to
     SLOW, ``body`` replaces the text of STATUS and ERROR_BODY, ``field`` names the field by meaning
-    (``price``, ``time``, ...) for the faults of one value, ``[start, end)`` in ns the bars that GAPS
+    (``price``, ``time``, ...) for the faults of one value, ``[start, end)`` in us the bars that GAPS
     withholds, ``first_id`` to ``last_id`` what MISSING_TRADES withholds. LAG answers what was so ``seconds``
     ago, RENUMBERED adds ``number`` to the number of an order book (-1: a snapshot in the midst of a change,
     where changes take several numbers; much more: another count than the WebSocket's). The Date
@@ -120,7 +120,7 @@ def hidden(strikes: Sequence[Strike]) -> Hidden:
     """Collect what the answer must leave out."""
     faults = [strike.fault for strike in strikes]
     return Hidden(
-        spans=tuple(TimeSpan(Ns(f.start), Ns(f.end)) for f in faults if f.kind is FaultKind.GAPS),
+        spans=tuple(TimeRange(Us(f.start), Us(f.end)) for f in faults if f.kind is FaultKind.GAPS),
         ids=tuple((f.first_id, f.last_id) for f in faults if f.kind is FaultKind.MISSING_TRADES),
     )
 
@@ -129,10 +129,10 @@ def delay_s(strikes: Sequence[Strike]) -> float:
     return sum(strike.fault.seconds for strike in strikes if strike.fault.kind is FaultKind.SLOW)
 
 
-def lag(strikes: Sequence[Strike]) -> Ns:
+def lag(strikes: Sequence[Strike]) -> Us:
     """Return how old the answer is."""
     late = sum(strike.fault.seconds for strike in strikes if strike.fault.kind is FaultKind.LAG)
-    return Ns(int(late * SECOND))
+    return Us(int(late * SECOND))
 
 
 def renumbering(strikes: Sequence[Strike]) -> int:
@@ -140,12 +140,12 @@ def renumbering(strikes: Sequence[Strike]) -> int:
     return sum(strike.fault.number for strike in strikes if strike.fault.kind is FaultKind.RENUMBERED)
 
 
-def ahead(strikes: Sequence[Strike]) -> Ns | None:
+def ahead(strikes: Sequence[Strike]) -> Us | None:
     """Return how far ahead of the time the Date header is, None where there is none."""
     faults = [strike.fault for strike in strikes]
     if any(fault.kind is FaultKind.NO_DATE for fault in faults):
         return None
-    return Ns(int(sum(fault.seconds for fault in faults if fault.kind is FaultKind.OTHER_DATE) * SECOND))
+    return Us(int(sum(fault.seconds for fault in faults if fault.kind is FaultKind.OTHER_DATE) * SECOND))
 
 
 def replacement(strikes: Sequence[Strike], venue: Venue) -> Answer | None:

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.timespan import DAY, MONDAY, WEEK, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MONDAY, WEEK, TimeRange, Us
 from dccd_core.testing.sandbox.hashing import Ints
 
-MONTH: Final = Ns(31 * DAY)
+MONTH: Final = Us(31 * DAY)
 """Stands for a calendar month, whose length varies."""
 
 
@@ -24,16 +24,16 @@ class Page:
     newest: bool = False
 
 
-def months(start: Ns, end: Ns) -> Ints:
+def months(start: Us, end: Us) -> Ints:
     """Return the first moments of the calendar months that begin in ``[start, end)``."""
     first, last = (
-        int(month) for month in np.array([start, end - 1], "M8[ns]").astype("M8[M]").astype(np.int64)
+        int(month) for month in np.array([start, end - 1], "M8[us]").astype("M8[M]").astype(np.int64)
     )
-    opens = np.arange(first, last + 1).astype("M8[M]").astype("M8[ns]").astype(np.int64)
+    opens = np.arange(first, last + 1).astype("M8[M]").astype("M8[us]").astype(np.int64)
     return opens[opens >= start]
 
 
-def bar_opens(bar: Ns, start: Ns, end: Ns) -> Ints:
+def bar_opens(bar: Us, start: Us, end: Us) -> Ints:
     """Return the opens of the bars that open in ``[start, end)``."""
     if end <= start:
         return np.zeros(0, np.int64)
@@ -43,17 +43,17 @@ def bar_opens(bar: Ns, start: Ns, end: Ns) -> Ints:
     return np.arange(start + (anchor - start) % bar, end, bar)
 
 
-def bar_closes(bar: Ns, opens: Ints) -> Ints:
+def bar_closes(bar: Us, opens: Ints) -> Ints:
     if bar != MONTH:
         return opens + bar
-    return (opens.astype("M8[ns]").astype("M8[M]") + 1).astype("M8[ns]").astype(np.int64)
+    return (opens.astype("M8[us]").astype("M8[M]") + 1).astype("M8[us]").astype(np.int64)
 
 
-def _open_of(at: Ns, bar: Ns) -> Ns:
-    return Ns(int(months(Ns(at - MONTH), Ns(at + 1))[-1])) if bar == MONTH else bar_open(at, bar)
+def _open_of(at: Us, bar: Us) -> Us:
+    return Us(int(months(Us(at - MONTH), Us(at + 1))[-1])) if bar == MONTH else bar_open(at, bar)
 
 
-def bar_page(bar: Ns, page: Page, first_trade: Ns, hidden: Sequence[TimeSpan]) -> tuple[Ints, Ints]:
+def bar_page(bar: Us, page: Page, first_trade: Us, hidden: Sequence[TimeRange]) -> tuple[Ints, Ints]:
     """Return opens and closes of the page's bars.
 
     There are none before the one that holds ``first_trade``, nor those that lie wholly in a ``hidden`` span.
@@ -64,7 +64,7 @@ def bar_page(bar: Ns, page: Page, first_trade: Ns, hidden: Sequence[TimeSpan]) -
         start = max(start, end - reach)
     else:
         end = min(end, start + reach)
-    opens = bar_opens(bar, Ns(start), Ns(end))
+    opens = bar_opens(bar, Us(start), Us(end))
     closes = bar_closes(bar, opens)
     shown = np.ones(opens.size, np.bool_)
     for span in hidden:

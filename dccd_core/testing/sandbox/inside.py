@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Scope
 
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import Clock
 from dccd_core.net.sockets import Connect
 from dccd_core.net.websocket import Disconnected, Socket
@@ -112,7 +112,7 @@ class _Socket:
         self._said = asyncio.Queue[_Event]()
         self._coming = deque[tuple[float, str | None]]()
         """When it is here, and what: None for the end."""
-        self._messages, self._moments = list[bytes](), list[Ns]()
+        self._messages, self._moments = list[bytes](), list[Us]()
         self._answer: asyncio.Future[_Event] = self._loop.create_future()
         self._body = asyncio.Event()
         self._ready = asyncio.Event()
@@ -140,7 +140,7 @@ class _Socket:
             raise Throttled(said, wait_s=None, hint="wait")
         raise (Banned(said, wait_s=None, hint="wait") if status in (403, 418) else Rejected(said))
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         await self._ready.wait()
         if not self._messages:
             raise Disconnected(self._why, hint=_AGAIN)

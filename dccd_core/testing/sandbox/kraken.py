@@ -1,9 +1,9 @@
 """Kraken spot, as its REST interface says it: parameters in, body out, errors with HTTP 200.
 
-Beyond what the official pages say (see ``dccd_core.exchanges.kraken``), chosen here: a trade happened up to
-50 ns before or after the time that its row shows, and ``since`` and ``last`` know when; ``since=last`` loses
-the rest of a group that a page has cut; ``since`` below ``10**11`` counts seconds; an empty page of trades
-repeats ``since`` as ``last``; the order book changes ten times a second.
+Beyond what the official pages say (see ``dccd_core.exchanges.kraken``), chosen here: a row shows tenths of
+microseconds, its trade happened up to 50 ns before or after, and ``since`` and ``last`` know when;
+``since=last`` loses the rest of a group that a page has cut; ``since`` below ``10**11`` counts seconds; an
+empty page of trades repeats ``since`` as ``last``; the order book changes ten times a second.
 """
 
 import re
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, MONDAY, SECOND, WEEK, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import MINUTE, MONDAY, SECOND, WEEK, TimeRange, Us, moment
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
@@ -37,6 +37,7 @@ _OLD_ASSETS: Final = {
 }
 """Listed in the days when an asset's kind was part of its name."""
 _ROUNDED: Final = seed_of(NAME, "rounded")
+_FINER: Final = seed_of(NAME, "finer")
 _HALF: Final = 50
 _AMOUNT_DIGITS: Final = 8
 _ENCODE: Final = msgspec.json.encode
@@ -100,7 +101,7 @@ def ohlc(ask: Ask) -> bytes:
     interval, since = _number(ask.params, "interval", 1), _number(ask.params, "since", -1)
     if interval not in _INTERVALS:
         _refuse("EGeneral:Invalid arguments")
-    opens, closes = _bar_page(ask, symbol, Ns(interval * MINUTE))
+    opens, closes = _bar_page(ask, symbol, Us(interval * MINUTE))
     committed = int(np.count_nonzero(closes <= ask.now))
     last = int(opens[committed - 1]) // SECOND if committed else 0
     asked = opens > since * SECOND
@@ -111,14 +112,14 @@ def ohlc(ask: Ask) -> bytes:
     return _result(b'"%s":%s' % (_key(symbol).encode(), text), b'"last":%d' % last)
 
 
-def _bar_page(ask: Ask, symbol: Symbol, bar: Ns) -> tuple[Ints, Ints]:
+def _bar_page(ask: Ask, symbol: Symbol, bar: Us) -> tuple[Ints, Ints]:
     """Return the newest committed bars and the running one; weeks open on Thursday, as the epoch did."""
     shift = MONDAY if bar == WEEK else 0
     hidden = [
-        TimeSpan(Ns(span.start + shift), Ns(span.end + shift))
+        TimeRange(Us(span.start + shift), Us(span.end + shift))
         for span in (*ask.market.outages, *ask.hidden.spans)
     ]
-    first = Ns(ask.market.tape(NAME, symbol).first_time + shift)
+    first = Us(ask.market.tape(NAME, symbol).first_time + shift)
     opens, closes = bar_page(bar, Page(0, ask.now + shift, _COMMITTED + 1, newest=True), first, hidden)
     return opens - shift, closes - shift
 
@@ -152,7 +153,7 @@ def _bars_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints) -> byt
 def trades(ask: Ask) -> bytes:
     symbol = _symbol(ask)
     since, count = _number(ask.params, "since", -1), _count(ask.params, _MOST_TRADES, _MOST_TRADES)
-    since = since * SECOND if 0 < since < 10**11 else since
+    since = since * 10**9 if 0 < since < 10**11 else since
     tape = ask.market.tape(NAME, symbol)
     end = tape.count_before(ask.now)
     page = Page(0, end, count, newest=True) if since < 0 else Page(_after(tape, since), end, count)
@@ -162,14 +163,19 @@ def trades(ask: Ask) -> bytes:
     return _result(b'"%s":%s' % (_key(symbol).encode(), text), b'"last":"%d"' % last)
 
 
-def _true_times(shown: Ints) -> Ints:
-    """Return when trades happened whose rows show these times; the order is the same."""
-    return shown + bits(mixed(_ROUNDED, shown), 0, 16) * 2 * _HALF // (1 << 16) - _HALF
+def _shown_times(times: Ints) -> Ints:
+    """Return what rows of trades of these microseconds show, in ns; the order is the same."""
+    return times * 1_000 + bits(mixed(_FINER, times), 0, 16) * 10 // (1 << 16) * 2 * _HALF
+
+
+def _true_times(times: Ints) -> Ints:
+    """Return when they happened, in ns; the order is the same."""
+    return _shown_times(times) + bits(mixed(_ROUNDED, times), 0, 16) * 2 * _HALF // (1 << 16) - _HALF
 
 
 def _after(tape: Tape, since: int) -> int:
-    """Return the id of the first trade that happened later than ``since``."""
-    near = TimeSpan(Ns(max(0, since - _HALF)), Ns(since + _HALF + 1))
+    """Return the id of the first trade that happened later than ``since`` (ns)."""
+    near = TimeRange(Us(max(0, since - _HALF) // 1_000), Us((since + _HALF) // 1_000 + 1))
     early = np.count_nonzero(_true_times(tape.between(near).time) <= since)
     return tape.count_before(near.start) + int(early)
 
@@ -184,7 +190,7 @@ def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
     columns = [
         *decimals(tape.price, instrument.price_scale, digits),
         *decimals(tape.amount, instrument.amount_scale, _AMOUNT_DIGITS),
-        np.array([_seconds(time) for time in tape.time.tolist()]),
+        np.array([_seconds(time) for time in _shown_times(tape.time).tolist()]),
         np.where(tape.buyer_is_maker, "s", "b"),
         np.where(tape.id % 3 == 0, "l", "m"),
         tape.id + 1,
@@ -193,8 +199,8 @@ def _trades_text(market: Market, symbol: Symbol, ids: bytes) -> bytes:
 
 
 def _seconds(time: int) -> str:
-    """Write a time as a JSON number, which has no zeros at its end."""
-    seconds, rest = divmod(time, SECOND)
+    """Write a time (ns) as a JSON number, which has no zeros at its end."""
+    seconds, rest = divmod(time, 10**9)
     return f"{seconds}.{rest // 100:07d}".rstrip("0").rstrip(".")
 
 
@@ -260,7 +266,7 @@ def system_status(ask: Ask) -> bytes:
     return _ENCODE({"error": [], "result": told})
 
 
-def refused(*_: Charge | Rule | Ns) -> Answer:
+def refused(*_: Charge | Rule | Us) -> Answer:
     return Answer(_error("EGeneral:Too many requests"))
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, moment
 from dccd_core.testing.sandbox.bars import Bars
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, Sides
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
@@ -63,7 +63,7 @@ def _told(channel: str, type_: str, data: str) -> str:
     return f'{{"channel":"{channel}","type":"{type_}","data":[{data}]}}'
 
 
-def _time(at: Ns) -> str:
+def _time(at: Us) -> str:
     return f"{moment(at):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
@@ -81,7 +81,7 @@ class Stream:
     symbol: Symbol
     orders: SeenBook
 
-    def trades(self, span: TimeSpan) -> Batch:
+    def trades(self, span: TimeRange) -> Batch:
         """Tell the trades of one moment in one message."""
         trades = self.market.tape(NAME, self.symbol).between(span)
         told = self._trades(trades)
@@ -90,33 +90,33 @@ class Stream:
         parts = [",".join(told[start:end]) for start, end in zip(first.tolist(), ends, strict=False)]
         return times.tolist(), [_told("trade", "update", part) for part in parts]
 
-    def last_trades(self, now: Ns) -> str:
+    def last_trades(self, now: Us) -> str:
         tape = self.market.tape(NAME, self.symbol)
         end = tape.count_before(now)
         first = max(0, end - _LAST_TRADES)
         return _told("trade", "snapshot", ",".join(self._trades(tape.by_id(first, end - first))))
 
-    def bars(self, interval: int, span: TimeSpan) -> Batch:
+    def bars(self, interval: int, span: TimeRange) -> Batch:
         seconds = grid(SECOND, span)
         if not seconds.size:
             return (), ()
-        before = TimeSpan(Ns(int(seconds[0]) - SECOND), Ns(int(seconds[-1])))
+        before = TimeRange(Us(int(seconds[0]) - SECOND), Us(int(seconds[-1])))
         traded = np.unique(self.market.tape(NAME, self.symbol).between(before).time // SECOND + 1) * SECOND
-        so_far = bars_so_far(self.market, NAME, self.symbol, Ns(interval * MINUTE), seconds)
+        so_far = bars_so_far(self.market, NAME, self.symbol, Us(interval * MINUTE), seconds)
         told = np.isin(so_far.at, traded)
         return so_far.at[told].tolist(), self._bars("update", interval, so_far.bars.rows(told))
 
-    def last_bar(self, interval: int, now: Ns) -> str:
+    def last_bar(self, interval: int, now: Us) -> str:
         """Tell the bar of the last trade, however long ago that was."""
-        tape, bar = self.market.tape(NAME, self.symbol), Ns(interval * MINUTE)
+        tape, bar = self.market.tape(NAME, self.symbol), Us(interval * MINUTE)
         count = tape.count_before(now)
         if not count:
             return _told("ohlc", "snapshot", "")
-        opened = bar_open(Ns(int(tape.by_id(count - 1, 1).time[0])), bar)
+        opened = bar_open(Us(int(tape.by_id(count - 1, 1).time[0])), bar)
         span = np.array([opened]), np.array([min(opened + bar, now)])
         return self._bars("snapshot", interval, self.market.bars(NAME, self.symbol, *span))[0]
 
-    def changes(self, depth: int, span: TimeSpan) -> Batch:
+    def changes(self, depth: int, span: TimeRange) -> Batch:
         book = self.orders
         versions = (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist()
         changes = [(version, book.changes(version, depth, tell_pushed_out=False)) for version in versions]
@@ -124,7 +124,7 @@ class Stream:
         messages = [self._book("update", version, depth, sides) for version, sides in told]
         return [book.time(version) for version, _ in told], messages
 
-    def whole_book(self, depth: int, now: Ns) -> str:
+    def whole_book(self, depth: int, now: Us) -> str:
         book = self.orders
         version = book.version(now)
         return self._book("snapshot", version, depth, book.levels(version, depth))
@@ -139,7 +139,7 @@ class Stream:
             *amounts,
             np.where(trades.id % 3 == 0, "limit", "market"),
             trades.id + 1,
-            np.datetime_as_string(trades.time.astype("M8[ns]")),
+            np.datetime_as_string(trades.time.astype("M8[us]")),
         ]
         return texts(
             f'{{"symbol":"{self.symbol}","side":"%s","price":{price},"qty":{amount},"ord_type":"%s",'
@@ -154,7 +154,7 @@ class Stream:
         price, _ = _number(bars.open, scale)
         vwap, averages = _number(average_price(bars.quote_volume, bars.volume, shown, scale), shown)
         volume, volumes = _number(bars.volume, instrument.amount_scale, _AMOUNT_DIGITS)
-        opens = bars.time.astype("M8[ns]")
+        opens = bars.time.astype("M8[us]").astype("M8[ns]")
         columns = [
             *(
                 column
@@ -165,7 +165,7 @@ class Stream:
             *volumes,
             *averages,
             np.datetime_as_string(opens),
-            np.datetime_as_string((bars.time + interval * MINUTE).astype("M8[ns]").astype("M8[us]")),
+            np.datetime_as_string((bars.time + interval * MINUTE).astype("M8[us]")),
         ]
         bar = (
             f'{{"symbol":"{self.symbol}","open":{price},"high":{price},"low":{price},"close":{price},'
@@ -232,15 +232,15 @@ class KrakenSide(Side):
         super().__init__(opening, Habits())
         spot = [symbol for symbol in opening.market.instruments if symbol.market == "spot"]
         self._symbols: Final = {str(symbol): symbol for symbol in spot}
-        self._books: Final = dict[str, Callable[[Ns], str]]()
+        self._books: Final = dict[str, Callable[[Us], str]]()
         """How all of each book is told that was ever subscribed to."""
         self._last_push = self._last_word = opening.now
 
-    def opened(self, now: Ns) -> list[Act]:
+    def opened(self, now: Us) -> list[Act]:
         shut = any(span.start <= now < span.end for span in self.opening.market.outages)
         return _status(now, "maintenance" if shut else "online")
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         self._last_word = now
         try:
             asked = _READ.decode(text)
@@ -252,10 +252,10 @@ class KrakenSide(Side):
         params = asked.params or Params("", [""])
         return [one for symbol in params.symbol for one in act(params, symbol, asked.req_id, now)]
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         acts = [act for outage in self.opening.market.outages for act in _turns(outage, span)]
         if not self.feeds:
-            end = Ns(self._last_word + _IDLE)
+            end = Us(self._last_word + _IDLE)
             return [*acts, Close(max(end, span.start), 1000, "idle")] if end < span.end else acts
         times = [self._last_push, *(act.at for act in pushed)]
         self._last_push = times[-1]
@@ -267,10 +267,10 @@ class KrakenSide(Side):
         tell = self._books.get(message.topic)
         return [message._replace(text=tell(message.at))] if tell else None
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         return _status(now, "maintenance")
 
-    def _subscribe(self, params: Params, symbol: str, number: int | None, now: Ns) -> list[Act]:
+    def _subscribe(self, params: Params, symbol: str, number: int | None, now: Us) -> list[Act]:
         topic = params.topic(symbol)
         if error := self._error(params, symbol, topic, now):
             return self._refuse(now, number, "subscribe", symbol, error)
@@ -285,7 +285,7 @@ class KrakenSide(Side):
         ack = self._answer(now, number, method="subscribe", result=result, success=True)
         return [*ack, *self.first(now, topic, first)] if wanted else ack
 
-    def _open(self, params: Params, topic: str, stream: Stream, now: Ns) -> str:
+    def _open(self, params: Params, topic: str, stream: Stream, now: Us) -> str:
         """Begin a subscription and return its snapshot."""
         match params.channel:
             case "trade":
@@ -300,12 +300,12 @@ class KrakenSide(Side):
                 self._books[topic] = partial(stream.whole_book, params.depth)
                 return self._books[topic](now)
 
-    def _unsubscribe(self, params: Params, symbol: str, number: int | None, now: Ns) -> list[Act]:
+    def _unsubscribe(self, params: Params, symbol: str, number: int | None, now: Us) -> list[Act]:
         if self.feeds.pop(params.topic(symbol), None) is None:
             return self._refuse(now, number, "unsubscribe", symbol, "Subscription Not Found")
         return self._answer(now, number, method="unsubscribe", result=params.result(symbol), success=True)
 
-    def _error(self, params: Params, symbol: str, topic: str, now: Ns) -> str | None:
+    def _error(self, params: Params, symbol: str, topic: str, now: Us) -> str | None:
         if self.trouble.full(topic, now):
             return "Exceeded msg rate"
         if params.channel not in ("trade", "ohlc", "book"):
@@ -318,21 +318,21 @@ class KrakenSide(Side):
             return "Subscription book depth not supported"
         return "Already subscribed" if topic in self.feeds else None
 
-    def _refuse(self, now: Ns, number: int | None, method: str, symbol: str, error: str) -> list[Act]:
+    def _refuse(self, now: Us, number: int | None, method: str, symbol: str, error: str) -> list[Act]:
         return self._answer(now, number, error=error, method=method, success=False, symbol=symbol)
 
-    def _answer(self, now: Ns, number: int | None, **said: object) -> list[Act]:
+    def _answer(self, now: Us, number: int | None, **said: object) -> list[Act]:
         req_id = {} if number is None else {"req_id": number}
         at = _time(now)
         return self.say(now, _ENCODE({**said, **req_id, "time_in": at, "time_out": at}))
 
 
-def _status(at: Ns, system: str) -> list[Act]:
+def _status(at: Us, system: str) -> list[Act]:
     data = f'{{"version":"2.0.0","system":"{system}","api_version":"v2","connection_id":{at}}}'
     return [Message(at, "", _told("status", "update", data))]
 
 
-def _turns(outage: TimeSpan, span: TimeSpan) -> list[Act]:
+def _turns(outage: TimeRange, span: TimeRange) -> list[Act]:
     """Return what is said when trading goes down and comes back."""
     told = ((outage.start, "maintenance"), (outage.end, "online"))
     return [act for at, system in told if span.start <= at < span.end for act in _status(at, system)]
@@ -341,7 +341,7 @@ def _turns(outage: TimeSpan, span: TimeSpan) -> list[Act]:
 LIVE: Final = Live(
     paths=("/v2",),
     open=KrakenSide,
-    connects=Rule(150, Ns(10 * MINUTE)),
+    connects=Rule(150, Us(10 * MINUTE)),
     refused=Answer(b"<!DOCTYPE html><html><head><title>ws.kraken.com | 1015</title></head></html>", 429),
     checksum=re.compile(r'"checksum":(\d+)'),
     level=re.compile(r'\{"price":([\d.]+),"qty":([\d.]+)\}'),

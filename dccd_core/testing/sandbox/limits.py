@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from dccd_core.domain.timespan import DAY, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import DAY, SECOND, ZERO, Us
 
 
 class Style(StrEnum):
@@ -27,11 +27,11 @@ class Rule:
     """
 
     amount: int
-    period: Ns
+    period: Us
     style: Style = Style.SLIDING
     pool: str = ""
     patience: int | None = None
-    block: Ns = ZERO
+    block: Us = ZERO
     burst: int = 0
 
 
@@ -44,9 +44,9 @@ class Charge:
 
     used: int
     status: int
-    until: Ns
+    until: Us
 
-    def wait_s(self, now: Ns) -> int:
+    def wait_s(self, now: Us) -> int:
         return -(-(self.until - now) // SECOND)
 
 
@@ -55,7 +55,7 @@ class Meter(Protocol):
 
     rule: Final[Rule]
 
-    def charge(self, weight: int, now: Ns) -> Charge: ...
+    def charge(self, weight: int, now: Us) -> Charge: ...
 
 
 _LONGEST_BAN: Final = 3 * DAY
@@ -69,7 +69,7 @@ class Uncounted:
         self._window = -1
         self._used = 0
 
-    def charge(self, weight: int, now: Ns) -> Charge:
+    def charge(self, weight: int, now: Us) -> Charge:
         window = now // self.rule.period
         self._used = weight + (self._used if window == self._window else 0)
         self._window = window
@@ -85,9 +85,9 @@ class WindowMeter:
         self._used = 0
         self._refused = 0
         self._bans = 0
-        self._banned_until = Ns(0)
+        self._banned_until = Us(0)
 
-    def charge(self, weight: int, now: Ns) -> Charge:
+    def charge(self, weight: int, now: Us) -> Charge:
         window = now // self.rule.period
         if window != self._window:
             self._window, self._used, self._refused = window, 0, 0
@@ -99,10 +99,10 @@ class WindowMeter:
         self._refused += 1
         if self.rule.patience is not None and self._refused > self.rule.patience + 1:
             return self._ban(now)
-        return Charge(self._used, 429, Ns((window + 1) * self.rule.period))
+        return Charge(self._used, 429, Us((window + 1) * self.rule.period))
 
-    def _ban(self, now: Ns) -> Charge:
-        self._banned_until = Ns(now + min(2 * self.rule.period << self._bans, _LONGEST_BAN))
+    def _ban(self, now: Us) -> Charge:
+        self._banned_until = Us(now + min(2 * self.rule.period << self._bans, _LONGEST_BAN))
         self._bans += 1
         return Charge(self._used, 418, self._banned_until)
 
@@ -112,18 +112,18 @@ class SlidingMeter:
 
     def __init__(self, rule: Rule) -> None:
         self.rule: Final = rule
-        self._spent = deque[tuple[Ns, int]]()
+        self._spent = deque[tuple[Us, int]]()
         self._used = 0
-        self._blocked_until = Ns(0)
+        self._blocked_until = Us(0)
 
-    def charge(self, weight: int, now: Ns) -> Charge:
+    def charge(self, weight: int, now: Us) -> Charge:
         while self._spent and self._spent[0][0] <= now - self.rule.period:
             self._used -= self._spent.popleft()[1]
         if now < self._blocked_until:
             return Charge(self._used, 429, self._blocked_until)
         if self._used + weight > self.rule.amount:
-            frees = Ns(self._spent[0][0] + self.rule.period) if self._spent else now
-            self._blocked_until = Ns(now + self.rule.block)
+            frees = Us(self._spent[0][0] + self.rule.period) if self._spent else now
+            self._blocked_until = Us(now + self.rule.block)
             return Charge(self._used, 429, max(frees, self._blocked_until))
         self._spent.append((now, weight))
         self._used += weight
@@ -136,16 +136,16 @@ class BucketMeter:
     def __init__(self, rule: Rule) -> None:
         self.rule: Final = rule
         self._cost: Final = rule.period // rule.amount
-        self._empty_since = Ns(0)
+        self._empty_since = Us(0)
         """When the bucket would have been empty: what has flowed back since is there."""
 
-    def charge(self, weight: int, now: Ns) -> Charge:
-        self._empty_since = max(self._empty_since, Ns(now - self.rule.burst * self._cost))
+    def charge(self, weight: int, now: Us) -> Charge:
+        self._empty_since = max(self._empty_since, Us(now - self.rule.burst * self._cost))
         there = (now - self._empty_since) // self._cost
         used = self.rule.burst - there
         if there < weight:
-            return Charge(used, 429, Ns(self._empty_since + weight * self._cost))
-        self._empty_since = Ns(self._empty_since + weight * self._cost)
+            return Charge(used, 429, Us(self._empty_since + weight * self._cost))
+        self._empty_since = Us(self._empty_since + weight * self._cost)
         return Charge(used + weight, 200, now)
 
 

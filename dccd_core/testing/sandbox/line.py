@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dccd_core.domain.timespan import ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import ZERO, TimeRange, Us
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Live, Message, Side, at_time
 from dccd_core.testing.sandbox.live_faults import Report, VenueTrouble
 from dccd_core.testing.sandbox.spoiled_texts import (
@@ -43,7 +43,7 @@ class Line:
         self._queue = deque[Act]()
         self._swapped: Message | None = None
         self._held: list[Act] = []
-        self._held_until: Ns | None = None
+        self._held_until: Us | None = None
         self._lag = ZERO
         self._lagging = deque[Act]()
         self._late: list[Act] = []
@@ -56,7 +56,7 @@ class Line:
         """Let the venue's own faults be those of an injector before anything is to be sent."""
         self._trouble.injector = injector
 
-    def sent(self, acts: Sequence[Act], injector: StreamInjector, end: Ns) -> list[Act]:
+    def sent(self, acts: Sequence[Act], injector: StreamInjector, end: Us) -> list[Act]:
         """Return what is really sent of ``acts``, which were due before ``end``; nothing follows a close."""
         self.watch(injector)
         self._queue, self._end = deque(acts), end
@@ -71,14 +71,14 @@ class Line:
         last = next((n for n, act in enumerate(out) if isinstance(act, Close)), len(out))
         return out[: last + 1]
 
-    def hold(self, until: Ns) -> None:
+    def hold(self, until: Us) -> None:
         self._held_until = until
 
-    def delay(self, message: Message, late: Ns) -> None:
+    def delay(self, message: Message, late: Us) -> None:
         """Send a message later, and all others in time."""
-        self._late.append(message._replace(at=Ns(message.at + late)))
+        self._late.append(message._replace(at=Us(message.at + late)))
 
-    def lag(self, late: Ns) -> None:
+    def lag(self, late: Us) -> None:
         """Send all that follows later."""
         self._lag = late
 
@@ -106,7 +106,7 @@ class Line:
 
     def restart(self, message: Message) -> list[Act] | None:
         """Number the message's topic anew from here on, also in what is still to be looked at."""
-        fresh = self.side.restarted(message.topic, TimeSpan(message.at, max(self._end, Ns(message.at + 1))))
+        fresh = self.side.restarted(message.topic, TimeRange(message.at, max(self._end, Us(message.at + 1))))
         if fresh is None:
             return None
         fresh = [act for act in fresh if not self._trouble.hushes(act.topic, act.at)]
@@ -160,13 +160,13 @@ class Line:
         swapped, self._swapped = self._swapped, None
         return [swapped, act] if isinstance(act, Close) else [act, swapped]
 
-    def _released(self, end: Ns) -> list[Act]:
+    def _released(self, end: Us) -> list[Act]:
         if self._held_until is None or self._held_until > end or self.silent:
             return []
         held, self._held, self._held_until = self._held, [], None
         return held
 
-    def _with_late(self, acts: list[Act], end: Ns) -> list[Act]:
+    def _with_late(self, acts: list[Act], end: Us) -> list[Act]:
         """Put what was to be sent later where it belongs by now."""
         due = [act for act in self._late if act.at < end]
         if not due or self.silent:
@@ -174,7 +174,7 @@ class Line:
         self._late = [act for act in self._late if act.at >= end]
         return sorted([*acts, *due], key=at_time)
 
-    def _in_time(self, acts: list[Act], end: Ns) -> list[Act]:
+    def _in_time(self, acts: list[Act], end: Us) -> list[Act]:
         """Keep what is sent as late as everything is."""
         if not self._lag:
             return acts
@@ -191,7 +191,7 @@ def _silence(line: Line, _message: Message, _fault: StreamFault) -> list[Act]:
 
 
 def _stall(line: Line, message: Message, fault: StreamFault) -> list[Act]:
-    line.hold(Ns(message.at + length(fault, 1)))
+    line.hold(Us(message.at + length(fault, 1)))
     return [message]
 
 

@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.testing.sandbox.bars import Bars, joined
 from dccd_core.testing.sandbox.grid import bar_closes, bar_opens
 from dccd_core.testing.sandbox.hashing import Ints, seed_of
@@ -53,7 +53,7 @@ from dccd_core.testing.sandbox.text import rows
 from dccd_core.testing.sandbox.venue import Answer, Params
 
 BLOCK: Final = MINUTE
-BOOK_BLOCK: Final = Ns(2 * SECOND)
+BOOK_BLOCK: Final = Us(2 * SECOND)
 """Books say much more in less time."""
 ABORTED: Final = 1006
 """A close that is none: the connection just ends."""
@@ -62,18 +62,18 @@ ABORTED: Final = 1006
 class Message(NamedTuple):
     """``topic`` is empty for what is said about the connection itself: answers, heartbeats."""
 
-    at: Ns
+    at: Us
     topic: str
     text: str
 
 
 class Ping(NamedTuple):
-    at: Ns
+    at: Us
     payload: bytes
 
 
 class Close(NamedTuple):
-    at: Ns
+    at: Us
     code: int
     reason: str = ""
 
@@ -94,9 +94,9 @@ class Opening:
     market: Market
     path: str
     params: Params
-    now: Ns
+    now: Us
     enforced: bool = False
-    lifetime: Ns | None = None
+    lifetime: Us | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +106,26 @@ class Habits:
     Pings are answered by the client's library, so it is the server that waits for it: see ``connection.py``.
     """
 
-    ping_every: Ns | None = None
-    pong_within: Ns = MINUTE
-    lifetime: Ns | None = None
+    ping_every: Us | None = None
+    pong_within: Us = MINUTE
+    lifetime: Us | None = None
 
 
 class Feed:
     """One subscription's messages, made a block ahead; those of an order book are made of ``book``."""
 
     def __init__(
-        self, topic: str, made: Callable[[TimeSpan], Batch], block: Ns = BLOCK, book: SeenBook | None = None
+        self, topic: str, made: Callable[[TimeRange], Batch], block: Us = BLOCK, book: SeenBook | None = None
     ) -> None:
         self.topic: Final = topic
         self.book: Final = book
         self._made: Final = made
         self._block: Final = block
-        self._span = TimeSpan(Ns(0), Ns(0))
+        self._span = TimeRange(Us(0), Us(0))
         self._at: Sequence[int] = ()
         self._texts: Sequence[str] = ()
 
-    def due(self, span: TimeSpan) -> list[Message]:
+    def due(self, span: TimeRange) -> list[Message]:
         messages: list[Message] = []
         at = span.start
         while at < span.end:
@@ -134,46 +134,46 @@ class Feed:
             stop = min(self._span.end, span.end)
             first, last = bisect_left(self._at, at), bisect_left(self._at, stop)
             times = self._at[first:last]
-            messages += map(Message, map(Ns, times), repeat(self.topic), self._texts[first:last])
+            messages += map(Message, map(Us, times), repeat(self.topic), self._texts[first:last])
             at = stop
         return messages
 
     def forget(self) -> None:
         """Make anew what was made ahead: the book is another one now."""
-        self._span = TimeSpan(ZERO, ZERO)
+        self._span = TimeRange(ZERO, ZERO)
 
-    def _make(self, at: Ns, end: Ns) -> None:
+    def _make(self, at: Us, end: Us) -> None:
         """Blocks end at moments of the topic's own, so that not all feeds are asked at the same time."""
         phase = int(seed_of(self.topic)) % self._block
-        block = Ns(at + self._block - (at + phase) % self._block)
-        self._span = TimeSpan(at, max(block, end))
+        block = Us(at + self._block - (at + phase) % self._block)
+        self._span = TimeRange(at, max(block, end))
         self._at, self._texts = self._made(self._span)
 
 
 class Trouble:
     """What is wrong with a venue on one connection. Nothing is: see ``live_faults.py``."""
 
-    def told(self, messages: Sequence[Message], end: Ns) -> list[Message]:
+    def told(self, messages: Sequence[Message], end: Us) -> list[Message]:
         """Return what is said of these, which are all that topics have to say before ``end``."""
         del end
         return list(messages)
 
-    def hushes(self, topic: str, at: Ns) -> bool:
+    def hushes(self, topic: str, at: Us) -> bool:
         """Return whether nothing is said of a topic that is subscribed to, as if it were not."""
         del topic, at
         return False
 
-    def hushes_beats(self, topic: str, at: Ns) -> bool:
+    def hushes_beats(self, topic: str, at: Us) -> bool:
         """Return whether its own heartbeats are not sent either."""
         del topic, at
         return False
 
-    def full(self, topic: str, now: Ns) -> bool:
+    def full(self, topic: str, now: Us) -> bool:
         """Return whether one more subscription is refused as one too many."""
         del topic, now
         return False
 
-    def begins_late(self, topic: str, now: Ns) -> Ns:
+    def begins_late(self, topic: str, now: Us) -> Us:
         """Return how much later a subscription begins, where heartbeats come before it does."""
         del topic, now
         return ZERO
@@ -190,16 +190,16 @@ class Side(ABC):
         self.feeds: Final[dict[str, Feed]] = {}
         self.trouble = Trouble()
 
-    def opened(self, now: Ns) -> list[Act]:
+    def opened(self, now: Us) -> list[Act]:
         """Return what the venue says first."""
         del now
         return []
 
     @abstractmethod
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         """Return the venue's answer to a message; subscriptions count from ``now``."""
 
-    def due(self, span: TimeSpan) -> list[Act]:
+    def due(self, span: TimeRange) -> list[Act]:
         """Return what is sent in ``span``, which begins where the last one ended."""
         ready = [message for feed in self.feeds.values() for message in feed.due(span)]
         ready.sort(key=at_time)
@@ -207,17 +207,17 @@ class Side(ABC):
         more = [*self.beats(span, pushed), *self._pings(span), *self._end(span)]
         return sorted([*pushed, *more], key=at_time) if more else pushed
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         """Return what comes by itself, besides what the feeds pushed."""
         del span, pushed
         return []
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         """Return how the venue says that it will soon go down; nothing where it never does."""
         del now
         return []
 
-    def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
+    def restarted(self, topic: str, span: TimeRange) -> list[Message] | None:
         """Number a topic anew from the start of ``span`` on and return its messages, None if it cannot be."""
         del topic, span
         return None
@@ -231,24 +231,24 @@ class Side(ABC):
         """Return the present subscription whose messages have this topic."""
         return next((feed for feed in self.feeds.values() if feed.topic == topic), None)
 
-    def first(self, now: Ns, topic: str, *said: str) -> list[Act]:
+    def first(self, now: Us, topic: str, *said: str) -> list[Act]:
         """Return what a subscription begins with."""
-        return [*self.trouble.told([Message(now, topic, text) for text in said], Ns(now + 1))]
+        return [*self.trouble.told([Message(now, topic, text) for text in said], Us(now + 1))]
 
-    def say(self, now: Ns, text: bytes) -> list[Act]:
+    def say(self, now: Us, text: bytes) -> list[Act]:
         return [Message(now, "", text.decode())]
 
-    def _pings(self, span: TimeSpan) -> list[Act]:
+    def _pings(self, span: TimeRange) -> list[Act]:
         if self.habits.ping_every is None:
             return []
         times = every(self.habits.ping_every, self.opening.now, span)
         return [Ping(at, b"%d" % (at // MILLISECOND)) for at in times]
 
-    def _end(self, span: TimeSpan) -> list[Act]:
+    def _end(self, span: TimeRange) -> list[Act]:
         lifetime = self.opening.lifetime or self.habits.lifetime
         if lifetime is None:
             return []
-        end = Ns(self.opening.now + lifetime)
+        end = Us(self.opening.now + lifetime)
         return [Close(max(end, span.start), 1001, "Connection lifetime is over")] if end < span.end else []
 
 
@@ -275,22 +275,22 @@ class Live:
     ack: re.Pattern[str] | None = None
 
 
-def nothing(_: TimeSpan) -> Batch:
+def nothing(_: TimeRange) -> Batch:
     """What a feed pushes that stays silent."""
     return (), ()
 
 
-def every(period: Ns, since: Ns, span: TimeSpan) -> list[Ns]:
+def every(period: Us, since: Us, span: TimeRange) -> list[Us]:
     """Return the moments of ``span`` that are whole periods (one or more) after ``since``.
 
-    >>> every(Ns(10), Ns(3), TimeSpan(Ns(3), Ns(34)))
+    >>> every(Us(10), Us(3), TimeRange(Us(3), Us(34)))
     [13, 23, 33]
     """
     first = max(1, -(-(span.start - since) // period))
-    return [Ns(at) for at in range(since + first * period, span.end, period)]
+    return [Us(at) for at in range(since + first * period, span.end, period)]
 
 
-def grid(pace: Ns, span: TimeSpan) -> Ints:
+def grid(pace: Us, span: TimeRange) -> Ints:
     """Return the whole multiples of ``pace`` in ``span``."""
     return np.arange(-(-span.start // pace) * pace, span.end, pace)
 
@@ -319,7 +319,7 @@ class BarsSoFar:
     closed: NDArray[np.bool_]
 
 
-def bars_so_far(market: Market, exchange: str, symbol: Symbol, bar: Ns, moments: Ints) -> BarsSoFar:
+def bars_so_far(market: Market, exchange: str, symbol: Symbol, bar: Us, moments: Ints) -> BarsSoFar:
     """Return the bar that each of these moments is in or at the end of, of its trades before that moment.
 
     Args:
@@ -331,7 +331,7 @@ def bars_so_far(market: Market, exchange: str, symbol: Symbol, bar: Ns, moments:
             them. Those before the first trade and in outages are left out of the result.
     """
     book = market.book(exchange, symbol)
-    opens = bar_opens(bar, Ns(int(moments[0]) - bar - 1), Ns(int(moments[-1])))
+    opens = bar_opens(bar, Us(int(moments[0]) - bar - 1), Us(int(moments[-1])))
     opens = opens[np.searchsorted(opens, moments[0], "left") - 1 :]
     starts = np.concatenate((opens[:1], moments[:-1]))
     pieces = [book.bars(starts[:1], moments[:1])]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.testing.sandbox.books import Sides
 from dccd_core.testing.sandbox.live import Feed, Message, Side, Trouble
 from dccd_core.testing.sandbox.seen_book import Twist, crossed, drifted
@@ -22,7 +22,7 @@ from dccd_core.testing.sandbox.stream_faults import (
 )
 
 Report: TypeAlias = Callable[[StreamFault, Message], None]
-_EVER: Final = Ns(1 << 62)
+_EVER: Final = Us(1 << 62)
 _BEST: Final = 10
 """How many levels a side a fault of a book is told."""
 
@@ -31,8 +31,8 @@ _BEST: Final = 10
 class Hush:
     """From when until when nothing is said, and whether heartbeats are."""
 
-    since: Ns = ZERO
-    until: Ns = ZERO
+    since: Us = ZERO
+    until: Us = ZERO
     beats: bool = False
 
 
@@ -48,7 +48,7 @@ class VenueTrouble(Trouble):
         self._queue = deque[Message]()
         self._end = ZERO
 
-    def told(self, messages: Sequence[Message], end: Ns) -> list[Message]:
+    def told(self, messages: Sequence[Message], end: Us) -> list[Message]:
         if (self.injector is None or self.injector.idle) and not self._hushed and not self._frozen.until:
             return list(messages)
         self._queue, self._end = deque(messages), end
@@ -59,10 +59,10 @@ class VenueTrouble(Trouble):
                 out += self._met(message)
         return out
 
-    def hushes(self, topic: str, at: Ns) -> bool:
+    def hushes(self, topic: str, at: Us) -> bool:
         return any(hush.since <= at < hush.until for hush in self._hushes(topic))
 
-    def hushes_beats(self, topic: str, at: Ns) -> bool:
+    def hushes_beats(self, topic: str, at: Us) -> bool:
         return any(hush.since <= at < hush.until and not hush.beats for hush in self._hushes(topic))
 
     def _hushes(self, topic: str) -> list[Hush]:
@@ -74,10 +74,10 @@ class VenueTrouble(Trouble):
         del self._hushed[topic]  # it was subscribed to anew
         return [self._frozen]
 
-    def full(self, topic: str, now: Ns) -> bool:
+    def full(self, topic: str, now: Us) -> bool:
         return self._at_once(Stage.FULL, topic, now) is not None
 
-    def begins_late(self, topic: str, now: Ns) -> Ns:
+    def begins_late(self, topic: str, now: Us) -> Us:
         fault = self._at_once(Stage.BEGIN, topic, now)
         return length(fault, 1) if fault else ZERO
 
@@ -99,12 +99,12 @@ class VenueTrouble(Trouble):
         feed = self._side.feed(message.topic)
         if feed is None or feed.book is None:
             return None
-        after, version = Ns(message.at + 1), feed.book.version(message.at)
+        after, version = Us(message.at + 1), feed.book.version(message.at)
         until = None if fault.seconds is None else feed.book.version(_until(message, fault))
         feed.book.warp(twisting(feed.book.levels(version, _BEST)), version + 1, until)
         feed.forget()
         others = [one for one in self._queue if one.topic != message.topic or one.at <= message.at]
-        anew = feed.due(TimeSpan(after, self._end)) if after < self._end else []
+        anew = feed.due(TimeRange(after, self._end)) if after < self._end else []
         place = {feed.topic: n for n, feed in enumerate(self._side.feeds.values())}
         self._queue = deque(sorted([*others, *anew], key=lambda one: (one.at, place[one.topic])))
         return [message]
@@ -121,7 +121,7 @@ class VenueTrouble(Trouble):
                 return given
         return [message]
 
-    def _at_once(self, stage: Stage, topic: str, now: Ns) -> StreamFault | None:
+    def _at_once(self, stage: Stage, topic: str, now: Us) -> StreamFault | None:
         message = Message(now, topic, "")
         struck = self.injector.strikes(self._venue, message, stage) if self.injector else []
         if not struck:
@@ -134,8 +134,8 @@ def _hush(message: Message, fault: StreamFault) -> Hush:
     return Hush(message.at, _until(message, fault), fault.beats)
 
 
-def _until(message: Message, fault: StreamFault) -> Ns:
-    return _EVER if fault.seconds is None else Ns(message.at + int(fault.seconds * SECOND))
+def _until(message: Message, fault: StreamFault) -> Us:
+    return _EVER if fault.seconds is None else Us(message.at + int(fault.seconds * SECOND))
 
 
 def _crossed(trouble: VenueTrouble, message: Message, fault: StreamFault) -> list[Message] | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, Ns, TimeSpan, parse_time, union
+from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time, union
 from dccd_core.testing.sandbox.bars import BarBook, Bars
 from dccd_core.testing.sandbox.books import Levels, OrderBook
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price
@@ -51,8 +51,8 @@ _OUTAGES: Final = (
 TRADES_PER_DAY: Final = 6_000
 
 
-def default_outages() -> list[TimeSpan]:
-    return [TimeSpan(parse_time(start), parse_time(end)) for start, end in _OUTAGES]
+def default_outages() -> list[TimeRange]:
+    return [TimeRange(parse_time(start), parse_time(end)) for start, end in _OUTAGES]
 
 
 class Market:
@@ -68,7 +68,7 @@ class Market:
         self,
         symbols: Sequence[str] = (),
         trades_per_day: Mapping[str, int] | None = None,
-        outages: Sequence[TimeSpan] = (),
+        outages: Sequence[TimeRange] = (),
     ) -> None:
         density = trades_per_day or {}
         names = dict.fromkeys((*_KNOWN, *symbols, *density))
@@ -80,7 +80,7 @@ class Market:
         self.book: Final = cache(self._book)
         self.orders: Final = cache(self._orders)
 
-    def truth_trades(self, exchange: str, symbol: Symbol, span: TimeSpan) -> pl.DataFrame:
+    def truth_trades(self, exchange: str, symbol: Symbol, span: TimeRange) -> pl.DataFrame:
         """Return the trades of ``span`` in our table."""
         trades = self.tape(exchange, symbol).between(span)
         instrument = self.instruments[symbol]
@@ -98,7 +98,7 @@ class Market:
         }
         return _table(DataType.TRADES, pl.DataFrame(columns).with_columns(side=side))
 
-    def truth_bars(self, exchange: str, symbol: Symbol, bar: Ns, span: TimeSpan) -> pl.DataFrame:
+    def truth_bars(self, exchange: str, symbol: Symbol, bar: Us, span: TimeRange) -> pl.DataFrame:
         """Return the whole bars of length ``bar`` that open in ``span``, in our table, as the venue has them.
 
         Bars before the first trade and bars wholly inside an outage do not exist.
@@ -126,7 +126,7 @@ class Market:
         }
         return _table(DataType.OHLC, pl.DataFrame(columns))
 
-    def truth_book(self, exchange: str, symbol: Symbol, at: Ns, depth: int) -> pl.DataFrame:
+    def truth_book(self, exchange: str, symbol: Symbol, at: Us, depth: int) -> pl.DataFrame:
         """Return the best ``depth`` levels of each side that are in force at a moment, in our table."""
         book = self.orders(exchange, symbol)
         sides = list[pl.DataFrame]()
@@ -198,7 +198,7 @@ def _instrument(name: str, per_day: int) -> Instrument:
         raise ConfigError(f"{name} has {per_day} trades per day", hint="it takes at least 1")
     hashed = mixed(seed_of(name), np.arange(2))
     random_hour = parse_time("2018-03-01") + int(bits(hashed, 0, 14)[0]) * HOUR  # 2020-01 at the latest
-    listed = parse_time(_LISTED[name]) if name in _LISTED else Ns(random_hour)
+    listed = parse_time(_LISTED[name]) if name in _LISTED else Us(random_hour)
     ticks, price_scale, amount_scale = _KNOWN.get(name, (2_000 + int(bits(hashed, 0, 14)[1]), 3, 2))
     return Instrument(Symbol.parse(name), listed, ticks, price_scale, amount_scale, per_day)
 

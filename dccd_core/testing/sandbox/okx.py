@@ -16,7 +16,7 @@ import numpy as np
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, ZERO, TimeRange, Us
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.grid import Page, bar_page, id_page
@@ -27,14 +27,14 @@ from dccd_core.testing.sandbox.text import decimals, rows
 from dccd_core.testing.sandbox.venue import Answer, Ask, Params, Route, Venue, VenueError
 
 NAME: Final = "okx"
-_REACH: Final = Ns(90 * DAY)
-_BOOK_REFRESHED: Final = Ns(50 * MILLISECOND)
-_TWO_SECONDS: Final = Ns(2 * SECOND)
-_HONG_KONG: Final = Ns(8 * HOUR)
-_MOVED: Final = Ns(1_548_133_413_000 * MILLISECOND)
+_REACH: Final = Us(90 * DAY)
+_BOOK_REFRESHED: Final = Us(50 * MILLISECOND)
+_TWO_SECONDS: Final = Us(2 * SECOND)
+_HONG_KONG: Final = Us(8 * HOUR)
+_MOVED: Final = Us(1_548_133_413_000 * MILLISECOND)
 _SHORT: Final = ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H")
 _LONG: Final = ("6H", "12H", "1D")
-_BARS: Final[Mapping[str, tuple[Ns, Ns]]] = {
+_BARS: Final[Mapping[str, tuple[Us, Us]]] = {
     **{name: (parse_bar_span(name.lower()), ZERO) for name in _SHORT},
     **{name: (parse_bar_span(name.lower()), _HONG_KONG) for name in _LONG},
     **{f"{name}utc": (parse_bar_span(name.lower()), ZERO) for name in _LONG},
@@ -131,8 +131,8 @@ def history_candles(ask: Ask) -> bytes:
     page = Page(start + ahead, end + ahead, _limit(ask.params, "limit", 100, 300), newest=True)
     first = ask.market.tape(NAME, symbol).first_time
     absent = (*ask.market.outages, *ask.hidden.spans)
-    moved = [TimeSpan(Ns(span.start + ahead), Ns(span.end + ahead)) for span in absent]
-    opens, closes = (edges - ahead for edges in bar_page(bar, page, Ns(first + ahead), moved))
+    moved = [TimeRange(Us(span.start + ahead), Us(span.end + ahead)) for span in absent]
+    opens, closes = (edges - ahead for edges in bar_page(bar, page, Us(first + ahead), moved))
     if not opens.size:
         return _enveloped(b"[]")
     if closes[-1] <= ask.now:
@@ -143,10 +143,10 @@ def history_candles(ask: Ask) -> bytes:
 @lru_cache(1_024)
 def _final_candles(market: Market, symbol: Symbol, opens: bytes, closes: bytes) -> bytes:
     ends = np.frombuffer(closes, np.int64)
-    return _candles_text(market, symbol, np.frombuffer(opens, np.int64), ends, Ns(int(ends[-1])))
+    return _candles_text(market, symbol, np.frombuffer(opens, np.int64), ends, Us(int(ends[-1])))
 
 
-def _candles_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now: Ns) -> bytes:
+def _candles_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now: Us) -> bytes:
     bars = market.bars(NAME, symbol, opens, np.minimum(closes, now)).rows(slice(None, None, -1))
     instrument = market.instruments[symbol]
     base = (bars.volume, instrument.amount_scale)
@@ -171,10 +171,10 @@ def history_trades(ask: Ask) -> bytes:
         _refuse(400, "51000", "Parameter type error")
     if by == "2" and ask.params.get("before"):
         _refuse(400, "50039", "Parameter before can not be used to page by timestamp")
-    first, end = tape.count_before(Ns(ask.now - _REACH)), tape.count_before(ask.now)
+    first, end = tape.count_before(Us(ask.now - _REACH)), tape.count_before(ask.now)
     after = _number(ask.params, "after", 10**18)
     if by == "2":
-        end = tape.count_before(min(ask.now, Ns(after * MILLISECOND)))
+        end = tape.count_before(min(ask.now, Us(after * MILLISECOND)))
     else:  # ids count from 1
         first, end = max(first, _number(ask.params, "before", 0)), min(end, after - 1)
     page = Page(first, end, _limit(ask.params, "limit", 100, 100), newest=True)
@@ -262,7 +262,7 @@ def _power(exponent: int) -> str:
     return str(10**exponent) if exponent >= 0 else f"{10**exponent:.{-exponent}f}"
 
 
-def refused(charge: Charge, _: Rule, __: Ns) -> Answer:
+def refused(charge: Charge, _: Rule, __: Us) -> Answer:
     """Answer 429: nothing tells how long to wait."""
     return Answer(_ENCODE({"code": "50011", "msg": "Too Many Requests"}), charge.status)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.testing.sandbox.bars import Bars
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, Sides
 from dccd_core.testing.sandbox.dialect import DIALECTS
@@ -50,7 +50,7 @@ from dccd_core.testing.sandbox.text import decimals
 _DEPTH: Final = 400
 _HEARTBEAT: Final = MINUTE // BOOK_PERIOD
 _PACE: Final = SECOND
-_QUIET: Final = Ns(30 * SECOND)
+_QUIET: Final = Us(30 * SECOND)
 _LATE: Final = SECOND
 """More of the sandbox's time at once is a jump of its clock, in which no client could have said a word."""
 _LONGEST: Final = 64 * 1_024
@@ -95,7 +95,7 @@ class Stream:
     def texts(self, data: str, columns: Sequence[Ints | NDArray[np.str_]]) -> list[str]:
         return texts(f'{{"arg":{_ENCODE(self.arg).decode()},"data":[{data}]}}', columns)
 
-    def trades(self, span: TimeSpan) -> Batch:
+    def trades(self, span: TimeRange) -> Batch:
         trades = self.market.tape(NAME, self.symbol).between(span)
         price = trades.price, self.market.instruments[self.symbol].price_scale
         size = self.market.sizes(NAME, self.symbol, trades)
@@ -112,7 +112,7 @@ class Stream:
         ]
         return trades.time.tolist(), self.texts(row, columns)
 
-    def bars(self, bar: Ns, span: TimeSpan) -> Batch:
+    def bars(self, bar: Us, span: TimeRange) -> Batch:
         moments = grid(_PACE, span)
         if not moments.size:
             return (), ()
@@ -163,7 +163,7 @@ class Book:
         number = self._number(version if changed else self._told_before(version))
         return self._text("snapshot", sides, version, -1, number)
 
-    def updates(self, span: TimeSpan) -> Batch:
+    def updates(self, span: TimeRange) -> Batch:
         """Tell what changed; where nothing does for a minute, say that."""
         versions = [v for v in (grid(BOOK_PERIOD, span) // BOOK_PERIOD).tolist() if v > self.since]
         before = self._told_before(versions[0]) if versions else self.since
@@ -193,7 +193,7 @@ class Book:
     def _shut_since(self, version: int) -> int:
         """Return the first version of the span without a book that this one lies in, if it does."""
         market, at = self.stream.market, version * BOOK_PERIOD
-        unborn = TimeSpan(Ns(0), market.tape(NAME, self.stream.symbol).first_time)
+        unborn = TimeRange(Us(0), market.tape(NAME, self.stream.symbol).first_time)
         spans = [span for span in (unborn, *market.outages) if span.start <= at < span.end]
         return -(-spans[0].start // BOOK_PERIOD) if spans else version
 
@@ -251,7 +251,7 @@ class OkxSide(Side):
         self._number: Final = f"{int(seed_of(opening.path, opening.now)) & 0xFFFFFFFF:08x}"
         self._quiet_since = opening.now
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         self._quiet_since = now
         if text == "ping":
             return self.say(now, b"pong")
@@ -265,7 +265,7 @@ class OkxSide(Side):
             return self._error(now, "60014", "Requests too frequent")
         return [act for arg in asked.args for act in self._asked_for(asked, arg, now)]
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
         """Close what was quiet for too long: nothing was said or pushed."""
         if not self.opening.enforced or span.length > _LATE:
             self._quiet_since = span.end
@@ -273,12 +273,12 @@ class OkxSide(Side):
         since = self._quiet_since
         for at in [*(act.at for act in pushed), span.end]:
             if at - since > _QUIET:
-                return [Close(Ns(since + _QUIET), 4004, "No data received in 30s")]
+                return [Close(Us(since + _QUIET), 4004, "No data received in 30s")]
             since = at
         self._quiet_since = pushed[-1].at if pushed else self._quiet_since
         return []
 
-    def notice(self, now: Ns) -> list[Act]:
+    def notice(self, now: Us) -> list[Act]:
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         return self._event(now, event="notice", code="64008", msg=text)
 
@@ -288,7 +288,7 @@ class OkxSide(Side):
             return None
         return [message._replace(text=book.all_of_it(book.stream.orders.version(message.at)))]
 
-    def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
+    def restarted(self, topic: str, span: TimeRange) -> list[Message] | None:
         if topic not in self._books:
             return None
         book = self._books[topic]
@@ -300,7 +300,7 @@ class OkxSide(Side):
         self._books[topic], self.feeds[topic] = anew, feed
         return messages
 
-    def _asked_for(self, asked: Asked, arg: Arg, now: Ns) -> list[Act]:
+    def _asked_for(self, asked: Asked, arg: Arg, now: Us) -> list[Act]:
         if refusal := self._refusal(arg):
             return self._error(now, *refusal)
         if asked.op == "subscribe" and self.trouble.full(arg.topic, now):
@@ -314,7 +314,7 @@ class OkxSide(Side):
             answer += self._begin(arg, now)
         return answer
 
-    def _begin(self, arg: Arg, now: Ns) -> list[Act]:
+    def _begin(self, arg: Arg, now: Us) -> list[Act]:
         """Begin to push a channel, and return what comes of it at once."""
         market, symbol, topic = self.opening.market, self._symbols[arg.instrument], arg.topic
         stream = Stream(market, symbol, arg, SeenBook(market.orders(NAME, symbol)))
@@ -342,10 +342,10 @@ class OkxSide(Side):
             "Please use the correct URL, channel and parameters referring to API document."
         )
 
-    def _error(self, now: Ns, code: str, text: str) -> list[Act]:
+    def _error(self, now: Us, code: str, text: str) -> list[Act]:
         return self._event(now, event="error", code=code, msg=text)
 
-    def _event(self, now: Ns, **told: object) -> list[Act]:
+    def _event(self, now: Us, **told: object) -> list[Act]:
         return self.say(now, _ENCODE({**told, "connId": self._number}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import SECOND, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.limits import Meter, Rule, meter
 from dccd_core.testing.sandbox.market import Market
@@ -37,7 +37,7 @@ class Options:
         return Market(self.symbols, self.trades_per_day, [_outage(text) for text in self.outages])
 
     def meter(self, rule: Rule) -> Meter:
-        period = rule.period if self.window_s is None else Ns(self.window_s * SECOND)
+        period = rule.period if self.window_s is None else Us(self.window_s * SECOND)
         amount = rule.amount if self.limit_weight is None else self.limit_weight
         return meter(replace(rule, amount=amount, period=period), enforced=self.rate_limits)
 
@@ -58,6 +58,6 @@ class OptionArguments(TypedDict, total=False):
     stream_lifetime_s: float | None
 
 
-def _outage(text: str) -> TimeSpan:
+def _outage(text: str) -> TimeRange:
     start, _, end = text.partition("/")
-    return TimeSpan(parse_time(start), parse_time(end))
+    return TimeRange(parse_time(start), parse_time(end))

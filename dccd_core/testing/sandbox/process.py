@@ -12,7 +12,7 @@ from typing import Final, Unpack
 import httpx
 import msgspec
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import OptionArguments, Options
@@ -47,7 +47,7 @@ class RunningSandbox:
         """Close all WebSocket connections; 1006 ends them without a close."""
         self._order("disconnect", {"code": code})
 
-    def clock(self, now: Ns | None, *, frozen: bool = True, rate: int = 1) -> None:
+    def clock(self, now: Us | None, *, frozen: bool = True, rate: int = 1) -> None:
         """Stop the sandbox's clock at ``now`` or let it run on from there, ``rate`` times as fast as ours.
 
         None: the machine's time, which never stands still.

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.testing.sandbox.books import Levels, OrderBook, Sides
 
 _DRIFTING: Final = 2
@@ -43,10 +43,10 @@ class SeenBook:
         """Tell another book from version ``since`` on, until before ``until`` or for ever."""
         self._warps.append(Warp(twist, since, until))
 
-    def version(self, at: Ns) -> int:
+    def version(self, at: Us) -> int:
         return self._true.version(at)
 
-    def time(self, version: int) -> Ns:
+    def time(self, version: int) -> Us:
         return self._true.time(version)
 
     def levels(self, version: int, depth: int) -> Sides:

@@ -3,7 +3,7 @@
 ``/{venue}/...`` speaks the venue's REST interface, and its WebSocket one. ``/_control/`` takes JSON:
 ``POST faults`` and ``POST stream_faults`` a list of faults that replaces those in force, ``POST disconnect``
 ``{"code": 1001}`` closes all WebSocket connections, ``POST clock``
-``{"now": ns | null, "frozen": true, "rate": 1}``, ``POST reset`` nothing (everything back to the start, no
+``{"now": us | null, "frozen": true, "rate": 1}``, ``POST reset`` nothing (everything back to the start, no
 connection open), ``GET stats`` gives the counts.
 """
 
@@ -24,7 +24,7 @@ from starlette.routing import Route as HttpRoute
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import NAMES
 from dccd_core.testing.sandbox.clock import SandboxClock, machine_time
 from dccd_core.testing.sandbox.connection import TICK_S, Connections, Endpoint
@@ -92,7 +92,7 @@ class DisconnectOrder(msgspec.Struct, forbid_unknown_fields=True):
 class Sandbox:
     """The state of a running sandbox.
 
-    ``machine`` tells the machine's time, in ns; its WebSocket connections push every ``tick_s``.
+    ``machine`` tells the machine's time, in us; its WebSocket connections push every ``tick_s``.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Sandbox:
     def _said(self, venue: Venue, route: Route, params: Params, strikes: list[Strike], rule: Rule) -> Answer:
         if instead := replacement(strikes, venue):
             return instead
-        now = Ns(self.clock.now() - lag(strikes))
+        now = Us(self.clock.now() - lag(strikes))
         ask = Ask(self.market, params, now, rule, hidden(strikes))
         shifted = self.connections.injector.shifted_by_rest(venue.name, route.topic(params), now)
         try:
@@ -158,7 +158,7 @@ class Sandbox:
         if seconds:
             await asyncio.sleep(seconds)
 
-    def _date(self, ahead: Ns | None) -> dict[str, str]:
+    def _date(self, ahead: Us | None) -> dict[str, str]:
         if ahead is None:
             return {}
         return {"date": formatdate((self.clock.now() + ahead) // SECOND, usegmt=True)}
@@ -222,7 +222,7 @@ def _control(sandbox: Sandbox) -> list[HttpRoute]:
         return _json(sandbox.tally.stats(sandbox.connections.tally))
 
     def set_clock(wanted: ClockOrder) -> None:
-        now = None if wanted.now is None else Ns(wanted.now)
+        now = None if wanted.now is None else Us(wanted.now)
         sandbox.clock.set(now, frozen=wanted.frozen, rate=wanted.rate)
 
     return [

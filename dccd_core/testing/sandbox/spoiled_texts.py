@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from dccd_core.domain.timespan import DAY, MICROSECOND, MILLISECOND, SECOND, Ns, moment, parse_time
+from dccd_core.domain.timespan import DAY, MICROSECOND, MILLISECOND, SECOND, Us, moment, parse_time
 from dccd_core.testing.sandbox.live import Live, Message
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamStrike
 
@@ -14,8 +14,8 @@ _DECIMAL: Final = re.compile(r'"-?\d+\.\d+"|(?<=[:,\[])-?\d+\.\d+(?=[,\]}])')
 _TIME: Final = re.compile(
     r"(?<![\w.-])(?:(?P<number>\d{13}|\d{16}|\d{19})|(?P<text>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z))(?![\w.])"
 )
-_UNITS: Final = {13: MILLISECOND, 16: MICROSECOND, 19: Ns(1)}
-"""What times count, by their digits."""
+_UNITS: Final = {13: (MILLISECOND, 1), 16: (MICROSECOND, 1), 19: (MICROSECOND, 1_000)}
+"""What times count, by their digits: so much, and how many of them."""
 _NEAR: Final = 40 * DAY
 """A number that says another time than this much around the message's is none."""
 
@@ -57,34 +57,34 @@ def _wrong_type(message: Message, _strike: StreamStrike, _live: Live) -> str | N
     return spoiled if count else None
 
 
-def _with_times(message: Message, change: Callable[[Ns], Ns | None]) -> str | None:
+def _with_times(message: Message, change: Callable[[Us], Us | None]) -> str | None:
     """Change all times there are; None: to nothing."""
 
     def changed(found: re.Match[str]) -> str:
         if text := found["text"]:
             return _written(change(parse_time(text)), text)
-        unit = _UNITS[len(found[0])]
-        at = Ns(int(found[0]) * unit)
+        unit, finer = _UNITS[len(found[0])]
+        at = Us(int(found[0]) * unit // finer)
         if abs(at - message.at) > _NEAR:
             return found[0]
-        return str((change(at) or 0) // unit)
+        return str((change(at) or 0) // unit * finer)
 
     spoiled = _TIME.sub(changed, message.text)
     return None if spoiled == message.text else spoiled
 
 
-def _written(at: Ns | None, like: str) -> str:
+def _written(at: Us | None, like: str) -> str:
     """Write a time with as many decimals as another one."""
     fraction = like.partition(".")[2].rstrip("Z")
     shown = "0001-01-01T00:00:00" if at is None else f"{moment(at):%Y-%m-%dT%H:%M:%S}"
-    decimals = f"{(at or 0) % SECOND:09d}"[: len(fraction)]
+    decimals = f"{(at or 0) % SECOND:06d}000"[: len(fraction)]
     return f"{shown}.{decimals}Z" if fraction else f"{shown}Z"
 
 
 def _future(message: Message, strike: StreamStrike, _live: Live) -> str | None:
     seconds = strike.fault.seconds
     ahead = DAY if seconds is None else int(seconds * SECOND)
-    return _with_times(message, lambda at: Ns(at + ahead))
+    return _with_times(message, lambda at: Us(at + ahead))
 
 
 def _bad_level(message: Message, strike: StreamStrike, live: Live) -> str | None:
@@ -123,6 +123,6 @@ SPOILS: Final[Mapping[StreamFaultKind, Spoil]] = {
 }
 
 
-def length(fault: StreamFault, usual_s: float) -> Ns:
+def length(fault: StreamFault, usual_s: float) -> Us:
     """Return how long a fault lasts that always ends."""
-    return Ns(int((usual_s if fault.seconds is None else fault.seconds) * SECOND))
+    return Us(int((usual_s if fault.seconds is None else fault.seconds) * SECOND))

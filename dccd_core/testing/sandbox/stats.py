@@ -53,7 +53,7 @@ class Struck(msgspec.Struct):
 class Stats(msgspec.Struct):
     """Keys of ``paths`` are full paths (``/binance/api/v3/klines``).
 
-    ``windows`` is the weight asked for in each limit window, by the window's start in ns as text: per venue,
+    ``windows`` is the weight asked for in each limit window, by the window's start in us as text: per venue,
     and where it has several pools of limits, ``venue/pool`` or ``venue/pool/market``.
     ``requests`` are the last ``REMEMBERED`` ones, oldest first. ``streams`` is per venue; ``struck`` are the
     last faults that struck there, oldest first.

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.testing.sandbox.live import Message
 
 
@@ -135,7 +135,7 @@ class StreamFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     message must hold a match (before any fault). ``answers``: it meets what the venue says about the
     connection itself (answers, heartbeats) instead. Of what matches, ``nth`` strikes only that one (from 1,
     since the faults were set), ``first`` only the first so many, ``probability`` that share, ``between``
-    those whose time is in this span (half-open, ns). ``again``: what strikes once does so without end.
+    those whose time is in this span (half-open, us). ``again``: what strikes once does so without end.
     """
 
     kind: StreamFaultKind
@@ -169,7 +169,7 @@ class StreamStrike:
 class Shift:
     """By how much the numbers of a book are larger than in truth from a moment on, ``by_rest`` too or not."""
 
-    since: Ns
+    since: Us
     by: int
     by_rest: bool
 
@@ -201,7 +201,7 @@ class StreamInjector:
     def strikes(self, venue: str, message: Message, stage: Stage = Stage.WAY) -> list[StreamStrike]:
         return self._struck(venue, message, stage) if stage in self._stages else []
 
-    def refusal(self, venue: str, now: Ns) -> StreamFault | None:
+    def refusal(self, venue: str, now: Us) -> StreamFault | None:
         struck = self.strikes(venue, Message(now, "", ""), Stage.OPENING)
         return struck[0].fault if struck else None
 
@@ -214,12 +214,12 @@ class StreamInjector:
         """Number a book differently from a moment on, on all connections."""
         self._shifts[venue, topic].append(shift)
 
-    def shifted(self, venue: str, topic: str, at: Ns) -> int:
+    def shifted(self, venue: str, topic: str, at: Us) -> int:
         """Return how much larger than in truth a book's numbers are."""
         shifts = self._shifts.get((venue, topic), ())
         return sum(shift.by for shift in shifts if shift.since <= at)
 
-    def shifted_by_rest(self, venue: str, topic: str, now: Ns) -> int:
+    def shifted_by_rest(self, venue: str, topic: str, now: Us) -> int:
         """Return how much larger they are by REST; ``topic`` is a pattern, as one book may have several."""
         found = (
             sum(shift.by for shift in shifts if shift.by_rest and shift.since <= now)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, TimeRange, Us
 from dccd_core.testing.sandbox.hashing import Ints, bits, mixed, seed_of
 
 _MINUTES: Final = DAY // MINUTE
@@ -45,7 +45,7 @@ class Instrument:
     """What is traded. A price of 5 ticks at ``price_scale`` 2 is 0.05; amounts (lots) alike."""
 
     symbol: Symbol
-    listed: Ns
+    listed: Us
     base_ticks: int
     price_scale: int
     amount_scale: int
@@ -54,7 +54,7 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class Trades:
-    """Columns of equal length, oldest first. ``time`` in ns, ``price`` in ticks, ``amount`` in lots."""
+    """Columns of equal length, oldest first. ``time`` in us, ``price`` in ticks, ``amount`` in lots."""
 
     id: Ints
     time: Ints
@@ -67,7 +67,7 @@ class Tape:
     """All trades there ever are of one symbol at one exchange, the future included."""
 
     def __init__(
-        self, exchange: str, instrument: Instrument, outages: Sequence[TimeSpan], unit: Ns = MILLISECOND
+        self, exchange: str, instrument: Instrument, outages: Sequence[TimeRange], unit: Us = MILLISECOND
     ) -> None:
         symbol = str(instrument.symbol)
         self._unit: Final = unit
@@ -77,13 +77,13 @@ class Tape:
         self._walks: Final = [seed_of(symbol, "walk", minutes) for minutes, _ in _WAVES]
         self._per_minute: Final = _pattern(seed_of(exchange, symbol, "pattern"), instrument.trades_per_day)
         self._before_minute: Final = np.concatenate(([0], np.cumsum(self._per_minute)))
-        kept = TimeSpan(instrument.listed, Ns(_NEVER)).minus(outages)
+        kept = TimeRange(instrument.listed, Us(_NEVER)).minus(outages)
         self._starts: Final = np.array([self._raw_before(span.start) for span in kept])
         self._ends: Final = np.array([*(self._raw_before(span.end) for span in kept[:-1]), _NEVER])
         self._first_ids: Final = np.concatenate(([0], np.cumsum(self._ends - self._starts)[:-1]))
-        self.first_time: Final = Ns(int(self.at(np.zeros(1, np.int64)).time[0]))
+        self.first_time: Final = Us(int(self.at(np.zeros(1, np.int64)).time[0]))
 
-    def count_before(self, at: Ns) -> int:
+    def count_before(self, at: Us) -> int:
         """Return how many trades are older than ``at``: the id of the first trade at or after it."""
         raw = self._raw_before(at)
         segment = int(np.searchsorted(self._starts, raw, "right")) - 1
@@ -91,7 +91,7 @@ class Tape:
             return 0
         return int(self._first_ids[segment] + min(raw, int(self._ends[segment])) - self._starts[segment])
 
-    def between(self, span: TimeSpan) -> Trades:
+    def between(self, span: TimeRange) -> Trades:
         return self.at(np.arange(self.count_before(span.start), self.count_before(span.end)))
 
     def by_id(self, first: int, count: int) -> Trades:
@@ -114,7 +114,7 @@ class Tape:
             buyer_is_maker=bits(shared, 16, 1) == 1,
         )
 
-    def _raw_before(self, at: Ns) -> int:
+    def _raw_before(self, at: Us) -> int:
         """Count as if there were neither a listing nor outages, from the epoch on."""
         minute, rest = divmod(at, MINUTE)
         day, of_day = divmod(minute, _MINUTES)

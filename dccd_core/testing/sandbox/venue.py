@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.testing.sandbox.limits import Charge, Rule
 from dccd_core.testing.sandbox.market import Market
 
@@ -16,7 +16,7 @@ Params: TypeAlias = Mapping[str, str]
 class Hidden:
     """What a fault withholds though it exists: bars in these spans, trades with these ids (inclusive)."""
 
-    spans: tuple[TimeSpan, ...] = ()
+    spans: tuple[TimeRange, ...] = ()
     ids: tuple[tuple[int, int], ...] = ()
 
 
@@ -26,7 +26,7 @@ class Ask:
 
     market: Market
     params: Params
-    now: Ns
+    now: Us
     rule: Rule
     hidden: Hidden
 
@@ -86,7 +86,7 @@ class Venue:
     name: str
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...]
-    refused: Callable[[Charge, Rule, Ns], Answer]
+    refused: Callable[[Charge, Rule, Us], Answer]
     trouble: Callable[[int], bytes]
     headers: Callable[[int], Mapping[str, str]] = lambda _: {}
 

@@ -4,7 +4,7 @@ import pytest
 
 from dccd_core.adapter.contract import FULL, NOW, Reach, Request, Response
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Us, parse_time
 from dccd_core.exchanges import get
 
 NOON = parse_time("2024-06-05T12:00")
@@ -21,7 +21,7 @@ NOON = parse_time("2024-06-05T12:00")
     ],
 )
 def test_the_venues_time_is_its_date_header_else_our_clock(headers: dict[str, str], at: int) -> None:
-    assert Response(200, headers, b"", Ns(7)).venue_time == at
+    assert Response(200, headers, b"", Us(7)).venue_time == at
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_venues_time_is_its_date_header_else_our_clock(headers: dict[str, st
         (Reach(rows=720), "the last 720 rows"),
         (Reach(rows=10_000), "the last 10,000 rows"),
         (Reach(period=DAY), "the last 24 hours"),
-        (Reach(period=Ns(90 * DAY)), "the last 90 days"),
+        (Reach(period=Us(90 * DAY)), "the last 90 days"),
         (Reach(period=WEEK), "the last 7 days"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_reach_is_told_to_people(reach: Reach, text: str) -> None:
         (Reach(rows=720), None, None),
     ],
 )
-def test_a_reach_says_since_when_rows_can_be_had(reach: Reach, bar: Ns | None, since: int | None) -> None:
+def test_a_reach_says_since_when_rows_can_be_had(reach: Reach, bar: Us | None, since: int | None) -> None:
     assert reach.since(NOON, bar) == since
 
 

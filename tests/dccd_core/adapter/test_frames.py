@@ -18,20 +18,20 @@ from dccd_core.adapter.frames import (
 )
 from dccd_core.adapter.live import Ack, BookChange, Heard
 from dccd_core.domain.errors import PayloadError
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 
 READ = msgspec.json.Decoder(list[int])
 
 
-def _hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+def _hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
     numbers = read_frames(READ, frames)
     came = Came[int]()
     for number, moment in zip(numbers, received, strict=True):
         came.add("t", moment, number)
     trades = live_trades(came, ts=pl.Series(numbers), price=numbers, amount=numbers, trade_id=numbers)
-    books = [BookChange("t", Ns(number)) for number in numbers]
+    books = [BookChange("t", Us(number)) for number in numbers]
     said = f"{state}{numbers[0]}" if numbers else None
-    newest = Ns(max(numbers)) if numbers else None
+    newest = Us(max(numbers)) if numbers else None
     return Heard(trades, None, books, [Ack(id=number) for number in numbers], newest, None, [], said)
 
 
@@ -39,7 +39,7 @@ def _hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Hea
 def test_every_good_message_counts_and_every_bad_one_is_told(messages: list[int | str]) -> None:
     frames = [str(message).encode() for message in messages]
     good = [message for message in messages if isinstance(message, int)]
-    heard = isolating(_hear)(frames, [Ns(n) for n in range(len(frames))], "")
+    heard = isolating(_hear)(frames, [Us(n) for n in range(len(frames))], "")
     assert [frame for frame, _ in heard.bad] == [str(m).encode() for m in messages if isinstance(m, str)]
     assert [book.at for book in heard.books] == good
     assert [ack.id for ack in heard.acks] == good
@@ -51,25 +51,25 @@ def test_every_good_message_counts_and_every_bad_one_is_told(messages: list[int 
 
 
 def test_what_a_bad_message_says_wrong_is_kept() -> None:
-    heard = isolating(_hear)([b"1", b'{"a":1}'], [Ns(0), Ns(1)], "")
+    heard = isolating(_hear)([b"1", b'{"a":1}'], [Us(0), Us(1)], "")
     assert "Expected `int`" in heard.bad[0][1]
 
 
 def test_the_state_passes_through_the_good_parts_in_order() -> None:
-    assert isolating(_hear)([b"1", b"x", b"3"], [Ns(0)] * 3, "s").state == "s13"
+    assert isolating(_hear)([b"1", b"x", b"3"], [Us(0)] * 3, "s").state == "s13"
 
 
 def test_the_state_is_told_of_a_bad_message_too() -> None:
     heard = isolating(_hear, lambda frame, state: f"{state}<{frame.decode()}>")
-    assert heard([b"1", b"x", b"3", b"y"], [Ns(0)] * 4, "s").state == "s1<x>3<y>"
+    assert heard([b"1", b"x", b"3", b"y"], [Us(0)] * 4, "s").state == "s1<x>3<y>"
 
 
 def test_a_book_s_bad_level_spoils_no_other_book_of_the_batch() -> None:
-    def hear(frames: Sequence[bytes], _: Sequence[Ns], state: object) -> Heard:
+    def hear(frames: Sequence[bytes], _: Sequence[Us], state: object) -> Heard:
         levels = [(frame.decode(), "1") for frame in frames]
         return Heard(books=[BookChange(f"t{level[0]}", None, [level]) for level in levels], state=state)
 
-    told = isolating(hear)([b"1", b"0.-10000", b"2", b"3"], [Ns(0)] * 4, None)
+    told = isolating(hear)([b"1", b"0.-10000", b"2", b"3"], [Us(0)] * 4, None)
     assert [change.topic for change in told.books] == ["t1", "t2", "t3"]
     assert [frame for frame, _ in told.bad] == [b"0.-10000"]
 
@@ -77,11 +77,11 @@ def test_a_book_s_bad_level_spoils_no_other_book_of_the_batch() -> None:
 def test_a_value_that_no_column_holds_is_bad_too() -> None:
     read = msgspec.json.Decoder(list[str])
 
-    def hear(frames: Sequence[bytes], received: Sequence[Ns], _: object) -> Heard:
+    def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
         came = Came[str](["t"] * len(frames), list(received), read_frames(read, frames))
         return Heard(live_trades(came, ts=pl.Series(received), price=came.rows, amount=came.rows))
 
-    heard = isolating(hear)([b'"1.5"', b'"dear"', b'"2.5"'], [Ns(0)] * 3, None)
+    heard = isolating(hear)([b'"1.5"', b'"dear"', b'"2.5"'], [Us(0)] * 3, None)
     assert [frame for frame, _ in heard.bad] == [b'"dear"']
     assert heard.trades is not None
     assert heard.trades["price"].to_list() == [1.5, 2.5]
@@ -98,7 +98,7 @@ def test_a_message_nested_without_end_is_no_message() -> None:
 
 
 def test_nobody_is_asked_to_read_nothing() -> None:
-    def hear(frames: Sequence[bytes], _: Sequence[Ns], __: object) -> Heard:
+    def hear(frames: Sequence[bytes], _: Sequence[Us], __: object) -> Heard:
         return Heard(state=frames[0])
 
     assert isolating(hear)([], [], "before") == Heard(state="before")
@@ -120,19 +120,19 @@ def test_a_level_that_is_no_number_spoils_its_message(text: str, place: int) -> 
 
 def heard_levels(*levels: tuple[str, str]) -> Heard:
     books = [BookChange("t", None, levels), BookChange("t", None, (), levels)]
-    return isolating(lambda _, __, ___: Heard(books=books))([b"1"], [Ns(0)], None)
+    return isolating(lambda _, __, ___: Heard(books=books))([b"1"], [Us(0)], None)
 
 
 def test_rows_of_messages_have_the_topic_and_the_moment_of_theirs() -> None:
     told = Came[msgspec.Raw]()
     for topic, moment, message in (("a", 1, b"[1,2]"), ("b", 2, b"[]"), ("c", 3, b"[3]")):
-        told.add(topic, Ns(moment), msgspec.Raw(message))
+        told.add(topic, Us(moment), msgspec.Raw(message))
     came = rows_of(msgspec.json.Decoder(list[list[int]]), told)
     assert (came.topics, came.times, came.rows) == (["a", "a", "c"], [1, 1, 3], [1, 2, 3])
 
 
 def test_rows_keep_the_order_in_which_they_came() -> None:
-    came = Came[int]([str(n) for n in range(3)], [Ns(5)] * 3, [3, 1, 2])
+    came = Came[int]([str(n) for n in range(3)], [Us(5)] * 3, [3, 1, 2])
     rows = live_trades(came, ts=pl.Series(came.rows), price=came.rows, amount=came.rows, trade_id=came.rows)
     assert rows is not None
     assert rows["trade_id"].to_list() == ["3", "1", "2"]

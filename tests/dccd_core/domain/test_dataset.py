@@ -10,16 +10,16 @@ from dccd_core.domain.dataset import FORMATS, Dataset, Grain, partition_key, par
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns, TimeSpan, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, moment, parse_time
 
 grains = st.sampled_from(list(Grain))
-times = st.integers(0, int(parse_time("2200-01-01"))).map(Ns)
+times = st.integers(0, int(parse_time("2200-01-01"))).map(Us)
 BTC = Symbol("BTC", "USDT")
 
 
 @given(grains, times, st.integers(0, 400 * DAY))
-def test_keys_tile_a_span_without_holes(grain: Grain, start: Ns, length: int) -> None:
-    span = TimeSpan(start, Ns(start + length))
+def test_keys_tile_a_span_without_holes(grain: Grain, start: Us, length: int) -> None:
+    span = TimeRange(start, Us(start + length))
     keys = list(partition_keys(grain, span))
     parts = [partition_span(grain, key) for key in keys]
     assert all(a.end == b.start for a, b in pairwise(parts))
@@ -33,12 +33,12 @@ def test_keys_tile_a_span_without_holes(grain: Grain, start: Ns, length: int) ->
 
 
 @given(grains, times)
-def test_a_moment_lies_in_the_partition_of_its_key(grain: Grain, at: Ns) -> None:
+def test_a_moment_lies_in_the_partition_of_its_key(grain: Grain, at: Us) -> None:
     key = partition_key(grain, at)
     span = partition_span(grain, key)
     assert span.start <= at < span.end
-    assert partition_key(grain, span.start) == partition_key(grain, Ns(span.end - 1)) == key
-    assert partition_key(grain, span.end) != key != partition_key(grain, Ns(span.start - 1))
+    assert partition_key(grain, span.start) == partition_key(grain, Us(span.end - 1)) == key
+    assert partition_key(grain, span.end) != key != partition_key(grain, Us(span.start - 1))
     assert moment(span.start).strftime(FORMATS[grain]) == key
 
 
@@ -85,7 +85,7 @@ def test_a_date_that_does_not_exist_is_refused(grain: Grain, key: str) -> None:
     ("data_type", "span", "parts", "grain"),
     [
         (DataType.OHLC, MINUTE, ("binance", "ohlc", "BTC-USDT", "1m"), Grain.MONTH),
-        (DataType.OHLC, Ns(HOUR - 1), None, Grain.MONTH),
+        (DataType.OHLC, Us(HOUR - 1), None, Grain.MONTH),
         (DataType.OHLC, HOUR, ("binance", "ohlc", "BTC-USDT", "1h"), Grain.YEAR),
         (DataType.OHLC, DAY, ("binance", "ohlc", "BTC-USDT", "1d"), Grain.YEAR),
         (DataType.TRADES, None, ("binance", "trades", "BTC-USDT"), Grain.DATE),
@@ -93,7 +93,7 @@ def test_a_date_that_does_not_exist_is_refused(grain: Grain, key: str) -> None:
     ],
 )
 def test_parts_and_grain(
-    data_type: DataType, span: Ns | None, parts: tuple[str, ...] | None, grain: Grain
+    data_type: DataType, span: Us | None, parts: tuple[str, ...] | None, grain: Grain
 ) -> None:
     dataset = Dataset("binance", BTC, data_type, span)
     assert dataset.grain is grain

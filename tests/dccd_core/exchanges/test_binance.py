@@ -9,11 +9,11 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import binance
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 KLINE = b'[%d,"1.5","2.5","0.5","2.0","10.0",%d,"15.0",3,"1","1","0"]'
 
@@ -22,13 +22,13 @@ FUTURES = {"pool": "usdm", "host": "https://fapi.binance.com"}
 
 
 def query(
-    span: TimeSpan = HALF_OPEN, limit: int = 1_000, bar: Ns | None = None, first_id: int | None = None
+    span: TimeRange = HALF_OPEN, limit: int = 1_000, bar: Us | None = None, first_id: int | None = None
 ) -> Query:
     return Query("BTCUSDT", span, limit, bar, first_id)
 
 
 def linear(
-    span: TimeSpan = HALF_OPEN, limit: int = 1_000, bar: Ns | None = None, first_id: int | None = None
+    span: TimeRange = HALF_OPEN, limit: int = 1_000, bar: Us | None = None, first_id: int | None = None
 ) -> Query:
     return Query("BTCUSDT", span, limit, bar, first_id, kind="linear")
 
@@ -54,7 +54,7 @@ def test_bars_are_asked_with_inclusive_milliseconds() -> None:
 def test_half_open_nanoseconds_become_the_milliseconds_inside(
     start: int, end: int, asked: tuple[str, str]
 ) -> None:
-    params = binance.klines_request(query(TimeSpan(Ns(start), Ns(end)), bar=MINUTE)).params
+    params = binance.klines_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
     assert (params["startTime"], params["endTime"]) == asked
 
 
@@ -80,10 +80,10 @@ def test_trades_are_asked_by_id_or_by_time_never_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "last"), [(START, "1704067199999"), (Ns(START + 1), START_MS), (Ns(START - 1), "1704067199999")]
+    ("at", "last"), [(START, "1704067199999"), (Us(START + 1), START_MS), (Us(START - 1), "1704067199999")]
 )
-def test_the_row_before_a_moment_is_the_newest_up_to_the_millisecond_before(at: Ns, last: str) -> None:
-    one = TimeSpan(at, at)
+def test_the_row_before_a_moment_is_the_newest_up_to_the_millisecond_before(at: Us, last: str) -> None:
+    one = TimeRange(at, at)
     asked = {"symbol": "BTCUSDT", "endTime": last, "limit": "1"}
     assert binance.trade_before_request(query(one)) == Request("/api/v3/aggTrades", asked, 4)
     assert binance.trade_before_request(linear(one)) == Request("/fapi/v1/aggTrades", asked, 20, **FUTURES)
@@ -149,7 +149,7 @@ def test_a_time_that_is_no_millisecond_of_ours_is_refused(time: int) -> None:
 
 def test_the_last_millisecond_that_fits_is_exact() -> None:
     rows = binance.decode_klines(b"[%s]" % (KLINE % (9_223_372_036_854, 0)), START)
-    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000_000]
+    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000]
 
 
 @pytest.mark.parametrize("number", [2**63, -1])
@@ -203,17 +203,17 @@ def response(status: int, body: bytes, **headers: str) -> Response:
         (response(429, b""), Throttled, None),
         (response(418, b"", retry_after="120"), Banned, 120.0),
         (
-            response(418, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // 10**6 + 90_000)),
+            response(418, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // MILLISECOND + 90_000)),
             Banned,
             90.0,
         ),
         (
-            response(400, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // 10**6 + 90_000)),
+            response(400, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // MILLISECOND + 90_000)),
             Banned,
             90.0,
         ),
         (
-            response(418, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // 10**6 - 90_000)),
+            response(418, b'{"code":-1003,"msg":"IP banned until %d."}' % (START // MILLISECOND - 90_000)),
             Banned,
             0.0,
         ),
@@ -291,14 +291,14 @@ class TestFutures:
     @pytest.mark.parametrize(
         ("length", "last"),
         [
-            (Ns(HOUR - 2 * MILLISECOND), "1704070799997"),
-            (Ns(HOUR - MILLISECOND), "1704070799998"),
+            (Us(HOUR - 2 * MILLISECOND), "1704070799997"),
+            (Us(HOUR - MILLISECOND), "1704070799998"),
             (HOUR, "1704070799998"),
             (DAY, "1704070799998"),
         ],
     )
-    def test_a_window_of_trades_is_always_shorter_than_an_hour(self, length: Ns, last: str) -> None:
-        params = binance.trades_request(linear(TimeSpan(START, Ns(START + length)))).params
+    def test_a_window_of_trades_is_always_shorter_than_an_hour(self, length: Us, last: str) -> None:
+        params = binance.trades_request(linear(TimeRange(START, Us(START + length)))).params
         assert (params["startTime"], params["endTime"]) == (START_MS, last)
         assert int(last) - int(START_MS) < HOUR // MILLISECOND
 

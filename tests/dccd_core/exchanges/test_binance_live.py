@@ -5,7 +5,7 @@ import pytest
 
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import binance
 from dccd_core.exchanges.binance_live import LIVE
 
@@ -22,7 +22,7 @@ def pushed(stream: str, **data: object) -> bytes:
 
 
 def heard(*messages: bytes) -> Heard:
-    return LIVE.hear(messages, [Ns(n) for n in range(len(messages))], None)
+    return LIVE.hear(messages, [Us(n) for n in range(len(messages))], None)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_only_spot_has_bars_of_a_second() -> None:
 def test_live_trades_are_those_of_history() -> None:
     live = heard(pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)).trades
     assert live is not None
-    assert live.drop("topic", "received").equals(binance.decode_trades(msgspec.json.encode([TRADE]), Ns(1)))
+    assert live.drop("topic", "received").equals(binance.decode_trades(msgspec.json.encode([TRADE]), Us(1)))
 
 
 def test_a_bar_is_told_with_the_venue_s_flag() -> None:
@@ -71,15 +71,15 @@ def test_a_bar_is_told_with_the_venue_s_flag() -> None:
     bars = heard(*messages).bars
     assert bars is not None
     assert bars["closed"].to_list() == [False, True]
-    history = binance.decode_klines(b'[[60000,"1","3","0.5","2","4",119999,"5",6]]', Ns(1))
+    history = binance.decode_klines(b'[[60000,"1","3","0.5","2","4",119999,"5",6]]', Us(1))
     assert bars[1:].drop("topic", "received", "closed").equals(history)
 
 
 def test_a_change_of_a_book_has_the_engine_s_time_where_it_is_told() -> None:
     spot, linear = heard(pushed("a", **DEPTH), pushed("b", **DEPTH, pu=3, T=60_500)).books
-    assert spot == BookChange("a", Ns(61_000 * MILLISECOND), [("1.50", "0")], [], first=5, last=9)
+    assert spot == BookChange("a", Us(61_000 * MILLISECOND), [("1.50", "0")], [], first=5, last=9)
     assert linear == BookChange(
-        "b", Ns(60_500 * MILLISECOND), [("1.50", "0")], [], first=5, last=9, previous=3
+        "b", Us(60_500 * MILLISECOND), [("1.50", "0")], [], first=5, last=9, previous=3
     )
 
 

@@ -7,17 +7,17 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 CANDLE = b"[%d,1.5,2.0,2.5,0.5,10]"
 
 
 def query(
-    span: TimeSpan = HALF_OPEN, limit: int = 10_000, bar: Ns | None = None, name: str = "tBTCUSD"
+    span: TimeRange = HALF_OPEN, limit: int = 10_000, bar: Us | None = None, name: str = "tBTCUSD"
 ) -> Query:
     return Query(name, span, limit, bar)
 
@@ -43,7 +43,7 @@ def test_bars_are_asked_oldest_first_with_inclusive_milliseconds() -> None:
     ],
 )
 def test_the_start_of_bars_is_rounded_up_to_their_grid(start: int, end: int, asked: tuple[str, str]) -> None:
-    params = bitfinex.candles_request(query(TimeSpan(Ns(start), Ns(end)), bar=MINUTE)).params
+    params = bitfinex.candles_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
     assert (params["start"], params["end"]) == asked
 
 
@@ -60,7 +60,7 @@ def test_the_start_of_bars_is_rounded_up_to_their_grid(start: int, end: int, ask
 def test_half_open_nanoseconds_become_milliseconds_that_make_an_interval(
     start: int, end: int, asked: tuple[str, str]
 ) -> None:
-    params = bitfinex.trades_request(query(TimeSpan(Ns(start), Ns(end)))).params
+    params = bitfinex.trades_request(query(TimeRange(Us(start), Us(end)))).params
     assert (params["start"], params["end"]) == asked
     assert int(params["end"]) > int(params["start"])
 
@@ -83,7 +83,7 @@ def test_weeks_and_months_are_no_bar_lengths() -> None:
 
 def test_trades_are_asked_from_a_moment_on_which_is_part_of_the_answer() -> None:
     """The page after one that ended at some millisecond begins with that millisecond, not after it."""
-    last_row = TimeSpan(Ns(START + 7 * MILLISECOND), END)
+    last_row = TimeRange(Us(START + 7 * MILLISECOND), END)
     assert bitfinex.trades_request(query(last_row, limit=7)) == Request(
         "/v2/trades/tBTCUSD/hist",
         {"start": "1704067200007", "end": LAST_MS, "limit": "7", "sort": "1"},
@@ -204,7 +204,7 @@ def test_a_time_that_is_no_millisecond_of_ours_is_refused(time: str) -> None:
 
 def test_the_last_millisecond_that_fits_is_exact() -> None:
     rows = bitfinex.decode_candles(b"[%s]" % (CANDLE % 9_223_372_036_854), START)
-    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000_000]
+    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000]
 
 
 @pytest.mark.parametrize("number", [2**63, -1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import bitfinex, bitfinex_live
 from dccd_core.stream.book import Book
 
@@ -28,7 +28,7 @@ AT = 1_700_000_000_000
 def heard(*messages: object, state: object = OPEN) -> Heard:
     """Hear messages (JSON, or bytes as they are), the first of which came at 100."""
     frames = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
-    return LIVE.hear(frames, [Ns(100 + n) for n in range(len(frames))], state)
+    return LIVE.hear(frames, [Us(100 + n) for n in range(len(frames))], state)
 
 
 def numbered(*messages: Sequence[object]) -> list[list[object]]:
@@ -182,7 +182,7 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object
     assert told.trades["trade_id"].to_list() == ["5"]
     assert (told.acks, told.restart) == ([Ack("trades:tETHUSD")], None)
     assert told.state == bitfinex_live.Connection({**NAMES, 9: "trades:tETHUSD"}, 9)
-    assert told.at == Ns((AT + 1) * MILLISECOND)
+    assert told.at == Us((AT + 1) * MILLISECOND)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_l8_what_is_not_understood_is_counted_and_names_its_topic(message: Seque
     assert told.trades is not None
     assert told.trades["trade_id"].to_list() == ["5"]
     assert told.restart is None
-    assert told.at == Ns((AT + 2) * MILLISECOND)
+    assert told.at == Us((AT + 2) * MILLISECOND)
     assert told.state == bitfinex_live.Connection(NAMES, 10)
     assert LIVE.topics_in(text, OPEN) == (NAMES[int(str(message[0]))],)
 
@@ -276,7 +276,7 @@ def test_l7_messages_before_their_answer_are_counted_and_passed_over() -> None:
     assert told.trades is not None
     assert told.trades.select("trade_id", "topic").rows() == [("6", "trades:tETHUSD")]
     assert told.state == bitfinex_live.Connection({**NAMES, 232954: "trades:tETHUSD"}, 12)
-    assert told.at == Ns((AT + 4) * MILLISECOND)
+    assert told.at == Us((AT + 4) * MILLISECOND)
 
 
 def test_a_trade_is_taken_when_it_comes_first() -> None:
@@ -301,7 +301,7 @@ def test_live_trades_are_those_of_history() -> None:
     rows = [[5, AT, -0.25, 10.5], [6, AT, 1e-8, 73218], [9, AT + 1, 3, 0.1]]
     told = heard(*numbered(*([1, "te", row] for row in rows)))
     assert told.trades is not None
-    history = bitfinex.decode_trades(json.dumps(rows).encode(), Ns(AT))
+    history = bitfinex.decode_trades(json.dumps(rows).encode(), Us(AT))
     assert told.trades.drop("topic", "received").equals(history)
 
 
@@ -332,7 +332,7 @@ def test_bars_begin_with_some_of_before_and_are_told_again_as_they_grow() -> Non
 def test_a_level_is_kept_as_it_is_written(
     row: bytes, bids: list[tuple[str, str]], asks: list[tuple[str, str]]
 ) -> None:
-    at = Ns(AT * MILLISECOND)
+    at = Us(AT * MILLISECOND)
     assert heard(b"[3,%s,8,%d]" % (row, AT)).books == [BookChange("book:tBTCUSD", at, bids, asks, last=8)]
     assert heard(b"[3,[%s],8,%d]" % (row, AT)).books == [
         BookChange("book:tBTCUSD", at, bids, asks, whole=True, last=8)
@@ -347,7 +347,7 @@ def test_a_list_of_levels_is_the_whole_book_whenever_it_comes() -> None:
 
 def test_a_checksum_is_of_the_book_before_it() -> None:
     told = heard(*numbered([3, "cs", -1776482690]))
-    at = Ns(AT * MILLISECOND)
+    at = Us(AT * MILLISECOND)
     assert told.books == [BookChange("book:tBTCUSD", at, last=8, checksum=-1776482690)]
 
 
@@ -384,14 +384,14 @@ def test_a_book_may_cross_until_all_of_a_change_has_come() -> None:
 
 def test_the_newest_time_is_told_also_by_heartbeats() -> None:
     assert heard([1, "hb", 8, AT + 5], [3, "hb", 9, AT + 3]) == Heard(
-        at=Ns((AT + 5) * MILLISECOND),
+        at=Us((AT + 5) * MILLISECOND),
         state=bitfinex_live.Connection(NAMES, 9),
         words=[word(1, 5), word(3, 3)],
     )
 
 
 def word(channel: int, millis: int) -> Word:
-    return Word(NAMES[channel], Ns((AT + millis) * MILLISECOND))
+    return Word(NAMES[channel], Us((AT + millis) * MILLISECOND))
 
 
 def test_every_message_of_a_channel_is_a_word_of_its_topic() -> None:

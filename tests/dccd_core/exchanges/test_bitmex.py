@@ -16,11 +16,11 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitmex
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 BUCKET = (
     b'{"timestamp":"%s","open":1.5,"high":2.5,"low":0.5,"close":2,"trades":3,"volume":70,"vwap":1.7,'
     b'"homeNotional":10.25,"foreignNotional":15}'
@@ -29,9 +29,9 @@ TRADE = b'{"timestamp":"%s","side":"%s","size":1,"price":%s,"trdMatchID":"%s","h
 
 
 def query(
-    span: TimeSpan = HALF_OPEN,
+    span: TimeRange = HALF_OPEN,
     limit: int = 1_000,
-    bar: Ns | None = None,
+    bar: Us | None = None,
     skip: int = 0,
     market: str = "XBTUSD",
 ) -> Query:
@@ -82,7 +82,7 @@ class TestBarsCarryTheirClose:
         ],
     )
     def test_bounds_that_are_not_on_the_grid(self, start: int, end: int, asked: tuple[str, str]) -> None:
-        span = TimeSpan(Ns(START + start), Ns(START + end))
+        span = TimeRange(Us(START + start), Us(START + end))
         params = bitmex.bars_request(query(span, bar=MINUTE)).params
         assert tuple(params[name].removeprefix("2024-01-01T") for name in ("startTime", "endTime")) == tuple(
             f"{text}Z" for text in asked
@@ -179,7 +179,7 @@ class TestTrades:
     def test_rows_that_share_a_millisecond_are_skipped_not_stepped_over(self) -> None:
         """Going on one millisecond later would lose the rest of the tie."""
         assert bitmex.EXCHANGE.endpoints[DataType.TRADES].paging == Cursor(skips=True)
-        span = TimeSpan(Ns(START + 5 * MILLISECOND), END)
+        span = TimeRange(Us(START + 5 * MILLISECOND), END)
         params = bitmex.trades_request(query(span, limit=10, skip=7)).params
         assert (params["startTime"], params["start"], params["count"]) == (
             "2024-01-01T00:00:00.005Z",
@@ -199,7 +199,7 @@ class TestTrades:
     def test_half_open_nanoseconds_become_the_milliseconds_inside(
         self, start: int, end: int, asked: tuple[str, str]
     ) -> None:
-        params = bitmex.trades_request(query(TimeSpan(Ns(START + start), Ns(START + end)))).params
+        params = bitmex.trades_request(query(TimeRange(Us(START + start), Us(START + end)))).params
         assert (params["startTime"][19:], params["endTime"][19:]) == tuple(f"{text}Z" for text in asked)
 
     def test_the_very_first_trade_is_looked_for_among_some_rows(self) -> None:

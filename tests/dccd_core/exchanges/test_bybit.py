@@ -10,16 +10,18 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 KINDS = ("spot", "linear", "inverse")
 
 
-def query(span: TimeSpan = HALF_OPEN, limit: int = 1_000, bar: Ns | None = None, kind: str = "spot") -> Query:
+def query(
+    span: TimeRange = HALF_OPEN, limit: int = 1_000, bar: Us | None = None, kind: str = "spot"
+) -> Query:
     return Query("BTCUSDT", span, limit, bar, kind=kind)
 
 
@@ -75,7 +77,7 @@ class TestRequests:
     def test_half_open_nanoseconds_become_the_milliseconds_inside(
         self, start: int, end: int, asked: tuple[str, str]
     ) -> None:
-        params = bybit.klines_request(query(TimeSpan(Ns(start), Ns(end)), bar=MINUTE)).params
+        params = bybit.klines_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
         assert (params["start"], params["end"]) == asked
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -209,7 +211,7 @@ class TestBars:
 
     def test_the_last_millisecond_that_fits_is_exact(self) -> None:
         rows = bybit.decode_klines(klines(kline(b'"9223372036854"')), START)
-        assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000_000]
+        assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000]
 
     def test_a_longer_row_is_read_a_shorter_one_is_not(self) -> None:
         assert bybit.decode_klines(klines(kline()[:-1] + b',"new"]'), START).height == 1
@@ -286,7 +288,7 @@ DECODERS = [
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-def test_an_empty_list_is_no_rows_of_the_right_table(decode: Callable[[bytes, Ns], pl.DataFrame]) -> None:
+def test_an_empty_list_is_no_rows_of_the_right_table(decode: Callable[[bytes, Us], pl.DataFrame]) -> None:
     assert decode(good(b'{"category":"spot","list":[]}'), START).is_empty()
 
 
@@ -301,7 +303,7 @@ def test_an_empty_list_is_no_rows_of_the_right_table(decode: Callable[[bytes, Ns
     ],
 )
 @pytest.mark.parametrize("decode", DECODERS)
-def test_an_error_is_never_an_empty_page(decode: Callable[[bytes, Ns], pl.DataFrame], body: bytes) -> None:
+def test_an_error_is_never_an_empty_page(decode: Callable[[bytes, Us], pl.DataFrame], body: bytes) -> None:
     with pytest.raises(PayloadError, match="unexpected shape"):
         decode(body, START)
 
@@ -351,9 +353,13 @@ class TestVerdict:
             (response(403, b"403, access too frequent"), Banned, 600.0),
             (response(403, b""), Banned, 600.0),
             (response(429, b""), Throttled, None),
-            (response(429, b"", x_bapi_limit_reset_timestamp=str(START // 10**6 + 2_500)), Throttled, 2.5),
-            (said(10006, "x", x_bapi_limit_reset_timestamp=str(START // 10**6 + 900)), Throttled, 0.9),
-            (said(10006, "x", x_bapi_limit_reset_timestamp=str(START // 10**6 - 900)), Throttled, 0.0),
+            (
+                response(429, b"", x_bapi_limit_reset_timestamp=str(START // MILLISECOND + 2_500)),
+                Throttled,
+                2.5,
+            ),
+            (said(10006, "x", x_bapi_limit_reset_timestamp=str(START // MILLISECOND + 900)), Throttled, 0.9),
+            (said(10006, "x", x_bapi_limit_reset_timestamp=str(START // MILLISECOND - 900)), Throttled, 0.0),
             (said(10006, "x", x_bapi_limit_reset_timestamp="soon"), Throttled, None),
             (said(10006, "x"), Throttled, None),
         ],
@@ -368,7 +374,7 @@ class TestVerdict:
     def test_the_reset_is_told_by_the_venue_s_clock(self) -> None:
         late = said(
             *(10006, "x"),
-            x_bapi_limit_reset_timestamp=str(START // 10**6 + 61_000),
+            x_bapi_limit_reset_timestamp=str(START // MILLISECOND + 61_000),
             date="Mon, 01 Jan 2024 00:01:00 GMT",
         )
         error = bybit.verdict(late)

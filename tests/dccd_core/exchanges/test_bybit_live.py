@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Query
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
 from dccd_core.stream.book import Book
@@ -65,7 +65,7 @@ def pushed_book(
 
 
 def heard(*frames: bytes, state: object = "spot") -> Heard:
-    return LIVE.hear(frames, [Ns(1_000 + n) for n in range(len(frames))], state)
+    return LIVE.hear(frames, [Us(1_000 + n) for n in range(len(frames))], state)
 
 
 def understood(*frames: bytes, state: object = "spot") -> Heard:
@@ -94,7 +94,7 @@ class TestAsking:
         spans = LIVE.channels[DataType.OHLC].spans
         assert spans == bybit.EXCHANGE.endpoints[DataType.OHLC].spans
         for bar in spans:
-            asked = bybit.klines_request(Query("A", TimeSpan(Ns(0), Ns(1)), 1, bar)).params["interval"]
+            asked = bybit.klines_request(Query("A", TimeRange(Us(0), Us(1)), 1, bar)).params["interval"]
             assert LIVE.name(Topic(DataType.OHLC, "A", bar=bar)) == f"kline.{asked}.A"
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestAsking:
     def test_spot_refuses_more_than_ten_topics_a_request(self, topics: int, sizes: list[int]) -> None:
         wanted = {f"publicTrade.S{n}": Topic(DataType.TRADES, f"S{n}") for n in range(topics)}
         sent: list[list[str]] = [
-            json.loads(message)["args"] for message in all_due(Session(LIVE, wanted, Ns(0)))
+            json.loads(message)["args"] for message in all_due(Session(LIVE, wanted, Us(0)))
         ]
         assert [len(args) for args in sent] == sizes
         assert [name for args in sent for name in args] == list(wanted)
@@ -146,7 +146,7 @@ class TestAsking:
 
 def all_due(session: Session) -> list[bytes]:
     """Return what a session sends in its first seconds."""
-    return [message for n in range(50) for message in session.due(Ns(n * LIVE.pace))]
+    return [message for n in range(50) for message in session.due(Us(n * LIVE.pace))]
 
 
 class TestAnswers:
@@ -214,11 +214,11 @@ class TestAnswers:
     def test_one_bad_topic_costs_no_other_one(self) -> None:
         """The venue refuses the whole request; then each is asked for alone."""
         wanted = {f"publicTrade.{name}": Topic(DataType.TRADES, name) for name in ("A", "BAD", "C")}
-        session, now = Session(LIVE, wanted, Ns(0)), 0
+        session, now = Session(LIVE, wanted, Us(0)), 0
         while not session.settled:
             assert now < 100
             now += 1
-            at = Ns(now * LIVE.pace)
+            at = Us(now * LIVE.pace)
             for message in session.due(at):
                 asked = json.loads(message)
                 bad = [name for name in asked["args"] if "BAD" in name]
@@ -237,7 +237,7 @@ class TestLiveTrades:
             pushed("publicTrade.BTCUSDT", rows[:1]), pushed("publicTrade.BTCUSDT", rows[1:])
         ).trades
         assert live is not None
-        assert live.drop("topic", "received").equals(bybit.decode_trades(body, Ns(0)))
+        assert live.drop("topic", "received").equals(bybit.decode_trades(body, Us(0)))
         assert live["topic"].unique().to_list() == ["publicTrade.BTCUSDT"]
         assert live["received"].to_list() == [1_000, 1_001, 1_001]
 
@@ -246,7 +246,7 @@ class TestLiveTrades:
         live = understood(frame, state="inverse").trades
         assert live is not None
         assert live["amount"].to_list() == [100.0]
-        assert bybit.decode_inverse_trades(history(trade(price="40000.5", size="100")), Ns(0))[
+        assert bybit.decode_inverse_trades(history(trade(price="40000.5", size="100")), Us(0))[
             "amount"
         ].to_list() == [100 * 1.0 / 40000.5]
 
@@ -281,7 +281,7 @@ class TestLiveBars:
         assert bars["closed"].to_list() == [False, True, False]
         assert bars["topic"].unique().to_list() == ["kline.1.BTCUSDT"]
         closed = bars.filter("closed").drop("topic", "received", "closed")
-        assert closed.equals(bybit.decode_klines(KLINES, Ns(0)))
+        assert closed.equals(bybit.decode_klines(KLINES, Us(0)))
 
     @pytest.mark.parametrize(
         ("state", "market", "decode"),
@@ -293,11 +293,11 @@ class TestLiveBars:
         ],
     )
     def test_the_kind_of_market_says_whose_volume_it_is_not_the_name(
-        self, state: str, market: str, decode: Callable[[bytes, Ns], pl.DataFrame]
+        self, state: str, market: str, decode: Callable[[bytes, Us], pl.DataFrame]
     ) -> None:
         bars = understood(pushed(f"kline.1.{market}", [pushed_kline()]), state=state).bars
         assert bars is not None
-        assert bars.drop("topic", "received", "closed").equals(decode(KLINES, Ns(0)))
+        assert bars.drop("topic", "received", "closed").equals(decode(KLINES, Us(0)))
 
     def test_l7_before_an_answer_tells_the_kind_they_wait_for_it(self) -> None:
         frame, told = pushed("kline.1.BTCUSD", [pushed_kline()]), answer(req_id="inverse:1")
@@ -343,7 +343,7 @@ class TestLiveBooks:
         bids, asks = [("41006.80", "0.60038921")], [("41007", "0")]
         for kind, whole in (("snapshot", True), ("delta", False)):
             [change] = understood(pushed_book(17, bids, asks, type=kind)).books
-            at = Ns(7 * MILLISECOND)
+            at = Us(7 * MILLISECOND)
             assert change == BookChange("orderbook.50.BTCUSDT", at, bids, asks, whole, first=17, last=17)
 
     def test_without_the_engine_s_time_it_is_the_message_s(self) -> None:
@@ -518,7 +518,7 @@ class TestHearing:
             b"garbage",
             answer(req_id="inverse:3"),
         ]
-        turned, times = [frames[n] for n in order], [Ns(n) for n in range(8)]
+        turned, times = [frames[n] for n in order], [Us(n) for n in range(8)]
         whole = LIVE.hear(turned, times, "inverse")
         state: object = "inverse"
         parts = list[Heard]()

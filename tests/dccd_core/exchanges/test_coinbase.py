@@ -26,18 +26,18 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-01T05:00")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 OHLC, TRADES, BOOK = (coinbase.EXCHANGE.endpoints[data_type] for data_type in DataType)
 TRADE = '{"trade_id":%s,"side":"%s","size":"2","price":"1","time":"%s"}'
 AT = "2024-03-13T11:00:17Z"
 
 
 def query(
-    span: TimeSpan = HALF_OPEN, limit: int = 300, bar: Ns | None = None, first_id: int | None = None
+    span: TimeRange = HALF_OPEN, limit: int = 300, bar: Us | None = None, first_id: int | None = None
 ) -> Query:
     return Query("BTC-USD", span, limit, bar, first_id)
 
@@ -71,7 +71,7 @@ def test_bars_are_asked_with_both_bounds_inclusive() -> None:
 def test_half_open_nanoseconds_become_the_seconds_inside(
     start: int, end: int, asked: tuple[str, str]
 ) -> None:
-    params = coinbase.candles_request(query(TimeSpan(Ns(start), Ns(end)), bar=MINUTE)).params
+    params = coinbase.candles_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
     assert (params["start"], params["end"]) == tuple(f"2024-01-01T{time}Z" for time in asked)
 
 
@@ -81,7 +81,7 @@ def test_a_full_window_of_any_length_is_300_bars_and_one_bar_is_still_a_window(
 ) -> None:
     bar = parse_bar_span(text)
     for bars in (1, 300):
-        span = TimeSpan(START, Ns(START + bars * bar))
+        span = TimeRange(START, Us(START + bars * bar))
         params = coinbase.candles_request(query(span, bar=bar)).params
         first, last = parse_time(params["start"]), parse_time(params["end"])
         assert params["granularity"] == str(seconds)
@@ -192,7 +192,7 @@ def test_trades_of_one_moment_are_in_the_order_of_their_ids() -> None:
 def test_times_of_all_lengths_in_one_page_are_exact() -> None:
     second = parse_time(AT)
     digits = ["", ".7", ".71", ".710679", ".7106790", ".123456789", ".000000001", ".999999999", ".1234567"]
-    parts = [0, 7 * 10**8, 71 * 10**7, 710_679_000, 710_679_000, 123_456_789, 1, 999_999_999, 123_456_700]
+    parts = [0, 700_000, 710_000, 710_679, 710_679, 123_456, 0, 999_999, 123_456]
     assert ticks(*(AT.replace("Z", f"{text}Z") for text in digits)) == [second + part for part in parts]
 
 
@@ -245,7 +245,7 @@ def test_no_rows_are_no_rows_of_the_right_table() -> None:
 
 def test_a_book_has_the_venue_s_time_and_is_cut_where_it_is_too_deep() -> None:
     levels = ",".join(f'["{1 + place}","2",1]' for place in range(1_500))
-    body = f'{{"bids":[["0.5","2",1]],"asks":[{levels}],"sequence":7,"time":"{AT[:-1]}.000000009Z"}}'
+    body = f'{{"bids":[["0.5","2",1]],"asks":[{levels}],"sequence":7,"time":"{AT[:-1]}.000009Z"}}'
     rows = coinbase.decode_book(body.encode(), START)
     assert rows["ts"].to_physical().unique().to_list() == [parse_time(AT) + 9]
     asks = rows.filter(side="ask")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Topic, Word
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.coinbase import EXCHANGE
 from dccd_core.exchanges.coinbase_live import LIVE
@@ -15,7 +15,7 @@ from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
 
 START = parse_time("2024-03-13T11:00")
-CAME = Ns(START + MINUTE)
+CAME = Us(START + MINUTE)
 TRADES, OHLC, BOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 REFUSED = b'{"type":"error","message":"Failed to subscribe","reason":"A-B is not a valid product"}'
 
@@ -25,7 +25,7 @@ def topic(data_type: DataType, market: str = "BTC-USD") -> Topic:
 
 
 def heard(*frames: bytes, state: object = None) -> Heard:
-    return LIVE.hear(frames, [Ns(CAME + number) for number in range(len(frames))], state)
+    return LIVE.hear(frames, [Us(CAME + number) for number in range(len(frames))], state)
 
 
 def understood(*frames: bytes, state: object = None) -> Heard:
@@ -39,8 +39,8 @@ def written(seconds: float) -> str:
     return f"2024-03-13T11:{micros // 60_000_000:02}:{micros // 1_000_000 % 60:02}.{micros % 1_000_000:06}Z"
 
 
-def after(seconds: float) -> Ns:
-    return Ns(START + round(seconds * 1_000_000) * MICROSECOND)
+def after(seconds: float) -> Us:
+    return Us(START + round(seconds * 1_000_000) * MICROSECOND)
 
 
 def match(
@@ -105,8 +105,8 @@ class TestSubscribing:
 
     def test_a_session_fills_its_messages_and_keeps_below_ten_a_second(self) -> None:
         topics = {LIVE.name(one): one for number in range(120) for one in [topic(TRADES, f"A{number}-USD")]}
-        session = Session(LIVE, topics, Ns(0))
-        sent = [msgspec.json.decode(text) for step in range(20) for text in session.due(Ns(step * LIVE.pace))]
+        session = Session(LIVE, topics, Us(0))
+        sent = [msgspec.json.decode(text) for step in range(20) for text in session.due(Us(step * LIVE.pace))]
         assert [len(one["channels"][0]["product_ids"]) for one in sent] == [50, 50, 20]
         asked = [product for one in sent for product in one["channels"][0]["product_ids"]]
         assert asked == [f"A{number}-USD" for number in range(120)]
@@ -114,7 +114,7 @@ class TestSubscribing:
 
     def test_the_first_word_comes_at_once(self) -> None:
         """Who says nothing for five seconds is cut off."""
-        assert len(Session(LIVE, {"matches:BTC-USD": topic(TRADES)}, Ns(5)).due(Ns(5))) == 1
+        assert len(Session(LIVE, {"matches:BTC-USD": topic(TRADES)}, Us(5)).due(Us(5))) == 1
 
     def test_what_can_be_listened_to(self) -> None:
         assert LIVE.channels[OHLC].spans == EXCHANGE.endpoints[OHLC].spans
@@ -301,10 +301,10 @@ class TestAnswers:
     def test_a_session_finds_out_which_product_was_meant(self, partly: bool) -> None:  # noqa: FBT001 -- a case
         """Whether the others of the message are subscribed or not."""
         wanted = [topic(TRADES, product) for product in ("X-USD", "A-B", "Y-USD")]
-        session, now = Session(LIVE, {LIVE.name(one): one for one in wanted}, Ns(0)), Ns(0)
+        session, now = Session(LIVE, {LIVE.name(one): one for one in wanted}, Us(0)), Us(0)
         subscribed: list[str] = []
         for _ in range(20):
-            now = Ns(now + LIVE.pace)
+            now = Us(now + LIVE.pace)
             for text in session.due(now):
                 asked = msgspec.json.decode(text)["channels"][0]["product_ids"]
                 good = [one for one in asked if one != "A-B" and (partly or "A-B" not in asked)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.live import Ack, Heard, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from dccd_core.stream.book import Book
 
@@ -51,7 +51,7 @@ def topic(
 
 
 def heard(*frames: bytes, state: object = None) -> Heard:
-    moments = [Ns(CAME + number) for number in range(len(frames))]
+    moments = [Us(CAME + number) for number in range(len(frames))]
     return kraken_live.LIVE.hear(frames, moments, state)
 
 

@@ -8,16 +8,16 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
-HALF_OPEN = TimeSpan(START, END)
+HALF_OPEN = TimeRange(START, END)
 SWAPS = ("linear", "inverse")
 
 
 def query(
-    span: TimeSpan = HALF_OPEN, limit: int = 300, bar: Ns | None = None, first_id: int | None = None
+    span: TimeRange = HALF_OPEN, limit: int = 300, bar: Us | None = None, first_id: int | None = None
 ) -> Query:
     return Query("BTC-USDT", span, limit, bar, first_id)
 
@@ -74,13 +74,13 @@ def test_bars_are_asked_with_exclusive_bounds_on_both_sides() -> None:
 def test_half_open_nanoseconds_become_the_milliseconds_inside(
     start: int, end: int, inside: list[int]
 ) -> None:
-    params = okx.candles_request(query(TimeSpan(Ns(start), Ns(end)), bar=MINUTE)).params
+    params = okx.candles_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
     before, after = int(params["before"]), int(params["after"])
     assert [ms for ms in range(20) if before < ms < after] == inside
 
 
 def test_no_bound_is_negative() -> None:
-    assert okx.candles_request(query(TimeSpan(Ns(0), END), bar=MINUTE)).params["before"] == "0"
+    assert okx.candles_request(query(TimeRange(Us(0), END), bar=MINUTE)).params["before"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_ids_are_asked_downwards_from_the_one_behind_them() -> None:
 
 @pytest.mark.parametrize(
     ("at", "after"),
-    [(START, "1704067200000"), (Ns(START + 1), "1704067200001"), (Ns(START - 1), "1704067200000")],
+    [(START, "1704067200000"), (Us(START + 1), "1704067200001"), (Us(START - 1), "1704067200000")],
 )
-def test_the_row_before_a_moment_is_asked_by_time(at: Ns, after: str) -> None:
+def test_the_row_before_a_moment_is_asked_by_time(at: Us, after: str) -> None:
     asked = {"instId": "BTC-USDT", "type": "2", "after": after, "limit": "1"}
-    assert okx.trade_before_request(query(TimeSpan(at, END))) == Request(
+    assert okx.trade_before_request(query(TimeRange(at, END))) == Request(
         "/api/v5/market/history-trades", asked, pool="history-trades"
     )
 
@@ -274,7 +274,7 @@ def test_a_time_that_is_no_millisecond_of_ours_is_refused(time: str) -> None:
 
 def test_the_last_millisecond_and_the_last_id_that_fit_are_exact() -> None:
     rows = okx.decode_trades(enveloped(trade(str(2**63 - 1), "9223372036854")), START)
-    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000_000]
+    assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000]
     assert rows["trade_id"].to_list() == ["9223372036854775807"]
     with pytest.raises(PayloadError):
         okx.decode_trades(enveloped(trade(str(2**63))), START)
@@ -354,7 +354,7 @@ def test_what_is_no_answer_of_this_venue_is_left_to_the_decoder(body: bytes) -> 
 
 
 def test_the_facts_of_the_venue() -> None:
-    two_seconds = Ns(2 * SECOND)
+    two_seconds = Us(2 * SECOND)
     assert {(limit.pool, limit.amount, limit.period) for limit in okx.EXCHANGE.limits} == {
         ("history-candles", 20, two_seconds),
         ("history-trades", 20, two_seconds),
@@ -363,7 +363,7 @@ def test_the_facts_of_the_venue() -> None:
     }
     assert okx.EXCHANGE.settle == 5 * SECOND
     assert okx.EXCHANGE.endpoints[DataType.OHLC].paging == TimeWindows(Keeps.NEWEST)
-    assert okx.EXCHANGE.endpoints[DataType.TRADES].reach == Reach(period=Ns(90 * DAY))
+    assert okx.EXCHANGE.endpoints[DataType.TRADES].reach == Reach(period=Us(90 * DAY))
     pages = [okx.EXCHANGE.endpoints[data_type].page_limit for data_type in DataType]
     assert pages == [300, 100, 400]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Limit, Query
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
@@ -61,7 +61,7 @@ def book(
 
 
 def heard(*frames: bytes) -> Heard:
-    return okx_live.LIVE.hear(frames, [Ns(1_000 + n) for n in range(len(frames))], None)
+    return okx_live.LIVE.hear(frames, [Us(1_000 + n) for n in range(len(frames))], None)
 
 
 def understood(*frames: bytes) -> Heard:
@@ -76,8 +76,8 @@ def understood(*frames: bytes) -> Heard:
         (TRADES, "trades-all:BTC-USDT", "business"),
         (Topic(DataType.TRADES, "BTC-USD-SWAP", "inverse"), "trades-all:BTC-USD-SWAP", "business"),
         (BARS, "candle1m:BTC-USDT", "business"),
-        (Topic(DataType.OHLC, "A-B", bar=Ns(2 * HOUR)), "candle2H:A-B", "business"),
-        (Topic(DataType.OHLC, "A-B", bar=Ns(12 * HOUR)), "candle12Hutc:A-B", "business"),
+        (Topic(DataType.OHLC, "A-B", bar=Us(2 * HOUR)), "candle2H:A-B", "business"),
+        (Topic(DataType.OHLC, "A-B", bar=Us(12 * HOUR)), "candle12Hutc:A-B", "business"),
         (Topic(DataType.OHLC, "A-B", bar=DAY), "candle1Dutc:A-B", "business"),
         (BOOK, "books:BTC-USDT", "public"),
     ],
@@ -90,7 +90,7 @@ def test_a_topic_has_a_name_and_an_address(topic: Topic, name: str, path: str) -
 def test_bars_are_pushed_in_the_lengths_that_history_has() -> None:
     assert okx_live.LIVE.channels[DataType.OHLC].spans == okx.EXCHANGE.endpoints[DataType.OHLC].spans
     for bar in okx_live.LIVE.channels[DataType.OHLC].spans:
-        asked = okx.candles_request(Query("A-B", TimeSpan(START, START), 1, bar)).params["bar"]
+        asked = okx.candles_request(Query("A-B", TimeRange(START, START), 1, bar)).params["bar"]
         assert okx_live.LIVE.name(Topic(DataType.OHLC, "A-B", bar=bar)) == f"candle{asked}:A-B"
 
 
@@ -105,7 +105,7 @@ def test_a_message_asks_for_many_topics() -> None:
 
 
 def test_a_full_message_is_shorter_than_the_venue_allows() -> None:
-    longest = Topic(DataType.OHLC, "1000000LONGNAME-LONGNAME_UM-SWAP", "linear", Ns(12 * HOUR))
+    longest = Topic(DataType.OHLC, "1000000LONGNAME-LONGNAME_UM-SWAP", "linear", Us(12 * HOUR))
     assert len(okx_live.LIVE.subscribe([longest] * okx_live.LIVE.batch, 10**9)) < 64 * 1_024
 
 
@@ -172,7 +172,7 @@ def test_a_book_s_levels_stay_as_they_are_written() -> None:
         [change] = understood(pushed("books", {**told, **more}, action=action)).books
         assert change == BookChange(
             "books:BTC-USDT",
-            Ns(1_500 * MILLISECOND),
+            Us(1_500 * MILLISECOND),
             [("41006.7", "0")],
             [("41006.80", "0.60038921"), ("41007", "2")],
             whole=whole,
@@ -336,25 +336,25 @@ def test_l8_an_event_of_no_topic_costs_none(told: bytes) -> None:
 
 
 def session(*topics: Topic) -> Session:
-    started = Session(okx_live.LIVE, {okx_live.LIVE.name(topic): topic for topic in topics}, Ns(0))
-    assert started.due(Ns(0)) == [okx_live.LIVE.subscribe(topics, 1)]
+    started = Session(okx_live.LIVE, {okx_live.LIVE.name(topic): topic for topic in topics}, Us(0))
+    assert started.due(Us(0)) == [okx_live.LIVE.subscribe(topics, 1)]
     return started
 
 
 def test_one_wrong_topic_is_found_among_the_others() -> None:
     wrong = Topic(DataType.TRADES, "NO-PE")
-    started, now = session(TRADES, wrong, BARS), Ns(0)
+    started, now = session(TRADES, wrong, BARS), Us(0)
     agreed = [
         event("subscribe", arg={"channel": name, "instId": "BTC-USDT"}) for name in ("trades-all", "candle1m")
     ]
     error = event("error", code="60018", msg="it doesn't exist")
-    started.hear([agreed[0], error, agreed[1]], [Ns(1)] * 3, now)
+    started.hear([agreed[0], error, agreed[1]], [Us(1)] * 3, now)
     assert started.accepted() == ["trades-all:BTC-USDT", "candle1m:BTC-USDT"]
     asked = list[bytes]()
     for seconds in range(1, 4):
-        for text in started.due(Ns(seconds * SECOND)):
+        for text in started.due(Us(seconds * SECOND)):
             asked.append(text)
-            started.hear([error if b"NO-PE" in text else agreed[1]], [Ns(1)], now)
+            started.hear([error if b"NO-PE" in text else agreed[1]], [Us(1)], now)
     assert asked == [okx_live.LIVE.subscribe([wrong], 2), okx_live.LIVE.subscribe([BARS], 3)]
     assert started.refused == {"trades-all:NO-PE": "60018 it doesn't exist"}
     assert started.settled
@@ -362,14 +362,14 @@ def test_one_wrong_topic_is_found_among_the_others() -> None:
 
 def test_a_book_is_begun_anew_by_leaving_it_which_is_no_agreement_to_send_it() -> None:
     started = session(BOOK)
-    started.hear([event("subscribe", arg=ARG)], [Ns(1)], Ns(0))
+    started.hear([event("subscribe", arg=ARG)], [Us(1)], Us(0))
     assert started.accepted() == ["books:BTC-USDT"]
     started.resubscribe("books:BTC-USDT")
-    sent = [text for seconds in (1, 2) for text in started.due(Ns(seconds * SECOND))]
+    sent = [text for seconds in (1, 2) for text in started.due(Us(seconds * SECOND))]
     assert sent == [okx_live.LIVE.unsubscribe([BOOK], 2, None), okx_live.LIVE.subscribe([BOOK], 3)]
-    started.hear([event("unsubscribe", arg=ARG)], [Ns(1)], Ns(2 * SECOND))
+    started.hear([event("unsubscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
     assert (started.accepted(), started.settled) == ([], False)
-    started.hear([event("subscribe", arg=ARG)], [Ns(1)], Ns(2 * SECOND))
+    started.hear([event("subscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
     assert (started.accepted(), started.settled) == (["books:BTC-USDT"], True)
 
 

@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us
 from dccd_core.exchanges import binance
 from dccd_core.fetch.borders import Borders, Ends, find_borders
 from dccd_core.fetch.venue import Venue
@@ -22,14 +22,14 @@ SPAN = span("2024-05-31", "2024-06-01")
 PAGING = IdWindows(before=binance.trade_before_request)
 
 
-def borders(world: World, part: TimeSpan, paging: IdWindows = PAGING) -> Borders:
+def borders(world: World, part: TimeRange, paging: IdWindows = PAGING) -> Borders:
     async def find(venue: Venue) -> Borders:
         return await find_borders(venue, TRADES, paging, part)
 
     return world.with_venue(find)
 
 
-def ids(world: World, part: TimeSpan) -> range:
+def ids(world: World, part: TimeRange) -> range:
     tape = world.market.tape("binance", TRADES.symbol)
     return range(tape.count_before(part.start), tape.count_before(part.end))
 
@@ -37,8 +37,8 @@ def ids(world: World, part: TimeSpan) -> range:
 MILLI = span("2024-05-31T10:00:00.001", "2024-05-31T10:00:00.002")
 
 
-@pytest.mark.parametrize("part", [SPAN, MILLI, TimeSpan(Ns(SPAN.start + 1), Ns(SPAN.end - 1))], ids=str)
-def test_the_ids_of_a_span_cost_three_requests(tmp_path: Path, part: TimeSpan) -> None:
+@pytest.mark.parametrize("part", [SPAN, MILLI, TimeRange(Us(SPAN.start + 1), Us(SPAN.end - 1))], ids=str)
+def test_the_ids_of_a_span_cost_three_requests(tmp_path: Path, part: TimeRange) -> None:
     world = World(tmp_path)
     assert borders(world, part) == Borders(part, ids(world, part), 3)
     assert world.requests() == 3
@@ -56,22 +56,22 @@ def test_rows_that_are_withheld_at_the_ends_still_belong_to_the_span(tmp_path: P
 
 def test_the_span_ends_where_the_venue_s_trades_are_final(tmp_path: Path) -> None:
     world = World(tmp_path)
-    part = TimeSpan(Ns(NOW - HOUR), Ns(NOW + HOUR))
-    final = TimeSpan(part.start, Ns(NOW - 5 * SECOND))
+    part = TimeRange(Us(NOW - HOUR), Us(NOW + HOUR))
+    final = TimeRange(part.start, Us(NOW - 5 * SECOND))
     found = borders(world, part)
     assert (found.span, found.ids) == (final, ids(world, final))
 
 
 def test_nothing_is_final_in_the_venue_s_future(tmp_path: Path) -> None:
     world = World(tmp_path)
-    part = TimeSpan(Ns(NOW + HOUR), Ns(NOW + 2 * HOUR))
-    assert borders(world, part) == Borders(TimeSpan(part.start, part.start), range(0), 1)
+    part = TimeRange(Us(NOW + HOUR), Us(NOW + 2 * HOUR))
+    assert borders(world, part) == Borders(TimeRange(part.start, part.start), range(0), 1)
 
 
 def test_the_first_id_of_all_is_looked_up(tmp_path: Path) -> None:
     world = World(tmp_path)
     listed = world.market.tape("binance", TRADES.symbol).first_time
-    part = TimeSpan(Ns(listed - HOUR), Ns(listed + HOUR))
+    part = TimeRange(Us(listed - HOUR), Us(listed + HOUR))
     assert borders(world, part) == Borders(part, ids(world, part), 4)
 
 
@@ -90,7 +90,7 @@ def test_a_venue_that_ignores_the_time_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         PagingError, match=r"^\[binance /api/v3/aggTrades BTC/USDT\] asked for the row"
     ) as caught:
-        borders(world, TimeSpan(Ns(SPAN.start + HOUR), SPAN.end), IdWindows(before=newest))
+        borders(world, TimeRange(Us(SPAN.start + HOUR), SPAN.end), IdWindows(before=newest))
     assert caught.value.hint
 
 
@@ -98,7 +98,7 @@ def test_ids_that_do_not_grow_with_time_are_an_error(tmp_path: Path) -> None:
     world = World(tmp_path)
     endpoint = world.exchange.endpoints[DataType.TRADES]
 
-    def decode(body: bytes, at: Ns) -> pl.DataFrame:
+    def decode(body: bytes, at: Us) -> pl.DataFrame:
         falling = 10**9 - pl.col("trade_id").cast(int)
         return endpoint.decode(body, at).with_columns(trade_id=falling.cast(pl.String))
 
@@ -156,7 +156,7 @@ def trades(*rows: tuple[int, int]) -> pl.DataFrame:
 
 
 def absent(part: Borders, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
-    found: list[tuple[TimeSpan, int]] = []
+    found: list[tuple[TimeRange, int]] = []
     ends = Ends(part, found)
     for page in pages:
         ends.see(page)
@@ -164,7 +164,7 @@ def absent(part: Borders, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
     return [(gap.start, gap.end, missing) for gap, missing in found]
 
 
-PART = Borders(TimeSpan(Ns(100), Ns(200)), range(7, 12), 2)
+PART = Borders(TimeRange(Us(100), Us(200)), range(7, 12), 2)
 
 
 def test_ids_at_both_ends_that_did_not_come_are_absent() -> None:

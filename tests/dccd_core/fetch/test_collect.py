@@ -11,7 +11,7 @@ import pytest
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import PayloadError, Rejected
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.collect import AHEAD, Course, collect
 from dccd_core.fetch.pager import Page
@@ -24,8 +24,8 @@ PAGE = 1_000
 START = parse_time("2024-01-01")
 
 
-def windows(count: int) -> TimeSpan:
-    return TimeSpan(START, Ns(START + count * PAGE * MINUTE))
+def windows(count: int) -> TimeRange:
+    return TimeRange(START, Us(START + count * PAGE * MINUTE))
 
 
 class Wire:
@@ -58,7 +58,7 @@ class Wire:
 
 
 def ran(
-    wire: Wire, span: TimeSpan, use: Callable[[Page], Coroutine[Any, Any, None]] | None = None
+    wire: Wire, span: TimeRange, use: Callable[[Page], Coroutine[Any, Any, None]] | None = None
 ) -> list[Page]:
     pages: list[Page] = []
 

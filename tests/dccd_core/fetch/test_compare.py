@@ -7,16 +7,16 @@ import pytest
 
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.compare import beside, compared, said, samples
 from tests.dccd_core.fetch.world import World, bars, span, truth
 
 PART = span("2024-05-31T10:00", "2024-05-31T11:00")
 SYMBOLS = [Symbol(f"{letter}{other}", "USDT") for letter in "ABCDEF" for other in "GHIJK"]
-AT = Ns(PART.start + 7 * MINUTE)
+AT = Us(PART.start + 7 * MINUTE)
 
 
-def differing(world: World, mine: pl.DataFrame) -> tuple[int, list[Ns]]:
+def differing(world: World, mine: pl.DataFrame) -> tuple[int, list[Us]]:
     return world.with_venue(lambda venue: compared(venue, bars(), mine))
 
 
@@ -61,20 +61,20 @@ def test_h13_a_difference_is_told_by_what_it_was_and_is(tmp_path: Path) -> None:
     assert said(row) == f"low was 1.5, is {row['low_venue']}"
 
 
-SETTLE = Ns(5 * SECOND)
-NOW = Ns(PART.start + 3 * DAY + 17 * MINUTE)
+SETTLE = Us(5 * SECOND)
+NOW = Us(PART.start + 3 * DAY + 17 * MINUTE)
 
 
-@pytest.mark.parametrize("every", [MINUTE, Ns(5 * MINUTE), HOUR, Ns(7 * HOUR)])
+@pytest.mark.parametrize("every", [MINUTE, Us(5 * MINUTE), HOUR, Us(7 * HOUR)])
 @pytest.mark.parametrize("length", ["1m", "5m", "1h", "4h", "1d", "3d", "1w"])
 def test_h13_every_sample_is_asked_for_again_an_hour_and_a_day_later(length: str, every: int) -> None:
     """However far apart the runs are; each time once, and never before it is final for so long."""
-    dataset, found = bars(parse_bar_span(length)), dict[TimeSpan, list[Ns]]()
+    dataset, found = bars(parse_bar_span(length)), dict[TimeRange, list[Us]]()
     at = NOW
     while at < NOW + 20 * DAY:
-        for part in samples(dataset, at, Ns(at + every), SETTLE):
-            found.setdefault(part, []).append(Ns(at + every))
-        at = Ns(at + every)
+        for part in samples(dataset, at, Us(at + every), SETTLE):
+            found.setdefault(part, []).append(Us(at + every))
+        at = Us(at + every)
     whole = {one: times for one, times in found.items() if one.start > NOW and one.end + 2 * DAY < at}
     assert len(whole) >= 20 * DAY // max(DAY, dataset.span or 0) - 5 if length != "1w" else len(whole) >= 1
     for part, times in whole.items():
@@ -86,7 +86,7 @@ def test_h13_every_sample_is_asked_for_again_an_hour_and_a_day_later(length: str
 
 
 def test_h13_datasets_take_turns_and_a_long_pause_asks_for_little() -> None:
-    hours = [samples(bars(MINUTE, symbol), Ns(NOW - DAY), NOW, SETTLE) for symbol in SYMBOLS]
+    hours = [samples(bars(MINUTE, symbol), Us(NOW - DAY), NOW, SETTLE) for symbol in SYMBOLS]
     assert len({part.start % DAY for parts in hours for part in parts}) > 10
-    assert len(samples(bars(), Ns(0), NOW, SETTLE)) <= 6
+    assert len(samples(bars(), Us(0), NOW, SETTLE)) <= 6
     assert samples(bars(), NOW, NOW, SETTLE) == []

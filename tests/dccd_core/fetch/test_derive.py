@@ -10,7 +10,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset, Life, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.derive import Style, derive
 from dccd_core.fetch.fill import Filled
 from dccd_core.lake.lake import Lake
@@ -36,7 +36,7 @@ class Store:
         dialect = DIALECTS[exchange]
         self.style = Style(dialect.sparse, dialect.carries_open)
 
-    def add(self, part: TimeSpan, without: TimeSpan | None = None) -> None:
+    def add(self, part: TimeRange, without: TimeRange | None = None) -> None:
         rows = self.market.truth_trades(self.exchange, self.symbol, part)
         if without:
             at = pl.col("ts").cast(pl.Int64)
@@ -53,20 +53,20 @@ class Store:
                 draft.append(inside)
                 draft.commit([asked], NoJudge if self.exchange == "bitmex" else known)
 
-    def bars(self, bar: Ns) -> Dataset:
+    def bars(self, bar: Us) -> Dataset:
         return Dataset(self.exchange, self.symbol, DataType.OHLC, bar)
 
-    def derive(self, bar: Ns, key: str, now: Ns = NOW) -> Filled:
+    def derive(self, bar: Us, key: str, now: Us = NOW) -> Filled:
         return derive(self.lake, self.bars(bar), key, self.style, now, unwatched)
 
-    def stored(self, bar: Ns, key: str) -> pl.DataFrame:
+    def stored(self, bar: Us, key: str) -> pl.DataFrame:
         return pl.concat(list(self.lake.chunks(self.bars(bar), key)))
 
-    def truth(self, bar: Ns, part: TimeSpan) -> pl.DataFrame:
+    def truth(self, bar: Us, part: TimeRange) -> pl.DataFrame:
         return self.market.truth_bars(self.exchange, self.symbol, bar, part)
 
 
-def unwatched(_dataset: Dataset, _key: str, _rows: int, _until: Ns) -> None:
+def unwatched(_dataset: Dataset, _key: str, _rows: int, _until: Us) -> None:
     """Let the pages pass."""
 
 
@@ -75,9 +75,9 @@ def prices_and_counts(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("bar", [SECOND, MINUTE, HOUR, DAY], ids=["1s", "1m", "1h", "1d"])
-def test_bars_of_whole_days_equal_the_venue_s_own(tmp_path: Path, bar: Ns) -> None:
+def test_bars_of_whole_days_equal_the_venue_s_own(tmp_path: Path, bar: Us) -> None:
     store = Store(tmp_path, "binance")
-    store.add(TimeSpan(Ns(MARCH.start - DAY), MARCH.end))
+    store.add(TimeRange(Us(MARCH.start - DAY), MARCH.end))
     key = "2024-03" if bar < HOUR else "2024"
     store.derive(bar, key)
     rows = store.stored(bar, key).filter(pl.col("ts").cast(pl.Int64) >= MARCH.start)
@@ -87,7 +87,7 @@ def test_bars_of_whole_days_equal_the_venue_s_own(tmp_path: Path, bar: Ns) -> No
 @pytest.mark.parametrize("exchange", ["kraken", "coinbase", "bitmex"])
 def test_each_venue_s_way_of_making_bars_is_kept(tmp_path: Path, exchange: str) -> None:
     store = Store(tmp_path, exchange)
-    store.add(TimeSpan(Ns(MARCH.start - DAY), MARCH.end))
+    store.add(TimeRange(Us(MARCH.start - DAY), MARCH.end))
     store.derive(MINUTE, "2024-03")
     rows = store.stored(MINUTE, "2024-03").filter(pl.col("ts").cast(pl.Int64) >= MARCH.start)
     truth = store.truth(MINUTE, MARCH)
@@ -104,10 +104,10 @@ def test_a_day_of_many_trades_is_summed_in_portions(tmp_path: Path) -> None:
 
 def test_only_bars_whose_trades_are_all_known_are_built(tmp_path: Path) -> None:
     store = Store(tmp_path, "binance")
-    part = TimeSpan(Ns(MARCH.start + 90 * SECOND), Ns(MARCH.start + 10 * MINUTE + 30 * SECOND))
+    part = TimeRange(Us(MARCH.start + 90 * SECOND), Us(MARCH.start + 10 * MINUTE + 30 * SECOND))
     store.add(part)
     filled = store.derive(MINUTE, "2024-03")
-    whole = TimeSpan(Ns(MARCH.start + 2 * MINUTE), Ns(MARCH.start + 10 * MINUTE))
+    whole = TimeRange(Us(MARCH.start + 2 * MINUTE), Us(MARCH.start + 10 * MINUTE))
     assert filled.state is not None
     assert filled.state.ledger.covered() == [whole]
     rows = store.stored(MINUTE, "2024-03")
@@ -118,12 +118,12 @@ def test_only_bars_whose_trades_are_all_known_are_built(tmp_path: Path) -> None:
 
 def test_a_gap_in_the_trades_leaves_its_bars_out_until_it_is_mended(tmp_path: Path) -> None:
     store, hour = Store(tmp_path, "binance"), HOUR
-    gap = TimeSpan(Ns(MARCH.start + 3 * hour), Ns(MARCH.start + 5 * hour))
-    store.add(TimeSpan(Ns(MARCH.start - DAY), MARCH.end), without=gap)
+    gap = TimeRange(Us(MARCH.start + 3 * hour), Us(MARCH.start + 5 * hour))
+    store.add(TimeRange(Us(MARCH.start - DAY), MARCH.end), without=gap)
     store.derive(hour, "2024")
     opens = store.stored(hour, "2024")["ts"].cast(pl.Int64).to_list()
     assert not {gap.start, gap.start + hour} & set(opens)
-    store.add(TimeSpan(MARCH.start, Ns(MARCH.start + DAY)))
+    store.add(TimeRange(MARCH.start, Us(MARCH.start + DAY)))
     store.derive(hour, "2024")
     rows = store.stored(hour, "2024").filter(pl.col("ts").cast(pl.Int64) >= MARCH.start)
     assert same(rows, store.truth(hour, MARCH))
@@ -153,8 +153,8 @@ def test_a_month_of_trades_makes_a_complete_month_of_bars(tmp_path: Path) -> Non
 def test_before_the_listing_there_is_nothing_to_build(tmp_path: Path) -> None:
     store = Store(tmp_path, "kraken", per_day=200)
     month = partition_span(store.bars(MINUTE).grain, "2024-02")
-    listed = Ns(month.end - 2 * DAY)
-    store.add(TimeSpan(listed, month.end))
+    listed = Us(month.end - 2 * DAY)
+    store.add(TimeRange(listed, month.end))
     style = replace(store.style, life=Life(listed))
     state = derive(store.lake, store.bars(MINUTE), "2024-02", style, NOW, unwatched).state
     assert state is not None
@@ -165,11 +165,11 @@ def test_before_the_listing_there_is_nothing_to_build(tmp_path: Path) -> None:
 def test_only_whole_bars_of_what_was_asked_for_are_built(tmp_path: Path) -> None:
     store = Store(tmp_path, "kraken")
     store.add(MARCH)
-    part = TimeSpan(Ns(MARCH.start + 90 * SECOND), Ns(MARCH.start + 10 * MINUTE))
+    part = TimeRange(Us(MARCH.start + 90 * SECOND), Us(MARCH.start + 10 * MINUTE))
     derive(store.lake, store.bars(MINUTE), "2024-03", store.style, NOW, unwatched, within=part)
     state = store.lake.state(store.bars(MINUTE), "2024-03")
     assert state
-    assert state.ledger.covered() == [TimeSpan(Ns(MARCH.start + 2 * MINUTE), part.end)]
+    assert state.ledger.covered() == [TimeRange(Us(MARCH.start + 2 * MINUTE), part.end)]
     store.derive(MINUTE, "2024-03")
     assert same(
         prices_and_counts(store.stored(MINUTE, "2024-03")), prices_and_counts(store.truth(MINUTE, MARCH))

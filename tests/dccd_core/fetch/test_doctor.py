@@ -13,7 +13,7 @@ import pytest
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.doctor import Finding, examine
 from dccd_core.fetch.venue import Venue
@@ -57,8 +57,8 @@ class Wire:
 def examined(
     exchange: Exchange,
     *faults: Fault,
-    now: Ns = NOW,
-    ours: Ns | None = None,
+    now: Us = NOW,
+    ours: Us | None = None,
     change: Change = lambda _, response: response,
 ) -> dict[str, Finding]:
     """Return the findings by what they are about; ``ours`` is our clock."""
@@ -135,7 +135,7 @@ def test_the_clocks_are_compared_and_a_wrong_one_spoils_nothing_else(
     *,
     ok: bool,
 ) -> None:
-    findings = examined(BINANCE, ours=Ns(NOW - NOW % SECOND + round(off_s * 10) * SECOND // 10))
+    findings = examined(BINANCE, ours=Us(NOW - NOW % SECOND + round(off_s * 10) * SECOND // 10))
     clock = findings["clock"]
     assert (clock.ok, clock.said) == (ok, said)
     assert ("NTP" in clock.hint) is not ok
@@ -323,7 +323,7 @@ class TestDrift:
     def test_columns_of_another_sort(self) -> None:
         trades = BINANCE.endpoints[DataType.TRADES]
 
-        def narrower(body: bytes, moment: Ns) -> pl.DataFrame:
+        def narrower(body: bytes, moment: Us) -> pl.DataFrame:
             return trades.decode(body, moment).drop("side")
 
         other = {**BINANCE.endpoints, DataType.TRADES: replace(trades, decode=narrower)}
@@ -332,7 +332,7 @@ class TestDrift:
     def test_a_required_value_that_is_missing(self) -> None:
         book = BINANCE.endpoints[DataType.ORDERBOOK]
 
-        def holey(body: bytes, moment: Ns) -> pl.DataFrame:
+        def holey(body: bytes, moment: Us) -> pl.DataFrame:
             return book.decode(body, moment).with_columns(amount=pl.lit(None, pl.Float64))
 
         other = {**BINANCE.endpoints, DataType.ORDERBOOK: replace(book, decode=holey)}
@@ -340,7 +340,7 @@ class TestDrift:
         assert finding.said == "amount missing in 20 rows of BTC/USDT"
 
     def test_a_fault_of_our_own_is_a_finding_too(self) -> None:
-        def broken(_body: bytes, _at: Ns) -> pl.DataFrame:
+        def broken(_body: bytes, _at: Us) -> pl.DataFrame:
             raise KeyError("no\nsuch")
 
         bars = replace(BINANCE.endpoints[DataType.OHLC], decode=broken)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us, parse_time
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import fill
 from tests.dccd_core.fetch.world import TRADES, World, bars
@@ -18,7 +18,7 @@ def estimated(world: World, dataset: Dataset, key: str, life: Life = UNKNOWN) ->
 
 @pytest.mark.parametrize(
     ("dataset", "key"),
-    [(bars(), "2024-05"), (bars(Ns(5 * MINUTE)), "2024-05"), (TRADES, "2024-05-31")],
+    [(bars(), "2024-05"), (bars(Us(5 * MINUTE)), "2024-05"), (TRADES, "2024-05-31")],
     ids=str,
 )
 def test_an_estimate_is_close_and_stores_nothing(tmp_path: Path, dataset: Dataset, key: str) -> None:
@@ -40,7 +40,7 @@ def test_what_is_there_costs_nothing_and_the_rest_is_counted(tmp_path: Path) -> 
     assert estimated(world, bars(), "2024-06") == Estimate()
     assert estimated(world, TRADES, "2024-06-05") == Estimate()
     assert estimated(world, TRADES, "2024-06-06") == Estimate()
-    world.at(Ns(world.clock.now() + HOUR))
+    world.at(Us(world.clock.now() + HOUR))
     assert estimated(world, bars(), "2024-06").rows == 60
     told = estimated(world, TRADES, "2024-06-05")
     assert told.rows == world.fill(TRADES, "2024-06-05").rows

@@ -11,7 +11,18 @@ from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Ns, TimeSpan, ns, parse_time
+from dccd_core.domain.timespan import (
+    DAY,
+    HOUR,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    WEEK,
+    TimeRange,
+    Us,
+    parse_time,
+    us,
+)
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.venue import Venue
@@ -29,7 +40,7 @@ CLOSED = [
     (bars(), "2021-04"),  # an outage that begins inside a minute
     (bars(HOUR), "2023"),
     (bars(DAY), "2023"),
-    (bars(Ns(3 * DAY)), "2023"),
+    (bars(Us(3 * DAY)), "2023"),
     (bars(WEEK), "2023"),
     (TRADES, "2024-05-31"),
     (TRADES, "2021-04-25"),
@@ -64,12 +75,12 @@ def test_an_open_partition_ends_where_things_are_final_and_resumes_there(
     first, later = parse_time("2024-06-03T01:10:07"), parse_time("2024-06-03T01:25:31")
     key = {"month": "2024-06", "year": "2024", "date": "2024-06-03"}[dataset.grain]
     if dataset.span == SECOND:  # a month of seconds is long: begin with the month
-        first, later = Ns(first - 2 * DAY), Ns(later - 2 * DAY)
+        first, later = Us(first - 2 * DAY), Us(later - 2 * DAY)
     world = World(tmp_path, first)
     for now in (first, later):
         world.at(now).fill(dataset, key)
-        length = dataset.span or Ns(0)
-        final = world.truth(dataset, key, Ns(now - 5 * SECOND - length + 1 if length else now - 5 * SECOND))
+        length = dataset.span or Us(0)
+        final = world.truth(dataset, key, Us(now - 5 * SECOND - length + 1 if length else now - 5 * SECOND))
         assert same(world.stored(dataset, key), final)
         assert world.condition(dataset, key) is Condition.PENDING
     assert max(at for _, at in world.told) <= later
@@ -117,7 +128,7 @@ def test_what_came_before_a_failure_is_kept_and_only_the_rest_is_asked(
     world = World(tmp_path)
     truth = world.truth(dataset, key)
     first = truth.row(1_000 * window, named=True)
-    value = str(ns(first["ts"]) // 10**6) if dataset.span else first["trade_id"]
+    value = str(us(first["ts"]) // MILLISECOND) if dataset.span else first["trade_id"]
     said = '{"code":-1102,"msg":"Mandatory parameter is malformed."}'
     # a fault strikes by any value of a request: here by where the window begins
     world.faults(Fault(kind=FaultKind.STATUS, status=400, body=said, symbol=value))
@@ -172,7 +183,7 @@ def test_bars_begin_with_the_listing(tmp_path: Path, dataset: Dataset, key: str)
     assert same(world.stored(dataset, key), truth)
     assert world.condition(dataset, key) is Condition.AVAILABLE
     assert dataset.span
-    first = Ns(int(truth["ts"].to_physical()[0]))
+    first = Us(int(truth["ts"].to_physical()[0]))
     assert first <= LISTED < first + dataset.span
     [(hole, _, proof)] = world.holes(dataset, key)
     assert (hole.end, proof) == (first, BEFORE_LISTING)
@@ -195,10 +206,10 @@ def test_a_symbol_that_gets_listed_between_two_fills_loses_nothing(tmp_path: Pat
         (NEW_TRADES, "2024-02-10"),
     ]:
         world = World(tmp_path / dataset.data_type)
-        world.at(Ns(LISTED + 4 * MINUTE), Ns(LISTED - 90 * SECOND)).fill(dataset, key)
+        world.at(Us(LISTED + 4 * MINUTE), Us(LISTED - 90 * SECOND)).fill(dataset, key)
         assert world.stored(dataset, key).is_empty()
-        world.at(Ns(LISTED + HOUR)).fill(dataset, key)
-        until = Ns(LISTED + HOUR - (MINUTE if dataset.span else 5 * SECOND))
+        world.at(Us(LISTED + HOUR)).fill(dataset, key)
+        until = Us(LISTED + HOUR - (MINUTE if dataset.span else 5 * SECOND))
         assert same(world.stored(dataset, key), world.truth(dataset, key, until))
         assert not [hole for hole in world.holes(dataset, key) if hole[2] is None]
 
@@ -229,7 +240,7 @@ def test_an_outage_over_the_place_where_we_stopped_is_one_proven_hole(tmp_path: 
 
 def test_a_snapshot_joins_the_partition_of_today(tmp_path: Path) -> None:
     world, books = World(tmp_path), Dataset("binance", Symbol("BTC", "USDT"), DataType.ORDERBOOK)
-    for moment in (NOW, Ns(NOW + MINUTE)):
+    for moment in (NOW, Us(NOW + MINUTE)):
         world.at(moment)
         filled = world.with_venue(lambda venue: snapshot(venue, world.lake, books, "2024-06-05", 5))
         assert (filled.requests, filled.rows) == (1, 10)
@@ -258,7 +269,7 @@ def test_rows_of_a_fill_are_what_came_not_what_is_there(tmp_path: Path) -> None:
     assert filled.state is not None
     assert filled.state.rows == 90
     assert [asked.span for asked in filled.state.ledger.asked] == [
-        TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T01:30"))
+        TimeRange(parse_time("2024-06-01"), parse_time("2024-06-01T01:30"))
     ]
 
 
@@ -266,7 +277,7 @@ class TestWithin:
     """A part of a partition: what lies outside of it is left for another time."""
 
     def windows(
-        self, world: World, dataset: Dataset, key: str, *windows: TimeSpan, life: Life = UNKNOWN
+        self, world: World, dataset: Dataset, key: str, *windows: TimeRange, life: Life = UNKNOWN
     ) -> list[Filled]:
         return [
             world.with_venue(
@@ -277,7 +288,7 @@ class TestWithin:
             for part in windows
         ]
 
-    def asked(self, world: World, dataset: Dataset, key: str) -> list[TimeSpan]:
+    def asked(self, world: World, dataset: Dataset, key: str) -> list[TimeRange]:
         state = world.lake.state(dataset, key)
         return [asked.span for asked in state.ledger.asked] if state else []
 
@@ -345,11 +356,11 @@ class TestWithin:
         world.fill(dataset, "2024-02")
         assert same(world.stored(dataset, "2024-02"), world.truth(dataset, "2024-02"))
         assert world.condition(dataset, "2024-02") is Condition.AVAILABLE
-        before = TimeSpan(parse_time("2024-02-01"), LISTED)
+        before = TimeRange(parse_time("2024-02-01"), LISTED)
         assert world.holes(dataset, "2024-02") == [(before, before.length // MINUTE, BEFORE_LISTING)]
 
 
-def moments(part: TimeSpan) -> tuple[pl.Expr, pl.Expr]:
+def moments(part: TimeRange) -> tuple[pl.Expr, pl.Expr]:
     return pl.lit(part.start).cast(TIME), pl.lit(part.end).cast(TIME)
 
 
@@ -358,10 +369,10 @@ def moments(part: TimeSpan) -> tuple[pl.Expr, pl.Expr]:
 def test_h8_a_cancelled_fill_stores_what_came_and_the_next_asks_for_the_rest(
     tmp_path: Path, dataset: Dataset, key: str, page: int
 ) -> None:
-    world, pages = World(tmp_path), list[Ns]()
+    world, pages = World(tmp_path), list[Us]()
 
     async def cancelled(venue: Venue) -> None:
-        def told(_: Dataset, __: str, ___: int, until: Ns) -> None:
+        def told(_: Dataset, __: str, ___: int, until: Us) -> None:
             pages.append(until)
             if len(pages) == page + 1:
                 work.cancel()
@@ -397,11 +408,11 @@ def test_h8_a_long_fill_stores_every_three_minutes_what_it_has(
     class Passing(ManualClock):
         """A minute passes from page to page."""
 
-        def steady(self) -> Ns:
-            return Ns(len(held) * MINUTE)
+        def steady(self) -> Us:
+            return Us(len(held) * MINUTE)
 
     async def slow(venue: Venue) -> Filled:
-        def told(_: Dataset, __: str, ___: int, ____: Ns) -> None:
+        def told(_: Dataset, __: str, ___: int, ____: Us) -> None:
             state = world.lake.state(dataset, key)
             held.append(state.rows if state else 0)
 

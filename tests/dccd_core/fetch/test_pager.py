@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows, Query, Request, Response, TimeWindows
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, WEEK, Ns, TimeSpan, moment
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, WEEK, TimeRange, Us, moment
 from dccd_core.fetch.pager import BarWalk, IdWalk, Page, Walk, bar_walks, id_walks
 
-LATE = Ns(100 * DAY)
-SETTLE = Ns(5 * SECOND)
+LATE = Us(100 * DAY)
+SETTLE = Us(5 * SECOND)
 
 
 def bars(opens: list[int]) -> pl.DataFrame:
@@ -75,11 +75,11 @@ BARS = endpoint(TimeWindows())
 TRADES = endpoint(IdWindows(before=request))
 
 
-def answer(rows: pl.DataFrame, at: Ns = LATE) -> Response:
+def answer(rows: pl.DataFrame, at: Us = LATE) -> Response:
     return Response(200, {"date": http_date(at)}, packed(rows), at)
 
 
-def http_date(at: Ns) -> str:
+def http_date(at: Us) -> str:
     return format_datetime(moment(at), usegmt=True)
 
 
@@ -93,7 +93,7 @@ def bars_asked(asked: Request, opens: list[int]) -> list[int]:
     return [at for at in opens if start <= at < end][: int(asked.params["n"])]
 
 
-def walk_bars(walk: Walk, opens: list[int], chance: Random, now: Ns = LATE) -> list[Page]:
+def walk_bars(walk: Walk, opens: list[int], chance: Random, now: Us = LATE) -> list[Page]:
     """Follow ``walk`` against a venue that cuts, repeats and shuffles its pages as it likes."""
     pages: list[Page] = []
     while (asked := walk.request()) is not None:
@@ -116,7 +116,7 @@ def test_bars_come_once_and_in_order(
     held: set[int], start: int, minutes: int, limit: int, chance: Random
 ) -> None:
     opens = sorted(minute * MINUTE for minute in held)
-    span = TimeSpan(Ns(start), Ns(start + minutes * MINUTE))
+    span = TimeRange(Us(start), Us(start + minutes * MINUTE))
     walks = bar_walks(BARS, Query("X", span, limit, bar=MINUTE), SETTLE)
     pages = [page for walk in walks for page in walk_bars(walk, opens, chance)]
     got = [at for page in pages for at in page.rows["ts"].to_physical()]
@@ -127,9 +127,9 @@ def test_bars_come_once_and_in_order(
 @pytest.mark.parametrize("second", range(0, 130, 7))
 def test_the_running_bar_is_never_given(second: int) -> None:
     """At any moment of a minute: what is given closed at least ``settle`` before the venue's own clock."""
-    now = Ns(10 * MINUTE + second * SECOND)
+    now = Us(10 * MINUTE + second * SECOND)
     opens = [minute * MINUTE for minute in range(13)]
-    walk = BarWalk(BARS, Query("X", TimeSpan(Ns(0), Ns(13 * MINUTE)), 20, bar=MINUTE), SETTLE)
+    walk = BarWalk(BARS, Query("X", TimeRange(Us(0), Us(13 * MINUTE)), 20, bar=MINUTE), SETTLE)
     pages = walk_bars(walk, [at for at in opens if at <= now], Random(second), now)
     assert pages[-1].cut
     assert [at for page in pages for at in page.rows["ts"].to_physical()] == [
@@ -139,7 +139,7 @@ def test_the_running_bar_is_never_given(second: int) -> None:
 
 
 def test_the_venues_clock_decides_not_ours() -> None:
-    walk = BarWalk(BARS, Query("X", TimeSpan(Ns(0), Ns(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
+    walk = BarWalk(BARS, Query("X", TimeRange(Us(0), Us(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
     headers = {"date": "Thu, 01 Jan 1970 00:03:10 GMT"}
     rows = packed(bars([minute * MINUTE for minute in range(5)]))
     page = got(walk.receive(Response(200, headers, rows, received=LATE)))
@@ -148,7 +148,7 @@ def test_the_venues_clock_decides_not_ours() -> None:
 
 
 def test_weeks_open_on_monday() -> None:
-    span = TimeSpan(Ns(0), Ns(30 * DAY))
+    span = TimeRange(Us(0), Us(30 * DAY))
     [walk] = bar_walks(BARS, Query("X", span, 10, bar=WEEK), SETTLE)
     asked = walk.request()
     assert asked is not None
@@ -178,7 +178,7 @@ def test_trades_come_once_and_in_order_of_id(
         number, ts = rows[-1] if rows else (100, 1_000)
         rows.append((number + gap, ts + tie))
     ids = range(101, rows[-1][0] + 1) if rows else range(0)
-    span = TimeSpan(Ns(0), Ns(10_000))
+    span = TimeRange(Us(0), Us(10_000))
     walks = id_walks(TRADES, Query("X", span, limit), ids)
     got = [i for walk in walks for page in walk_trades(walk, rows, chance) for i in page.rows["trade_id"]]
     assert got == [str(number) for number, _ in rows]
@@ -186,20 +186,20 @@ def test_trades_come_once_and_in_order_of_id(
 
 def test_ten_is_not_before_nine() -> None:
     rows = [(number, 1_000) for number in range(8, 12)]
-    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12))
+    walk = IdWalk(TRADES, Query("X", TimeRange(Us(0), Us(9_999)), 5), range(8, 12))
     page = got(walk.receive(answer(trades(rows))))
     assert page.rows["trade_id"].to_list() == ["8", "9", "10", "11"]
 
 
 def test_an_answer_that_ignores_the_id_is_an_error() -> None:
-    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 12))
+    walk = IdWalk(TRADES, Query("X", TimeRange(Us(0), Us(9_999)), 5), range(8, 12))
     with pytest.raises(PagingError, match="asked from id 8, answered from 3"):
         walk.receive(answer(trades([(3, 1), (4, 2)])))
     assert walk.request() is not None, "the walk must be able to ask again"
 
 
 def test_bars_of_another_time_are_an_error_not_an_empty_page() -> None:
-    walk = BarWalk(BARS, Query("X", TimeSpan(Ns(0), Ns(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
+    walk = BarWalk(BARS, Query("X", TimeRange(Us(0), Us(5 * MINUTE)), 5, bar=MINUTE), SETTLE)
     with pytest.raises(PagingError, match="answered from 1970-01-01 00:07"):
         walk.receive(answer(bars([7 * MINUTE, 8 * MINUTE])))
     assert walk.request() is not None, "the walk must be able to ask again"
@@ -207,14 +207,14 @@ def test_bars_of_another_time_are_an_error_not_an_empty_page() -> None:
 
 
 def test_rows_beyond_the_window_belong_to_the_next_one() -> None:
-    walk = IdWalk(TRADES, Query("X", TimeSpan(Ns(0), Ns(9_999)), 5), range(8, 10))
+    walk = IdWalk(TRADES, Query("X", TimeRange(Us(0), Us(9_999)), 5), range(8, 10))
     page = got(walk.receive(answer(trades([(8, 1), (9, 2), (10, 3), (11, 4)]))))
     assert page.rows["trade_id"].to_list() == ["8", "9"]
     assert walk.request() is None
 
 
 def test_a_trade_out_of_time_is_a_stray_never_lost() -> None:
-    span = TimeSpan(Ns(1_000), Ns(2_000))
+    span = TimeRange(Us(1_000), Us(2_000))
     walk = IdWalk(TRADES, Query("X", span, 5), range(1, 5))
     page = got(walk.receive(answer(trades([(1, 999), (2, 1_000), (3, 1_999), (4, 2_000)]))))
     assert page.rows["trade_id"].to_list() == ["2", "3"]

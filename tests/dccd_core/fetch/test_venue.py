@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected, UnknownSymbol, Where
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.http import Transport
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -41,7 +41,7 @@ def test_what_passes_is_asked_again_until_it_is_good(tmp_path: Path) -> None:
 def test_the_listing_is_asked_once_however_many_want_to_know(tmp_path: Path) -> None:
     world = World(tmp_path)
 
-    async def ask(venue: Venue) -> list[Ns]:
+    async def ask(venue: Venue) -> list[Us]:
         return await asyncio.gather(*(venue.listed_since(dataset) for dataset in [NEW, NEW, TRADES, NEW]))
 
     assert world.with_venue(ask) == [
@@ -55,10 +55,10 @@ def test_the_listing_is_asked_once_however_many_want_to_know(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("length", [MINUTE, DAY])
 def test_before_the_listing_only_what_is_final_at_the_venue_is_known_to_be_empty(
-    tmp_path: Path, length: Ns
+    tmp_path: Path, length: Us
 ) -> None:
-    world = World(tmp_path, Ns(LISTED + 10 * MINUTE))
-    world.venue_now = Ns(LISTED - 30 * SECOND)
+    world = World(tmp_path, Us(LISTED + 10 * MINUTE))
+    world.venue_now = Us(LISTED - 30 * SECOND)
     new = bars(length, NEW.symbol)
     expected = parse_time("2024-02-10T07:59") if length == MINUTE else parse_time("2024-02-10")
     assert world.with_venue(lambda venue: venue.listed_since(new)) == expected
@@ -69,8 +69,8 @@ def test_one_row_comes_with_what_is_final(tmp_path: Path) -> None:
     oldest = world.exchange.endpoints[DataType.TRADES].oldest
     assert oldest is not None
 
-    async def ask(venue: Venue) -> tuple[int, Ns]:
-        rows, final = await venue.one_row(TRADES, oldest(venue.query(TRADES, TimeSpan(Ns(0), Ns(1)), 1)))
+    async def ask(venue: Venue) -> tuple[int, Us]:
+        rows, final = await venue.one_row(TRADES, oldest(venue.query(TRADES, TimeRange(Us(0), Us(1)), 1)))
         return rows.height, final
 
     assert world.with_venue(ask) == (1, NOW - 5 * SECOND)
@@ -81,7 +81,7 @@ def test_datasets_are_told_apart(tmp_path: Path) -> None:
     world, daily = World(tmp_path), bars(DAY, NEW.symbol)
     trades = Dataset("binance", NEW.symbol, DataType.TRADES)
 
-    async def ask(venue: Venue) -> tuple[Ns, Ns]:
+    async def ask(venue: Venue) -> tuple[Us, Us]:
         return await venue.listed_since(daily), await venue.listed_since(trades)
 
     opened, first = world.with_venue(ask)

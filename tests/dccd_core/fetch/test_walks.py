@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Cursor, Keeps, Limit, Query, Request, TimeWindows
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.pager import BarWalk, IdWalk, Page, Walk, bar_walks, id_walks
 from dccd_core.fetch.walks import CursorWalk, RecentWalk, cursor_walks
 from tests.dccd_core.fetch.test_pager import LATE, SETTLE, answer, bars, bars_asked, endpoint, trades
@@ -30,7 +30,7 @@ def followed(walk: Walk, venue: "Venue") -> list[Page]:
 class Venue(ABC):
     """Answers as it likes: short, repeated and shuffled pages."""
 
-    def __init__(self, chance: Random, now: Ns = LATE) -> None:
+    def __init__(self, chance: Random, now: Us = LATE) -> None:
         self.chance = chance
         self.now = now
         self.asked: list[Request] = []
@@ -43,7 +43,7 @@ class Venue(ABC):
 
 
 class NewestBars(Venue):
-    def __init__(self, opens: list[int], chance: Random, now: Ns = LATE) -> None:
+    def __init__(self, opens: list[int], chance: Random, now: Us = LATE) -> None:
         super().__init__(chance, now)
         self.opens = opens
 
@@ -67,7 +67,7 @@ def test_bars_that_are_answered_from_the_newest_down_come_in_order(
     held: set[int], start: int, minutes: int, limit: int, chance: Random
 ) -> None:
     opens = sorted(minute * MINUTE for minute in held)
-    span = TimeSpan(Ns(start), Ns(start + minutes * MINUTE))
+    span = TimeRange(Us(start), Us(start + minutes * MINUTE))
     walks = bar_walks(NEWEST, Query("X", span, limit, bar=MINUTE), SETTLE, Keeps.NEWEST)
     pages = [page for walk in walks for page in followed(walk, NewestBars(opens, chance))]
     got = [at for page in pages for at in page.rows["ts"].to_physical()]
@@ -78,9 +78,9 @@ def test_bars_that_are_answered_from_the_newest_down_come_in_order(
 @pytest.mark.parametrize("keeps", [Keeps.NEWEST, Keeps.ALL])
 @pytest.mark.parametrize("second", range(0, 130, 11))
 def test_the_running_bar_is_never_given_from_the_newest_down(second: int, keeps: Keeps) -> None:
-    now = Ns(10 * MINUTE + second * SECOND)
+    now = Us(10 * MINUTE + second * SECOND)
     opens = [minute * MINUTE for minute in range(13) if minute * MINUTE <= now]
-    walk = BarWalk(NEWEST, Query("X", TimeSpan(Ns(0), Ns(13 * MINUTE)), 20, bar=MINUTE), SETTLE, keeps)
+    walk = BarWalk(NEWEST, Query("X", TimeRange(Us(0), Us(13 * MINUTE)), 20, bar=MINUTE), SETTLE, keeps)
     asked = walk.request()
     assert asked is not None
     page = walk.receive(answer(bars(bars_asked(asked, opens)), now))
@@ -92,7 +92,7 @@ def test_the_running_bar_is_never_given_from_the_newest_down(second: int, keeps:
 
 def test_where_all_rows_come_at_once_one_answer_is_enough() -> None:
     """Bars that are left out at the end of a window are no reason to ask again."""
-    walk = BarWalk(NEWEST, Query("X", TimeSpan(Ns(0), Ns(5 * MINUTE)), 5, bar=MINUTE), SETTLE, Keeps.ALL)
+    walk = BarWalk(NEWEST, Query("X", TimeRange(Us(0), Us(5 * MINUTE)), 5, bar=MINUTE), SETTLE, Keeps.ALL)
     assert walk.request() is not None
     page = walk.receive(answer(bars([MINUTE])))
     assert page is not None
@@ -102,7 +102,7 @@ def test_where_all_rows_come_at_once_one_answer_is_enough() -> None:
 
 @pytest.mark.parametrize("opens", [[0], [0, 0]])
 def test_older_bars_beside_an_empty_window_are_no_error(opens: list[int]) -> None:
-    span = TimeSpan(Ns(5 * MINUTE), Ns(9 * MINUTE))
+    span = TimeRange(Us(5 * MINUTE), Us(9 * MINUTE))
     walk = BarWalk(NEWEST, Query("X", span, 5, bar=MINUTE), SETTLE, Keeps.ALL)
     page = walk.receive(answer(bars(opens)))
     assert page is not None
@@ -110,7 +110,7 @@ def test_older_bars_beside_an_empty_window_are_no_error(opens: list[int]) -> Non
 
 
 def test_bars_after_the_window_say_that_the_time_was_ignored() -> None:
-    walk = BarWalk(NEWEST, Query("X", TimeSpan(Ns(0), Ns(MINUTE)), 5, bar=MINUTE), SETTLE, Keeps.ALL)
+    walk = BarWalk(NEWEST, Query("X", TimeRange(Us(0), Us(MINUTE)), 5, bar=MINUTE), SETTLE, Keeps.ALL)
     with pytest.raises(PagingError, match="asked for bars"):
         walk.receive(answer(bars([5 * MINUTE])))
 
@@ -139,7 +139,7 @@ def test_ids_that_are_answered_downwards_come_in_order(
         number, ts = held[-1] if held else (100, 1_000)
         held.append((number + gap, ts + tie))
     ids = range(103, held[-1][0] + 1) if held else range(0)
-    walks = id_walks(NEWEST, Query("X", TimeSpan(Ns(0), Ns(10_000)), limit), ids, down=True)
+    walks = id_walks(NEWEST, Query("X", TimeRange(Us(0), Us(10_000)), limit), ids, down=True)
     got = [
         int(i)
         for walk in walks
@@ -150,7 +150,7 @@ def test_ids_that_are_answered_downwards_come_in_order(
 
 
 def test_what_lies_below_the_window_is_left_to_its_own() -> None:
-    walk = IdWalk(NEWEST, Query("X", TimeSpan(Ns(0), LATE), 5), range(10, 15), down=True)
+    walk = IdWalk(NEWEST, Query("X", TimeRange(Us(0), LATE), 5), range(10, 15), down=True)
     page = walk.receive(answer(trades([(7, 70), (8, 80), (12, 120)])))
     assert page is None
     page = walk.receive(answer(trades([(7, 70), (8, 80)])))
@@ -162,7 +162,7 @@ class Tape(Venue):
     """Trades by time, oldest first, each answer cut to a random length."""
 
     def __init__(
-        self, held: list[tuple[int, int]], chance: Random, now: Ns = LATE, *, most: int = 7, least: int = 4
+        self, held: list[tuple[int, int]], chance: Random, now: Us = LATE, *, most: int = 7, least: int = 4
     ) -> None:
         super().__init__(chance, now)
         self.held = held
@@ -187,15 +187,15 @@ def ticks(steps: list[int]) -> list[tuple[int, int]]:
     steps=st.lists(st.sampled_from([0, 0, 1, 5]), max_size=50).filter(
         lambda steps: "0000" not in "".join(map(str, steps))
     ),
-    blur=st.sampled_from([Ns(0), Ns(300), MILLISECOND]),
+    blur=st.sampled_from([Us(0), Us(300), MILLISECOND]),
     ranges=st.integers(1, 4),
     chance=CHANCE,
 )
 def test_a_cursor_gives_each_trade_once_and_ties_whole(
-    steps: list[int], blur: Ns, ranges: int, chance: Random
+    steps: list[int], blur: Us, ranges: int, chance: Random
 ) -> None:
     held = ticks(steps)
-    span = TimeSpan(Ns(MINUTE), Ns(MINUTE + 60 * MILLISECOND))
+    span = TimeRange(Us(MINUTE), Us(MINUTE + 60 * MILLISECOND))
     paging, limits = Cursor(blur), (Limit(ranges, SECOND),)
     walks = cursor_walks(endpoint(paging), Query("X", span, 7), SETTLE, paging, limits)
     pages = [page for walk in walks for page in followed(walk, Tape(held, chance, most=12, least=9))]
@@ -208,7 +208,7 @@ def test_the_cursor_stands_at_the_last_row_not_after_it() -> None:
     held = ticks([0, 1, 1, 0, 0, 1, 1])
     venue = Tape(held, Random(1), most=4)
     paging = Cursor()
-    walk = CursorWalk(endpoint(paging), Query("X", TimeSpan(Ns(0), LATE), 4), SETTLE, paging)
+    walk = CursorWalk(endpoint(paging), Query("X", TimeRange(Us(0), LATE), 4), SETTLE, paging)
     pages = followed(walk, venue)
     assert [int(i) for page in pages for i in page.rows["trade_id"]] == [number for number, _ in held]
     assert int(venue.asked[1].params["start"]) == held[3][1]
@@ -217,7 +217,7 @@ def test_the_cursor_stands_at_the_last_row_not_after_it() -> None:
 def test_a_tie_longer_than_a_page_is_an_error_not_a_loss() -> None:
     held = ticks([0, 0, 0, 0, 0, 0, 1])
     paging = Cursor()
-    walk = CursorWalk(endpoint(paging), Query("X", TimeSpan(Ns(0), LATE), 4), SETTLE, paging)
+    walk = CursorWalk(endpoint(paging), Query("X", TimeRange(Us(0), LATE), 4), SETTLE, paging)
     with pytest.raises(PagingError, match="share the moment 1970-01-01T00:01:00Z"):
         followed(walk, Tape(held, Random(1), most=4))
 
@@ -231,16 +231,16 @@ def test_a_venue_that_leaves_out_rows_passes_a_tie_longer_than_a_page() -> None:
             return trades([row for row in held if row[1] >= start][int(asked.params["skip"]) :][:4])
 
     paging = Cursor(skips=True)
-    walk = CursorWalk(endpoint(paging), Query("X", TimeSpan(Ns(0), LATE), 4), SETTLE, paging)
+    walk = CursorWalk(endpoint(paging), Query("X", TimeRange(Us(0), LATE), 4), SETTLE, paging)
     pages = followed(walk, Skipping(held, Random(1)))
     assert [int(i) for page in pages for i in page.rows["trade_id"]] == [number for number, _ in held]
 
 
 def test_trades_that_are_not_settled_are_left_for_later() -> None:
-    now = Ns(MINUTE + 10 * SECOND)
+    now = Us(MINUTE + 10 * SECOND)
     held = [(number, MINUTE + number * SECOND) for number in range(11)]
     paging = Cursor()
-    walk = CursorWalk(endpoint(paging), Query("X", TimeSpan(Ns(0), LATE), 50), SETTLE, paging)
+    walk = CursorWalk(endpoint(paging), Query("X", TimeRange(Us(0), LATE), 50), SETTLE, paging)
     pages = followed(walk, Tape(held, Random(1), now, most=50))
     assert [int(i) for page in pages for i in page.rows["trade_id"]] == [0, 1, 2, 3, 4]
     assert pages[-1].cut
@@ -249,21 +249,21 @@ def test_trades_that_are_not_settled_are_left_for_later() -> None:
 
 def test_a_venue_that_ignores_the_cursor_is_an_error() -> None:
     paging = Cursor()
-    walk = CursorWalk(endpoint(paging), Query("X", TimeSpan(Ns(5 * MINUTE), LATE), 4), SETTLE, paging)
+    walk = CursorWalk(endpoint(paging), Query("X", TimeRange(Us(5 * MINUTE), LATE), 4), SETTLE, paging)
     with pytest.raises(PagingError, match="asked for trades from 1970-01-01T00:05:00Z on"):
         walk.receive(answer(trades([(1, MINUTE)])))
 
 
 @pytest.mark.parametrize(("amount", "ranges"), [(1, 1), (3, 3), (600, 8)])
 def test_as_many_ranges_as_the_limits_let_be_asked_in_a_second(amount: int, ranges: int) -> None:
-    paging, span = Cursor(), TimeSpan(Ns(0), Ns(80 * MINUTE))
+    paging, span = Cursor(), TimeRange(Us(0), Us(80 * MINUTE))
     walks = list(
         cursor_walks(endpoint(paging), Query("X", span, 5), SETTLE, paging, (Limit(amount, SECOND),))
     )
     assert len(walks) == ranges
 
 
-def recent(span: TimeSpan, rows: pl.DataFrame, now: Ns, bar: Ns | None) -> Page:
+def recent(span: TimeRange, rows: pl.DataFrame, now: Us, bar: Us | None) -> Page:
     walk = RecentWalk(NEWEST, Query("X", span, 5, bar=bar), SETTLE)
     assert walk.request() is not None
     page = walk.receive(answer(rows, now))
@@ -272,22 +272,22 @@ def recent(span: TimeSpan, rows: pl.DataFrame, now: Ns, bar: Ns | None) -> Page:
 
 
 def test_of_the_newest_bars_those_in_the_span_are_taken_and_the_rest_is_told() -> None:
-    now = Ns(20 * MINUTE + 10 * SECOND)
-    page = recent(TimeSpan(Ns(0), Ns(60 * MINUTE)), bars([n * MINUTE for n in range(14, 21)]), now, MINUTE)
+    now = Us(20 * MINUTE + 10 * SECOND)
+    page = recent(TimeRange(Us(0), Us(60 * MINUTE)), bars([n * MINUTE for n in range(14, 21)]), now, MINUTE)
     assert page.rows["ts"].to_physical().to_list() == [n * MINUTE for n in range(14, 20)]
     assert (page.since, page.until, page.cut) == (14 * MINUTE, 20 * MINUTE, True)
 
 
 def test_newest_bars_that_reach_back_far_enough_leave_nothing_out() -> None:
     page = recent(
-        TimeSpan(Ns(5 * MINUTE), Ns(9 * MINUTE)), bars([n * MINUTE for n in range(12)]), LATE, MINUTE
+        TimeRange(Us(5 * MINUTE), Us(9 * MINUTE)), bars([n * MINUTE for n in range(12)]), LATE, MINUTE
     )
     assert page.rows["ts"].to_physical().to_list() == [n * MINUTE for n in range(5, 9)]
     assert (page.since, page.until, page.cut) == (None, 9 * MINUTE, False)
 
 
 def test_trades_that_share_the_first_moment_may_have_been_cut_off() -> None:
-    now = Ns(10 * MINUTE)
-    page = recent(TimeSpan(Ns(0), LATE), trades([(5, MINUTE), (6, MINUTE), (7, 2 * MINUTE)]), now, None)
+    now = Us(10 * MINUTE)
+    page = recent(TimeRange(Us(0), LATE), trades([(5, MINUTE), (6, MINUTE), (7, 2 * MINUTE)]), now, None)
     assert page.rows["trade_id"].to_list() == ["5", "6", "7"]
     assert page.since == MINUTE + 1

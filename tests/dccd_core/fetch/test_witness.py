@@ -7,7 +7,7 @@ import pytest
 
 from dccd_core.adapter.contract import Reach
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import quiet_parts, witness
 from tests.dccd_core.fetch.world import World, bars, span
@@ -19,7 +19,7 @@ OUTAGE = span("2023-03-24T10:00", "2023-03-24T11:00")
     "part",
     [OUTAGE, span("2023-03-24T10:00", "2023-03-24T11:05"), span("2023-03-24T09:55", "2023-03-24T11:00")],
 )
-def test_h4_the_trades_know_which_bars_are_empty(tmp_path: Path, part: TimeSpan) -> None:
+def test_h4_the_trades_know_which_bars_are_empty(tmp_path: Path, part: TimeRange) -> None:
     world = World(tmp_path)
     found = world.with_venue(lambda venue: quiet_parts(venue, bars(), part))
     assert OUTAGE in found
@@ -60,7 +60,7 @@ async def known(venue: Venue) -> bool:
 
 def test_trades_that_do_not_reach_back_prove_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
-    trades = replace(world.exchange.endpoints[DataType.TRADES], reach=Reach(period=Ns(90 * DAY)))
+    trades = replace(world.exchange.endpoints[DataType.TRADES], reach=Reach(period=Us(90 * DAY)))
     world.exchange = replace(world.exchange, endpoints={**world.exchange.endpoints, DataType.TRADES: trades})
     assert world.with_venue(lambda venue: quiet_parts(venue, bars(), OUTAGE)) == []
     assert world.requests() == 0

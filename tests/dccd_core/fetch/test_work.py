@@ -14,7 +14,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, TimeSpan, ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, TimeRange, Us, parse_time, us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Accepted, Condition, condition
@@ -33,9 +33,9 @@ def bodies(change: Callable[[bytes], bytes], path: str) -> Alter:
     )
 
 
-def cell(opened: Ns, at: int, text: bytes) -> Alter:
+def cell(opened: Us, at: int, text: bytes) -> Alter:
     """Replace a cell of Binance's bar of that open, wherever it comes."""
-    key = str(opened // 10**6).encode()
+    key = str(opened // MILLISECOND).encode()
 
     def change(body: bytes) -> bytes:
         rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
@@ -84,12 +84,12 @@ def test_h3_a_refused_bar_is_never_proven_to_be_empty(tmp_path: Path) -> None:
     for at, text in ((4, b"null"), (0, b'"?"')):  # even where nobody can tell which bar it is
         world.alter = cell(AT, at, text)
         for hours in range(3):
-            world.at(Ns(NOW + hours * HOUR)).fill(bars(), "2024-02")
+            world.at(Us(NOW + hours * HOUR)).fill(bars(), "2024-02")
         assert world.condition(bars(), "2024-02") is Condition.DEGRADED
 
 
 @pytest.mark.parametrize("last", [parse_time("2024-02-29T23:59"), parse_time("2024-02-01")])
-def test_h3_a_bad_bar_at_the_end_of_a_partition_stops_nothing(tmp_path: Path, last: Ns) -> None:
+def test_h3_a_bad_bar_at_the_end_of_a_partition_stops_nothing(tmp_path: Path, last: Us) -> None:
     world = World(tmp_path)
     world.alter = cell(last, 4, b"null")
     for _ in range(2):
@@ -158,9 +158,9 @@ def price(value: float) -> bytes:
     return f"{value:.10f}".rstrip("0").rstrip(".").encode()
 
 
-def splinter(opened: Ns) -> Alter:
+def splinter(opened: Us) -> Alter:
     """Binance's bar of that open comes twice: as it is, and as a splinter of volume 0.01."""
-    key = str(opened // 10**6).encode()
+    key = str(opened // MILLISECOND).encode()
 
     def change(body: bytes) -> bytes:
         rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
@@ -174,7 +174,7 @@ def splinter(opened: Ns) -> Alter:
 
 
 @pytest.mark.parametrize("at", [AT, parse_time("2024-02-29T23:59"), parse_time("2024-02-01")])
-def test_h1_of_two_unequal_bars_with_one_open_neither_is_believed(tmp_path: Path, at: Ns) -> None:
+def test_h1_of_two_unequal_bars_with_one_open_neither_is_believed(tmp_path: Path, at: Us) -> None:
     world = World(tmp_path)
     world.alter = splinter(at)
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_h1_of_two_unequal_trades_with_one_id_neither_is_believed(tmp_path: Path
 
     endpoint = exchange.endpoints[DataType.TRADES]
 
-    def decode(body: bytes, at: Ns) -> pl.DataFrame:
+    def decode(body: bytes, at: Us) -> pl.DataFrame:
         rows = endpoint.decode(body, at)
         other = rows.filter(trade_id=victim).with_columns(pl.col("amount") * 2)
         return pl.concat([rows, other]).sort("ts", maintain_order=True)
@@ -237,9 +237,9 @@ def test_h2_our_own_clock_never_makes_a_bar_final(
     tmp_path: Path, alter: Alter, name: str, ahead: int
 ) -> None:
     """The venue tells no time, and ours is wrong: what is stored is final all the same."""
-    venue_now = Ns(NOW + 30 * SECOND)
+    venue_now = Us(NOW + 30 * SECOND)
     dataset = Dataset(name, BTC if name not in ("kraken", "coinbase") else USD, DataType.OHLC, HOUR)
-    world = World(tmp_path, exchange=name).at(Ns(venue_now + ahead), venue_now)
+    world = World(tmp_path, exchange=name).at(Us(venue_now + ahead), venue_now)
     world.alter = alter
     state = world.fill(dataset, "2024").state
     assert state is not None
@@ -248,7 +248,7 @@ def test_h2_our_own_clock_never_makes_a_bar_final(
     assert state.last + 3 * HOUR > venue_now, "bars with a later one are final"
     assert max(span.end for span in state.ledger.covered()) <= venue_now
     stored = world.stored(dataset, "2024")
-    truth = world.truth(dataset, "2024", Ns(state.last + 1))
+    truth = world.truth(dataset, "2024", Us(state.last + 1))
     assert same(stored, truth.tail(stored.height))
 
 
@@ -256,7 +256,7 @@ def test_h2_our_own_clock_never_makes_a_bar_final(
 def test_h2_trades_are_final_by_later_trades(tmp_path: Path, name: str) -> None:
     symbol = BTC if name in ("binance", "okx", "bitfinex", "bitmex") else USD
     dataset = Dataset(name, symbol, DataType.TRADES)
-    world = World(tmp_path, exchange=name).at(Ns(NOW + HOUR), NOW)
+    world = World(tmp_path, exchange=name).at(Us(NOW + HOUR), NOW)
     world.alter = undated
     for key in ("2024-06-04", "2024-06-05"):
         state = world.fill(dataset, key).state
@@ -270,7 +270,7 @@ def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_pat
     """A stray of tomorrow among the trades of today must not pass for the end of an answer."""
     dataset, key = Dataset("bitfinex", BTC, DataType.TRADES), "2024-06-05"
     world = World(tmp_path, exchange="bitfinex")
-    tomorrow = (NOW + DAY) // 10**6
+    tomorrow = (NOW + DAY) // MILLISECOND
 
     def change(body: bytes) -> bytes:
         rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
@@ -281,16 +281,16 @@ def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_pat
     world.exchange = replace(world.exchange, endpoints={**world.exchange.endpoints, DataType.TRADES: paged})
     state = world.fill(dataset, key).state
     assert state is not None
-    truth = world.truth(dataset, key, Ns(NOW - get("bitfinex").settle))
+    truth = world.truth(dataset, key, Us(NOW - get("bitfinex").settle))
     assert same(world.stored(dataset, key), truth)
     [reason] = set(world.lake.quarantined(dataset, key)["reason"])
     assert reason == "its time is later than the venue's clock"
-    assert ns(world.stored(dataset, key)["ts"][-1]) < NOW
+    assert us(world.stored(dataset, key)["ts"][-1]) < NOW
 
 
-def shifted(first: Ns, until: Ns) -> Alter:
+def shifted(first: Us, until: Us) -> Alter:
     """Binance's hours from then on open off the grid, as in February 2018."""
-    ours, theirs = first // 10**6, until // 10**6
+    ours, theirs = first // MILLISECOND, until // MILLISECOND
 
     def change(body: bytes) -> bytes:
         rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
@@ -315,11 +315,11 @@ def test_h4_a_hole_is_split_where_trades_and_refused_bars_split_it(tmp_path: Pat
         world.fill(hours, "2023")
         holes = [hole for hole in world.holes(hours, "2023") if hole[0].start >= parse_time("2023-02-08")][:2]
         assert [(missing, proof) for _, missing, proof in holes] == [(33, NO_TRADES), (42, None)]
-        assert holes[1][0] == TimeSpan(*GRID_LOST)
+        assert holes[1][0] == TimeRange(*GRID_LOST)
         assert world.lake.quarantined(hours, "2023").height == 42
         assert world.condition(hours, "2023") is Condition.DEGRADED
 
-    accepted = {str(hours): [Accepted(TimeSpan(*GRID_LOST), "bars off the grid")]}
+    accepted = {str(hours): [Accepted(TimeRange(*GRID_LOST), "bars off the grid")]}
     taken = Lake(tmp_path / "lake", accepted=accepted)
     state = taken.state(hours, "2023")
     assert state is not None
@@ -338,7 +338,7 @@ def test_h4_an_outage_that_touches_a_lost_bar_is_proven_without_it(tmp_path: Pat
 
     def change(body: bytes) -> bytes:
         rows = msgspec.json.decode(body, type=list[list[msgspec.Raw]])
-        return msgspec.json.encode([row for row in rows if int(bytes(row[0])) != lost // 10**6])
+        return msgspec.json.encode([row for row in rows if int(bytes(row[0])) != lost // MILLISECOND])
 
     world.alter = bodies(change, "klines")
     for _ in range(2):

@@ -16,7 +16,7 @@ from dccd_core.adapter.contract import Exchange, Limit, Request, Response
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
@@ -41,11 +41,11 @@ _URL = "http://sandbox"
 _IN_FLIGHT = 8
 
 
-def bars(span: Ns = MINUTE, symbol: Symbol = BTC) -> Dataset:
+def bars(span: Us = MINUTE, symbol: Symbol = BTC) -> Dataset:
     return Dataset("binance", symbol, DataType.OHLC, span)
 
 
-def truth(market: Market, dataset: Dataset, span: TimeSpan) -> pl.DataFrame:
+def truth(market: Market, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
     if dataset.span:
         return market.truth_bars(dataset.exchange, dataset.symbol, dataset.span, span)
     return market.truth_trades(dataset.exchange, dataset.symbol, span)
@@ -55,7 +55,7 @@ def content_hash(folder: Path, dataset: Dataset, key: str, rows: pl.DataFrame) -
     """Return what a partition with these rows hashes to."""
     with Lake(folder).draft(dataset, key) as draft:
         draft.append(rows)
-        asked = Asked(partition_span(dataset.grain, key), Source.DERIVED, Ns(0), 0, rows.height)
+        asked = Asked(partition_span(dataset.grain, key), Source.DERIVED, Us(0), 0, rows.height)
         return draft.commit([asked], NoJudge).content_hash
 
 
@@ -63,7 +63,7 @@ class World:
     """``now`` is our clock, ``venue_now`` the venue's; the venue's stands still during a fill."""
 
     def __init__(
-        self, folder: Path, now: Ns = NOW, exchange: str = "binance", **options: Unpack[OptionArguments]
+        self, folder: Path, now: Us = NOW, exchange: str = "binance", **options: Unpack[OptionArguments]
     ) -> None:
         self.folder = folder
         self.lake = Lake(folder / "lake")
@@ -71,11 +71,11 @@ class World:
         self.venue_now = now
         self.exchange: Exchange = get(exchange)
         self.market = Options(**options).market()
-        self.told: list[tuple[int, Ns]] = []
+        self.told: list[tuple[int, Us]] = []
         self.alter: Callable[[Request, Response], Response] = lambda _, response: response
         self._app = _Reachable(create_app(Options(**options)))
 
-    def at(self, now: Ns, venue_now: Ns | None = None) -> "World":
+    def at(self, now: Us, venue_now: Us | None = None) -> "World":
         self.clock.set(now)
         self.venue_now = now if venue_now is None else venue_now
         return self
@@ -114,23 +114,23 @@ class World:
     def fill(self, dataset: Dataset, key: str) -> Filled:
         return self.with_venue(lambda venue: fill(venue, self.lake, dataset, key, self.progress))
 
-    def progress(self, dataset: Dataset, key: str, rows: int, until: Ns) -> None:
+    def progress(self, dataset: Dataset, key: str, rows: int, until: Us) -> None:
         self.told.append((rows, until))
 
     def stored(self, dataset: Dataset, key: str) -> pl.DataFrame:
         chunks = list(self.lake.chunks(dataset, key))
-        return pl.concat(chunks) if chunks else truth(self.market, dataset, TimeSpan(Ns(0), Ns(1))).clear()
+        return pl.concat(chunks) if chunks else truth(self.market, dataset, TimeRange(Us(0), Us(1))).clear()
 
-    def truth(self, dataset: Dataset, key: str, until: Ns | None = None) -> pl.DataFrame:
+    def truth(self, dataset: Dataset, key: str, until: Us | None = None) -> pl.DataFrame:
         """Return the rows of a partition; with ``until`` those that open or happen before it."""
         span = partition_span(dataset.grain, key)
-        return truth(self.market, dataset, TimeSpan(span.start, min(span.end, until or span.end)))
+        return truth(self.market, dataset, TimeRange(span.start, min(span.end, until or span.end)))
 
     def condition(self, dataset: Dataset, key: str) -> Condition:
         state = self.lake.state(dataset, key)
         return condition(state.ledger if state else None, partition_span(dataset.grain, key))
 
-    def holes(self, dataset: Dataset, key: str) -> list[tuple[TimeSpan, int, str | None]]:
+    def holes(self, dataset: Dataset, key: str) -> list[tuple[TimeRange, int, str | None]]:
         state = self.lake.state(dataset, key)
         return [(hole.span, hole.missing, hole.proof) for hole in state.ledger.holes] if state else []
 
@@ -175,8 +175,8 @@ def _unlimited(exchange: Exchange) -> tuple[Limit, ...]:
     return tuple({limit.pool: Limit(10**9, MINUTE, limit.pool) for limit in exchange.limits}.values())
 
 
-def span(start: str, end: str) -> TimeSpan:
-    return TimeSpan(parse_time(start), parse_time(end))
+def span(start: str, end: str) -> TimeRange:
+    return TimeRange(parse_time(start), parse_time(end))
 
 
 def same(left: pl.DataFrame, right: pl.DataFrame) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import settings
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import Family
@@ -28,7 +28,7 @@ MONTH = "2024-01"
 SPAN = partition_span(TRADES.grain, DAY)
 
 Trade = tuple[int, str | None, float]
-"""Nanoseconds since the day began, id, price."""
+"""Microseconds since the day began, id, price."""
 
 
 def trades(rows: Iterable[Trade]) -> pl.DataFrame:
@@ -45,7 +45,7 @@ def trades(rows: Iterable[Trade]) -> pl.DataFrame:
     )
 
 
-def numbered(ids: Sequence[int], every: Ns = SECOND) -> pl.DataFrame:
+def numbered(ids: Sequence[int], every: Us = SECOND) -> pl.DataFrame:
     """One trade ``every`` so often, each at the time its id says."""
     return trades((number * every, str(number), float(number)) for number in ids)
 
@@ -54,7 +54,7 @@ def many(start: int, count: int) -> pl.DataFrame:
     """``count`` trades from the id ``start`` on, 5 ms apart, three to a moment; made fast."""
     ids = pl.int_range(start, start + count, eager=True)
     return pl.select(
-        ts=(SPAN.start + ids // 3 * 5_000_000).cast(pl.Datetime("ns", "UTC")),
+        ts=(SPAN.start + ids // 3 * 5_000).cast(pl.Datetime("us", "UTC")),
         price=(ids * 7919 % 10_007).cast(pl.Float64) / 100,
         amount=(ids * 104_729 % 100_003).cast(pl.Float64) / 1e5,
         side=pl.when(ids % 2 == 0)
@@ -66,19 +66,19 @@ def many(start: int, count: int) -> pl.DataFrame:
 
 
 def asked(start: int = 0, end: int | None = None, *, at: int = 1, rows: int = 0) -> Asked:
-    """One request for a part of the day, in nanoseconds since it began; the whole day by default."""
-    span = TimeSpan(Ns(SPAN.start + start), SPAN.end if end is None else Ns(SPAN.start + end))
-    return Asked(span, Source.REST, Ns(at), 1, rows)
+    """One request for a part of the day, in microseconds since it began; the whole day by default."""
+    span = TimeRange(Us(SPAN.start + start), SPAN.end if end is None else Us(SPAN.start + end))
+    return Asked(span, Source.REST, Us(at), 1, rows)
 
 
 def live(rows: pl.DataFrame, symbol: str = "BTC/USDT") -> pl.DataFrame:
     """Rows as a stream records them: of a symbol, each received a millisecond after it happened."""
-    received = pl.col("ts").cast(pl.Int64) + 1_000_000
+    received = pl.col("ts").cast(pl.Int64) + 1_000
     return rows.with_columns(symbol=pl.lit(symbol), received=received)
 
 
-def at(seconds: int) -> Ns:
-    return Ns(SPAN.start + seconds * SECOND)
+def at(seconds: int) -> Us:
+    return Us(SPAN.start + seconds * SECOND)
 
 
 def began(seconds: int, symbol: str = "BTC/USDT") -> Mark:
@@ -89,7 +89,7 @@ def ended(seconds: int, reason: str = "", symbol: str = "BTC/USDT") -> Mark:
     return Mark(symbol, at(seconds), began=False, reason=reason)
 
 
-def notes(until: Ns | None, marks: Sequence[Mark] = ()) -> Notes:
+def notes(until: Us | None, marks: Sequence[Mark] = ()) -> Notes:
     """What an append says when every symbol came as far."""
     symbols = ("BTC/USDT", "ETH/USDT", "DOGE/USDT")
     return Notes(until, marks, {} if until is None else dict.fromkeys(symbols, until))
@@ -97,7 +97,7 @@ def notes(until: Ns | None, marks: Sequence[Mark] = ()) -> Notes:
 
 def begin(lake: Lake, start: int = 1) -> SegmentWriter:
     """A segment of the trades of Binance."""
-    return lake.segment("binance", DataType.TRADES, None, Ns(start))
+    return lake.segment("binance", DataType.TRADES, None, Us(start))
 
 
 def record(lake: Lake, *portions: pl.DataFrame, start: int = 1) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.lake.coverage import BROKE_OFF, Mark, Notes, Piece, Story, covered, lost
 
 BTC = "BTC/USDT"
@@ -11,11 +11,11 @@ Told = tuple[int | None, list[Mark]]
 
 
 def began(at: int) -> Mark:
-    return Mark(BTC, Ns(at), began=True)
+    return Mark(BTC, Us(at), began=True)
 
 
 def ended(at: int, reason: str = "") -> Mark:
-    return Mark(BTC, Ns(at), began=False, reason=reason)
+    return Mark(BTC, Us(at), began=False, reason=reason)
 
 
 def story(*told: Told) -> Story:
@@ -23,7 +23,7 @@ def story(*told: Told) -> Story:
     made, symbols = Story(), set[str]()
     for until, marks in told:
         symbols |= {mark.symbol for mark in marks}
-        at = None if until is None else Ns(until)
+        at = None if until is None else Us(until)
         made.add(Notes(at, marks, {} if at is None else dict.fromkeys(symbols, at)))
     return made
 
@@ -100,39 +100,39 @@ def test_a_known_reason_is_worth_more_than_none() -> None:
 
 
 def test_a_second_beginning_changes_nothing_and_symbols_are_apart() -> None:
-    made = story((10, [began(5), began(7), Mark("ETH/USDT", Ns(6), began=True), ended(9, GAP)]))
+    made = story((10, [began(5), began(7), Mark("ETH/USDT", Us(6), began=True), ended(9, GAP)]))
     assert spans(made) == [(5, 9)]
-    assert covered([made], "ETH/USDT") == [TimeSpan(Ns(6), Ns(10))]
+    assert covered([made], "ETH/USDT") == [TimeRange(Us(6), Us(10))]
     assert made.symbols == {BTC, "ETH/USDT"}
 
 
 def test_l1_a_symbol_is_covered_up_to_its_own_proof_whatever_its_neighbours_reached() -> None:
     made = Story()
-    made.add(Notes(Ns(10), [began(1), Mark("ETH/USDT", Ns(1), began=True)], {BTC: Ns(9), "ETH/USDT": Ns(9)}))
-    made.add(Notes(Ns(60), reached={"ETH/USDT": Ns(58)}))
+    made.add(Notes(Us(10), [began(1), Mark("ETH/USDT", Us(1), began=True)], {BTC: Us(9), "ETH/USDT": Us(9)}))
+    made.add(Notes(Us(60), reached={"ETH/USDT": Us(58)}))
     assert spans(made) == [(1, 9)]
-    assert covered([made], "ETH/USDT") == [TimeSpan(Ns(1), Ns(58))]
+    assert covered([made], "ETH/USDT") == [TimeRange(Us(1), Us(58))]
 
 
 def test_what_was_asked_for_later_is_covered_beside_what_goes_on() -> None:
     made = story((10, [began(5), ended(8, "x"), began(20)]), (30, []))
-    made.add(Notes(pieces=[Piece(BTC, Ns(8), Ns(20))]))
+    made.add(Notes(pieces=[Piece(BTC, Us(8), Us(20))]))
     assert spans(made) == [(5, 30)]
     assert reasons(made) == []
 
 
 def test_what_turned_out_not_to_be_there_is_covered_no_more_whoever_said_so() -> None:
     made = story((30, [began(5)]))
-    made.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(20), "it drifted")]))
+    made.add(Notes(pieces=[Piece(BTC, Us(12), Us(20), "it drifted")]))
     assert spans(made, story((25, [began(10)]))) == [(5, 12), (20, 30)]
     assert reasons(made) == [(12, 20, "it drifted")]
 
 
 def test_what_was_asked_for_after_it_was_found_missing_is_there() -> None:
     made = story((30, [began(5)]))
-    made.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(20), "it drifted")]))
+    made.add(Notes(pieces=[Piece(BTC, Us(12), Us(20), "it drifted")]))
     later = Story()
-    later.add(Notes(pieces=[Piece(BTC, Ns(12), Ns(16))]))
+    later.add(Notes(pieces=[Piece(BTC, Us(12), Us(16))]))
     assert spans(made, later) == [(5, 16), (20, 30)]
     assert reasons(made, later) == [(16, 20, "it drifted")]
 
@@ -145,7 +145,7 @@ times = st.integers(0, 60)
 marks = times.map(began) | times.map(lambda at: ended(at, "x"))
 told = st.lists(st.tuples(st.none() | times, st.lists(marks, max_size=3)), max_size=5)
 pieces = st.tuples(times, times, st.sampled_from(["", "y"])).map(
-    lambda one: Piece(BTC, Ns(min(one[:2])), Ns(max(one[:2]) + 1), one[2])
+    lambda one: Piece(BTC, Us(min(one[:2])), Us(max(one[:2]) + 1), one[2])
 )
 
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.lake.flow import second, united
 from dccd_core.lake.merge import unite
 from tests.dccd_core.lake.samples import numbered, often, trades
 
-HALF = Ns(SECOND // 2)
+HALF = Us(SECOND // 2)
 
 
 def cut(rows: pl.DataFrame, borders: list[int]) -> Iterator[pl.DataFrame]:
@@ -56,4 +56,4 @@ def test_fresh_rows_take_the_place_of_stored_ones() -> None:
 
 
 def test_a_whole_second() -> None:
-    assert [second(Ns(at)) for at in (0, SECOND - 1, SECOND)] == [0, 0, SECOND]
+    assert [second(Us(at)) for at in (0, SECOND - 1, SECOND)] == [0, 0, SECOND]

@@ -17,7 +17,7 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.lake import harvest as harvest_module
 from dccd_core.lake import segments
 from dccd_core.lake.coverage import BROKE_OFF, Notes
@@ -60,7 +60,7 @@ def ids(harvest: Harvest, dataset: Dataset = TRADES, key: str = DAY) -> list[str
     return [name for rows in harvest.rows(dataset, key) for name in rows["trade_id"]]
 
 
-def seconds(spans: Sequence[TimeSpan]) -> list[tuple[int, int]]:
+def seconds(spans: Sequence[TimeRange]) -> list[tuple[int, int]]:
     return [((span.start - SPAN.start) // SECOND, (span.end - SPAN.start) // SECOND) for span in spans]
 
 
@@ -79,7 +79,7 @@ def fold(lake: Lake, *, done: bool = True) -> None:
             with lake.draft(dataset, key) as draft:
                 for rows in harvest.rows(dataset, key):
                     draft.append(rows)
-                asked = [Asked(span, Source.STREAM, Ns(1), 0, 0) for span in harvest.covered(dataset, key)]
+                asked = [Asked(span, Source.STREAM, Us(1), 0, 0) for span in harvest.covered(dataset, key)]
                 draft.commit(asked, Witness)
         if done:
             harvest.done()

@@ -4,7 +4,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, Ns
+from dccd_core.domain.timespan import HOUR, Us
 from dccd_core.lake.layout import (
     Family,
     data_path,
@@ -87,7 +87,7 @@ def test_other_folders_are_of_no_family(folder: str) -> None:
 
 
 def test_a_segment_is_named_by_when_it_was_begun() -> None:
-    name = segment_name(Ns(17), "0123456789abcdef" * 2)
+    name = segment_name(Us(17), "0123456789abcdef" * 2)
     assert name == "17-0123456789abcdef0123456789abcdef.arrow"
     assert segment_start(name) == 17
     assert segment_start(f"{name}.part") is segment_start(".harvest.lock") is None

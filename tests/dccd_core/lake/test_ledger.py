@@ -5,22 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.errors import DamagedFile
-from dccd_core.domain.timespan import Ns, TimeSpan, union
+from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.lake.ledger import Accepted, Asked, Condition, Hole, Ledger, Lost, Source, condition
 from tests.dccd_core.lake.samples import often
 
 
 @st.composite
-def spans(draw: st.DrawFn) -> TimeSpan:
+def spans(draw: st.DrawFn) -> TimeRange:
     start = draw(st.integers(0, 60))
-    return TimeSpan(Ns(start), Ns(start + draw(st.integers(1, 15))))
+    return TimeRange(Us(start), Us(start + draw(st.integers(1, 15))))
 
 
 @st.composite
 def askeds(draw: st.DrawFn) -> Asked:
     numbers = st.integers(0, 9)
     at, requests, rows = draw(numbers), draw(numbers), draw(numbers)
-    return Asked(draw(spans()), draw(st.sampled_from(Source)), Ns(at), requests, rows)
+    return Asked(draw(spans()), draw(st.sampled_from(Source)), Us(at), requests, rows)
 
 
 def ledger_of(parts: list[Asked]) -> Ledger:
@@ -31,7 +31,7 @@ def ledger_of(parts: list[Asked]) -> Ledger:
 
 
 def rest(start: int, end: int, at: int = 0, requests: int = 1, rows: int = 0) -> Asked:
-    return Asked(TimeSpan(Ns(start), Ns(end)), Source.REST, Ns(at), requests, rows)
+    return Asked(TimeRange(Us(start), Us(end)), Source.REST, Us(at), requests, rows)
 
 
 @often
@@ -56,7 +56,7 @@ def test_no_two_intervals_of_one_source_touch(parts: list[Asked]) -> None:
 
 @often
 @given(parts=st.lists(askeds(), max_size=12), span=spans())
-def test_covered_until_is_where_the_first_uncovered_moment_lies(parts: list[Asked], span: TimeSpan) -> None:
+def test_covered_until_is_where_the_first_uncovered_moment_lies(parts: list[Asked], span: TimeRange) -> None:
     left = span.minus(part.span for part in parts)
     assert ledger_of(parts).covered_until(span) == (left[0].start if left else span.end)
 
@@ -67,14 +67,14 @@ def test_intervals_that_touch_add_up_and_keep_the_later_moment() -> None:
 
 
 def test_other_sources_are_kept_apart() -> None:
-    live = Asked(TimeSpan(Ns(5), Ns(15)), Source.STREAM, Ns(0), 0, 0)
+    live = Asked(TimeRange(Us(5), Us(15)), Source.STREAM, Us(0), 0, 0)
     assert ledger_of([rest(0, 10), live]).asked == (rest(0, 10), live)
 
 
 @often
 @given(parts=st.lists(askeds(), max_size=5), holes=st.lists(spans(), max_size=5), proof=st.none() | st.text())
-def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeSpan], proof: str | None) -> None:
-    found = tuple(Hole(span, 3, (Ns(4), Ns(1_700_000_000_123_456_789)), proof) for span in holes)
+def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeRange], proof: str | None) -> None:
+    found = tuple(Hole(span, 3, (Us(4), Us(1_700_000_000_123_456_789)), proof) for span in holes)
     ledger = Ledger(ledger_of(parts).asked, found, quarantined=2)
     assert Ledger.from_json(ledger.to_json()) == ledger
 
@@ -102,11 +102,11 @@ def test_a_ledger_that_is_not_understood_is_damage(text: str | bytes) -> None:
 
 
 def test_a_hole_without_proof_is_a_gap() -> None:
-    gap, quiet = Hole(TimeSpan(Ns(1), Ns(2)), 1), Hole(TimeSpan(Ns(3), Ns(4)), 1, proof="nothing traded")
+    gap, quiet = Hole(TimeRange(Us(1), Us(2)), 1), Hole(TimeRange(Us(3), Us(4)), 1, proof="nothing traded")
     assert Ledger(holes=(gap, quiet)).gaps() == (gap,)
 
 
-WHOLE = TimeSpan(Ns(0), Ns(10))
+WHOLE = TimeRange(Us(0), Us(10))
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_condition(ledger: Ledger | None, expected: Condition) -> None:
     assert condition(ledger, WHOLE) is expected
 
 
-def of(start: int, end: int) -> TimeSpan:
-    return TimeSpan(Ns(start), Ns(end))
+def of(start: int, end: int) -> TimeRange:
+    return TimeRange(Us(start), Us(end))
 
 
 def test_h4_an_accepted_gap_is_explained_and_stays_to_be_seen() -> None:
-    ledger = Ledger((rest(0, 10),), (Hole(of(2, 6), 4, (Ns(7),), refused=3),), quarantined=3)
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 6), 4, (Us(7),), refused=3),), quarantined=3)
     assert condition(ledger, WHOLE) is Condition.DEGRADED
     taken = ledger.accepting([Accepted(of(0, 8), "the venue's outage")])
     assert condition(taken, WHOLE) is Condition.AVAILABLE
-    assert taken.holes == (Hole(of(2, 6), 4, (Ns(7),), "accepted: the venue's outage", refused=3),)
+    assert taken.holes == (Hole(of(2, 6), 4, (Us(7),), "accepted: the venue's outage", refused=3),)
     assert taken.gaps() == ()
 
 
@@ -164,18 +164,18 @@ def test_h4_what_is_proven_otherwise_keeps_its_proof() -> None:
 
 
 def stream(start: int, end: int) -> Asked:
-    return Asked(TimeSpan(Ns(start), Ns(end)), Source.STREAM, Ns(0), 0, 0)
+    return Asked(TimeRange(Us(start), Us(end)), Source.STREAM, Us(0), 0, 0)
 
 
-def told(lost: list[tuple[TimeSpan, str]]) -> list[tuple[int, int, str]]:
+def told(lost: list[tuple[TimeRange, str]]) -> list[tuple[int, int, str]]:
     return [(span.start, span.end, reason) for span, reason in lost]
 
 
 def test_what_a_stream_lost_keeps_its_reason_until_somebody_asks_for_it() -> None:
-    ledger = ledger_of([stream(0, 10), stream(30, 40)]).lose([(TimeSpan(Ns(10), Ns(11)), "closed 1001")])
+    ledger = ledger_of([stream(0, 10), stream(30, 40)]).lose([(TimeRange(Us(10), Us(11)), "closed 1001")])
     assert told(ledger.unrecorded()) == [(10, 30, "closed 1001")]
     whole = ledger.lose(ledger.unrecorded())
-    assert whole.add(rest(10, 25)).lost == (Lost(TimeSpan(Ns(25), Ns(30)), "closed 1001"),)
+    assert whole.add(rest(10, 25)).lost == (Lost(TimeRange(Us(25), Us(30)), "closed 1001"),)
     assert whole.add(rest(10, 30)).lost == ()
     assert Ledger.from_json(whole.to_json()) == whole
 
@@ -183,15 +183,19 @@ def test_what_a_stream_lost_keeps_its_reason_until_somebody_asks_for_it() -> Non
 def test_each_part_of_a_loss_has_its_own_reason() -> None:
     ledger = ledger_of([stream(0, 10), stream(50, 60)])
     ledger = ledger.lose(
-        [(TimeSpan(Ns(20), Ns(30)), "paused by a user"), (TimeSpan(Ns(5), Ns(15)), "closed")]
+        [(TimeRange(Us(20), Us(30)), "paused by a user"), (TimeRange(Us(5), Us(15)), "closed")]
     )
     assert told(ledger.unrecorded()) == [(10, 20, "closed"), (20, 50, "paused by a user")]
     assert told(ledger_of([stream(0, 10), stream(50, 60)]).unrecorded()) == [(10, 50, "nothing was recorded")]
 
 
 def test_what_a_stream_claimed_wrongly_is_covered_no_more() -> None:
-    ledger = ledger_of([stream(0, 40), rest(15, 18)]).withdraw([TimeSpan(Ns(10), Ns(20))])
-    assert ledger.covered() == [TimeSpan(Ns(0), Ns(10)), TimeSpan(Ns(15), Ns(18)), TimeSpan(Ns(20), Ns(40))]
+    ledger = ledger_of([stream(0, 40), rest(15, 18)]).withdraw([TimeRange(Us(10), Us(20))])
+    assert ledger.covered() == [
+        TimeRange(Us(0), Us(10)),
+        TimeRange(Us(15), Us(18)),
+        TimeRange(Us(20), Us(40)),
+    ]
     assert told(ledger.unrecorded()) == [
         (10, 15, "nothing was recorded"),
         (18, 20, "nothing was recorded"),

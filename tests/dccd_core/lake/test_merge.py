@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.lake.merge import Feed, merged, unite
 from tests.dccd_core.lake.samples import SPAN, Trade, numbered, often, trades
 
@@ -38,7 +38,7 @@ def feed(rows: pl.DataFrame, cuts: Sequence[int]) -> Feed:
     """``rows`` in pieces cut anywhere, also between rows of one moment."""
     borders = [0, *sorted({cut % (rows.height + 1) for cut in cuts}), rows.height]
     pieces = [rows.slice(a, b - a) for a, b in pairwise(borders) if b > a]
-    starts = [Ns(int(piece["ts"].to_physical()[0])) for piece in pieces]
+    starts = [Us(int(piece["ts"].to_physical()[0])) for piece in pieces]
     return Feed(DataType.TRADES, starts, pieces.__getitem__)
 
 
@@ -86,7 +86,7 @@ def test_pieces_make_no_difference(
 @example(rows=numbered([1, 2]), cuts=[1], at=[2_000])
 def test_a_feed_gives_what_lies_before_each_cut(rows: pl.DataFrame, cuts: list[int], at: list[int]) -> None:
     source, before = feed(rows, cuts), SPAN.start
-    for cut in sorted(Ns(SPAN.start + moment * MILLISECOND) for moment in at):
+    for cut in sorted(Us(SPAN.start + moment * MILLISECOND) for moment in at):
         times = rows["ts"].to_physical()
         assert_frame_equal(source.until(cut), rows.filter((times >= before) & (times < cut)))
         before = cut
@@ -100,7 +100,7 @@ def test_pieces_are_read_only_when_their_time_has_come() -> None:
         read.append(n)
         return numbered([10 * n, 10 * n + 1])
 
-    starts = [Ns(SPAN.start + 10 * n * SECOND) for n in range(5)]
+    starts = [Us(SPAN.start + 10 * n * SECOND) for n in range(5)]
     chunks = merged(DataType.TRADES, Feed(DataType.TRADES, starts, piece), feed(NOTHING, []))
     next(chunks)
     assert read == [0]

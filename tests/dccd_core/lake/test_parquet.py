@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import DamagedFile
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.lake.digest import Digest
 from dccd_core.lake.ledger import Ledger
 from dccd_core.lake.parquet import GROUP, TAIL, Reader, State, Writer, state_from_tail
@@ -77,7 +77,7 @@ def test_state_is_read_from_the_end_of_the_file_alone() -> None:
         "the file",
         100,
         SPAN.start,
-        Ns(SPAN.start + 99_000_000_000),
+        Us(SPAN.start + 99 * SECOND),
         len(file.getvalue()),
         whole.content_hash,
         LEDGER,
@@ -123,7 +123,7 @@ def test_the_content_hash_does_not_depend_on_how_rows_are_cut(cuts: list[int]) -
         ODD.reverse(),
         ODD.head(3),
         ODD.with_columns(price=pl.col("price").abs()),
-        ODD.with_columns(ts=pl.col("ts").dt.offset_by("1ns")),
+        ODD.with_columns(ts=pl.col("ts").dt.offset_by("1us")),
         ODD.with_columns(price=pl.col("amount"), amount=pl.col("price")),
         ODD.with_columns(trade_id=pl.col("trade_id").fill_null("")),
         ODD.with_columns(trade_id=pl.Series(["", None, "a", "ü€"])),
@@ -133,7 +133,7 @@ def test_the_content_hash_does_not_depend_on_how_rows_are_cut(cuts: list[int]) -
         "order",
         "rows",
         "sign of zero",
-        "a nanosecond",
+        "a microsecond",
         "columns",
         "null text",
         "text borders",

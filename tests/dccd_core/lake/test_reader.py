@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import DAY as ONE_DAY
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import (
@@ -52,13 +52,13 @@ def test_partitions_are_one_table(lake: Lake) -> None:
 
 
 def test_a_span_is_half_open(lake: Lake) -> None:
-    span = TimeSpan(Ns(SPAN.start + 3 * SECOND), Ns(SPAN.end + SECOND))
+    span = TimeRange(Us(SPAN.start + 3 * SECOND), Us(SPAN.end + SECOND))
     assert ids(lake.scan(TRADES, span)) == ["3", "4", "100"]
 
 
 def test_a_span_decides_to_the_nanosecond(lake: Lake) -> None:
-    assert ids(lake.scan(TRADES, TimeSpan(Ns(SPAN.start + SECOND - 1), Ns(SPAN.start + SECOND)))) == []
-    assert ids(lake.scan(TRADES, TimeSpan(Ns(SPAN.start + SECOND), Ns(SPAN.start + SECOND + 1)))) == ["1"]
+    assert ids(lake.scan(TRADES, TimeRange(Us(SPAN.start + SECOND - 1), Us(SPAN.start + SECOND)))) == []
+    assert ids(lake.scan(TRADES, TimeRange(Us(SPAN.start + SECOND), Us(SPAN.start + SECOND + 1)))) == ["1"]
 
 
 def test_filters_columns_and_limits_reach_the_files(lake: Lake) -> None:
@@ -159,7 +159,7 @@ def test_a_partition_may_be_live_only(lake: Lake, tmp_path: Path) -> None:
 
 def test_what_is_live_is_filtered_like_the_rest(lake: Lake) -> None:
     record(lake, live(numbered([2, 3, 6, 7])))
-    span = TimeSpan(Ns(SPAN.start + 3 * SECOND), Ns(SPAN.start + 7 * SECOND))
+    span = TimeRange(Us(SPAN.start + 3 * SECOND), Us(SPAN.start + 7 * SECOND))
     assert ids(lake.scan(TRADES, span)) == ["3", "4", "6"]
     rows = lake.scan(TRADES).filter(pl.col("price") >= 4).select("trade_id")
     assert ids(rows) == ["4", "6", "7"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.timespan import Ns, parse_time
+from dccd_core.domain.timespan import Us, parse_time
 from dccd_core.lake import refused
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.refused import MOST_BYTES, Refused
@@ -13,7 +13,7 @@ AT = parse_time("2024-06-05T12:00:00.123456789")
 
 
 def message(frame: bytes, second: int = 0) -> Refused:
-    return Refused(Ns(AT + second), "wss://x", "no JSON", frame)
+    return Refused(Us(AT + second), "wss://x", "no JSON", frame)
 
 
 @pytest.mark.parametrize("frame", [b'{"a": "\xc3\xa9\\n"}', b"\xff\x00\x01", b"", b"two\nlines"])

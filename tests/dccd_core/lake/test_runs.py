@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.lake import runs as runs_module
 from dccd_core.lake.layout import Family
 from dccd_core.lake.merge import unite
@@ -56,10 +56,10 @@ def test_each_symbol_and_day_is_a_part_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("span", "key"), [(MINUTE, "2024-01"), (ONE_DAY, "2024")])
-def test_bars_fall_into_months_and_years(span: Ns, key: str) -> None:
+def test_bars_fall_into_months_and_years(span: Us, key: str) -> None:
     family = Family("binance", DataType.OHLC, span)
     bar = dict.fromkeys(["open", "high", "low", "close", "volume", "quote_volume"], 1.0)
-    bars = live(pl.DataFrame([{"ts": SPAN.start, **bar, "trades": 1}]).cast({"ts": pl.Datetime("ns", "UTC")}))
+    bars = live(pl.DataFrame([{"ts": SPAN.start, **bar, "trades": 1}]).cast({"ts": pl.Datetime("us", "UTC")}))
     runs = Runs(family, BytesIO())
     runs.add(batch(bars))
     runs.end_segment()
@@ -127,7 +127,7 @@ def test_rows_come_in_pieces() -> None:
 def test_cuts_fall_on_whole_seconds() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_module, "GROUP", 2)
-        runs = taken([[live(numbered(range(90), Ns(SECOND // 4)))]])
+        runs = taken([[live(numbered(range(90), Us(SECOND // 4)))]])
         frames = list(runs.rows(TRADES, DAY))
     assert len(frames) > 10
     assert all(int(frame["ts"].to_physical()[0]) % SECOND == 0 for frame in frames)

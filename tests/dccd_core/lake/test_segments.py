@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.lake import segments
 from dccd_core.lake.coverage import Notes, Piece
 from dccd_core.lake.lake import Lake, live_folder
@@ -100,7 +100,7 @@ def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> No
         row["side"] = side.categories[0]
     rows = live(pl.DataFrame([row | {"ts": SPAN.start}], schema=table.schema))
     span = MINUTE if data_type is DataType.OHLC else None
-    with lake.segment("okx", data_type, span, Ns(1)) as writer:
+    with lake.segment("okx", data_type, span, Us(1)) as writer:
         mixed = rows.with_columns(pl.col("symbol").cast(pl.Categorical)).select(rows.columns[::-1])
         writer.append(mixed, Notes())
     with opened(Path(writer.path), Family("okx", data_type, span)) as segment:
@@ -118,7 +118,7 @@ def test_other_tools_read_a_segment(lake: Lake) -> None:
 def test_segments_are_listed_with_what_is_known_of_them(lake: Lake, tmp_path: Path) -> None:
     assert lake.segments() == []
     later, sooner = begin(lake, start=10), begin(lake, start=9)
-    bars = lake.segment("okx", DataType.OHLC, MINUTE, Ns(3))
+    bars = lake.segment("okx", DataType.OHLC, MINUTE, Us(3))
     sooner.close()
     (tmp_path / ".dccd/live/okx/notes").mkdir()
     (tmp_path / ".dccd/live/okx/ohlc-1m/notes.txt").touch()
@@ -318,7 +318,7 @@ def test_what_could_not_be_written_leaves_nothing_behind(lake: Lake, monkeypatch
     [
         (numbered([1]), "another table"),
         (live(numbered([1])).drop("side"), "another table"),
-        (live(numbered([1])).with_columns(pl.col("ts").dt.cast_time_unit("us")), "another table"),
+        (live(numbered([1])).with_columns(pl.col("ts").dt.cast_time_unit("ms")), "another table"),
         (live(numbered([1])).with_columns(price=pl.lit(None, pl.Float64)), "nulls"),
         (live(numbered([1])).with_columns(symbol=pl.lit(None, pl.String)), "nulls"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import Banned, ConfigError
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, iso, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, iso, parse_time
 from dccd_core.net.budget import Budget, budget_name, state_dir
 from dccd_core.net.clock import ManualClock
 
@@ -27,7 +27,7 @@ def opened(path: Path, clock: ManualClock, limits: tuple[Limit, ...] = LIMITS, s
 
 async def spend(budget: Budget, weight: int) -> None:
     """Spend, and be answered at once by a venue that tells no count."""
-    budget.learn(await budget.spend(weight), None, Ns(0))
+    budget.learn(await budget.spend(weight), None, Us(0))
 
 
 def heaviest(counted: list[tuple[int, int]], period: int) -> int:
@@ -154,7 +154,7 @@ def test_the_venue_never_sees_more_than_the_limit_in_any_period(
     No way is shorter than ``least`` there and back, and that is known.
     """
     clock = ManualClock(NOON)
-    limits = tuple(Limit(amount * (i + 1), Ns(MINUTE * (i + 1))) for i, amount in enumerate(amounts))
+    limits = tuple(Limit(amount * (i + 1), Us(MINUTE * (i + 1))) for i, amount in enumerate(amounts))
     counted: list[tuple[int, int]] = []
     least = 1
 
@@ -164,7 +164,7 @@ def test_the_venue_never_sees_more_than_the_limit_in_any_period(
         await clock.sleep(least + took_ms / 1_000 * part)
         counted.append((clock.now(), weight))
         await clock.sleep(least + took_ms / 1_000 * (1 - part))
-        budget.learn(booking, None, Ns(0))
+        budget.learn(booking, None, Us(0))
 
     async def main(folder: Path) -> None:
         budgets = [opened(folder, clock, limits) for _ in range(2)]
@@ -188,10 +188,10 @@ class TestBreaker:
     def test_others_wait_for_it_to_close(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         clock = ManualClock(NOON)
         one, other = opened(tmp_path, clock), opened(tmp_path, clock)
-        until = Ns(NOON + 100 * SECOND)
+        until = Us(NOON + 100 * SECOND)
         with caplog.at_level(logging.WARNING):
             one.trip(until, "HTTP 429: slow down")
-            one.trip(Ns(until - SECOND), "HTTP 429: again")
+            one.trip(Us(until - SECOND), "HTTP 429: again")
         assert [record.message for record in caplog.records] == [
             f"no request goes out before {iso(until)}: HTTP 429: slow down"
         ]
@@ -201,7 +201,7 @@ class TestBreaker:
     def test_nobody_waits_for_a_long_ban(self, tmp_path: Path) -> None:
         clock = ManualClock(NOON)
         budget = opened(tmp_path, clock)
-        until = Ns(NOON + 3 * MINUTE)
+        until = Us(NOON + 3 * MINUTE)
         budget.trip(until, "HTTP 418: banned")
         with pytest.raises(Banned, match="HTTP 418: banned") as caught:
             asyncio.run(budget.spend(1))
@@ -209,7 +209,7 @@ class TestBreaker:
         assert caught.value.wait_s == 180
         assert pickle.loads(pickle.dumps(caught.value)).wait_s == 180
         assert clock.now() == NOON
-        clock.set(Ns(NOON + MINUTE))
+        clock.set(Us(NOON + MINUTE))
         asyncio.run(spend(budget, 1))
         assert clock.now() == until
 
@@ -221,7 +221,7 @@ class TestBreaker:
             await spend(budget, 100)
             waiting = asyncio.create_task(spend(budget, 1))
             await asyncio.sleep(0)
-            budget.trip(Ns(NOON + 90 * SECOND), "HTTP 429")
+            budget.trip(Us(NOON + 90 * SECOND), "HTTP 429")
             await waiting
 
         asyncio.run(main())
@@ -245,7 +245,7 @@ WORKER = """
 import asyncio, os, random, sys, time
 from pathlib import Path
 from dccd_core.adapter.contract import Limit
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.budget import Budget
 from dccd_core.net.clock import SystemClock
 
@@ -255,10 +255,10 @@ async def work(budget):
         await asyncio.sleep(0.03 * random.random())
         os.write(1, f"{time.time_ns()}\\n".encode())
         await asyncio.sleep(0.03 * random.random())
-        budget.learn(booking, None, Ns(0))
+        budget.learn(booking, None, Us(0))
 
 async def main():
-    budget = Budget(Path(sys.argv[1]), (Limit(600, Ns(2 * SECOND)),), 0.95, SystemClock())
+    budget = Budget(Path(sys.argv[1]), (Limit(600, Us(2 * SECOND)),), 0.95, SystemClock())
     try:
         async with asyncio.timeout(4.6):
             await asyncio.gather(*(work(budget) for _ in range(3)))

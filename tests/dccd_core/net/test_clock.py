@@ -1,6 +1,6 @@
 import asyncio
 
-from dccd_core.domain.timespan import DAY, HOUR, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, SECOND, Us, parse_time
 from dccd_core.net.clock import ManualClock, SystemClock
 
 NOON = parse_time("2026-11-22T12:00:00Z")
@@ -16,17 +16,17 @@ def test_the_system_clock_moves_on() -> None:
 
 def test_sleepers_wake_in_the_order_of_their_times_and_see_their_own_time() -> None:
     clock = ManualClock(NOON)
-    woken: list[tuple[float, Ns]] = []
+    woken: list[tuple[float, Us]] = []
 
     async def sleeper(seconds: float) -> None:
         await clock.sleep(seconds)
-        woken.append((seconds, Ns(clock.now() - NOON)))
+        woken.append((seconds, Us(clock.now() - NOON)))
 
     async def main() -> None:
         await asyncio.gather(*(sleeper(seconds) for seconds in (3, 1, 2, 1, 0.5, 0)))
 
     asyncio.run(main())
-    assert woken == [(s, Ns(int(s * SECOND))) for s in (0, 0.5, 1, 1, 2, 3)]
+    assert woken == [(s, Us(int(s * SECOND))) for s in (0, 0.5, 1, 1, 2, 3)]
 
 
 def test_others_get_to_work_before_time_moves_on() -> None:
@@ -55,10 +55,10 @@ def test_others_get_to_work_before_time_moves_on() -> None:
 def test_a_step_of_the_wall_clock_changes_no_sleep() -> None:
     clock = ManualClock(NOON)
 
-    async def main() -> Ns:
+    async def main() -> Us:
         sleeper = asyncio.create_task(clock.sleep(5))
         await asyncio.sleep(0)
-        clock.set(Ns(NOON - 3 * HOUR))
+        clock.set(Us(NOON - 3 * HOUR))
         await sleeper
         return clock.now()
 

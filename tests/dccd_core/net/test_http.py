@@ -22,7 +22,7 @@ from dccd_core.domain.errors import (
     Unavailable,
     UnknownSymbol,
 )
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.net.budget import Budget, Budgets
 from dccd_core.net.clock import ManualClock
@@ -68,7 +68,7 @@ class Venue:
     def __init__(
         self, folder: Path, handler: Handler | None = None, clients: int = 4, exchange: Exchange = EXCHANGE
     ) -> None:
-        self.clock = ManualClock(Ns(NOON + 20 * SECOND))
+        self.clock = ManualClock(Us(NOON + 20 * SECOND))
         self.asked: list[str] = []
         self._handler = handler or answering()
         self._clients = [

@@ -8,14 +8,14 @@ import pytest
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import Banned, ConfigError
-from dccd_core.domain.timespan import DAY, HOUR, Ns
+from dccd_core.domain.timespan import DAY, HOUR, Us
 from dccd_core.exchanges import get
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.sockets import dialled, open_sockets, rebased
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
-NOW = Ns(20_000 * DAY)
+NOW = Us(20_000 * DAY)
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +44,8 @@ def test_connections_are_paid_for_from_one_budget() -> None:
     clock = ManualClock(NOW)
     with running_sandbox() as box:
 
-        async def go() -> list[Ns]:
-            moments: list[Ns] = []
+        async def go() -> list[Us]:
+            moments: list[Us] = []
             url = box.ws_url("binance")
             with (
                 open_sockets(venue, ws_url=url, clock=clock) as one,

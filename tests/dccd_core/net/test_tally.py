@@ -7,7 +7,7 @@ import pytest
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.tally import Booking, Cap, Shut, Tally, Turn
 
@@ -24,7 +24,7 @@ class Bench:
         self.tally = Tally(self.path, limits, share, self.clock)
 
     def after(self, seconds: float) -> "Bench":
-        self.clock.set(Ns(self.clock.now() + int(seconds * SECOND)))
+        self.clock.set(Us(self.clock.now() + int(seconds * SECOND)))
         return self
 
     def booked(self, weight: int, place: int | None = None) -> Booking:
@@ -34,7 +34,7 @@ class Bench:
 
     def spent(self, weight: int, used: int | None = None, ahead: int = 0) -> None:
         """Book and be answered at once by a venue whose clock is ahead of ours."""
-        self.tally.settle(self.booked(weight), used, Ns(self.clock.now() + ahead))
+        self.tally.settle(self.booked(weight), used, Us(self.clock.now() + ahead))
 
     def wait_s(self, weight: int, place: int | None = None) -> float:
         answer = self.tally.book(weight, place)
@@ -106,7 +106,7 @@ def test_what_was_never_answered_weighs_little_longer_than_a_period(bench: Bench
 
 
 def test_what_the_fastest_answer_took_is_taken_off_once_it_is_known(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, limits=(Limit(100, Ns(10 * SECOND)),))
+    bench = Bench(tmp_path, limits=(Limit(100, Us(10 * SECOND)),))
     for took_s, weight in [(0.6, 10), (0.5, 20), (0.3, 70)]:  # the first have to connect
         booking = bench.booked(weight)
         bench.after(took_s)
@@ -192,11 +192,11 @@ def test_old_rows_go(bench: Bench) -> None:
 
 def test_a_breaker_is_seen_by_all_and_only_prolonged(bench: Bench) -> None:
     other = Tally(bench.path, LIMITS, 1.0, bench.clock)
-    assert bench.tally.trip(Ns(NOON + MINUTE), "HTTP 429")
-    assert not bench.tally.trip(Ns(NOON + SECOND), "HTTP 418")
-    assert other.book(1) == Shut(Ns(NOON + MINUTE), "HTTP 429")
-    assert other.trip(Ns(NOON + HOUR), "HTTP 418")
-    assert bench.tally.book(1) == Shut(Ns(NOON + HOUR), "HTTP 418")
+    assert bench.tally.trip(Us(NOON + MINUTE), "HTTP 429")
+    assert not bench.tally.trip(Us(NOON + SECOND), "HTTP 418")
+    assert other.book(1) == Shut(Us(NOON + MINUTE), "HTTP 429")
+    assert other.trip(Us(NOON + HOUR), "HTTP 418")
+    assert bench.tally.book(1) == Shut(Us(NOON + HOUR), "HTTP 418")
     bench.after(3_600).booked(1)
 
 
@@ -240,28 +240,28 @@ class TestVenueCount:
     def test_whole_seconds_become_exact_with_time(self, bench: Bench) -> None:
         for used in range(92, 101):
             bench.after(0.3)
-            bench.tally.settle(bench.booked(1), used, Ns(bench.clock.now() // SECOND * SECOND))
+            bench.tally.settle(bench.booked(1), used, Us(bench.clock.now() // SECOND * SECOND))
         assert bench.wait_s(1) == 60 - 2.7 + 0.1
 
     def test_an_answer_that_may_count_the_window_before_is_not_taken(self, bench: Bench) -> None:
         bench.after(59.95)
         flying = bench.booked(1)
         bench.after(0.1)
-        bench.tally.settle(flying, 100, Ns(NOON + MINUTE))
+        bench.tally.settle(flying, 100, Us(NOON + MINUTE))
         bench.booked(1)
 
     def test_an_answer_from_the_window_before_is_not_taken(self, bench: Bench) -> None:
         bench.after(50)
         flying = bench.booked(1)
         bench.after(11).spent(1, used=99)
-        bench.tally.settle(flying, 5, Ns(NOON + 59 * SECOND))
+        bench.tally.settle(flying, 5, Us(NOON + 59 * SECOND))
         assert bench.wait_s(2) == 59
 
     def test_what_was_answered_without_a_sure_count_is_added(self, bench: Bench) -> None:
         bench.after(59.95)
         flying = bench.booked(5)
         bench.after(0.1).spent(1, used=50)
-        bench.tally.settle(flying, 100, Ns(NOON + MINUTE))
+        bench.tally.settle(flying, 100, Us(NOON + MINUTE))
         bench.spent(5)
         assert bench.wait_s(41) == pytest.approx(59.95)
         bench.booked(40)
@@ -278,7 +278,7 @@ class TestSteppedClock:
         for _ in range(10):
             bench.spent(10, used=5)
             bench.after(0.001)
-        bench.tally.trip(Ns(bench.clock.now() + 20 * SECOND), "HTTP 429")
+        bench.tally.trip(Us(bench.clock.now() + 20 * SECOND), "HTTP 429")
         bench.after(-5 * 3_600)
         shut = bench.tally.book(1)
         assert isinstance(shut, Shut)

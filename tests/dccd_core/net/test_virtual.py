@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from dccd_core.domain.timespan import HOUR, SECOND, Ns
+from dccd_core.domain.timespan import HOUR, SECOND, Us
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 
-NOW = Ns(1_700_000_000 * SECOND)
+NOW = Us(1_700_000_000 * SECOND)
 
 
 def test_hours_pass_at_once_and_in_order() -> None:
@@ -39,7 +39,7 @@ def test_a_step_of_the_wall_clock_changes_no_wait() -> None:
 
 
 def test_timeouts_are_of_virtual_time() -> None:
-    async def main(loop: VirtualLoop) -> Ns:
+    async def main(loop: VirtualLoop) -> Us:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(30):
                 await asyncio.Event().wait()
@@ -71,7 +71,7 @@ def test_who_waits_for_nothing_is_told() -> None:
 def test_thirds_of_seconds_end() -> None:
     """Times that no float holds exactly neither end early nor turn in a circle."""
 
-    async def main(loop: VirtualLoop) -> Ns:
+    async def main(loop: VirtualLoop) -> Us:
         for _ in range(3_000):
             await asyncio.sleep(1 / 3)
         return loop.passed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.net import websocket
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected, Socket
@@ -77,7 +77,7 @@ class TestReceive:
         heard_first = asyncio.Event()
 
         async def handler(ws: ServerConnection) -> None:
-            clock.set(Ns(NOON + SECOND))
+            clock.set(Us(NOON + SECOND))
             await ws.send("first")
             await heard_first.wait()
             await ws.send("second")
@@ -85,7 +85,7 @@ class TestReceive:
         async def test() -> None:
             async with serving(handler) as url, opened(url, clock, gather_s=LONG) as socket:
                 await eventually(lambda: socket.heard == NOON + SECOND)
-                clock.set(Ns(NOON + MINUTE))
+                clock.set(Us(NOON + MINUTE))
                 heard_first.set()
                 messages, moments = await socket.receive()
             assert messages == [b"first", b"second"]
@@ -148,7 +148,7 @@ class TestReceive:
         clock = ManualClock(NOON)
 
         async def handler(ws: ServerConnection) -> None:
-            clock.set(Ns(NOON + SECOND))
+            clock.set(Us(NOON + SECOND))
             await ws.send("kept")
             await ended.wait()
 
@@ -230,7 +230,7 @@ class TestBackPressure:
         clock = ManualClock(NOON)
 
         async def handler(ws: ServerConnection) -> None:
-            clock.set(Ns(NOON + SECOND))
+            clock.set(Us(NOON + SECOND))
             with suppress(ConnectionClosed):
                 while True:
                     await ws.send("x" * 1_000)
@@ -315,7 +315,7 @@ class TestSignsOfLife:
         answered = asyncio.Event()
 
         async def handler(ws: ServerConnection) -> None:
-            clock.set(Ns(NOON + SECOND))
+            clock.set(Us(NOON + SECOND))
             await (await ws.ping(b"1795340073848"))  # waits for a pong of the same payload
             answered.set()
             await ws.wait_closed()
@@ -334,7 +334,7 @@ class TestSignsOfLife:
             await shake_hands(reader, writer)
             opcode, payload = await read_frame(reader)
             assert opcode == PING
-            clock.set(Ns(NOON + MINUTE))
+            clock.set(Us(NOON + MINUTE))
             writer.write(frame(PONG, payload))
             await goodbye(reader)
 

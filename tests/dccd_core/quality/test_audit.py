@@ -8,7 +8,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import State
 from dccd_core.lake.ledger import Asked, Ledger, Source
 from dccd_core.quality.audit import FINAL, ORDER, SANITY, SCHEMA, Audit
@@ -17,7 +17,7 @@ BTC = Symbol("BTC", "USDT")
 BARS = Dataset("binance", BTC, DataType.OHLC, MINUTE)
 TRADES = Dataset("binance", BTC, DataType.TRADES)
 BOOKS = Dataset("binance", BTC, DataType.ORDERBOOK)
-SETTLE = Ns(5 * SECOND)
+SETTLE = Us(5 * SECOND)
 
 
 def bars(*minutes: int, **values: object) -> pl.DataFrame:
@@ -46,9 +46,9 @@ def found(dataset: Dataset, *chunks: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def state(rows: int, last: int | None, asked: int, quarantined: int = 0) -> State:
-    span = TimeSpan(Ns(0), Ns(60 * MINUTE))
-    ledger = Ledger((Asked(span, Source.REST, Ns(asked), 1, rows),), (), quarantined)
-    return State("", rows, Ns(0), None if last is None else Ns(last), 1, "", ledger)
+    span = TimeRange(Us(0), Us(60 * MINUTE))
+    ledger = Ledger((Asked(span, Source.REST, Us(asked), 1, rows),), (), quarantined)
+    return State("", rows, Us(0), None if last is None else Us(last), 1, "", ledger)
 
 
 def test_nothing_is_wrong_with_good_rows() -> None:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.datatype import TABLES, DataType
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.quality.crossed import CrossedPictures
 
 PICTURES = {
@@ -35,7 +35,7 @@ def test_l12_crossed_and_locked_pictures_are_counted_with_their_times(size: int)
         crossed.see(chunk)
         crossed.see(chunk.clear())
     crossed.finish()
-    assert (crossed.count, crossed.first, crossed.last) == (3, Ns(2), Ns(6))
+    assert (crossed.count, crossed.first, crossed.last) == (3, Us(2), Us(6))
 
 
 def test_no_rows_are_no_crossed_pictures() -> None:

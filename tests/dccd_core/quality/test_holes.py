@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.datatype import TIME
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, Ns, TimeSpan
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us
 from dccd_core.lake.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import (
     ASKED_AGAIN,
@@ -22,8 +22,8 @@ from dccd_core.quality.holes import (
     missing_bars,
 )
 
-NOW = Ns(100 * DAY)
-SPAN = TimeSpan(Ns(0), Ns(HOUR))
+NOW = Us(100 * DAY)
+SPAN = TimeRange(Us(0), Us(HOUR))
 
 
 def rows(times: list[int], ids: list[int] | None = None) -> pl.DataFrame:
@@ -31,7 +31,7 @@ def rows(times: list[int], ids: list[int] | None = None) -> pl.DataFrame:
     return pl.DataFrame({"ts": ts, "trade_id": [str(i) for i in ids or range(len(times))]})
 
 
-def asked(span: TimeSpan, at: Ns = NOW) -> Ledger:
+def asked(span: TimeRange, at: Us = NOW) -> Ledger:
     return Ledger((Asked(span, Source.REST, at, 1, 0),))
 
 
@@ -52,29 +52,29 @@ def test_holes_and_bars_together_are_the_grid(present: set[int]) -> None:
 
 
 def test_the_grid_starts_at_the_first_whole_bar() -> None:
-    [(span, missing)] = missing_bars(np.empty(0, np.int64), WEEK, [TimeSpan(Ns(0), Ns(12 * DAY))])
+    [(span, missing)] = missing_bars(np.empty(0, np.int64), WEEK, [TimeRange(Us(0), Us(12 * DAY))])
     assert (span.start, missing) == (4 * DAY, 2)
 
 
 def test_a_hole_nobody_explains_is_a_gap() -> None:
     [hole] = judged([m * MINUTE for m in range(60) if m not in (7, 8)], Evidence(NOW, [SPAN]))
-    assert hole == Hole(TimeSpan(Ns(7 * MINUTE), Ns(9 * MINUTE)), 2, (NOW,), None)
+    assert hole == Hole(TimeRange(Us(7 * MINUTE), Us(9 * MINUTE)), 2, (NOW,), None)
 
 
 def test_what_was_not_asked_is_no_hole() -> None:
-    ledger = asked(TimeSpan(Ns(0), Ns(30 * MINUTE)))
+    ledger = asked(TimeRange(Us(0), Us(30 * MINUTE)))
     assert judged([m * MINUTE for m in range(30)], Evidence(NOW), ledger) == ()
 
 
 def test_a_hole_in_which_nothing_was_traded_is_explained() -> None:
-    quiet = TimeSpan(Ns(7 * MINUTE), Ns(9 * MINUTE))
+    quiet = TimeRange(Us(7 * MINUTE), Us(9 * MINUTE))
     opens = [m * MINUTE for m in range(60) if m not in (7, 8)]
     [hole] = judged(opens, Evidence(NOW, [SPAN], [(quiet, NO_TRADES)]))
     assert hole.proof == NO_TRADES
 
 
 def test_a_proof_does_not_spread_to_its_neighbours() -> None:
-    listed = TimeSpan(Ns(0), Ns(10 * MINUTE))
+    listed = TimeRange(Us(0), Us(10 * MINUTE))
     opens = [m * MINUTE for m in range(12, 60)]
     first, second = judged(opens, Evidence(NOW, [SPAN], [(listed, BEFORE_LISTING)]))
     assert (first.span, first.proof) == (listed, BEFORE_LISTING)
@@ -82,10 +82,10 @@ def test_a_proof_does_not_spread_to_its_neighbours() -> None:
 
 
 def test_a_known_proof_is_kept_when_the_partition_grows() -> None:
-    quiet = Hole(TimeSpan(Ns(0), Ns(MINUTE)), 1, (Ns(1),), NO_TRADES)
+    quiet = Hole(TimeRange(Us(0), Us(MINUTE)), 1, (Us(1),), NO_TRADES)
     ledger = replace(asked(SPAN), holes=(quiet,))
     kept, gap = judged(
-        [m * MINUTE for m in range(2, 60)], Evidence(NOW, [TimeSpan(Ns(MINUTE), Ns(HOUR))]), ledger
+        [m * MINUTE for m in range(2, 60)], Evidence(NOW, [TimeRange(Us(MINUTE), Us(HOUR))]), ledger
     )
     assert kept.proof == NO_TRADES
     assert gap.proof is None
@@ -95,9 +95,9 @@ def test_asking_again_later_explains_asking_at_once_does_not() -> None:
     opens = [m * MINUTE for m in range(1, 60)]
     [hole] = judged(opens, Evidence(NOW, [SPAN]))
     ledger = replace(asked(SPAN), holes=(hole,))
-    [soon] = judged(opens, Evidence(Ns(NOW + 1), [SPAN]), ledger)
+    [soon] = judged(opens, Evidence(Us(NOW + 1), [SPAN]), ledger)
     assert soon.proof is None
-    [later] = judged(opens, Evidence(Ns(NOW + ASKED_AGAIN_AFTER), [SPAN]), replace(ledger, holes=(soon,)))
+    [later] = judged(opens, Evidence(Us(NOW + ASKED_AGAIN_AFTER), [SPAN]), replace(ledger, holes=(soon,)))
     assert later.proof == ASKED_AGAIN
     assert later.asked == (NOW, NOW + ASKED_AGAIN_AFTER)
 
@@ -105,9 +105,9 @@ def test_asking_again_later_explains_asking_at_once_does_not() -> None:
 def test_a_hole_whose_row_was_refused_is_never_explained_by_asking_again() -> None:
     opens = [m * MINUTE for m in range(1, 60)]
     refused = rows([0])
-    judge = BarJudge(MINUTE, Evidence(Ns(NOW + DAY), [SPAN], refused=refused))
+    judge = BarJudge(MINUTE, Evidence(Us(NOW + DAY), [SPAN], refused=refused))
     judge.see(rows(opens))
-    before = Hole(TimeSpan(Ns(0), Ns(MINUTE)), 1, (NOW,), None)
+    before = Hole(TimeRange(Us(0), Us(MINUTE)), 1, (NOW,), None)
     ledger = judge.verdict(replace(asked(SPAN), holes=(before,)))
     assert ledger.holes[0].proof is None
     assert ledger.quarantined == 1
@@ -135,14 +135,14 @@ def test_missing_ids_are_found_wherever_the_chunks_are_cut(absent: set[int], cut
 def test_ids_between_two_parts_that_were_asked_are_no_hole() -> None:
     judge = IdJudge(Evidence(NOW))
     judge.see(rows([0, 50 * MINUTE], [1, 99]))
-    ledger = asked(TimeSpan(Ns(0), Ns(MINUTE))).add(
-        Asked(TimeSpan(Ns(40 * MINUTE), Ns(HOUR)), Source.REST, NOW, 1, 1)
+    ledger = asked(TimeRange(Us(0), Us(MINUTE))).add(
+        Asked(TimeRange(Us(40 * MINUTE), Us(HOUR)), Source.REST, NOW, 1, 1)
     )
     assert judge.verdict(ledger).holes == ()
 
 
 def test_ids_absent_at_the_end_are_a_gap() -> None:
-    tail = TimeSpan(Ns(5 * MINUTE), Ns(HOUR))
+    tail = TimeRange(Us(5 * MINUTE), Us(HOUR))
     judge = IdJudge(Evidence(NOW, [SPAN]), [(tail, 3)])
     judge.see(rows([0, 5 * MINUTE], [1, 2]))
     [hole] = judge.verdict(asked(SPAN)).holes
@@ -161,31 +161,31 @@ def test_a_refused_trade_counts_until_a_good_one_comes() -> None:
 
 class TestBookJudge:
     @staticmethod
-    def ledger(*spans: TimeSpan, source: Source = Source.STREAM) -> Ledger:
-        return reduce(Ledger.add, [Asked(span, source, Ns(0), 0, 0) for span in spans], Ledger())
+    def ledger(*spans: TimeRange, source: Source = Source.STREAM) -> Ledger:
+        return reduce(Ledger.add, [Asked(span, source, Us(0), 0, 0) for span in spans], Ledger())
 
     def test_what_lies_between_two_recordings_is_a_hole_with_its_reason(self) -> None:
         judge = BookJudge()
         judge.see(rows([0, 0, 5, 10, 15, 40]))
-        ledger = self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60)))
-        ledger = judge.verdict(ledger.lose([(TimeSpan(Ns(20), Ns(40)), "updates are missing")]))
-        assert ledger.holes == (Hole(TimeSpan(Ns(20), Ns(40)), 4, reason="updates are missing"),)
+        ledger = self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60)))
+        ledger = judge.verdict(ledger.lose([(TimeRange(Us(20), Us(40)), "updates are missing")]))
+        assert ledger.holes == (Hole(TimeRange(Us(20), Us(40)), 4, reason="updates are missing"),)
         assert ledger.gaps() == ledger.holes
 
     def test_a_reason_that_is_known_already_stays(self) -> None:
-        first = self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60)))
-        first = BookJudge().verdict(first.lose([(TimeSpan(Ns(20), Ns(40)), "x")]))
+        first = self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60)))
+        first = BookJudge().verdict(first.lose([(TimeRange(Us(20), Us(40)), "x")]))
         again = BookJudge().verdict(first)
         assert [hole.reason for hole in again.holes] == ["x"]
 
     def test_nobody_knows_why_a_process_was_away(self) -> None:
-        ledger = BookJudge().verdict(self.ledger(TimeSpan(Ns(0), Ns(20)), TimeSpan(Ns(40), Ns(60))))
+        ledger = BookJudge().verdict(self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60))))
         assert [hole.reason for hole in ledger.holes] == ["nothing was recorded"]
 
     def test_what_another_recording_covers_is_no_hole(self) -> None:
-        ledger = self.ledger(TimeSpan(Ns(0), Ns(30)), TimeSpan(Ns(25), Ns(60)))
-        assert BookJudge().verdict(ledger.lose([(TimeSpan(Ns(20), Ns(40)), "x")])).holes == ()
+        ledger = self.ledger(TimeRange(Us(0), Us(30)), TimeRange(Us(25), Us(60)))
+        assert BookJudge().verdict(ledger.lose([(TimeRange(Us(20), Us(40)), "x")])).holes == ()
 
     def test_pictures_asked_for_by_rest_expect_no_others(self) -> None:
-        spans = [TimeSpan(Ns(at), Ns(at + 1)) for at in (0, 100)]
+        spans = [TimeRange(Us(at), Us(at + 1)) for at in (0, 100)]
         assert BookJudge().verdict(self.ledger(*spans, source=Source.REST)).holes == ()

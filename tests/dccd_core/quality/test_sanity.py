@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.timespan import DAY, MINUTE, WEEK, Ns
+from dccd_core.domain.timespan import DAY, MINUTE, WEEK, Us
 from dccd_core.quality.sanity import sift
 
 GOOD = {
@@ -77,7 +77,7 @@ def test_weeks_are_on_the_grid_on_mondays_only() -> None:
 
 
 def test_no_rows_are_no_news() -> None:
-    good, bad = sift(DataType.OHLC, frame(DataType.OHLC).clear(), Ns(MINUTE))
+    good, bad = sift(DataType.OHLC, frame(DataType.OHLC).clear(), Us(MINUTE))
     assert (good.height, bad.height) == (0, 0)
 
 

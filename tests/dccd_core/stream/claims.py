@@ -1,11 +1,11 @@
 """Moments for tests whose two clocks show the same, and what a claim said, all in all."""
 
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, union
+from dccd_core.domain.timespan import SECOND, TimeRange, Us, union
 from dccd_core.stream.claim import Claim, Moment
 
 
-def seconds(count: float) -> Ns:
-    return Ns(round(count * SECOND))
+def seconds(count: float) -> Us:
+    return Us(round(count * SECOND))
 
 
 def moment(at: float) -> Moment:
@@ -13,19 +13,19 @@ def moment(at: float) -> Moment:
     return Moment(seconds(at), seconds(at))
 
 
-def claimed(claim: Claim) -> list[TimeSpan]:
+def claimed(claim: Claim) -> list[TimeRange]:
     """Return from when to when it was ever said to be complete, by all turns since it was made."""
-    found, began = list[TimeSpan](), None
+    found, began = list[TimeRange](), None
     for turn in claim.turns:
         if turn.began:
             began = turn.at
         else:
             assert began is not None
-            found.append(TimeSpan(began, turn.at))
+            found.append(TimeRange(began, turn.at))
             began = None
     if claim.reached is not None:
         assert began is not None
-        found.append(TimeSpan(began, claim.reached))
+        found.append(TimeRange(began, claim.reached))
     return union(found)
 
 

@@ -22,7 +22,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time, union
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time, union
 from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.segments import SegmentInfo, find, opened
 from dccd_core.net.clock import ManualClock
@@ -52,19 +52,19 @@ STARTED = Channel(docs="", start=BookStart(_begin_book, _decode_start, 100))
 """Its venue pushes only changes of books."""
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Ns], state: object) -> Heard:
+def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
     """Read messages of the venue below: lists whose first says what the others are."""
     heard, came = Heard(state=state), Came[tuple[int, int]]()
     for frame, moment in zip(frames, received, strict=True):
         match json.loads(frame):
             case ["trade", topic, at, number]:
                 came.add(topic, moment, (at, number))
-                heard.at = max(heard.at or Ns(0), Ns(at))
+                heard.at = max(heard.at or Us(0), Us(at))
             case ["change", topic, at, number]:
-                heard.books.append(BookChange(topic, Ns(at), [("9", "1")], first=number, last=number))
+                heard.books.append(BookChange(topic, Us(at), [("9", "1")], first=number, last=number))
             case ["book", topic, at, number]:
                 levels = [("9", "1")], [("11", "1")]
-                heard.books.append(BookChange(topic, Ns(at), *levels, whole=True, last=number))
+                heard.books.append(BookChange(topic, Us(at), *levels, whole=True, last=number))
             case ["ack", topic, error]:
                 heard.acks.append(Ack(topic, error=error))
             case ["restart", reason]:
@@ -98,8 +98,8 @@ LIVE = Live(
     hear=hear,
     connects=Limit(1, MINUTE),
     channels={DataType.TRADES: PLAIN, DataType.ORDERBOOK: STARTED},
-    pace=Ns(SECOND // 5),
-    silence=Ns(30 * SECOND),
+    pace=Us(SECOND // 5),
+    silence=Us(30 * SECOND),
 )
 
 
@@ -126,14 +126,14 @@ class PushingSocket:
         self.ended: str | None = None
         self._venue = venue
         self._frames: list[bytes] = []
-        self._moments: list[Ns] = []
+        self._moments: list[Us] = []
         self._ready = asyncio.Event()
 
     @property
-    def heard(self) -> Ns:
-        return self._moments[-1] if self._moments else Ns(0)
+    def heard(self) -> Us:
+        return self._moments[-1] if self._moments else Us(0)
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         await self._ready.wait()
         if not self._frames:
             raise Disconnected(self.ended or "")
@@ -174,7 +174,7 @@ class PushingVenue:
         """Addresses that let nobody in."""
         self.skipped: set[tuple[str, int]] = set()
         """Changes of books that are not sent."""
-        self.attempts: list[Ns] = []
+        self.attempts: list[Us] = []
         self.sockets: list[PushingSocket] = []
         self.open = 0
         self.most_open = 0
@@ -271,7 +271,7 @@ class Stage:
     def segments(self) -> list[SegmentInfo]:
         return self.lake.segments("x")
 
-    def recorded(self, one: Wanted) -> tuple[list[int], list[TimeSpan]]:
+    def recorded(self, one: Wanted) -> tuple[list[int], list[TimeRange]]:
         """Return the seconds of the rows that are in segments, as often as they are, and what these cover."""
         seconds: list[int] = []
         for path, family in find(live_folder(self.folder)):
@@ -311,7 +311,7 @@ def play(scene: Coroutine[object, object, None]) -> None:
     asyncio.run(whole())
 
 
-def lacking(seconds: Sequence[int], covered: Sequence[TimeSpan]) -> list[int]:
+def lacking(seconds: Sequence[int], covered: Sequence[TimeRange]) -> list[int]:
     """Return the seconds of which a row is lacking, although they are said to be covered."""
     said = {second for span in covered for second in range(-(-span.start // SECOND), -(-span.end // SECOND))}
     return sorted(said - set(seconds))

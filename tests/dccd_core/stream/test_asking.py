@@ -27,7 +27,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.clock import ManualClock
@@ -44,17 +44,17 @@ from dccd_core.stream.asking import (
 A = Symbol.parse("A/USD")
 TRADES = Dataset("x", A, DataType.TRADES)
 BARS = Dataset("x", A, DataType.OHLC, MINUTE)
-START = Ns(1_000 * MINUTE)
+START = Us(1_000 * MINUTE)
 PAGE = 5
 
 
-def at(count: float) -> Ns:
+def at(count: float) -> Us:
     """Return so many seconds after the start."""
-    return Ns(START + round(count * SECOND))
+    return Us(START + round(count * SECOND))
 
 
-def span(start: float, end: float) -> TimeSpan:
-    return TimeSpan(at(start), at(end))
+def span(start: float, end: float) -> TimeRange:
+    return TimeRange(at(start), at(end))
 
 
 def rows_of(data_type: DataType, times: Sequence[int]) -> pl.DataFrame:
@@ -77,11 +77,11 @@ def _bars_request(query: Query) -> Request:
     return Request("/bars", {"start": str(query.span.start), "end": str(query.span.end)})
 
 
-def _trades(body: bytes, _: Ns) -> pl.DataFrame:
+def _trades(body: bytes, _: Us) -> pl.DataFrame:
     return rows_of(DataType.TRADES, json.loads(body))
 
 
-def _bars(body: bytes, _: Ns) -> pl.DataFrame:
+def _bars(body: bytes, _: Us) -> pl.DataFrame:
     return rows_of(DataType.OHLC, json.loads(body))
 
 
@@ -110,7 +110,7 @@ def exchange() -> Exchange:
         name="x",
         title="X",
         market=str,
-        settle=Ns(2 * SECOND),
+        settle=Us(2 * SECOND),
         limits=(Limit(100, MINUTE, "public"), Limit(10, SECOND)),
         endpoints={DataType.TRADES: newest, DataType.OHLC: bars},
         special={},
@@ -146,7 +146,7 @@ class World:
         self.desk = Desk(self.clock)
         self.venue = Venue(exchange(), self.desk, self.clock)
 
-    def between(self, dataset: Dataset, span: TimeSpan, *, any_will_do: bool = False) -> Answered:
+    def between(self, dataset: Dataset, span: TimeRange, *, any_will_do: bool = False) -> Answered:
         return asyncio.run(rows_between(self.venue, dataset, span, any_will_do=any_will_do))
 
     def newest(self) -> Answered:
@@ -186,7 +186,7 @@ class TestRowsBetween:
 
     def test_an_answer_that_is_all_too_new_says_nothing(self) -> None:
         world = World(600)
-        world.desk.trades = [Ns(at(599) + n) for n in range(10)]
+        world.desk.trades = [Us(at(599) + n) for n in range(10)]
         told = world.between(TRADES, span(400, 590))
         assert (times(told), told.span) == ([], span(590, 590))
 
@@ -203,7 +203,7 @@ class TestNewestRows:
         world.desk.trades = [at(second) for second in (500, 560, 560, 570, 598)]
         told = world.newest()
         assert times(told) == [560, 560, 570, 598]  # of the first moment others may not be shown
-        assert told.span == TimeSpan(Ns(at(500) + 1), at(598))
+        assert told.span == TimeRange(Us(at(500) + 1), at(598))
 
     def test_of_one_moment_alone_nothing_is_said(self) -> None:
         world = World(600)
@@ -213,7 +213,7 @@ class TestNewestRows:
 
     def test_of_no_rows_either(self) -> None:
         told = World(600).newest()
-        assert (told.rows.schema, told.span) == (empty(DataType.TRADES).schema, TimeSpan(ZERO, ZERO))
+        assert (told.rows.schema, told.span) == (empty(DataType.TRADES).schema, TimeRange(ZERO, ZERO))
 
     def test_who_shows_no_more_is_known(self) -> None:
         venue = World(600).venue
@@ -226,19 +226,19 @@ class TestAllowance:
         one = Allowance([(60, MINUTE), (1_000, SECOND)], 1, ZERO)  # one a second, so three a minute
         asked = 0
         for second in range(600):
-            if one.allows(Ns(second * SECOND)):
-                one.spend(1, Ns(second * SECOND))
+            if one.allows(Us(second * SECOND)):
+                one.spend(1, Us(second * SECOND))
                 asked += 1
         assert asked == 30
 
     def test_a_heavy_request_counts_for_what_it_weighs(self) -> None:
         one = Allowance([(60, MINUTE)], 5, ZERO)
         one.spend(1, ZERO)
-        assert not one.allows(Ns(99 * SECOND))
-        assert one.allows(Ns(100 * SECOND))
+        assert not one.allows(Us(99 * SECOND))
+        assert one.allows(Us(100 * SECOND))
 
     def test_what_was_not_spent_is_worth_a_few_questions_and_no_more(self) -> None:
-        one, now = Allowance([(60, MINUTE)], 1, ZERO), Ns(10_000 * SECOND)
+        one, now = Allowance([(60, MINUTE)], 1, ZERO), Us(10_000 * SECOND)
         asked = 0
         while one.allows(now):
             one.spend(1, now)
@@ -248,14 +248,14 @@ class TestAllowance:
     def test_more_than_is_left_has_to_be_waited_for(self) -> None:
         one = Allowance([(60, MINUTE)], 1, ZERO)
         one.spend(4, ZERO)
-        assert not one.allows(Ns(79 * SECOND))
-        assert one.allows(Ns(80 * SECOND))
+        assert not one.allows(Us(79 * SECOND))
+        assert one.allows(Us(80 * SECOND))
 
     def test_it_is_of_the_limits_that_the_question_counts_against(self) -> None:
         one = allowance(World(600).venue, TRADES, ZERO)  # five a minute
         one.spend(1, ZERO)
-        assert not one.allows(Ns(11 * SECOND))
-        assert one.allows(Ns(12 * SECOND))
+        assert not one.allows(Us(11 * SECOND))
+        assert one.allows(Us(12 * SECOND))
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=15))
@@ -289,7 +289,7 @@ class TestIds:
 def by_ids(known: int) -> Exchange:
     """Return one whose trades are asked for by id, each at as many seconds."""
 
-    def decode(_: bytes, __: Ns) -> pl.DataFrame:
+    def decode(_: bytes, __: Us) -> pl.DataFrame:
         ids = range(asked[-1], min(asked[-1] + PAGE, known + 1))
         rows = rows_of(DataType.TRADES, [at(one) for one in ids])
         return rows.with_columns(trade_id=pl.Series([str(one) for one in ids], dtype=pl.String))

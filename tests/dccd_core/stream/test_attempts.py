@@ -1,6 +1,6 @@
 """What may never help is tried ever more rarely; what stands for a while is well again."""
 
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream.attempts import Attempts
 
 
@@ -13,7 +13,7 @@ def test_the_first_time_is_now_and_each_later_one_comes_later() -> None:
         assert tries.again("a")
         before = now
         while not tries.due("a", now):
-            now = Ns(now + SECOND)
+            now = Us(now + SECOND)
         waited.append((now - before) // SECOND)
     assert waited == [10, 20, 40, 80, 160, 300, 300, 300]
 
@@ -21,27 +21,27 @@ def test_the_first_time_is_now_and_each_later_one_comes_later() -> None:
 def test_names_are_tried_each_by_itself() -> None:
     tries = Attempts()
     tries.tries("a", ZERO)
-    assert (tries.due("a", Ns(SECOND)), tries.due("b", Ns(SECOND))) == (False, True)
+    assert (tries.due("a", Us(SECOND)), tries.due("b", Us(SECOND))) == (False, True)
 
 
 def test_it_is_waited_from_when_a_try_takes_effect() -> None:
     tries = Attempts()
     tries.tries("a", ZERO)
-    tries.restart("a", Ns(8 * SECOND))
-    tries.restart("b", Ns(8 * SECOND))
-    assert not tries.due("a", Ns(17 * SECOND))
-    assert tries.due("a", Ns(18 * SECOND))
+    tries.restart("a", Us(8 * SECOND))
+    tries.restart("b", Us(8 * SECOND))
+    assert not tries.due("a", Us(17 * SECOND))
+    assert tries.due("a", Us(18 * SECOND))
     assert not tries.again("b")
 
 
 def test_what_stood_for_a_while_is_well() -> None:
     tries = Attempts()
     tries.tries("a", ZERO)
-    tries.stand({"a"}, Ns(20 * SECOND))
-    tries.stand(set(), Ns(40 * SECOND))
-    tries.stand(set(), Ns(70 * SECOND))
+    tries.stand({"a"}, Us(20 * SECOND))
+    tries.stand(set(), Us(40 * SECOND))
+    tries.stand(set(), Us(70 * SECOND))
     assert tries.again("a")
-    tries.stand(set(), Ns(71 * SECOND))
+    tries.stand(set(), Us(71 * SECOND))
     assert not tries.again("a")
 
 
@@ -49,11 +49,11 @@ def test_what_fails_again_soon_never_stood() -> None:
     tries, now = Attempts(), ZERO
     for _ in range(6):
         tries.tries("a", now)
-        tries.stand(set(), Ns(now + SECOND))  # it seems well
-        tries.stand(set(), Ns(now + 29 * SECOND))
-        tries.due("a", Ns(now + 30 * SECOND))  # and fails again
-        now = Ns(now + 5 * MINUTE)
+        tries.stand(set(), Us(now + SECOND))  # it seems well
+        tries.stand(set(), Us(now + 29 * SECOND))
+        tries.due("a", Us(now + 30 * SECOND))  # and fails again
+        now = Us(now + 5 * MINUTE)
         tries.stand(set(), now)
     tries.tries("a", now)
-    assert not tries.due("a", Ns(now + 5 * MINUTE - 1))
-    assert tries.due("a", Ns(now + 5 * MINUTE))
+    assert not tries.due("a", Us(now + 5 * MINUTE - 1))
+    assert tries.due("a", Us(now + 5 * MINUTE))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
 from dccd_core.stream.trades import Came, came
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
@@ -15,13 +15,13 @@ NUMBERED = Channel(docs="", consecutive=True)
 BOTH = Channel(docs="", consecutive=True, beats=SECOND)
 PLAIN = Channel(docs="")
 FILLED = Channel(docs="", fills_quiet=True)
-BEATING = Channel(docs="", beats=Ns(15 * SECOND))
-SETTLE = Ns(5 * SECOND)
+BEATING = Channel(docs="", beats=Us(15 * SECOND))
+SETTLE = Us(5 * SECOND)
 SILENT = "nothing came of it for longer than its market explains"
 
 
-def minutes(count: float) -> Ns:
-    return Ns(round(count * MINUTE))
+def minutes(count: float) -> Us:
+    return Us(round(count * MINUTE))
 
 
 def come(topic: BarTopic, at: float, *opens: int, spoilt: bool = False) -> bool:
@@ -57,8 +57,8 @@ def bars(*rows: tuple[int, float, float]) -> pl.DataFrame:
     )
 
 
-def span(start: float, end: float) -> TimeSpan:
-    return TimeSpan(minutes(start), minutes(end))
+def span(start: float, end: float) -> TimeRange:
+    return TimeRange(minutes(start), minutes(end))
 
 
 class TestPushed:
@@ -301,7 +301,7 @@ class TestAnswers:
 
 
 def test_quiet_bars_are_of_the_table() -> None:
-    rows = quiet_bars("a", [ClosedBar(minutes(3), 1.5)], Ns(9))
+    rows = quiet_bars("a", [ClosedBar(minutes(3), 1.5)], Us(9))
     assert rows.select(TABLES[DataType.OHLC].schema.names()).schema == TABLES[DataType.OHLC].schema
     [row] = rows.rows(named=True)
     assert (row["open"], row["low"], row["volume"], row["trades"]) == (1.5, 1.5, 0.0, 0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs, Precision
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.book import Book
 
 NUMBERED = Channel(docs="")
@@ -23,7 +23,7 @@ def change(
     number: int | None = None, bids: Pairs = (), asks: Pairs = (), *, whole: bool = False, **more: int
 ) -> BookChange:
     first = None if number is None else more.pop("first", number)
-    return BookChange("x", Ns(0), bids, asks, whole=whole, first=first, last=number, **more)
+    return BookChange("x", Us(0), bids, asks, whole=whole, first=first, last=number, **more)
 
 
 WHOLE = change(7, [("10", "1"), ("9", "2")], [("11", "3"), ("12", "4")], whole=True)
@@ -155,23 +155,23 @@ CHECKED = Channel(docs="", checksum=_sum_of_prices, checked=1, cuts=True)
 
 def test_a_checksum_proves_the_best_levels() -> None:
     book = begun(
-        CHECKED, BookChange("x", Ns(0), [("10", "1"), ("9", "1")], [("11", "1")], whole=True), depth=2
+        CHECKED, BookChange("x", Us(0), [("10", "1"), ("9", "1")], [("11", "1")], whole=True), depth=2
     )
-    assert book.apply(BookChange("x", Ns(1), [("10", "0")], checksum=20))
-    assert not book.apply(BookChange("x", Ns(2), [("8", "1")], checksum=19))
+    assert book.apply(BookChange("x", Us(1), [("10", "0")], checksum=20))
+    assert not book.apply(BookChange("x", Us(2), [("8", "1")], checksum=19))
     assert book.lost == "checksum 20, the venue says 19"
 
 
 def test_a_checksum_may_come_by_itself() -> None:
-    book = begun(CHECKED, BookChange("x", Ns(0), [("10", "1")], [("11", "1")], whole=True), depth=2)
+    book = begun(CHECKED, BookChange("x", Us(0), [("10", "1")], [("11", "1")], whole=True), depth=2)
     assert book.apply(BookChange("x", None, checksum=21))
     assert not book.apply(BookChange("x", None, checksum=22))
 
 
 def test_levels_pushed_out_of_the_depth_are_cut() -> None:
-    whole = BookChange("x", Ns(0), [("10", "1"), ("9", "1")], [("11", "1"), ("12", "1")], whole=True)
+    whole = BookChange("x", Us(0), [("10", "1"), ("9", "1")], [("11", "1"), ("12", "1")], whole=True)
     book = begun(CUT, whole, depth=2)
-    book.apply(BookChange("x", Ns(1), [("9.5", "1")], [("10.5", "1")]))
+    book.apply(BookChange("x", Us(1), [("9.5", "1")], [("10.5", "1")]))
     assert book.bids.best(9) == [("10", "1"), ("9.5", "1")]
     assert book.asks.best(9) == [("10.5", "1"), ("11", "1")]
 
@@ -216,7 +216,7 @@ class Venue:
         touched = {number * 7 % 5 for number in range(before + 1, last + 1)}
         known = {int(price): amount for price, amount in self.levels(last)}
         bids = [(str(price), known.get(price, "0")) for price in touched]
-        told = BookChange("x", Ns(last), bids, last=self.id(last))
+        told = BookChange("x", Us(last), bids, last=self.id(last))
         if self.numbering in ("binance spot", "binance linear", "bybit"):
             told.first = last if self.numbering == "bybit" else self.id(before + 1)
         if self.numbering in ("binance linear", "okx"):
@@ -301,7 +301,7 @@ def test_l4_numbers_of_a_connection_only_grow(numbers: list[int], at: int) -> No
     for index, more in enumerate(numbers):
         last += more
         whole = index == min(at, len(numbers) - 1)
-        known = book.apply(BookChange("x", Ns(index), [("10", str(last))], whole=whole, last=last))
+        known = book.apply(BookChange("x", Us(index), [("10", str(last))], whole=whole, last=last))
         assert known is (index >= min(at, len(numbers) - 1))
     assert book.bids.best(1) == [("10", str(last))]
 
@@ -311,11 +311,11 @@ def test_l4_numbers_of_a_connection_only_grow(numbers: list[int], at: int) -> No
 def test_l3_numbers_of_another_space_are_an_error_with_its_reason(snapshot: int, *, chained: bool) -> None:
     book, number = Book(STARTED), 999
     for _ in range(3):
-        at = Ns(0) if chained else None  # as Binance tells it
+        at = Us(0) if chained else None  # as Binance tells it
         book.join(BookChange("x", at, [("10", "1")], [("11", "1")], whole=True, last=snapshot))
         for second in range(200):
             number += 1
-            told = BookChange("x", Ns(second * 10**9), [("10", "2")], first=number, last=number)
+            told = BookChange("x", Us(second * SECOND), [("10", "2")], first=number, last=number)
             told.previous = number - 1 if chained else None
             book.apply(told)
             if book.lost:
@@ -333,7 +333,7 @@ def test_changes_on_their_way_to_a_snapshot_are_waited_for() -> None:
     book = Book(STARTED)
     book.join(BookChange("x", None, [("10", "1")], [("11", "1")], whole=True, last=1_300))
     for number in range(1_000, 1_310):
-        assert book.apply(BookChange("x", Ns(number * 10**8), [("10", "2")], first=number, last=number))
+        assert book.apply(BookChange("x", Us(number * 10**8), [("10", "2")], first=number, last=number))
     assert book.joined
     assert book.failed == 0
 

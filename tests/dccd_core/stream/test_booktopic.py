@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dccd_core.adapter.live import BookChange, Channel, Word
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import NOT_UNDERSTOOD
 from dccd_core.stream.compare import Outcome, Snapshot
@@ -12,7 +12,7 @@ from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 from tests.dccd_core.stream.pushing import BOOK
 
 PLAIN = Channel(docs="")
-BEATING = Channel(docs="", beats=Ns(15 * SECOND))
+BEATING = Channel(docs="", beats=Us(15 * SECOND))
 SUMMED = Channel(docs="", checksum=lambda _bids, _asks, _precision: 7, checked=1)
 BIDS, ASKS = [("10", "1")], [("11", "1")]
 
@@ -35,7 +35,7 @@ def hear(topic: BookTopic, at: float, number: int | None = None, checksum: int |
     topic.hear(change, seconds(at), moment(at))
 
 
-def spans(topic: BookTopic) -> list[TimeSpan]:
+def spans(topic: BookTopic) -> list[TimeRange]:
     topic.taken()
     return claimed(topic.claim)
 
@@ -45,7 +45,7 @@ def test_it_is_known_from_the_whole_book_to_the_last_change() -> None:
     hear(topic, 101.5, 2)
     hear(topic, 103, 3)
     assert [shot.at for shot in topic.taken()] == [seconds(100), seconds(101), seconds(102)]
-    assert spans(topic) == [TimeSpan(seconds(100), seconds(103))]
+    assert spans(topic) == [TimeRange(seconds(100), seconds(103))]
     assert (topic.lost, topic.stands, topic.numbered) == (None, True, True)
 
 
@@ -53,7 +53,7 @@ def test_a_missing_number_ends_it_where_it_was_known() -> None:
     topic = begun()
     hear(topic, 101, 2)
     hear(topic, 105, 4)
-    assert spans(topic) == [TimeSpan(seconds(100), seconds(101))]
+    assert spans(topic) == [TimeRange(seconds(100), seconds(101))]
     assert (reasons(topic.claim), topic.stands) == (["updates 3 to 3 are missing"], False)
 
 
@@ -89,13 +89,13 @@ class TestSpoilt:
         hear(topic, 101)
         topic.spoil(NOT_UNDERSTOOD)
         assert (topic.proven, topic.lost) == (False, NOT_UNDERSTOOD)
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(101))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(101))]
 
     def test_a_book_that_numbers_prove_goes_on_if_nothing_was_missing(self) -> None:
         topic = begun()
         topic.spoil(NOT_UNDERSTOOD)
         hear(topic, 105, 2)
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(105))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(105))]
 
     def test_a_checksum_proves_what_is_not_what_was_before_it(self) -> None:
         """A level that came and went may have been lost: no picture of between counts."""
@@ -110,7 +110,7 @@ class TestSpoilt:
         assert topic.stands
 
     def test_l1_a_beat_that_is_late_puts_it_in_doubt_until_its_checksum_is_right(self) -> None:
-        channel = replace(SUMMED, beats=Ns(15 * SECOND))
+        channel = replace(SUMMED, beats=Us(15 * SECOND))
         topic = begun(channel, None)
         hear(topic, 110, checksum=7)
         hear(topic, 145)
@@ -128,23 +128,23 @@ class TestSpoilt:
         hear(topic, 101, 2)
         topic.spoil(NOT_UNDERSTOOD)  # it was change 3
         topic.word(Word("c", seconds(115)), moment(115))
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(101))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(101))]
         hear(topic, 120, 4)
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(101))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(101))]
 
     def test_a_word_proves_it_again_after_a_change_that_follows(self) -> None:
         topic = begun(BEATING)
         topic.spoil(NOT_UNDERSTOOD)
         hear(topic, 105, 2)
         topic.word(Word("c", seconds(115)), moment(115))
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(115))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(115))]
 
     def test_a_change_without_a_proof_of_its_own_settles_nothing(self) -> None:
         topic = begun(BEATING)
         topic.spoil(NOT_UNDERSTOOD)
         hear(topic, 105)
         topic.word(Word("c", seconds(115)), moment(115))
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(105))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(105))]
 
 
 class TestWords:
@@ -152,12 +152,12 @@ class TestWords:
         topic = begun(BEATING)
         topic.word(Word("c", seconds(115)), moment(115))
         assert [shot.at for shot in topic.taken()] == [seconds(at) for at in range(100, 115)]
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(115))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(115))]
 
     def test_but_not_one_whose_lost_changes_would_not_show(self) -> None:
         topic = begun(BEATING, number=None)
         topic.word(Word("c", seconds(115)), moment(115))
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(100))][:0]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(100))][:0]
 
     def test_nor_one_that_was_given_up(self) -> None:
         topic = begun(BEATING)
@@ -231,6 +231,6 @@ class TestCompared:
         snapshot = Snapshot(BookChange("c", None, [("10", "7")], ASKS, whole=True), asked=100)
         verdict = topic.keeper.compared(snapshot, seconds(143), late=True, silent=True)
         assert verdict.outcome is Outcome.DRIFTED
-        assert spans(topic) == [TimeSpan(seconds(100), seconds(101))]
+        assert spans(topic) == [TimeRange(seconds(100), seconds(101))]
         assert topic.claim.ended is not None
         assert topic.claim.ended.since is None

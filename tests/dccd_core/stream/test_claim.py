@@ -3,39 +3,39 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.stream.claim import Claim
 from dccd_core.stream.snapshots import Turn
 
 
 def test_it_begins_once_and_reaches_only_forwards() -> None:
     claim = Claim()
-    claim.reach(Ns(5))
+    claim.reach(Us(5))
     assert (claim.began, claim.reached) == (None, None)
-    claim.begin(Ns(10))
-    claim.begin(Ns(7))
-    claim.reach(Ns(20))
-    claim.reach(Ns(15))
-    assert (claim.began, claim.reached, claim.turns) == (10, 20, [Turn(Ns(10), began=True)])
+    claim.begin(Us(10))
+    claim.begin(Us(7))
+    claim.reach(Us(20))
+    claim.reach(Us(15))
+    assert (claim.began, claim.reached, claim.turns) == (10, 20, [Turn(Us(10), began=True)])
 
 
 def test_it_ends_where_it_had_come_and_says_why_until_it_begins_again() -> None:
     claim = Claim()
     claim.end("never begun")
     assert (claim.ended, claim.turns) == (None, [])
-    claim.begin(Ns(10))
-    claim.reach(Ns(20))
-    claim.end("gone", since=Ns(12))
+    claim.begin(Us(10))
+    claim.reach(Us(20))
+    claim.end("gone", since=Us(12))
     claim.end("gone for other reasons")
-    assert claim.ended == Turn(Ns(20), began=False, reason="gone", since=Ns(12))
+    assert claim.ended == Turn(Us(20), began=False, reason="gone", since=Us(12))
     assert (claim.began, claim.reached) == (None, None)
-    claim.begin(Ns(30))
+    claim.begin(Us(30))
     assert claim.ended is None
 
 
 def test_its_turns_are_taken_once() -> None:
     claim = Claim()
-    claim.begin(Ns(10))
+    claim.begin(Us(10))
     claim.end("gone")
     assert [turn.began for turn in claim.taken()] == [True, False]
     assert claim.taken() == []
@@ -49,9 +49,9 @@ def test_beginnings_and_ends_alternate_and_no_end_lies_before_its_beginning(
     for what, at in steps:
         match what:
             case "begin":
-                claim.begin(Ns(at))
+                claim.begin(Us(at))
             case "reach":
-                claim.reach(Ns(at))
+                claim.reach(Us(at))
             case _:
                 claim.end("x")
         assert (claim.began is None) == (claim.reached is None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.stream.book import Book
 from dccd_core.stream.compare import Comparison, Outcome, Snapshot, Verdict
 from dccd_core.stream.snapshots import BookKeeper, Turn
@@ -17,8 +17,8 @@ from dccd_core.stream.snapshots import BookKeeper, Turn
 DEPTH = 3
 
 
-def at(ms: int) -> Ns:
-    return Ns(ms * MILLISECOND)
+def at(ms: int) -> Us:
+    return Us(ms * MILLISECOND)
 
 
 def change(
@@ -325,7 +325,7 @@ def kept(numbering: str, number: int) -> BookKeeper:
     start = BookStart(lambda _: Request("/", {}), lambda _, name: BookChange(name, None), levels=99)
     asked = numbering == "binance linear"
     one = BookKeeper(Book(Channel(docs="", start=start if asked else None)), 2, SECOND)
-    (one.join if asked else one.hear)(pushed(0, number, "1", whole=True), Ns(0))
+    (one.join if asked else one.hear)(pushed(0, number, "1", whole=True), Us(0))
     return one
 
 
@@ -339,7 +339,7 @@ class TestComparing:
     def test_a_book_that_does_not_move_is_proven_by_the_same_number(self) -> None:
         one = kept("bybit", 7)
         one.compare_begin()
-        verdict = one.compared(self.snapshot(2_500, 7, "1.000"), Ns(3))
+        verdict = one.compared(self.snapshot(2_500, 7, "1.000"), Us(3))
         assert verdict.outcome is Outcome.SAME
         taken, turns = one.taken()
         assert [(shot.at, shot.received) for shot in taken] == [(n * SECOND, 3) for n in range(3)]
@@ -349,7 +349,7 @@ class TestComparing:
     def test_a_snapshot_that_nothing_followed_is_proven_by_the_next_one(self) -> None:
         one = kept("binance linear", 7)
         one.compare_begin()
-        one.compared(self.snapshot(2_500, 7, "1"), Ns(3))
+        one.compared(self.snapshot(2_500, 7, "1"), Us(3))
         taken, turns = one.taken()
         assert [shot.at for shot in taken] == [n * SECOND for n in range(3)]
         assert turns == [Turn(at(0), began=True)]
@@ -358,13 +358,13 @@ class TestComparing:
         one = kept("bybit", 0)
         numbers = (pushed(250 * n, n, str(n)) for n in range(1, 100))
         for told in islice(numbers, 13):
-            one.hear(told, Ns(0))
+            one.hear(told, Us(0))
         one.compare_begin()
-        assert one.compared(self.snapshot(3_400, 13, "13"), Ns(0)).outcome is Outcome.SAME
+        assert one.compared(self.snapshot(3_400, 13, "13"), Us(0)).outcome is Outcome.SAME
         for told in islice(numbers, 16):
-            one.hear(told, Ns(0))
+            one.hear(told, Us(0))
         one.compare_begin()
-        verdict = one.compared(self.snapshot(7_400, 29, "30"), Ns(0))
+        verdict = one.compared(self.snapshot(7_400, 29, "30"), Us(0))
         assert verdict.outcome is Outcome.DRIFTED
         taken, turns = one.taken()
         assert [shot.at for shot in taken] == [n * SECOND for n in range(4)]
@@ -379,36 +379,36 @@ class TestComparing:
 
     def test_a_drift_that_was_never_compared_withdraws_all_since_the_book_began(self) -> None:
         one = kept("bybit", 0)
-        one.hear(pushed(1_500, 1, "1"), Ns(0))
+        one.hear(pushed(1_500, 1, "1"), Us(0))
         one.compare_begin()
-        one.compared(self.snapshot(1_900, 1, "5"), Ns(0))
+        one.compared(self.snapshot(1_900, 1, "5"), Us(0))
         taken, turns = one.taken()
         assert taken == []
         assert (turns[-1].at, turns[-1].since) == (at(1_500), at(0))
 
     def test_a_venue_that_is_ahead_ends_the_book_where_it_is_known(self) -> None:
         one = kept("bybit", 0)
-        one.hear(pushed(1_500, 1, "1"), Ns(0))
+        one.hear(pushed(1_500, 1, "1"), Us(0))
         one.compare_begin()
         ahead = self.snapshot(9_000, 5, "5")
-        assert one.compared(ahead, Ns(0)).outcome is Outcome.WAIT
+        assert one.compared(ahead, Us(0)).outcome is Outcome.WAIT
         assert one.book.lost is None
-        assert one.compared(ahead, Ns(0), late=True).outcome is Outcome.BEHIND
+        assert one.compared(ahead, Us(0), late=True).outcome is Outcome.BEHIND
         said = "the venue is at update 5, the book has heard of none after 1"
         assert one.taken()[1][-1] == Turn(at(1_500), began=False, reason=said)
 
     def test_a_book_that_begins_anew_is_not_compared(self) -> None:
         one = kept("bybit", 0)
         assert one.compare_begin()
-        one.hear(pushed(1_500, 90, "1", whole=True), Ns(0))
-        assert one.compared(self.snapshot(1_500, 90, "1"), Ns(0)).outcome is Outcome.UNKNOWN
+        one.hear(pushed(1_500, 90, "1", whole=True), Us(0))
+        assert one.compared(self.snapshot(1_500, 90, "1"), Us(0)).outcome is Outcome.UNKNOWN
         one.lose("for some reason")
         assert one.compare_begin() is None
 
     def test_a_moment_before_what_is_known_proves_nothing_more(self) -> None:
         one = kept("bybit", 0)
-        one.prove(at(-500), Ns(0))
+        one.prove(at(-500), Us(0))
         assert one.known_until == at(0)
         one.lose("for some reason")
-        one.prove(at(500), Ns(0))
+        one.prove(at(500), Us(0))
         assert one.known_until is None

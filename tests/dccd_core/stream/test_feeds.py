@@ -7,7 +7,7 @@ from dccd_core.adapter.live import BookChange, Channel, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
@@ -31,7 +31,7 @@ PLAIN = Channel(docs="")
 TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
 BOOKS: Kind = (DataType.ORDERBOOK, None)
-SETTLE = Ns(5 * SECOND)
+SETTLE = Us(5 * SECOND)
 
 
 def wanted(symbol: str, kind: Kind, channel: Channel = PLAIN, contract: float | None = None) -> Wanted:
@@ -55,7 +55,7 @@ def fed(feed: Feed, *lines: Line) -> Feed:
 def trades(*rows: tuple[str, float, int]) -> pl.DataFrame:
     came = Came[int]()
     for topic, _, number in rows:
-        came.add(topic, Ns(7), number)
+        came.add(topic, Us(7), number)
     frame = live_trades(
         came,
         ts=pl.Series([seconds(at) for _, at, _ in rows]),
@@ -74,7 +74,7 @@ class Bar:
 def bars(*rows: tuple[str, int, bool | None]) -> pl.DataFrame:
     came = Came[Bar]()
     for topic, _, _ in rows:
-        came.add(topic, Ns(7), Bar())
+        came.add(topic, Us(7), Bar())
     opens = pl.Series([minute * MINUTE for _, minute, _ in rows])
     frame = live_bars(came, [flag for _, _, flag in rows], ts=opens, volume=[1.0] * len(rows))
     assert frame is not None
@@ -94,7 +94,7 @@ def heard(
 def test_what_follows_a_topic_is_told_by_what_is_wanted() -> None:
     built = Channel(docs="", from_trades=True)
     assert isinstance(topic_of(wanted("A/USD", TRADES), ZERO), PagedTopic)
-    for counted in (Channel(docs="", consecutive=True), Channel(docs="", beats=Ns(SECOND))):
+    for counted in (Channel(docs="", consecutive=True), Channel(docs="", beats=Us(SECOND))):
         assert isinstance(topic_of(wanted("A/USD", TRADES, counted), ZERO), TradeTopic)
     assert isinstance(topic_of(wanted("A/USD", BARS), ZERO), BarTopic)
     assert isinstance(topic_of(wanted("A/USD", BARS, built), ZERO), BuiltTopic)
@@ -125,7 +125,7 @@ class TestTrades:
         assert (one.claim.reached, other.claim.reached) == (seconds(13), seconds(10) + 1)  # b lacks 3
 
     def test_a_word_is_for_its_topic_alone_and_counts_after_the_rows(self) -> None:
-        beating = Channel(docs="", beats=Ns(15 * SECOND))
+        beating = Channel(docs="", beats=Us(15 * SECOND))
         one, other = line("a", wanted("A/USD", TRADES, beating)), line("b", wanted("B/USD", TRADES, beating))
         feed = fed(TradesFeed(), one, other)
         words = (Word("a", seconds(20)), Word("nobody", seconds(30)))
@@ -134,13 +134,13 @@ class TestTrades:
         assert other.claim.reached is None
 
     def test_a_word_in_a_spoilt_batch_is_a_sign_of_life_and_no_proof(self) -> None:
-        one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Ns(SECOND))))
+        one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Us(SECOND))))
         feed = fed(TradesFeed(), one)
         feed.take(heard(words=(Word("a", seconds(20)),), spoilt=("a",)), moment(20))
         assert (one.claim.reached, one.topic.pace.heard) == (None, seconds(20))
 
     def test_one_that_knows_the_last_id_proves_even_then(self) -> None:
-        one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Ns(SECOND), consecutive=True)))
+        one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Us(SECOND), consecutive=True)))
         feed = fed(TradesFeed(), one)
         feed.take(heard(words=(Word("a", seconds(20), 7),), spoilt=("a",)), moment(20))
         assert one.claim.began == seconds(20) + 1
@@ -174,10 +174,10 @@ class TestBars:
         held = feed.held("a")
         assert held is not None
         told = bars(("a", 3, True)).select(TABLES[DataType.OHLC].schema.names())
-        dead, proven = one.topic.answer(told, held, Ns(4 * MINUTE), moment(250))
+        dead, proven = one.topic.answer(told, held, Us(4 * MINUTE), moment(250))
         assert dead is None
-        feed.prove("a", proven, Ns(99))
-        feed.prove("a", proven.clear(), Ns(99))
+        feed.prove("a", proven, Us(99))
+        feed.prove("a", proven.clear(), Us(99))
         rows = feed.take(heard(), moment(251))
         assert rows is not None
         assert rows.select("topic", "received").rows() == [("a", 99)]

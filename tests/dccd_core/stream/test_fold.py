@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
@@ -49,7 +49,7 @@ def live(rows: pl.DataFrame, symbol: str = "BTC/USDT") -> pl.DataFrame:
     return rows.with_columns(symbol=pl.lit(symbol), received=pl.lit(0, pl.Int64))
 
 
-def record(world: World, dataset: Dataset, *spans: TimeSpan, lost: Sequence[int] = ()) -> None:
+def record(world: World, dataset: Dataset, *spans: TimeRange, lost: Sequence[int] = ()) -> None:
     """Write one segment per span with the true rows of it, but for those of ``lost``."""
     for span in spans:
         rows = (
@@ -63,8 +63,8 @@ def record(world: World, dataset: Dataset, *spans: TimeSpan, lost: Sequence[int]
             writer.append(live(rows), Notes(span.end, marks))
 
 
-def minutes(first: int, last: int) -> TimeSpan:
-    return TimeSpan(Ns(START + first * MINUTE), Ns(START + last * MINUTE))
+def minutes(first: int, last: int) -> TimeRange:
+    return TimeRange(Us(START + first * MINUTE), Us(START + last * MINUTE))
 
 
 def folded(world: World, *kinds: Kind) -> Told:
@@ -122,7 +122,7 @@ def test_only_the_windows_between_recordings_are_asked_for(tmp_path: Path) -> No
 
 def test_a_window_of_days_is_filled_partition_by_partition(tmp_path: Path) -> None:
     world = World(tmp_path)
-    early = TimeSpan(Ns(START - 2 * DAY), Ns(START - 2 * DAY + HOUR))
+    early = TimeRange(Us(START - 2 * DAY), Us(START - 2 * DAY + HOUR))
     record(world, TRADES, early, minutes(0, 20))
     folded(world)
     assert sorted(key for _, key, _ in filled(world).parts) == ["2024-06-03", "2024-06-04", "2024-06-05"]
@@ -152,7 +152,7 @@ def test_bars_lost_within_a_recording_are_asked_for(tmp_path: Path) -> None:
 def test_a_recording_over_midnight_is_two_partitions(tmp_path: Path) -> None:
     world = World(tmp_path, now=parse_time("2024-06-06T12:00"))
     midnight = parse_time("2024-06-06")
-    span = TimeSpan(Ns(midnight - HOUR), Ns(midnight + HOUR))
+    span = TimeRange(Us(midnight - HOUR), Us(midnight + HOUR))
     record(world, TRADES, span)
     assert [key for _, key, _ in folded(world).parts] == [DAY_KEY, "2024-06-06"]
     both = pl.concat([world.stored(TRADES, DAY_KEY), world.stored(TRADES, "2024-06-06")])
@@ -181,7 +181,7 @@ def test_a_part_that_cannot_be_folded_keeps_its_rows_and_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path, now=parse_time("2024-06-06T12:00"))
-    span = TimeSpan(Ns(parse_time("2024-06-06") - MINUTE), Ns(parse_time("2024-06-06") + MINUTE))
+    span = TimeRange(Us(parse_time("2024-06-06") - MINUTE), Us(parse_time("2024-06-06") + MINUTE))
     record(world, TRADES, span)
     draft = Lake.draft
 
@@ -199,7 +199,7 @@ def test_a_part_that_cannot_be_folded_keeps_its_rows_and_stops_no_other(
     assert [key for _, key, _ in folded(world).parts] == [DAY_KEY]
     assert same(
         world.stored(TRADES, DAY_KEY),
-        truth(world.market, TRADES, TimeSpan(span.start, Ns(span.start + MINUTE))),
+        truth(world.market, TRADES, TimeRange(span.start, Us(span.start + MINUTE))),
     )
 
 
@@ -238,17 +238,17 @@ def test_a_failing_dataset_stops_no_other_from_being_filled(tmp_path: Path) -> N
 
 def test_a_book_remembers_when_and_why_it_was_not_known(tmp_path: Path) -> None:
     world = World(tmp_path)
-    seconds = [Ns(START + n * SECOND) for n in (0, 1, 2, 6, 7)]
+    seconds = [Us(START + n * SECOND) for n in (0, 1, 2, 6, 7)]
     rows = pl.concat([world.market.truth_book("binance", BTC, at, 2) for at in seconds])
     with world.lake.segment("binance", DataType.ORDERBOOK, None, START) as writer:
         told = [(0, True, ""), (2, False, "updates are missing"), (6, True, ""), (8, False, "the end")]
-        marks = [Mark("BTC/USDT", Ns(START + at * SECOND), began, reason) for at, began, reason in told]
+        marks = [Mark("BTC/USDT", Us(START + at * SECOND), began, reason) for at, began, reason in told]
         writer.append(live(rows), Notes(marks=marks))
     folded(world, (DataType.ORDERBOOK, None))
     state = world.lake.state(BOOK, DAY_KEY)
     assert state
     assert [(hole.span, hole.missing, hole.reason) for hole in state.ledger.holes] == [
-        (TimeSpan(seconds[2], seconds[3]), 4, "updates are missing")
+        (TimeRange(seconds[2], seconds[3]), 4, "updates are missing")
     ]
     assert same(world.stored(BOOK, DAY_KEY), rows)
     assert filled(world, BOOK).parts == []  # nobody can be asked for it
@@ -257,12 +257,12 @@ def test_a_book_remembers_when_and_why_it_was_not_known(tmp_path: Path) -> None:
 def pictures(world: World, *at_s: int) -> pl.DataFrame:
     """Return the true book of these seconds, two levels a side."""
     return pl.concat(
-        [world.market.truth_book("binance", BTC, Ns(START + n * SECOND), 2) for n in at_s]
+        [world.market.truth_book("binance", BTC, Us(START + n * SECOND), 2) for n in at_s]
         or [world.market.truth_book("binance", BTC, START, 2).clear()]
     )
 
 
-def tell(world: World, rows: pl.DataFrame, notes: Notes, start: Ns, dataset: Dataset = BOOK) -> None:
+def tell(world: World, rows: pl.DataFrame, notes: Notes, start: Us, dataset: Dataset = BOOK) -> None:
     with world.lake.segment("binance", dataset.data_type, None, start) as writer:
         writer.append(live(rows) if rows.height else rows, notes)
 
@@ -270,7 +270,7 @@ def tell(world: World, rows: pl.DataFrame, notes: Notes, start: Ns, dataset: Dat
 def drifted(first: int, end: int) -> Notes:
     """Say that the book was wrong from one second on until another."""
     return Notes(
-        pieces=[Piece("BTC/USDT", Ns(START + first * SECOND), Ns(START + end * SECOND), "it drifted")]
+        pieces=[Piece("BTC/USDT", Us(START + first * SECOND), Us(START + end * SECOND), "it drifted")]
     )
 
 
@@ -278,11 +278,11 @@ def drifted(first: int, end: int) -> Notes:
 def test_l12_pictures_of_a_time_that_is_withdrawn_are_kept_aside(tmp_path: Path, when: str) -> None:
     """Folded before that is known or not: no wrong picture stays in the partition, nor is any shown."""
     world = World(tmp_path)
-    marks = [Mark("BTC/USDT", Ns(START + at * SECOND), began=at == 0, reason="") for at in (0, 8)]
+    marks = [Mark("BTC/USDT", Us(START + at * SECOND), began=at == 0, reason="") for at in (0, 8)]
     tell(world, pictures(world, *range(8)), Notes(marks=marks), START)
     if when == "later":
         folded(world, (DataType.ORDERBOOK, None))
-    tell(world, pictures(world), drifted(2, 5), Ns(START + HOUR))
+    tell(world, pictures(world), drifted(2, 5), Us(START + HOUR))
     right = pictures(world, 0, 1, 5, 6, 7)
     assert same(world.lake.scan(BOOK).collect(), right)  # while it is in a segment
     told = folded(world, (DataType.ORDERBOOK, None))
@@ -293,7 +293,7 @@ def test_l12_pictures_of_a_time_that_is_withdrawn_are_kept_aside(tmp_path: Path,
     assert set(aside["reason"]) == {"it drifted"}
     state = world.lake.state(BOOK, DAY_KEY)
     assert state
-    first, wrong = state.ledger.lost[0], TimeSpan(Ns(START + 2 * SECOND), Ns(START + 5 * SECOND))
+    first, wrong = state.ledger.lost[0], TimeRange(Us(START + 2 * SECOND), Us(START + 5 * SECOND))
     assert (first.span, first.reason) == (wrong, "it drifted")
     said = f"{BOOK} {DAY_KEY}: 12 rows are taken out of the partition and kept beside it: it drifted"
     assert (told.notes, state.ledger.quarantined) == ([said], 0)  # it is explained: no check is to fail
@@ -316,7 +316,7 @@ def test_l12_trades_of_a_time_that_is_withdrawn_stay(tmp_path: Path) -> None:
     """They are right, others are missing."""
     world = World(tmp_path)
     record(world, TRADES, minutes(0, 2))
-    tell(world, truth(world.market, TRADES, minutes(0, 0)), drifted(10, 50), Ns(START + HOUR), TRADES)
+    tell(world, truth(world.market, TRADES, minutes(0, 0)), drifted(10, 50), Us(START + HOUR), TRADES)
     folded(world)
     assert same(world.lake.scan(TRADES).collect(), truth(world.market, TRADES, minutes(0, 2)))
     assert world.lake.withdrawn(TRADES, DAY_KEY).height == 0

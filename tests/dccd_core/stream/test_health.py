@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from dccd_core.adapter.live import BookChange
-from dccd_core.domain.timespan import SECOND, ZERO, Ns
+from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
 from dccd_core.stream.feeds import Line, topic_of
@@ -134,8 +134,8 @@ class TestNumbers:
         show = Show(tmp_path, A)
         lines = [show.line(A), show.line(A), show.line(A)]
         for line, at in zip(lines, (50, 70), strict=False):
-            line.claim.begin(Ns(10 * SECOND))
-            line.claim.reach(Ns(at * SECOND))
+            line.claim.begin(Us(10 * SECOND))
+            line.claim.reach(Us(at * SECOND))
         place = show.place(A, links=[FakeLink([line]) for line in lines])
         assert show.health(place).datasets[0].proven == 70 * SECOND
         assert show.health().datasets[0].proven is None
@@ -152,16 +152,16 @@ class TestNumbers:
 
     def test_what_was_seen_is_told(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A)
-        show.around.seen[A.dataset] = Seen(5, 4, Ns(9), Ns(3), 2, Ns(8), 1.5, 1.0, 2.0, 1)
+        show.around.seen[A.dataset] = Seen(5, 4, Us(9), Us(3), 2, Us(8), 1.5, 1.0, 2.0, 1)
         assert show.health().datasets[0] == DatasetHealth(
             A.dataset,
-            last=Ns(9),
-            lag=Ns(3),
+            last=Us(9),
+            lag=Us(3),
             rate=5 * SECOND,  # within a nanosecond
             messages=5,
             rows=4,
             invalid=2,
-            invalid_since=Ns(8),
+            invalid_since=Us(8),
             refused="the venue does not list it",
             phase=Phase.REFUSED,
             price=1.5,

@@ -10,7 +10,7 @@ import pytest
 from dccd_core.domain.dataset import partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError, Rejected, Unavailable
-from dccd_core.domain.timespan import HOUR, SECOND, Ns
+from dccd_core.domain.timespan import HOUR, MILLISECOND, SECOND, Us
 from dccd_core.net.sockets import Way
 from dccd_core.stream.link import Link
 from tests.dccd_core.stream.pushing import (
@@ -135,7 +135,9 @@ def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(
         await stage.clock.sleep(10.1)
         stage.venue.sockets[0].say("book", "c.orderbook", (FIRST + 10) * SECOND + 1, 10**9)
         for n in range(1, 4):
-            stage.venue.sockets[0].say("change", "c.orderbook", (FIRST + 10) * SECOND + n * 10**6, 10**9 + n)
+            stage.venue.sockets[0].say(
+                "change", "c.orderbook", (FIRST + 10) * SECOND + n * MILLISECOND, 10**9 + n
+            )
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await link.rotate()
@@ -145,7 +147,7 @@ def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(
 
     play(scene())
     _, covered = stage.recorded(BOOK)
-    assert [span.end for span in covered][-1] == (FIRST + 10) * SECOND + 3 * 10**6
+    assert [span.end for span in covered][-1] == (FIRST + 10) * SECOND + 3 * MILLISECOND
     assert len(covered) == 2
 
 
@@ -332,7 +334,7 @@ class TestBooks:
     def test_many_lost_at_once_are_each_subscribed_to_again_once(self, tmp_path: Path) -> None:
         """Although it takes longer to say so than a lost book is given."""
         books = [wanted(f"C{n}/USD", DataType.ORDERBOOK, PLAIN) for n in range(100)]
-        stage = Stage(tmp_path, live=replace(LIVE, pace=Ns(SECOND // 4)))
+        stage = Stage(tmp_path, live=replace(LIVE, pace=Us(SECOND // 4)))
         link = Link(group(*books), stage.around(*books))
 
         async def scene() -> None:
@@ -389,7 +391,7 @@ def test_our_clock_may_leap(tmp_path: Path, leap: int) -> None:
     async def scene() -> None:
         running = asyncio.create_task(link.run())
         await stage.clock.sleep(20)
-        stage.clock.set(Ns(stage.clock.now() + leap))
+        stage.clock.set(Us(stage.clock.now() + leap))
         stage.venue.leap = -leap // SECOND  # the venue's stays where it was
         await stage.clock.sleep(5)
         await link.rotate()

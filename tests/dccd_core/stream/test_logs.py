@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time, union
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time, union
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.segments import find, opened
@@ -26,8 +26,8 @@ TRADES: Kind = (DataType.TRADES, None)
 A = Dataset("x", Symbol.parse("A/USD"), DataType.TRADES)
 
 
-def at(second: int) -> Ns:
-    return Ns(START + second * SECOND)
+def at(second: int) -> Us:
+    return Us(START + second * SECOND)
 
 
 def rows(*seconds: int) -> pl.DataFrame:

@@ -1,18 +1,18 @@
 """What is odd is said at once, then seldom; the first messages of each cause are kept."""
 
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.stream.oddities import Oddities, Seldom
 from tests.dccd_core.stream.pushing import BOOK
 
 AT = parse_time("2024-06-05T12:00")
 
 
-def steady(seconds: float) -> Ns:
-    return Ns(round(seconds * SECOND))
+def steady(seconds: float) -> Us:
+    return Us(round(seconds * SECOND))
 
 
 def refuse(odd: Oddities, seconds: float, *bad: tuple[bytes, str]) -> list[str]:
-    return odd.refuse("x wss://x", "wss://x", bad, (Ns(AT + steady(seconds)), steady(seconds)))
+    return odd.refuse("x wss://x", "wss://x", bad, (Us(AT + steady(seconds)), steady(seconds)))
 
 
 def test_a_flood_of_bad_messages_is_a_line_then_one_after_a_minute_and_ever_fewer() -> None:
@@ -69,7 +69,7 @@ def test_rows_that_came_before_their_time_are_said_as_seldom() -> None:
         f"{BOOK.dataset}: 2 rows came before their time, 2024-06-05T12:00:00Z, and are kept aside"
     ]
     assert odd.strays(strays, steady(1)) == []
-    assert odd.seldom.due(Ns(MINUTE)) == [
+    assert odd.seldom.due(Us(MINUTE)) == [
         f"{BOOK.dataset}: 2 rows came before their time, 2024-06-05T12:00:00Z, and are kept aside "
         "(in the last 60 s)"
     ]

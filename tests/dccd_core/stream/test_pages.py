@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.stream.claim import LATENESS
 from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.trades import came
@@ -32,7 +32,7 @@ def give(topic: PagedTopic, *rows: tuple[float, int], spoilt: bool = False) -> N
 
 def page(topic: PagedTopic, rows: Rows, since: float, until: float, at: float | None = None) -> str | None:
     """Show these rows of a span; ``at``: 5 s after its end, when all of it is final."""
-    span = TimeSpan(seconds(since), seconds(until))
+    span = TimeRange(seconds(since), seconds(until))
     return topic.answer(by_rest(*rows), span, moment(until + 5 if at is None else at))
 
 
@@ -63,8 +63,8 @@ class TestPages:
         topic = begun(*rows[:8], *rows[15:])
         assert page(topic, rows, 90, 129) is None
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(101) + 1), seconds(109)),
-            TimeSpan(Ns(seconds(115) + 1), seconds(129)),
+            TimeRange(Us(seconds(101) + 1), seconds(109)),
+            TimeRange(Us(seconds(115) + 1), seconds(129)),
         ]
 
     def test_one_that_lags_is_settled_up_to_what_came(self) -> None:
@@ -99,7 +99,7 @@ class TestPages:
         assert topic.question(moment(129)) is None
         assert topic.question(moment(131)) == seconds(100) + LATENESS
         assert page(topic, [(90, 1)], 80, 126) is None
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + LATENESS), seconds(126))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + LATENESS), seconds(126))]
 
     def test_it_is_silent_at_the_end_no_more_than_half_a_minute_without_a_page(self) -> None:
         topic = begun(*every(20, 101, 601))
@@ -123,15 +123,15 @@ class TestOwnMessages:
         rows = every(1, 101, 141)
         topic = begun(*rows)
         assert page(topic, rows[20:36], 121, 137) is None
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(137))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(137))]
 
     def test_but_for_silences_that_are_too_long(self) -> None:
         rows = [*every(1, 101, 111), *every(1, 131, 181)]
         topic = begun(*rows)
         assert page(topic, rows[30:50], 151, 171) is None
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(101) + 1), Ns(seconds(110) - LATENESS)),
-            TimeSpan(Ns(seconds(131) + 1), seconds(171)),
+            TimeRange(Us(seconds(101) + 1), Us(seconds(110) - LATENESS)),
+            TimeRange(Us(seconds(131) + 1), seconds(171)),
         ]
         assert reasons(topic.claim) == ["nothing came for 21 s"]
 
@@ -146,7 +146,7 @@ class TestOwnMessages:
     def test_what_no_page_showed_for_minutes_is_left_to_them(self) -> None:
         topic = begun(*every(5, 101, 301))
         topic.look(moment(301))
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(181))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(181))]
 
     def test_they_prove_what_came_last_where_no_page_will_reach_back(self) -> None:
         rows = every(1, 101, 141)
@@ -154,7 +154,7 @@ class TestOwnMessages:
             topic = begun(*rows)
             page(topic, rows[:19], 120 - reach, 120, at=125)
             topic.end("gone")
-            assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(end))]
+            assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(end))]
             assert not topic.accepted
 
     def test_more_than_is_kept_is_left_to_them_too(self) -> None:
@@ -164,7 +164,7 @@ class TestOwnMessages:
         topic.take(came(flood)["a"], lambda: flood, moment(107))
         told = [(102 + n / 1_000, n) for n in range(4_000)]
         assert page(topic, told, 90, 106) is None
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(106))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(106))]
 
 
 class TestDoubt:
@@ -176,7 +176,7 @@ class TestDoubt:
         give(topic, *rows[10:])
         assert topic.question(moment(131)) is not None
         assert page(topic, rows, 90, 126) is None
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(126))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(126))]
 
     def test_where_no_page_reaches_back_it_ends_the_claim(self) -> None:
         rows = every(1, 101, 141)
@@ -187,8 +187,8 @@ class TestDoubt:
         give(topic, *rows[11:])
         assert page(topic, rows[25:36], 126, 136) is None
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(101) + 1), Ns(seconds(110) - LATENESS)),
-            TimeSpan(Ns(seconds(112) + 1), seconds(136)),
+            TimeRange(Us(seconds(101) + 1), Us(seconds(110) - LATENESS)),
+            TimeRange(Us(seconds(112) + 1), seconds(136)),
         ]
         assert reasons(topic.claim) == ["odd"]
 
@@ -199,7 +199,7 @@ class TestDoubt:
         topic.doubt(seconds(110), "a book of the connection lacks a change")
         give(topic, (131, 8))
         topic.end("gone")
-        assert claimed(topic.claim)[0] == TimeSpan(Ns(seconds(101) + 1), seconds(126))
+        assert claimed(topic.claim)[0] == TimeRange(Us(seconds(101) + 1), seconds(126))
 
     def test_a_word_proves_nothing(self) -> None:
         topic = begun((101, 1))
@@ -211,7 +211,7 @@ class TestDoubt:
         topic.accept(moment(140))
         give(topic, (141, 1))
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(101) + 1), Ns(seconds(110) - LATENESS)),
+            TimeRange(Us(seconds(101) + 1), Us(seconds(110) - LATENESS)),
         ]
         assert topic.claim.began == seconds(141) + 1
 
@@ -264,7 +264,7 @@ def test_what_is_claimed_in_the_end_did_not_get_lost_as_far_as_a_page_or_a_silen
     market.topic.end("over")
     lost = market.lost
     silent = {n for n in lost if all(n + k in lost for k in range(40))}
-    gone = [TimeSpan(turn.since, turn.at) for turn in market.topic.claim.turns if turn.since is not None]
+    gone = [TimeRange(turn.since, turn.at) for turn in market.topic.claim.turns if turn.since is not None]
     for span in (part for one in claimed(market.topic.claim) for part in one.minus(gone)):
         assert not [n for n in lost & market.shown | silent if span.start <= seconds(n) < span.end]
         assert span.end <= seconds(market.at)

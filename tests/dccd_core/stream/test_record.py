@@ -11,7 +11,7 @@ import pytest
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -106,7 +106,7 @@ class Show:
 
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show]:
-    def make(*groups: Group, lifetime: Ns | None = None) -> Show:
+    def make(*groups: Group, lifetime: Us | None = None) -> Show:
         one = Show(Stage(tmp_path, replace(LIVE, lifetime=lifetime)), *groups)
         monkeypatch.setattr(record, "fold_all", one.folding.fold_all)
         monkeypatch.setattr(record, "fill_windows", one.folding.fill_windows)
@@ -189,7 +189,7 @@ class TestPauses:
 
 
 class TestHandingOver:
-    LIFETIME = Ns(11 * MINUTE)
+    LIFETIME = Us(11 * MINUTE)
     """A minute more than the successor is opened ahead of time."""
 
     def test_the_successor_records_before_the_old_one_ends(self, show: Make) -> None:
@@ -460,7 +460,7 @@ class TestFolding:
 
         async def script() -> None:
             await one.stage.clock.sleep(100)
-            one.stage.clock.set(Ns(START + 50 * MINUTE + 10 * SECOND))
+            one.stage.clock.set(Us(START + 50 * MINUTE + 10 * SECOND))
             one.venue.leap = 100 - 3_010  # the venue's stays as it was
             await one.stage.clock.sleep(20)
 

@@ -9,7 +9,7 @@ from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import PAUSED
 from dccd_core.stream.recording import Batch, Recording
 from dccd_core.stream.venuetime import VenueTime
@@ -20,7 +20,7 @@ TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
 BOOKS: Kind = (DataType.ORDERBOOK, None)
 PLAIN = Channel(docs="")
-BEATING = Channel(docs="", beats=Ns(15 * SECOND))
+BEATING = Channel(docs="", beats=Us(15 * SECOND))
 BAD = [(b"x", "no JSON")]
 SKEW = 2 * SECOND
 
@@ -32,7 +32,7 @@ def wanted(
     one = Symbol.parse(symbol)
     dataset = Dataset("x", one, data_type, span)
     topic = Topic(data_type, symbol, one.market, span)
-    return Wanted(dataset, topic, channel, Ns(5 * SECOND), contract, depth=1, every=SECOND)
+    return Wanted(dataset, topic, channel, Us(5 * SECOND), contract, depth=1, every=SECOND)
 
 
 class Connection:
@@ -50,13 +50,13 @@ class Connection:
         for name in names:
             self.recording.accept(name, self.steady)
 
-    def hear(self, heard: Heard, received: Ns = ZERO, *concerned: str) -> None:
+    def hear(self, heard: Heard, received: Us = ZERO, *concerned: str) -> None:
         self.steady = max(self.steady, heard.at or ZERO)
         self.recording.hear(heard, received, self.steady, frozenset(concerned))
 
     def wait(self, seconds: int) -> None:
         """Let time pass in which nothing comes."""
-        self.steady = Ns(self.steady + seconds * SECOND)
+        self.steady = Us(self.steady + seconds * SECOND)
 
     def end(self, reason: str) -> None:
         self.recording.end(reason, self.steady)
@@ -80,7 +80,7 @@ def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
     """Return trades: topic, second, id; the price is 10, the amount 2."""
     came = Came[int]()
     for topic, _, number in rows:
-        came.add(topic, Ns(7), number)
+        came.add(topic, Us(7), number)
     frame = live_trades(
         came,
         ts=pl.Series([second * SECOND for _, second, _ in rows]),
@@ -89,7 +89,7 @@ def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
         trade_id=came.rows,
     )
     newest = max([second for _, second, _ in rows], default=0) if at is None else at
-    return Heard(frame, at=Ns(newest * SECOND))
+    return Heard(frame, at=Us(newest * SECOND))
 
 
 def marks(batch: Batch) -> list[tuple[str, int, bool]]:
@@ -144,19 +144,19 @@ class TestTrades:
         [question] = one.recording.questions(one.steady)
         assert (question.name, question.since) == ("b", 129 * SECOND)
         nothing = empty(DataType.TRADES)
-        until = TimeSpan(question.since, Ns(155 * SECOND))
+        until = TimeRange(question.since, Us(155 * SECOND))
         assert one.recording.answer(question, nothing, until, one.steady) is None
         assert reached(one, symbol="B/USD") == 155 * SECOND
         later = pl.DataFrame({"ts": [156 * SECOND], "price": [1.0], "amount": [1.0], "trade_id": ["1130"]})
         later = pl.concat([nothing, later.cast({"ts": TIME})], how="diagonal")
-        dead = one.recording.answer(question, later, TimeSpan(until.end, Ns(158 * SECOND)), one.steady)
+        dead = one.recording.answer(question, later, TimeRange(until.end, Us(158 * SECOND)), one.steady)
         assert dead == "it was silent, although something was traded at 1970-01-01T00:02:36Z"
         assert marks(one.taken(TRADES)) == [("B/USD", 155 * SECOND, False)]
 
     def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))
-        one.recording._time.tell(Ns(99 * SECOND), Ns(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
-        one.steady = Ns(100 * SECOND)
+        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.steady = Us(100 * SECOND)
         one.accept("a")
         one.recording.hear(trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
@@ -168,7 +168,7 @@ class TestTrades:
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1)), Ns(10**18))
+        one.hear(trades(("a", 10, 1)), Us(10**18))
         assert reached(one) == 10 * SECOND + 1
 
     def test_the_end_is_where_the_venues_time_was(self) -> None:
@@ -244,7 +244,7 @@ class TestTrades:
         one.hear(trades(("a", 10, 1), ("a", 20, 2)))
         one.taken(TRADES)
         assert seen[wanted("A/USD").dataset] == Seen(
-            messages=2, rows=2, last=Ns(7), lag=Ns(7 - 20 * SECOND), price=10.0
+            messages=2, rows=2, last=Us(7), lag=Us(7 - 20 * SECOND), price=10.0
         )
         one.end("gone")
         assert seen[wanted("A/USD").dataset].invalid == 1
@@ -258,10 +258,10 @@ class Bar:
 def bars(*rows: tuple[int, bool | None], at: int) -> Heard:
     came = Came[Bar]()
     for _ in rows:
-        came.add("a", Ns(7), Bar())
+        came.add("a", Us(7), Bar())
     opens = pl.Series([minute * MINUTE for minute, _ in rows])
     return Heard(
-        bars=live_bars(came, [flag for _, flag in rows], ts=opens, volume=[1.0] * len(rows)), at=Ns(at)
+        bars=live_bars(came, [flag for _, flag in rows], ts=opens, volume=[1.0] * len(rows)), at=Us(at)
     )
 
 
@@ -305,14 +305,14 @@ class TestBars:
     def test_a_word_that_came_with_a_message_nobody_understood_proves_nothing(self) -> None:
         """It may have come before what was lost."""
         for kind in (TRADES, BARS):
-            one = connection(a=wanted("A/USD", kind, Channel(docs="", beats=Ns(15 * SECOND))))
+            one = connection(a=wanted("A/USD", kind, Channel(docs="", beats=Us(15 * SECOND))))
             one.accept("a")
-            one.hear(Heard(words=[Word("a", Ns(61 * SECOND))], at=Ns(61 * SECOND)))
+            one.hear(Heard(words=[Word("a", Us(61 * SECOND))], at=Us(61 * SECOND)))
             one.batches()
-            word = Word("a", Ns(200 * SECOND))
+            word = Word("a", Us(200 * SECOND))
             one.hear(Heard(words=[word], bad=BAD, at=word.at))
             assert reached(one, kind) is None
-            one.hear(Heard(words=[Word("a", Ns(300 * SECOND))], at=Ns(300 * SECOND)))
+            one.hear(Heard(words=[Word("a", Us(300 * SECOND))], at=Us(300 * SECOND)))
             batch = one.taken(kind)
             begins = 300 * SECOND + (0 if kind is BARS else 1)
             assert marks(batch)[-1:] == [("A/USD", begins, True)]
@@ -323,7 +323,7 @@ class TestBars:
         one.accept("a")
         one.hear(bars((3, None), at=3 * MINUTE + 50 * SECOND))
         one.batches()
-        one.hear(Heard(bad=BAD, at=Ns(3 * MINUTE + 55 * SECOND)))
+        one.hear(Heard(bad=BAD, at=Us(3 * MINUTE + 55 * SECOND)))
         one.hear(bars((4, None), at=4 * MINUTE + 5 * SECOND))
         batch = one.taken(BARS)
         assert (batch.rows.height, batch.notes.reached) == (0, {"A/USD": 3 * MINUTE})
@@ -332,7 +332,7 @@ class TestBars:
         assert question.since == 3 * MINUTE
         told = bars((3, True), at=0).bars
         assert told is not None
-        span = TimeSpan(question.since, Ns(4 * MINUTE))
+        span = TimeRange(question.since, Us(4 * MINUTE))
         shown = told.select(TABLES[DataType.OHLC].schema.names()).with_columns(volume=pl.lit(7.0))
         assert one.recording.answer(question, shown, span, one.steady) is None  # it is alive
         batch = one.taken(BARS)
@@ -369,8 +369,8 @@ class TestLeft:
         """What was open before is asked for, what the user paused is not."""
         one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
         dataset = wanted("A/USD").dataset
-        one.recording._time.tell(Ns(99 * SECOND), Ns(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
-        one.steady = Ns(100 * SECOND)
+        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.steady = Us(100 * SECOND)
         one.accept("a", "b")
         one.hear(trades(("a", 100, 1), ("a", 105, 2)))
         one.recording.give_up("a", "gone", one.steady)
@@ -383,12 +383,12 @@ class TestLeft:
         one.accept("a")
         one.hear(trades(("a", 230, 9)))
         one.batches()
-        again = TimeSpan(Ns(220 * SECOND), Ns(230 * SECOND + 1))  # since then the venue sends it
-        assert one.windows.open(dataset) == [TimeSpan(Ns(103 * SECOND), Ns(120 * SECOND)), again]
+        again = TimeRange(Us(220 * SECOND), Us(230 * SECOND + 1))  # since then the venue sends it
+        assert one.windows.open(dataset) == [TimeRange(Us(103 * SECOND), Us(120 * SECOND)), again]
 
 
 def change(ms: int, number: int, *, whole: bool = False) -> Heard:
-    at = Ns(ms * SECOND // 1_000)
+    at = Us(ms * SECOND // 1_000)
     level = [("10", str(number))]
     return Heard(books=[BookChange("a", at, level, [("11", "1")], whole, number, number)], at=at)
 
@@ -399,7 +399,7 @@ class TestBooks:
         one.accept("a")
         assert one.lost_books() == {"a": "no snapshot yet"}
         for heard in (change(500, 1, whole=True), change(1_500, 2), change(2_500, 3)):
-            one.hear(heard, Ns(9))
+            one.hear(heard, Us(9))
         batch = one.taken(BOOKS)
         assert batch.notes.reached == {"A/USD": 5 * SECOND // 2}
         assert marks(batch) == [("A/USD", SECOND // 2, True)]
@@ -411,21 +411,21 @@ class TestBooks:
             (2 * SECOND, "bid", 0, 2.0, 9),
             (2 * SECOND, "ask", 0, 1.0, 9),
         ]
-        one.hear(change(3_500, 9), Ns(9))
+        one.hear(change(3_500, 9), Us(9))
         assert one.lost_books() == {"a": "updates 4 to 8 are missing"}
         assert marks(one.taken(BOOKS)) == [("A/USD", 5 * SECOND // 2, False)]
 
     def test_a_bad_message_leaves_a_book_alone_that_proves_itself(self) -> None:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
-        one.hear(change(500, 1, whole=True), Ns(9))
-        one.hear(Heard(bad=BAD), Ns(9))
+        one.hear(change(500, 1, whole=True), Us(9))
+        one.hear(Heard(bad=BAD), Us(9))
         assert one.lost_books() == {}
 
     def test_a_bad_message_loses_a_book_that_does_not(self) -> None:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
-        whole = BookChange("a", Ns(1), [("10", "1")], [("11", "1")], whole=True)
-        one.hear(Heard(books=[whole], at=Ns(1)), Ns(9))
-        one.hear(Heard(bad=BAD), Ns(9))
+        whole = BookChange("a", Us(1), [("10", "1")], [("11", "1")], whole=True)
+        one.hear(Heard(books=[whole], at=Us(1)), Us(9))
+        one.hear(Heard(bad=BAD), Us(9))
         assert one.lost_books() == {"a": "a message could not be understood"}

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import OutOfReach, Unavailable
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Ns, TimeSpan, union
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, union
 from dccd_core.lake.coverage import Piece
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.snapshots import Turn
@@ -28,12 +28,12 @@ class TestWindows:
     def test_a_window_is_filled_piece_by_piece(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + 15 * MINUTE))
+        start = Us(show.now - AGO)
+        show.leave(A, start, Us(start + 15 * MINUTE))
         show.tells = lambda span: Answered(rows_of(span.start, span.end - 1), span, 1)
         show.run(5)
-        cut = Ns(start + 10 * MINUTE)
-        assert link.pieces == [Piece("A/USD", start, cut), Piece("A/USD", cut, Ns(start + 15 * MINUTE))]
+        cut = Us(start + 10 * MINUTE)
+        assert link.pieces == [Piece("A/USD", start, cut), Piece("A/USD", cut, Us(start + 15 * MINUTE))]
         assert sum(rows.height for _, rows, _ in link.kept) == 4
         assert show.around.windows.open(A.dataset) == []
 
@@ -42,31 +42,31 @@ class TestWindows:
     ) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
-        half = Ns(start + 30 * SECOND)
+        start = Us(show.now - AGO)
+        show.leave(A, start, Us(start + MINUTE))
+        half = Us(start + 30 * SECOND)
         show.tells = lambda span: Answered(
-            rows_of(start, half), TimeSpan(span.start, max(half, span.start)), 1
+            rows_of(start, half), TimeRange(span.start, max(half, span.start)), 1
         )
         show.run(1.5)
         assert link.pieces == [Piece("A/USD", start, half)]
         assert link.kept[0][1].height == 1
-        assert show.around.windows.open(A.dataset) == [TimeSpan(half, Ns(start + MINUTE))]
+        assert show.around.windows.open(A.dataset) == [TimeRange(half, Us(start + MINUTE))]
 
     def test_what_is_out_of_reach_is_given_up_with_the_reason_and_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
+        start = Us(show.now - AGO)
+        show.leave(A, start, Us(start + MINUTE))
 
-        def refuse(_: TimeSpan) -> Answered:
+        def refuse(_: TimeRange) -> Answered:
             raise OutOfReach("it is too long ago")
 
         show.tells = refuse
         show.run(3)
-        assert link.pieces == [Piece("A/USD", start, Ns(start + MINUTE), "it is too long ago")]
+        assert link.pieces == [Piece("A/USD", start, Us(start + MINUTE), "it is too long ago")]
         assert show.around.windows.open(A.dataset) == []
         assert show.stage.notes("is not asked for any more") != []
 
@@ -75,10 +75,10 @@ class TestWindows:
     ) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - AGO)
-        show.leave(A, start, Ns(start + MINUTE))
+        start = Us(show.now - AGO)
+        show.leave(A, start, Us(start + MINUTE))
 
-        def fail(_: TimeSpan) -> Answered:
+        def fail(_: TimeRange) -> Answered:
             raise Unavailable("nobody is there")
 
         show.tells = fail
@@ -92,8 +92,8 @@ class TestWindows:
     def test_a_long_one_is_historys_to_fill(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now - 3 * HOUR)
-        show.leave(A, start, Ns(start + 2 * HOUR))
+        start = Us(show.now - 3 * HOUR)
+        show.leave(A, start, Us(start + 2 * HOUR))
         show.run(3)
         assert (show.filled, show.spans, link.kept) == ([[A.dataset]], [], [])
         assert show.around.windows.open(A.dataset) == []
@@ -101,12 +101,12 @@ class TestWindows:
     def test_what_is_not_final_yet_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start, end = Ns(show.now - 5 * SECOND), Ns(show.now + 3 * SECOND)
+        start, end = Us(show.now - 5 * SECOND), Us(show.now + 3 * SECOND)
         show.leave(A, start, end)
         show.run(3.5)
         assert show.spans == []
         show.run(4)
-        assert show.spans == [TimeSpan(start, end)]
+        assert show.spans == [TimeRange(start, end)]
 
     def test_what_waits_for_its_end_is_asked_for_up_to_where_it_is_final(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -114,7 +114,7 @@ class TestWindows:
         """Its first trade came late: what was missed before the venue agreed does not wait for it."""
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        start, end = Ns(show.now - 5 * SECOND), Ns(show.now + 4 * SECOND)
+        start, end = Us(show.now - 5 * SECOND), Us(show.now + 4 * SECOND)
         show.leave(A, start, end)
         show.tells = lambda span: Answered(rows_of(), span, 1)
         show.run(4.3)
@@ -129,7 +129,7 @@ class TestWindows:
     ) -> None:
         link = FakeLink([BOOK])
         show = Show(tmp_path, monkeypatch, link)
-        show.leave(BOOK, Ns(show.now - AGO), show.now)
+        show.leave(BOOK, Us(show.now - AGO), show.now)
         show.run(3)
         assert (show.spans, link.kept) == ([], [])
 
@@ -141,10 +141,10 @@ class TestNewestOnly:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
         show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        start, end = Us(show.now - 60 * SECOND), Us(show.now - 30 * SECOND)
         show.leave(A, start, end)
         rows = rows_of(start - 1, start, start + 5, end)
-        show.newest = lambda: Answered(rows, TimeSpan(Ns(start - 2), Ns(end + 1)), 1)
+        show.newest = lambda: Answered(rows, TimeRange(Us(start - 2), Us(end + 1)), 1)
         show.run(3)
         [(_, kept, _)] = link.kept
         assert kept["ts"].to_physical().to_list() == [start, start + 5]
@@ -158,14 +158,14 @@ class TestNewestOnly:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
         show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now + SECOND)
+        start, end = Us(show.now - 60 * SECOND), Us(show.now + SECOND)
         show.leave(A, start, end)
-        show.newest = lambda: Answered(rows_of(start - 1), TimeSpan(Ns(start - 2), Ns(start - 1)), 1)
+        show.newest = lambda: Answered(rows_of(start - 1), TimeRange(Us(start - 2), Us(start - 1)), 1)
         show.run(1)
         assert link.pieces[0].start == start
         assert start < link.pieces[-1].end < end
         show.run(9)
-        assert union(piece.span for piece in link.pieces) == [TimeSpan(start, end)]
+        assert union(piece.span for piece in link.pieces) == [TimeRange(start, end)]
         assert {piece.reason for piece in link.pieces} == {""}
 
     def test_what_they_do_not_reach_back_to_is_given_up_with_why(
@@ -174,13 +174,13 @@ class TestNewestOnly:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
         show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        start, end = Us(show.now - 60 * SECOND), Us(show.now - 30 * SECOND)
         show.leave(A, start, end)
-        show.newest = lambda: Answered(rows_of(end - 5, end), TimeSpan(Ns(end - 9), end), 1)
+        show.newest = lambda: Answered(rows_of(end - 5, end), TimeRange(Us(end - 9), end), 1)
         show.run(3)
         assert link.pieces == [
-            Piece("A/USD", Ns(end - 9), end),
-            Piece("A/USD", start, Ns(end - 9), "X shows the last 5 rows only"),
+            Piece("A/USD", Us(end - 9), end),
+            Piece("A/USD", start, Us(end - 9), "X shows the last 5 rows only"),
         ]
         assert show.around.windows.open(A.dataset) == []
 
@@ -190,9 +190,9 @@ class TestNewestOnly:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
         show.newest_only = True
-        start, end = Ns(show.now - 60 * SECOND), Ns(show.now - 30 * SECOND)
+        start, end = Us(show.now - 60 * SECOND), Us(show.now - 30 * SECOND)
         show.leave(A, start, end)
-        show.newest = lambda: Answered(rows_of(end + 5), TimeSpan(Ns(end + 3), Ns(end + 5)), 1)
+        show.newest = lambda: Answered(rows_of(end + 5), TimeRange(Us(end + 3), Us(end + 5)), 1)
         show.run(3)
         assert link.pieces == [Piece("A/USD", start, end, "X shows the last 5 rows only")]
         assert show.around.windows.open(A.dataset) == []
@@ -203,9 +203,9 @@ class TestNewestOnly:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
         show.newest_only = True
-        start, end = Ns(show.now - MINUTE), Ns(show.now + 3 * HOUR)
+        start, end = Us(show.now - MINUTE), Us(show.now + 3 * HOUR)
         show.leave(A, start, end)
-        show.newest = lambda: Answered(rows_of(), TimeSpan(ZERO, ZERO), 1)
+        show.newest = lambda: Answered(rows_of(), TimeRange(ZERO, ZERO), 1)
         show.run(3_600)
         assert [piece.reason for piece in link.pieces] == [
             "not there yet: X's newest rows do not reach up to what came since",
@@ -213,10 +213,10 @@ class TestNewestOnly:
         ]
 
 
-def leave_ids(show: Show, start: Ns, end: Ns, last: int, before: int) -> None:
+def leave_ids(show: Show, start: Us, end: Us, last: int, before: int) -> None:
     """Let a window be open of which is known which ids are missing: those after ``last``, to ``before``."""
     windows = show.around.windows
-    windows.began(A.dataset, 1, Ns(start - MINUTE))
+    windows.began(A.dataset, 1, Us(start - MINUTE))
     windows.ended(A.dataset, 1, Turn(start, began=False, reason="gone", id=last))
     windows.began(A.dataset, 2, end, before)
 
@@ -224,7 +224,7 @@ def leave_ids(show: Show, start: Ns, end: Ns, last: int, before: int) -> None:
 class TestIds:
     """Where ids follow one another nothing need be final: all of them are there, or not."""
 
-    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Ns]:
+    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Us]:
         link = FakeLink([A])
         show = Show(folder, patch, link, paging=IdWindows())
         return show, link, show.now
@@ -233,10 +233,10 @@ class TestIds:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         show, link, now = self.show(tmp_path, monkeypatch)
-        start = Ns(now - SECOND)
+        start = Us(now - SECOND)
         leave_ids(show, start, now, 7, 9)
         found = rows_of(start + 5, start + 6)
-        show.tells_ids = lambda _: Answered(found, TimeSpan(start, now), 1)
+        show.tells_ids = lambda _: Answered(found, TimeRange(start, now), 1)
         show.run(0.5)
         assert (show.ids, show.spans) == ([range(8, 10)], [])
         assert link.pieces == [Piece("A/USD", start, now)]
@@ -247,37 +247,37 @@ class TestIds:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         show, link, now = self.show(tmp_path, monkeypatch)
-        leave_ids(show, Ns(now - SECOND), now, 7, 7)
+        leave_ids(show, Us(now - SECOND), now, 7, 7)
         show.run(0.5)
         assert (show.ids, show.spans) == ([], [])
-        assert link.pieces == [Piece("A/USD", Ns(now - SECOND), now)]
+        assert link.pieces == [Piece("A/USD", Us(now - SECOND), now)]
 
     def test_the_last_one_told_again_is_no_missing_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         show, link, now = self.show(tmp_path, monkeypatch)
-        leave_ids(show, Ns(now - SECOND), now, 7, 6)
+        leave_ids(show, Us(now - SECOND), now, 7, 6)
         show.run(0.5)
-        assert (show.ids, link.pieces) == ([], [Piece("A/USD", Ns(now - SECOND), now)])
+        assert (show.ids, link.pieces) == ([], [Piece("A/USD", Us(now - SECOND), now)])
 
     def test_ids_that_go_back_prove_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         show, link, now = self.show(tmp_path, monkeypatch)
-        leave_ids(show, Ns(now - MINUTE), now, 7_000, 3)
+        leave_ids(show, Us(now - MINUTE), now, 7_000, 3)
         show.tells = lambda span: Answered(rows_of(), span, 1)
         show.run(5)
-        assert (show.ids, show.spans) == ([], [TimeSpan(Ns(now - MINUTE), now)])
+        assert (show.ids, show.spans) == ([], [TimeRange(Us(now - MINUTE), now)])
         assert len(link.pieces) == 1
 
     def test_what_is_not_shown_yet_is_asked_for_again_and_at_last_by_time(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         show, link, now = self.show(tmp_path, monkeypatch)
-        leave_ids(show, Ns(now - SECOND), Ns(now + 2 * SECOND), 7, 9)
+        leave_ids(show, Us(now - SECOND), Us(now + 2 * SECOND), 7, 9)
         show.run(1)
         assert (len(show.ids), link.kept) == (1, [])
         show.run(8)
         assert 2 <= len(show.ids) <= 4
-        assert show.spans == [TimeSpan(Ns(now - SECOND), Ns(now + 2 * SECOND))]
+        assert show.spans == [TimeRange(Us(now - SECOND), Us(now + 2 * SECOND))]
         assert [piece.reason for piece in link.pieces] == [""]
 
     def test_what_was_asked_for_by_time_tells_the_last_id(
@@ -285,14 +285,14 @@ class TestIds:
     ) -> None:
         """What was missed until the venue agreed is asked for before anything comes."""
         show, link, now = self.show(tmp_path, monkeypatch)
-        windows, agreed = show.around.windows, Ns(now - 5 * SECOND)
-        windows.began(A.dataset, 1, Ns(now - HOUR))
-        windows.ended(A.dataset, 1, Turn(Ns(now - MINUTE), began=False, reason="gone", id=7))
+        windows, agreed = show.around.windows, Us(now - 5 * SECOND)
+        windows.began(A.dataset, 1, Us(now - HOUR))
+        windows.ended(A.dataset, 1, Turn(Us(now - MINUTE), began=False, reason="gone", id=7))
         windows.agreed(A.dataset, 2, agreed)
         found = rows_of(now - MINUTE + 1, now - MINUTE + 2).with_columns(trade_id=pl.Series(["8", "9"]))
         show.tells = lambda span: Answered(found, span, 1)
         show.run(0.5)
-        assert link.pieces == [Piece("A/USD", Ns(now - MINUTE), agreed)]
+        assert link.pieces == [Piece("A/USD", Us(now - MINUTE), agreed)]
         windows.began(A.dataset, 2, now, 9)
         show.run(0.5)
         assert (show.ids, len(show.spans)) == ([], 1)
@@ -306,17 +306,17 @@ class TestManyWindows:
         """Bitfinex begins with a hundred bars, without the quiet ones."""
         link = FakeLink([BARS])
         show = Show(tmp_path, monkeypatch, link)
-        windows, start = show.around.windows, Ns(show.now // MINUTE * MINUTE - AGO)
+        windows, start = show.around.windows, Us(show.now // MINUTE * MINUTE - AGO)
         for n in range(0, 4, 2):
-            windows.began(BARS.dataset, 1, Ns(start + n * MINUTE))
-            windows.ended(BARS.dataset, 1, Turn(Ns(start + (n + 1) * MINUTE), began=False, reason="quiet"))
-        windows.began(BARS.dataset, 1, Ns(start + 4 * MINUTE))
+            windows.began(BARS.dataset, 1, Us(start + n * MINUTE))
+            windows.ended(BARS.dataset, 1, Turn(Us(start + (n + 1) * MINUTE), began=False, reason="quiet"))
+        windows.began(BARS.dataset, 1, Us(start + 4 * MINUTE))
         times = [start, start + MINUTE, start + 2 * MINUTE, start + 3 * MINUTE]
         show.tells = lambda span: Answered(desk.rows_of(DataType.OHLC, times), span, 1)
         show.run(3)
-        assert show.spans == [TimeSpan(Ns(start + MINUTE), Ns(start + 5 * MINUTE))]  # and one that came
-        missing = [Ns(start + MINUTE), Ns(start + 3 * MINUTE)]
-        assert link.pieces == [Piece("A/USD", at, Ns(at + MINUTE)) for at in missing]
+        assert show.spans == [TimeRange(Us(start + MINUTE), Us(start + 5 * MINUTE))]  # and one that came
+        missing = [Us(start + MINUTE), Us(start + 3 * MINUTE)]
+        assert link.pieces == [Piece("A/USD", at, Us(at + MINUTE)) for at in missing]
         assert [at for _, rows, _ in link.kept for at in rows["ts"].to_physical()] == missing
         assert windows.open(BARS.dataset) == []
 
@@ -326,7 +326,7 @@ class TestManyWindows:
         link = FakeLink([wanted(f"{base:03}/USD") for base in range(100)])
         show = Show(tmp_path, monkeypatch, link)
         for one in link.wanted:
-            show.leave(one, Ns(show.now - AGO), Ns(show.now - AGO + MINUTE))
+            show.leave(one, Us(show.now - AGO), Us(show.now - AGO + MINUTE))
         show.run(5)  # each takes 0.1 s, four at once
         assert len(link.pieces) == 100
 
@@ -337,8 +337,8 @@ class TestReasons:
     ) -> None:
         link = FakeLink([BARS])
         show = Show(tmp_path, monkeypatch, link)
-        start = Ns(show.now // MINUTE * MINUTE)
-        end = Ns(start + MINUTE)
+        start = Us(show.now // MINUTE * MINUTE)
+        end = Us(start + MINUTE)
         show.leave(BARS, start, end)
         show.tells = lambda span: Answered(desk.rows_of(DataType.OHLC, [start]), span, 1)
         show.run(9)
@@ -350,7 +350,7 @@ class TestReasons:
         link = FakeLink([wanted(f"{base:04}/USD") for base in range(500)])
         show = Show(tmp_path, monkeypatch, link)
         for one in link.wanted:
-            show.leave(one, Ns(show.now - AGO), Ns(show.now - AGO + MINUTE))
+            show.leave(one, Us(show.now - AGO), Us(show.now - AGO + MINUTE))
         show.run(10)
         named = [piece for piece in link.pieces if piece.reason]
         assert {piece.reason for piece in named} == {

@@ -19,7 +19,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, ExchangeError, Rejected
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, Ns
+from dccd_core.domain.timespan import HOUR, MINUTE, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.websocket import Socket
@@ -61,7 +61,7 @@ class Desk:
             await asyncio.Event().wait()
         if self.failure:
             raise self.failure
-        return Response(200, {}, self.body or json.dumps(self.listed).encode(), Ns(0))
+        return Response(200, {}, self.body or json.dumps(self.listed).encode(), Us(0))
 
 
 def _requests() -> tuple[Request, ...]:
@@ -73,19 +73,19 @@ def exchange(live: Live | None) -> Exchange:
     return replace(get("binance"), name="x", title="X", live=live, markets=markets, market=str)
 
 
-def dataset(symbol: str, data_type: DataType = DataType.TRADES, span: Ns | None = None) -> Dataset:
+def dataset(symbol: str, data_type: DataType = DataType.TRADES, span: Us | None = None) -> Dataset:
     return Dataset("x", Symbol.parse(symbol), data_type, span)
 
 
 class Mute:
     """The client's end of a connection on which nothing ever comes; ``said`` is what went out."""
 
-    heard = Ns(0)
+    heard = Us(0)
 
     def __init__(self, said: list[bytes]) -> None:
         self._said = said
 
-    async def receive(self) -> tuple[list[bytes], list[Ns]]:
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.live import Ack, Heard, Live, Topic
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream.session import Session
 
 
@@ -17,7 +17,7 @@ def _say(verb: str, topics: Sequence[Topic], number: int) -> bytes:
     return json.dumps([verb, number, *(topic.market for topic in topics)]).encode()
 
 
-def _hear(frames: Sequence[bytes], _: Sequence[Ns], state: object) -> Heard:
+def _hear(frames: Sequence[bytes], _: Sequence[Us], state: object) -> Heard:
     """Messages are acks: [id, topic, error], or the reason of a restart."""
     heard = Heard(state=(state or 0, len(frames)))
     for frame in frames:
@@ -53,8 +53,8 @@ LIVE = Live(
     batch=2,
     pace=SECOND,
     ping=_ping,
-    ping_every=Ns(20 * SECOND),
-    silence=Ns(45 * SECOND),
+    ping_every=Us(20 * SECOND),
+    silence=Us(45 * SECOND),
 )
 
 
@@ -64,11 +64,11 @@ def topics(*names: str) -> dict[str, Topic]:
 
 def sent(session: Session, until: int) -> list[tuple[int, bytes]]:
     """Return what is sent, asked for at every second, with the second."""
-    return [(at, message) for at in range(until) for message in session.due(Ns(at * SECOND))]
+    return [(at, message) for at in range(until) for message in session.due(Us(at * SECOND))]
 
 
 def answer(session: Session, *acks: object, at: int = 0) -> Heard:
-    return session.hear([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Ns(at * SECOND))
+    return session.hear([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Us(at * SECOND))
 
 
 def test_greetings_then_subscriptions_in_batches_one_message_at_a_time() -> None:
@@ -79,7 +79,7 @@ def test_greetings_then_subscriptions_in_batches_one_message_at_a_time() -> None
 def test_messages_keep_their_pace_however_often_one_asks() -> None:
     session = Session(LIVE, topics("a", "b", "c"), ZERO)
     assert session.due(ZERO)
-    assert session.due(Ns(SECOND - 1)) == []
+    assert session.due(Us(SECOND - 1)) == []
     assert session.due(SECOND)
 
 
@@ -101,7 +101,7 @@ def test_a_refused_batch_is_tried_topic_by_topic_one_at_a_time() -> None:
     answer(session, [1, None, "no such thing"])
     assert [message for _, message in sent(session, 5)] == [b'["sub", 2, "a"]']
     answer(session, [2, None, None])
-    assert session.due(Ns(9 * SECOND)) == [b'["sub", 3, "bad"]']
+    assert session.due(Us(9 * SECOND)) == [b'["sub", 3, "bad"]']
     answer(session, [None, None, "no such thing"])  # an error that names nothing is about what is open
     assert session.accepted() == ["a"]
     assert session.refused == {"bad": "no such thing"}
@@ -120,8 +120,8 @@ def test_l7_no_answer_to_any_subscription_for_long_ends_the_connection() -> None
     session = Session(LIVE, topics("a", "b", "c"), ZERO)
     sent(session, 3)
     answer(session, at=30)
-    assert session.over(Ns(30 * SECOND)) is None
-    assert session.over(Ns(31 * SECOND)) == "no answer to the subscription of a, b"
+    assert session.over(Us(30 * SECOND)) is None
+    assert session.over(Us(31 * SECOND)) == "no answer to the subscription of a, b"
 
 
 class TestUnanswered:
@@ -138,9 +138,9 @@ class TestUnanswered:
         """Return what is sent, but for pings; something comes each second."""
         told = list[bytes]()
         for at in range(start, end):
-            session.alive(Ns(at * SECOND))
-            told += session.due(Ns(at * SECOND))
-            assert session.over(Ns(at * SECOND)) is None
+            session.alive(Us(at * SECOND))
+            told += session.due(Us(at * SECOND))
+            assert session.over(Us(at * SECOND)) is None
         return [one for one in told if not one.startswith(b"ping")]
 
     def test_it_is_subscribed_to_anew_alone(self) -> None:
@@ -154,7 +154,7 @@ class TestUnanswered:
 
     def test_an_answer_that_comes_late_is_one(self) -> None:
         session = self.session()
-        assert session.due(Ns(31 * SECOND)) == [b"ping 3"]  # what follows waits for its turn
+        assert session.due(Us(31 * SECOND)) == [b"ping 3"]  # what follows waits for its turn
         answer(session, [None, "b", None], at=31)
         assert session.accepted() == ["b"]
         assert self.said(session, 32, 100) == []
@@ -205,12 +205,12 @@ class TestOneByOne:
 
 def test_a_quiet_connection_lives_as_long_as_anything_is_heard() -> None:
     session = Session(LIVE, {}, ZERO)
-    assert session.over(Ns(45 * SECOND)) is None
-    session.alive(Ns(40 * SECOND))
-    assert session.over(Ns(85 * SECOND)) is None
+    assert session.over(Us(45 * SECOND)) is None
+    session.alive(Us(40 * SECOND))
+    assert session.over(Us(85 * SECOND)) is None
     answer(session, at=80)
-    assert session.over(Ns(125 * SECOND)) is None
-    said = session.over(Ns(126 * SECOND))
+    assert session.over(Us(125 * SECOND)) is None
+    said = session.over(Us(126 * SECOND))
     assert said == "nothing came for 45 s, not even an answer to a ping"
 
 
@@ -243,4 +243,4 @@ def test_wake_is_never_later_than_what_is_due(names: tuple[str, ...]) -> None:
     session = Session(LIVE, topics(*names), ZERO)
     for at in range(0, 60 * SECOND, SECOND // 2):
         wake = session.wake()
-        assert bool(session.due(Ns(at))) <= (wake <= at)
+        assert bool(session.due(Us(at))) <= (wake <= at)

@@ -15,7 +15,7 @@ from dccd_core.adapter.live import BookChange, Channel
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.coverage import Notes, Piece
@@ -35,7 +35,7 @@ from tests.dccd_core.stream.pushing import Stage, play, wanted
 A, B, C = (wanted(f"{base}/USD") for base in "ABC")
 BOOK = wanted("C/USD", DataType.ORDERBOOK)
 
-AGO = Ns(30 * MINUTE)
+AGO = Us(30 * MINUTE)
 """Rows of the past are asked about: where a window lies in it, it is final."""
 
 
@@ -49,13 +49,13 @@ class FakeLink:
     wanted: list[Wanted]
     asks: list[Question] = field(default_factory=list[Question])
     asked: list[str] = field(default_factory=list[str])
-    answers: list[tuple[str, int, TimeSpan]] = field(default_factory=list[tuple[str, int, TimeSpan]])
+    answers: list[tuple[str, int, TimeRange]] = field(default_factory=list[tuple[str, int, TimeRange]])
     kept: list[Kept] = field(default_factory=list[Kept])
     book: BookTopic | None = None
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def lines(self) -> list[Line]:
-        return [Line(str(one.dataset.symbol), one, Seen(), BookTopic(BOOK, Ns(0))) for one in self.wanted]
+        return [Line(str(one.dataset.symbol), one, Seen(), BookTopic(BOOK, Us(0))) for one in self.wanted]
 
     def questions(self) -> list[Question]:
         return [one for one in self.asks if one.name not in self.asked]
@@ -63,7 +63,7 @@ class FakeLink:
     def ask(self, question: Question) -> None:
         self.asked.append(question.name)
 
-    def answer(self, question: Question, rows: pl.DataFrame, span: TimeSpan) -> None:
+    def answer(self, question: Question, rows: pl.DataFrame, span: TimeRange) -> None:
         self.answers.append((question.name, rows.height, span))
 
     def books_to_compare(self) -> list[tuple[str, Wanted]]:
@@ -110,9 +110,9 @@ class Show:
         self.around = replace(around, show_book=self._show)
         self.around.time.tell(self.clock.now(), self.clock.steady())
         self.shown: Snapshot | None = None
-        self.spans: list[TimeSpan] = []
-        self.tells: Callable[[TimeSpan], Answered] = lambda span: Answered(_rows(), span, 1)
-        self.newest: Callable[[], Answered] = lambda: Answered(_rows(), TimeSpan(Ns(0), Ns(0)), 1)
+        self.spans: list[TimeRange] = []
+        self.tells: Callable[[TimeRange], Answered] = lambda span: Answered(_rows(), span, 1)
+        self.newest: Callable[[], Answered] = lambda: Answered(_rows(), TimeRange(Us(0), Us(0)), 1)
         self.filled: list[list[Dataset]] = []
         self.ids: list[range] = []
         self.tells_ids: Callable[[range], Answered | None] = lambda _: None
@@ -125,15 +125,15 @@ class Show:
         patch.setattr(refill, "shows_newest_only", self._shows_newest_only)
 
     @property
-    def now(self) -> Ns:
+    def now(self) -> Us:
         return self.clock.now()
 
     @property
-    def final(self) -> Ns:
+    def final(self) -> Us:
         """Where rows of trades are final, about now."""
-        return Ns(self.around.time.now(self.clock.steady()) - 2 * SECOND)
+        return Us(self.around.time.now(self.clock.steady()) - 2 * SECOND)
 
-    def leave(self, one: Wanted, start: Ns, end: Ns) -> None:
+    def leave(self, one: Wanted, start: Us, end: Us) -> None:
         """Let a window be open."""
         self.around.windows.resume({one.dataset: Turn(start, began=False, reason="gone")})
         self.around.windows.began(one.dataset, 1, end)
@@ -157,7 +157,7 @@ class Show:
                 await task
 
     async def _rows_between(
-        self, _: Venue, __: Dataset, span: TimeSpan, *, any_will_do: bool = False
+        self, _: Venue, __: Dataset, span: TimeRange, *, any_will_do: bool = False
     ) -> Answered:
         del any_will_do
         self.spans.append(span)
@@ -190,7 +190,7 @@ def _rows(*times: int) -> pl.DataFrame:
     return desk.rows_of(DataType.TRADES, times)
 
 
-def question(one: Wanted, since: Ns) -> Question:
+def question(one: Wanted, since: Us) -> Question:
     return Question(str(one.dataset.symbol), one, since)
 
 
@@ -200,18 +200,18 @@ class TestQuestions:
     ) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        final, since = show.final, Ns(show.now - MINUTE)
+        final, since = show.final, Us(show.now - MINUTE)
         link.asks = [question(A, since)]
         show.run(3)
-        assert show.spans == [TimeSpan(since, final)]
-        assert link.answers == [("A/USD", 0, TimeSpan(since, final))]
+        assert show.spans == [TimeRange(since, final)]
+        assert link.answers == [("A/USD", 0, TimeRange(since, final))]
 
     def test_one_after_the_other_as_the_allowance_lets(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link = FakeLink([A, B, C])
         show = Show(tmp_path, monkeypatch, link, limit=60)  # so one in twenty seconds
-        link.asks = [question(one, Ns(show.now - MINUTE)) for one in (A, B, C)]
+        link.asks = [question(one, Us(show.now - MINUTE)) for one in (A, B, C)]
         show.run(15)
         assert link.asked == ["A/USD"]
         link.asked.clear()
@@ -230,9 +230,9 @@ class TestQuestions:
     def test_no_answer_proves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        link.asks = [question(A, Ns(show.now - MINUTE))]
+        link.asks = [question(A, Us(show.now - MINUTE))]
 
-        def fail(_: TimeSpan) -> Answered:
+        def fail(_: TimeRange) -> Answered:
             raise Unavailable("nobody is there")
 
         show.tells = fail
@@ -244,8 +244,8 @@ class TestQuestions:
     ) -> None:
         link = FakeLink([A])
         show = Show(tmp_path, monkeypatch, link)
-        link.asks = [question(A, Ns(show.now - MINUTE))]
-        show.tells = lambda span: Answered(_rows(), TimeSpan(Ns(span.start + 1), span.end), 1)
+        link.asks = [question(A, Us(show.now - MINUTE))]
+        show.tells = lambda span: Answered(_rows(), TimeRange(Us(span.start + 1), span.end), 1)
         show.run(3)
         assert link.answers == []
 
@@ -253,11 +253,11 @@ class TestQuestions:
 class TestNewestOnly:
     """Of a venue that shows the newest rows only, however busy its market is."""
 
-    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Ns]:
+    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Us]:
         link = FakeLink([A])
         show = Show(folder, patch, link)
         show.newest_only = True
-        since = Ns(show.now - MINUTE)
+        since = Us(show.now - MINUTE)
         link.asks = [question(A, since)]
         return show, link, since
 
@@ -265,9 +265,9 @@ class TestNewestOnly:
         show, link, since = self.show(tmp_path, monkeypatch)
         final = show.final
         old = _rows(since - 5, since - 3, since)
-        show.newest = lambda: Answered(old, TimeSpan(Ns(since - 9), since), 1)
+        show.newest = lambda: Answered(old, TimeRange(Us(since - 9), since), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 3, TimeSpan(Ns(since - 9), final))]
+        assert link.answers == [("A/USD", 3, TimeRange(Us(since - 9), final))]
 
     def test_one_that_is_too_new_may_be_on_its_way(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -275,9 +275,9 @@ class TestNewestOnly:
         show, link, since = self.show(tmp_path, monkeypatch)
         final = show.final
         rows = _rows(since, final + 1)
-        show.newest = lambda: Answered(rows, TimeSpan(Ns(since - 9), Ns(final + 1)), 1)
+        show.newest = lambda: Answered(rows, TimeRange(Us(since - 9), Us(final + 1)), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 1, TimeSpan(Ns(since - 9), final))]
+        assert link.answers == [("A/USD", 1, TimeRange(Us(since - 9), final))]
 
     def test_a_burst_that_pushed_all_else_out_is_no_silence(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,9 +285,9 @@ class TestNewestOnly:
         """All rows are newer than what is final: what is final has none, and is not known to have none."""
         show, link, _ = self.show(tmp_path, monkeypatch)
         at, final = show.now, show.final
-        show.newest = lambda: Answered(_rows(at - 3, at - 2, at), TimeSpan(Ns(at - 4), at), 1)
+        show.newest = lambda: Answered(_rows(at - 3, at - 2, at), TimeRange(Us(at - 4), at), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 0, TimeSpan(final, final))]
+        assert link.answers == [("A/USD", 0, TimeRange(final, final))]
 
     def test_no_rows_at_all_are_no_silence_either(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -343,7 +343,7 @@ class TestBooks:
 
 def test_the_venues_time_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     show = Show(tmp_path, monkeypatch, FakeLink([A]))
-    show.venue.told = Ns(77 * SECOND), show.clock.steady()
+    show.venue.told = Us(77 * SECOND), show.clock.steady()
     show.run(0.5)
-    assert show.around.time.now(Ns(0)) == 78 * SECOND
+    assert show.around.time.now(Us(0)) == 78 * SECOND
     assert show.venue.told is None

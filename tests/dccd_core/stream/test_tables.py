@@ -3,11 +3,11 @@
 import polars as pl
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.snapshots import Shot
 from dccd_core.stream.tables import columns, in_base, joined, of_topics, pictures, stored
 
-SHOT = Shot(SECOND, [("10.50", "1"), ("10", "2")], [("11", "3")], Ns(7))
+SHOT = Shot(SECOND, [("10.50", "1"), ("10", "2")], [("11", "3")], Us(7))
 
 
 def test_pictures_are_numbered_from_the_best_level_on() -> None:

@@ -4,23 +4,23 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.errors import ConfigError, DamagedFile
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream import tape
 
-ABOUT = tape.About("4.0.0", "binance", tape.Plan("all", ("binance/trades/BTC-USDT",), 10, SECOND), Ns(7))
-AT = Ns(1), Ns(2)
+ABOUT = tape.About("4.0.0", "binance", tape.Plan("all", ("binance/trades/BTC-USDT",), 10, SECOND), Us(7))
+AT = Us(1), Us(2)
 ENTRIES: list[tape.Entry] = [
     tape.Planned(*AT, ABOUT.plan),
     tape.Opening(*AT, 1, "wss://x/y"),
-    tape.Opened(*AT, 1, Ns(3)),
+    tape.Opened(*AT, 1, Us(3)),
     tape.Refused(*AT, 2, "Throttled", "too many", "wait", 1.5),
     tape.Sent(*AT, 1, b'{"id":1}'),
-    tape.Frames(*AT, 1, [b"\x00\xff", b"{}"], [Ns(3), Ns(4)]),
-    tape.Alive(*AT, 1, Ns(5)),
+    tape.Frames(*AT, 1, [b"\x00\xff", b"{}"], [Us(3), Us(4)]),
+    tape.Alive(*AT, 1, Us(5)),
     tape.Over(*AT, 1, "1001"),
     tape.Left(*AT, 1),
     tape.Asked(*AT, 1, "/depth", {"limit": "5"}),
-    tape.Answered(*AT, 1, 200, {"date": "now"}, b"[]", Ns(9)),
+    tape.Answered(*AT, 1, 200, {"date": "now"}, b"[]", Us(9)),
     tape.Failed(*AT, 2, "Unavailable", "503", "later"),
     tape.Beat(*AT),
     tape.Stopping(*AT),
@@ -70,7 +70,7 @@ def test_what_is_torn_at_its_end_is_left_out_whatever_is_torn(tmp_path: Path) ->
 def test_much_is_written_without_being_told_to(tmp_path: Path) -> None:
     with closing(tape.TapeWriter(tmp_path, ABOUT)) as writer:
         for n in range(100):
-            writer.add(tape.Frames(*AT, 1, [bytes(100_000)], [Ns(n)]))
+            writer.add(tape.Frames(*AT, 1, [bytes(100_000)], [Us(n)]))
         assert 0 < writer.bytes < 1_000_000  # it is compressed
 
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.datatype import TIME, DataType, empty
-from dccd_core.domain.timespan import SECOND, ZERO, Ns, TimeSpan
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import LATENESS
 from dccd_core.stream.trades import Came, IdRun, Stretch, TradeTopic, came, stretches
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
 PLAIN = Channel(docs="")
 NUMBERED = Channel(docs="", consecutive=True)
-BEATING = Channel(docs="", beats=Ns(15 * SECOND))
+BEATING = Channel(docs="", beats=Us(15 * SECOND))
 BOTH = Channel(docs="", consecutive=True, beats=SECOND)
 
 
@@ -55,8 +55,8 @@ class TestCame:
     def test_each_topic_has_its_own(self) -> None:
         rows = pl.concat([trades((5, 1), (2, 3), (9, 2)), trades((7, 7), topic="b")])
         assert came(rows) == {
-            "a": Came(3, seconds(2), seconds(9), (1, 3, 3), Ns(2), 3.0),
-            "b": Came(1, seconds(7), seconds(7), (7, 7, 1), Ns(0), 1.0),
+            "a": Came(3, seconds(2), seconds(9), (1, 3, 3), Us(2), 3.0),
+            "b": Came(1, seconds(7), seconds(7), (7, 7, 1), Us(0), 1.0),
         }
 
     def test_the_same_trade_twice_is_one_id(self) -> None:
@@ -90,7 +90,7 @@ class TestStretches:
 
 
 def stretch(first: int, last: int) -> Stretch:
-    return Stretch(first, last, Ns(10 * first), Ns(10 * last))
+    return Stretch(first, last, Us(10 * first), Us(10 * last))
 
 
 Event = tuple[str, int, int]
@@ -115,12 +115,12 @@ class TestIdRun:
                 there |= set(range(first, first + more + 1))
                 came_at = dict.fromkeys(range(first, first + more + 1), now) | came_at
                 known = max(known, first + more)
-                ids.add([stretch(first, first + more)], Ns(now))
+                ids.add([stretch(first, first + more)], Us(now))
             elif ids.whole is None:
                 continue
             elif what == "told":
                 known = max(known, first)
-                assert ids.told(first, Ns(now)) == (ids.whole.last >= known)
+                assert ids.told(first, Us(now)) == (ids.whole.last >= known)
             elif ids.waiting_since is not None:
                 later = [at for one, at in came_at.items() if one > ids.whole.last]
                 assert ids.waiting_since == min(later, default=ids.waiting_since)
@@ -145,31 +145,31 @@ class TestIdRun:
 
     def test_what_is_missing_is_waited_for_since_something_after_it_came(self) -> None:
         ids = IdRun()
-        ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Ns(100))
+        ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Us(100))
         assert (ids.waiting_since, ids.missing()) == (100, (4, 4))
-        ids.add([stretch(9, 9)], Ns(150))
+        ids.add([stretch(9, 9)], Us(150))
         assert ids.waiting_since == 100  # nothing new of what is missing
-        ids.add([stretch(4, 4), stretch(11, 11)], Ns(200))
+        ids.add([stretch(4, 4), stretch(11, 11)], Us(200))
         assert (ids.waiting_since, ids.missing()) == (100, (7, 8))
         assert ids.skip() == 90
         assert (ids.waiting_since, ids.missing()) == (200, (10, 10))
-        ids.add([stretch(10, 10)], Ns(250))
+        ids.add([stretch(10, 10)], Us(250))
         assert (ids.waiting_since, ids.whole) == (None, stretch(9, 11))
 
     def test_what_came_late_is_whole(self) -> None:
         ids = IdRun()
-        ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Ns(100))
-        ids.add([stretch(4, 4)], Ns(200))
-        ids.add([stretch(7, 8)], Ns(300))
+        ids.add([stretch(1, 3), stretch(5, 6), stretch(9, 9)], Us(100))
+        ids.add([stretch(4, 4)], Us(200))
+        ids.add([stretch(7, 8)], Us(300))
         assert (ids.waiting_since, ids.whole) == (None, stretch(1, 9))
 
     def test_it_can_begin_after_a_trade_that_did_not_come(self) -> None:
         ids = IdRun()
-        ids.begin(7, Ns(70))
-        ids.add([stretch(8, 9)], Ns(1))
-        assert ids.whole == Stretch(7, 9, Ns(70), Ns(90))
-        assert ids.told(9, Ns(2))
-        assert not ids.told(11, Ns(3))
+        ids.begin(7, Us(70))
+        ids.add([stretch(8, 9)], Us(1))
+        assert ids.whole == Stretch(7, 9, Us(70), Us(90))
+        assert ids.told(9, Us(2))
+        assert not ids.told(11, Us(3))
         assert ids.missing() == (10, 11)
         assert ids.skip() is None
         assert ids.whole is None
@@ -219,12 +219,12 @@ class TestNumbered:
     def test_a_missing_id_ends_the_claim_where_all_came_after_some_patience(self) -> None:
         topic = begun(NUMBERED, (100, 1), (103, 2), (104, 4), (108, 5))
         assert topic.look(moment(108.9)) is None
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(101))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(101))]
         topic.look(moment(109))
         assert reasons(topic.claim) == ["trades 3 to 3 did not come"]
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(101)),
-            TimeSpan(Ns(seconds(104) + 1), seconds(106)),
+            TimeRange(Us(seconds(100) + 1), seconds(101)),
+            TimeRange(Us(seconds(104) + 1), seconds(106)),
         ]
 
     def test_l1_a_beat_that_is_late_was_lost_and_others_with_it(self) -> None:
@@ -233,7 +233,7 @@ class TestNumbered:
         topic.word(Word("a", seconds(118)), moment(118))
         topic.word(Word("a", seconds(150)), moment(150))
         give(topic, 152, (152, 3))
-        assert claimed(topic.claim)[0] == TimeSpan(Ns(seconds(100) + 1), Ns(seconds(118) - LATENESS))
+        assert claimed(topic.claim)[0] == TimeRange(Us(seconds(100) + 1), Us(seconds(118) - LATENESS))
         assert topic.claim.began == seconds(150) + 1
         assert reasons(topic.claim) == ["nothing came for 32 s, not even a heartbeat"]
 
@@ -248,7 +248,7 @@ class TestNumbered:
         topic = begun(NUMBERED, (100, 1), (104, 3))
         give(topic, 106, (102, 2))
         topic.look(moment(200))
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(102))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(102))]
 
     def test_no_silence_is_too_long_where_ids_go_on(self) -> None:
         topic = begun(NUMBERED, (100, 1), (101, 2), (5_000, 3))
@@ -259,22 +259,22 @@ class TestNumbered:
         topic = begun(NUMBERED, (100, 1), (101, 2))
         topic.spoil("a message could not be understood")
         give(topic, 105, (105, 3), spoilt=True)
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(103))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(103))]
 
     def test_trades_without_ids_end_it_and_the_next_ones_with_ids_begin_it(self) -> None:
         topic = begun(NUMBERED, (100, 1), (103, 2), (104, "x"), (105, 4), (109, 5))
         assert reasons(topic.claim) == ["trades came without ids"]
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(101)),
-            TimeSpan(Ns(seconds(105) + 1), seconds(107)),
+            TimeRange(Us(seconds(100) + 1), seconds(101)),
+            TimeRange(Us(seconds(105) + 1), seconds(107)),
         ]
 
     def test_a_venue_that_counts_anew_is_followed(self) -> None:
         topic = begun(NUMBERED, (100, 900), (103, 901), (106, 1), (110, 2))
         assert reasons(topic.claim) == ["the venue began to count its trades anew"]
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(101)),
-            TimeSpan(Ns(seconds(106) + 1), seconds(108)),
+            TimeRange(Us(seconds(100) + 1), seconds(101)),
+            TimeRange(Us(seconds(106) + 1), seconds(108)),
         ]
 
     def test_a_trade_that_is_told_again_is_no_new_count(self) -> None:
@@ -288,8 +288,8 @@ class TestNumbered:
         topic.word(Word("a", seconds(121), 9), moment(121))
         topic.word(Word("a", seconds(125), 9), moment(125))
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(101)),
-            TimeSpan(Ns(seconds(121) + 1), seconds(123)),
+            TimeRange(Us(seconds(100) + 1), seconds(101)),
+            TimeRange(Us(seconds(121) + 1), seconds(123)),
         ]
 
 
@@ -313,7 +313,7 @@ class TestWords:
         topic.word(Word("a", seconds(101), 55), moment(101))
         topic.word(Word("a", seconds(111), 55), moment(111))
         give(topic, 112, (112, 56))
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(101) + 1), seconds(110))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(110))]
         give(topic, 113, (113, 58))
         topic.look(moment(119))
         assert reasons(topic.claim) == ["trades 57 to 57 did not come"]
@@ -328,7 +328,7 @@ class TestWords:
         topic = begun(BEATING, (100, 1))
         for at in range(110, 200, 15):
             topic.word(Word("a", seconds(at)), moment(at))
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(183))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(183))]
 
     def test_a_heart_that_stops_is_an_end(self) -> None:
         topic = begun(BEATING, (100, 1))
@@ -346,14 +346,14 @@ class TestSilence:
 
     def test_a_silence_that_its_market_explains_is_none(self) -> None:
         topic = begun(PLAIN, *self.BUSY, (155, 99))
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(153))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(153))]
 
     def test_one_that_it_does_not_is_not_claimed(self) -> None:
         topic = begun(PLAIN, *self.BUSY, (161, 98), (170, 99))
         assert reasons(topic.claim) == ["nothing came for 22 s"]
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(137)),
-            TimeSpan(Ns(seconds(161) + 1), seconds(168)),
+            TimeRange(Us(seconds(100) + 1), seconds(137)),
+            TimeRange(Us(seconds(161) + 1), seconds(168)),
         ]
 
     def test_a_silence_is_no_reason_for_itself(self) -> None:
@@ -367,8 +367,8 @@ class TestSilence:
         assert (
             claimed(topic.claim)
             == [
-                TimeSpan(Ns(seconds(100) + 1), seconds(138)),
-                TimeSpan(Ns(seconds(170) + 1), Ns(seconds(170) + 1)),
+                TimeRange(Us(seconds(100) + 1), seconds(138)),
+                TimeRange(Us(seconds(170) + 1), Us(seconds(170) + 1)),
             ][:1]
         )
         assert topic.claim.began == seconds(170) + 1
@@ -387,7 +387,7 @@ class TestSilence:
         assert topic.claim.reached == seconds(158)
         give(topic, 165, (165, 99))  # others may have been lost between
         assert reasons(topic.claim) == ["it was silent, and nobody was asked about the last of it"]
-        assert claimed(topic.claim) == [TimeSpan(Ns(seconds(100) + 1), seconds(158))]
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(158))]
         assert topic.claim.began == seconds(165) + 1
 
     def test_a_second_answer_goes_on_from_the_first(self) -> None:
@@ -438,9 +438,9 @@ class TestSilence:
         assert topic.question(moment(120)) is None
         assert topic.question(moment(131)) == seconds(102)
         assert topic.answer(by_rest(), seconds(125), moment(131)) is None
-        assert claimed(topic.claim) == [TimeSpan(seconds(102), seconds(125))]
+        assert claimed(topic.claim) == [TimeRange(seconds(102), seconds(125))]
         give(topic, 140, (140, 1))
-        assert claimed(topic.claim) == [TimeSpan(seconds(102), seconds(125))]
+        assert claimed(topic.claim) == [TimeRange(seconds(102), seconds(125))]
         dead = begun(PLAIN)
         assert dead.answer(by_rest((101, 1)), seconds(125), moment(131)) is None  # before all of it came
         assert begun(PLAIN).answer(by_rest((103, 1)), seconds(125), moment(131)) is not None
@@ -458,8 +458,8 @@ class TestSilence:
         assert topic.question(moment(171)) == seconds(141)
         assert topic.answer(by_rest((141, 50)), seconds(168), moment(171)) is None
         assert claimed(topic.claim) == [
-            TimeSpan(Ns(seconds(100) + 1), seconds(137)),
-            TimeSpan(seconds(143), seconds(168)),
+            TimeRange(Us(seconds(100) + 1), seconds(137)),
+            TimeRange(seconds(143), seconds(168)),
         ]
 
 

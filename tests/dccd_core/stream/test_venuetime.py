@@ -1,11 +1,11 @@
 """The venue's clock is what the venue says of it, however wrong ours is."""
 
-from dccd_core.domain.timespan import DAY, SECOND, ZERO, Ns
+from dccd_core.domain.timespan import DAY, SECOND, ZERO, Us
 from dccd_core.stream.venuetime import VenueTime
 
 
-def s(count: float) -> Ns:
-    return Ns(round(count * SECOND))
+def s(count: float) -> Us:
+    return Us(round(count * SECOND))
 
 
 def test_until_anybody_told_it_is_our_wall_clock_as_it_was_and_nothing_is_too_late() -> None:
@@ -55,7 +55,7 @@ def test_messages_may_lead_a_little_but_not_to_tomorrow() -> None:
         time.sample(s(104 + at), s(at))
     assert time.now(s(40)) == s(144)
     for at in range(40, 80):
-        time.sample(Ns(DAY + s(at)), s(at))
+        time.sample(Us(DAY + s(at)), s(at))
     assert time.now(s(80)) == s(184)
     assert time.latest(s(80)) == s(189)
 

@@ -1,14 +1,14 @@
 """What was seen of a dataset over all its connections."""
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MINUTE, Ns
+from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Seen
 from tests.dccd_core.stream.pushing import wanted
 
 
 def turn(at: int, *, began: bool) -> Turn:
-    return Turn(Ns(at), began=began)
+    return Turn(Us(at), began=began)
 
 
 def test_an_interval_counts_as_lost_only_when_nobody_records() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.stream.claim import LATENESS, PAUSED, REMOVED
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.windows import Windows
@@ -16,21 +16,21 @@ B = Dataset("x", Symbol.parse("B/USD"), DataType.TRADES)
 
 
 def end(at: int, reason: str = "gone") -> Turn:
-    return Turn(Ns(at), began=False, reason=reason)
+    return Turn(Us(at), began=False, reason=reason)
 
 
-def span(start: int, stop: int) -> TimeSpan:
-    return TimeSpan(Ns(start), Ns(stop))
+def span(start: int, stop: int) -> TimeRange:
+    return TimeRange(Us(start), Us(stop))
 
 
 def recorded(*spans: tuple[int, int], going_on: int | None = None) -> Windows:
     """Return what one connection after the other recorded; the last one goes on."""
     windows = Windows()
     for who, (start, stop) in enumerate(spans):
-        windows.began(A, who, Ns(start))
+        windows.began(A, who, Us(start))
         windows.ended(A, who, end(stop))
     if going_on is not None:
-        windows.began(A, 99, Ns(going_on))
+        windows.began(A, 99, Us(going_on))
     return windows
 
 
@@ -44,18 +44,18 @@ class TestOpen:
 
     def test_nothing_where_they_overlap(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
-        windows.began(A, 2, Ns(15))
+        windows.began(A, 1, Us(10))
+        windows.began(A, 2, Us(15))
         windows.ended(A, 1, end(20))
         assert windows.open(A) == []
-        windows.began(A, 3, Ns(30))
+        windows.began(A, 3, Us(30))
         assert windows.open(A) == []  # the second one goes on
 
     def test_what_is_withdrawn_of_one_is_open_again(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
-        windows.ended(A, 1, Turn(Ns(30), began=False, reason="wrong", since=Ns(20)))
-        windows.began(A, 1, Ns(40))
+        windows.began(A, 1, Us(10))
+        windows.ended(A, 1, Turn(Us(30), began=False, reason="wrong", since=Us(20)))
+        windows.began(A, 1, Us(40))
         assert windows.open(A) == [span(20, 40)]
         windows.settled(A, span(20, 40))
         assert windows.open(A) == []
@@ -72,7 +72,7 @@ class TestOpen:
     def test_where_earlier_runs_stopped_it_begins(self) -> None:
         windows = Windows()
         windows.resume({A: end(5)})
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         assert windows.open(A) == [span(5, 10)]
 
     def test_also_when_that_is_known_only_later(self) -> None:
@@ -89,37 +89,37 @@ class TestOpen:
 class TestPaused:
     def test_what_a_user_paused_is_not_asked_for(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         windows.ended(A, 1, end(20, PAUSED))
-        windows.began(A, 2, Ns(30))
+        windows.began(A, 2, Us(30))
         assert windows.open(A) == []
         windows.ended(A, 2, end(40))
-        windows.began(A, 3, Ns(50))
+        windows.began(A, 3, Us(50))
         assert windows.open(A) == [span(40, 50)]
 
     def test_what_was_open_before_the_pause_still_is(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         windows.ended(A, 1, end(20))
-        windows.began(A, 1, Ns(25))
+        windows.began(A, 1, Us(25))
         windows.ended(A, 1, end(30, REMOVED))
-        windows.began(A, 2, Ns(60))
+        windows.began(A, 2, Us(60))
         assert windows.open(A) == [span(20, 25)]
 
     def test_two_connections_that_are_paused_at_once(self) -> None:
         for first, second in ((20, 22), (22, 20)):
             windows = Windows()
-            windows.began(A, 1, Ns(10))
-            windows.began(A, 2, Ns(15))
+            windows.began(A, 1, Us(10))
+            windows.began(A, 2, Us(15))
             windows.ended(A, 1, end(first, PAUSED))
             windows.ended(A, 2, end(second, PAUSED))
-            windows.began(A, 3, Ns(50))
+            windows.began(A, 3, Us(50))
             assert windows.open(A) == []
 
     def test_a_pause_that_began_in_an_earlier_run(self) -> None:
         windows = Windows()
         windows.resume({A: end(5, PAUSED)})
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         assert windows.open(A) == []
         late = recorded(going_on=10)
         late.resume({A: end(5, PAUSED)})
@@ -134,8 +134,8 @@ class TestLastEnd:
 
     def test_one_that_another_outlives_is_none(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
-        windows.began(A, 2, Ns(12))
+        windows.began(A, 1, Us(10))
+        windows.began(A, 2, Us(12))
         windows.ended(A, 1, end(20))
         assert windows.last_end(A) is None
         windows.ended(A, 2, end(25, "later"))
@@ -145,7 +145,7 @@ class TestLastEnd:
         windows = Windows()
         windows.resume({A: end(5)})
         assert windows.last_end(A) == end(5)
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         windows.ended(A, 1, end(20))
         assert windows.last_end(A) == end(20)
 
@@ -183,7 +183,7 @@ def test_it_is_what_nobody_recorded_filled_or_gave_up(steps: list[Step]) -> None
                 left_at = None
             first = now if first is None else first
             active[who] = now
-            windows.began(A, who, Ns(now))
+            windows.began(A, who, Us(now))
         last = max(active.values(), default=0)
         wanted = set(range(first or 0, last)) - done if active else set[int]()
         wanted -= {at for begun in active.values() for at in range(begun, last)}
@@ -197,44 +197,44 @@ class TestAgreed:
 
     def test_it_need_not_be_proven_yet(self) -> None:
         windows = recorded((10, 20))
-        windows.agreed(A, 2, Ns(30))
+        windows.agreed(A, 2, Us(30))
         assert windows.open(A) == [span(20, 30)]
         windows.settled(A, span(20, 30))
-        windows.began(A, 2, Ns(35))
+        windows.began(A, 2, Us(35))
         assert windows.open(A) == [span(30, 35)]
 
     def test_a_connection_that_is_gone_has_not_agreed(self) -> None:
         windows = recorded((10, 20))
-        windows.agreed(A, 2, Ns(30))
+        windows.agreed(A, 2, Us(30))
         windows.gone(A, 2)
         assert windows.open(A) == []
 
     def test_nothing_is_missing_while_another_one_goes_on(self) -> None:
         windows = recorded(going_on=10)
-        windows.agreed(A, 2, Ns(30))
+        windows.agreed(A, 2, Us(30))
         assert windows.open(A) == []
 
     def test_nor_before_it_was_ever_recorded(self) -> None:
         windows = Windows()
-        windows.agreed(A, 1, Ns(30))
+        windows.agreed(A, 1, Us(30))
         assert windows.open(A) == []
 
     def test_what_a_user_paused_is_not_asked_for(self) -> None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
+        windows.began(A, 1, Us(10))
         windows.ended(A, 1, end(20, PAUSED))
-        windows.agreed(A, 2, Ns(30))
+        windows.agreed(A, 2, Us(30))
         assert windows.open(A) == []
-        windows.began(A, 2, Ns(35))
+        windows.began(A, 2, Us(35))
         assert windows.open(A) == [span(30, 35)]
 
 
 class TestIds:
     def known(self, last: int | None, before: int | None, *, length: int = 10 * LATENESS) -> range | None:
         windows = Windows()
-        windows.began(A, 1, Ns(10))
-        windows.ended(A, 1, Turn(Ns(20), began=False, reason="gone", id=last))
-        windows.began(A, 2, Ns(20 + length), before)
+        windows.began(A, 1, Us(10))
+        windows.ended(A, 1, Turn(Us(20), began=False, reason="gone", id=last))
+        windows.began(A, 2, Us(20 + length), before)
         return windows.ids(A, span(20, 20 + length))
 
     def test_those_between_are_missing(self) -> None:

@@ -16,7 +16,7 @@ from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Condition
 from dccd_core.net.budget import Budgets
@@ -154,14 +154,14 @@ def desk(instance: dg.DagsterInstance, raw: dict[str, Any]) -> Desk:
 
 def expected(sandbox: RunningSandbox, bars: Dataset, *days: str) -> pl.DataFrame:
     """Return the venue's own bars of these days, from the first trade in them on."""
-    span = TimeSpan(partition_span(trades_of(bars).grain, days[0]).start, day_end(days[-1]))
+    span = TimeRange(partition_span(trades_of(bars).grain, days[0]).start, day_end(days[-1]))
     first = sandbox.market.truth_trades(bars.exchange, bars.symbol, span)["ts"][0]
     truth = sandbox.market.truth_bars(bars.exchange, bars.symbol, MINUTE, span)
     return truth.filter(pl.col("ts") + pl.duration(minutes=1) > first).select(SHARED)
 
 
-def day_end(key: str) -> Ns:
-    return Ns(parse_time(key) + DAY)
+def day_end(key: str) -> Us:
+    return Us(parse_time(key) + DAY)
 
 
 def verdict(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
@@ -237,7 +237,7 @@ def test_bars_built_from_trades_are_those_of_the_venue(
 def test_the_newest_bars_equal_those_that_kraken_still_shows(
     instance: dg.DagsterInstance, raw: dict[str, Any]
 ) -> None:
-    days = [partition_key(trades_of(KRAKEN).grain, at) for at in (Ns(present() - DAY), present())]
+    days = [partition_key(trades_of(KRAKEN).grain, at) for at in (Us(present() - DAY), present())]
     desk = Desk(instance, configuration(raw["store"], urls_of(raw), days[0], None))
     desk.run(trades_of(KRAKEN), *days)
     found = verdict(desk.run(KRAKEN, days[0][:7], days[1][:7]))
@@ -265,7 +265,7 @@ def test_a_wrong_bar_fails_the_check_and_is_named(desk: Desk) -> None:
     assert found.severity is dg.AssetCheckSeverity.ERROR
     assert said(found) == "500 bars compared, 1 differ"
     [line] = str(found.metadata["bars"].value).splitlines()
-    assert line.startswith(f"- {iso(Ns(day_end(DAYS[-1]) - MINUTE))}: ")
+    assert line.startswith(f"- {iso(Us(day_end(DAYS[-1]) - MINUTE))}: ")
     assert " was " in line
 
     again = verdict(only_the_check(desk))  # as the button of the check does

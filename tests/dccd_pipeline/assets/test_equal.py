@@ -8,7 +8,7 @@ import pytest
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Ns
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
@@ -18,7 +18,7 @@ from dccd_pipeline.settings import Settings
 from tests.dccd_core.fetch.world import NOW, World, bars
 
 KEY = "2024-06"
-FIVE = bars(Ns(5 * MINUTE))
+FIVE = bars(Us(5 * MINUTE))
 
 
 def revise(world: World, dataset: Dataset) -> None:
@@ -31,7 +31,7 @@ def revise(world: World, dataset: Dataset) -> None:
         draft.commit([], NoJudge)
 
 
-def checked(world: World, dataset: Dataset, now: Ns) -> list[dg.AssetCheckResult]:
+def checked(world: World, dataset: Dataset, now: Us) -> list[dg.AssetCheckResult]:
     parts = due_samples({dataset: world.lake.states(dataset)}, now)
     return world.with_venue(lambda venue: compare_parts(venue, world.lake, parts))
 
@@ -39,8 +39,8 @@ def checked(world: World, dataset: Dataset, now: Ns) -> list[dg.AssetCheckResult
 def test_h13_a_revised_bar_is_reported_with_what_it_was_and_is(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.fill(FIVE, KEY)
-    assert checked(world, FIVE, Ns(NOW + 5 * MINUTE)) == [], "it is not an hour old"
-    later = Ns(NOW + DAY + HOUR)
+    assert checked(world, FIVE, Us(NOW + 5 * MINUTE)) == [], "it is not an hour old"
+    later = Us(NOW + DAY + HOUR)
     [equal] = checked(world, FIVE, later)
     assert equal.passed
     revise(world, FIVE)
@@ -69,7 +69,7 @@ def test_h13_a_venue_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> None:
         return Response(200, response.headers, b'{"unheard":1}', response.received)
 
     world.alter = closed
-    [found] = checked(world, FIVE, Ns(NOW + DAY + HOUR))
+    [found] = checked(world, FIVE, Us(NOW + DAY + HOUR))
     assert not found.passed
     assert found.severity is dg.AssetCheckSeverity.WARN
     assert "could not be compared" in str(found.metadata["found"].value)

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
@@ -29,13 +29,13 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.model_validate({"store": str(tmp_path), "collect": [collect], "exchanges": nowhere})
 
 
-def hold(lake: Lake, dataset: Dataset, key: str, at: Ns, **wrong: float) -> None:
+def hold(lake: Lake, dataset: Dataset, key: str, at: Us, **wrong: float) -> None:
     values = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), 1.0) | wrong
     ts = pl.Series([at], dtype=pl.Int64).cast(TIME)
     rows = pl.DataFrame({"ts": ts, **values, "trades": [1]}).cast(TABLES[DataType.OHLC].schema)
     with lake.draft(dataset, key) as draft:
         draft.append(rows)
-        draft.commit([Asked(TimeSpan(at, Ns(at + MINUTE)), Source.REST, NOW, 1, 1)], NoJudge)
+        draft.commit([Asked(TimeRange(at, Us(at + MINUTE)), Source.REST, NOW, 1, 1)], NoJudge)
 
 
 def run_checks(settings: Settings, *keys: dg.AssetCheckKey) -> dg.ExecuteInProcessResult:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.plan import Phase, StreamPlan
@@ -77,13 +77,13 @@ def test_the_heart_beats_every_ten_seconds_and_at_once_when_it_records(told: Tol
             beats.append(told.beat)
 
         pulse()
-        told.clock.set(Ns(NOW + SECOND))
+        told.clock.set(Us(NOW + SECOND))
         report.beat(health(PLAN, told.clock.now()))
         pulse()
-        told.clock.set(Ns(NOW + SECOND + BEAT_EVERY - 1))
+        told.clock.set(Us(NOW + SECOND + BEAT_EVERY - 1))
         report.beat(health(PLAN, told.clock.now()))
         pulse()
-        told.clock.set(Ns(NOW + SECOND + BEAT_EVERY))
+        told.clock.set(Us(NOW + SECOND + BEAT_EVERY))
         report.beat(health(PLAN, told.clock.now()))
         pulse()
 
@@ -100,7 +100,7 @@ def test_a_recorder_that_fell_silent_gives_no_new_sign_of_life(told: Told) -> No
     def act(report: Report) -> None:
         report.beat(health(PLAN, NOW))
         for n in range(3):
-            told.clock.set(Ns(NOW + n * BEAT_EVERY))
+            told.clock.set(Us(NOW + n * BEAT_EVERY))
             report.pulse()
 
     told.run(act)
@@ -123,11 +123,11 @@ def test_a_partition_with_new_rows_is_a_materialisation_and_a_line(told: Told) -
 
 def test_an_open_partition_is_told_now_and_then_and_what_is_left_at_the_end(told: Told) -> None:
     rows = [hold(told.lake, TRADES, DAY, trades([(n, str(n), 1.0)]), until=NOW) for n in range(4)]
-    begun = Ns(NOW - 12 * HOUR)
+    begun = Us(NOW - 12 * HOUR)
 
     def act(report: Report) -> None:
         for hours, state in zip((0, 1, 6, 8), rows, strict=True):
-            told.clock.set(Ns(begun + hours * HOUR))
+            told.clock.set(Us(begun + hours * HOUR))
             report.folded(TRADES, DAY, state, 1)
 
     told.run(act)
@@ -140,7 +140,7 @@ def test_an_open_partition_is_told_now_and_then_and_what_is_left_at_the_end(told
 
 
 def test_of_an_open_partition_another_condition_is_told_at_once(told: Told) -> None:
-    noon = Ns(NOW - 12 * HOUR)
+    noon = Us(NOW - 12 * HOUR)
     pending = hold(told.lake, TRADES, DAY, trades([(0, "0", 1.0)]), until=noon)
     whole = hold(told.lake, TRADES, DAY, trades([(1, "1", 1.0)]))
 
@@ -166,7 +166,7 @@ def test_too_many_notes_are_counted_instead_of_written(told: Told) -> None:
     def act(report: Report) -> None:
         for n in range(100):
             report.note(f"connection {n} lost", wrong=True)
-        told.clock.set(Ns(NOW + 11 * MINUTE))
+        told.clock.set(Us(NOW + 11 * MINUTE))
         report.note("connected", wrong=False)
 
     told.run(act)
@@ -182,7 +182,7 @@ def observed_at(told: Told, plan: StreamPlan, *looks: tuple[float, Phase]) -> li
 
     def act(report: Report) -> None:
         for minute, phase in looks:
-            told.clock.set(Ns(NOW + round(minute * MINUTE)))
+            told.clock.set(Us(NOW + round(minute * MINUTE)))
             report.beat(health(plan, told.clock.now(), phase))
             report.pulse()
 
@@ -227,7 +227,7 @@ def test_a_dataset_that_is_not_recorded_any_more_is_a_change(told: Told) -> None
         lost = replace(sound.datasets[0], phase=Phase.CONNECTING, invalid=1, invalid_since=NOW)
         ill = replace(sound, datasets=(lost, sound.datasets[1]))
         for minute, said in [(0, sound), (1, sound), (2, sound), (3, ill), (4, ill), (5, sound)]:
-            told.clock.set(Ns(NOW + minute * MINUTE))
+            told.clock.set(Us(NOW + minute * MINUTE))
             report.beat(said)
             report.pulse()
 

@@ -6,7 +6,7 @@ from typing import Unpack
 import httpx
 import msgspec
 
-from dccd_core.domain.timespan import Ns
+from dccd_core.domain.timespan import Us
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.options import OptionArguments, Options
 from dccd_core.testing.sandbox.server import create_app
@@ -33,7 +33,7 @@ class InProcess:
     def order(self, name: str, order: object) -> httpx.Response:
         return self.send("POST", f"/_control/{name}", msgspec.json.encode(order))
 
-    def clock(self, now: Ns) -> None:
+    def clock(self, now: Us) -> None:
         assert self.order("clock", {"now": now}).status_code == 200
 
     def faults(self, *faults: Fault) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dccd_core.domain.timespan import Ns, TimeSpan
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.testing.sandbox.live import Act, Close, Live, Message, Opening, Ping
 from dccd_core.testing.sandbox.market import Market
 
@@ -13,7 +13,7 @@ class Talk:
     """One connection, opened at ``now``; time passes only by ``until``."""
 
     def __init__(
-        self, live: Live, path: str, now: Ns, market: Market, *, enforced: bool = False, **params: str
+        self, live: Live, path: str, now: Us, market: Market, *, enforced: bool = False, **params: str
     ) -> None:
         assert path in live.paths
         self.side = live.open(Opening(market, path, params, now, enforced))
@@ -25,9 +25,9 @@ class Talk:
         text = words if isinstance(words, str) else msgspec.json.encode(words).decode()
         return self.side.heard(text, self.now)
 
-    def until(self, end: Ns) -> list[Act]:
+    def until(self, end: Us) -> list[Act]:
         """Return all that is sent before ``end``."""
-        acts = self.side.due(TimeSpan(self.now, end))
+        acts = self.side.due(TimeRange(self.now, end))
         assert all(self.now <= act.at < end for act in acts)
         assert [act.at for act in acts] == sorted(act.at for act in acts)
         self.now = end

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, MONDAY, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, MONDAY, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.bars import BarBook, Bars
 from dccd_core.testing.sandbox.grid import MONTH, bar_closes, bar_opens
 from dccd_core.testing.sandbox.market import Market
@@ -16,7 +16,7 @@ NOON = parse_time("2024-06-05T12:00")
 NAMES = ["open", "high", "low", "close", "volume", "quote_volume", "trades", "bought", "quote_bought"]
 
 
-def recomputed(tape: Tape, bar: Ns, span: TimeSpan) -> pl.DataFrame:
+def recomputed(tape: Tape, bar: Us, span: TimeRange) -> pl.DataFrame:
     """Aggregate the trades by other means than the sandbox does."""
     trades = tape.between(span)
     anchor = MONDAY if bar % WEEK == 0 else 0
@@ -53,10 +53,10 @@ def frame(bars: Bars) -> pl.DataFrame:
     ("bar", "bars"),
     [(SECOND, 900), (MINUTE, 1_000), (3 * MINUTE, 300), (4 * HOUR, 60), (DAY, 40), (3 * DAY, 9), (WEEK, 5)],
 )
-def test_bars_are_the_sums_of_their_trades(bar: Ns, bars: int) -> None:
-    opens = bar_opens(bar, NOON, Ns(NOON + bars * bar))
+def test_bars_are_the_sums_of_their_trades(bar: Us, bars: int) -> None:
+    opens = bar_opens(bar, NOON, Us(NOON + bars * bar))
     made = frame(BOOK.bars(opens, opens + bar))
-    span = TimeSpan(Ns(int(opens[0])), Ns(int(opens[-1]) + bar))
+    span = TimeRange(Us(int(opens[0])), Us(int(opens[-1]) + bar))
     assert made.filter(pl.col("trades") > 0).equals(recomputed(TAPE, bar, span))
     assert made.height == opens.size
 
@@ -72,22 +72,22 @@ def test_a_calendar_month_is_the_sum_of_its_days() -> None:
 
 
 @pytest.mark.parametrize("bar", [SECOND, MINUTE])
-def test_a_quiet_bar_is_flat_at_the_last_price(bar: Ns) -> None:
+def test_a_quiet_bar_is_flat_at_the_last_price(bar: Us) -> None:
     opens = np.arange(NOON, NOON + 600 * bar, bar)
     bars = BOOK.bars(opens, opens + bar)
     quiet = np.flatnonzero(bars.trades == 0)
     assert quiet.size > 20
     for at in quiet:
-        before = TAPE.by_id(TAPE.count_before(Ns(int(opens[at]))) - 1, 1).price[0]
+        before = TAPE.by_id(TAPE.count_before(Us(int(opens[at]))) - 1, 1).price[0]
         assert bars.open[at] == bars.high[at] == bars.low[at] == bars.close[at] == before
         assert bars.volume[at] == bars.quote_volume[at] == bars.bought[at] == 0
 
 
-@pytest.mark.parametrize("late", [Ns(7 * HOUR + 123_456_789), Ns(3 * MINUTE), Ns(SECOND // 2)])
-def test_a_running_bar_holds_the_trades_so_far(late: Ns) -> None:
+@pytest.mark.parametrize("late", [Us(7 * HOUR + 123_456_789), Us(3 * MINUTE), Us(SECOND // 2)])
+def test_a_running_bar_holds_the_trades_so_far(late: Us) -> None:
     opens, now = np.array([NOON - 12 * HOUR, NOON + 12 * HOUR]), NOON + 12 * HOUR + late
     bars = frame(BOOK.bars(opens, np.array([NOON + 12 * HOUR, now])))
-    whole = recomputed(TAPE, DAY, TimeSpan(Ns(NOON - 12 * HOUR), Ns(now)))
+    whole = recomputed(TAPE, DAY, TimeRange(Us(NOON - 12 * HOUR), Us(now)))
     assert bars.filter(pl.col("trades") > 0).equals(whole)
 
 

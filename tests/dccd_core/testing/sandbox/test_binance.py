@@ -6,7 +6,7 @@ import pytest
 from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
@@ -46,15 +46,15 @@ def count_before(text: str) -> int:
     [
         ("1s", SECOND, "2024-03-01", 1_000),
         ("1m", MINUTE, "2023-03-24T02:00", 940),
-        ("5m", Ns(5 * MINUTE), "2024-03-01", 1_000),
+        ("5m", Us(5 * MINUTE), "2024-03-01", 1_000),
         ("1h", HOUR, "2023-03-01", 999),
         ("1d", DAY, "2023-01-01", 521),
-        ("3d", Ns(3 * DAY), "2023-01-01", 173),
+        ("3d", Us(3 * DAY), "2023-01-01", 173),
         ("1w", WEEK, "2023-01-01", 74),
     ],
 )
-def test_our_decoder_reads_the_bars_back_as_the_truth(interval: str, bar: Ns, start: str, rows: int) -> None:
-    span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 1_000 * bar, NOW - bar)))
+def test_our_decoder_reads_the_bars_back_as_the_truth(interval: str, bar: Us, start: str, rows: int) -> None:
+    span = TimeRange(parse_time(start), Us(min(parse_time(start) + 1_000 * bar, NOW - bar)))
     request = adapter.klines_request(adapter.Query("ETHUSDT", span, 1_000, bar))
     assert request.params["interval"] == interval
     decoded = adapter.decode_klines(
@@ -65,7 +65,7 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(interval: str, bar: Ns, st
 
 
 def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
-    first, span = count_before("2023-03-24"), TimeSpan(parse_time("2023-03-24"), parse_time("2023-03-25"))
+    first, span = count_before("2023-03-24"), TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
     truth = MARKET.truth_trades("binance", ETH, span)
     body = BINANCE.get("aggTrades", symbol="ETHUSDT", fromId=first, limit=1_000).content
     assert adapter.decode_trades(body, NOW).equals(truth.head(1_000))
@@ -77,7 +77,7 @@ def test_our_requests_and_decoders_fit_for_every_endpoint(kind: str, data_type: 
     endpoint = adapter.EXCHANGE.endpoint(kind, data_type)
     assert endpoint
     bar = MINUTE if data_type is DataType.OHLC else None
-    query = adapter.Query("BTCUSDT", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar, kind=kind)
+    query = adapter.Query("BTCUSDT", TimeRange(Us(NOW - HOUR), NOW), 10, bar, kind=kind)
     asked = [endpoint.request(query), *([endpoint.oldest(query)] if endpoint.oldest else [])]
     if isinstance(endpoint.paging, IdWindows) and endpoint.paging.before:
         asked.append(endpoint.paging.before(query))
@@ -228,12 +228,12 @@ def test_a_book_lies_around_the_price_best_first() -> None:
 def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
     endpoint = adapter.EXCHANGE.endpoint(symbol.market, DataType.ORDERBOOK)
     assert endpoint
-    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
     sandbox.clock(at)
-    asked = adapter.Query(adapter.market(symbol), TimeSpan(at, at), 500, kind=symbol.market)
+    asked = adapter.Query(adapter.market(symbol), TimeRange(at, at), 500, kind=symbol.market)
     request = endpoint.request(asked)
     body = sandbox.send("GET", f"/binance{request.path}", b"", **request.params).content
-    shown = at if symbol.market == "spot" else Ns(at - 67 * MILLISECOND)
+    shown = at if symbol.market == "spot" else Us(at - 67 * MILLISECOND)
     assert endpoint.decode(body, at).equals(MARKET.truth_book("binance", symbol, shown, 500))
 
 
@@ -278,7 +278,7 @@ def test_the_exchange_tells_its_limits_and_symbols() -> None:
 def test_dense_markets_page_like_others() -> None:
     dense = Market(trades_per_day={"ETH/USDT": 10_000_000})
     sandbox = InProcess(trades_per_day={"ETH/USDT": 10_000_000})
-    span = TimeSpan(parse_time("2024-03-01"), parse_time("2024-03-01T00:00:10"))
+    span = TimeRange(parse_time("2024-03-01"), parse_time("2024-03-01T00:00:10"))
     truth = dense.truth_trades("binance", ETH, span)
     pages: list[pl.DataFrame] = []
     while sum(page.height for page in pages) < truth.height:
@@ -298,15 +298,15 @@ class TestFutures:
     def ids(self, **params: str | int) -> list[int]:
         return [row["a"] for row in self.get("aggTrades", **params).json()]
 
-    def count_before(self, at: Ns) -> int:
+    def count_before(self, at: Us) -> int:
         return MARKET.tape("binance", PERPETUAL).count_before(at)
 
     @pytest.mark.parametrize(
         ("bar", "start", "rows"),
         [(MINUTE, "2023-03-24T05:00", 439), (HOUR, "2023-03-10", 498), (WEEK, "2023-01-01", 74)],
     )
-    def test_our_decoder_reads_the_bars_back_as_the_truth(self, bar: Ns, start: str, rows: int) -> None:
-        span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 499 * bar, NOW - bar)))
+    def test_our_decoder_reads_the_bars_back_as_the_truth(self, bar: Us, start: str, rows: int) -> None:
+        span = TimeRange(parse_time(start), Us(min(parse_time(start) + 499 * bar, NOW - bar)))
         request = adapter.klines_request(adapter.Query("ETHUSDT", span, 499, bar, kind="linear"))
         answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
         decoded = adapter.decode_klines(answer.content, NOW)
@@ -315,7 +315,7 @@ class TestFutures:
         assert not decoded.equals(MARKET.truth_bars("binance", ETH, bar, span)), "it is another market"
 
     def test_our_decoder_reads_the_trades_back_as_the_truth(self) -> None:
-        span = TimeSpan(Ns(NOW - HOUR), NOW)
+        span = TimeRange(Us(NOW - HOUR), NOW)
         query = adapter.Query("ETHUSDT", span, 1_000, first_id=self.count_before(span.start), kind="linear")
         request = adapter.trades_request(query)
         answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
@@ -329,7 +329,7 @@ class TestFutures:
         assert self.get("klines", interval="1s").json()["code"] == -1120
 
     def test_no_trade_is_older_than_a_day_whatever_asks_for_it(self) -> None:
-        first = self.count_before(Ns(NOW - DAY))
+        first = self.count_before(Us(NOW - DAY))
         day_ago = NOW // MILLISECOND - 24 * 3_600_000
         assert self.ids(fromId=0, limit=2) == [first, first + 1]
         assert self.ids(startTime=day_ago - 3_600_000, endTime=day_ago - 1) == []

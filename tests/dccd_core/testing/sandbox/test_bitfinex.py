@@ -8,7 +8,7 @@ from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
@@ -46,9 +46,9 @@ def trades(**params: str | int) -> list[int]:
     return [row[0] for row in get("trades/tETHUST/hist", **params)]
 
 
-def traded(start: str, end: str, bar: Ns = MINUTE) -> list[int]:
+def traded(start: str, end: str, bar: Us = MINUTE) -> list[int]:
     """Return the opens of the minutes that traded, in milliseconds."""
-    span = TimeSpan(parse_time(start), parse_time(end))
+    span = TimeRange(parse_time(start), parse_time(end))
     bars = MARKET.truth_bars("bitfinex", ETH, bar, span)
     return (bars["ts"].to_physical() // MILLISECOND).to_list()
 
@@ -72,7 +72,7 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(
     symbol: Symbol, frame: str, start: str, count: int
 ) -> None:
     bar = parse_bar_span(frame)
-    span = TimeSpan(parse_time(start), Ns(parse_time(start) + count * bar))
+    span = TimeRange(parse_time(start), Us(parse_time(start) + count * bar))
     request = adapter.candles_request(Query(adapter.market(symbol), span, 10_000, bar))
     decoded, truth = (
         adapter.decode_candles(said(request), NOW),
@@ -85,7 +85,7 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(
 
 @pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
 def test_our_decoder_reads_the_trades_back_as_the_truth(symbol: Symbol) -> None:
-    span = TimeSpan(parse_time("2023-03-24"), parse_time("2023-03-25"))
+    span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
     truth = MARKET.truth_trades("bitfinex", symbol, span)
     request = adapter.trades_request(Query(adapter.market(symbol), span, 10_000))
     decoded = adapter.decode_trades(said(request), NOW)
@@ -97,7 +97,7 @@ def test_our_decoder_reads_the_trades_back_as_the_truth(symbol: Symbol) -> None:
 def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
     for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
         bar = MINUTE if data_type is DataType.OHLC else None
-        query = Query("tDOGE:USD", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
+        query = Query("tDOGE:USD", TimeRange(Us(NOW - HOUR), NOW), 10, bar)
         for request in (endpoint.request(query), endpoint.oldest(query) if endpoint.oldest else None):
             if request is not None:
                 assert endpoint.decode(said(request), NOW).height > 0
@@ -105,7 +105,7 @@ def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
 
 def test_the_very_first_rows_are_found() -> None:
     first = MARKET.tape("bitfinex", ETH).first_time
-    query = Query("tETHUST", TimeSpan(Ns(0), NOW), 1, DAY)
+    query = Query("tETHUST", TimeRange(Us(0), NOW), 1, DAY)
     [bar] = adapter.decode_candles(said(adapter.first_candle_request(query)), NOW)["ts"].to_physical()
     [trade] = adapter.decode_trades(said(adapter.first_trade_request(query)), NOW)["ts"].to_physical()
     assert (bar, trade) == (bar_open(first, DAY), first)
@@ -124,7 +124,7 @@ def test_names_of_its_own_are_understood_of_any_symbol() -> None:
     sandbox = InProcess(symbols=("ATOM/USDT", "USDC/USDT"))
     sandbox.clock(NOW)
     for name in ("ATOM/USDT", "USDC/USDT"):
-        query = Query(adapter.market(Symbol.parse(name)), TimeSpan(Ns(NOW - HOUR), NOW), 10)
+        query = Query(adapter.market(Symbol.parse(name)), TimeRange(Us(NOW - HOUR), NOW), 10)
         assert adapter.decode_trades(said(adapter.trades_request(query), sandbox), NOW).height
 
 
@@ -167,7 +167,7 @@ class TestBoundsOfCandles:
         rows = get("candles/trade:1D:tETHUST/hist")
         assert len(rows) == 100
         assert rows[0][0] == ms("2024-06-05")
-        so_far = MARKET.truth_trades("bitfinex", ETH, TimeSpan(parse_time("2024-06-05"), NOW))
+        so_far = MARKET.truth_trades("bitfinex", ETH, TimeRange(parse_time("2024-06-05"), NOW))
         assert rows[0][2] == so_far["price"][-1]
         assert rows[0][5] == pytest.approx(so_far["amount"].sum())
         assert get("candles/trade:1D:tETHUST/hist", start=ms("2024-06-06")) == []
@@ -198,14 +198,14 @@ class TestBoundsOfCandles:
             ]
         )
         sandbox.clock(NOW)
-        query = Query("tETHUST", TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-02")), 3, MINUTE)
+        query = Query("tETHUST", TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")), 3, MINUTE)
         rows = adapter.decode_candles(said(adapter.candles_request(query), sandbox), NOW)
         assert (rows["ts"].to_physical() // MILLISECOND).to_list() == [known[0], *known[2:4]]
 
 
 class TestBoundsOfTrades:
     def test_both_bounds_are_inclusive_and_ties_are_whole(self) -> None:
-        span = TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T01:00"))
+        span = TimeRange(parse_time("2024-06-01"), parse_time("2024-06-01T01:00"))
         truth = MARKET.truth_trades("bitfinex", ETH, span)
         times = truth["ts"].to_physical()
         at = int(times.filter(times.is_duplicated())[0])
@@ -244,22 +244,22 @@ class TestBoundsOfTrades:
             faults=[Fault(kind=FaultKind.MISSING_TRADES, first_id=first + 1, last_id=first + 2)]
         )
         sandbox.clock(NOW)
-        query = Query("tETHUST", TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-02")), 3)
+        query = Query("tETHUST", TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")), 3)
         rows = adapter.decode_trades(said(adapter.trades_request(query), sandbox), NOW)
         assert rows["trade_id"].cast(pl.Int64).to_list() == [known[0], *known[3:5]]
 
 
 def test_pages_that_begin_where_the_last_one_ended_lose_nothing() -> None:
-    span = TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T04:00"))
+    span = TimeRange(parse_time("2024-06-01"), parse_time("2024-06-01T04:00"))
     truth = MARKET.truth_trades("bitfinex", ETH, span)
     seen, at = pl.DataFrame(schema=truth.schema), span.start
     while True:
-        request = adapter.trades_request(Query("tETHUST", TimeSpan(at, span.end), 100))
+        request = adapter.trades_request(Query("tETHUST", TimeRange(at, span.end), 100))
         page = adapter.decode_trades(said(request), NOW)
         fresh = page.join(seen, on="trade_id", how="anti", maintain_order="left")
         if fresh.is_empty():
             break
-        seen, at = pl.concat([seen, fresh]), Ns(page["ts"].to_physical()[-1])
+        seen, at = pl.concat([seen, fresh]), Us(page["ts"].to_physical()[-1])
     assert seen.equals(truth)
 
 
@@ -316,16 +316,16 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert book == get("book/tETHUST/P0", len=100)
     assert len(get("book/tETHUST/P0")) == 50
     assert len(get("book/tETHUST/P0", len=1)) == 2
-    decoded = adapter.decode_book(said(adapter.book_request(Query("tETHUST", TimeSpan(NOW, NOW), 7))), NOW)
+    decoded = adapter.decode_book(said(adapter.book_request(Query("tETHUST", TimeRange(NOW, NOW), 7))), NOW)
     assert decoded.filter(side="bid")["level"].to_list() == list(range(25))
     assert decoded["ts"].to_physical().unique().to_list() == [NOW]
 
 
 @pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
 def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
-    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
     sandbox.clock(at)
-    request = adapter.book_request(Query(adapter.market(symbol), TimeSpan(at, at), 100))
+    request = adapter.book_request(Query(adapter.market(symbol), TimeRange(at, at), 100))
     book = adapter.decode_book(said(request, sandbox), at)
     assert book.equals(MARKET.truth_book("bitfinex", symbol, at, 100))
 
@@ -350,7 +350,7 @@ def test_too_many_requests_shut_an_endpoint_for_a_minute(path: str, allowed: int
     sandbox = InProcess(rate_limits=True)
 
     def status(seconds: float, what: str = path) -> int:
-        sandbox.clock(Ns(NOW + int(seconds * SECOND)))
+        sandbox.clock(Us(NOW + int(seconds * SECOND)))
         return sandbox.send("GET", f"/bitfinex/v2/{what}").status_code
 
     assert [status(0) for _ in range(allowed + 1)] == [200] * allowed + [429]

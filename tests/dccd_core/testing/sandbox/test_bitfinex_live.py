@@ -11,7 +11,7 @@ from dccd_core.adapter.live import Ack, Heard, Topic
 from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex_live as adapter
 from dccd_core.exchanges.bitfinex import market
 from dccd_core.stream.book import Book
@@ -24,7 +24,7 @@ from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
 BTC = Symbol.parse("BTC/USD")
-OUTAGE = TimeSpan(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
+OUTAGE = TimeRange(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
 MARKET = Market(trades_per_day={"BTC/USD": 300_000, "ETH/USD": 500}, outages=[OUTAGE])
 CONF = {"event": "conf", "flags": 229_376}
 TRADES = Topic(DataType.TRADES, "tBTCUSD")
@@ -36,7 +36,7 @@ CHANNEL = adapter.LIVE.channels[DataType.ORDERBOOK]
 class Listener:
     """The adapter at the other end of a connection."""
 
-    def __init__(self, *topics: Topic, now: Ns = NOW) -> None:
+    def __init__(self, *topics: Topic, now: Us = NOW) -> None:
         self.talk = Talk(LIVE, "/ws/2", now, MARKET)
         self.state: object = None
         self.heard = [self.hear(self.talk.greeting)]
@@ -48,7 +48,7 @@ class Listener:
     def say(self, words: bytes) -> Heard:
         return self.hear(self.talk.say(words.decode()))
 
-    def until(self, end: Ns) -> Heard:
+    def until(self, end: Us) -> Heard:
         return self.hear(self.talk.until(end))
 
     def hear(self, acts: Sequence[Act]) -> Heard:
@@ -59,7 +59,7 @@ class Listener:
         return heard
 
 
-def talk(*words: object, now: Ns = NOW, enforced: bool = False) -> Talk:
+def talk(*words: object, now: Us = NOW, enforced: bool = False) -> Talk:
     """Open a connection with the flags, and say more."""
     connection = Talk(LIVE, "/ws/2", now, MARKET, enforced=enforced)
     for word in (CONF, *words):
@@ -80,7 +80,7 @@ def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataF
     return pl.concat(frame for frame in heard if frame is not None).select(TABLES[data_type].schema.names())
 
 
-def same_book(book: Book, at: Ns, depth: int, symbol: Symbol = BTC) -> None:
+def same_book(book: Book, at: Us, depth: int, symbol: Symbol = BTC) -> None:
     truth = MARKET.truth_book("bitfinex", symbol, at, depth)
     for name, side in (("bid", book.bids), ("ask", book.asks)):
         levels = [(float(price), float(amount)) for price, amount in side.best(depth)]
@@ -91,18 +91,18 @@ class TestTrades:
     def test_a_subscriber_gets_the_last_thirty_and_all_that_come(self) -> None:
         listener = Listener(TRADES)
         [first] = [heard.trades for heard in listener.heard if heard.trades is not None]
-        end = Ns(NOW + 2 * MINUTE)
+        end = Us(NOW + 2 * MINUTE)
         rows = table([first, listener.until(end).trades], DataType.TRADES)
-        span = TimeSpan(Ns(NOW - HOUR), end)
+        span = TimeRange(Us(NOW - HOUR), end)
         truth = MARKET.truth_trades("bitfinex", BTC, span)
-        before = MARKET.truth_trades("bitfinex", BTC, TimeSpan(span.start, NOW)).height
+        before = MARKET.truth_trades("bitfinex", BTC, TimeRange(span.start, NOW)).height
         assert first.height == 30
         assert rows.equals(truth.slice(before - 30))
         assert rows.height > 200
 
     def test_each_comes_twice_the_second_time_later(self) -> None:
         connection = talk(wanted("trades", "tBTCUSD"))
-        told = frames(connection.until(Ns(NOW + MINUTE)))
+        told = frames(connection.until(Us(NOW + MINUTE)))
         kinds = {kind: [row for row in told if row[1] == kind] for kind in ("te", "tu")}
         assert [row[4] for row in kinds["te"]] == [row[2][1] for row in kinds["te"]]
         late = {row[4] - row[2][1] for row in kinds["tu"]}
@@ -120,20 +120,20 @@ class TestBars:
     def test_what_a_bar_was_in_the_end_is_the_bar_of_history(self, symbol: str, text: str) -> None:
         bar, traded = parse_bar_span(text), Symbol.parse(symbol)
         topic = Topic(DataType.OHLC, market(traded), bar=bar)
-        listener = Listener(topic, now=Ns(OUTAGE.start - 7 * MINUTE))
-        end = Ns(OUTAGE.end + 15 * MINUTE)
+        listener = Listener(topic, now=Us(OUTAGE.start - 7 * MINUTE))
+        end = Us(OUTAGE.end + 15 * MINUTE)
         listener.until(end)
         rows = table([heard.bars for heard in listener.heard], DataType.OHLC)
         last = rows.unique("ts", keep="last", maintain_order=True).sort("ts")
-        first = Ns(int(last["ts"].to_physical()[0]))
-        whole = TimeSpan(first, bar_open(Ns(end - 6 * SECOND), bar))
+        first = Us(int(last["ts"].to_physical()[0]))
+        whole = TimeRange(first, bar_open(Us(end - 6 * SECOND), bar))
         truth = MARKET.truth_bars("bitfinex", traded, bar, whole)
         assert last.head(truth.height).equals(truth)
         assert last.height == truth.height + 1
         assert truth.height >= 99
 
     def test_the_last_word_on_a_bar_comes_when_the_next_one_has_begun(self) -> None:
-        told = frames(talk(wanted("candles", "trade:1m:tBTCUSD")).until(Ns(NOW + 10 * MINUTE)))
+        told = frames(talk(wanted("candles", "trade:1m:tBTCUSD")).until(Us(NOW + 10 * MINUTE)))
         pushed = [(row[1][0], row[3]) for row in told if row[1] != "hb"]
         late = [(opened, at) for opened, at in pushed if at == opened + 65_000]
         assert len(late) > 5
@@ -141,11 +141,11 @@ class TestBars:
         assert sum(new > old for new, (old, _) in zip(begun, late, strict=True)) > 3
 
     def test_a_quiet_market_has_few(self) -> None:
-        told = frames(talk(wanted("candles", "trade:1m:tETHUSD")).until(Ns(NOW + 40 * MINUTE)))
+        told = frames(talk(wanted("candles", "trade:1m:tETHUSD")).until(Us(NOW + 40 * MINUTE)))
         pushed = [row for row in told if row[1] != "hb"]
         beats = [row for row in told if row[1] == "hb"]
         truth = MARKET.truth_bars(
-            "bitfinex", Symbol.parse("ETH/USD"), MINUTE, TimeSpan(NOW, Ns(NOW + 38 * MINUTE))
+            "bitfinex", Symbol.parse("ETH/USD"), MINUTE, TimeRange(NOW, Us(NOW + 38 * MINUTE))
         )
         assert 0 < truth.height < 30
         assert truth.height <= len(pushed) < 3 * truth.height + 4
@@ -160,16 +160,16 @@ class TestBooks:
         assert all(book.apply(change) for heard in listener.heard for change in heard.books)
         same_book(book, NOW, depth)
         for seconds in (1, 2, 5, 11):
-            end = Ns(NOW + seconds * SECOND)
+            end = Us(NOW + seconds * SECOND)
             changes = listener.until(end).books
             assert all(book.apply(change) for change in changes)
             assert sum(change.checksum is not None for change in changes) > 5
-            same_book(book, Ns(end - 1), depth)
+            same_book(book, Us(end - 1), depth)
             assert (len(book.bids), len(book.asks)) == (depth, depth)
 
     def test_it_is_right_whenever_the_next_message_is_of_a_later_moment(self) -> None:
         listener, book = Listener(BOOK), Book(CHANNEL, 100)
-        changes = [*listener.heard[-1].books, *listener.until(Ns(NOW + 3 * SECOND)).books]
+        changes = [*listener.heard[-1].books, *listener.until(Us(NOW + 3 * SECOND)).books]
         for change, after in zip(changes, [*changes[1:], None], strict=True):
             assert book.apply(change)
             if change.at is not None and (after is None or after.at != change.at):
@@ -177,18 +177,18 @@ class TestBooks:
         assert len(changes) > 50
 
     def test_an_outage_empties_it_and_it_comes_back(self) -> None:
-        listener = Listener(BOOK, now=Ns(OUTAGE.start - SECOND))
+        listener = Listener(BOOK, now=Us(OUTAGE.start - SECOND))
         book = Book(CHANNEL, 100)
         changes = [change for heard in listener.heard for change in heard.books]
-        assert all(book.apply(change) for change in changes + listener.until(Ns(OUTAGE.start + SECOND)).books)
+        assert all(book.apply(change) for change in changes + listener.until(Us(OUTAGE.start + SECOND)).books)
         assert len(book.bids) == len(book.asks) == 0
-        assert listener.until(Ns(OUTAGE.end - SECOND)).books == []
-        assert all(book.apply(change) for change in listener.until(Ns(OUTAGE.end + 10 * SECOND)).books)
-        same_book(book, Ns(OUTAGE.end + 10 * SECOND - 1), 100)
+        assert listener.until(Us(OUTAGE.end - SECOND)).books == []
+        assert all(book.apply(change) for change in listener.until(Us(OUTAGE.end + 10 * SECOND)).books)
+        same_book(book, Us(OUTAGE.end + 10 * SECOND - 1), 100)
         assert len(book.bids) == 100
 
     def test_an_empty_book_is_a_list_too(self) -> None:
-        listener = Listener(BOOK, now=Ns(OUTAGE.start + SECOND))
+        listener = Listener(BOOK, now=Us(OUTAGE.start + SECOND))
         [change] = [change for heard in listener.heard for change in heard.books]
         assert (change.whole, change.bids, change.asks) == (True, [], [])
 
@@ -204,7 +204,7 @@ class TestBooks:
         connection = Talk(LIVE, "/ws/2", NOW, MARKET)
         connection.say({"event": "conf", "flags": 65_536})
         connection.say(wanted("book", "tBTCUSD"))
-        told = frames(connection.until(Ns(NOW + 5 * SECOND)))
+        told = frames(connection.until(Us(NOW + 5 * SECOND)))
         assert told
         assert not [row for row in told if row[1] == "cs"]
         assert [row[-1] for row in told] == list(range(2, len(told) + 2))
@@ -229,9 +229,9 @@ def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> Heard:
     """Hear five seconds, of which a fault spoilt some."""
     listener = Listener()
     line = Line("bitfinex", LIVE, listener.talk.side, lambda _fault, _message: None)
-    injector, end = StreamInjector([fault], 1), Ns(NOW + 5 * SECOND)
+    injector, end = StreamInjector([fault], 1), Us(NOW + 5 * SECOND)
     acts = [act for topic in topics for act in listener.talk.say(adapter.LIVE.subscribe([topic], 1).decode())]
-    acts += listener.talk.side.due(TimeSpan(NOW, end))
+    acts += listener.talk.side.due(TimeRange(NOW, end))
     return listener.hear(line.sent(acts, injector, end))
 
 
@@ -263,14 +263,14 @@ class TestConnection:
                 "len": "25",
             },
         ]
-        later = talk(now=Ns(NOW + SECOND)).say(wanted("candles", "trade:3h:tBTCUST"))[:1]
+        later = talk(now=Us(NOW + SECOND)).say(wanted("candles", "trade:3h:tBTCUST"))[:1]
         [answer] = told(later)
         assert answer.pop("chanId") not in numbers
         assert answer == {"event": "subscribed", "channel": "candles", "key": "trade:3h:tBTCUST"}
 
     def test_all_messages_of_channels_are_numbered_through(self) -> None:
         listener = Listener(TRADES, BARS, BOOK, Topic(DataType.TRADES, "tDOGE:USD"))
-        heard = listener.until(Ns(NOW + 2 * MINUTE))
+        heard = listener.until(Us(NOW + 2 * MINUTE))
         assert (heard.bad, heard.restart) == ([], None)
         assert isinstance(heard.state, adapter.Connection)
         assert heard.state.last is not None
@@ -283,8 +283,8 @@ class TestConnection:
         ]
 
     def test_a_quiet_channel_says_so_every_fifteen_seconds(self) -> None:
-        connection = talk(wanted("candles", "trade:1m:tETHUSD"), now=Ns(OUTAGE.start + MINUTE))
-        acts = connection.until(Ns(OUTAGE.start + 2 * MINUTE + 1))
+        connection = talk(wanted("candles", "trade:1m:tETHUSD"), now=Us(OUTAGE.start + MINUTE))
+        acts = connection.until(Us(OUTAGE.start + 2 * MINUTE + 1))
         assert [act.at - OUTAGE.start - MINUTE for act in acts] == [n * 15 * SECOND for n in range(1, 5)]
         assert [row[1] for row in frames(acts)] == ["hb"] * 4
         assert {act.topic for act in messages(acts)} == {""}
@@ -301,7 +301,7 @@ class TestConnection:
         whole, parts = talk(*words), talk(*words)
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
@@ -309,13 +309,13 @@ class TestConnection:
         listener = Listener(TRADES, BOOK)
         left = listener.say(adapter.LIVE.unsubscribe([TRADES], 1, listener.state))
         assert (left.acks, left.bad) == ([], [])
-        later = listener.until(Ns(NOW + 20 * SECOND))
+        later = listener.until(Us(NOW + 20 * SECOND))
         assert (later.trades, later.restart, later.bad) == (None, None, [])
         assert later.books
         back = listener.say(adapter.LIVE.subscribe([TRADES], 1))
         assert back.acks == [Ack("trades:tBTCUSD")]
         assert back.trades is not None
-        assert listener.until(Ns(NOW + 40 * SECOND)).trades is not None
+        assert listener.until(Us(NOW + 40 * SECOND)).trades is not None
 
     def test_pings_are_answered(self) -> None:
         [pong] = told(talk().say({"event": "ping", "cid": 5}))
@@ -370,7 +370,7 @@ class TestConnection:
         assert heard.restart == "20051 Stopping. Please try to reconnect"
 
     def test_faults_find_the_numbers(self) -> None:
-        acts = talk(wanted("book", "tBTCUSD")).until(Ns(NOW + 5 * SECOND))
+        acts = talk(wanted("book", "tBTCUSD")).until(Us(NOW + 5 * SECOND))
         assert LIVE.sequence is not None
         assert LIVE.checksum is not None
         for act, row in zip(messages(acts), frames(acts), strict=True):
@@ -381,15 +381,15 @@ class TestConnection:
             assert (int(proof[1]) if proof else None) == (row[2] if row[1] == "cs" else None)
 
     def test_days_later_it_is_still_the_truth(self) -> None:
-        listener = Listener(TRADES, now=Ns(NOW + 100 * DAY))
-        heard = listener.until(Ns(NOW + 100 * DAY + MINUTE))
-        truth = MARKET.truth_trades("bitfinex", BTC, TimeSpan(Ns(NOW + 100 * DAY), listener.talk.now))
+        listener = Listener(TRADES, now=Us(NOW + 100 * DAY))
+        heard = listener.until(Us(NOW + 100 * DAY + MINUTE))
+        truth = MARKET.truth_trades("bitfinex", BTC, TimeRange(Us(NOW + 100 * DAY), listener.talk.now))
         assert table([heard.trades], DataType.TRADES).equals(truth)
         assert heard.at is not None
         assert listener.talk.now - 20 * SECOND < heard.at < listener.talk.now
 
 
 def test_what_a_fault_meets_has_the_name_of_its_channel() -> None:
-    acts = talk(wanted("book", "tDOGE:USD"), wanted("candles", "trade:1m:tBTCUSD")).until(Ns(NOW + MINUTE))
+    acts = talk(wanted("book", "tDOGE:USD"), wanted("candles", "trade:1m:tBTCUSD")).until(Us(NOW + MINUTE))
     names = {act.topic for act in acts if isinstance(act, Message)}
     assert names - {""} == {"book:tDOGE:USD", "candles:trade:1m:tBTCUSD"}

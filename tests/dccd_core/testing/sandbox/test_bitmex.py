@@ -9,7 +9,7 @@ from dccd_core.adapter.contract import Query, Request, Response
 from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitmex as adapter
 from dccd_core.testing.sandbox.bitmex import CLOSED
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -23,7 +23,7 @@ NOW = parse_time("2024-06-05T12:00:30")
 BITMEX = InProcess()
 BITMEX.clock(NOW)
 KEPT = InProcess()
-KEPT.clock(Ns(CLOSED + 60 * DAY))
+KEPT.clock(Us(CLOSED + 60 * DAY))
 """A server that still has the history, long after the end."""
 
 
@@ -55,11 +55,11 @@ def trades(sandbox: InProcess = BITMEX, /, **params: str | int) -> list[int]:
     return [int(row["trdMatchID"][-12:], 16) for row in rows]
 
 
-def count_before(at: str | Ns, symbol: Symbol = INVERSE) -> int:
+def count_before(at: str | Us, symbol: Symbol = INVERSE) -> int:
     return MARKET.tape("bitmex", symbol).count_before(parse_time(at) if isinstance(at, str) else at)
 
 
-def opened(bars: pl.DataFrame, bar: Ns) -> pl.DataFrame:
+def opened(bars: pl.DataFrame, bar: Us) -> pl.DataFrame:
     """Move bars to their open, as the engine does."""
     return bars.with_columns((bars["ts"].cast(pl.Int64) - bar).cast(TIME).alias("ts"))
 
@@ -70,15 +70,15 @@ class TestOurAdapterReadsTheTruth:
         ("bar", "start", "rows"),
         [
             (MINUTE, "2023-03-24T02:00", 940),
-            (Ns(5 * MINUTE), "2024-03-01", 1_000),
+            (Us(5 * MINUTE), "2024-03-01", 1_000),
             (HOUR, "2023-03-01", 999),
             (DAY, "2023-11-01", 217),
         ],
         ids=["1m", "5m", "1h", "1d"],
     )
-    def test_bars(self, symbol: Symbol, bar: Ns, start: str, rows: int) -> None:
+    def test_bars(self, symbol: Symbol, bar: Us, start: str, rows: int) -> None:
         end = min(parse_time(start) + 1_000 * bar, NOW - NOW % bar)
-        span = TimeSpan(parse_time(start), Ns(end))
+        span = TimeRange(parse_time(start), Us(end))
         request = adapter.bars_request(Query(adapter.market(symbol), span, 1_000, bar))
         decoded = opened(adapter.decode_bars(sent(request), NOW), bar)
         assert decoded.height == rows
@@ -86,15 +86,15 @@ class TestOurAdapterReadsTheTruth:
 
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=lambda symbol: symbol.slug)
     def test_trades_page_by_page_through_ties(self, symbol: Symbol) -> None:
-        span = TimeSpan(parse_time("2024-03-01"), parse_time("2024-03-01T01:00"))
+        span = TimeRange(parse_time("2024-03-01"), parse_time("2024-03-01T01:00"))
         pages, at, skip = list[pl.DataFrame](), span.start, 0
         while True:
-            asked = Query(adapter.market(symbol), TimeSpan(at, span.end), 5, skip=skip)
+            asked = Query(adapter.market(symbol), TimeRange(at, span.end), 5, skip=skip)
             page = adapter.decode_trades(sent(adapter.trades_request(asked)), NOW)
             pages.append(page)
             if page.height < 5:
                 break
-            last = Ns(int(page["ts"].cast(pl.Int64)[-1]))
+            last = Us(int(page["ts"].cast(pl.Int64)[-1]))
             here = int((page["ts"].cast(pl.Int64) == last).sum())
             at, skip = last, here + (skip if last == at else 0)
         truth = MARKET.truth_trades("bitmex", symbol, span)
@@ -105,7 +105,7 @@ class TestOurAdapterReadsTheTruth:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=lambda symbol: symbol.slug)
     def test_the_very_first_rows(self, symbol: Symbol) -> None:
         first = MARKET.tape("bitmex", symbol).first_time
-        asked = Query(adapter.market(symbol), TimeSpan(Ns(0), NOW), 1, MINUTE)
+        asked = Query(adapter.market(symbol), TimeRange(Us(0), NOW), 1, MINUTE)
         bars = opened(adapter.decode_bars(sent(adapter.first_bar_request(asked)), NOW), MINUTE)
         assert bars["ts"].cast(pl.Int64).to_list() == [first - first % MINUTE]
         traded = adapter.decode_trades(sent(adapter.first_trade_request(asked)), NOW)
@@ -115,7 +115,7 @@ class TestOurAdapterReadsTheTruth:
         for symbol in SYMBOLS:
             for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
                 bar = MINUTE if data_type is DataType.OHLC else None
-                asked = Query(adapter.market(symbol), TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
+                asked = Query(adapter.market(symbol), TimeRange(Us(NOW - HOUR), NOW), 10, bar)
                 assert endpoint.decode(sent(endpoint.request(asked)), NOW).height > 0
 
     def test_markets(self) -> None:
@@ -133,7 +133,7 @@ class TestOurAdapterReadsTheTruth:
 
     def test_a_book_in_contracts_is_a_book_in_the_base(self) -> None:
         for symbol, worth in zip(SYMBOLS, (1.0, 1e-6, 1e-8, 1e-8), strict=True):
-            asked = Query(adapter.market(symbol), TimeSpan(NOW, NOW), 50)
+            asked = Query(adapter.market(symbol), TimeRange(NOW, NOW), 50)
             book = adapter.decode_book(sent(adapter.book_request(asked)), NOW)
             price = pl.col("price") if symbol.market == "inverse" else 1.0
             most = book.select((pl.col("amount") * worth / price).max()).item()
@@ -204,7 +204,7 @@ class TestBoundsOfTrades:
         first = count_before("2024-06-01")
         assert same == list(range(first, first + len(same)))
         after = parse_time(row["timestamp"]) + MILLISECOND
-        assert first + len(same) == count_before(Ns(after))
+        assert first + len(same) == count_before(Us(after))
 
     def test_rows_can_be_left_out(self) -> None:
         first = count_before("2024-06-01")
@@ -346,7 +346,7 @@ class TestLimits:
         error = adapter.verdict(Response(429, dict(refused.headers), refused.content, NOW))
         assert isinstance(error, Throttled)
         assert error.wait_s == 2.0
-        sandbox.clock(Ns(NOW + 2 * SECOND))
+        sandbox.clock(Us(NOW + 2 * SECOND))
         assert answered("trade", sandbox, symbol="NO").status_code == 200
         assert answered("trade", sandbox, symbol="NO").status_code == 429
 

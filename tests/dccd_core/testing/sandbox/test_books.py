@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.books import BOOK_PERIOD, Levels, OrderBook
 from dccd_core.testing.sandbox.hashing import Ints
 from dccd_core.testing.sandbox.market import Market
 
 NOON = parse_time("2024-06-05T12:00")
-OUTAGE = TimeSpan(Ns(NOON + 2 * SECOND), Ns(NOON + 3 * SECOND))
+OUTAGE = TimeRange(Us(NOON + 2 * SECOND), Us(NOON + 3 * SECOND))
 BUSY = {"ETH/USDT": 20_000_000, "LOW/USDT": 1_000_000}
 MARKET = Market(trades_per_day=BUSY, outages=[OUTAGE])
 MARKETS = [
@@ -188,7 +188,7 @@ def test_an_amount_stays_until_it_is_drawn_anew() -> None:
 
 def test_while_the_venue_is_shut_and_before_the_first_trade_there_is_none() -> None:
     book = BOOKS[0]
-    shut = [book.version(at) for at in (OUTAGE.start, Ns(OUTAGE.end - 1))]
+    shut = [book.version(at) for at in (OUTAGE.start, Us(OUTAGE.end - 1))]
     for version in (*shut, parse_time("2017-01-01") // BOOK_PERIOD):
         assert [side.price.size for side in book.levels(version, 10)] == [0, 0]
     assert [side.amount.tolist() for side in book.changes(shut[0], 10)] == [[0] * 10] * 2
@@ -201,9 +201,9 @@ def test_while_the_venue_is_shut_and_before_the_first_trade_there_is_none() -> N
 
 def test_a_version_lasts_a_tenth_of_a_second() -> None:
     book = BOOKS[0]
-    assert book.version(Ns(NOON + 199 * MILLISECOND)) == FIRST + 1
+    assert book.version(Us(NOON + 199 * MILLISECOND)) == FIRST + 1
     assert book.time(FIRST + 1) == NOON + 100 * MILLISECOND
-    assert book.version(Ns(book.time(FIRST) - 1)) == FIRST - 1
+    assert book.version(Us(book.time(FIRST) - 1)) == FIRST - 1
 
 
 def test_every_market_has_a_book_of_its_own() -> None:
@@ -221,7 +221,7 @@ def test_nobody_can_change_what_others_read() -> None:
 def test_the_truth_lasts_as_long_as_a_version() -> None:
     exchange, symbol = MARKETS[1]
     one, same_version, next_minute = (
-        MARKET.truth_book(exchange, symbol, Ns(NOON + later), 20).drop("ts")
+        MARKET.truth_book(exchange, symbol, Us(NOON + later), 20).drop("ts")
         for later in (0, 99 * MILLISECOND, MINUTE)
     )
     assert one.equals(same_version)

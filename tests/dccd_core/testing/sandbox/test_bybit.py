@@ -9,7 +9,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, Rejected, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
@@ -53,7 +53,7 @@ def refusal(path: str, **params: str | int) -> Any:
     return error
 
 
-def query(symbol: Symbol, span: TimeSpan, limit: int, bar: Ns | None = None) -> Query:
+def query(symbol: Symbol, span: TimeRange, limit: int, bar: Us | None = None) -> Query:
     return Query(adapter.market(symbol), span, limit, bar, kind=symbol.market)
 
 
@@ -79,14 +79,14 @@ class TestAgainstTheTruth:
     @pytest.mark.parametrize("symbol", KINDS)
     def test_bars(self, symbol: Symbol, text: str, start: str, rows: int) -> None:
         bar = parse_bar_span(text)
-        span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 1_000 * bar, NOW - bar)))
+        span = TimeRange(parse_time(start), Us(min(parse_time(start) + 1_000 * bar, NOW - bar)))
         found = decoded(symbol, DataType.OHLC, query(symbol, span, 1_000, bar))
         assert found.height == rows
         assert found.equals(MARKET.truth_bars("bybit", symbol, bar, span))
 
     @pytest.mark.parametrize(("symbol", "rows"), [(SPOT, 60), (LINEAR, 1_000), (INVERSE, 1_000)])
     def test_trades(self, symbol: Symbol, rows: int) -> None:
-        before = TimeSpan(Ns(NOW - DAY), NOW)
+        before = TimeRange(Us(NOW - DAY), NOW)
         found = decoded(symbol, DataType.TRADES, query(symbol, before, rows))
         truth = MARKET.truth_trades("bybit", symbol, before)
         assert found.height == rows
@@ -99,7 +99,7 @@ class TestAgainstTheTruth:
         endpoint = EXCHANGE.endpoint(symbol.market, DataType.OHLC)
         assert endpoint is not None
         assert endpoint.oldest is not None
-        answer = ask(endpoint.oldest(query(symbol, TimeSpan(Ns(0), NOW), 1, MINUTE)), sandbox)
+        answer = ask(endpoint.oldest(query(symbol, TimeRange(Us(0), NOW), 1, MINUTE)), sandbox)
         weeks = endpoint.decode(answer.content, NOW)
         first = Market(trades_per_day={name: 50}).tape("bybit", symbol).first_time
         assert 0 <= first - int(weeks["ts"].to_physical()[0]) < WEEK
@@ -107,9 +107,9 @@ class TestAgainstTheTruth:
 
     @pytest.mark.parametrize("symbol", KINDS)
     def test_the_book_lies_around_the_price_best_first(self, symbol: Symbol) -> None:
-        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeSpan(NOW, NOW), 50))
+        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeRange(NOW, NOW), 50))
         bids, asks = (book.filter(side=side) for side in ("bid", "ask"))
-        last = MARKET.truth_trades("bybit", symbol, TimeSpan(Ns(NOW - HOUR), NOW))["price"][-1]
+        last = MARKET.truth_trades("bybit", symbol, TimeRange(Us(NOW - HOUR), NOW))["price"][-1]
         assert (bids.height, asks.height) == (50, 50)
         assert bids["price"].is_sorted(descending=True)
         assert asks["price"].is_sorted()
@@ -121,10 +121,10 @@ class TestAgainstTheTruth:
 
     @pytest.mark.parametrize("symbol", KINDS)
     def test_the_book(self, symbol: Symbol) -> None:
-        sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+        sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
         sandbox.clock(at)
-        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeSpan(at, at), 1_000), sandbox)
-        assert book.equals(MARKET.truth_book("bybit", symbol, Ns(at - 67 * MILLISECOND), 1_000))
+        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeRange(at, at), 1_000), sandbox)
+        assert book.equals(MARKET.truth_book("bybit", symbol, Us(at - 67 * MILLISECOND), 1_000))
 
     def test_markets(self) -> None:
         found = pl.concat(adapter.decode_markets(ask(one).content) for one in adapter.markets_requests())
@@ -172,7 +172,7 @@ class TestBars:
 
     def test_the_running_bar_holds_the_trades_so_far(self) -> None:
         [row] = get("kline", category="spot", symbol="ETHUSDT", interval="D", limit=1)["list"]
-        so_far = TimeSpan(parse_time("2024-06-05"), NOW)
+        so_far = TimeRange(parse_time("2024-06-05"), NOW)
         trades = MARKET.truth_trades("bybit", SPOT, so_far)
         assert row[0] == str(ms("2024-06-05"))
         assert float(row[4]) == trades["price"][-1]
@@ -212,8 +212,8 @@ class TestBars:
         sandbox = InProcess()
         sandbox.clock(NOW)
         start, end = parse_time("2024-06-01"), parse_time("2024-06-01T01:00")
-        sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=Ns(start + 10 * MINUTE)))
-        asked = query(SPOT, TimeSpan(start, end), 60, MINUTE)
+        sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=Us(start + 10 * MINUTE)))
+        asked = query(SPOT, TimeRange(start, end), 60, MINUTE)
         assert decoded(SPOT, DataType.OHLC, asked, sandbox).height == 50
 
 
@@ -255,8 +255,8 @@ class TestTrades:
         sandbox.clock(NOW)
         newest = MARKET.tape("bybit", SPOT).count_before(NOW) - 1
         sandbox.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=newest - 4, last_id=newest))
-        found = decoded(SPOT, DataType.TRADES, query(SPOT, TimeSpan(NOW, NOW), 60), sandbox)
-        truth = MARKET.truth_trades("bybit", SPOT, TimeSpan(Ns(NOW - DAY), NOW))
+        found = decoded(SPOT, DataType.TRADES, query(SPOT, TimeRange(NOW, NOW), 60), sandbox)
+        truth = MARKET.truth_trades("bybit", SPOT, TimeRange(Us(NOW - DAY), NOW))
         assert found.equals(truth.head(truth.height - 5).tail(60))
 
 
@@ -280,8 +280,8 @@ class TestBook:
     def test_before_the_first_trade_it_is_empty(self) -> None:
         sandbox = InProcess()
         sandbox.clock(parse_time("2017-01-01"))
-        assert decoded(SPOT, DataType.ORDERBOOK, query(SPOT, TimeSpan(NOW, NOW), 5), sandbox).is_empty()
-        assert decoded(SPOT, DataType.TRADES, query(SPOT, TimeSpan(NOW, NOW), 5), sandbox).is_empty()
+        assert decoded(SPOT, DataType.ORDERBOOK, query(SPOT, TimeRange(NOW, NOW), 5), sandbox).is_empty()
+        assert decoded(SPOT, DataType.TRADES, query(SPOT, TimeRange(NOW, NOW), 5), sandbox).is_empty()
 
 
 class TestInstruments:
@@ -341,12 +341,12 @@ def test_a_wrong_request_is_told_so(path: str, params: dict[str, str | int], kin
 
 def test_who_asks_too_often_is_shut_out_for_ten_minutes() -> None:
     sandbox = InProcess(rate_limits=True, limit_weight=3)
-    request = adapter.klines_request(query(SPOT, TimeSpan(Ns(NOW - HOUR), NOW), 10, MINUTE))
+    request = adapter.klines_request(query(SPOT, TimeRange(Us(NOW - HOUR), NOW), 10, MINUTE))
     for at, status in [
         *((NOW, 200), (NOW, 200), (NOW, 200), (NOW, 403)),
-        *((NOW + 599 * 10**9, 403), (NOW + 600 * 10**9, 200)),
+        *((NOW + 599 * SECOND, 403), (NOW + 600 * SECOND, 200)),
     ]:
-        sandbox.clock(Ns(at))
+        sandbox.clock(Us(at))
         answer = ask(request, sandbox)
         assert answer.status_code == status
         error = adapter.verdict(Response(status, {}, answer.content, NOW))
@@ -360,11 +360,11 @@ def test_trouble_is_trouble_to_our_eyes(status: int) -> None:
     sandbox.clock(NOW)
     kind = FaultKind.ERROR_BODY if status == 200 else FaultKind.STATUS
     sandbox.faults(Fault(kind=kind, status=status))
-    answer = ask(adapter.trades_request(query(SPOT, TimeSpan(NOW, NOW), 60)), sandbox)
+    answer = ask(adapter.trades_request(query(SPOT, TimeRange(NOW, NOW), 60)), sandbox)
     error = adapter.verdict(Response(answer.status_code, {}, answer.content, NOW))
     assert error is not None
     assert error.retryable
 
 
 def test_the_time_is_told() -> None:
-    assert get("time") == {"timeSecond": str(NOW // 10**9), "timeNano": str(NOW)}
+    assert get("time") == {"timeSecond": str(NOW // SECOND), "timeNano": f"{NOW}000"}

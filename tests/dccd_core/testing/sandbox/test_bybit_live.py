@@ -14,7 +14,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
 from dccd_core.exchanges.bybit_live import LIVE as OURS
 from dccd_core.stream.book import Book
@@ -33,7 +33,7 @@ NOW = parse_time("2024-06-05T12:00:20.05")
 BTC, ETH, PERP, INVERSE = map(Symbol.parse, ("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
 SYMBOLS = [BTC, PERP, INVERSE]
 MARKET = Market(trades_per_day={str(symbol): 500_000 for symbol in SYMBOLS})
-SHUT = TimeSpan(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
+SHUT = TimeRange(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
 TRADES, OHLC, ORDERBOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 
 
@@ -41,7 +41,7 @@ def trades_of(symbol: Symbol) -> Topic:
     return Topic(TRADES, adapter.market(symbol), symbol.market)
 
 
-def bars_of(symbol: Symbol, bar: Ns) -> Topic:
+def bars_of(symbol: Symbol, bar: Us) -> Topic:
     return Topic(OHLC, adapter.market(symbol), symbol.market, bar)
 
 
@@ -49,7 +49,7 @@ def book_of(symbol: Symbol, depth: int = 50) -> Topic:
     return Topic(ORDERBOOK, adapter.market(symbol), symbol.market, depth=depth)
 
 
-def talk(kind: str = "spot", now: Ns = NOW, *, enforced: bool = False) -> Talk:
+def talk(kind: str = "spot", now: Us = NOW, *, enforced: bool = False) -> Talk:
     return Talk(LIVE, f"/v5/public/{kind}", now, MARKET, enforced=enforced)
 
 
@@ -64,7 +64,7 @@ def heard(acts: Sequence[Act], state: object = None) -> Heard:
     return found
 
 
-def subscribed(*topics: Topic, now: Ns = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
+def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
     """Return a connection that was agreed to, and all that it sent."""
     [url] = {OURS.url(topic) for topic in topics}
     assert url.removeprefix("wss://stream.bybit.com") in LIVE.paths
@@ -74,7 +74,7 @@ def subscribed(*topics: Topic, now: Ns = NOW, enforced: bool = False) -> tuple[T
     return connection, acts
 
 
-def listened(topic: Topic, end: Ns, now: Ns = NOW) -> Heard:
+def listened(topic: Topic, end: Us, now: Us = NOW) -> Heard:
     connection, acts = subscribed(topic, now=now)
     return heard([*acts, *connection.until(end)])
 
@@ -94,18 +94,18 @@ def in_base(symbol: Symbol) -> pl.Expr:
 class TestTrades:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
     def test_a_subscriber_gets_exactly_the_trades_of_its_time(self, symbol: Symbol) -> None:
-        end = Ns(NOW + MINUTE)
+        end = Us(NOW + MINUTE)
         found = listened(trades_of(symbol), end)
-        wanted = MARKET.truth_trades("bybit", symbol, TimeSpan(NOW, end))
+        wanted = MARKET.truth_trades("bybit", symbol, TimeRange(NOW, end))
         assert wanted.height > 100
         assert table(found.trades, TRADES).with_columns(in_base(symbol)).equals(wanted)
         assert found.trades is not None
         assert found.trades["topic"].unique().to_list() == [f"publicTrade.{adapter.market(symbol)}"]
-        assert found.trades["received"].to_list() == wanted["ts"].dt.epoch("ns").to_list()
-        assert found.at == wanted["ts"].dt.epoch("ns")[-1]
+        assert found.trades["received"].to_list() == wanted["ts"].dt.epoch("us").to_list()
+        assert found.at == wanted["ts"].dt.epoch("us")[-1]
 
     def test_the_trades_of_a_moment_are_one_message(self) -> None:
-        acts = subscribed(trades_of(BTC))[0].until(Ns(NOW + MINUTE))
+        acts = subscribed(trades_of(BTC))[0].until(Us(NOW + MINUTE))
         rows: list[Any] = told(acts)
         assert max(len(row["data"]) for row in rows) > 1
         for row in rows:
@@ -119,20 +119,20 @@ class TestTrades:
         (whole, _), (parts, _) = subscribed(*topics), subscribed(*topics)
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
     def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
         topic = trades_of(BTC)
         connection, _ = subscribed(topic)
-        left, back, end = (Ns(NOW + seconds * SECOND) for seconds in (10, 20, 30))
+        left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
         before = heard(connection.until(left)).trades
         assert heard(said(connection, OURS.unsubscribe([topic], 8, None))) == Heard()
         assert connection.until(back) == []
         assert heard(said(connection, OURS.subscribe([topic], 9))).acks == [Ack(id=9)]
         after = heard(connection.until(end)).trades
-        for rows, span in ((before, TimeSpan(NOW, left)), (after, TimeSpan(back, end))):
+        for rows, span in ((before, TimeRange(NOW, left)), (after, TimeRange(back, end))):
             wanted = MARKET.truth_trades("bybit", BTC, span)["trade_id"]
             assert table(rows, TRADES)["trade_id"].to_list() == wanted.to_list()
 
@@ -141,10 +141,10 @@ class TestBars:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
     @pytest.mark.parametrize("text", ["1m", "15m"])
     def test_the_confirmed_ones_are_the_bars_of_history(self, text: str, symbol: Symbol) -> None:
-        bar, end = parse_bar_span(text), Ns(NOW + HOUR)
+        bar, end = parse_bar_span(text), Us(NOW + HOUR)
         bars = listened(bars_of(symbol, bar), end).bars
         assert bars is not None
-        wanted = MARKET.truth_bars("bybit", symbol, bar, TimeSpan(Ns(NOW - NOW % bar), Ns(end - end % bar)))
+        wanted = MARKET.truth_bars("bybit", symbol, bar, TimeRange(Us(NOW - NOW % bar), Us(end - end % bar)))
         assert wanted.height == HOUR // bar
         assert table(bars.filter("closed"), OHLC).equals(wanted)
 
@@ -153,17 +153,17 @@ class TestBars:
         spot = Symbol.parse("BTC/USD")
         assert bars_of(spot, MINUTE).market == bars_of(INVERSE, MINUTE).market
         for symbol in (spot, INVERSE):
-            bars = listened(bars_of(symbol, MINUTE), Ns(NOW + HOUR)).bars
+            bars = listened(bars_of(symbol, MINUTE), Us(NOW + HOUR)).bars
             assert bars is not None
             wanted = MARKET.truth_bars(
-                "bybit", symbol, MINUTE, TimeSpan(Ns(NOW - NOW % MINUTE), Ns(NOW + HOUR - NOW % MINUTE))
+                "bybit", symbol, MINUTE, TimeRange(Us(NOW - NOW % MINUTE), Us(NOW + HOUR - NOW % MINUTE))
             )
             assert table(bars.filter("closed"), OHLC).equals(wanted)
 
     @pytest.mark.parametrize("bar", OURS.channels[OHLC].spans)
     @pytest.mark.parametrize("symbol", [ETH, INVERSE], ids=str)
     def test_a_running_bar_is_what_the_rest_interface_says_at_that_moment(
-        self, bar: Ns, symbol: Symbol
+        self, bar: Us, symbol: Symbol
     ) -> None:
         topic = bars_of(symbol, bar)
         connection, acts = subscribed(topic)
@@ -171,11 +171,11 @@ class TestBars:
         route = next(route for route in VENUE.routes if route.path == "/v5/market/kline")
         endpoint = adapter.EXCHANGE.endpoint(symbol.market, OHLC)
         assert endpoint is not None
-        for act in connection.until(Ns(NOW + 2 * MINUTE))[::9]:
+        for act in connection.until(Us(NOW + 2 * MINUTE))[::9]:
             found = heard([act], state)
             assert found.at == act.at
             pushed: Any = told([act])[0]["data"]
-            start = Ns(pushed[0]["start"] * MILLISECOND)
+            start = Us(pushed[0]["start"] * MILLISECOND)
             params = {"category": topic.kind, "symbol": topic.market, "interval": pushed[0]["interval"]}
             params |= {"start": str(start // MILLISECOND), "limit": "1"}
             body = route.answer(Ask(MARKET, params, act.at, Rule(1, SECOND), Hidden()))
@@ -183,7 +183,7 @@ class TestBars:
             assert pushed[0]["end"] * MILLISECOND == start + bar - MILLISECOND
 
     def test_a_quiet_minute_is_pushed_and_confirmed_too(self) -> None:
-        bars = listened(bars_of(ETH, MINUTE), Ns(NOW + HOUR)).bars
+        bars = listened(bars_of(ETH, MINUTE), Us(NOW + HOUR)).bars
         assert bars is not None
         quiet = bars.filter(pl.col("closed") & (pl.col("volume") == 0))
         assert quiet.height
@@ -191,12 +191,12 @@ class TestBars:
 
     def test_an_outage_is_silent(self) -> None:
         topics = [trades_of(BTC), bars_of(BTC, MINUTE)]
-        connection, acts = subscribed(*topics, now=Ns(SHUT.start - 30 * SECOND))
-        acts += connection.until(Ns(SHUT.end + 90 * SECOND))
+        connection, acts = subscribed(*topics, now=Us(SHUT.start - 30 * SECOND))
+        acts += connection.until(Us(SHUT.end + 90 * SECOND))
         assert [act for act in acts if SHUT.start < act.at < SHUT.end] == []
         bars = heard(acts).bars
         assert bars is not None
-        closed = bars.filter("closed")["ts"].dt.epoch("ns").to_list()
+        closed = bars.filter("closed")["ts"].dt.epoch("us").to_list()
         assert closed == [SHUT.start - MINUTE, SHUT.end]
 
 
@@ -204,7 +204,7 @@ class TestBooks:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
     @pytest.mark.parametrize("depth", [1, 50, 200, 1_000])
     def test_snapshot_and_changes_are_the_book_at_any_time(self, symbol: Symbol, depth: int) -> None:
-        changes = listened(book_of(symbol, depth), Ns(NOW + 3 * SECOND)).books
+        changes = listened(book_of(symbol, depth), Us(NOW + 3 * SECOND)).books
         assert len(changes) == 31
         assert [change.whole for change in changes] == [True] + [depth == 1] * 30
         book = book_kept(symbol)
@@ -217,7 +217,7 @@ class TestBooks:
 
     def test_it_begins_with_what_the_rest_interface_says_and_grows_by_one(self) -> None:
         topic = book_of(BTC, 1_000)
-        begun, *rest = listened(topic, Ns(NOW + SECOND)).books
+        begun, *rest = listened(topic, Us(NOW + SECOND)).books
         route = next(route for route in VENUE.routes if route.path == "/v5/market/orderbook")
         params = {"category": "spot", "symbol": topic.market, "limit": "1000"}
         body: Any = msgspec.json.decode(route.answer(Ask(MARKET, params, NOW, Rule(1, SECOND), Hidden())))
@@ -232,11 +232,11 @@ class TestBooks:
         assert numbers == [*range(asked["u"], asked["u"] + 11)]
 
     def test_the_subscriber_of_a_version_s_first_moment_gets_it_once(self) -> None:
-        now = Ns(NOW - NOW % BOOK_PERIOD)
+        now = Us(NOW - NOW % BOOK_PERIOD)
         connection, acts = subscribed(book_of(BTC), now=now)
         assert [change.last for change in heard(acts).books] == [now // BOOK_PERIOD]
-        assert connection.until(Ns(now + BOOK_PERIOD)) == []
-        assert len(connection.until(Ns(now + BOOK_PERIOD + 1))) == 1
+        assert connection.until(Us(now + BOOK_PERIOD)) == []
+        assert len(connection.until(Us(now + BOOK_PERIOD + 1))) == 1
 
     def test_a_message_says_when_it_was_sent_and_when_the_book_was_made(self) -> None:
         _, acts = subscribed(book_of(BTC))
@@ -247,7 +247,7 @@ class TestBooks:
     def test_what_is_gone_has_size_0_and_nothing_stays_beyond_the_depth(self) -> None:
         connection, acts = subscribed(book_of(BTC))
         book = book_kept(BTC)
-        acts += connection.until(Ns(NOW + 10 * SECOND))
+        acts += connection.until(Us(NOW + 10 * SECOND))
         for change in heard(acts).books:
             book.apply(change)
             assert (len(book.bids), len(book.asks)) == (50, 50)
@@ -257,7 +257,7 @@ class TestBooks:
     @pytest.mark.parametrize("depth", [1, 50])
     def test_after_an_outage_it_begins_anew(self, depth: int) -> None:
         found = listened(
-            book_of(BTC, depth), Ns(SHUT.end + SECOND), now=Ns(SHUT.start - BOOK_PERIOD // 2)
+            book_of(BTC, depth), Us(SHUT.end + SECOND), now=Us(SHUT.start - BOOK_PERIOD // 2)
         ).books
         first, gone, back, *rest = found
         assert (gone.at, back.at) == (SHUT.start, SHUT.end)
@@ -274,7 +274,7 @@ class TestBooks:
         new = Symbol.parse("NEW/USDT")
         first_trade = MARKET.tape("bybit", new).first_time
         begun, born, *_ = listened(
-            book_of(new), Ns(first_trade + SECOND), now=Ns(first_trade - 2 * SECOND)
+            book_of(new), Us(first_trade + SECOND), now=Us(first_trade - 2 * SECOND)
         ).books
         assert (begun.whole, begun.bids, begun.asks) == (True, [], [])
         assert born.whole
@@ -286,18 +286,18 @@ class TestBooks:
         (whole, _), (parts, _) = subscribed(book_of(BTC)), subscribed(book_of(BTC))
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
     def test_who_leaves_and_comes_back_begins_anew(self) -> None:
         topic = book_of(PERP)
         connection, _ = subscribed(topic)
-        connection.until(Ns(NOW + SECOND))
+        connection.until(Us(NOW + SECOND))
         said(connection, OURS.unsubscribe([topic], 8, None))
-        assert connection.until(Ns(NOW + 2 * SECOND)) == []
+        assert connection.until(Us(NOW + 2 * SECOND)) == []
         name = f"linear:{OURS.name(topic)}"
-        assert connection.side.restarted(name, TimeSpan(connection.now, Ns(NOW + 3 * SECOND))) is None
+        assert connection.side.restarted(name, TimeRange(connection.now, Us(NOW + 3 * SECOND))) is None
         [begun] = heard(said(connection, OURS.subscribe([topic], 9))).books
         assert begun.whole
         assert begun.last == connection.now // BOOK_PERIOD
@@ -338,7 +338,7 @@ class TestFaults:
         reset = StreamFault(kind=StreamFaultKind.RESET, first=1)
         assert [change.last for change in struck(reset)] == [change.last for change in struck(None)]
         connection, _ = subscribed(trades_of(PERP))
-        second = TimeSpan(NOW, Ns(NOW + SECOND))
+        second = TimeRange(NOW, Us(NOW + SECOND))
         assert connection.side.restarted("linear:publicTrade.BTCUSDT", second) is None
 
     @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ class TestFaults:
     )
     def test_a_spoilt_message_is_bad_and_its_neighbours_are_not(self, kind: StreamFaultKind) -> None:
         connection, _ = subscribed(trades_of(BTC))
-        acts = connection.until(Ns(NOW + 10 * SECOND))
+        acts = connection.until(Us(NOW + 10 * SECOND))
         spoilt = line(connection, StreamFault(kind=kind, nth=3), acts)
         frames = [act.text.encode() for act in messages(spoilt)]
         found = OURS.hear(frames, [act.at for act in acts], None)
@@ -359,7 +359,7 @@ class TestFaults:
     def test_topics_of_kinds_that_share_a_name_differ(self) -> None:
         spot, _ = subscribed(book_of(BTC))
         linear, _ = subscribed(book_of(PERP))
-        topics = [{act.topic for act in messages(one.until(Ns(NOW + SECOND)))} for one in (spot, linear)]
+        topics = [{act.topic for act in messages(one.until(Us(NOW + SECOND)))} for one in (spot, linear)]
         assert topics == [{"orderbook.50.BTCUSDT"}, {"linear:orderbook.50.BTCUSDT"}]
 
 
@@ -394,15 +394,15 @@ class TestWords:
         words = {"req_id": f"{kind}:4", "op": "subscribe", "args": [good, topic]}
         answer = connection.say(words)
         assert heard(answer).acks == [Ack(id=4, error=f"error:handler not found,topic:{topic}")]
-        assert connection.until(Ns(NOW + MINUTE)) == []
+        assert connection.until(Us(NOW + MINUTE)) == []
 
     def test_a_topic_that_is_on_is_refused_and_goes_on(self) -> None:
         connection, _ = subscribed(trades_of(BTC))
         answer = said(connection, OURS.subscribe([trades_of(BTC)], 8))
         assert [row["success"] for row in told(answer)] == [False]
         assert heard(answer).acks == [Ack(topic="publicTrade.BTCUSDT")]
-        rows = heard(connection.until(Ns(NOW + MINUTE))).trades
-        wanted = MARKET.truth_trades("bybit", BTC, TimeSpan(NOW, Ns(NOW + MINUTE)))
+        rows = heard(connection.until(Us(NOW + MINUTE))).trades
+        wanted = MARKET.truth_trades("bybit", BTC, TimeRange(NOW, Us(NOW + MINUTE)))
         assert table(rows, TRADES).equals(wanted)
 
     @pytest.mark.parametrize(("kind", "refused"), [("spot", True), ("linear", False)])
@@ -448,27 +448,27 @@ class TestWords:
 
 class TestLimits:
     def test_a_quiet_connection_is_cut_after_ten_minutes(self) -> None:
-        cut = Close(Ns(NOW + 10 * MINUTE), ABORTED)
+        cut = Close(Us(NOW + 10 * MINUTE), ABORTED)
         quiet = talk(enforced=True)
         assert closes(quiet.until(cut.at)) == []
-        assert closes(quiet.until(Ns(cut.at + 1))) == [cut]
-        assert closes(talk(enforced=True).until(Ns(NOW + HOUR))) == [cut]
-        assert closes(talk().until(Ns(NOW + HOUR))) == []
+        assert closes(quiet.until(Us(cut.at + 1))) == [cut]
+        assert closes(talk(enforced=True).until(Us(NOW + HOUR))) == [cut]
+        assert closes(talk().until(Us(NOW + HOUR))) == []
 
     def test_words_and_data_keep_it_open(self) -> None:
         pinging = talk(enforced=True)
         for minute in range(9, 60, 9):
-            assert closes(pinging.until(Ns(NOW + minute * MINUTE))) == []
+            assert closes(pinging.until(Us(NOW + minute * MINUTE))) == []
             pinging.say({"op": "ping"})
         pushed, _ = subscribed(bars_of(BTC, MINUTE), enforced=True)
         for minute in range(9, 60, 9):
-            assert closes(pushed.until(Ns(NOW + minute * MINUTE))) == []
+            assert closes(pushed.until(Us(NOW + minute * MINUTE))) == []
         said(pushed, OURS.unsubscribe([bars_of(BTC, MINUTE)], 2, None))
-        assert closes(pushed.until(Ns(NOW + DAY))) == [Close(Ns(NOW + 64 * MINUTE), ABORTED)]
+        assert closes(pushed.until(Us(NOW + DAY))) == [Close(Us(NOW + 64 * MINUTE), ABORTED)]
 
     def test_so_many_may_connect_in_five_minutes(self) -> None:
         ours = OURS.connects
-        assert LIVE.connects == Rule(500, Ns(5 * MINUTE)) == Rule(ours.amount, ours.period)
+        assert LIVE.connects == Rule(500, Us(5 * MINUTE)) == Rule(ours.amount, ours.period)
         assert LIVE.refused.status == 403
 
     def test_a_full_connection_of_ours_has_fewer_characters(self) -> None:
@@ -486,7 +486,7 @@ def book_kept(symbol: Symbol) -> Book:
     return Book(channel_of(symbol))
 
 
-def rows_of(book: Book, symbol: Symbol, at: Ns) -> pl.DataFrame:
+def rows_of(book: Book, symbol: Symbol, at: Us) -> pl.DataFrame:
     """Return a book in our table, in the base currency."""
     assert book.lost is None
     sides = [("bid", book.bids.best(9_999)), ("ask", book.asks.best(9_999))]
@@ -509,5 +509,5 @@ def line(connection: Talk, fault: StreamFault, acts: Sequence[Act]) -> list[Act]
 def struck(fault: StreamFault | None) -> list[BookChange]:
     """Return what comes of three seconds of a book, its first snapshot included, that meet a fault."""
     connection, acts = subscribed(book_of(BTC))
-    acts += connection.until(Ns(NOW + 3 * SECOND))
+    acts += connection.until(Us(NOW + 3 * SECOND))
     return heard(line(connection, fault, acts) if fault else acts).books

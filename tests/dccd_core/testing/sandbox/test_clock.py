@@ -1,6 +1,6 @@
 import pytest
 
-from dccd_core.domain.timespan import SECOND, Ns, parse_time
+from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.testing.sandbox.clock import SandboxClock
 
 START = parse_time("2024-06-05T12:00")
@@ -56,4 +56,4 @@ def test_the_machine_s_time_comes_back_and_does_not_stop(machine: Machine, *, fr
     assert clock.now() == START + SECOND
     clock.set(None, frozen=frozen, rate=10)
     machine.now += SECOND
-    assert clock.now() == Ns(START + 11 * SECOND)
+    assert clock.now() == Us(START + 11 * SECOND)

@@ -6,7 +6,7 @@ import pytest
 from dccd_core.adapter.contract import Query
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, Ns, TimeSpan, iso, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import coinbase as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
@@ -38,7 +38,7 @@ def sent(request: adapter.Request) -> bytes:
 def candles(start: str, end: str, **params: str | int) -> list[str]:
     """Return when the bars of BTC-USD of 5 minutes open, as they come."""
     rows = get("/BTC-USD/candles", **{"granularity": 300, "start": start, "end": end, **params})
-    return [iso(Ns(row[0] * SECOND))[11:16] for row in rows]
+    return [iso(Us(row[0] * SECOND))[11:16] for row in rows]
 
 
 def trades(**params: str | int) -> list[int]:
@@ -54,16 +54,16 @@ def newest() -> int:
     [
         (BTC, MINUTE, "2024-03-01", 252),
         (BTC, MINUTE, "2023-03-24T09:00", 189),
-        (BTC, Ns(5 * MINUTE), "2024-03-01", 300),
-        (DOGE, Ns(15 * MINUTE), "2024-03-01", 300),
+        (BTC, Us(5 * MINUTE), "2024-03-01", 300),
+        (DOGE, Us(15 * MINUTE), "2024-03-01", 300),
         (NEW, HOUR, "2024-02-08", 244),
-        (BTC, Ns(6 * HOUR), "2024-04-01", 262),
+        (BTC, Us(6 * HOUR), "2024-04-01", 262),
         (BTC, DAY, "2023-01-01", 300),
         (QUIET, HOUR, "2024-03-01", 275),
     ],
 )
-def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Ns, start: str, rows: int) -> None:
-    span = TimeSpan(parse_time(start), Ns(min(parse_time(start) + 300 * bar, NOW - NOW % bar)))
+def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Us, start: str, rows: int) -> None:
+    span = TimeRange(parse_time(start), Us(min(parse_time(start) + 300 * bar, NOW - NOW % bar)))
     request = adapter.candles_request(Query(adapter.market(symbol), span, 300, bar))
     decoded = adapter.decode_candles(sent(request), NOW)
     assert decoded.height == rows
@@ -71,16 +71,16 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Ns, s
 
 
 def test_pages_of_bars_side_by_side_are_the_truth_too() -> None:
-    span = TimeSpan(parse_time("2024-03-01T00:00"), parse_time("2024-03-02T00:00"))
+    span = TimeRange(parse_time("2024-03-01T00:00"), parse_time("2024-03-02T00:00"))
     pages = [
         adapter.decode_candles(sent(adapter.candles_request(Query("BTC-USD", part, 300, MINUTE))), NOW)
-        for part in span.split(Ns(300 * MINUTE))
+        for part in span.split(Us(300 * MINUTE))
     ]
     assert pl.concat(pages).equals(MARKET.truth_bars("coinbase", BTC, MINUTE, span))
 
 
 def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
-    span = TimeSpan(parse_time("2023-03-24"), parse_time("2023-03-25"))
+    span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
     truth = MARKET.truth_trades("coinbase", BTC, span)
     first, pages = int(truth["trade_id"][0]), list[pl.DataFrame]()
     for page in range(first, first + truth.height, 1_000):
@@ -93,7 +93,7 @@ def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
 def test_dense_markets_page_like_others() -> None:
     dense = {"BTC/USD": 10_000_000}
     sandbox, market = InProcess(trades_per_day=dense), Market(trades_per_day=dense)
-    span = TimeSpan(parse_time("2024-03-01"), parse_time("2024-03-01T00:00:10"))
+    span = TimeRange(parse_time("2024-03-01"), parse_time("2024-03-01T00:00:10"))
     truth = market.truth_trades("coinbase", BTC, span).head(1_000)
     body = sandbox.send("GET", "/coinbase/products/BTC-USD/trades", b"", after=int(truth["trade_id"][-1]) + 1)
     assert adapter.decode_trades(body.content, NOW).equals(truth)
@@ -101,7 +101,7 @@ def test_dense_markets_page_like_others() -> None:
 
 def test_the_first_trade_of_all_is_number_1() -> None:
     first = adapter.decode_trades(
-        sent(adapter.first_trade_request(Query("BTC-USD", TimeSpan(NOW, NOW), 1))), NOW
+        sent(adapter.first_trade_request(Query("BTC-USD", TimeRange(NOW, NOW), 1))), NOW
     )
     tape = MARKET.tape("coinbase", BTC)
     assert first["trade_id"].to_list() == ["1"]
@@ -109,14 +109,14 @@ def test_the_first_trade_of_all_is_number_1() -> None:
 
 
 def test_the_newest_trade_is_found_without_knowing_its_id() -> None:
-    request = adapter.newest_trade_request(Query("BTC-USD", TimeSpan(NOW, NOW), 1))
+    request = adapter.newest_trade_request(Query("BTC-USD", TimeRange(NOW, NOW), 1))
     assert adapter.decode_trades(sent(request), NOW)["trade_id"].to_list() == [str(newest())]
 
 
 def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
     for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
         bar = MINUTE if data_type is DataType.OHLC else None
-        query = Query("BTC-USDT", TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
+        query = Query("BTC-USDT", TimeRange(Us(NOW - HOUR), NOW), 10, bar)
         assert endpoint.decode(sent(endpoint.request(query)), NOW).height > 0
     [request] = adapter.products_requests()
     markets = adapter.decode_products(sent(request))
@@ -183,8 +183,8 @@ class TestBoundsOfBars:
 
     def test_the_running_bar_is_first_and_holds_the_trades_so_far(self) -> None:
         at = parse_time("2024-06-05T00:00")
-        [row] = get("/BTC-USD/candles", granularity=86_400, start=iso(at), end=iso(Ns(at + DAY - SECOND)))
-        so_far = MARKET.truth_trades("coinbase", BTC, TimeSpan(at, NOW))
+        [row] = get("/BTC-USD/candles", granularity=86_400, start=iso(at), end=iso(Us(at + DAY - SECOND)))
+        so_far = MARKET.truth_trades("coinbase", BTC, TimeRange(at, NOW))
         assert row[0] == at // SECOND
         assert row[4] == so_far["price"][-1]
         assert row[5] == pytest.approx(so_far["amount"].sum())
@@ -194,14 +194,14 @@ class TestBoundsOfBars:
 
     def test_history_begins_with_the_listing(self) -> None:
         first = MARKET.tape("coinbase", NEW).first_time
-        asked = {"start": iso(Ns(first - 100 * MINUTE)), "end": iso(Ns(first + 100 * MINUTE))}
+        asked = {"start": iso(Us(first - 100 * MINUTE)), "end": iso(Us(first + 100 * MINUTE))}
         rows = get("/NEW-USDT/candles", granularity=60, **asked)
         assert rows[-1][0] == (first - first % MINUTE) // SECOND
 
     def test_a_bar_without_a_trade_is_left_out(self) -> None:
-        span = TimeSpan(parse_time("2024-03-01"), parse_time("2024-03-01T05:00"))
+        span = TimeRange(parse_time("2024-03-01"), parse_time("2024-03-01T05:00"))
         opens = {int(row.timestamp()) // 60 for row in MARKET.truth_trades("coinbase", QUIET, span)["ts"]}
-        asked = {"start": iso(span.start), "end": iso(Ns(span.end - SECOND))}
+        asked = {"start": iso(span.start), "end": iso(Us(span.end - SECOND))}
         rows = get("/QUIET-USD/candles", granularity=60, **asked)
         assert [row[0] // 60 for row in rows] == sorted(opens, reverse=True)
         assert 0 < len(rows) < 20
@@ -272,8 +272,8 @@ def test_a_book_is_whole_and_lies_around_the_price_best_first() -> None:
 
 
 def test_our_decoder_reads_the_book_level_by_level() -> None:
-    request = adapter.book_request(Query("BTC-USD", TimeSpan(NOW, NOW), 5))
-    rows, book = adapter.decode_book(sent(request), Ns(0)), get("/BTC-USD/book", level=2)
+    request = adapter.book_request(Query("BTC-USD", TimeRange(NOW, NOW), 5))
+    rows, book = adapter.decode_book(sent(request), Us(0)), get("/BTC-USD/book", level=2)
     assert rows["ts"].to_physical().unique().to_list() == [NOW]
     for name, side in [("bid", "bids"), ("ask", "asks")]:
         levels = [(float(price), float(size)) for price, size, _ in book[side]][:1_000]
@@ -312,7 +312,7 @@ def test_fifteen_requests_at_once_are_too_many_and_a_tenth_of_a_second_later_one
     error = adapter.verdict(adapter.Response(said.status_code, said.headers, said.content, NOW))
     assert isinstance(error, adapter.Throttled)
     assert "Public rate limit exceeded" in str(error)
-    sandbox.clock(Ns(NOW + SECOND // 10))
+    sandbox.clock(Us(NOW + SECOND // 10))
     assert [ask().status_code for _ in range(2)] == [200, 429]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.live import Ack, Heard, Topic
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase, coinbase_live
 from dccd_core.stream.bars import BuiltBars
 from dccd_core.stream.book import Book
@@ -26,7 +26,7 @@ from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
 BTC, ETH, DOGE = (Symbol.parse(f"{base}/USD") for base in ("BTC", "ETH", "DOGE"))
-OUTAGE = TimeSpan(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
+OUTAGE = TimeRange(parse_time("2024-06-05T13:00"), parse_time("2024-06-05T13:10:30"))
 MARKET = Market(trades_per_day={"BTC/USD": 300_000, "DOGE/USD": 500}, outages=[OUTAGE])
 ADAPTER = coinbase_live.LIVE
 BOOKS = ADAPTER.channels[DataType.ORDERBOOK]
@@ -43,7 +43,7 @@ TRADES, BOOK = topic(DataType.TRADES), topic(DataType.ORDERBOOK)
 class Listener:
     """The adapter at the other end of a connection."""
 
-    def __init__(self, *topics: Topic, now: Ns = NOW) -> None:
+    def __init__(self, *topics: Topic, now: Us = NOW) -> None:
         self.talk = Talk(LIVE, "", now, MARKET)
         self.state: object = None
         self.first = self.say(ADAPTER.subscribe(topics, 1))
@@ -51,7 +51,7 @@ class Listener:
     def say(self, words: bytes) -> Heard:
         return self.hear(self.talk.say(words.decode()))
 
-    def until(self, end: Ns) -> Heard:
+    def until(self, end: Us) -> Heard:
         return self.hear(self.talk.until(end))
 
     def hear(self, acts: Sequence[Act]) -> Heard:
@@ -68,7 +68,7 @@ def subscribe(**channels: list[str]) -> dict[str, object]:
     }
 
 
-def talk(*words: object, now: Ns = NOW, enforced: bool = False) -> Talk:
+def talk(*words: object, now: Us = NOW, enforced: bool = False) -> Talk:
     connection = Talk(LIVE, "", now, MARKET, enforced=enforced)
     for word in words:
         connection.say(word)
@@ -80,7 +80,7 @@ def table(*frames: pl.DataFrame | None) -> pl.DataFrame:
     return pl.concat(frame for frame in frames if frame is not None).select(names)
 
 
-def same_book(book: Book, at: Ns, symbol: Symbol = BTC) -> None:
+def same_book(book: Book, at: Us, symbol: Symbol = BTC) -> None:
     truth = MARKET.truth_book("coinbase", symbol, at, 1_200)
     for name, side in (("bid", book.bids), ("ask", book.asks)):
         levels = [(float(price), float(amount)) for price, amount in side.best(9_999)]
@@ -90,18 +90,18 @@ def same_book(book: Book, at: Ns, symbol: Symbol = BTC) -> None:
 class TestTrades:
     def test_a_subscriber_gets_the_last_trade_and_all_that_come(self) -> None:
         listener = Listener(TRADES)
-        end = Ns(NOW + 2 * MINUTE)
+        end = Us(NOW + 2 * MINUTE)
         rows = table(listener.first.trades, listener.until(end).trades)
-        truth = MARKET.truth_trades("coinbase", BTC, TimeSpan(Ns(NOW - HOUR), end))
-        before = MARKET.truth_trades("coinbase", BTC, TimeSpan(Ns(NOW - HOUR), NOW)).height
+        truth = MARKET.truth_trades("coinbase", BTC, TimeRange(Us(NOW - HOUR), end))
+        before = MARKET.truth_trades("coinbase", BTC, TimeRange(Us(NOW - HOUR), NOW)).height
         assert rows.equals(truth.slice(before - 1))
         assert rows.height > 200
 
     def test_they_have_the_fields_of_history_and_a_sequence_with_leaps(self) -> None:
-        acts = talk(subscribe(matches=["BTC-USD"])).until(Ns(NOW + MINUTE))
+        acts = talk(subscribe(matches=["BTC-USD"])).until(Us(NOW + MINUTE))
         rows = told(acts, "matches:BTC-USD")
         route = next(route for route in VENUE.routes if route.path == "/products/{product}/trades")
-        ask = Ask(MARKET, {"product": "BTC-USD"}, Ns(NOW + MINUTE), Rule(1, SECOND), Hidden())
+        ask = Ask(MARKET, {"product": "BTC-USD"}, Us(NOW + MINUTE), Rule(1, SECOND), Hidden())
         page = msgspec.json.decode(route.answer(ask))[: len(rows)]
         names = ("trade_id", "side", "time")
         assert [[row[name] for name in names] for row in rows] == [
@@ -115,23 +115,23 @@ class TestTrades:
         assert all(after > before + 1 for before, after in pairwise(sequences))
 
     def test_the_last_trade_may_be_old_or_none(self) -> None:
-        shut = Listener(TRADES, now=Ns(OUTAGE.end - SECOND))
+        shut = Listener(TRADES, now=Us(OUTAGE.end - SECOND))
         assert shut.first.trades is not None
         assert shut.first.trades["ts"].to_physical()[0] < OUTAGE.start
         listed = MARKET.instruments[BTC].listed
-        assert Listener(TRADES, now=Ns(listed - DAY)).first.trades is None
+        assert Listener(TRADES, now=Us(listed - DAY)).first.trades is None
 
     def test_bars_built_of_them_are_those_of_history(self) -> None:
-        listener = Listener(TRADES, topic(DataType.TRADES, DOGE), now=Ns(OUTAGE.start - 7 * MINUTE))
-        start, end = listener.talk.now, Ns(OUTAGE.end + 10 * MINUTE)
+        listener = Listener(TRADES, topic(DataType.TRADES, DOGE), now=Us(OUTAGE.start - 7 * MINUTE))
+        start, end = listener.talk.now, Us(OUTAGE.end + 10 * MINUTE)
         heard = listener.until(end)
         assert heard.trades is not None
         assert heard.at is not None
         for symbol in (BTC, DOGE):
-            built = BuiltBars(MINUTE, Ns(0), start)
+            built = BuiltBars(MINUTE, Us(0), start)
             built.hear(heard.trades.filter(topic=f"matches:{coinbase.market(symbol)}"))
             bars = built.settled(heard.at)
-            truth = MARKET.truth_bars("coinbase", symbol, MINUTE, TimeSpan(built.since, end)).filter(
+            truth = MARKET.truth_bars("coinbase", symbol, MINUTE, TimeRange(built.since, end)).filter(
                 pl.col("ts").cast(pl.Int64) + MINUTE <= heard.at
             )
             assert bars is not None
@@ -150,40 +150,40 @@ class TestBooks:
         assert all(book.apply(change) for change in listener.first.books)
         same_book(book, NOW, symbol)
         for seconds in (1, 2, 5):
-            end = Ns(NOW + seconds * SECOND)
+            end = Us(NOW + seconds * SECOND)
             changes = listener.until(end).books
             assert all(book.apply(change) for change in changes)
             assert len(changes) > 5
-            same_book(book, Ns(end - 1), symbol)
+            same_book(book, Us(end - 1), symbol)
 
     def test_it_is_right_after_every_change(self) -> None:
         listener, book = Listener(BOOK), Book(BOOKS)
         [first] = listener.first.books
         assert (first.whole, first.at, len(first.bids), len(first.asks)) == (True, None, 1_200, 1_200)
         book.apply(first)
-        for change in listener.until(Ns(NOW + 2 * SECOND)).books:
+        for change in listener.until(Us(NOW + 2 * SECOND)).books:
             assert change.at is not None
             assert book.apply(change)
             same_book(book, change.at)
 
     def test_an_outage_empties_it_and_it_comes_back(self) -> None:
-        listener, book = Listener(BOOK, now=Ns(OUTAGE.start - SECOND)), Book(BOOKS)
-        changes = listener.first.books + listener.until(Ns(OUTAGE.start + SECOND)).books
+        listener, book = Listener(BOOK, now=Us(OUTAGE.start - SECOND)), Book(BOOKS)
+        changes = listener.first.books + listener.until(Us(OUTAGE.start + SECOND)).books
         assert all(book.apply(change) for change in changes)
         assert len(book.bids) == len(book.asks) == 0
-        assert listener.until(Ns(OUTAGE.end - SECOND)).books == []
-        assert all(book.apply(change) for change in listener.until(Ns(OUTAGE.end + 2 * SECOND)).books)
-        same_book(book, Ns(OUTAGE.end + 2 * SECOND - 1))
+        assert listener.until(Us(OUTAGE.end - SECOND)).books == []
+        assert all(book.apply(change) for change in listener.until(Us(OUTAGE.end + 2 * SECOND)).books)
+        same_book(book, Us(OUTAGE.end + 2 * SECOND - 1))
         assert len(book.bids) == 1_200
 
     def test_an_empty_book_is_lists_too(self) -> None:
-        [change] = Listener(BOOK, now=Ns(OUTAGE.start + SECOND)).first.books
+        [change] = Listener(BOOK, now=Us(OUTAGE.start + SECOND)).first.books
         assert (change.whole, change.bids, change.asks) == (True, [], [])
 
     def test_nothing_numbers_or_proves_it(self) -> None:
         connection = talk()
         [_, first] = told(connection.say(subscribe(level2_batch=["BTC-USD"])))
-        rows = told(connection.until(Ns(NOW + SECOND)))
+        rows = told(connection.until(Us(NOW + SECOND)))
         assert list(first) == ["type", "product_id", "asks", "bids"]
         assert {tuple(row) for row in rows} == {("type", "product_id", "changes", "time")}
         assert (LIVE.sequence, LIVE.checksum) == (None, None)
@@ -193,20 +193,20 @@ class TestBooks:
         listener, book = Listener(BOOK, TRADES), Book(BOOKS)
         left = listener.say(ADAPTER.unsubscribe([BOOK], 2, listener.state))
         assert (left.acks, left.books) == ([Ack("matches:BTC-USD")], [])
-        later = listener.until(Ns(NOW + 30 * SECOND))
+        later = listener.until(Us(NOW + 30 * SECOND))
         assert later.books == []
         assert later.trades is not None
         assert later.at is not None
         back = listener.say(ADAPTER.subscribe([BOOK], 3))
         assert back.acks == [Ack("matches:BTC-USD"), Ack("level2_batch:BTC-USD")]
-        changes = back.books + listener.until(Ns(NOW + 32 * SECOND)).books
+        changes = back.books + listener.until(Us(NOW + 32 * SECOND)).books
         assert all(book.apply(change) for change in changes)
-        same_book(book, Ns(NOW + 32 * SECOND - 1))
+        same_book(book, Us(NOW + 32 * SECOND - 1))
 
     def test_a_lost_change_shows_only_when_prices_cross(self) -> None:
         """The venue gives no proof: most of what is lost is never noticed."""
         listener = Listener(BOOK)
-        changes = listener.first.books + listener.until(Ns(NOW + 20 * SECOND)).books
+        changes = listener.first.books + listener.until(Us(NOW + 20 * SECOND)).books
         outcomes = set[bool]()
         for lost in range(1, len(changes), 6):
             book = Book(BOOKS)
@@ -224,7 +224,7 @@ def spoilt(listener: Listener, acts: Sequence[Act], *faults: StreamFault) -> Hea
 class TestWhatIsMissing:
     def after(self, *faults: StreamFault, seconds: int = 30) -> Heard:
         listener = Listener(TRADES)
-        acts = listener.talk.until(Ns(NOW + seconds * SECOND))
+        acts = listener.talk.until(Us(NOW + seconds * SECOND))
         pieces = [
             [act for act in acts if act.at // SECOND == at] for at in {act.at // SECOND: 0 for act in acts}
         ]
@@ -258,8 +258,8 @@ class TestWhatIsMissing:
         assert (heard.bad, len(self.missing(heard))) == ([], 1)
 
     def test_the_last_trade_is_known_to_the_heartbeat(self) -> None:
-        listener = Listener(TRADES, now=Ns(OUTAGE.start - 10 * SECOND))
-        acts = listener.talk.until(Ns(OUTAGE.start + 10 * SECOND))
+        listener = Listener(TRADES, now=Us(OUTAGE.start - 10 * SECOND))
+        acts = listener.talk.until(Us(OUTAGE.start + 10 * SECOND))
         last = messages(acts, "matches:BTC-USD")[-1]
         heard = listener.hear([act for act in acts if act != last])
         assert self.missing(heard) == [msgspec.json.decode(last.text)["trade_id"]]
@@ -280,7 +280,7 @@ class TestWhatIsMissing:
     @pytest.mark.parametrize("kind", [StreamFaultKind.TRUNCATED, StreamFaultKind.WRONG_TYPE])
     def test_a_spoilt_book_is_noticed(self, kind: StreamFaultKind) -> None:
         listener = Listener(BOOK)
-        acts = listener.talk.until(Ns(NOW + 2 * SECOND))
+        acts = listener.talk.until(Us(NOW + 2 * SECOND))
         heard = spoilt(listener, acts, StreamFault(kind=kind, topic="level2_batch:*", nth=3))
         assert len(heard.bad) == 1
         assert len(heard.books) == len(messages(acts, "level2_batch:BTC-USD")) - 1
@@ -289,7 +289,7 @@ class TestWhatIsMissing:
 class TestHeartbeats:
     def test_one_a_second_for_each_product_knows_its_last_trade(self) -> None:
         connection = talk(subscribe(heartbeat=["BTC-USD", "DOGE-USD"]))
-        acts = connection.until(Ns(OUTAGE.end))
+        acts = connection.until(Us(OUTAGE.end))
         rows = told(acts)
         assert {act.topic for act in messages(acts)} == {""}
         for symbol in (BTC, DOGE):
@@ -302,8 +302,8 @@ class TestHeartbeats:
             ]
 
     def test_they_go_on_where_nothing_is_traded(self) -> None:
-        listener = Listener(TRADES, now=Ns(OUTAGE.start + MINUTE))
-        heard = listener.until(Ns(OUTAGE.start + 2 * MINUTE))
+        listener = Listener(TRADES, now=Us(OUTAGE.start + MINUTE))
+        heard = listener.until(Us(OUTAGE.start + 2 * MINUTE))
         assert (heard.trades, heard.bad) == (None, [])
         assert heard.at == OUTAGE.start + 2 * MINUTE - SECOND
 
@@ -394,20 +394,20 @@ class TestConnection:
         whole, parts = talk(words), talk(words)
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
     @pytest.mark.parametrize("enforced", [True, False])
     def test_who_subscribes_to_nothing_for_five_seconds_is_cut_off(self, enforced: bool) -> None:  # noqa: FBT001 -- a case
-        end = Ns(NOW + 5 * SECOND)
+        end = Us(NOW + 5 * SECOND)
         silent, late = talk(enforced=enforced), talk("{", enforced=enforced)
         speaks = talk(subscribe(heartbeat=["BTC-USD"]), enforced=enforced)
         for connection in (silent, late):
             assert closes(connection.until(end)) == []
             cut = [Close(end, 1008, "nothing was subscribed to")] if enforced else []
-            assert closes(connection.until(Ns(end + SECOND))) == cut
-        assert closes(speaks.until(Ns(NOW + HOUR))) == []
+            assert closes(connection.until(Us(end + SECOND))) == cut
+        assert closes(speaks.until(Us(NOW + HOUR))) == []
 
     def test_too_many_messages_end_the_connection(self) -> None:
         words = subscribe(heartbeat=["BTC-USD"])
@@ -423,15 +423,15 @@ class TestConnection:
         assert heard.restart == "Coinbase says ErrSlowConsume: client is not reading fast enough"
 
     def test_what_a_fault_meets_has_the_adapter_s_name_of_it(self) -> None:
-        acts = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"])).until(Ns(NOW + MINUTE))
+        acts = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"])).until(Us(NOW + MINUTE))
         names = {act.topic for act in acts if isinstance(act, Message)}
         assert names == {ADAPTER.name(TRADES), ADAPTER.name(BOOK)}
 
     def test_days_later_it_is_still_the_truth(self) -> None:
-        start = Ns(NOW + 100 * DAY)
+        start = Us(NOW + 100 * DAY)
         listener = Listener(TRADES, now=start)
-        heard = listener.until(Ns(start + MINUTE))
-        truth = MARKET.truth_trades("coinbase", BTC, TimeSpan(start, listener.talk.now))
+        heard = listener.until(Us(start + MINUTE))
+        truth = MARKET.truth_trades("coinbase", BTC, TimeRange(start, listener.talk.now))
         assert table(heard.trades).equals(truth)
         assert heard.at is not None
         assert listener.talk.now - heard.at <= SECOND + 50 * MILLISECOND

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox import connection
 from dccd_core.testing.sandbox.binance_live import LIVE
 from dccd_core.testing.sandbox.clock import SandboxClock
@@ -84,7 +84,7 @@ class Client:
         return self
 
 
-def connections(now: Ns = NOW, **options: Any) -> Connections:
+def connections(now: Us = NOW, **options: Any) -> Connections:
     shared = Connections(Options(**options), Options(**options).market())
     shared.clock.set(now, frozen=True)
     return shared
@@ -103,8 +103,8 @@ def test_what_is_due_by_the_clock_is_sent_and_counted() -> None:
         shared = connections()
         client = await Client(shared).opened()
         await client.subscribe(TOPIC)
-        shared.clock.set(Ns(NOW + 10 * MINUTE), frozen=True)
-        ids = shared.market.truth_trades("binance", BTC, TimeSpan(NOW, Ns(NOW + 10 * MINUTE)))["trade_id"]
+        shared.clock.set(Us(NOW + 10 * MINUTE), frozen=True)
+        ids = shared.market.truth_trades("binance", BTC, TimeRange(NOW, Us(NOW + 10 * MINUTE)))["trade_id"]
         got = [await client.message() for _ in range(len(ids))]
         assert [str(row["data"]["a"]) for row in got] == ids.to_list()
         client.say({"method": "LIST_SUBSCRIPTIONS", "id": 2})
@@ -123,12 +123,12 @@ def test_a_long_jump_of_the_clock_is_not_made_up_for(jump: int) -> None:
     async def scene() -> None:
         shared = connections()
         client = await Client(shared, query=f"streams={TOPIC}").opened()
-        shared.clock.set(Ns(NOW + jump), frozen=True)
+        shared.clock.set(Us(NOW + jump), frozen=True)
         client.say({"method": "LIST_SUBSCRIPTIONS", "id": 2})
         assert await client.message() == {"result": [TOPIC], "id": 2}
-        shared.clock.set(Ns(NOW + jump + 10 * MINUTE), frozen=True)
+        shared.clock.set(Us(NOW + jump + 10 * MINUTE), frozen=True)
         first = (await client.message())["data"]["a"]
-        assert first == shared.market.tape("binance", BTC).count_before(Ns(NOW + jump))
+        assert first == shared.market.tape("binance", BTC).count_before(Us(NOW + jump))
         await client.leave()
 
     play(scene)
@@ -141,7 +141,7 @@ def test_who_does_not_answer_pings_is_dropped_where_limits_hold(answers: bool, l
         client = await Client(shared).opened()
         kinds, pings = list[str](), list[bytes]()
         for step in range(1, 8):
-            shared.clock.set(Ns(NOW + step * 25 * SECOND), frozen=True)
+            shared.clock.set(Us(NOW + step * 25 * SECOND), frozen=True)
             client.say({"method": "LIST_SUBSCRIPTIONS", "id": step})
             while (event := await client.event())["type"] == "ping":
                 pings.append(event["payload"])
@@ -151,7 +151,7 @@ def test_who_does_not_answer_pings_is_dropped_where_limits_hold(answers: bool, l
                 assert (event["code"], event["reason"]) == (1008, "Pong timeout")
                 break
         assert ("websocket.close" in kinds) == (limits and not answers)
-        assert pings[0] == b"%d" % ((NOW + 20 * SECOND) // 10**6)
+        assert pings[0] == b"%d" % ((NOW + 20 * SECOND) // MILLISECOND)
         await client.leave(1008)
 
     play(scene)
@@ -161,7 +161,7 @@ def test_a_jump_of_the_clock_leaves_time_to_answer() -> None:
     async def scene() -> None:
         shared = connections(rate_limits=True)
         client = await Client(shared).opened()
-        shared.clock.set(Ns(NOW + 10 * MINUTE), frozen=True)
+        shared.clock.set(Us(NOW + 10 * MINUTE), frozen=True)
         for _ in range(29):
             assert (await client.event())["type"] == "ping"
         client.frames.ponged = True
@@ -176,7 +176,7 @@ def test_a_connection_lives_as_long_as_told() -> None:
     async def scene() -> None:
         shared = connections(stream_lifetime_s=1.5)
         client = await Client(shared).opened()
-        shared.clock.set(Ns(NOW + 2 * SECOND), frozen=True)
+        shared.clock.set(Us(NOW + 2 * SECOND), frozen=True)
         assert (await client.event())["code"] == 1001
         await client.leave(1001)
 
@@ -219,7 +219,7 @@ def test_faults_strike_and_are_told_with_their_time() -> None:
     async def scene() -> None:
         shared = connections(stream_faults=[StreamFault(kind=StreamFaultKind.SILENCE, nth=3)])
         client = await Client(shared, query=f"streams={TOPIC}").opened()
-        shared.clock.set(Ns(NOW + 10 * MINUTE), frozen=True)
+        shared.clock.set(Us(NOW + 10 * MINUTE), frozen=True)
         ids = [(await client.message())["data"]["a"] for _ in range(2)]
         assert await client.event() == {"type": "silent"}
         [struck] = shared.tally.strikes
@@ -251,7 +251,7 @@ def test_too_many_connections_are_refused_where_limits_hold(limits: bool, opened
 
 def test_a_mistake_in_a_simulation_is_told_to_the_client(capsys: pytest.CaptureFixture[str]) -> None:
     class Broken(Side):
-        def heard(self, text: str, now: Ns) -> list[Act]:
+        def heard(self, text: str, now: Us) -> list[Act]:
             raise LookupError(text)
 
     def opened(opening: Opening) -> Side:
@@ -275,7 +275,7 @@ def test_a_client_that_reads_too_slowly_is_dropped_where_limits_hold(monkeypatch
         shared = connections(rate_limits=True)
         client = await Client(shared, room=2).opened()
         await client.subscribe(TOPIC)
-        shared.clock.set(Ns(NOW + 10 * MINUTE), frozen=True)
+        shared.clock.set(Us(NOW + 10 * MINUTE), frozen=True)
         await asyncio.wait_for(client.frames.aborted.wait(), 30)
         await client.leave(1006)
 

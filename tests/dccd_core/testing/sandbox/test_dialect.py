@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, parse_time
 from dccd_core.exchanges import NAMES
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price, global_ids
 from dccd_core.testing.sandbox.market import Market
@@ -17,8 +17,8 @@ from dccd_core.testing.sandbox.market import Market
 MARKET = Market()
 SPOT, LINEAR, INVERSE = (Symbol.parse(text) for text in ("BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
 NOON = parse_time("2024-06-05T12:00")
-HALF_HOUR = TimeSpan(NOON, parse_time("2024-06-05T12:30"))
-LONG_AGO = TimeSpan(parse_time("2024-06-05"), parse_time("2024-06-06"))
+HALF_HOUR = TimeRange(NOON, parse_time("2024-06-05T12:30"))
+LONG_AGO = TimeRange(parse_time("2024-06-05"), parse_time("2024-06-06"))
 
 
 def trades(exchange: str, symbol: Symbol = SPOT) -> pl.DataFrame:

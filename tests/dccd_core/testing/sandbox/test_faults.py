@@ -6,14 +6,14 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.domain.errors import PayloadError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind, Injector, Strike, delay_s, spoiled
 from dccd_core.testing.sandbox.venue import Answer
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
 NOW = parse_time("2024-06-05T12:00:30")
-MS = 10**6
+MS = MILLISECOND
 KLINES = {"symbol": "ETHUSDT", "interval": "1m", "limit": 50}
 TRADES = {"symbol": "ETHUSDT", "limit": 50}
 
@@ -287,14 +287,14 @@ class TestOldAnswers:
             (NOW + 5 * SECOND, [Fault(kind=FaultKind.LAG, seconds=5.0)]),
             (NOW, []),
         ):
-            box.clock(Ns(now))
+            box.clock(Us(now))
             box.faults(*faults)
             answers.append([box.get(path, symbol="BTCUSDT") for path in ("depth", "aggTrades")])
         then, late, _ = answers
         assert [one.content for one in late] == [one.content for one in then]
         assert late[0].headers["date"] != then[0].headers["date"]
         box.faults()
-        box.clock(Ns(NOW + 5 * SECOND))
+        box.clock(Us(NOW + 5 * SECOND))
         assert box.get("depth", symbol="BTCUSDT").content != late[0].content
 
     def test_the_date_is_another_one_or_missing(self) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 
-from dccd_core.domain.timespan import SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, parse_time
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 
@@ -70,8 +70,8 @@ def sandbox(started: RunningSandbox) -> RunningSandbox:
 
 def test_a_ping_has_the_time_of_the_venue_as_its_payload(sandbox: RunningSandbox) -> None:
     with Raw(sandbox) as raw:
-        sandbox.clock(Ns(NOW + 21 * SECOND))
-        assert raw.frame() == (PING, b"%d" % ((NOW + 20 * SECOND) // 10**6))
+        sandbox.clock(Us(NOW + 21 * SECOND))
+        assert raw.frame() == (PING, b"%d" % ((NOW + 20 * SECOND) // MILLISECOND))
 
 
 def test_pings_of_the_client_are_answered(sandbox: RunningSandbox) -> None:

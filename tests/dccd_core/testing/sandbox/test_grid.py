@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, Ns, TimeSpan, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us, moment, parse_time
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_closes, bar_opens, bar_page, id_page
 
 START = parse_time("2024-01-01")
@@ -19,9 +19,9 @@ START = parse_time("2024-01-01")
 def test_a_page_of_bars_is_cut_from_all_that_exist(
     start: int, length: int, limit: int, holes: list[tuple[int, int]], *, newest: bool
 ) -> None:
-    hidden = [TimeSpan(Ns(START + a * 30 * 10**9), Ns(START + (a + b) * 30 * 10**9)) for a, b in holes]
+    hidden = [TimeRange(Us(START + a * 30 * 10**9), Us(START + (a + b) * 30 * 10**9)) for a, b in holes]
     page = Page(START + start * MINUTE + 1, START + (start + length) * MINUTE, limit, newest)
-    opens, closes = bar_page(MINUTE, page, Ns(START + 90 * 10**9), hidden)
+    opens, closes = bar_page(MINUTE, page, Us(START + 90 * 10**9), hidden)
     exist = [
         at
         for at in range(START + MINUTE, START + 300 * MINUTE, MINUTE)
@@ -54,18 +54,18 @@ def test_a_page_of_ids_is_cut_from_all_that_are_shown(
 
 
 def test_weeks_open_on_mondays_and_three_days_count_from_the_epoch() -> None:
-    weeks = bar_opens(WEEK, START, Ns(START + 30 * DAY))
-    assert {moment(Ns(int(at))).isoweekday() for at in weeks} == {1}
-    assert not np.any(bar_opens(Ns(3 * DAY), START, Ns(START + 30 * DAY)) % (3 * DAY))
+    weeks = bar_opens(WEEK, START, Us(START + 30 * DAY))
+    assert {moment(Us(int(at))).isoweekday() for at in weeks} == {1}
+    assert not np.any(bar_opens(Us(3 * DAY), START, Us(START + 30 * DAY)) % (3 * DAY))
 
 
 def test_months_open_on_the_first_and_close_on_the_next() -> None:
-    opens = bar_opens(MONTH, Ns(START + 1), Ns(START + 100 * DAY))
-    assert [f"{moment(Ns(int(at))):%m-%d}" for at in opens] == ["02-01", "03-01", "04-01"]
+    opens = bar_opens(MONTH, Us(START + 1), Us(START + 100 * DAY))
+    assert [f"{moment(Us(int(at))):%m-%d}" for at in opens] == ["02-01", "03-01", "04-01"]
     assert np.array_equal(bar_closes(MONTH, opens)[:-1], opens[1:])
 
 
 def test_the_first_bar_is_the_one_that_holds_the_first_trade() -> None:
     page = Page(0, START + 400 * DAY, 1)
     for bar, first in ((HOUR, START + 5 * HOUR), (DAY, START), (MONTH, START)):
-        assert bar_page(bar, page, Ns(START + 5 * HOUR + 1), [])[0].tolist() == [first]
+        assert bar_page(bar, page, Us(START + 5 * HOUR + 1), [])[0].tolist() == [first]

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.adapter.contract import Request
 from dccd_core.domain.errors import Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Disconnected, Socket
@@ -36,15 +36,15 @@ def inside(
     return run_virtually(main)
 
 
-async def all_of(socket: Socket, clock: VirtualClock, got: list[tuple[bytes, Ns]], s: float = 60) -> None:
+async def all_of(socket: Socket, clock: VirtualClock, got: list[tuple[bytes, Us]], s: float = 60) -> None:
     while clock.steady() < s * SECOND:
         got += zip(*await socket.receive(), strict=True)
 
 
 def test_what_is_pushed_comes_when_it_is_due() -> None:
-    async def use(ways: Inside, _: Sandbox, clock: VirtualClock) -> list[tuple[bytes, Ns]]:
+    async def use(ways: Inside, _: Sandbox, clock: VirtualClock) -> list[tuple[bytes, Us]]:
         async with ways.connect("binance")(URL) as socket:
-            got = list[tuple[bytes, Ns]]()
+            got = list[tuple[bytes, Us]]()
             await socket.send(SUBSCRIBE)
             await all_of(socket, clock, got, 10)
             return got
@@ -67,7 +67,7 @@ def test_an_end_comes_after_what_was_sent_before_it(fault: StreamFault, says: st
     async def use(ways: Inside, box: Sandbox, clock: VirtualClock) -> int:
         async with ways.connect("binance")(URL) as socket:
             await socket.send(SUBSCRIBE)
-            got = list[tuple[bytes, Ns]]()
+            got = list[tuple[bytes, Us]]()
             with pytest.raises(Disconnected, match=says):
                 await all_of(socket, clock, got)
             with pytest.raises(Disconnected):

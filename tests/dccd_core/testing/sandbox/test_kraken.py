@@ -11,7 +11,7 @@ from dccd_core.adapter.contract import Query, Request, Response
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, WEEK, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import kraken as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
@@ -23,7 +23,7 @@ TAPE = MARKET.tape("kraken", BTC)
 NOW = parse_time("2024-06-05T12:00:30")
 KRAKEN = InProcess()
 KRAKEN.clock(NOW)
-ALL = TimeSpan(Ns(0), NOW)
+ALL = TimeRange(Us(0), NOW)
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -68,7 +68,7 @@ def first_id(text: str) -> int:
     return TAPE.count_before(parse_time(text)) + 1
 
 
-def query(span: TimeSpan = ALL, limit: int = 1_000, bar: Ns | None = None, market: str = "XBTUSD") -> Query:
+def query(span: TimeRange = ALL, limit: int = 1_000, bar: Us | None = None, market: str = "XBTUSD") -> Query:
     return Query(market, span, limit, bar)
 
 
@@ -87,31 +87,31 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: str, text: str) ->
     )
     running = NOW - NOW % bar
     assert decoded["ts"].to_physical()[-1] == running
-    span = TimeSpan(Ns(int(decoded["ts"].to_physical()[0])), Ns(running))
+    span = TimeRange(Us(int(decoded["ts"].to_physical()[0])), Us(running))
     assert decoded.height == 721
     assert decoded[:-1].equals(MARKET.truth_bars("kraken", pair, bar, span))
 
 
 def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
-    span = TimeSpan(parse_time("2023-03-24"), parse_time("2023-03-25"))
+    span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
     decoded = adapter.decode_trades(asked(adapter.trades_request(query(span))), NOW)
     assert decoded.equals(MARKET.truth_trades("kraken", BTC, span).head(1_000))
     assert decoded.filter(pl.col("ts").cast(pl.Int64) % 1_000 != 0).height > 500
 
 
-def walked(start: Ns, end: Ns, limit: int, blur: int) -> pl.DataFrame:
+def walked(start: Us, end: Us, limit: int, blur: int) -> pl.DataFrame:
     """Page as a cursor does: from the last row on, less the blur, dropping what came already."""
     pages = list[pl.DataFrame]()
     at, seen = start, set[str]()
     while not pages or at < end:
-        span = TimeSpan(Ns(at - blur), end)
+        span = TimeRange(Us(at - blur), end)
         page = adapter.decode_trades(asked(adapter.trades_request(query(span, limit))), NOW)
         fresh = page.filter(~pl.col("trade_id").is_in(list(seen)))
         if not fresh.height:
             break
         pages.append(fresh)
         seen.update(fresh["trade_id"])
-        at = Ns(int(fresh["ts"].to_physical()[-1]))
+        at = Us(int(fresh["ts"].to_physical()[-1]))
     rows = pl.concat(pages)
     times = rows["ts"].cast(pl.Int64)
     return rows.filter((times >= start) & (times < end))
@@ -119,7 +119,7 @@ def walked(start: Ns, end: Ns, limit: int, blur: int) -> pl.DataFrame:
 
 @pytest.mark.parametrize("limit", [40, 41, 97, 1_000])
 def test_pages_joined_with_the_blur_are_the_truth(limit: int) -> None:
-    span = TimeSpan(parse_time("2024-05-01"), parse_time("2024-05-01T06"))
+    span = TimeRange(parse_time("2024-05-01"), parse_time("2024-05-01T06"))
     rows = walked(span.start, span.end, limit, MICROSECOND)
     assert rows.equals(MARKET.truth_trades("kraken", BTC, span))
 
@@ -129,9 +129,9 @@ def test_a_span_that_begins_at_a_row_holds_it_though_it_happened_a_little_before
     rows = TAPE.by_id(1_000_000, 60).time.tolist()
     missed = 0
     for time in rows:
-        exact = adapter.decode_trades(asked(adapter.trades_request(query(TimeSpan(Ns(time), NOW), 30))), NOW)
+        exact = adapter.decode_trades(asked(adapter.trades_request(query(TimeRange(Us(time), NOW), 30))), NOW)
         blurred = adapter.decode_trades(
-            asked(adapter.trades_request(query(TimeSpan(Ns(time - MICROSECOND), NOW), 30))), NOW
+            asked(adapter.trades_request(query(TimeRange(Us(time - MICROSECOND), NOW), 30))), NOW
         )
         assert time in blurred["ts"].to_physical().to_list()
         missed += time not in exact["ts"].to_physical().to_list()
@@ -141,7 +141,7 @@ def test_a_span_that_begins_at_a_row_holds_it_though_it_happened_a_little_before
 def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
     for endpoint in adapter.EXCHANGE.endpoints.values():
         bar = endpoint.spans[0] if endpoint.spans else None
-        one = query(TimeSpan(Ns(NOW - HOUR), NOW), 10, bar)
+        one = query(TimeRange(Us(NOW - HOUR), NOW), 10, bar)
         for request in (endpoint.request(one), endpoint.oldest(one) if endpoint.oldest else None):
             if request is not None:
                 assert endpoint.decode(asked(request), NOW).height > 0
@@ -337,9 +337,9 @@ def test_a_book_lies_around_the_price_best_first() -> None:
 
 @pytest.mark.parametrize("name", ["BTC/USD", "DOGE/USD", "ETH/BTC"])
 def test_our_decoder_reads_the_book_back_as_the_truth(name: str) -> None:
-    symbol, sandbox, at = Symbol.parse(name), InProcess(), Ns(NOW + 34 * SECOND + 567_890_123)
+    symbol, sandbox, at = Symbol.parse(name), InProcess(), Us(NOW + 34 * SECOND + 567_890_123)
     sandbox.clock(at)
-    request = adapter.depth_request(Query(adapter.market(symbol), TimeSpan(at, at), 500))
+    request = adapter.depth_request(Query(adapter.market(symbol), TimeRange(at, at), 500))
     book = adapter.decode_depth(asked(request, sandbox), at)
     assert book.equals(MARKET.truth_book("kraken", symbol, at, 500))
 
@@ -373,7 +373,7 @@ class TestLimits:
     def test_a_second_later_there_is_room_again(self) -> None:
         sandbox = InProcess(rate_limits=True)
         for later, refused in [(0, False), (SECOND - 1, True), (SECOND, False)]:
-            sandbox.clock(Ns(NOW + later))
+            sandbox.clock(Us(NOW + later))
             assert self.refused("Trades", sandbox, pair="XBTUSD") is refused
 
 

@@ -12,7 +12,7 @@ from dccd_core.adapter.live import BookChange, Heard, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges.kraken import market
 from dccd_core.exchanges.kraken_live import LIVE as ADAPTER
 from dccd_core.stream.book import Book
@@ -34,7 +34,7 @@ BOOKS = ADAPTER.channels[DataType.ORDERBOOK]
 ONLINE = '{"channel":"status","type":"update","data":[{"version":"2.0.0","system":"online",'
 
 
-def talk(now: Ns = NOW) -> Talk:
+def talk(now: Us = NOW) -> Talk:
     return Talk(LIVE, "/v2", now, MARKET)
 
 
@@ -44,7 +44,7 @@ def topic(data_type: DataType, symbol: Symbol, bar: str = "1m", depth: int = 10)
     return Topic(data_type, market(symbol), bar=span, depth=levels, live_name=str(symbol))
 
 
-def subscribed(*topics: Topic, now: Ns = NOW) -> tuple[Talk, list[Act]]:
+def subscribed(*topics: Topic, now: Us = NOW) -> tuple[Talk, list[Act]]:
     """Subscribe as the adapter does; return what was answered too."""
     connection = talk(now)
     words = [ADAPTER.subscribe([one], number).decode() for number, one in enumerate(topics, 1)]
@@ -81,9 +81,9 @@ class TestTrades:
 
     def test_a_subscriber_gets_exactly_the_trades_of_its_time(self) -> None:
         connection, _ = subscribed(topic(DataType.TRADES, BTC))
-        end = Ns(NOW + MINUTE)
+        end = Us(NOW + MINUTE)
         trades = heard(connection.until(end)).trades
-        truth = MARKET.truth_trades("kraken", BTC, TimeSpan(NOW, end))
+        truth = MARKET.truth_trades("kraken", BTC, TimeRange(NOW, end))
         assert truth.height > 100
         assert rows(trades, DataType.TRADES).equals(truth)
         assert trades is not None
@@ -92,13 +92,13 @@ class TestTrades:
 
     def test_trades_of_one_moment_share_a_message(self) -> None:
         connection, _ = subscribed(topic(DataType.TRADES, BTC))
-        sizes = [len(_rows(message)) for message in told(connection.until(Ns(NOW + MINUTE)), self.NAME)]
+        sizes = [len(_rows(message)) for message in told(connection.until(Us(NOW + MINUTE)), self.NAME)]
         assert max(sizes) > 10
         assert min(sizes) == 1
 
     def test_numbers_are_no_text_and_sides_are_the_takers(self) -> None:
         connection, _ = subscribed(topic(DataType.TRADES, BTC))
-        first = messages(connection.until(Ns(NOW + MINUTE)), self.NAME)[0]
+        first = messages(connection.until(Us(NOW + MINUTE)), self.NAME)[0]
         assert '"price":"' not in first.text
         row = _rows(msgspec.json.decode(first.text))[0]
         tape = MARKET.tape("kraken", BTC).by_id(row["trade_id"] - 1, 1)
@@ -118,20 +118,20 @@ class TestTrades:
         (whole, _), (parts, _) = subscribed(*topics), subscribed(*topics)
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
     def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
         wanted = topic(DataType.TRADES, BTC)
         connection, _ = subscribed(wanted)
-        left, back = Ns(NOW + 10 * SECOND), Ns(NOW + 20 * SECOND)
+        left, back = Us(NOW + 10 * SECOND), Us(NOW + 20 * SECOND)
         before = data(connection.until(left), self.NAME)
         [answer] = told(connection.say(ADAPTER.unsubscribe([wanted], 2, None).decode()))
         assert (answer["method"], answer["success"]) == ("unsubscribe", True)
         assert messages(connection.until(back), self.NAME) == []
         connection.say(ADAPTER.subscribe([wanted], 3).decode())
-        after = data(connection.until(Ns(NOW + 30 * SECOND)), self.NAME)
+        after = data(connection.until(Us(NOW + 30 * SECOND)), self.NAME)
         tape = MARKET.tape("kraken", BTC)
         assert before[-1]["trade_id"] == tape.count_before(left)
         assert after[0]["trade_id"] == tape.count_before(back) + 1
@@ -145,12 +145,12 @@ class TestBars:
     def test_the_last_word_on_each_bar_is_history_without_the_quiet_ones(
         self, symbol: Symbol, text: str, length: int
     ) -> None:
-        bar, end = parse_bar_span(text), Ns(NOW + length)
+        bar, end = parse_bar_span(text), Us(NOW + length)
         connection, first = subscribed(topic(DataType.OHLC, symbol, text))
         acts = [*first, *connection.until(end), *connection.say({"method": "ping"})]
         kept = rows(heard(acts).bars, DataType.OHLC).unique("ts", keep="last").sort("ts")
         final = kept.filter(pl.col("ts").cast(pl.Int64) + bar <= end)
-        span = TimeSpan(Ns(int(final["ts"].to_physical()[0])), Ns(end - end % bar))
+        span = TimeRange(Us(int(final["ts"].to_physical()[0])), Us(end - end % bar))
         assert span.start <= NOW - NOW % bar
         truth = MARKET.truth_bars("kraken", symbol, bar, span)
         assert final.equals(truth.filter(pl.col("trades") > 0))
@@ -159,7 +159,7 @@ class TestBars:
     def test_batches_of_any_size_say_the_same(self) -> None:
         connection, acts = subscribed(topic(DataType.OHLC, ETH))
         for _ in range(40):
-            acts += [*connection.until(Ns(connection.now + 31 * SECOND)), *connection.say({"method": "ping"})]
+            acts += [*connection.until(Us(connection.now + 31 * SECOND)), *connection.say({"method": "ping"})]
         state, parts = None, list[pl.DataFrame]()
         for act in acts:
             one = heard([act], state)
@@ -173,7 +173,7 @@ class TestBars:
 
     def test_nothing_is_told_of_quiet_bars_nor_when_one_ends(self) -> None:
         connection, _ = subscribed(topic(DataType.OHLC, ETH))
-        pushed = data(connection.until(Ns(NOW + 2 * HOUR)), "ohlc-1@ETH/USD")
+        pushed = data(connection.until(Us(NOW + 2 * HOUR)), "ohlc-1@ETH/USD")
         assert all(row["trades"] > 0 for row in pushed)
         assert "closed" not in pushed[0]
         opens = [parse_time(row["interval_begin"]) for row in pushed]
@@ -183,7 +183,7 @@ class TestBars:
 
     def test_the_time_that_looks_like_one_is_where_the_bar_ends(self) -> None:
         connection, _ = subscribed(topic(DataType.OHLC, BTC, "5m"))
-        acts = connection.until(Ns(NOW + MINUTE))
+        acts = connection.until(Us(NOW + MINUTE))
         row = data(acts, "ohlc-5@BTC/USD")[0]
         assert row["interval_begin"] == "2024-06-05T12:00:00.000000000Z"
         assert row["timestamp"] == "2024-06-05T12:05:00.000000Z"
@@ -193,7 +193,7 @@ class TestBars:
     def test_a_running_bar_is_what_the_rest_interface_says_at_that_moment(self, minutes: int) -> None:
         name = f"ohlc-{minutes}@ETH/USD"
         connection, first = subscribed(topic(DataType.OHLC, ETH, f"{minutes}m"))
-        acts = [*first, *connection.until(Ns(NOW + 3 * MINUTE))]
+        acts = [*first, *connection.until(Us(NOW + 3 * MINUTE))]
         route = next(route for route in VENUE.routes if route.path == "/0/public/OHLC")
         pushed = messages(acts, name)
         assert len(pushed) > 2
@@ -208,13 +208,13 @@ class TestBars:
             assert [row[name] for name in names] == [float(value) for value in rest[1:]]
 
     def test_the_snapshot_is_the_bar_of_the_last_trade_however_old(self) -> None:
-        now = Ns(NOW + MINUTE)
+        now = Us(NOW + MINUTE)
         tape = MARKET.tape("kraken", ETH)
-        while tape.count_before(now) != tape.count_before(Ns(now - 3 * MINUTE)):
-            now = Ns(now + 10 * SECOND)
+        while tape.count_before(now) != tape.count_before(Us(now - 3 * MINUTE)):
+            now = Us(now + 10 * SECOND)
         _, first = subscribed(topic(DataType.OHLC, ETH), now=now)
         [row] = data(first, "ohlc-1@ETH/USD")
-        last = Ns(int(tape.by_id(tape.count_before(now) - 1, 1).time[0]))
+        last = Us(int(tape.by_id(tape.count_before(now) - 1, 1).time[0]))
         assert parse_time(row["interval_begin"]) == last - last % MINUTE < now - now % MINUTE - MINUTE
 
     def test_before_the_first_trade_the_snapshot_is_empty(self) -> None:
@@ -242,7 +242,7 @@ class TestBooks:
     )
     def test_snapshot_and_updates_are_the_book_at_every_moment(self, symbol: Symbol, depth: int) -> None:
         connection, first = subscribed(topic(DataType.ORDERBOOK, symbol, depth=depth))
-        changes = heard([*first, *connection.until(Ns(NOW + 6 * SECOND))]).books
+        changes = heard([*first, *connection.until(Us(NOW + 6 * SECOND))]).books
         assert len(changes) > 20
         assert [change.whole for change in changes] == [True, *[False] * (len(changes) - 1)]
         book = self.book(symbol, depth)
@@ -254,7 +254,7 @@ class TestBooks:
 
     def test_at_depth_10_levels_pushed_out_are_not_told(self) -> None:
         connection, first = subscribed(topic(DataType.ORDERBOOK, BTC))
-        changes = heard([*first, *connection.until(Ns(NOW + 10 * SECOND))]).books
+        changes = heard([*first, *connection.until(Us(NOW + 10 * SECOND))]).books
         never_cut = Book(ADAPTER.channels[DataType.TRADES])
         for change in changes:
             never_cut.apply(change)
@@ -274,7 +274,7 @@ class TestBooks:
     def faulty(self, fault: StreamFault) -> Book:
         """Return a book at depth 10 after one fault has struck."""
         connection, first = subscribed(topic(DataType.ORDERBOOK, BTC))
-        acts = [*first, *connection.until(Ns(NOW + 5 * SECOND))]
+        acts = [*first, *connection.until(Us(NOW + 5 * SECOND))]
         struck = list[Message]()
         line = Line("kraken", LIVE, connection.side, lambda _, message: struck.append(message))
         sent = line.sent(acts, StreamInjector([fault], 0), connection.now)
@@ -291,7 +291,7 @@ class TestBooks:
 
     def test_a_lost_update_is_noticed_or_made_up_for_by_the_next(self) -> None:
         noticed = 0
-        truth = MARKET.truth_book("kraken", BTC, Ns(NOW + 5 * SECOND), 10).select("price", "amount").rows()
+        truth = MARKET.truth_book("kraken", BTC, Us(NOW + 5 * SECOND), 10).select("price", "amount").rows()
         for nth in range(2, 20):
             book = self.faulty(StreamFault(kind=StreamFaultKind.DROP, topic="book@*", nth=nth))
             noticed += str(book.lost).startswith("checksum ")
@@ -301,7 +301,7 @@ class TestBooks:
     def test_subscribing_again_brings_a_new_snapshot(self) -> None:
         wanted = topic(DataType.ORDERBOOK, BTC, depth=25)
         connection, _ = subscribed(wanted)
-        connection.until(Ns(NOW + SECOND))
+        connection.until(Us(NOW + SECOND))
         connection.say(ADAPTER.unsubscribe([wanted], 2, None).decode())
         [change] = heard(connection.say(ADAPTER.subscribe([wanted], 3).decode())).books
         assert change.whole
@@ -310,14 +310,14 @@ class TestBooks:
 
     def test_a_moment_that_changes_nothing_is_not_told(self) -> None:
         connection, _ = subscribed(topic(DataType.ORDERBOOK, ETH))
-        changes = heard(connection.until(Ns(NOW + 30 * SECOND))).books
+        changes = heard(connection.until(Us(NOW + 30 * SECOND))).books
         assert 0 < len(changes) < 300
         assert all(change.bids or change.asks for change in changes)
 
     def test_the_book_is_empty_in_an_outage(self) -> None:
         start = parse_time("2023-03-24T09:59:59.95")
         connection, first = subscribed(topic(DataType.ORDERBOOK, BTC), now=start)
-        acts = [*first, *connection.until(Ns(start + MINUTE))]
+        acts = [*first, *connection.until(Us(start + MINUTE))]
         book = self.book(BTC, 10)
         changes = list(self.applied(book, heard(acts).books))
         assert [change.at for change in changes] == [start - 50 * MILLISECOND, start + 50 * MILLISECOND]
@@ -334,8 +334,8 @@ class TestWords:
 
     def test_an_outage_is_said_to_begin_and_to_end(self) -> None:
         start, end = parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00")
-        connection, _ = subscribed(topic(DataType.TRADES, BTC), now=Ns(start - 90 * SECOND))
-        acts = connection.until(Ns(end + MINUTE))
+        connection, _ = subscribed(topic(DataType.TRADES, BTC), now=Us(start - 90 * SECOND))
+        acts = connection.until(Us(end + MINUTE))
         said = [(act.at, row["data"][0]["system"]) for act, row in self.statuses(acts)]
         assert said == [(start, "maintenance"), (end, "online")]
         assert messages([act for act in acts if start < act.at < end], "trade@BTC/USD") == []
@@ -408,30 +408,30 @@ class TestWords:
 class TestKeepingAlive:
     def test_heartbeats_come_only_while_nothing_else_does(self) -> None:
         quiet, _ = subscribed(topic(DataType.TRADES, ETH))
-        acts = messages(quiet.until(Ns(NOW + 10 * MINUTE)))
+        acts = messages(quiet.until(Us(NOW + 10 * MINUTE)))
         beats = [act for act in acts if act.text == '{"channel":"heartbeat"}']
         assert 100 < len(beats) < 600
         assert max(after.at - before.at for before, after in pairwise(acts)) < 2 * SECOND
         assert all(beat.at - before.at > 0 for before, beat in pairwise(acts) if beat in beats)
         busy, _ = subscribed(topic(DataType.ORDERBOOK, BTC))
-        assert {act.topic for act in messages(busy.until(Ns(NOW + 10 * SECOND)))} == {"book@BTC/USD"}
+        assert {act.topic for act in messages(busy.until(Us(NOW + 10 * SECOND)))} == {"book@BTC/USD"}
 
     def test_nobody_without_a_subscription_gets_any(self) -> None:
-        assert messages(talk().until(Ns(NOW + 50 * SECOND))) == []
+        assert messages(talk().until(Us(NOW + 50 * SECOND))) == []
 
     def test_who_subscribes_to_nothing_and_says_nothing_is_dropped_after_a_minute(self) -> None:
         connection = talk()
-        connection.until(Ns(NOW + 40 * SECOND))
+        connection.until(Us(NOW + 40 * SECOND))
         connection.say({"method": "ping"})
-        assert closes(connection.until(Ns(NOW + 100 * SECOND))) == []
-        assert closes(connection.until(Ns(NOW + 101 * SECOND))) == [
-            Close(Ns(NOW + 100 * SECOND), 1000, "idle")
+        assert closes(connection.until(Us(NOW + 100 * SECOND))) == []
+        assert closes(connection.until(Us(NOW + 101 * SECOND))) == [
+            Close(Us(NOW + 100 * SECOND), 1000, "idle")
         ]
         subscriber, _ = subscribed(topic(DataType.TRADES, ETH))
-        assert closes(subscriber.until(Ns(NOW + HOUR))) == []
+        assert closes(subscriber.until(Us(NOW + HOUR))) == []
 
     def test_how_often_one_may_connect(self) -> None:
-        rule = Rule(150, Ns(10 * MINUTE))
+        rule = Rule(150, Us(10 * MINUTE))
         assert LIVE.connects == rule
         assert ADAPTER.connects.amount < rule.amount
         assert ADAPTER.connects.period == rule.period
@@ -446,14 +446,14 @@ class TestKeepingAlive:
             Topic(DataType.TRADES, "NOPEUSD", live_name="NOPE/USD"),
         ]
         topics = {ADAPTER.name(one): one for one in wanted}
-        session, connection = Session(ADAPTER, topics, Ns(0)), talk()
-        steady = Ns(0)
+        session, connection = Session(ADAPTER, topics, Us(0)), talk()
+        steady = Us(0)
         while not session.settled and steady < MINUTE:
             for text in session.due(steady):
                 acts = messages(connection.say(text.decode()))
                 sent = [act.text.encode() for act in acts]
                 session.hear(sent, [act.at for act in acts], steady)
-            steady = Ns(steady + 100 * MILLISECOND)
+            steady = Us(steady + 100 * MILLISECOND)
         assert session.accepted() == list(topics)[:-1]
         assert session.refused == {"trade@NOPE/USD": "Currency pair not supported NOPE/USD"}
         assert set(connection.side.feeds) == set(list(topics)[:-1])

@@ -1,17 +1,17 @@
 import pytest
 
-from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Us
 from dccd_core.testing.sandbox.limits import BucketMeter, Meter, Rule, SlidingMeter, Style, WindowMeter, meter
 
-START = Ns(1_000 * MINUTE)
+START = Us(1_000 * MINUTE)
 
 
-def at(seconds: float) -> Ns:
-    return Ns(START + round(seconds * 1_000) * SECOND // 1_000)
+def at(seconds: float) -> Us:
+    return Us(START + round(seconds * 1_000) * SECOND // 1_000)
 
 
 def statuses(counter: Meter, now: int, count: int, weight: int = 4) -> list[int]:
-    return [counter.charge(weight, Ns(now)).status for _ in range(count)]
+    return [counter.charge(weight, Us(now)).status for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ class TestWindows:
     def test_more_than_the_limit_is_refused_until_the_window_ends(self) -> None:
         counter = WindowMeter(self.RULE)
         assert statuses(counter, START, 3) == [200, 200, 429]
-        refused = counter.charge(1, Ns(at(20) + 1))
+        refused = counter.charge(1, Us(at(20) + 1))
         assert (refused.status, refused.used) == (429, 13)
-        assert refused.wait_s(Ns(at(20) + 1)) == 40
+        assert refused.wait_s(Us(at(20) + 1)) == 40
         assert counter.charge(4, at(60)).status == 200
 
     def test_two_windows_worth_fit_around_the_end_of_one(self) -> None:
@@ -69,7 +69,7 @@ class TestWindows:
 
 
 class TestAnyPeriod:
-    RULE = Rule(3, Ns(10 * SECOND))
+    RULE = Rule(3, Us(10 * SECOND))
 
     def test_no_ten_seconds_hold_more_wherever_they_begin(self) -> None:
         counter = SlidingMeter(self.RULE)
@@ -88,7 +88,7 @@ class TestAnyPeriod:
         assert statuses(counter, at(10), 4, weight=1) == [200, 200, 200, 429]
 
     def test_a_block_shuts_everything_out_even_after_there_is_room_again(self) -> None:
-        counter = SlidingMeter(Rule(3, Ns(10 * SECOND), block=MINUTE))
+        counter = SlidingMeter(Rule(3, Us(10 * SECOND), block=MINUTE))
         assert statuses(counter, START, 3, weight=1) == [200] * 3
         blocked = counter.charge(1, at(1))
         assert (blocked.status, blocked.until) == (429, at(61))

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import SECOND, Ns
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.testing.sandbox.live import Message
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import LIVES, VENUES, Sandbox
@@ -35,7 +35,7 @@ class TestNumbers:
     def test_numbers_start_anew(self, what: Served, number: int) -> None:
         restart = fault(Kind.NUMBER_RESTART, topic=name_of(what), nth=6, number=number)
         injector = StreamInjector([restart], 0)
-        one = Wire(what, injector).until(Ns(NOW + 10 * SECOND))
+        one = Wire(what, injector).until(Us(NOW + 10 * SECOND))
         if what[0] in UNNUMBERED:
             assert one.struck == []
             return
@@ -47,7 +47,7 @@ class TestNumbers:
         pairs = zip(numbers_of(what, sent[place:]), numbers_of(what, meant[place:]), strict=False)
         assert all(after == [number + by for number in before] for after, before in pairs)
         assert numbers_of(what, sent[place:])[0][0] == number
-        other = Wire(what, injector, now=one.now).until(Ns(one.now + 5 * SECOND))
+        other = Wire(what, injector, now=one.now).until(Us(one.now + 5 * SECOND))
         shifted = [all(n < 10**6 for n in row) for row in numbers_of(what, other.of())]
         assert all(shifted)
         counted = LIVES[what[0]].counted
@@ -59,7 +59,7 @@ class TestNumbers:
         if by < 0 and LIVES[what[0]].counted:
             return  # no number is so large there
         one = wire(what, fault(Kind.FOREIGN_NUMBERS, topic=name_of(what), number=by)).until(
-            Ns(NOW + 10 * SECOND)
+            Us(NOW + 10 * SECOND)
         )
         if what[0] in UNNUMBERED:
             assert one.struck == []
@@ -82,7 +82,7 @@ class TestNumbers:
         self, what: tuple[str, str], path: str, found: bytes, query: str
     ) -> None:
         sandbox, book = Sandbox(Options()), (*what, DataType.ORDERBOOK)
-        sandbox.clock.set(Ns(NOW + 5 * SECOND), frozen=True)
+        sandbox.clock.set(Us(NOW + 5 * SECOND), frozen=True)
         venue = next(venue for venue in VENUES if venue.name == what[0])
         route = next(route for route in venue.routes if route.path == path)
 
@@ -96,7 +96,7 @@ class TestNumbers:
         for kind in (Kind.FOREIGN_NUMBERS, Kind.NUMBER_RESTART):
             sandbox.connections.set_faults([fault(kind, topic=name_of(book), nth=4)])
             assert number() == true
-            [struck] = Wire(book, injector).until(Ns(NOW + 5 * SECOND)).struck
+            [struck] = Wire(book, injector).until(Us(NOW + 5 * SECOND)).struck
             by = 1_000 - numbers_of(book, [struck.message])[0][0]
             assert number() == (true + by if kind is Kind.NUMBER_RESTART else true)
 
@@ -121,13 +121,13 @@ class TestConnections:
     def test_one_message_comes_late(self, what: Served) -> None:
         one = wire(what, fault(Kind.LATE, topic=name_of(what), nth=3, seconds=6.0)).until(END)
         [struck] = one.struck
-        late = struck.message._replace(at=Ns(struck.message.at + 6 * SECOND))
+        late = struck.message._replace(at=Us(struck.message.at + 6 * SECOND))
         assert sorted(one.of()) == sorted([*(m for m in quiet(what).of() if m != struck.message), late])
         assert [message.at for message in one.of()] == sorted(message.at for message in one.of())
 
     @each_served
     def test_one_message_is_contradicted(self, what: Served) -> None:
-        one = wire(what, fault(Kind.CONTRADICTION, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        one = wire(what, fault(Kind.CONTRADICTION, topic=name_of(what), nth=4)).until(Us(NOW + 10 * SECOND))
         [struck] = one.struck
         place = one.of().index(struck.message)
         other = one.of()[place + 1]
@@ -138,7 +138,7 @@ class TestConnections:
 
     @each_served
     def test_a_message_comes_that_nobody_knows(self, what: Served) -> None:
-        one = wire(what, fault(Kind.STRANGE, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        one = wire(what, fault(Kind.STRANGE, topic=name_of(what), nth=4)).until(Us(NOW + 10 * SECOND))
         assert one.of() == quiet(what).of()[: len(one.of())]
         assert sum("unheard" in message.text for message in one.answers()) == 1
 
@@ -148,15 +148,15 @@ class TestConnections:
         late = [message for message in quiet(what).of() if message.at < END - 4 * SECOND]
         assert one.of()[: len(late)] == late
         assert len(one.of()) < len(quiet(what).of())
-        one.until(Ns(END + 5 * SECOND))
+        one.until(Us(END + 5 * SECOND))
         assert one.of()[: len(quiet(what).of())] == quiet(what).of()
 
     @each_served
     def test_it_can_be_left_and_taken_up_again_without_trouble(self, what: Served) -> None:
-        one = wire(what).until(Ns(NOW + 10 * SECOND))
+        one = wire(what).until(Us(NOW + 10 * SECOND))
         one.unsubscribe(one.topics[0])
         said = len(one.of())
-        one.until(Ns(NOW + 15 * SECOND))
+        one.until(Us(NOW + 15 * SECOND))
         assert len(one.of()) == said
         one.subscribe(one.topics[0])
         one.until(END)

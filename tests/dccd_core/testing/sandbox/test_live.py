@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.live import (
     Act,
     Batch,
@@ -33,25 +33,25 @@ NOW = parse_time("2024-06-05T12:00:00")
 
 
 def ticks(period: int) -> Feed:
-    def made(span: TimeSpan) -> Batch:
-        at = grid(Ns(period), span).tolist()
+    def made(span: TimeRange) -> Batch:
+        at = grid(Us(period), span).tolist()
         return at, [str(moment) for moment in at]
 
-    return Feed(f"every {period}", made, Ns(100))
+    return Feed(f"every {period}", made, Us(100))
 
 
 class Deaf(Side):
     """Answers nothing."""
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         return []
 
 
 class Clockwork(Deaf):
-    """It pushes the time, and beats every 70 ns."""
+    """It pushes the time, and beats every 70 us."""
 
-    def beats(self, span: TimeSpan, pushed: Sequence[Act]) -> list[Act]:
-        return [Message(at, "", f"beat {len(pushed)}") for at in every(Ns(70), self.opening.now, span)]
+    def beats(self, span: TimeRange, pushed: Sequence[Act]) -> list[Act]:
+        return [Message(at, "", f"beat {len(pushed)}") for at in every(Us(70), self.opening.now, span)]
 
 
 def live(habits: Habits, *feeds: Feed) -> Live:
@@ -74,28 +74,28 @@ class TestFeed:
     ) -> None:
         feed, at = ticks(period), start
         for length in lengths:
-            messages = feed.due(TimeSpan(Ns(at), Ns(at + length)))
+            messages = feed.due(TimeRange(Us(at), Us(at + length)))
             assert [message.at for message in messages] == grid(
-                Ns(period), TimeSpan(Ns(at), Ns(at + length))
+                Us(period), TimeRange(Us(at), Us(at + length))
             ).tolist()
             assert all(message.text == str(message.at) for message in messages)
             at += length
 
     def test_time_may_go_back(self) -> None:
         feed = ticks(10)
-        later = feed.due(TimeSpan(Ns(500), Ns(560)))
-        earlier = feed.due(TimeSpan(Ns(100), Ns(130)))
+        later = feed.due(TimeRange(Us(500), Us(560)))
+        earlier = feed.due(TimeRange(Us(100), Us(130)))
         assert [message.at for message in earlier] == [100, 110, 120]
-        assert feed.due(TimeSpan(Ns(500), Ns(560))) == later
+        assert feed.due(TimeRange(Us(500), Us(560))) == later
 
     def test_a_silent_feed_is_silent(self) -> None:
-        assert Feed("x", nothing).due(TimeSpan(NOW, Ns(NOW + MINUTE))) == []
+        assert Feed("x", nothing).due(TimeRange(NOW, Us(NOW + MINUTE))) == []
 
 
 class TestSide:
     def test_what_several_topics_push_comes_in_order_of_time(self) -> None:
-        talk = Talk(live(Habits(), ticks(30), ticks(20)), "/", Ns(0), MARKET)
-        acts = [act for act in talk.until(Ns(200)) if isinstance(act, Message)]
+        talk = Talk(live(Habits(), ticks(30), ticks(20)), "/", Us(0), MARKET)
+        acts = [act for act in talk.until(Us(200)) if isinstance(act, Message)]
         assert [(act.at, act.topic) for act in acts if act.at < 100] == [
             (0, "every 30"),
             (0, "every 20"),
@@ -110,22 +110,22 @@ class TestSide:
         ]
 
     def test_pings_come_from_the_opening_on(self) -> None:
-        talk = Talk(live(Habits(ping_every=Ns(10 * SECOND))), "/", Ns(3), MARKET)
-        assert [ping.at for ping in pings(talk.until(Ns(25 * SECOND)))] == [10 * SECOND + 3, 20 * SECOND + 3]
+        talk = Talk(live(Habits(ping_every=Us(10 * SECOND))), "/", Us(3), MARKET)
+        assert [ping.at for ping in pings(talk.until(Us(25 * SECOND)))] == [10 * SECOND + 3, 20 * SECOND + 3]
 
-    @pytest.mark.parametrize("lifetime", [None, Ns(5 * SECOND)])
-    def test_the_end_of_its_life_closes_a_connection(self, lifetime: Ns | None) -> None:
+    @pytest.mark.parametrize("lifetime", [None, Us(5 * SECOND)])
+    def test_the_end_of_its_life_closes_a_connection(self, lifetime: Us | None) -> None:
         opening = Opening(MARKET, "/", {}, NOW, lifetime=lifetime)
         side = Deaf(opening, Habits(lifetime=MINUTE))
-        end = Ns(NOW + (lifetime or MINUTE))
-        assert side.due(TimeSpan(NOW, end)) == []
-        assert side.due(TimeSpan(end, Ns(end + 1))) == [Close(end, 1001, "Connection lifetime is over")]
+        end = Us(NOW + (lifetime or MINUTE))
+        assert side.due(TimeRange(NOW, end)) == []
+        assert side.due(TimeRange(end, Us(end + 1))) == [Close(end, 1001, "Connection lifetime is over")]
 
     def test_by_itself_a_side_says_nothing(self) -> None:
         side = Deaf(Opening(MARKET, "/", {}, NOW), Habits())
         assert (side.opened(NOW), side.notice(NOW)) == ([], [])
-        assert side.restarted("x", TimeSpan(NOW, NOW)) is None
-        assert side.due(TimeSpan(NOW, Ns(NOW + 10 * MINUTE))) == []
+        assert side.restarted("x", TimeRange(NOW, NOW)) is None
+        assert side.due(TimeRange(NOW, Us(NOW + 10 * MINUTE))) == []
         assert side.say(NOW, b"{}") == [Message(NOW, "", "{}")]
         assert Ping(NOW, b"").at == NOW
 
@@ -150,8 +150,8 @@ class TestBarsSoFar:
         self, offset: int, pace: int, count: int, bar: int
     ) -> None:
         length, start = bar * SECOND, NOW + offset * SECOND
-        moments = grid(Ns(pace * SECOND), TimeSpan(Ns(start), Ns(start + count * pace * SECOND)))
-        so_far = bars_so_far(MARKET, "binance", ETH, Ns(length), moments)
+        moments = grid(Us(pace * SECOND), TimeRange(Us(start), Us(start + count * pace * SECOND)))
+        so_far = bars_so_far(MARKET, "binance", ETH, Us(length), moments)
         assert so_far.at.tolist() == moments.tolist()
         assert so_far.closed.tolist() == (moments % length == 0).tolist()
         for position in {0, moments.size // 2, moments.size - 1}:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Ns
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.testing.sandbox.live import Close
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamInjector
 from tests.dccd_core.testing.sandbox.wire import (
@@ -28,7 +28,7 @@ from tests.dccd_core.testing.sandbox.wire import (
 class TestSilence:
     @each_served
     def test_a_silent_topic_says_nothing_until_it_is_subscribed_to_anew(self, what: Served) -> None:
-        one = wire(what, fault(Kind.SILENT_TOPIC, topic=name_of(what), nth=3)).until(Ns(NOW + 15 * SECOND))
+        one = wire(what, fault(Kind.SILENT_TOPIC, topic=name_of(what), nth=3)).until(Us(NOW + 15 * SECOND))
         assert unnumbered(one.of()) == unnumbered(quiet(what).of()[:2])
         assert [(struck.kind, struck.message.topic) for struck in one.struck] == [
             (Kind.SILENT_TOPIC, name_of(what))
@@ -67,14 +67,14 @@ class TestSilence:
         one = wire(what, fault(Kind.SILENT_TOPIC, topic=name_of(what), again=True)).until(END)
         one.unsubscribe(one.topics[0])
         one.subscribe(one.topics[0])
-        one.until(Ns(END + 10 * SECOND))
+        one.until(Us(END + 10 * SECOND))
         assert one.of() == []
         assert len(one.struck) == 2
 
     @each_served
     def test_a_frozen_connection_answers_and_brings_nothing(self, what: Served) -> None:
         injector = StreamInjector([fault(Kind.FROZEN, nth=5)], 0)
-        one = Wire(what, injector).until(Ns(NOW + 10 * SECOND))
+        one = Wire(what, injector).until(Us(NOW + 10 * SECOND))
         assert len(one.of()) + len(one.of(1)) == 4
         said = len(one.answers())
         one.unsubscribe(one.topics[0])
@@ -104,7 +104,7 @@ class TestSilence:
         beats = list[int]()
         for faults in ([fault(Kind.FROZEN)], [fault(Kind.SILENT_TOPIC, topic="*")], []):
             bitfinex = wire(("bitfinex", "spot", DataType.ORDERBOOK), *faults)
-            bitfinex.until(Ns(NOW + 5 * MINUTE), Ns(10 * SECOND))
+            bitfinex.until(Us(NOW + 5 * MINUTE), Us(10 * SECOND))
             beats.append(sum('"hb"' in act.text for act in bitfinex.answers()))
         assert beats[:2] == [0, 0]
         coinbase = wire(("coinbase", "spot", DataType.TRADES), fault(Kind.FROZEN, nth=5)).until(END)
@@ -114,7 +114,7 @@ class TestSilence:
     def test_heartbeats_of_topics_may_go_on(self, kind: Kind) -> None:
         silent = fault(kind, again=True, beats=True)
         bitfinex = wire(("bitfinex", "spot", DataType.ORDERBOOK), silent)
-        bitfinex.until(Ns(NOW + MINUTE), Ns(10 * SECOND))
+        bitfinex.until(Us(NOW + MINUTE), Us(10 * SECOND))
         assert sum('"hb"' in act.text for act in bitfinex.answers()) == 6
         assert bitfinex.of() == []
         counted_without_a_gap(bitfinex)
@@ -128,7 +128,7 @@ class TestSubscriptions:
     @each_served
     def test_a_subscription_too_many_is_refused(self, what: Served) -> None:
         one = wire(what, fault(Kind.TOO_MANY, topic=name_of(what), first=1))
-        one.until(Ns(NOW + 5 * SECOND))
+        one.until(Us(NOW + 5 * SECOND))
         assert one.of() == []
         assert [struck.message.topic for struck in one.struck] == [name_of(what)]
         frames = [message.text.encode() for message in one.answers()]
@@ -173,8 +173,8 @@ ANY: list[Callable[[str], StreamFault]] = [
 @pytest.mark.parametrize("number", range(len(ANY)))
 def test_what_is_sent_does_not_depend_on_when_the_server_looks(what: Served, number: int) -> None:
     faults = [ANY[number](name_of(what))]
-    end = Ns(NOW + 8 * SECOND)
-    whole, parts = wire(what, *faults).until(end, DAY), wire(what, *faults).until(end, Ns(70 * MILLISECOND))
+    end = Us(NOW + 8 * SECOND)
+    whole, parts = wire(what, *faults).until(end, DAY), wire(what, *faults).until(end, Us(70 * MILLISECOND))
     for which in range(2):
         assert whole.of(which) == parts.of(which)
     assert [struck.message for struck in whole.struck] == [struck.message for struck in parts.struck]

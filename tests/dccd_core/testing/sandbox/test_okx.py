@@ -10,7 +10,7 @@ from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx as adapter
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
@@ -62,7 +62,7 @@ def endpoint_of(symbol: Symbol, data_type: DataType) -> Endpoint:
 
 
 def query(
-    symbol: Symbol, span: TimeSpan, limit: int, bar: Ns | None = None, first: int | None = None
+    symbol: Symbol, span: TimeRange, limit: int, bar: Us | None = None, first: int | None = None
 ) -> Query:
     return Query(adapter.market(symbol), span, limit, bar, first, symbol.market)
 
@@ -81,9 +81,9 @@ def in_base(rows: pl.DataFrame, symbol: Symbol) -> pl.DataFrame:
 
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
 @pytest.mark.parametrize("bar", adapter.EXCHANGE.endpoints[DataType.OHLC].spans, ids=format_bar_span)
-def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Ns) -> None:
+def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Us) -> None:
     endpoint = endpoint_of(symbol, DataType.OHLC)
-    span = TimeSpan(parse_time("2023-03-24"), Ns(parse_time("2023-03-24") + 300 * bar))
+    span = TimeRange(parse_time("2023-03-24"), Us(parse_time("2023-03-24") + 300 * bar))
     decoded = ask(endpoint, endpoint.request(query(symbol, span, 300, bar)))
     assert 235 <= decoded.height <= 300
     assert decoded.equals(MARKET.truth_bars("okx", symbol, bar, span))
@@ -92,11 +92,11 @@ def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Ns) -
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
 def test_our_decoder_reads_the_trades_back_as_the_truth(symbol: Symbol) -> None:
     endpoint = endpoint_of(symbol, DataType.TRADES)
-    truth = MARKET.truth_trades("okx", symbol, TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-02")))
+    truth = MARKET.truth_trades("okx", symbol, TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")))
     for first in (0, 100, 2_000):
         expected = truth[first : first + 100]
         number = int(expected["trade_id"][0])
-        decoded = ask(endpoint, endpoint.request(query(symbol, TimeSpan(Ns(0), NOW), 100, first=number)))
+        decoded = ask(endpoint, endpoint.request(query(symbol, TimeRange(Us(0), NOW), 100, first=number)))
         assert in_base(decoded, symbol).equals(expected)
 
 
@@ -107,17 +107,17 @@ def test_our_request_finds_the_trade_before_a_moment(symbol: Symbol) -> None:
     assert endpoint.paging.before is not None
     for text in ("2024-06-01T05:06:07.008", "2024-06-01T05:06:07.008000001"):
         at = parse_time(text)
-        [row] = ask(endpoint, endpoint.paging.before(query(symbol, TimeSpan(at, at), 1))).rows(named=True)
+        [row] = ask(endpoint, endpoint.paging.before(query(symbol, TimeRange(at, at), 1))).rows(named=True)
         assert int(row["trade_id"]) == count_before(text, symbol)  # ids count from 1
 
 
 def test_our_request_finds_the_last_of_a_moment_s_trades() -> None:
     [last] = get("history-trades", instId="ETH-USDT", type=1, after=count_before("2024-06-01T07:00"), limit=1)
-    at = Ns(int(last["ts"]) * MILLISECOND)
-    moments = [(at, -1), (Ns(at + 1), 0), (Ns(at + MILLISECOND), 0)]
-    same = MARKET.truth_trades("okx", ETH, TimeSpan(at, Ns(at + 1)))["trade_id"].cast(int).to_list()
+    at = Us(int(last["ts"]) * MILLISECOND)
+    moments = [(at, -1), (Us(at + 1), 0), (Us(at + MILLISECOND), 0)]
+    same = MARKET.truth_trades("okx", ETH, TimeRange(at, Us(at + 1)))["trade_id"].cast(int).to_list()
     for moment, which in moments:
-        request = adapter.trade_before_request(query(ETH, TimeSpan(moment, moment), 1))
+        request = adapter.trade_before_request(query(ETH, TimeRange(moment, moment), 1))
         found = int(ask(endpoint_of(ETH, DataType.TRADES), request)["trade_id"][0])
         assert found == (same[0] - 1 if which else same[-1])
 
@@ -125,9 +125,9 @@ def test_our_request_finds_the_last_of_a_moment_s_trades() -> None:
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
 def test_our_book_lies_around_the_price_best_first(symbol: Symbol) -> None:
     endpoint = endpoint_of(symbol, DataType.ORDERBOOK)
-    book = ask(endpoint, endpoint.request(query(symbol, TimeSpan(NOW, NOW), 400)))
+    book = ask(endpoint, endpoint.request(query(symbol, TimeRange(NOW, NOW), 400)))
     bids, asks = (book.filter(side=side) for side in ("bid", "ask"))
-    price = MARKET.truth_trades("okx", symbol, TimeSpan(Ns(NOW - HOUR), NOW))["price"][-1]
+    price = MARKET.truth_trades("okx", symbol, TimeRange(Us(NOW - HOUR), NOW))["price"][-1]
     assert bids["price"].is_sorted(descending=True)
     assert asks["price"].is_sorted()
     assert bids["price"][0] < price < asks["price"][0] < price * 1.01
@@ -138,11 +138,11 @@ def test_our_book_lies_around_the_price_best_first(symbol: Symbol) -> None:
 
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
 def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
-    sandbox, at = InProcess(), Ns(NOW + 34_567 * MILLISECOND)
+    sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
     sandbox.clock(at)
     endpoint = endpoint_of(symbol, DataType.ORDERBOOK)
-    book = ask(endpoint, endpoint.request(query(symbol, TimeSpan(at, at), 400)), sandbox)
-    truth = MARKET.truth_book("okx", symbol, Ns(at - 17 * MILLISECOND), 400)
+    book = ask(endpoint, endpoint.request(query(symbol, TimeRange(at, at), 400)), sandbox)
+    truth = MARKET.truth_book("okx", symbol, Us(at - 17 * MILLISECOND), 400)
     assert in_base(book, symbol).equals(truth)
 
 
@@ -209,9 +209,9 @@ class TestBoundsOfBars:
     def test_the_running_bar_is_not_confirmed(self) -> None:
         rows = get("history-candles", instId="ETH-USDT", bar="1Dutc", limit=3)
         assert [row[8] for row in rows] == ["0", "1", "1"]
-        truth = MARKET.truth_trades("okx", ETH, TimeSpan(parse_time("2024-06-05"), NOW))
+        truth = MARKET.truth_trades("okx", ETH, TimeRange(parse_time("2024-06-05"), NOW))
         assert float(rows[0][5]) == pytest.approx(truth["amount"].sum())
-        span = TimeSpan(parse_time("2024-06-03"), parse_time("2024-06-06"))
+        span = TimeRange(parse_time("2024-06-03"), parse_time("2024-06-06"))
         endpoint = endpoint_of(ETH, DataType.OHLC)
         assert ask(endpoint, endpoint.request(query(ETH, span, 300, DAY))).height == 2
 
@@ -281,7 +281,7 @@ class TestBoundsOfTrades:
         assert trades(before=newest) == []
 
     def test_only_three_months_are_there(self) -> None:
-        first = MARKET.tape("okx", ETH).count_before(Ns(NOW - 90 * DAY)) + 1
+        first = MARKET.tape("okx", ETH).count_before(Us(NOW - 90 * DAY)) + 1
         assert trades(after=first + 3) == [first + 2, first + 1, first]
         assert trades(after=first) == []
         assert trades(type=2, after=(NOW - 90 * DAY) // MILLISECOND) == []
@@ -362,7 +362,7 @@ class TestLimits:
         assert isinstance(error, Throttled)
         assert error.wait_s == 2
         assert answered("history-trades", sandbox, instId="ETH-USDT", limit=1).status_code == 200
-        sandbox.clock(Ns(NOW + 2_000 * MILLISECOND))
+        sandbox.clock(Us(NOW + 2_000 * MILLISECOND))
         assert answered("history-candles", sandbox, instId="ETH-USDT", limit=1).status_code == 200
 
     def test_instruments_are_counted_by_their_type(self) -> None:
@@ -392,7 +392,7 @@ class TestFaults:
         start, end = parse_time("2024-06-01T00:01"), parse_time("2024-06-01T00:03")
         sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=end))
         endpoint = endpoint_of(ETH, DataType.OHLC)
-        span = TimeSpan(parse_time("2024-06-01"), parse_time("2024-06-01T00:05"))
+        span = TimeRange(parse_time("2024-06-01"), parse_time("2024-06-01T00:05"))
         rows = ask(endpoint, endpoint.request(query(ETH, span, 5, MINUTE)), sandbox)
         assert [(at - span.start) // MINUTE for at in rows["ts"].to_physical()] == [0, 3, 4]
 
@@ -402,6 +402,6 @@ class TestFaults:
         first = count_before("2024-06-01")
         sandbox.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=first + 3, last_id=first + 4))
         endpoint = endpoint_of(ETH, DataType.TRADES)
-        request = endpoint.request(query(ETH, TimeSpan(Ns(0), NOW), 10, first=first + 1))
+        request = endpoint.request(query(ETH, TimeRange(Us(0), NOW), 10, first=first + 1))
         ids = ask(endpoint, request, sandbox)["trade_id"].cast(int).to_list()
         assert ids == [first - 1, *range(first, first + 4), *range(first + 6, first + 11)]

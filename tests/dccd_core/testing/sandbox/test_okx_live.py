@@ -13,7 +13,7 @@ from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx_live as adapter
 from dccd_core.exchanges.okx import market
 from dccd_core.stream.book import Book
@@ -31,14 +31,14 @@ SYMBOLS = [BTC, PERP, INVERSE]
 WORTH = {"spot": 1.0, "linear": 0.01, "inverse": 100.0}
 MARKET = Market(trades_per_day={str(symbol): 500_000 for symbol in SYMBOLS})
 BUSINESS, PUBLIC = LIVE.paths[1], LIVE.paths[0]
-SHUT = TimeSpan(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
+SHUT = TimeRange(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
 
 
-def topic_of(symbol: Symbol, data_type: DataType = DataType.TRADES, bar: Ns | None = None) -> Topic:
+def topic_of(symbol: Symbol, data_type: DataType = DataType.TRADES, bar: Us | None = None) -> Topic:
     return Topic(data_type, market(symbol), symbol.market, bar)
 
 
-def talk(path: str = BUSINESS, now: Ns = NOW, *, enforced: bool = False) -> Talk:
+def talk(path: str = BUSINESS, now: Us = NOW, *, enforced: bool = False) -> Talk:
     return Talk(LIVE, path, now, MARKET, enforced=enforced)
 
 
@@ -46,7 +46,7 @@ def said(talk: Talk, message: bytes) -> list[Act]:
     return talk.say(message.decode())
 
 
-def subscribed(*topics: Topic, now: Ns = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
+def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
     """Return a connection that was agreed to, and what it sent since."""
     [url] = {adapter.url(topic) for topic in topics}
     connection = talk(url.removeprefix("wss://ws.okx.com:8443"), now, enforced=enforced)
@@ -70,7 +70,7 @@ def truth(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
 class TestTrades:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
     def test_a_subscriber_gets_exactly_the_trades_of_its_time(self, symbol: Symbol) -> None:
-        end = Ns(NOW + MINUTE)
+        end = Us(NOW + MINUTE)
         found = heard(subscribed(topic_of(symbol))[0].until(end))
         rows, wanted = (
             truth(found.trades, DataType.TRADES),
@@ -83,10 +83,10 @@ class TestTrades:
         assert amounts.to_list() == pytest.approx(wanted["amount"].to_list(), rel=1e-12)
         assert found.trades is not None
         assert found.trades["topic"].unique().to_list() == [f"trades-all:{market(symbol)}"]
-        assert found.at == wanted["ts"].dt.epoch("ns")[-1]
+        assert found.at == wanted["ts"].dt.epoch("us")[-1]
 
     def test_each_fill_is_a_message_of_its_own_and_counts_nothing(self) -> None:
-        rows = told(subscribed(topic_of(BTC))[0].until(Ns(NOW + MINUTE)))
+        rows = told(subscribed(topic_of(BTC))[0].until(Us(NOW + MINUTE)))
         for row in rows:
             [fill] = msgspec.convert(row["data"], list[dict[str, str]])
             assert list(fill) == ["instId", "tradeId", "px", "sz", "side", "ts", "source"]
@@ -94,7 +94,7 @@ class TestTrades:
     def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
         topic = topic_of(BTC)
         connection, _ = subscribed(topic)
-        left, back, end = (Ns(NOW + seconds * SECOND) for seconds in (10, 20, 30))
+        left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
         before = heard(connection.until(left)).trades
         assert heard(said(connection, adapter.LIVE.unsubscribe([topic], 8, None))) == Heard()
         assert messages(connection.until(back)) == []
@@ -109,11 +109,11 @@ class TestBars:
     @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
     @pytest.mark.parametrize("text", ["1m", "15m"])
     def test_the_closing_ones_are_the_bars_of_history(self, text: str, symbol: Symbol) -> None:
-        bar, end = parse_bar_span(text), Ns(NOW + HOUR)
+        bar, end = parse_bar_span(text), Us(NOW + HOUR)
         bars = heard(subscribed(topic_of(symbol, DataType.OHLC, bar))[0].until(end)).bars
         assert bars is not None
-        first = Ns(NOW - NOW % bar)
-        wanted = MARKET.truth_bars("okx", symbol, bar, span(first, Ns(end - end % bar)))
+        first = Us(NOW - NOW % bar)
+        wanted = MARKET.truth_bars("okx", symbol, bar, span(first, Us(end - end % bar)))
         assert wanted.height == HOUR // bar
         assert truth(bars.filter("closed"), DataType.OHLC).equals(wanted)
 
@@ -122,26 +122,26 @@ class TestBars:
         bar, midnight = parse_bar_span(text), parse_time("2024-06-06")
         topic = topic_of(BTC, DataType.OHLC, bar)
         bars = heard(
-            subscribed(topic, now=Ns(midnight - 5 * SECOND))[0].until(Ns(midnight + 3 * SECOND))
+            subscribed(topic, now=Us(midnight - 5 * SECOND))[0].until(Us(midnight + 3 * SECOND))
         ).bars
         assert bars is not None
         times = bars.select(pl.col("ts").cast(pl.Int64), "closed").rows()
         assert times == [(midnight - bar, False)] * 5 + [(midnight - bar, True)] + [(midnight, False)] * 2
-        wanted = MARKET.truth_bars("okx", BTC, bar, span(Ns(midnight - bar), midnight))
+        wanted = MARKET.truth_bars("okx", BTC, bar, span(Us(midnight - bar), midnight))
         assert truth(bars.filter("closed"), DataType.OHLC).equals(wanted)
 
     def test_they_come_every_second_and_tell_no_more_than_that_they_have_begun_or_ended(self) -> None:
-        acts = subscribed(topic_of(ETH, DataType.OHLC, MINUTE))[0].until(Ns(NOW + 3 * MINUTE))
+        acts = subscribed(topic_of(ETH, DataType.OHLC, MINUTE))[0].until(Us(NOW + 3 * MINUTE))
         assert {after.at - before.at for before, after in pairwise(messages(acts))} == {SECOND}
         for act in acts:
             found = heard([act])
             assert found.bars is not None
-            opened = found.bars["ts"].dt.epoch("ns")[0]
+            opened = found.bars["ts"].dt.epoch("us")[0]
             assert found.at == opened + (MINUTE if found.bars["closed"][0] else 0)
             assert act.at - act.at % MINUTE == found.at
 
     def test_contracts_stand_in_a_cell_of_their_own(self) -> None:
-        rows = told(subscribed(topic_of(PERP, DataType.OHLC, MINUTE))[0].until(Ns(NOW + MINUTE)))
+        rows = told(subscribed(topic_of(PERP, DataType.OHLC, MINUTE))[0].until(Us(NOW + MINUTE)))
         for row in rows:
             [cells] = msgspec.convert(row["data"], list[list[str]])
             assert len(cells) == 9
@@ -149,11 +149,11 @@ class TestBars:
 
     def test_an_outage_is_silent(self) -> None:
         topics = [topic_of(BTC), topic_of(BTC, DataType.OHLC, MINUTE)]
-        acts = subscribed(*topics, now=Ns(SHUT.start - 30 * SECOND))[0].until(Ns(SHUT.end + 90 * SECOND))
+        acts = subscribed(*topics, now=Us(SHUT.start - 30 * SECOND))[0].until(Us(SHUT.end + 90 * SECOND))
         assert [act for act in acts if SHUT.start < act.at < SHUT.end] == []
         bars = heard(acts).bars
         assert bars is not None
-        closed = bars.filter("closed")["ts"].dt.epoch("ns").to_list()
+        closed = bars.filter("closed")["ts"].dt.epoch("us").to_list()
         assert closed == [SHUT.start - MINUTE, SHUT.end]
 
 
@@ -161,7 +161,7 @@ class TestBooks:
     @pytest.mark.parametrize("symbol", [*SYMBOLS, Symbol.parse("DOGE/USDT")], ids=str)
     def test_snapshot_and_changes_are_the_book_at_any_time(self, symbol: Symbol) -> None:
         connection, first = subscribed(topic_of(symbol, DataType.ORDERBOOK))
-        changes = heard([*first, *connection.until(Ns(NOW + 5 * SECOND))]).books
+        changes = heard([*first, *connection.until(Us(NOW + 5 * SECOND))]).books
         assert len(changes) > 40
         book = Book(channel_of(symbol))
         for change in changes:
@@ -171,7 +171,7 @@ class TestBooks:
 
     def test_it_begins_whole_and_each_change_names_the_one_before(self) -> None:
         connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK))
-        begun, *rest = heard([*first, *connection.until(Ns(NOW + 5 * SECOND))]).books
+        begun, *rest = heard([*first, *connection.until(Us(NOW + 5 * SECOND))]).books
         assert (begun.whole, begun.previous, begun.last) == (True, None, NOW // BOOK_PERIOD)
         assert [len(begun.bids), len(begun.asks)] == [400, 400]
         assert begun.at == NOW - NOW % BOOK_PERIOD
@@ -182,22 +182,22 @@ class TestBooks:
             assert change.last == (change.at or 0) // BOOK_PERIOD
 
     def test_the_subscriber_of_a_version_s_first_moment_gets_it_once(self) -> None:
-        now = Ns(NOW - NOW % BOOK_PERIOD)
+        now = Us(NOW - NOW % BOOK_PERIOD)
         connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=now)
         assert [change.last for change in heard(first).books] == [now // BOOK_PERIOD]
-        assert [act.at for act in connection.until(Ns(now + 1))] == []
+        assert [act.at for act in connection.until(Us(now + 1))] == []
 
     def test_there_is_no_checksum_and_a_level_that_is_gone_has_none_of_anything(self) -> None:
-        acts = subscribed(topic_of(BTC, DataType.ORDERBOOK))[0].until(Ns(NOW + 2 * SECOND))
+        acts = subscribed(topic_of(BTC, DataType.ORDERBOOK))[0].until(Us(NOW + 2 * SECOND))
         assert all('"checksum":0,' in act.text for act in messages(acts))
         assert any('","0","0","0"]' in act.text for act in messages(acts))
         assert all(change.checksum is None for change in heard(acts).books)
 
     def test_where_nothing_changes_it_says_so_every_minute(self) -> None:
-        connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=Ns(SHUT.start - SECOND // 2))
-        acts = [*first, *connection.until(Ns(SHUT.start + 4 * MINUTE))]
-        connection.now = Ns(SHUT.end - 30 * SECOND)
-        acts += connection.until(Ns(SHUT.end + SECOND))
+        connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=Us(SHUT.start - SECOND // 2))
+        acts = [*first, *connection.until(Us(SHUT.start + 4 * MINUTE))]
+        connection.now = Us(SHUT.end - 30 * SECOND)
+        acts += connection.until(Us(SHUT.end + SECOND))
         changes = heard(acts).books
         inside = [change for change in changes if SHUT.start < (change.at or 0) < SHUT.end]
         assert [change.at for change in inside] == [SHUT.start + n * MINUTE for n in (1, 2, 3)]
@@ -210,9 +210,9 @@ class TestBooks:
 
     def test_who_comes_before_the_first_trade_or_in_an_outage_is_told_that_there_is_no_book(self) -> None:
         new, listed = Symbol.parse("NEW/USDT"), parse_time("2024-02-10T08:00")
-        for symbol, now in ((BTC, Ns(SHUT.start + MINUTE)), (new, Ns(listed - 5 * MINUTE))):
+        for symbol, now in ((BTC, Us(SHUT.start + MINUTE)), (new, Us(listed - 5 * MINUTE))):
             connection, first = subscribed(topic_of(symbol, DataType.ORDERBOOK), now=now)
-            changes = heard([*first, *connection.until(Ns(now + 2 * MINUTE + SECOND))]).books
+            changes = heard([*first, *connection.until(Us(now + 2 * MINUTE + SECOND))]).books
             assert [change.whole for change in changes] == [True, False, False]
             assert all((*change.bids, *change.asks) == () for change in changes)
 
@@ -222,7 +222,7 @@ class TestBooks:
         (whole, _), (parts, _) = subscribed(topic), subscribed(topic)
         at, pieces = NOW, list[Act]()
         for step in steps:
-            at = Ns(at + step)
+            at = Us(at + step)
             pieces += parts.until(at)
         assert pieces == whole.until(at)
 
@@ -253,18 +253,18 @@ class TestBooks:
         assert level_rows(book) == truth_rows(BTC, changes[-1].at or NOW)
 
     def test_only_changes_of_books_can_be_numbered_anew(self) -> None:
-        connection, [snapshot] = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=Ns(NOW + 50 * MILLISECOND))
+        connection, [snapshot] = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=Us(NOW + 50 * MILLISECOND))
         assert isinstance(snapshot, Message)
-        assert connection.side.restarted(snapshot.topic, TimeSpan(snapshot.at, Ns(snapshot.at + 1))) is None
+        assert connection.side.restarted(snapshot.topic, TimeRange(snapshot.at, Us(snapshot.at + 1))) is None
         trades, _ = subscribed(topic_of(BTC))
-        assert trades.side.restarted("trades-all:BTC-USDT", TimeSpan(NOW, Ns(NOW + SECOND))) is None
+        assert trades.side.restarted("trades-all:BTC-USDT", TimeRange(NOW, Us(NOW + SECOND))) is None
 
     def test_who_leaves_and_comes_back_begins_anew(self) -> None:
         topic = topic_of(BTC, DataType.ORDERBOOK)
         connection, _ = subscribed(topic)
-        connection.until(Ns(NOW + SECOND))
+        connection.until(Us(NOW + SECOND))
         said(connection, adapter.LIVE.unsubscribe([topic], 2, None))
-        assert messages(connection.until(Ns(NOW + 2 * SECOND))) == []
+        assert messages(connection.until(Us(NOW + 2 * SECOND))) == []
         [change] = heard(said(connection, adapter.LIVE.subscribe([topic], 3))).books
         assert (change.whole, change.last) == (True, connection.now // BOOK_PERIOD)
 
@@ -292,7 +292,7 @@ class TestWords:
         assert heard(said(connection, adapter.LIVE.subscribe([topic], 2))) == Heard(
             acks=[Ack("books:BTC-USDT")]
         )
-        changes = heard(connection.until(Ns(NOW + SECOND))).books
+        changes = heard(connection.until(Us(NOW + SECOND))).books
         assert len({change.last for change in changes}) == len(changes)
 
     def test_a_message_without_a_number_is_answered_without_one(self) -> None:
@@ -347,7 +347,7 @@ class TestLimits:
         assert [ack.full for ack in heard(connection.say(words)).acks] == [True]
         assert [message.text for message in messages(connection.say("ping"))] == ["pong"]
         assert not any(free.say(words) for _ in range(481))
-        connection.now = Ns(NOW + HOUR)
+        connection.now = Us(NOW + HOUR)
         assert connection.say(words) == []
 
     @pytest.mark.parametrize(("length", "code"), [(64 * 1_024, None), (64 * 1_024 + 1, 1009)])
@@ -358,7 +358,7 @@ class TestLimits:
 
     def test_a_quiet_connection_is_closed(self) -> None:
         assert quiet_until(talk(enforced=True)) == Close(
-            Ns(NOW + 30 * SECOND), 4004, "No data received in 30s"
+            Us(NOW + 30 * SECOND), 4004, "No data received in 30s"
         )
         assert closes(seconds(talk(), 100)) == []
 
@@ -371,14 +371,14 @@ class TestLimits:
         assert closes(seconds(pushed, 100)) == []
 
     def test_it_is_the_last_word_that_counts(self) -> None:
-        now = Ns(SHUT.start - 2 * SECOND)
+        now = Us(SHUT.start - 2 * SECOND)
         connection, _ = subscribed(topic_of(BTC, DataType.OHLC, MINUTE), now=now, enforced=True)
         last = [act for act in seconds(connection, 10) if isinstance(act, Message)][-1].at
         assert quiet_until(connection).at == last + 30 * SECOND
 
     def test_a_jump_of_the_clock_leaves_the_client_time(self) -> None:
         connection = talk(enforced=True)
-        assert connection.until(Ns(NOW + DAY)) == []
+        assert connection.until(Us(NOW + DAY)) == []
         assert quiet_until(connection).at == NOW + DAY + 30 * SECOND
 
     def test_three_may_connect_in_a_second(self) -> None:
@@ -386,12 +386,12 @@ class TestLimits:
         assert (LIVE.connects.amount, LIVE.connects.period) == (3, SECOND)
 
 
-def span(start: Ns, end: Ns) -> TimeSpan:
-    return TimeSpan(start, end)
+def span(start: Us, end: Us) -> TimeRange:
+    return TimeRange(start, end)
 
 
 def seconds(connection: Talk, count: int) -> list[Act]:
-    return [act for _ in range(count) for act in connection.until(Ns(connection.now + SECOND))]
+    return [act for _ in range(count) for act in connection.until(Us(connection.now + SECOND))]
 
 
 def quiet_until(connection: Talk) -> Close:
@@ -412,7 +412,7 @@ def level_rows(book: Book) -> list[tuple[float, float]]:
     return [(float(price), float(amount)) for price, amount in levels]
 
 
-def truth_rows(symbol: Symbol, at: Ns) -> list[tuple[float, float]]:
+def truth_rows(symbol: Symbol, at: Us) -> list[tuple[float, float]]:
     """Return the levels there are, with amounts counted as the venue counts them."""
     rows = MARKET.truth_book("okx", symbol, at, 400)
     worth = (pl.col("price") if symbol.market == "inverse" else 1.0) / pl.lit(WORTH[symbol.market])
@@ -424,7 +424,7 @@ def struck(fault: StreamFault) -> list[BookChange]:
     connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK))
     struck = list[Message]()
     line = Line("okx", LIVE, connection.side, lambda _, message: struck.append(message))
-    injector, end = StreamInjector([fault], 1), Ns(NOW + 3 * SECOND)
+    injector, end = StreamInjector([fault], 1), Us(NOW + 3 * SECOND)
     acts = [*line.sent(first, injector, NOW), *line.sent(connection.until(end), injector, end)]
     assert len(struck) == 1
     return heard(acts).books

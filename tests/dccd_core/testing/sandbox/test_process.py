@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import binance as adapter
 from dccd_core.testing.sandbox.__main__ import main
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -39,7 +39,7 @@ def test_a_sandbox_of_its_own_tells_the_same_truth_and_obeys() -> None:
             body = binance.get(
                 "/api/v3/aggTrades", params={"symbol": "BTCUSDT", "fromId": first, "limit": 1_000}
             ).content
-            span = TimeSpan(parse_time("2024-06-05T09:59"), NOW)
+            span = TimeRange(parse_time("2024-06-05T09:59"), NOW)
             truth = sandbox.market.truth_trades("binance", Symbol("BTC", "USDT"), span)
             assert adapter.decode_trades(body, NOW).equals(truth.head(1_000))
             assert binance.get("/api/v3/klines?symbol=AAAUSDT&interval=1h&limit=1").status_code == 200
@@ -49,7 +49,7 @@ def test_a_sandbox_of_its_own_tells_the_same_truth_and_obeys() -> None:
             with pytest.raises(httpx.RemoteProtocolError):
                 binance.get("/api/v3/time")
             sandbox.faults([])
-            assert binance.get("/api/v3/time").json() == {"serverTime": NOW // 10**6}
+            assert binance.get("/api/v3/time").json() == {"serverTime": NOW // MILLISECOND}
             assert [binance.get("/api/v3/depth?symbol=BTCUSDT&limit=1000").status_code for _ in range(2)] == [
                 200,
                 429,
@@ -79,7 +79,7 @@ def test_a_stream_runs_at_the_pace_of_its_clock_and_obeys() -> None:
         with connect(url) as client:
             texts = [json.loads(client.recv(timeout=60)) for _ in range(200)]
             rows = [text["data"] for text in texts if text["stream"] == "btcusdt@aggTrade"]
-            span = TimeSpan(Ns(rows[0]["T"] * MILLISECOND), Ns((rows[-1]["T"] + 1) * MILLISECOND))
+            span = TimeRange(Us(rows[0]["T"] * MILLISECOND), Us((rows[-1]["T"] + 1) * MILLISECOND))
             ids = sandbox.market.truth_trades("binance", btc, span)["trade_id"].to_list()
             got = [str(row["a"]) for row in rows]
             assert got == ids[ids.index(got[0]) :][: len(got)]

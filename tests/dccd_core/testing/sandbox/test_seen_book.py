@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dccd_core.adapter.live import BookChange, Precision
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from tests.dccd_core.testing.sandbox.wire import (
     BOOKS,
     DIGITS,
@@ -62,7 +62,7 @@ class Picture:
     def wrong(self) -> list[tuple[str, int]]:
         """Return which of the best levels differ from the truth; the venue need not tell all contracts so."""
         orders = TRUTH.orders(self.one.what[0], self.one.symbols[self.which])
-        version = orders.version(Ns(self.one.now - 1))
+        version = orders.version(Us(self.one.now - 1))
         found = list[tuple[str, int]]()
         for side, levels in zip(("bid", "ask"), orders.levels(version, 10), strict=True):
             sizes, scale = TRUTH.book_sizes(self.one.what[0], self.one.symbols[self.which], levels)
@@ -99,7 +99,7 @@ class TestBooks:
         one = wire(what)
         picture = begun(one)
         for _ in range(5):
-            one.until(Ns(one.now + SECOND))
+            one.until(Us(one.now + SECOND))
             picture.apply(one.hear())
             assert picture.wrong() == []
 
@@ -108,9 +108,9 @@ class TestBooks:
         crossed = fault(Kind.CROSSED, topic=name_of(what), nth=20, seconds=5.0)
         one = wire(what, crossed)
         picture = begun(one)
-        seen = list[tuple[Ns, bool, bool]]()
+        seen = list[tuple[Us, bool, bool]]()
         while one.now < NOW + 15 * SECOND:
-            one.until(Ns(one.now + 100 * MILLISECOND))
+            one.until(Us(one.now + 100 * MILLISECOND))
             picture.apply(one.hear())
             seen.append((one.now, picture.is_crossed(), bool(picture.wrong())))
         [struck] = one.struck
@@ -125,10 +125,10 @@ class TestBooks:
     def test_a_book_drifts_until_it_is_subscribed_to_anew(self, what: Served) -> None:
         one = wire(what, fault(Kind.DRIFT, topic=name_of(what), nth=20))
         picture = begun(one)
-        wrong = list[tuple[Ns, list[tuple[str, int]]]]()
+        wrong = list[tuple[Us, list[tuple[str, int]]]]()
         bids = list[list[tuple[str, str]]]()
         while one.now < NOW + 10 * SECOND:
-            one.until(Ns(one.now + 100 * MILLISECOND))
+            one.until(Us(one.now + 100 * MILLISECOND))
             picture.apply(one.hear())
             wrong.append((one.now, picture.wrong()))
             bids.append(picture.best("bid"))
@@ -144,16 +144,16 @@ class TestBooks:
             return
         one.unsubscribe(one.topics[0])
         one.subscribe(one.topics[0])
-        one.until(Ns(one.now + SECOND))
+        one.until(Us(one.now + SECOND))
         picture.apply(one.hear())
         assert picture.wrong() == []
 
     @each_book
     def test_a_whole_book_comes_in_the_midst(self, what: Served) -> None:
         one = wire(what, fault(Kind.SNAPSHOT, topic=name_of(what), nth=20))
-        picture, wholes = begun(one), list[Ns]()
+        picture, wholes = begun(one), list[Us]()
         for _ in range(100):
-            one.until(Ns(one.now + 100 * MILLISECOND))
+            one.until(Us(one.now + 100 * MILLISECOND))
             changes = one.hear()
             own = one.live.name(one.topics[0])
             wholes += [one.now for change in changes if change.whole and change.topic == own]
@@ -168,6 +168,6 @@ class TestBooks:
     def test_numbers_start_anew_with_a_whole_book(self, what: Served) -> None:
         both = [fault(kind, topic=name_of(what), nth=9) for kind in (Kind.SNAPSHOT, Kind.NUMBER_RESTART)]
         one = wire(what, *both)
-        one.until(Ns(NOW + 5 * SECOND))
+        one.until(Us(NOW + 5 * SECOND))
         assert sorted(struck.kind for struck in one.struck) == [Kind.NUMBER_RESTART, Kind.SNAPSHOT]
         assert numbers_of(what, one.of())[8] == [1_000]

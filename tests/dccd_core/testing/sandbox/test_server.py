@@ -4,7 +4,7 @@ import httpx
 import msgspec
 import pytest
 
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.options import Options
@@ -20,7 +20,7 @@ def test_the_clock_can_be_stopped_and_says_the_date() -> None:
     sandbox = InProcess()
     sandbox.clock(NOW)
     answer = sandbox.get("time")
-    assert answer.json() == {"serverTime": NOW // 10**6}
+    assert answer.json() == {"serverTime": NOW // MILLISECOND}
     assert answer.headers["date"] == "Wed, 05 Jun 2024 12:00:20 GMT"
     assert sandbox.get("time").json() == answer.json()
 
@@ -38,7 +38,7 @@ def test_the_clock_can_run_faster_than_the_machine_s(monkeypatch: pytest.MonkeyP
     sandbox, machine = InProcess(), [parse_time("2025-01-01")]
     monkeypatch.setattr("time.time_ns", lambda: machine[0])
     assert sandbox.order("clock", {"now": NOW, "frozen": False, "rate": 600}).status_code == 200
-    machine[0] = Ns(machine[0] + SECOND)
+    machine[0] = Us(machine[0] + SECOND)
     assert sandbox.get("time").json()["serverTime"] * 10**6 == NOW + 600 * SECOND
 
 
@@ -51,7 +51,7 @@ def test_more_than_the_limit_is_429_with_the_time_to_wait() -> None:
     assert refused.headers["x-mbx-used-weight-1m"] == "7"
     assert refused.json()["code"] == -1003
     assert "5 request weight per 1 MINUTE" in refused.json()["msg"]
-    sandbox.clock(Ns(NOW + 40 * SECOND))
+    sandbox.clock(Us(NOW + 40 * SECOND))
     assert sandbox.get("ping").headers["x-mbx-used-weight-1m"] == "1"
 
 
@@ -62,8 +62,8 @@ def test_ignoring_429_is_a_ban_until_it_is_over() -> None:
     assert statuses == [200, *[429] * 11, 418, 418]
     banned = sandbox.get("ping")
     assert banned.headers["retry-after"] == "20"
-    assert f"banned until {NOW // 10**6 + 20_000}" in banned.json()["msg"]
-    sandbox.clock(Ns(NOW + 20 * SECOND))
+    assert f"banned until {NOW // MILLISECOND + 20_000}" in banned.json()["msg"]
+    sandbox.clock(Us(NOW + 20 * SECOND))
     assert sandbox.get("ping").status_code == 200
     assert (sandbox.stats().answered(429), sandbox.stats().answered(418)) == (11, 3)
     assert sandbox.stats().refused() == 14
@@ -81,7 +81,7 @@ def test_stats_count_every_request() -> None:
     sandbox.clock(NOW)
     sandbox.get("klines", **KLINES, limit=5)
     sandbox.get("klines", symbol="NOPE", interval="1m")
-    sandbox.clock(Ns(NOW + MINUTE))
+    sandbox.clock(Us(NOW + MINUTE))
     sandbox.get("ping")
     stats = sandbox.stats()
     klines = stats.paths["/binance/api/v3/klines"]
@@ -110,7 +110,7 @@ class TestPools:
                 Route("/list", told),
                 Route("/products/{product}/book", told, pool="books", market=lambda p: p["product"]),
             ),
-            rules=(Rule(2, MINUTE), Rule(1, Ns(10 * SECOND), pool="books")),
+            rules=(Rule(2, MINUTE), Rule(1, Us(10 * SECOND), pool="books")),
             refused=lambda charge, rule, now: Answer(b'"%s %d"' % (rule.pool.encode(), charge.wait_s(now))),
             trouble=lambda _: b"",
         )
@@ -160,7 +160,7 @@ def test_reset_goes_back_to_the_start() -> None:
     assert sandbox.get("ping").status_code == 200
     assert sandbox.stats().count() == 1
     assert sandbox.get("time").status_code == 429
-    sandbox.clock(Ns(NOW + 9 * MINUTE))
+    sandbox.clock(Us(NOW + 9 * MINUTE))
     assert sandbox.get("time").status_code == 500
 
 

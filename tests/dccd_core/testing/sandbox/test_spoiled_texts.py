@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from dccd_core.domain.datatype import DataType
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Ns, parse_time
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, parse_time
 from dccd_core.testing.sandbox.live import Message
 from tests.dccd_core.testing.sandbox.wire import (
     NOW,
@@ -24,9 +24,9 @@ from tests.dccd_core.testing.sandbox.wire import (
 TIME = re.compile(r"(?<![\w.-])(?:1\d{12}(?!\d)|\d{4}-\d\d-\d\dT[\d:.]+Z)")
 
 
-def times(text: str) -> list[Ns]:
+def times(text: str) -> list[Us]:
     found = TIME.findall(text)
-    return [Ns(int(one) * MILLISECOND) if one.isdigit() else parse_time(one) for one in found]
+    return [Us(int(one) * MILLISECOND) if one.isdigit() else parse_time(one) for one in found]
 
 
 class TestTexts:
@@ -34,7 +34,7 @@ class TestTexts:
     @pytest.mark.parametrize("seconds", [86_400, 540, -3_600])
     def test_one_message_is_of_another_time(self, what: Served, seconds: int) -> None:
         ahead = fault(Kind.FUTURE_TIME, topic=name_of(what), nth=4, seconds=float(seconds))
-        one = wire(what, ahead).until(Ns(NOW + 10 * SECOND))
+        one = wire(what, ahead).until(Us(NOW + 10 * SECOND))
         [struck] = one.struck
         changed = [pair for pair in zip(one.of(), quiet(what).of(), strict=False) if pair[0] != pair[1]]
         [(sent, meant)] = changed
@@ -47,7 +47,7 @@ class TestTexts:
 
     @each_served
     def test_one_message_is_of_no_time(self, what: Served) -> None:
-        one = wire(what, fault(Kind.ZERO_TIME, topic=name_of(what), nth=4)).until(Ns(NOW + 10 * SECOND))
+        one = wire(what, fault(Kind.ZERO_TIME, topic=name_of(what), nth=4)).until(Us(NOW + 10 * SECOND))
         [struck] = one.struck
         sent = one.of()[3].text
         assert "0001-01-01T00:00:00" in sent or re.search(r'[:,\["]0[,"\]}]', sent)
@@ -60,7 +60,7 @@ class TestTexts:
     @pytest.mark.parametrize("value", ["0.-10000", "NaN"])
     def test_a_level_is_no_number(self, what: Served, nth: int, value: str) -> None:
         bad = fault(Kind.BAD_LEVEL, topic=name_of(what), value=value, text=r"\d\]|qty|\"\]")
-        one = wire(what, msgspec.structs.replace(bad, nth=nth)).until(Ns(NOW + 10 * SECOND))
+        one = wire(what, msgspec.structs.replace(bad, nth=nth)).until(Us(NOW + 10 * SECOND))
         [struck] = one.struck
         place = quiet(what).of().index(struck.message)
         sent = one.of()[place].text
@@ -75,7 +75,7 @@ class TestTexts:
         text = quiet(what).of()[4].text
         names = re.findall(r'"(\w+)":[-\d"]', text) or ["MTS"]
         one = wire(what, fault(Kind.MISSING_FIELD, topic=name_of(what), nth=5, value=names[-1]))
-        one.until(Ns(NOW + 10 * SECOND))
+        one.until(Us(NOW + 10 * SECOND))
         assert bool(one.struck) == (what[0] != "bitfinex")
         sent = one.of()[4].text
         assert f'"{names[-1]}"' not in sent

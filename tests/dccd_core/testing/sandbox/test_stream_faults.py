@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import SECOND, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.binance_live import LIVE
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Message, Opening, Ping, Side
@@ -14,23 +14,23 @@ from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 
 NOW = parse_time("2024-06-05T12:00")
-END = Ns(NOW + 100 * SECOND)
+END = Us(NOW + 100 * SECOND)
 ONE, OTHER = "btcusdt@aggTrade", "ethusdt@aggTrade"
 
 
 def message(second: int, topic: str = ONE, text: str = "") -> Message:
-    return Message(Ns(NOW + second * SECOND), topic, text or f'{{"n":{second},"p":"1.5"}}')
+    return Message(Us(NOW + second * SECOND), topic, text or f'{{"n":{second},"p":"1.5"}}')
 
 
 class Numbered(Side):
     """Its only topic can be numbered anew."""
 
-    def heard(self, text: str, now: Ns) -> list[Act]:
+    def heard(self, text: str, now: Us) -> list[Act]:
         return []
 
-    def restarted(self, topic: str, span: TimeSpan) -> list[Message] | None:
+    def restarted(self, topic: str, span: TimeRange) -> list[Message] | None:
         times = range(span.start, span.end, SECOND)
-        anew = [Message(Ns(at), topic, f"anew {number}") for number, at in enumerate(times)]
+        anew = [Message(Us(at), topic, f"anew {number}") for number, at in enumerate(times)]
         return anew if topic == ONE else None
 
 
@@ -46,7 +46,7 @@ class Sent:
     def _report(self, fault: StreamFault, message: Message) -> None:
         self.struck.append((fault.kind, message))
 
-    def __call__(self, *acts: Act, end: Ns = END) -> list[Act]:
+    def __call__(self, *acts: Act, end: Us = END) -> list[Act]:
         return self.line.sent(acts, self.injector, end)
 
 
@@ -141,10 +141,10 @@ class TestOrder:
 
     def test_stall(self) -> None:
         sent = Sent(fault("stall", nth=2, seconds=5.0))
-        assert sent(A, B, C, end=Ns(C.at + 1)) == [A]
-        assert sent(message(5), end=Ns(NOW + 6 * SECOND)) == []
-        assert sent(message(6), end=Ns(NOW + 7 * SECOND)) == [B, C, message(5), message(6)]
-        assert sent(message(8), end=Ns(NOW + 9 * SECOND)) == [message(8)]
+        assert sent(A, B, C, end=Us(C.at + 1)) == [A]
+        assert sent(message(5), end=Us(NOW + 6 * SECOND)) == []
+        assert sent(message(6), end=Us(NOW + 7 * SECOND)) == [B, C, message(5), message(6)]
+        assert sent(message(8), end=Us(NOW + 9 * SECOND)) == [message(8)]
 
     def test_a_stall_that_is_over_at_once_changes_nothing(self) -> None:
         assert Sent(fault("stall", nth=1, seconds=1.0))(A, B, C) == [A, B, C]
@@ -226,8 +226,8 @@ class TestVenues:
     def test_a_restart_numbers_the_topic_anew_and_leaves_the_others(self) -> None:
         sent = Sent(fault("reset", nth=2))
         other = message(3, OTHER)
-        acts = sent(A, B, C, other, message(4), end=Ns(NOW + 5 * SECOND))
-        anew = [Message(Ns(NOW + second * SECOND), ONE, f"anew {second - 2}") for second in (2, 3, 4)]
+        acts = sent(A, B, C, other, message(4), end=Us(NOW + 5 * SECOND))
+        anew = [Message(Us(NOW + second * SECOND), ONE, f"anew {second - 2}") for second in (2, 3, 4)]
         assert acts == [A, anew[0], other, anew[1], anew[2]]
 
     def test_where_there_is_nothing_to_restart_nothing_happens(self) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.tape import Tape, Trades
 
@@ -38,7 +38,7 @@ def test_the_truth_does_not_change_between_processes_and_platforms() -> None:
 
 
 def test_ids_are_consecutive_and_times_never_run_backwards() -> None:
-    trades = TAPE.between(TimeSpan(NOON, Ns(NOON + 3 * DAY)))
+    trades = TAPE.between(TimeRange(NOON, Us(NOON + 3 * DAY)))
     assert np.all(np.diff(trades.id) == 1)
     assert np.all(np.diff(trades.time) >= 0)
     assert trades.time[0] >= NOON
@@ -62,7 +62,7 @@ def test_any_slice_of_a_longer_read_is_what_reading_it_alone_gives(
 @settings(max_examples=50)
 @given(at=st.integers(int(parse_time("2018-06-01")), int(parse_time("2030-01-01"))))
 def test_the_count_before_a_moment_is_the_id_of_the_first_trade_from_then_on(at: int) -> None:
-    first = TAPE.count_before(Ns(at))
+    first = TAPE.count_before(Us(at))
     around = TAPE.by_id(max(0, first - 1), 2)
     if first:
         assert around.time[0] < at <= around.time[1]
@@ -74,8 +74,8 @@ def test_the_count_before_a_moment_is_the_id_of_the_first_trade_from_then_on(at:
 @given(start=st.integers(0, 5 * DAY), cut=st.integers(0, DAY), end=st.integers(0, DAY))
 def test_two_touching_spans_hold_what_their_union_holds(start: int, cut: int, end: int) -> None:
     a, b, c = NOON + start, NOON + start + cut, NOON + start + cut + end
-    whole = TAPE.between(TimeSpan(Ns(a), Ns(c)))
-    left, right = TAPE.between(TimeSpan(Ns(a), Ns(b))), TAPE.between(TimeSpan(Ns(b), Ns(c)))
+    whole = TAPE.between(TimeRange(Us(a), Us(c)))
+    left, right = TAPE.between(TimeRange(Us(a), Us(b))), TAPE.between(TimeRange(Us(b), Us(c)))
     assert np.array_equal(whole.id, np.concatenate((left.id, right.id)))
     assert np.array_equal(whole.time, np.concatenate((left.time, right.time)))
 
@@ -89,7 +89,7 @@ def test_trades_begin_with_the_listing_at_id_0() -> None:
 
 @pytest.mark.parametrize("tape", [TAPE, DENSE])
 def test_nothing_trades_in_an_outage_and_ids_go_on_across_it(tape: Tape) -> None:
-    outage = TimeSpan(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
+    outage = TimeRange(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
     before = tape.count_before(outage.start)
     assert tape.count_before(outage.end) == before
     borders = tape.by_id(before - 1, 2)
@@ -99,13 +99,13 @@ def test_nothing_trades_in_an_outage_and_ids_go_on_across_it(tape: Tape) -> None
 
 def test_an_outage_may_begin_inside_a_minute() -> None:
     start = parse_time("2021-04-25T04:01:30")
-    minute = DENSE.between(TimeSpan(Ns(start - 30 * 10**9), Ns(start + 30 * 10**9)))
+    minute = DENSE.between(TimeRange(Us(start - 30 * 10**9), Us(start + 30 * 10**9)))
     assert minute.id.size > 1_000
     assert minute.time.max() < start
 
 
 def test_many_trades_share_a_millisecond_and_some_minutes_are_quiet() -> None:
-    trades = TAPE.between(TimeSpan(NOON, Ns(NOON + DAY)))
+    trades = TAPE.between(TimeRange(NOON, Us(NOON + DAY)))
     assert not np.any(trades.time % MILLISECOND)
     _, together = np.unique(trades.time, return_counts=True)
     assert together.max() >= 10
@@ -114,11 +114,11 @@ def test_many_trades_share_a_millisecond_and_some_minutes_are_quiet() -> None:
 
 
 def test_a_day_has_as_many_trades_as_was_asked_for() -> None:
-    assert DENSE.count_before(Ns(NOON + DAY)) - DENSE.count_before(NOON) == 10_000_000
+    assert DENSE.count_before(Us(NOON + DAY)) - DENSE.count_before(NOON) == 10_000_000
 
 
 def test_prices_move_smoothly_and_amounts_vary() -> None:
-    trades = TAPE.between(TimeSpan(NOON, Ns(NOON + 30 * DAY)))
+    trades = TAPE.between(TimeRange(NOON, Us(NOON + 30 * DAY)))
     assert trades.price.min() > 0
     assert trades.amount.min() > 0
     assert np.abs(np.diff(trades.price) / trades.price[1:]).max() < 0.02
@@ -129,6 +129,6 @@ def test_prices_move_smoothly_and_amounts_vary() -> None:
 
 def test_exchanges_trade_differently_at_about_the_same_price() -> None:
     here, there = TAPE.by_id(10_000_000, 1), MARKET.tape("kraken", ETH)
-    other = there.by_id(there.count_before(Ns(int(here.time[0]))), 1)
+    other = there.by_id(there.count_before(Us(int(here.time[0]))), 1)
     assert other.time[0] != here.time[0]
     assert abs(other.price[0] / here.price[0] - 1) < 0.01

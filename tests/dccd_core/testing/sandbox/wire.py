@@ -14,7 +14,7 @@ import pytest
 from dccd_core.adapter.live import BookChange, Topic
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Ns, TimeSpan, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Message, Opening
@@ -27,7 +27,7 @@ Served: TypeAlias = tuple[str, str, DataType]
 Kind = StreamFaultKind
 
 NOW = parse_time("2024-06-05T12:00:20.05")
-END = Ns(NOW + 30 * SECOND)
+END = Us(NOW + 30 * SECOND)
 SYMBOLS = {
     "spot": ("BTC/USDT", "ETH/USDT"),
     "linear": ("BTC/USDT:USDT", "ETH/USDT:USDT"),
@@ -79,7 +79,7 @@ class Wire:
 
     what: Served
     injector: StreamInjector
-    now: Ns = NOW
+    now: Us = NOW
     got: list[Act] = field(default_factory=list[Act])
     struck: list[Struck] = field(default_factory=list[Struck])
     state: object = None
@@ -122,10 +122,10 @@ class Wire:
         self.hear()
         self.say(self.live.unsubscribe([topic], 77, self.state))
 
-    def until(self, end: Ns, step: Ns = SECOND) -> "Wire":
+    def until(self, end: Us, step: Us = SECOND) -> "Wire":
         """Let time pass in steps."""
         while self.now < end:
-            span = TimeSpan(self.now, min(end, Ns(self.now + step)))
+            span = TimeRange(self.now, min(end, Us(self.now + step)))
             self.now = span.end
             self.send(self.line.side.due(span))
         return self
@@ -166,7 +166,7 @@ def name_of(what: Served, which: int = 0) -> str:
     return quiet(what).name(which)
 
 
-def unnumbered(messages: Sequence[Message]) -> list[tuple[Ns, str]]:
+def unnumbered(messages: Sequence[Message]) -> list[tuple[Us, str]]:
     """Return when and what, without the numbers of the connection."""
     return [(one.at, re.sub(r",\d+,\d+\]$", "]", one.text)) for one in messages]
 
