@@ -40,7 +40,7 @@ class Case:
 
 MONTHS: Final = tuple(f"2024-{month:02}" for month in range(1, 13))
 KLINES: Final = Case("klines", "BTC/USDT", "ohlc", Grain.MONTH, MONTHS)
-TRADES: Final = Case("trades", "ETH/USDT", "trades", Grain.DATE, ("2024-01-15",))
+TRADES: Final = Case("trades", "ETH/USDT", "trades", Grain.DAY, ("2024-01-15",))
 CASES: Final = (KLINES, TRADES)
 
 

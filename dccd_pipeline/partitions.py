@@ -11,7 +11,7 @@ import dagster as dg
 from dccd_core.domain.dataset import FORMATS, Grain, partition_span
 from dccd_core.domain.timespan import moment
 
-_CRONS = {Grain.YEAR: "0 0 1 1 *", Grain.MONTH: "0 0 1 * *", Grain.DATE: "0 0 * * *"}
+_CRONS = {Grain.YEAR: "0 0 1 1 *", Grain.MONTH: "0 0 1 * *", Grain.DAY: "0 0 * * *"}
 
 
 def partitions_of(grain: Grain, start: date, end: date | None = None) -> dg.TimeWindowPartitionsDefinition:

@@ -14,14 +14,14 @@ from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, moment, us
 
 
 class Grain(StrEnum):
-    """The calendar length of a partition; its value is the Hive column that names it in paths."""
+    """The calendar length of a partition."""
 
     YEAR = "year"
     MONTH = "month"
-    DATE = "date"
+    DAY = "day"
 
 
-FORMATS: Final = {Grain.YEAR: "%Y", Grain.MONTH: "%Y-%m", Grain.DATE: "%Y-%m-%d"}
+FORMATS: Final = {Grain.YEAR: "%Y", Grain.MONTH: "%Y-%m", Grain.DAY: "%Y-%m-%d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Dataset:
     @property
     def grain(self) -> Grain:
         if self.data_type is not DataType.OHLC:
-            return Grain.DATE
+            return Grain.DAY
         assert self.span is not None
         return Grain.MONTH if self.span < HOUR else Grain.YEAR
 

@@ -10,6 +10,10 @@ import polars as pl
 TIME: Final = pl.Datetime("us", "UTC")
 
 
+RECEIVED: Final = "received"
+"""The column, of those tables that have it, that says when a row came to us; null for what was asked for."""
+
+
 class DataType(StrEnum):
     OHLC = "ohlc"
     TRADES = "trades"
@@ -21,7 +25,8 @@ class Table:
     """What every frame of one data type looks like, whatever the exchange.
 
     ``required`` columns are never null. ``key`` names the columns that tell two rows apart; trades
-    without an id have none, so there equal rows are told apart by counting them.
+    without an id have none, so there equal rows are told apart by counting them. ``received`` is our own
+    clock's and tells no rows apart: where one source brings it and the other does not, it is kept.
     """
 
     schema: pl.Schema
@@ -54,6 +59,7 @@ TABLES: Final[Mapping[DataType, Table]] = {
                 "amount": pl.Float64(),
                 "side": pl.Enum(["buy", "sell"]),
                 "trade_id": pl.String(),
+                "received": TIME,
             }
         ),
         required=("ts", "price", "amount"),
@@ -67,6 +73,7 @@ TABLES: Final[Mapping[DataType, Table]] = {
                 "level": pl.Int32(),
                 "price": pl.Float64(),
                 "amount": pl.Float64(),
+                "received": TIME,
             }
         ),
         required=("ts", "side", "level", "price", "amount"),

@@ -3,13 +3,14 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from dccd_core.domain.errors import ConfigError
 
 _CODE: Final = r"[^\s/:\-_]+"
-_UNIFIED: Final = re.compile(rf"({_CODE})/({_CODE})(?::({_CODE}))?")
-_SLUG: Final = re.compile(rf"({_CODE})-({_CODE})(?:_({_CODE}))?")
+_UNIFIED: Final = re.compile(rf"({_CODE})/({_CODE})(?::({_CODE})(?:-(\d{{6}}))?)?")
+_SLUG: Final = re.compile(rf"({_CODE})-({_CODE})(?:_({_CODE})(?:_(\d{{6}}))?)?")
 _LETTERS: Final = ("L", "N", "Mn", "Mc")
 """The Unicode categories of letters and digits of any script, and of the marks that belong to letters."""
 _BESIDE: Final = ".$+"
@@ -21,8 +22,10 @@ _LONGEST: Final = 40
 class Symbol:
     """``BTC/USDT`` spot, ``BTC/USDT:USDT`` linear perpetual, ``BTC/USD:BTC`` inverse perpetual.
 
-    >>> Symbol.parse("BTC/USDT:USDT").slug
-    'BTC-USDT_USDT'
+    ``BTC/USDT:USDT-251226`` is a future, with the day (``YYMMDD``) on which it ends.
+
+    >>> Symbol.parse("BTC/USDT:USDT").slug, Symbol.parse("BTC/USDT:USDT-251226").slug
+    ('BTC-USDT_USDT', 'BTC-USDT_USDT_251226')
     >>> str(Symbol.from_slug("BTC-USDT"))
     'BTC/USDT'
     """
@@ -30,6 +33,7 @@ class Symbol:
     base: str
     quote: str
     settle: str | None = None
+    expiry: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Symbol":
@@ -43,7 +47,7 @@ class Symbol:
             raise ConfigError(
                 f"symbol {text[:_LONGEST]!r} is not in unified notation", hint="write it like BTC/USDT"
             )
-        return cls(*(code and _checked(code) for code in match.groups()))
+        return cls._of(match)
 
     @classmethod
     def from_slug(cls, slug: str) -> "Symbol":
@@ -52,21 +56,42 @@ class Symbol:
             raise ConfigError(
                 f"{slug[:_LONGEST]!r} is no symbol slug", hint="slugs look like BTC-USDT or BTC-USDT_USDT"
             )
-        return cls(*(code and _checked(code) for code in match.groups()))
+        return cls._of(match)
+
+    @classmethod
+    def _of(cls, match: re.Match[str]) -> "Symbol":
+        *codes, expiry = match.groups()
+        return cls(*(code and _checked(code) for code in codes), expiry and _day(expiry))
 
     def __str__(self) -> str:
-        return f"{self.base}/{self.quote}" + (f":{self.settle}" if self.settle else "")
+        expiry = f"-{self.expiry}" if self.expiry else ""
+        return f"{self.base}/{self.quote}" + (f":{self.settle}{expiry}" if self.settle else "")
 
     @property
     def slug(self) -> str:
-        return f"{self.base}-{self.quote}" + (f"_{self.settle}" if self.settle else "")
+        return f"{self.base}-" + "_".join(part for part in (self.quote, self.settle, self.expiry) if part)
 
     @property
     def market(self) -> str:
-        """``spot``, ``linear`` (settled in the quote) or ``inverse`` (settled in the base)."""
+        """``spot``; perpetual ``linear`` (settled in the quote) or ``inverse`` (in the base); ``.._future``."""
         if self.settle is None:
             return "spot"
-        return "inverse" if self.settle == self.base else "linear"
+        margin = "inverse" if self.settle == self.base else "linear"
+        return f"{margin}_future" if self.expiry else margin
+
+
+def _day(text: str) -> str:
+    """Return ``YYMMDD`` as it is.
+
+    Raises:
+        ConfigError: there is no such day.
+    """
+    try:
+        datetime.strptime(text, "%y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        said = f"{text!r} is no day, so the symbol is not in unified notation"
+        raise ConfigError(said, hint="a future ends on YYMMDD: write it like BTC/USDT:USDT-251226") from None
+    return text
 
 
 def _checked(code: str) -> str:

@@ -14,7 +14,7 @@ from dccd_core.lake import coverage
 from dccd_core.lake.coverage import Notes, Piece, Story
 from dccd_core.lake.layout import Family, segment_start
 from dccd_core.lake.runs import Runs
-from dccd_core.lake.segments import RECEIVED, SYMBOL, Segment, SegmentWriter, find, opened, sync_folder
+from dccd_core.lake.segments import SYMBOL, Segment, SegmentWriter, find, opened, sync_folder
 from dccd_core.lake.store import Store, writing
 
 MOST_ROWS: Final = 5_000_000
@@ -65,8 +65,7 @@ class Harvest:
 
     def rows(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
         """Yield the part's rows, each once, ascending in time."""
-        for rows in self._runs.rows(dataset, key):
-            yield rows.drop(RECEIVED)
+        return self._runs.rows(dataset, key)
 
     def covered(self, dataset: Dataset, key: str) -> list[TimeRange]:
         """Return for which time of the partition all rows were recorded."""

@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import msgspec
 
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.lake.store import Store, Stored, rewrite, writing
 
 IDENTITY: Final = "dccd.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_OTHER: Final = "download into another store: nothing converts it"
 _MOST_BYTES: Final = 4_096
 
 
@@ -24,14 +26,17 @@ class _Identity:
 
 
 def identity(store: Store) -> str | None:
-    """Return the store's name; None when nobody has written to it yet, or only an older dccd.
+    """Return the store's name; None when nobody has written to it yet.
 
     Raises:
         DamagedFile: the file is not what was written.
-        LakeError: it is of a later version.
+        LakeError: the store has another format.
     """
     found = store.tail(IDENTITY, _MOST_BYTES)
-    return _read(found[0], store.url(IDENTITY)) if found else None
+    if found is None:
+        _refuse_nameless(store)
+        return None
+    return _read(found[0], store.url(IDENTITY))
 
 
 def ensure_identity(store: Store) -> str:
@@ -57,6 +62,23 @@ def _read(body: bytes, url: str) -> str:
     except msgspec.DecodeError as e:
         hint = "restore the file; or delete it: then all that is known of this store is looked up anew"
         raise DamagedFile(f"{url}: is not what dccd wrote: {e}", hint=hint) from e
-    if found.format > _FORMAT:
-        raise LakeError(f"{url}: the store has format {found.format}, which is later", hint="update dccd")
+    if found.format != _FORMAT:
+        age = "later" if found.format > _FORMAT else "older"
+        raise LakeError(
+            f"{url}: the store has format {found.format}, which is {age} than {_FORMAT}", hint=_OTHER
+        )
     return found.id
+
+
+def _refuse_nameless(store: Store) -> None:
+    """Refuse files without a name beside them: formats before this one had none, or other paths.
+
+    Raises:
+        LakeError: there are some.
+    """
+    for data_type in DataType:
+        if found := store.find(data_type):
+            said = (
+                f"{store.url(found[0])}: there is no {IDENTITY} in its store, as of a format before {_FORMAT}"
+            )
+            raise LakeError(said, hint=f"restore {IDENTITY} if it was there; else {_OTHER}")

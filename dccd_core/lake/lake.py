@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -77,9 +77,19 @@ class Lake:
     ) -> None:
         self.url = str(url)
         self._accepted = accepted or {}
-        self._store = open_store(url)
+        self._opened = open_store(url)
         self._id: str | None = None
         self._live = live or live_folder(url)
+
+    @cached_property
+    def _store(self) -> Store:
+        """The store, once it is known to be one that this dccd reads.
+
+        Raises:
+            LakeError: it has another format.
+        """
+        self._id = identity(self._opened)
+        return self._opened
 
     def path(self, dataset: Dataset, key: str) -> str:
         """Return the full path or URL of a partition's file, whether it is there or not."""

@@ -21,7 +21,7 @@ SEGMENT: Final = ".arrow"
 
 _DATA_PATH: Final = re.compile(
     r"(?P<data_type>\w+)/exchange=(?P<exchange>[^/]+)/symbol=(?P<slug>[^/]+)/"
-    rf"(?:span=(?P<span>[^/]+)/)?(?P<grain>\w+)=(?P<key>[^/]+)/{re.escape(DATA)}"
+    rf"(?:span=(?P<span>[^/]+)/)?period=(?P<key>[^/]+)/{re.escape(DATA)}"
 )
 _SEGMENT_NAME: Final = re.compile(rf"(?P<start>\d{{1,19}})-[0-9a-f]{{32}}{re.escape(SEGMENT)}")
 
@@ -83,10 +83,10 @@ def data_path(dataset: Dataset, key: str) -> str:
         ConfigError: the dataset has no partition of this name.
 
     >>> data_path(Dataset("binance", Symbol("BTC", "USDT"), DataType.TRADES), "2024-01-31")
-    'trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet'
+    'trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet'
     """
     partition_span(dataset.grain, key)
-    return f"{dataset_folder(dataset)}/{dataset.grain}={key}/{DATA}"
+    return f"{dataset_folder(dataset)}/period={key}/{DATA}"
 
 
 def quarantine_path(dataset: Dataset, key: str) -> str:

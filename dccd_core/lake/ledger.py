@@ -99,8 +99,8 @@ class Lost:
     reason: str
 
 
-class _Version1(msgspec.Struct, forbid_unknown_fields=True):
-    version: Literal[1]
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    version: Literal[2]
     asked: tuple[Asked, ...]
     holes: tuple[Hole, ...]
     quarantined: int
@@ -201,7 +201,7 @@ class Ledger:
         return found
 
     def to_json(self) -> str:
-        held = _Version1(1, self.asked, self.holes, self.quarantined, self.lost)
+        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost)
         return msgspec.json.encode(held).decode()
 
     @classmethod
@@ -212,7 +212,7 @@ class Ledger:
             DamagedFile: it is something else, or of a version that is not known here.
         """
         try:
-            read = msgspec.json.decode(text, type=_Version1)
+            read = msgspec.json.decode(text, type=_Stored)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             raise DamagedFile(
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"

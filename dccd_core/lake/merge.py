@@ -5,13 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import TABLES, DataType, empty
+from dccd_core.domain.datatype import RECEIVED, TABLES, DataType, empty
 from dccd_core.domain.timespan import SECOND, Us
 
 TWICE: Final = "came twice with different contents"
 _AT: Final = "_at"
 _WAS: Final = "_was"
 _COPY: Final = "_copy"
+_CAME: Final = "_came"
 
 _NUMBER: Final = pl.col("trade_id").str.contains(r"^\d+$")
 _ORDER: Final[Mapping[DataType, Sequence[pl.Expr]]] = {
@@ -82,7 +83,8 @@ def unite(
 ) -> pl.DataFrame:
     """Return both sets of rows as one, each row once, in order.
 
-    Rows are told apart by the table's key; the fresh one of a pair takes the place of the stored one.
+    Rows are told apart by the table's key; the fresh one of a pair takes the place of the stored one, and
+    keeps when that was received.
     Trades without an id are counted: the n-th copy of a row here is the n-th copy there. Of fresh bars or
     trades with one key the last is taken; with ``clashes`` none is, where they differ: all go in there.
     """
@@ -95,7 +97,7 @@ def unite(
         named = pl.col("trade_id").is_not_null()
         parts = [
             _unite_by(table.key, old.filter(named), new.filter(named)),
-            _unite_counted(table.schema.names(), old.filter(~named), new.filter(~named)),
+            _unite_counted(_told(table.schema.names()), old.filter(~named), new.filter(~named)),
         ]
     else:
         parts = [_unite_by(table.key, old, new)]
@@ -106,7 +108,7 @@ def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame])
     """Take out the rows that share a key and differ; what repeats a row word for word stays for others."""
     if rows.n_unique(key) == rows.height:
         return rows
-    differ = (rows.select(pl.struct(rows.columns).n_unique().over(key) > 1)).to_series()
+    differ = (rows.select(pl.struct(_told(rows.columns)).n_unique().over(key) > 1)).to_series()
     differ &= rows.select(pl.all_horizontal(pl.col(key).is_not_null())).to_series()
     if differ.any():
         clashes.append(rows.filter(differ))
@@ -115,14 +117,23 @@ def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame])
 
 def _unite_by(key: Sequence[str], old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     """Unite rows that ``key`` tells apart. A fresh row that was there before keeps its place."""
+    timed = RECEIVED in new.columns
     if new.n_unique(key) < new.height:
+        new = new.with_columns(pl.col(RECEIVED).min().over(key)) if timed else new
         new = new.unique(key, keep="last", maintain_order=True)
     if old.is_empty() or new.is_empty():
         return pl.concat([old, new])
-    places = old.select(*key, pl.col(_AT).alias(_WAS))
+    came = [pl.col(RECEIVED).alias(_CAME)] if timed else []
+    places = old.select(*key, pl.col(_AT).alias(_WAS), *came)
     new = new.join(places, on=key, how="left", maintain_order="left")
-    new = new.with_columns(pl.coalesce(_WAS, _AT).alias(_AT)).drop(_WAS)
+    first = [pl.coalesce(_CAME, RECEIVED).alias(RECEIVED)] if timed else []
+    new = new.with_columns(pl.coalesce(_WAS, _AT).alias(_AT), *first).select(old.columns)
     return pl.concat([old.join(new, on=key, how="anti"), new])
+
+
+def _told(columns: Sequence[str]) -> list[str]:
+    """Return the columns that say what happened, not when we heard of it."""
+    return [name for name in columns if name != RECEIVED]
 
 
 def _unite_counted(columns: Sequence[str], old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -131,5 +142,9 @@ def _unite_counted(columns: Sequence[str], old: pl.DataFrame, new: pl.DataFrame)
         return pl.concat([old, new])
     copy = pl.int_range(pl.len()).over(columns).alias(_COPY)
     old, new = old.with_columns(copy), new.with_columns(copy)
-    added = new.join(old, on=[*columns, _COPY], how="anti", nulls_equal=True)
+    key = [*columns, _COPY]
+    added = new.join(old, on=key, how="anti", nulls_equal=True)
+    came = new.select(*key, pl.col(RECEIVED).alias(_CAME))
+    old = old.join(came, on=key, how="left", nulls_equal=True, maintain_order="left")
+    old = old.with_columns(pl.coalesce(RECEIVED, _CAME).alias(RECEIVED)).select(added.columns)
     return pl.concat([old, added]).drop(_COPY)

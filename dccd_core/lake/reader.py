@@ -19,7 +19,7 @@ from dccd_core.lake.flow import second, united
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.parquet import Reader, State
 from dccd_core.lake.runs import Runs
-from dccd_core.lake.segments import RECEIVED, SYMBOL
+from dccd_core.lake.segments import SYMBOL
 from dccd_core.lake.store import Store, writing
 
 _IN_MEMORY: Final = 1 << 26
@@ -129,7 +129,7 @@ def _pieces(
     paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}
     for key in sorted({*paths, *live}):
         path = paths.get(key)
-        fresh = (rows.drop(RECEIVED) for rows in runs.rows(dataset, key))
+        fresh = runs.rows(dataset, key)
         if path and key in live:
             yield from _beside(store, dataset, path, span, fresh)
         elif path:

@@ -20,7 +20,7 @@ from dccd_core.lake.spool import Pile
 
 _HELD: Final = 4 * GROUP
 _PIECE: Final = "_piece"
-_CALENDAR: Final = {Grain.YEAR: "1y", Grain.MONTH: "1mo", Grain.DATE: "1d"}
+_CALENDAR: Final = {Grain.YEAR: "1y", Grain.MONTH: "1mo", Grain.DAY: "1d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Runs:
         return [(self._family.dataset(symbol), key) for symbol, key in self._parts]
 
     def rows(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
-        """Yield a part's rows, each once, in order: the table's columns and ``received``.
+        """Yield a part's rows, each once, in order.
 
         A row that several segments hold is there once. Cuts fall on whole seconds, see ``merged``.
         """

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from uuid import uuid4
 
 import msgspec
@@ -30,8 +30,8 @@ from dccd_core.lake.layout import Family, parse_family, segment_name, segment_st
 from dccd_core.lake.store import writing
 
 SYMBOL: Final = "symbol"
-RECEIVED: Final = "received"
 
+_FORMAT: Final = 3
 _HEADER: Final = b"dccd.segment"
 _NOTES: Final = b"dccd.batch"
 _MESSAGE: Final = b"\xff" * 4
@@ -47,7 +47,7 @@ _RESTORE: Final = "move it away; the time it covers is asked for again where the
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    version: Literal[2]
+    version: int
     exchange: str
     data_type: DataType
     span: Us | None
@@ -99,7 +99,7 @@ class SegmentWriter:
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
         self._sink = BytesIO()
-        header = _Header(2, family.exchange, family.data_type, family.span)
+        header = _Header(_FORMAT, family.exchange, family.data_type, family.span)
         schema = self._schema.with_metadata({_HEADER: msgspec.json.encode(header)})
         self._encoder = pa.ipc.new_stream(self._sink, schema, options=_OPTIONS)
         self._encoder.write_batch(_one_batch(schema.empty_table()))  # makes it write the schema, not later
@@ -126,7 +126,7 @@ class SegmentWriter:
         """Add rows and what is known with them; all of it is on disk when this returns.
 
         Args:
-            rows: columns of the data type's table, ``symbol`` and ``received``.
+            rows: columns of the data type's table and ``symbol``.
             notes: what they prove.
 
         Raises:
@@ -155,7 +155,7 @@ class SegmentWriter:
         table = self._table.schema
         if set(rows.columns) != set(names) or any(rows.schema[name] != table[name] for name in table):
             raise LakeError(f"{self.path}: rows of another table: {rows.schema}", hint=_CALLER)
-        if rows.select(*self._table.required, SYMBOL, RECEIVED).null_count().sum_horizontal().item():
+        if rows.select(*self._table.required, SYMBOL).null_count().sum_horizontal().item():
             raise LakeError(f"{self.path}: nulls in required columns", hint=_CALLER)
         plain = rows.select(names).with_columns(pl.col(_texts(self._table)).cast(pl.String))
         return _one_batch(plain.to_arrow(compat_level=pl.CompatLevel.oldest()))
@@ -261,6 +261,9 @@ class Segment:
             if self._is_unfinished(start):
                 return 0
             raise DamagedFile(f"{self.info.path} is no live segment: {e}", hint=_RESTORE) from e
+        if header.version != _FORMAT:
+            said = f"{self.info.path} is a live segment of format {header.version}, not {_FORMAT}"
+            raise DamagedFile(said, hint=_RESTORE)
         family = Family(header.exchange, header.data_type, header.span)
         if family != self._family or not schema.equals(segment_schema(self._family.data_type)):
             raise DamagedFile(f"{self.info.path} is a live segment of something else", hint=_RESTORE)
@@ -279,12 +282,12 @@ def _announced(start: bytes) -> int:
 
 
 def segment_schema(data_type: DataType) -> pa.Schema:
-    """Return the columns of a segment: the table's, with names where it has numbers for them; two more."""
+    """Return the columns of a segment: the table's, with names where it has numbers for them, and whose they are."""
     return _arrow_schema(TABLES[data_type])
 
 
 def frame(data_type: DataType, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
-    """Return the rows of batches: the table's columns, ``symbol`` and ``received``."""
+    """Return the rows of batches: the table's columns and ``symbol``."""
     rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, segment_schema(data_type))))
     return rows.cast({name: of for name, of in TABLES[data_type].schema.items() if isinstance(of, pl.Enum)})
 
@@ -397,7 +400,7 @@ def _texts(table: Table) -> list[str]:
 
 
 def _arrow_schema(table: Table) -> pa.Schema:
-    columns = {**table.schema, SYMBOL: pl.String(), RECEIVED: pl.Int64()}
+    columns = {**table.schema, SYMBOL: pl.String()}
     plain = pl.DataFrame(schema=columns).with_columns(pl.col(_texts(table)).cast(pl.String))
     return plain.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 

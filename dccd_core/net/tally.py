@@ -41,7 +41,7 @@ _STEP: Final = 100 * MILLISECOND
 """A row so far in the future says that the clock was stepped back; keys may be a little ahead of it."""
 _LONG_AGO: Final = -(2**62)
 
-_VERSION: Final = 0x64636302
+_VERSION: Final = 0x64636303
 _SCHEMA: Final = f"""
 CREATE TABLE flying (at INTEGER PRIMARY KEY, weight INTEGER NOT NULL);
 CREATE TABLE answered (at INTEGER PRIMARY KEY, total INTEGER NOT NULL);

@@ -15,7 +15,7 @@ from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES
+from dccd_core.domain.datatype import RECEIVED, TABLES, TIME
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
 from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
@@ -428,7 +428,8 @@ class Recording:
             names = TABLES[line.wanted.dataset.data_type].schema.names()
             own = aside.filter(topic=line.name)
             if own.height and set(names) <= set(own.columns):
-                self.strays.append(Stray(line.wanted.dataset, own.select(names).with_columns(reason=reason)))
+                kept = own.select(pl.col(name).cast(TIME) if name == RECEIVED else name for name in names)
+                self.strays.append(Stray(line.wanted.dataset, kept.with_columns(reason=reason)))
         return rows.filter(~strange)
 
 

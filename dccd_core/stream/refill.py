@@ -309,9 +309,7 @@ class Refill:
     def _write(self, job: _Job, rows: pl.DataFrame, pieces: Sequence[Piece]) -> None:
         dataset, link, others = job.dataset, job.link, self._links()
         columns = tables.columns(dataset.data_type)
-        whole = rows.with_columns(
-            symbol=pl.lit(str(dataset.symbol)), received=pl.lit(self._clock.now(), pl.Int64)
-        )
+        whole = rows.with_columns(symbol=pl.lit(str(dataset.symbol)))
         kept = link if link in others or not others else others[0]
         kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))
 

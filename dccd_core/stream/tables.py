@@ -11,8 +11,8 @@ from dccd_core.stream.snapshots import Shot
 
 
 def columns(data_type: DataType) -> pl.Schema:
-    """Return what a segment holds: the table, whose row it is, and when it came."""
-    return pl.Schema({**TABLES[data_type].schema, "symbol": pl.String(), "received": pl.Int64()})
+    """Return what a segment holds: the table, and whose row it is."""
+    return pl.Schema({**TABLES[data_type].schema, "symbol": pl.String()})
 
 
 def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

@@ -30,7 +30,7 @@ def test_dagster_and_the_lake_cut_time_alike(grain: Grain, start: date, now: dat
     [
         (Grain.YEAR, ["2023", "2024"]),
         (Grain.MONTH, ["2023-12", "2024-01"]),
-        (Grain.DATE, ["2023-12-31", "2024-01-01"]),
+        (Grain.DAY, ["2023-12-31", "2024-01-01"]),
     ],
 )
 def test_the_open_partition_is_one_of_them_from_its_first_moment(grain: Grain, keys: list[str]) -> None:
@@ -43,7 +43,7 @@ def test_the_open_partition_is_one_of_them_from_its_first_moment(grain: Grain, k
     [
         (Grain.YEAR, "2025", "2026"),
         (Grain.MONTH, "2025-12", "2026-09"),
-        (Grain.DATE, "2025-12-30", "2026-09-23"),
+        (Grain.DAY, "2025-12-30", "2026-09-23"),
     ],
 )
 def test_an_exchange_that_closed_has_a_last_partition(grain: Grain, first: str, last: str) -> None:

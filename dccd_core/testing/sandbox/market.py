@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import RECEIVED, TABLES, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time, union
@@ -205,4 +205,5 @@ def _instrument(name: str, per_day: int) -> Instrument:
 
 def _table(data_type: DataType, frame: pl.DataFrame) -> pl.DataFrame:
     schema = TABLES[data_type].schema
+    frame = frame.with_columns(received=None) if RECEIVED in schema else frame
     return frame.select(schema.names()).cast({name: schema[name] for name in schema})

@@ -47,7 +47,7 @@ def test_a_moment_lies_in_the_partition_of_its_key(grain: Grain, at: Us) -> None
     [
         (Grain.YEAR, "2023", 365), (Grain.YEAR, "2024", 366), (Grain.YEAR, "2100", 365),
         (Grain.MONTH, "2024-02", 29), (Grain.MONTH, "2023-02", 28), (Grain.MONTH, "2024-12", 31),
-        (Grain.DATE, "2024-02-29", 1), (Grain.DATE, "2024-12-31", 1),
+        (Grain.DAY, "2024-02-29", 1), (Grain.DAY, "2024-12-31", 1),
     ],
 )  # fmt: skip
 def test_the_calendar(grain: Grain, key: str, days: int) -> None:
@@ -61,10 +61,10 @@ def test_the_calendar(grain: Grain, key: str, days: int) -> None:
         (Grain.YEAR, "2024-01"),
         (Grain.MONTH, "2024-1"),
         (Grain.MONTH, "2024"),
-        (Grain.DATE, "2024-01"),
-        (Grain.DATE, "2024-01-01T00"),
-        (Grain.DATE, " 2024-01-01"),
-        (Grain.DATE, "../../../x"),
+        (Grain.DAY, "2024-01"),
+        (Grain.DAY, "2024-01-01T00"),
+        (Grain.DAY, " 2024-01-01"),
+        (Grain.DAY, "../../../x"),
     ],
 )
 def test_a_key_of_another_form_is_refused(grain: Grain, key: str) -> None:
@@ -74,7 +74,7 @@ def test_a_key_of_another_form_is_refused(grain: Grain, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("grain", "key"),
-    [(Grain.MONTH, "2024-13"), (Grain.DATE, "2023-02-29"), (Grain.YEAR, "0000"), (Grain.MONTH, "2024-00")],
+    [(Grain.MONTH, "2024-13"), (Grain.DAY, "2023-02-29"), (Grain.YEAR, "0000"), (Grain.MONTH, "2024-00")],
 )
 def test_a_date_that_does_not_exist_is_refused(grain: Grain, key: str) -> None:
     with pytest.raises(ConfigError, match=f"is no {grain} partition"):
@@ -88,8 +88,8 @@ def test_a_date_that_does_not_exist_is_refused(grain: Grain, key: str) -> None:
         (DataType.OHLC, Us(HOUR - 1), None, Grain.MONTH),
         (DataType.OHLC, HOUR, ("binance", "ohlc", "BTC-USDT", "1h"), Grain.YEAR),
         (DataType.OHLC, DAY, ("binance", "ohlc", "BTC-USDT", "1d"), Grain.YEAR),
-        (DataType.TRADES, None, ("binance", "trades", "BTC-USDT"), Grain.DATE),
-        (DataType.ORDERBOOK, None, ("binance", "orderbook", "BTC-USDT"), Grain.DATE),
+        (DataType.TRADES, None, ("binance", "trades", "BTC-USDT"), Grain.DAY),
+        (DataType.ORDERBOOK, None, ("binance", "orderbook", "BTC-USDT"), Grain.DAY),
     ],
 )
 def test_parts_and_grain(

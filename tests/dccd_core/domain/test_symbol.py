@@ -1,4 +1,5 @@
 import unicodedata
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from dccd_core.domain.symbol import Symbol
 codes = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6).map(
     lambda code: unicodedata.normalize("NFC", code)
 )
-symbols = st.builds(Symbol, codes, codes, st.none() | codes)
+days = st.dates(date(2000, 1, 1), date(2068, 1, 1)).map(lambda day: f"{day:%y%m%d}")
+symbols = st.builds(Symbol, codes, codes, st.none() | codes) | st.builds(Symbol, codes, codes, codes, days)
 
 
 @given(symbols)
@@ -31,6 +33,8 @@ def test_different_symbols_are_spelt_differently(one: Symbol, other: Symbol) -> 
         ("BTC/USDT:USDT", "linear"),
         ("BTC/USD:BTC", "inverse"),
         ("1000SATS/USDT", "spot"),
+        ("BTC/USDT:USDT-251226", "linear_future"),
+        ("BTC/USD:BTC-251226", "inverse_future"),
     ],
 )
 def test_the_settling_coin_tells_the_market(text: str, market: str) -> None:
@@ -39,7 +43,20 @@ def test_the_settling_coin_tells_the_market(text: str, market: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["BTCUSDT", "BTC-USDT", "BTC/", "/USDT", "BTC/USDT:", "BTC/US DT", "a/b/c", "", "BTC/USDT:U:V"],
+    [
+        "BTCUSDT",
+        "BTC-USDT",
+        "BTC/",
+        "/USDT",
+        "BTC/USDT:",
+        "BTC/US DT",
+        "a/b/c",
+        "",
+        "BTC/USDT:U:V",
+        "BTC/USDT:USDT-251301",
+        "BTC/USDT-251226",
+        "BTC/USDT:USDT-2512",
+    ],
 )
 def test_other_notations_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="unified notation"):

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import settings
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import RECEIVED, TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.coverage import Mark, Notes
@@ -40,6 +40,7 @@ def trades(rows: Iterable[Trade]) -> pl.DataFrame:
             "amount": [1.0] * len(rows),
             "side": ["buy"] * len(rows),
             "trade_id": [name for _, name, _ in rows],
+            "received": [None] * len(rows),
         },
         schema=TABLES[DataType.TRADES].schema,
     )
@@ -62,6 +63,7 @@ def many(start: int, count: int) -> pl.DataFrame:
         .otherwise(pl.lit("sell"))
         .cast(pl.Enum(["buy", "sell"])),
         trade_id=ids.cast(pl.String),
+        received=pl.lit(None, TIME),
     )
 
 
@@ -73,8 +75,8 @@ def asked(start: int = 0, end: int | None = None, *, at: int = 1, rows: int = 0)
 
 def live(rows: pl.DataFrame, symbol: str = "BTC/USDT") -> pl.DataFrame:
     """Rows as a stream records them: of a symbol, each received a millisecond after it happened."""
-    received = pl.col("ts").cast(pl.Int64) + 1_000
-    return rows.with_columns(symbol=pl.lit(symbol), received=received)
+    received = {RECEIVED: pl.col("ts").dt.offset_by("1ms")} if RECEIVED in rows.columns else {}
+    return rows.with_columns(symbol=pl.lit(symbol), **received)
 
 
 def at(seconds: int) -> Us:

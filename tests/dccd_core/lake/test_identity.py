@@ -18,19 +18,30 @@ def test_a_store_gets_a_name_by_its_first_write_and_keeps_it(tmp_path: Path) -> 
     assert not (tmp_path / "lake").exists(), "a reader makes nothing"
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
     name = lake.identity()
-    assert json.loads((tmp_path / "lake" / IDENTITY).read_text()) == {"format": 1, "id": name}
+    assert json.loads((tmp_path / "lake" / IDENTITY).read_text()) == {"format": 2, "id": name}
     hold(Lake(tmp_path / "lake"), HOURS, "2023", bars(whole(HOURS, "2023")))
     assert Lake(tmp_path / "lake").identity() == name
     assert Lake(tmp_path / "other").identity() is None
 
 
-def test_a_store_of_an_older_dccd_gets_one_too(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+def test_files_without_a_name_beside_them_are_of_an_older_format(tmp_path: Path) -> None:
+    """Readers and writers say so; nothing of it is taken for an empty store."""
+    old = tmp_path / "ohlc" / "exchange=okx" / "symbol=BTC-USDT" / "span=1h" / "year=2024" / "data.parquet"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"PAR1")
+    said = r"data\.parquet: there is no dccd\.json in its store, as of a format before 2 -> "
+    for use in (
+        Lake.datasets,
+        lambda lake: lake.states(HOURS),
+        lambda lake: lake.scan(HOURS).collect(),
+        _write,
+    ):
+        with pytest.raises(LakeError, match=said):
+            use(Lake(tmp_path))
+
+
+def _write(lake: Lake) -> None:
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
-    (tmp_path / IDENTITY).unlink()
-    assert Lake(tmp_path).identity() is None
-    hold(Lake(tmp_path), HOURS, "2024", bars(whole(HOURS, "2024")[:-1]))
-    assert Lake(tmp_path).identity()
 
 
 def test_of_many_first_writers_one_wins(tmp_path: Path) -> None:
@@ -43,8 +54,9 @@ def test_of_many_first_writers_one_wins(tmp_path: Path) -> None:
     ("text", "error", "said"),
     [
         ("", DamagedFile, "is not what dccd wrote"),
-        ('{"format": 1}', DamagedFile, "is not what dccd wrote"),
-        ('{"format": 9, "id": "x"}', LakeError, "which is later -> update dccd"),
+        ('{"format": 2}', DamagedFile, "is not what dccd wrote"),
+        ('{"format": 1, "id": "x"}', LakeError, "format 1, which is older than 2 -> "),
+        ('{"format": 9, "id": "x"}', LakeError, "format 9, which is later than 2 -> "),
     ],
 )
 def test_what_is_no_name_is_not_taken_for_none(

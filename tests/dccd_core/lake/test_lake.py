@@ -52,7 +52,7 @@ def test_what_is_committed_is_there(lake: Lake, tmp_path: Path) -> None:
     assert (state.rows, state.path) == (3, lake.path(TRADES, DAY))
     assert state == lake.state(TRADES, DAY) == lake.verify(TRADES, DAY) == lake.states(TRADES)[DAY]
     assert state.bytes == Path(state.path).stat().st_size
-    data = "lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"
+    data = "lake/trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
     assert files(tmp_path) == [data]
 
 
@@ -227,7 +227,14 @@ def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
     schema = TABLES[DataType.OHLC].schema
     bar = pl.DataFrame([dict.fromkeys(schema, 1.0) | {"ts": SPAN.start, "trades": None}], schema=schema)
     book = pl.DataFrame(
-        {"ts": SPAN.start, "side": ["bid", "ask"], "level": 0, "price": [1.0, 2.0], "amount": 1.0},
+        {
+            "ts": SPAN.start,
+            "side": ["bid", "ask"],
+            "level": 0,
+            "price": [1.0, 2.0],
+            "amount": 1.0,
+            "received": None,
+        },
         schema=TABLES[DataType.ORDERBOOK].schema,
     )
     store(lake, bar, dataset=BARS, key=MONTH)
@@ -266,14 +273,14 @@ def test_a_damaged_file_is_an_error_and_is_never_written_over(lake: Lake) -> Non
         lambda: list(lake.chunks(TRADES, DAY)),
         lambda: store(lake, numbered([1])),
     ):
-        with pytest.raises(DamagedFile, match=r"date=2024-01-31.data.parquet.*restore"):
+        with pytest.raises(DamagedFile, match=r"period=2024-01-31.data.parquet.*restore"):
             read()
     assert path.read_bytes() == damage
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    (tmp_path / "lake").mkdir()
-    (tmp_path / "lake" / "trades").write_text("a file where a folder should be")
+    (tmp_path / "lake" / "trades" / "exchange=binance").mkdir(parents=True)
+    (tmp_path / "lake" / "trades" / "exchange=binance" / "symbol=BTC-USDT").write_text("a file for a folder")
     with pytest.raises(LakeError, match=r"cannot write .*lake/trades/.*what was stored before is untouched"):
         store(Lake(tmp_path / "lake"), numbered([1]))
 

@@ -23,10 +23,10 @@ HOURS = Dataset("okx", Symbol("BTC", "USDT", "USDT"), DataType.OHLC, HOUR)
 @pytest.mark.parametrize(
     ("dataset", "key", "path"),
     [
-        (TRADES, DAY, "trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"),
-        (BOOKS, DAY, "orderbook/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"),
-        (BARS, MONTH, "ohlc/exchange=binance/symbol=BTC-USDT/span=1m/month=2024-01/data.parquet"),
-        (HOURS, "2024", "ohlc/exchange=okx/symbol=BTC-USDT_USDT/span=1h/year=2024/data.parquet"),
+        (TRADES, DAY, "trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"),
+        (BOOKS, DAY, "orderbook/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"),
+        (BARS, MONTH, "ohlc/exchange=binance/symbol=BTC-USDT/span=1m/period=2024-01/data.parquet"),
+        (HOURS, "2024", "ohlc/exchange=okx/symbol=BTC-USDT_USDT/span=1h/period=2024/data.parquet"),
     ],
 )
 def test_a_partition_has_one_place_and_the_place_names_the_partition(
@@ -39,14 +39,14 @@ def test_a_partition_has_one_place_and_the_place_names_the_partition(
 @pytest.mark.parametrize(
     "path",
     [
-        "trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/other.parquet",
-        "trades/exchange=binance/symbol=BTC-USDT/date=2024-13-01/data.parquet",
-        "trades/exchange=binance/symbol=BTC-USDT/month=2024-01/data.parquet",
-        "trades/exchange=binance/symbol=BTC-USDT/span=1m/date=2024-01-31/data.parquet",
-        "trades/exchange=binance/symbol=BTCUSDT/date=2024-01-31/data.parquet",
-        "ohlc/exchange=binance/symbol=BTC-USDT/year=2024/data.parquet",
-        "ohlc/exchange=binance/symbol=BTC-USDT/span=60s/month=2024-01/data.parquet",
-        "quotes/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/other.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/period=2024-13-01/data.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/period=2024-01/data.parquet",
+        "trades/exchange=binance/symbol=BTC-USDT/span=1m/period=2024-01-31/data.parquet",
+        "trades/exchange=binance/symbol=BTCUSDT/period=2024-01-31/data.parquet",
+        "ohlc/exchange=binance/symbol=BTC-USDT/period=2024/data.parquet",
+        "ohlc/exchange=binance/symbol=BTC-USDT/span=60s/period=2024-01/data.parquet",
+        "quotes/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet",
     ],
 )
 def test_other_paths_are_no_partitions(path: str) -> None:
@@ -63,7 +63,7 @@ def test_only_data_files_end_in_parquet() -> None:
         "orderbook/exchange=okx/symbol=BTC-USDT/date=2024-01-31/_withdrawn.ndjson"
     )
     assert quarantine_path(Dataset("okx", BTC, DataType.TRADES), DAY) == (
-        "trades/exchange=okx/symbol=BTC-USDT/date=2024-01-31/_quarantine.ndjson"
+        "trades/exchange=okx/symbol=BTC-USDT/period=2024-01-31/_quarantine.ndjson"
     )
 
 

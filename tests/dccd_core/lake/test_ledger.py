@@ -86,14 +86,14 @@ def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeRange],
         "{",
         "[]",
         '{"asked":[],"holes":[],"quarantined":0}',
-        '{"version":2,"asked":[],"holes":[],"quarantined":0}',
-        '{"version":1,"asked":[],"holes":[]}',
-        '{"version":1,"asked":[{"span":{"start":2,"end":1},"source":"rest","at":0,"requests":1,"rows":0}],'
+        '{"version":1,"asked":[],"holes":[],"quarantined":0}',
+        '{"version":2,"asked":[],"holes":[]}',
+        '{"version":2,"asked":[{"span":{"start":2,"end":1},"source":"rest","at":0,"requests":1,"rows":0}],'
         '"holes":[],"quarantined":0}',
-        '{"version":1,"asked":[{"span":{"start":1,"end":2},"source":"hearsay","at":0,"requests":1,"rows":0}],'
+        '{"version":2,"asked":[{"span":{"start":1,"end":2},"source":"hearsay","at":0,"requests":1,"rows":0}],'
         '"holes":[],"quarantined":0}',
-        '{"version":1,"asked":[],"holes":[],"quarantined":0,"extra":1}',
-        b'{"version":1,"asked":[],"holes":[{"span":{"start":1,"end":2},"missing":1,"proof":"\xff"}],"quarantined":0}',
+        '{"version":2,"asked":[],"holes":[],"quarantined":0,"extra":1}',
+        b'{"version":2,"asked":[],"holes":[{"span":{"start":1,"end":2},"missing":1,"proof":"\xff"}],"quarantined":0}',
     ],
 )
 def test_a_ledger_that_is_not_understood_is_damage(text: str | bytes) -> None:

@@ -174,6 +174,7 @@ def test_a_book_orders_by_moment_side_and_level(stored_first: bool) -> None:  # 
             "level": [0, 1, 0, 0],
             "price": [1.0, 2.0, 3.0, 4.0],
             "amount": 1.0,
+            "received": None,
         },
         schema=TABLES[DataType.ORDERBOOK].schema,
     )

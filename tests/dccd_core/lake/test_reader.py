@@ -114,7 +114,7 @@ def test_a_damaged_file_is_an_error_that_names_it(lake: Lake, damage: str) -> No
     whole = path.read_bytes()
     rotten = whole[:4] + bytes(byte ^ 0x55 for byte in whole[4:400]) + whole[400:]
     path.write_bytes({"cut": whole[:-20], "rotten": rotten, "empty": b""}[damage])
-    with pytest.raises(DamagedFile, match=f"date={NEXT}.*restore"):
+    with pytest.raises(DamagedFile, match=f"period={NEXT}.*restore"):
         lake.scan(TRADES).collect()
 
 
@@ -129,7 +129,7 @@ def test_other_tools_read_a_data_type_as_one_table(lake: Lake, tmp_path: Path) -
         rows = pl.scan_parquet(tmp_path / "trades" / "**" / "*.parquet", hive_partitioning=True).collect()
     assert rows.height == 10
     assert rows.select("exchange", "symbol").unique().rows() == [("binance", "BTC-USDT")]
-    assert [str(day) for day in rows["date"].unique().sort()] == [DAY, NEXT]
+    assert [str(day) for day in rows["period"].unique().sort()] == [DAY, NEXT]
 
 
 def test_duckdb_reads_a_data_type_as_one_table(lake: Lake, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_partition_may_be_live_only(lake: Lake, tmp_path: Path) -> None:
     assert lake.datasets() == [TRADES]
     other = Lake(tmp_path / "other")
     record(other, live(later))
-    assert_frame_equal(other.scan(TRADES).collect(), later)
+    assert_frame_equal(other.scan(TRADES).collect(), live(later).drop("symbol"))
     assert other.datasets() == []
 
 
@@ -186,13 +186,17 @@ def test_stored_and_live_rows_are_what_folding_them_would_give(
         store(lake, numbered(sorted(held)))
     for ids in recorded:
         record(lake, live(numbered(sorted(ids))))
-    assert_frame_equal(lake.scan(TRADES).collect(), numbered(sorted(held.union(*recorded))))
+    rows = lake.scan(TRADES).collect()
+    assert_frame_equal(rows.drop("received"), numbered(sorted(held.union(*recorded))).drop("received"))
+    came = rows.filter(pl.col("received").is_not_null())["trade_id"].cast(int)
+    assert set(came) == set().union(*recorded), "what came live keeps when it came, stored by REST or not"
 
 
 def test_many_rows_stored_and_live_are_one_table(lake: Lake) -> None:
     store(lake, many(0, 400_000))
     record(lake, *(live(many(start, 100_000)) for start in (300_000, 500_000, 400_000)))
-    assert_frame_equal(lake.scan(TRADES, SPAN).filter(pl.col("price") >= 0).collect(), many(0, 600_000))
+    rows = lake.scan(TRADES, SPAN).filter(pl.col("price") >= 0).collect()
+    assert_frame_equal(rows.drop("received"), many(0, 600_000).drop("received"))
     assert stored(lake).height == 400_000
 
 

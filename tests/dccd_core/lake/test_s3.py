@@ -33,7 +33,7 @@ from tests.dccd_core.lake.samples import (
     stored,
 )
 
-KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/date=2024-01-31/data.parquet"
+KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,7 @@ def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"no parquet at all"])
 def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
+    store(lake, numbered([0]))
     boto3.client("s3").put_object(Bucket=bucket_of(lake), Key=KEY, Body=body)
     for read in (
         lambda: lake.state(TRADES, DAY),

@@ -170,10 +170,12 @@ def test_whatever_is_cut_off_all_batches_before_it_are_there(
 ) -> None:
     path, content, ends = whole
     good = ends[place % len(ends)] if at_an_end else place % (len(content) + 1)
-    path.write_bytes(content[:good] + bytes(zeros))
+    cut = content[:good] + bytes(zeros)
+    path.write_bytes(cut)
+    good += len(cut[good:]) - len(cut[good:].lstrip(b"\0")) if content[good:].startswith(cut[good:]) else 0
     batches, end = surviving(ends, good)
     if good >= ends[0] or not zeros or good == 0:
-        assert read(str(path)) == (known(PORTIONS[:batches]), good + zeros - end)
+        assert read(str(path)) == (known(PORTIONS[:batches]), len(cut) - end)
 
 
 @often

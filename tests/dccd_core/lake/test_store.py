@@ -12,7 +12,7 @@ from filelock import Timeout
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake.store import Folder, Stored, rewrite, writing
 
-PATH = "trades/date=2024-01-31/data.parquet"
+PATH = "trades/period=2024-01-31/data.parquet"
 
 
 class Append:
