@@ -7,6 +7,8 @@ from typing import Final
 
 import polars as pl
 
+from dccd_core.domain.timespan import SECOND, ZERO, Us
+
 TIME: Final = pl.Datetime("us", "UTC")
 
 
@@ -32,6 +34,8 @@ class Table:
     schema: pl.Schema
     required: tuple[str, ...]
     key: tuple[str, ...]
+    tolerance: Us = ZERO
+    """How far apart two sources may time one row; its key then is a name without the time."""
 
 
 TABLES: Final[Mapping[DataType, Table]] = {
@@ -64,6 +68,7 @@ TABLES: Final[Mapping[DataType, Table]] = {
         ),
         required=("ts", "price", "amount"),
         key=("trade_id",),
+        tolerance=SECOND,
     ),
     DataType.ORDERBOOK: Table(
         schema=pl.Schema(

@@ -60,8 +60,8 @@ class Symbol:
 
     @classmethod
     def _of(cls, match: re.Match[str]) -> "Symbol":
-        *codes, expiry = match.groups()
-        return cls(*(code and _checked(code) for code in codes), expiry and _day(expiry))
+        base, quote, settle, expiry = match.groups()
+        return cls(_checked(base), _checked(quote), settle and _checked(settle), expiry and _day(expiry))
 
     def __str__(self) -> str:
         expiry = f"-{self.expiry}" if self.expiry else ""
@@ -73,7 +73,7 @@ class Symbol:
 
     @property
     def market(self) -> str:
-        """``spot``; perpetual ``linear`` (settled in the quote) or ``inverse`` (in the base); ``.._future``."""
+        """``spot``, ``linear`` (settled in the quote), ``inverse`` (in the base); dated: ``.._future``."""
         if self.settle is None:
             return "spot"
         margin = "inverse" if self.settle == self.base else "linear"

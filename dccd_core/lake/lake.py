@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Protocol
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -346,7 +346,7 @@ class Draft:
     def _put_aside(self) -> None:
         """Keep what the partition is not to hold: before it is judged, not while it is locked."""
         if self._clashes:
-            rows = pl.concat(self._clashes).with_columns(pl.lit(TWICE).alias(quarantine.REASON))
+            rows = self._contradictions()
             quarantine.add(self._store, self._quarantine, rows)
             self._aside = rows.height
         if self._withdrawn:
@@ -354,6 +354,10 @@ class Draft:
             room = max(0, _MOST_ASIDE - quarantine.count(self._store, self._withdrawn_path))
             quarantine.add(self._store, self._withdrawn_path, rows.head(room))
             self.taken_back = rows.height
+
+    def _contradictions(self) -> pl.DataFrame:
+        rows = pl.concat([empty(self._data_type), *self._clashes]).unique(maintain_order=True)
+        return rows.with_columns(pl.lit(TWICE).alias(quarantine.REASON))
 
     def _fill(
         self,
@@ -370,16 +374,14 @@ class Draft:
         self._clashes.clear()
         self._withdrawn.clear()
         with Writer(file, self._data_type, self._owner) as writer:
-            feeds = old.feed() if old else None, self._spool.feed()
-            for rows in merged(self._data_type, *feeds, self._clashes):
+            held = old.feed() if old else None
+            for rows in merged(self._data_type, held, [self._spool.feed()], self._clashes):
                 kept = self._without_gone(rows) if self._gone else rows
                 if kept.height:
                     writer.write(kept)
                     judging.see(kept)
-            clashing, gone = (
-                sum(one.height for one in all_of) for all_of in (self._clashes, self._withdrawn)
-            )
-            if clashing > self._aside or gone > self.taken_back:
+            gone = sum(rows.height for rows in self._withdrawn)
+            if self._contradictions().height > self._aside or gone > self.taken_back:
                 return None, False
             refused = quarantine.count(self._store, self._quarantine)
             ledger = judging.verdict(replace(ledger, quarantined=refused))

@@ -1,14 +1,18 @@
 """Two sets of rows made one: each row once, in the exchange's order, a bounded piece of time at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from dccd_core.domain.datatype import RECEIVED, TABLES, DataType, empty
-from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.domain.datatype import RECEIVED, TABLES, DataType, Table
+from dccd_core.domain.timespan import Us
 
 TWICE: Final = "came twice with different contents"
+_ENOUGH: Final = 100_000
+"""Rows that are united at once; there are more of them where one moment has more."""
 _AT: Final = "_at"
 _WAS: Final = "_was"
 _COPY: Final = "_copy"
@@ -30,49 +34,124 @@ _ORDER: Final[Mapping[DataType, Sequence[pl.Expr]]] = {
 
 
 class Feed:
-    """Rows that lie in pieces, ascending in time, and are taken from the front.
+    """A source of rows in pieces, each of which is read when its time has come.
 
     Args:
-        data_type: whose table the rows follow.
-        starts: the time of each piece's first row; pieces may share a moment at their border.
-        piece: gives the rows of the n-th piece.
+        pieces: those that begin first before the others; they may overlap.
     """
 
-    def __init__(
-        self, data_type: DataType, starts: Sequence[Us], piece: Callable[[int], pl.DataFrame]
-    ) -> None:
-        self.starts = starts
-        self._piece = piece
-        self._next = 0
-        self._left = empty(data_type)
+    def __init__(self, pieces: Iterable["Piece"]) -> None:
+        self._pieces = iter(pieces)
+        self._next = next(self._pieces, None)
 
-    def until(self, cut: Us | None) -> pl.DataFrame:
-        """Take the rows before ``cut``; None takes all that are left."""
-        pieces = [self._left]
-        while self._next < len(self.starts) and (cut is None or self.starts[self._next] < cut):
-            pieces.append(self._piece(self._next))
-            self._next += 1
-        rows = pl.concat(pieces)
-        here = rows.height if cut is None else int(rows["ts"].cast(pl.Int64).search_sorted(cut))
-        self._left = rows.slice(here)
-        return rows.head(here)
+    @classmethod
+    def of(cls, batches: Iterable[pl.DataFrame]) -> "Feed":
+        """Take batches, ascending in time; one is read ahead."""
+        return cls(
+            Piece(first_ts(rows), order, partial(_itself, rows))
+            for order, rows in enumerate(batches)
+            if rows.height
+        )
+
+    @property
+    def begins(self) -> Us | None:
+        """When the next piece begins: nothing earlier comes any more. None: nothing comes at all."""
+        return self._next.start if self._next else None
+
+    def load(self) -> tuple[int, pl.DataFrame]:
+        assert self._next is not None
+        piece, self._next = self._next, next(self._pieces, None)
+        return piece.order, piece.read()
+
+
+class Piece(NamedTuple):
+    """``order`` tells which rows of a source came first, where their times do not."""
+
+    start: Us
+    order: int
+    read: Callable[[], pl.DataFrame]
 
 
 def merged(
-    data_type: DataType, stored: Feed | None, fresh: Feed, clashes: list[pl.DataFrame] | None = None
+    data_type: DataType,
+    stored: Feed | None,
+    fresh: Sequence[Feed],
+    clashes: list[pl.DataFrame] | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Yield the union of two feeds in order, as much at once as one piece of each.
+    """Yield the union of sources in order of time, some pieces of each at once: see ``unite``.
 
-    Cuts fall on whole seconds: ties are never split, and a trade that one source times more coarsely than
-    the other still meets itself. ``clashes``: see ``unite``.
+    However rows are cut into pieces, the result is the same: rows wait until nothing comes any more that
+    could be the same row, timed differently by another source (``Table.tolerance``).
+
+    Args:
+        data_type: whose table the rows follow.
+        stored: rows that are in order, each once.
+        fresh: sources of others; a later one's rows take the place of those before.
+        clashes: takes fresh rows that contradict one another, some more than once.
     """
-    stored = stored or Feed(data_type, (), lambda _: empty(data_type))
-    cuts = sorted({Us(start - start % SECOND) for feed in (stored, fresh) for start in feed.starts})
-    for cut in [*cuts[1:], None]:
-        old, new = stored.until(cut), fresh.until(cut)
-        rows = unite(data_type, old, new, clashes) if new.height else old
-        if rows.height:
-            yield rows
+    table, enough = TABLES[data_type], _ENOUGH
+    sources = [_Window(table, feed) for feed in (stored or Feed(()), *fresh)]
+    while waiting := [source for source in sources if source.feed.begins is not None]:
+        min(waiting, key=lambda source: source.feed.begins or 0).load()
+        cut = min((begins for source in sources if (begins := source.feed.begins) is not None), default=None)
+        if cut is not None and sum(source.height for source in sources) < enough:
+            continue
+        edge = None if cut is None else Us(cut - table.tolerance)
+        rows = _union(data_type, [source.rows() for source in sources], clashes)
+        ready = rows if edge is None else rows.filter(pl.col("ts").to_physical() < edge)
+        enough = _ENOUGH if ready.height else 2 * enough
+        if ready.height:
+            yield ready
+        if edge is not None:
+            for source in sources:
+                source.keep(edge, ready)
+
+
+def _union(
+    data_type: DataType, windows: Sequence[pl.DataFrame], clashes: list[pl.DataFrame] | None
+) -> pl.DataFrame:
+    stored, *fresh = windows
+    some = [rows for rows in fresh if rows.height]
+    return reduce(lambda rows, more: unite(data_type, rows, more, clashes), some, stored)
+
+
+class _Window:
+    """What was read of a source and is not through yet."""
+
+    def __init__(self, table: Table, feed: Feed) -> None:
+        self.feed = feed
+        self._table = table
+        self._parts: list[tuple[int, pl.DataFrame]] = []
+
+    @property
+    def height(self) -> int:
+        return sum(rows.height for _, rows in self._parts)
+
+    def load(self) -> None:
+        self._parts.append(self.feed.load())
+        self._parts.sort(key=itemgetter(0))
+
+    def rows(self) -> pl.DataFrame:
+        return pl.concat([pl.DataFrame(schema=self._table.schema), *(rows for _, rows in self._parts)])
+
+    def keep(self, edge: Us, ready: pl.DataFrame) -> None:
+        """Forget what is ``ready``: all before ``edge``, and what is the same row as one that is."""
+        at, since = pl.col("ts").to_physical(), edge - self._table.tolerance
+        left = at >= edge
+        if self._table.tolerance:
+            gone = ready.filter(at >= since - self._table.tolerance)[self._table.key[0]].drop_nulls()
+            named = pl.col(self._table.key[0])
+            left = pl.when(named.is_null()).then(left).otherwise((at >= since) & ~named.is_in(gone.implode()))
+        parts = [(order, rows.filter(left)) for order, rows in self._parts]
+        self._parts = [(order, rows) for order, rows in parts if rows.height]
+
+
+def first_ts(rows: pl.DataFrame) -> Us:
+    return Us(int(rows["ts"].to_physical()[0]))
+
+
+def _itself(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows
 
 
 def unite(

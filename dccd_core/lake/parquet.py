@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import SEEK_END, BytesIO
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -17,7 +18,7 @@ from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.digest import Digest
 from dccd_core.lake.ledger import Ledger
-from dccd_core.lake.merge import Feed
+from dccd_core.lake.merge import Feed, Piece
 
 GROUP: Final = 1 << 17
 """Rows of a row group: what is in memory at once, and how finely time can be pruned."""
@@ -151,7 +152,7 @@ class Reader:
         self.state = _state(self._file.metadata, file.seek(0, SEEK_END), name)
 
     def feed(self) -> Feed:
-        return Feed(self._data_type, self._starts, self._group)
+        return Feed(Piece(start, n, partial(self._group, n)) for n, start in enumerate(self._starts))
 
     def groups(self) -> Iterator[pl.DataFrame]:
         """Yield the rows in order, a row group at a time."""

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -12,11 +11,11 @@ from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType
-from dccd_core.domain.timespan import TimeRange, Us
+from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake import segments
 from dccd_core.lake.coverage import Story, withdrawn
-from dccd_core.lake.flow import second, united
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
+from dccd_core.lake.merge import Feed, merged
 from dccd_core.lake.parquet import Reader, State
 from dccd_core.lake.runs import Runs
 from dccd_core.lake.segments import SYMBOL
@@ -129,25 +128,24 @@ def _pieces(
     paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}
     for key in sorted({*paths, *live}):
         path = paths.get(key)
-        fresh = runs.rows(dataset, key)
         if path and key in live:
-            yield from _beside(store, dataset, path, span, fresh)
+            yield from _beside(store, dataset, path, span, runs.feeds(dataset, key))
         elif path:
             yield path, _within(store.url(path), span)
         else:
-            yield from ((None, rows.lazy()) for rows in fresh)
+            yield from ((None, rows.lazy()) for rows in runs.rows(dataset, key))
 
 
 def _beside(
-    store: Store, dataset: Dataset, path: str, span: TimeRange | None, live: Iterator[pl.DataFrame]
+    store: Store, dataset: Dataset, path: str, span: TimeRange | None, live: list[Feed]
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield a file's rows and live ones, united only where both may be: the file's older rows stay lazy."""
-    first = next(live)
-    cut = pl.lit(second(Us(int(first["ts"].cast(pl.Int64)[0]))), dtype=TIME)
+    first = min(begins for feed in live if (begins := feed.begins) is not None)
+    cut = pl.lit(first - TABLES[dataset.data_type].tolerance, dtype=TIME)
     rows = _within(store.url(path), span)
     yield path, rows.filter(pl.col("ts") < cut)
-    stored = _collected(store, dataset, path, rows.filter(pl.col("ts") >= cut))
-    yield from ((None, rows.lazy()) for rows in united(dataset.data_type, stored, chain([first], live)))
+    stored = Feed.of(_collected(store, dataset, path, rows.filter(pl.col("ts") >= cut)))
+    yield from ((None, rows.lazy()) for rows in merged(dataset.data_type, stored, live))
 
 
 def _within(url: str, span: TimeRange | None) -> pl.LazyFrame:

@@ -1,19 +1,20 @@
 """Rows of live segments, told apart by symbol and partition and brought into the order of time on disk."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from typing import BinaryIO, Final
 
 import polars as pl
 import pyarrow as pa
 
 from dccd_core.domain.dataset import Dataset, Grain, partition_key
-from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.layout import Family
-from dccd_core.lake.merge import unite
+from dccd_core.lake.merge import Feed, Piece, first_ts, merged
 from dccd_core.lake.parquet import GROUP
 from dccd_core.lake.segments import SYMBOL, frame
 from dccd_core.lake.spool import Pile
@@ -30,9 +31,6 @@ class _Run:
     number: int
     segment: int
     start: Us
-
-
-_Held = tuple[_Run, pl.DataFrame]
 
 
 class Runs:
@@ -68,28 +66,18 @@ class Runs:
         """Return the partitions that have rows."""
         return [(self._family.dataset(symbol), key) for symbol, key in self._parts]
 
+    def feeds(self, dataset: Dataset, key: str) -> list[Feed]:
+        """Return a part's rows, each segment's by itself: what one holds twice, without ids, is two rows."""
+        runs = self._parts.get((str(dataset.symbol), key), ())
+        segments = groupby(sorted(runs, key=attrgetter("segment", "start")), key=attrgetter("segment"))
+        return [Feed([self._piece(run) for run in each]) for _, each in segments]
+
     def rows(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
-        """Yield a part's rows, each once, in order.
+        """Yield a part's rows in order; one that several segments hold is there once."""
+        return merged(self._family.data_type, None, self.feeds(dataset, key))
 
-        A row that several segments hold is there once. Cuts fall on whole seconds, see ``merged``.
-        """
-        held: list[_Held] = []
-        for run in sorted(self._parts.get((str(dataset.symbol), key), ()), key=lambda run: run.start):
-            if sum(rows.height for _, rows in held) >= GROUP:
-                now, held = _split(held, Us(run.start - run.start % SECOND))
-                yield from self._united(now)
-            held.append((run, self._pile.get(run.number)))
-        yield from self._united(held)
-
-    def _united(self, held: Sequence[_Held]) -> Iterator[pl.DataFrame]:
-        """Unite what several segments hold; what one holds twice, without ids, is two rows."""
-        in_order = sorted((one for one in held if one[1].height), key=lambda one: one[0].number)
-        if in_order:
-            segments = groupby(in_order, key=lambda one: one[0].segment)
-            frames = [pl.concat([rows for _, rows in each]) for _, each in segments]
-            yield reduce(
-                lambda one, other: unite(self._family.data_type, one, other), frames, frames[0].clear()
-            )
+    def _piece(self, run: _Run) -> Piece:
+        return Piece(run.start, run.number, partial(self._pile.get, run.number))
 
     def _spill(self) -> None:
         rows = frame(self._family.data_type, self._held)
@@ -102,20 +90,6 @@ class Runs:
         by = [SYMBOL, _PIECE]
         rows = rows.with_columns(pl.col("ts").dt.truncate(_CALENDAR[grain]).alias(_PIECE))
         for part in rows.sort("ts", maintain_order=True).partition_by(by, maintain_order=True):
-            key = str(part[SYMBOL][0]), partition_key(grain, _first(part))
+            key = str(part[SYMBOL][0]), partition_key(grain, first_ts(part))
             for piece in part.drop(by).iter_slices(GROUP):
-                self._parts[key].append(_Run(self._pile.put(piece), self._segment, _first(piece)))
-
-
-def _split(held: Sequence[_Held], cut: Us) -> tuple[list[_Held], list[_Held]]:
-    before: list[_Held] = []
-    after: list[_Held] = []
-    for run, rows in held:
-        here = int(rows["ts"].cast(pl.Int64).search_sorted(cut))
-        before.append((run, rows.head(here)))
-        after.append((run, rows.slice(here)))
-    return before, [one for one in after if one[1].height]
-
-
-def _first(rows: pl.DataFrame) -> Us:
-    return Us(int(rows["ts"].cast(pl.Int64)[0]))
+                self._parts[key].append(_Run(self._pile.put(piece), self._segment, first_ts(piece)))

@@ -282,7 +282,7 @@ def _announced(start: bytes) -> int:
 
 
 def segment_schema(data_type: DataType) -> pa.Schema:
-    """Return the columns of a segment: the table's, with names where it has numbers for them, and whose they are."""
+    """Return the columns of a segment: whose rows, and the table's, with names where it has numbers."""
     return _arrow_schema(TABLES[data_type])
 
 

@@ -1,5 +1,6 @@
 """Fresh rows on disk until they are merged: Arrow streams one after another, cheap to write and to read."""
 
+from functools import partial
 from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
@@ -7,7 +8,7 @@ import polars as pl
 
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.merge import Feed
+from dccd_core.lake.merge import Feed, Piece, first_ts
 from dccd_core.lake.parquet import GROUP
 
 
@@ -57,8 +58,8 @@ class Spool:
         starts = self._starts
         if self._rows_held:
             rows = pl.concat(self._held)
-            self._held, starts = [rows], [*starts, _first(rows)]
-        return Feed(self._data_type, tuple(starts), self._piece)
+            self._held, starts = [rows], [*starts, first_ts(rows)]
+        return Feed(Piece(start, n, partial(self._piece, n)) for n, start in enumerate(tuple(starts)))
 
     def _spill(self) -> None:
         """Write whole pieces. Rows are let go only when they are written: a full disk may get room again."""
@@ -70,11 +71,7 @@ class Spool:
 
     def _write(self, rows: pl.DataFrame) -> None:
         self._pile.put(rows)
-        self._starts.append(_first(rows))
+        self._starts.append(first_ts(rows))
 
     def _piece(self, n: int) -> pl.DataFrame:
         return self._held[0] if n == len(self._pile) else self._pile.get(n)
-
-
-def _first(rows: pl.DataFrame) -> Us:
-    return Us(int(rows["ts"].cast(pl.Int64)[0]))

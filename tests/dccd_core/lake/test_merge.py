@@ -1,16 +1,18 @@
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial, reduce
 from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
-from dccd_core.lake.merge import Feed, merged, unite
+from dccd_core.lake import merge as merge_module
+from dccd_core.lake.merge import Feed, Piece, first_ts, merged, unite
 from tests.dccd_core.lake.samples import SPAN, Trade, numbered, often, trades
 
 NOTHING = trades([])
@@ -38,8 +40,7 @@ def feed(rows: pl.DataFrame, cuts: Sequence[int]) -> Feed:
     """``rows`` in pieces cut anywhere, also between rows of one moment."""
     borders = [0, *sorted({cut % (rows.height + 1) for cut in cuts}), rows.height]
     pieces = [rows.slice(a, b - a) for a, b in pairwise(borders) if b > a]
-    starts = [Us(int(piece["ts"].to_physical()[0])) for piece in pieces]
-    return Feed(DataType.TRADES, starts, pieces.__getitem__)
+    return Feed(Piece(first_ts(piece), n, partial(pieces.__getitem__, n)) for n, piece in enumerate(pieces))
 
 
 @often
@@ -70,41 +71,82 @@ def test_what_is_there_already_changes_nothing_not_even_the_order(a: pl.DataFram
     b=mixed,
     cuts=st.lists(st.integers(0, 60), max_size=8),
     more=st.lists(st.integers(0, 60), max_size=8),
+    enough=st.integers(1, 60),
 )
 def test_pieces_make_no_difference(
-    a: pl.DataFrame, b: pl.DataFrame, cuts: list[int], more: list[int]
+    a: pl.DataFrame, b: pl.DataFrame, cuts: list[int], more: list[int], enough: int
 ) -> None:
     whole = union(union(NOTHING, a), b)
-    chunks = list(merged(DataType.TRADES, feed(union(NOTHING, a), cuts), feed(b, more)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge_module, "_ENOUGH", enough)
+        chunks = list(merged(DataType.TRADES, feed(union(NOTHING, a), cuts), [feed(b, more)]))
     assert_frame_equal(pl.concat([NOTHING, *chunks]), whole)
+
+
+skewed = st.dictionaries(st.integers(0, 40), st.integers(-500, 500), max_size=25).map(
+    lambda late: trades(
+        sorted((max(0, number * 300 + ms) * MILLISECOND, str(number), 1.0) for number, ms in late.items())
+    )
+)
 
 
 @often
 @given(
-    rows=mixed, cuts=st.lists(st.integers(0, 60), max_size=8), at=st.lists(st.integers(0, 6_000), max_size=8)
+    sources=st.lists(skewed, min_size=1, max_size=4),
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+    enough=st.integers(1, 30),
 )
-@example(rows=numbered([1, 2]), cuts=[1], at=[2_000])
-def test_a_feed_gives_what_lies_before_each_cut(rows: pl.DataFrame, cuts: list[int], at: list[int]) -> None:
-    source, before = feed(rows, cuts), SPAN.start
-    for cut in sorted(Us(SPAN.start + moment * MILLISECOND) for moment in at):
-        times = rows["ts"].to_physical()
-        assert_frame_equal(source.until(cut), rows.filter((times >= before) & (times < cut)))
-        before = cut
-    assert_frame_equal(source.until(None), rows.filter(rows["ts"].to_physical() >= before))
+def test_a_trade_that_sources_time_up_to_a_second_apart_is_one_row_however_they_are_cut(
+    sources: list[pl.DataFrame], cuts: list[int], enough: int
+) -> None:
+    """REST, two connections and the file; each has the time of the source whose row is the last one."""
+    rest, *others = (union(NOTHING, rows) for rows in sources)
+    pushed = [rows.with_columns(received=pl.col("ts").dt.offset_by("1ms")) for rows in others]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge_module, "_ENOUGH", enough)
+        chunks = merged(DataType.TRADES, feed(rest, cuts), [feed(rows, cuts) for rows in pushed])
+        rows = pl.concat([NOTHING, *chunks])
+    assert_frame_equal(rows, reduce(union, pushed, rest))
+    assert rows["trade_id"].is_unique().all()
+    came = {number for each in pushed for number in each["trade_id"]}
+    assert {row["trade_id"]: row["received"] is not None for row in rows.iter_rows(named=True)} == {
+        number: number in came for number in rows["trade_id"]
+    }
 
 
-def test_pieces_are_read_only_when_their_time_has_come() -> None:
+def test_what_is_asked_for_again_keeps_when_it_came() -> None:
+    rows = numbered([1, 2])
+    first, again = (rows.with_columns(received=pl.col("ts").dt.offset_by(late)) for late in ("1ms", "9s"))
+    for stored, fresh in ((first, rows), (first, again), (rows, first)):
+        assert_frame_equal(union(stored, fresh), first)
+    nameless = trades([(0, None, 1.0)] * 2)
+    came = nameless.with_columns(received=pl.col("ts").dt.offset_by("1ms"))
+    for stored, fresh in ((came, nameless), (nameless, came)):
+        assert_frame_equal(union(stored, fresh), came)
+
+
+def test_pieces_are_read_only_when_their_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a source that is far ahead one piece is held, of all together no more than are united at once."""
+    monkeypatch.setattr(merge_module, "_ENOUGH", 4)
     read: list[int] = []
 
     def piece(n: int) -> pl.DataFrame:
         read.append(n)
         return numbered([10 * n, 10 * n + 1])
 
-    starts = [Us(SPAN.start + 10 * n * SECOND) for n in range(5)]
-    chunks = merged(DataType.TRADES, Feed(DataType.TRADES, starts, piece), feed(NOTHING, []))
-    next(chunks)
-    assert read == [0]
-    assert len(list(chunks)) == 4
+    far = Feed(Piece(Us(SPAN.start + 10 * n * SECOND), n, partial(piece, n)) for n in range(5))
+    near = (numbered([n]) for n in range(30))
+    chunks = merged(DataType.TRADES, far, [Feed.of(near)])
+    held = [(rows["trade_id"].cast(int).max(), len(read)) for rows in chunks]
+    assert len(held) > 5
+    assert all(count <= int(str(last)) // 10 + 2 for last, count in held)
+    assert read == [0, 1, 2, 3, 4]
+
+
+def test_batches_may_be_empty() -> None:
+    batches = (numbered(ids) for ids in ([], [1, 2], [], [3], []))
+    rows = pl.concat(merged(DataType.TRADES, None, [Feed.of(batches)]))
+    assert rows["trade_id"].to_list() == ["1", "2", "3"]
 
 
 def test_ids_that_are_numbers_order_as_numbers() -> None:
@@ -129,8 +171,8 @@ def test_a_fresh_row_takes_the_place_of_the_stored_one() -> None:
 def test_a_trade_told_with_a_finer_time_meets_itself_across_any_cut() -> None:
     """REST may say milliseconds where the archive says microseconds."""
     coarse = trades((at * MILLISECOND, str(at), 1.0) for at in range(100))
-    fine = trades((at * MILLISECOND + 123_456, str(at), 1.0) for at in range(100))
-    chunks = merged(DataType.TRADES, feed(coarse, [7, 31, 50]), feed(fine, [3, 31, 80]))
+    fine = trades((at * MILLISECOND + 123, str(at), 1.0) for at in range(100))
+    chunks = merged(DataType.TRADES, feed(coarse, [7, 31, 50]), [feed(fine, [3, 31, 80])])
     assert_frame_equal(pl.concat(chunks), fine)
 
 

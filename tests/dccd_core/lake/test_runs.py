@@ -12,7 +12,8 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
+from dccd_core.lake import merge as merge_module
 from dccd_core.lake import runs as runs_module
 from dccd_core.lake.layout import Family
 from dccd_core.lake.merge import unite
@@ -109,6 +110,7 @@ def test_however_rows_are_split_over_connections_and_appends_they_are_the_same(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_module, "_HELD", held)
         patch.setattr(runs_module, "GROUP", group)
+        patch.setattr(merge_module, "_ENOUGH", group)
         runs = taken([[live(trades(map(facts, each))) for each in segment] for segment in segments])
         frames = list(runs.rows(TRADES, DAY))
     expected = trades(map(facts, sorted({n for segment in segments for each in segment for n in each})))
@@ -120,13 +122,4 @@ def test_rows_come_in_pieces() -> None:
     runs = taken([[live(many(start, 100_000)) for start in range(0, 900_000, 100_000)]])
     frames = list(runs.rows(TRADES, DAY))
     assert max(frame.height for frame in frames) < 3 * runs_module.GROUP
-    assert_frame_equal(pl.concat(frames).drop("received"), many(0, 900_000))
-
-
-def test_cuts_fall_on_whole_seconds() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs_module, "GROUP", 2)
-        runs = taken([[live(numbered(range(90), Us(SECOND // 4)))]])
-        frames = list(runs.rows(TRADES, DAY))
-    assert len(frames) > 10
-    assert all(int(frame["ts"].to_physical()[0]) % SECOND == 0 for frame in frames)
+    assert_frame_equal(pl.concat(frames), live(many(0, 900_000)).drop("symbol"))
