@@ -105,7 +105,7 @@ DATA = {
     "ohlc/payload.json": '[[1706659200000,"1.5","2.5","1.25","2.0","8.0"]]',
     "ohlc/expected.csv": (
         "ts,open,high,low,close,volume,quote_volume,trades\n"
-        "2024-01-31T00:00:00.000000000,1.5,2.5,1.25,2.0,8.0,,\n"
+        "2024-01-31T00:00:00.000000,1.5,2.5,1.25,2.0,8.0,,\n"
     ),
     "markets/case.toml": 'via = "markets"\n',
     "markets/payload.json": '[{"base":"BTC","quote":"USDT"}]',

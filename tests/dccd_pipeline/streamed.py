@@ -28,7 +28,7 @@ def settings_of(folder: Path, *streams: str) -> Settings:
 
 def health(plan: StreamPlan, at: Us, phase: Phase = Phase.RECORDING, **known: Any) -> StreamHealth:
     datasets = tuple(
-        DatasetHealth(dataset, last=at, lag=Us(3_000_000), rate=2.25, messages=7, rows=9, phase=phase)
+        DatasetHealth(dataset, last=at, lag=Us(3_000), rate=2.25, messages=7, rows=9, phase=phase)
         for dataset in plan.datasets
     )
     return StreamHealth(

@@ -147,7 +147,7 @@ def pictures(day: str, *best: tuple[float, float]) -> pl.DataFrame:
         for second, prices in enumerate(best)
         for side, price in zip(("bid", "ask"), prices, strict=True)
     ]
-    return pl.DataFrame(rows).cast(TABLES[DataType.ORDERBOOK].schema)
+    return pl.DataFrame(rows).with_columns(received=None).cast(TABLES[DataType.ORDERBOOK].schema)
 
 
 def test_l12_crossed_pictures_are_a_warning_with_their_number_and_times(lake: Lake) -> None:

@@ -13,7 +13,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_pipeline.entry import Entry
@@ -99,7 +99,7 @@ def test_spans_are_normalised(typed: str | int) -> None:
 
 def test_every_span_the_exchange_serves_is_taken() -> None:
     for span in EXCHANGE.endpoints[DataType.OHLC].spans:
-        assert Entry.model_validate({**BARS, "span": span // 1_000_000_000}).span == span
+        assert Entry.model_validate({**BARS, "span": span // SECOND}).span == span
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_trades_and_books_are_drawn_by_their_price(dataset: Dataset, tmp_path: P
             "side": ["buy"] * 3 if dataset is TRADES else ["bid"] * 3,
             "trade_id": ["1", "2", "3"],
             "level": [0] * 3,
+            "received": [None] * 3,
         }
     )
     schema = TABLES[dataset.data_type].schema

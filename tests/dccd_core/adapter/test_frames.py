@@ -136,7 +136,7 @@ def test_rows_keep_the_order_in_which_they_came() -> None:
     rows = live_trades(came, ts=pl.Series(came.rows), price=came.rows, amount=came.rows, trade_id=came.rows)
     assert rows is not None
     assert rows["trade_id"].to_list() == ["3", "1", "2"]
-    assert rows.columns == ["ts", "price", "amount", "side", "trade_id", "topic", "received"]
+    assert rows.columns == ["ts", "price", "amount", "side", "trade_id", "received", "topic"]
 
 
 def test_nothing_came() -> None:

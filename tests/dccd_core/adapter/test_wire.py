@@ -282,7 +282,7 @@ def test_a_book_is_all_its_levels_at_one_moment_counted_from_the_best(
 
 def test_levels_may_be_written_as_text() -> None:
     [row] = book(Us(7), [], [("41006.8", "0.60038921")]).rows()
-    assert row[1:] == ("ask", 0, 41006.8, 0.60038921)
+    assert row[1:] == ("ask", 0, 41006.8, 0.60038921, None)
 
 
 def test_a_level_that_is_no_number_is_refused() -> None:

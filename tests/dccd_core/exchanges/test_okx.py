@@ -242,9 +242,9 @@ def test_a_book_has_the_venue_s_time_and_levels_from_the_best() -> None:
     book = {"asks": [["3", "1", "0", "1"], ["4", "2"]], "bids": [["2", "5", "0", "1", "new"]], "ts": "1500"}
     rows = okx.decode_books(enveloped(book), START)
     assert [row[1:] for row in rows.rows()] == [
-        ("bid", 0, 2.0, 5.0),
-        ("ask", 0, 3.0, 1.0),
-        ("ask", 1, 4.0, 2.0),
+        ("bid", 0, 2.0, 5.0, None),
+        ("ask", 0, 3.0, 1.0, None),
+        ("ask", 1, 4.0, 2.0, None),
     ]
     assert rows["ts"].to_physical().unique().to_list() == [1_500 * MILLISECOND]
 

@@ -150,6 +150,7 @@ def trades(*rows: tuple[int, int]) -> pl.DataFrame:
             "amount": [1.0] * len(rows),
             "side": [None] * len(rows),
             "trade_id": [str(number) for number, _ in rows],
+            "received": [None] * len(rows),
         }
     )
     return frame.cast(empty(DataType.TRADES).schema)

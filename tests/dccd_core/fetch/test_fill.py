@@ -73,7 +73,7 @@ def test_an_open_partition_ends_where_things_are_final_and_resumes_there(
     tmp_path: Path, dataset: Dataset
 ) -> None:
     first, later = parse_time("2024-06-03T01:10:07"), parse_time("2024-06-03T01:25:31")
-    key = {"month": "2024-06", "year": "2024", "date": "2024-06-03"}[dataset.grain]
+    key = {"month": "2024-06", "year": "2024", "day": "2024-06-03"}[dataset.grain]
     if dataset.span == SECOND:  # a month of seconds is long: begin with the month
         first, later = Us(first - 2 * DAY), Us(later - 2 * DAY)
     world = World(tmp_path, first)

@@ -36,6 +36,7 @@ def trades(rows: list[tuple[int, int]]) -> pl.DataFrame:
             "amount": [1.0] * len(rows),
             "side": ["buy"] * len(rows),
             "trade_id": [str(number) for number, _ in rows],
+            "received": [None] * len(rows),
         },
         schema=TABLES[DataType.TRADES].schema,
     )

@@ -29,13 +29,14 @@ def bars(*minutes: int, **values: object) -> pl.DataFrame:
 
 
 def trades(*rows: tuple[int, str | None]) -> pl.DataFrame:
-    row = {"price": 1.0, "amount": 1.0, "side": None}
+    row = {"price": 1.0, "amount": 1.0, "side": None, "received": None}
     return table(DataType.TRADES, [{**row, "ts": ts, "trade_id": name} for ts, name in rows])
 
 
 def table(data_type: DataType, rows: list[dict[str, object]]) -> pl.DataFrame:
     schema = TABLES[data_type].schema
-    return pl.DataFrame(rows).select(schema.names()).cast(schema)
+    frame = pl.DataFrame([dict.fromkeys(schema) | row for row in rows])
+    return frame.select(schema.names()).cast(schema)
 
 
 def found(dataset: Dataset, *chunks: pl.DataFrame) -> dict[str, list[str]]:

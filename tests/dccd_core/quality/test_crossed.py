@@ -25,7 +25,7 @@ def rows() -> pl.DataFrame:
         if best is not None
         for level in (0, 1)
     ]
-    return pl.DataFrame(found).cast(TABLES[DataType.ORDERBOOK].schema)
+    return pl.DataFrame(found).with_columns(received=None).cast(TABLES[DataType.ORDERBOOK].schema)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])

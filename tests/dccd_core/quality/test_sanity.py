@@ -12,8 +12,8 @@ GOOD = {
         "ts": 0, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.5, "volume": 0.0,
         "quote_volume": None, "trades": None,
     },
-    DataType.TRADES: {"ts": 0, "price": 1.0, "amount": 1.0, "side": None, "trade_id": None},
-    DataType.ORDERBOOK: {"ts": 0, "side": "bid", "level": 0, "price": 1.0, "amount": 1.0},
+    DataType.TRADES: {"ts": 0, "price": 1.0, "amount": 1.0, "side": None, "trade_id": None, "received": None},
+    DataType.ORDERBOOK: {"ts": 0, "side": "bid", "level": 0, "price": 1.0, "amount": 1.0, "received": None},
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def frame(data_type: DataType, **changes: Any) -> pl.DataFrame:
             name: pl.Series([row[name]], dtype=pl.Int64 if dtype == TIME else dtype)
             for name, dtype in schema.items()
         }
-    ).cast({"ts": TIME})
+    ).cast(schema)
 
 
 @pytest.mark.parametrize("data_type", list(DataType))

@@ -333,7 +333,9 @@ def test_changes_on_their_way_to_a_snapshot_are_waited_for() -> None:
     book = Book(STARTED)
     book.join(BookChange("x", None, [("10", "1")], [("11", "1")], whole=True, last=1_300))
     for number in range(1_000, 1_310):
-        assert book.apply(BookChange("x", Us(number * 10**8), [("10", "2")], first=number, last=number))
+        assert book.apply(
+            BookChange("x", Us(number * SECOND // 10), [("10", "2")], first=number, last=number)
+        )
     assert book.joined
     assert book.failed == 0
 

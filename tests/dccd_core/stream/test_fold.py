@@ -46,7 +46,7 @@ class Told:
 
 
 def live(rows: pl.DataFrame, symbol: str = "BTC/USDT") -> pl.DataFrame:
-    return rows.with_columns(symbol=pl.lit(symbol), received=pl.lit(0, pl.Int64))
+    return rows.with_columns(symbol=pl.lit(symbol))
 
 
 def record(world: World, dataset: Dataset, *spans: TimeRange, lost: Sequence[int] = ()) -> None:

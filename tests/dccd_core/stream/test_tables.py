@@ -13,7 +13,9 @@ SHOT = Shot(SECOND, [("10.50", "1"), ("10", "2")], [("11", "3")], Us(7))
 def test_pictures_are_numbered_from_the_best_level_on() -> None:
     rows = stored(DataType.ORDERBOOK, pictures("a", [SHOT, SHOT]), {"a": "A/USD"})
     assert rows.schema == columns(DataType.ORDERBOOK)
-    assert rows.select("side", "level", "price", "amount", "symbol", "received").rows()[:3] == [
+    assert rows.select("side", "level", "price", "amount", "symbol", pl.col("received").to_physical()).rows()[
+        :3
+    ] == [
         ("bid", 0, 10.5, 1.0, "A/USD", 7),
         ("bid", 1, 10.0, 2.0, "A/USD", 7),
         ("ask", 0, 11.0, 3.0, "A/USD", 7),
