@@ -25,10 +25,10 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Ledger
-from dccd_core.lake.segments import SegmentWriter
+from dccd_core.lake.live.coverage import Notes
+from dccd_core.lake.live.segments import SegmentWriter
+from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets

@@ -9,7 +9,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.lake.ledger import Accepted
+from dccd_core.lake.partition.ledger import Accepted
 from dccd_pipeline.symbols import Strict
 
 

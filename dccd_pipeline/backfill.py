@@ -23,7 +23,7 @@ from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import Progress
 from dccd_core.fetch.planner import settled
 from dccd_core.lake.lake import State
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_pipeline.assets.run import CATCH_UP, WITHIN

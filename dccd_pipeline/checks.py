@@ -14,7 +14,7 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import iso
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, CROSSED, FINAL, ORDER, SANITY, SCHEMA, Audit
 from dccd_core.quality.crossed import CrossedPictures
 from dccd_pipeline.progress import condition_of

@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Condition, Source
+from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_pipeline.progress import condition_of, why_not
 
 _WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condition.AVAILABLE)

@@ -17,7 +17,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Hole
+from dccd_core.lake.partition.ledger import Hole
 from dccd_pipeline.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.progress import PROGRESS, condition_of, progress
 from dccd_pipeline.states import said_of, said_of_dataset, said_price, said_second

@@ -26,7 +26,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.fetch.doctor import Finding
 from dccd_core.fetch.estimate import Estimate
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.inventory import Holding
 from dccd_pipeline.matrix import Capability

@@ -16,7 +16,7 @@ from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Progress, Work
 from dccd_core.lake.lake import Judge, Lake, State
-from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     BookJudge,
 )

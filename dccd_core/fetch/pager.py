@@ -18,7 +18,7 @@ from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.merge import TWICE
+from dccd_core.lake.partition.merge import TWICE
 
 MISPLACED: Final = "its time contradicts its id"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.timespan import ZERO, TimeRange, Us, union
-from dccd_core.lake.ledger import Ledger
+from dccd_core.lake.partition.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

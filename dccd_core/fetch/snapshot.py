@@ -10,7 +10,7 @@ from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.pager import earliest
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Asked, Source
+from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
 from dccd_core.quality.sanity import sift
 

@@ -26,7 +26,7 @@ from dccd_core.domain.timespan import MINUTE, TimeRange, Us
 from dccd_core.fetch.newest import newest_requests
 from dccd_core.fetch.pager import earliest, latest
 from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
-from dccd_core.lake.ledger import Ledger
+from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
 from dccd_core.net.retry import persist

@@ -22,7 +22,7 @@ from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import OUTAGE, quiet_parts, witness
 from dccd_core.lake.lake import Draft, Judge, Lake, State
-from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     AFTER_END,
     BEFORE_LISTING,

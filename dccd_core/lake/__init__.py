@@ -1,1 +1,9 @@
-"""Frames <-> disk: partitions whole or not at all, each with the ledger of what was asked for it."""
+"""Frames <-> disk: partitions whole or not at all, each with the ledger of what was asked for it.
+
+lake       what others use: state, drafts, rows and quarantine of partitions
+reader     many partitions, and what streams recorded beside them, as one table
+layout     where things live inside a store
+partition  one partition: Parquet, ledger, quarantine, merge
+live       segments of streams, what they cover, their way into partitions
+store      folder, bucket, and which store it is
+"""

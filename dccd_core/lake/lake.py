@@ -16,9 +16,7 @@ from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import TimeRange, Us, iso
-from dccd_core.lake import quarantine, reader, refused, segments
-from dccd_core.lake.harvest import MOST_ROWS, Harvest, harvest
-from dccd_core.lake.identity import ensure_identity, identity
+from dccd_core.lake import reader
 from dccd_core.lake.layout import (
     LIVE,
     Family,
@@ -28,13 +26,17 @@ from dccd_core.lake.layout import (
     quarantine_path,
     withdrawn_path,
 )
-from dccd_core.lake.ledger import Accepted, Asked, Ledger
-from dccd_core.lake.merge import TWICE, merged
-from dccd_core.lake.parquet import Reader, State, Writer, state_from_tail
-from dccd_core.lake.refused import Refused
-from dccd_core.lake.segments import SegmentInfo, SegmentWriter
-from dccd_core.lake.spool import Spool
-from dccd_core.lake.store import Folder, Store, Stored, rewrite, writing
+from dccd_core.lake.live import refused, segments
+from dccd_core.lake.live.harvest import MOST_ROWS, Harvest, harvest
+from dccd_core.lake.live.refused import Refused
+from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter
+from dccd_core.lake.partition import quarantine
+from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
+from dccd_core.lake.partition.merge import TWICE, merged
+from dccd_core.lake.partition.parquet import Reader, State, Writer, state_from_tail
+from dccd_core.lake.partition.spool import Spool
+from dccd_core.lake.store.folder import Folder, Store, Stored, rewrite, writing
+from dccd_core.lake.store.identity import ensure_identity, identity
 
 _AT_ONCE: Final = 16
 _MOST_ASIDE: Final = 100_000
@@ -236,7 +238,7 @@ class Lake:
 
 def open_store(url: str | Path) -> Store:
     if str(url).startswith("s3://"):
-        from dccd_core.lake.s3 import Bucket  # noqa: PLC0415 -- boto3 takes half a second to import
+        from dccd_core.lake.store.bucket import Bucket  # noqa: PLC0415 -- boto3 takes half a second to import
 
         return Bucket(str(url))
     if "://" in str(url):

@@ -12,14 +12,14 @@ from polars.io.plugins import register_io_source
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.timespan import TimeRange
-from dccd_core.lake import segments
-from dccd_core.lake.coverage import Story, withdrawn
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
-from dccd_core.lake.merge import Feed, merged
-from dccd_core.lake.parquet import Reader, State
-from dccd_core.lake.runs import Runs
-from dccd_core.lake.segments import SYMBOL
-from dccd_core.lake.store import Store, writing
+from dccd_core.lake.live import segments
+from dccd_core.lake.live.coverage import Story, withdrawn
+from dccd_core.lake.live.runs import Runs
+from dccd_core.lake.live.segments import SYMBOL
+from dccd_core.lake.partition.merge import Feed, merged
+from dccd_core.lake.partition.parquet import Reader, State
+from dccd_core.lake.store.folder import Store, writing
 
 _IN_MEMORY: Final = 1 << 26
 """Bytes of live rows, packed, that are not put on disk while they are read: some two million trades."""

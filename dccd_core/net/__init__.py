@@ -1,9 +1,9 @@
-"""The only folder that touches the network or asks what time it is.
+"""The network, and what time it is. Buckets alone are reached from elsewhere (``lake/store/bucket.py``).
 
 clock       the system's time, and a manual one for tests
-sqlitefile  a small SQLite file that many processes share
-tally       what all processes of a machine have spent at one exchange, and what that allows now
-budget      waits until the tally allows a request; the breaker
+ratelimit   what all processes of a machine may spend at one exchange:
+            sharedwindow, what was spent and what that allows now; sqlitefile, the small file they share;
+            limiter, waits until it allows a request; the breaker
 http        one request at a time, paid for and judged
 handshake   how a WebSocket is opened, and what a refusal means
 websocket   one WebSocket connection: batches of messages, and typed errors

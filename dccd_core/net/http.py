@@ -17,9 +17,9 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import SECOND, Us, moment
-from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.net.tally import Booking
+from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.sharedwindow import Booking
 from dccd_core.net.tls import tls_trouble
 
 DEFAULT_SHARE: Final = 0.95

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from dccd_core.adapter.contract import Exchange, Request
 from dccd_core.domain.errors import Banned, ConfigError, Throttled
 from dccd_core.domain.timespan import SECOND, Us
-from dccd_core.net.budget import Budgets
 from dccd_core.net.clock import Clock, SystemClock
+from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.net.websocket import Socket, connect
 
 Connect: TypeAlias = Callable[[str], AbstractAsyncContextManager[Socket]]

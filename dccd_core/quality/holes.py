@@ -16,7 +16,7 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.timespan import MINUTE, ZERO, TimeRange, Us, union
-from dccd_core.lake.ledger import Hole, Ledger
+from dccd_core.lake.partition.ledger import Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"

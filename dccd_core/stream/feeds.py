@@ -8,10 +8,10 @@ from typing import Protocol, TypeAlias
 import polars as pl
 
 from dccd_core.adapter.live import Word
+from dccd_core.bars.live import FinalBars
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import ZERO, Us
 from dccd_core.stream import tables
-from dccd_core.stream.bars import FinalBars
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Claim, Moment

@@ -13,9 +13,9 @@ from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import BROKE_OFF
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Lost
+from dccd_core.lake.live.coverage import BROKE_OFF
+from dccd_core.lake.partition.ledger import Lost
 from dccd_core.stream.claim import PAUSED, REMOVED
 from dccd_core.stream.plan import Listener
 from dccd_core.stream.snapshots import Turn

@@ -12,8 +12,8 @@ from dccd_core.adapter.live import BookChange, Live
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
+from dccd_core.lake.live.coverage import Notes
 from dccd_core.net.clock import Clock
 from dccd_core.net.sockets import dialled
 from dccd_core.net.websocket import Disconnected, Socket

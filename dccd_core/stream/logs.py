@@ -11,9 +11,9 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
-from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.segments import SegmentWriter
+from dccd_core.lake.live.coverage import Mark, Notes
+from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.clock import Clock
 from dccd_core.stream.plan import Listener
 from dccd_core.stream.recording import Batch, Stray

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, iso
-from dccd_core.lake.refused import Refused
+from dccd_core.lake.live.refused import Refused
 
 _SOON: Final = MINUTE
 _AT_LEAST: Final = Us(10 * MINUTE)

@@ -17,7 +17,7 @@ from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import RECEIVED, TABLES, TIME
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
-from dccd_core.lake.coverage import Mark, Notes, Piece
+from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic

@@ -15,7 +15,7 @@ from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejecte
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.fetch.planner import settled
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes, Piece
+from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
 from dccd_core.stream.fold import fill_windows

@@ -1,7 +1,7 @@
 """Bars built from trades: assets downstream of the trades of the same symbols.
 
 Belongs here: key -> derive -> materialisation, and the comparison with the venue's own bars. Does not: how
-bars are built (dccd_core.fetch.derive).
+bars are built (dccd_core.bars.derive).
 See https://docs.dagster.io/guides/build/assets/passing-data-between-assets
 """
 
@@ -12,11 +12,11 @@ from dataclasses import replace
 import dagster as dg
 
 from dccd_core.adapter.contract import Endpoint
+from dccd_core.bars.derive import Style, derive
 from dccd_core.domain.dataset import Dataset, Life
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
-from dccd_core.fetch.derive import Style, derive
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.net.clock import SystemClock

@@ -1,6 +1,6 @@
 """The check ``equals_the_venue``: stored bars held against those that the venue gives for the same time.
 
-Belongs here: check specs and results. Does not: what is compared, and when (dccd_core.fetch.compare).
+Belongs here: check specs and results. Does not: what is compared, and when (dccd_core.bars.compare).
 See https://docs.dagster.io/guides/test/asset-checks
 """
 
@@ -10,12 +10,12 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
+from dccd_core.bars.compare import beside, said, samples
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import TimeRange, Us, iso, us
 from dccd_core.exchanges import get
-from dccd_core.fetch.compare import beside, said, samples
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.plan import StreamHealth
 from dccd_pipeline.heartbeat import Beat, DatasetBeat, beat_of, write_beat

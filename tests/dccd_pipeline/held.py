@@ -9,7 +9,7 @@ from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.ledger import Asked, Hole, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import BarJudge, Evidence, NoJudge
 
 BTC = Symbol("BTC", "USDT")

@@ -7,7 +7,7 @@ import pytest
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import HOUR, TimeRange, parse_time
 from dccd_core.exchanges import get
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, SANITY
 from dccd_pipeline.build import default_resources
 from dccd_pipeline.checks import evaluate

@@ -12,7 +12,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox

@@ -9,7 +9,7 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_pipeline.build import silent
 from dccd_pipeline.demo import STORE, demo, demo_settings
 

@@ -5,7 +5,7 @@ import pytest
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition, Hole
+from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_pipeline.inventory import holding, holdings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, bars, hold, state, whole
 

@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Hole
+from dccd_core.lake.partition.ledger import Hole
 from dccd_pipeline.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.progress import PROGRESS
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole

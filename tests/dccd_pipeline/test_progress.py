@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import State
-from dccd_core.lake.ledger import Condition, Hole
+from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_pipeline.progress import behind, condition_of, progress, retry_at
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, state
 

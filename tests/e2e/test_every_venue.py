@@ -27,8 +27,8 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import NAMES, get
-from dccd_core.lake.ledger import Condition
-from dccd_core.net.budget import Budgets
+from dccd_core.lake.partition.ledger import Condition
+from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli import main

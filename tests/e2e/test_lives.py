@@ -20,8 +20,8 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition
-from dccd_core.net.budget import Budgets
+from dccd_core.lake.partition.ledger import Condition
+from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import AFTER_END
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox

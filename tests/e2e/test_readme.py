@@ -8,7 +8,7 @@ import yaml
 
 from dccd_core.domain.dataset import Dataset, partition_keys
 from dccd_core.domain.timespan import TimeRange, parse_time
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.progress import condition_of
 from dccd_pipeline.served import present

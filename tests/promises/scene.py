@@ -19,9 +19,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes, Piece
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.segments import SegmentWriter
+from dccd_core.lake.live.coverage import Notes, Piece
+from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.fold import fill_windows, fold_all

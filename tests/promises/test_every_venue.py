@@ -14,7 +14,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.snapshot import snapshot
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.server import VENUES
 from tests.dccd_core.fetch.world import World, same, transient

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import FINAL, Audit
 from tests.dccd_core.fetch.world import TRADES, World, bars, same
 

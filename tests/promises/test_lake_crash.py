@@ -14,7 +14,8 @@ HEAD = """
 import os, resource, signal, sys
 from pathlib import Path
 from dccd_core.domain.errors import LakeError
-from dccd_core.lake import lake as lake_module, store as store_module
+from dccd_core.lake import lake as lake_module
+from dccd_core.lake.store.folder import folder as store_module
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import data_path
 from tests.dccd_core.lake.samples import *

@@ -13,8 +13,8 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
+from dccd_core.lake.live.coverage import Notes
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, at, begin, live, many, record
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +24,11 @@ import os, random, resource, signal, sys
 from pathlib import Path
 import polars as pl
 from dccd_core.domain.errors import LakeError
-from dccd_core.lake import harvest as harvest_module, segments
+from dccd_core.lake.live import harvest as harvest_module
+from dccd_core.lake.live import segments
 from dccd_core.lake.lake import Lake
 from tests.dccd_core.lake.samples import *
-from dccd_core.lake.coverage import Notes
+from dccd_core.lake.live.coverage import Notes
 lake = Lake(sys.argv[1])
 ETHER = Dataset("binance", Symbol("ETH", "USDT"), DataType.TRADES)
 """

@@ -21,7 +21,7 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
-from dccd_core.lake.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import SANITY, Audit
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, same

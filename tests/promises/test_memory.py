@@ -7,7 +7,7 @@ import pytest
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Asked, Condition, Source, condition
+from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.quality.holes import NoJudge
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.process import running_sandbox

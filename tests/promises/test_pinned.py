@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.identity import IDENTITY
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import LIVE, Family, data_path, quarantine_path
-from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
+from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoJudge
 from dccd_pipeline import build, cli
 from dccd_pipeline.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition, condition
+from dccd_core.lake.partition.ledger import Condition, condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from tests.dccd_core.fetch.world import TRADES, bars, same, truth

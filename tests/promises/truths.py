@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso, union
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Ledger
+from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.market import Market
 

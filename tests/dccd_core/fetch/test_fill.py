@@ -26,7 +26,7 @@ from dccd_core.domain.timespan import (
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.snapshot import snapshot
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.ledger import Condition, Source
+from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.net.clock import ManualClock
 from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES
 from dccd_core.testing.sandbox.faults import Fault, FaultKind

@@ -17,7 +17,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, TimeRange, Us, parse_time, us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Accepted, Condition, condition
+from dccd_core.lake.partition.ledger import Accepted, Condition, condition
 from dccd_core.quality.holes import NO_TRADES
 from tests.dccd_core.fetch.world import BTC, NOW, World, bars, same
 

@@ -21,10 +21,10 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Asked, Condition, Source, condition
-from dccd_core.net.budget import Budgets
+from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
+from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import NoJudge
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.market import Market

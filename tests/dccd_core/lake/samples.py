@@ -9,12 +9,12 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.datatype import RECEIVED, TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
-from dccd_core.lake.coverage import Mark, Notes
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import Family
-from dccd_core.lake.ledger import Asked, Ledger, Source
-from dccd_core.lake.parquet import State
-from dccd_core.lake.segments import SegmentWriter
+from dccd_core.lake.live.coverage import Mark, Notes
+from dccd_core.lake.live.segments import SegmentWriter
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.parquet import State
 
 often = settings(max_examples=50, deadline=None)
 

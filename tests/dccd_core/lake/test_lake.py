@@ -14,9 +14,9 @@ from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND
-from dccd_core.lake.identity import IDENTITY
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition, Hole, Ledger, condition
+from dccd_core.lake.partition.ledger import Condition, Hole, Ledger, condition
+from dccd_core.lake.store.identity import IDENTITY
 from tests.dccd_core.lake.samples import (
     BARS,
     BOOKS,

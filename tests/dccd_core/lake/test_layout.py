@@ -60,7 +60,7 @@ def test_a_key_of_another_grain_is_refused() -> None:
 
 def test_only_data_files_end_in_parquet() -> None:
     assert withdrawn_path(Dataset("okx", BTC, DataType.ORDERBOOK), DAY) == (
-        "orderbook/exchange=okx/symbol=BTC-USDT/date=2024-01-31/_withdrawn.ndjson"
+        "orderbook/exchange=okx/symbol=BTC-USDT/period=2024-01-31/_withdrawn.ndjson"
     )
     assert quarantine_path(Dataset("okx", BTC, DataType.TRADES), DAY) == (
         "trades/exchange=okx/symbol=BTC-USDT/period=2024-01-31/_quarantine.ndjson"

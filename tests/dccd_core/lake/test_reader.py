@@ -12,8 +12,8 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
-from dccd_core.lake.coverage import Notes
 from dccd_core.lake.lake import Lake
+from dccd_core.lake.live.coverage import Notes
 from tests.dccd_core.lake.samples import (
     BARS,
     DAY,

@@ -24,9 +24,9 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.net.budget import Budget, Budgets
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport, open_transport
+from dccd_core.net.ratelimit.limiter import Budget, Budgets
 from dccd_core.net.retry import persist
 
 NOON = parse_time("2026-11-22T12:00:00Z")

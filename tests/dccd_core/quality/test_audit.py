@@ -10,7 +10,7 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import State
-from dccd_core.lake.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.audit import FINAL, ORDER, SANITY, SCHEMA, Audit
 
 BTC = Symbol("BTC", "USDT")

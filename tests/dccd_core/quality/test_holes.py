@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.datatype import TIME
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us
-from dccd_core.lake.ledger import Asked, Hole, Ledger, Source
+from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import (
     ASKED_AGAIN,
     ASKED_AGAIN_AFTER,

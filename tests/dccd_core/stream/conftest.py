@@ -6,7 +6,7 @@ from io import FileIO
 
 import pytest
 
-from dccd_core.lake import segments
+from dccd_core.lake.live import segments
 from tests.dccd_core.stream.pushing import Disk
 
 

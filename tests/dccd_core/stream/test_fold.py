@@ -17,9 +17,9 @@ from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, 
 from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
-from dccd_core.lake.coverage import Mark, Notes, Piece
 from dccd_core.lake.lake import Draft, Lake, State
-from dccd_core.lake.ledger import Condition, Source
+from dccd_core.lake.live.coverage import Mark, Notes, Piece
+from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.plan import StreamHealth
 from dccd_core.stream.wanted import Kind
@@ -163,7 +163,7 @@ def test_folding_again_after_a_crash_changes_nothing(tmp_path: Path, monkeypatch
     world = World(tmp_path)
     record(world, TRADES, minutes(0, 20))
     with monkeypatch.context() as patch:
-        patch.setattr("dccd_core.lake.harvest.Harvest.done", _crash)
+        patch.setattr("dccd_core.lake.live.harvest.Harvest.done", _crash)
         with pytest.raises(RuntimeError):
             folded(world)
     first = world.stored(TRADES, DAY_KEY)

@@ -10,7 +10,7 @@ from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import OutOfReach, Unavailable
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, union
-from dccd_core.lake.coverage import Piece
+from dccd_core.lake.live.coverage import Piece
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.snapshots import Turn
 from tests.dccd_core.stream import test_asking as desk

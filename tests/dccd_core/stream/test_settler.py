@@ -18,7 +18,7 @@ from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.coverage import Notes, Piece
+from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.stream import refill, settler
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.booktopic import BookTopic

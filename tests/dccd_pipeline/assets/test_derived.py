@@ -18,9 +18,9 @@ from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Condition
-from dccd_core.net.budget import Budgets
+from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
+from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import BEFORE_LISTING, NoJudge
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK

@@ -10,7 +10,7 @@ from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
 from dccd_core.exchanges import NAMES, get
-from dccd_core.lake.ledger import Asked, Source
+from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, newest_part
 from dccd_pipeline.assets.history import history_assets

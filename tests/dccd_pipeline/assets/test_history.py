@@ -11,7 +11,7 @@ from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.ledger import Asked, Source
+from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.settings import Settings

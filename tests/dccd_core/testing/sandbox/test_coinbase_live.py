@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.bars.live import BuiltBars
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase, coinbase_live
-from dccd_core.stream.bars import BuiltBars
 from dccd_core.stream.book import Book
 from dccd_core.testing.sandbox.coinbase import VENUE
 from dccd_core.testing.sandbox.coinbase_live import LIVE

@@ -1,0 +1,163 @@
+"""Bars built from stored trades: deep history where a venue has none of its own.
+
+A bar is built only when the ledger of the trades covers all of it, without a gap in it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from dccd_core.bars.aggregate import Sums
+from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_keys, partition_span
+from dccd_core.domain.datatype import TIME, DataType
+from dccd_core.domain.timespan import TimeRange, Us, union
+from dccd_core.fetch.fill import Filled, Progress
+from dccd_core.fetch.planner import due
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the venue makes its bars. ``sparse``: none where nothing was traded, else flat at the last price.
+
+    ``carries_open``: a bar opens at the close of the one before. Outside of the market's ``life``, as far as
+    that is known, there is nothing to build.
+    """
+
+    sparse: bool = False
+    carries_open: bool = False
+    life: Life = UNKNOWN
+
+
+def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
+    lake: Lake,
+    dataset: Dataset,
+    key: str,
+    style: Style,
+    now: Us,
+    progress: Progress,
+    *,
+    within: TimeRange | None = None,
+) -> Filled:
+    """Build what is due of a partition of bars from the trades of the same symbol in the lake.
+
+    Nothing is built outside of ``within``; a bar that lies in it in part is left out.
+
+    Raises:
+        LakeError: a partition of trades, or this one, cannot be read or written.
+    """
+    assert dataset.span is not None
+    trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    wanted = due(span, held.ledger if held else None, span.end)
+    if within:
+        wanted = _whole_bars([part for one in wanted if (part := one.clip(within))], dataset.span)
+    known = _whole_bars(union(part for day in _known(lake, trades, span) for part in day), dataset.span)
+    alive = _alive(span, style.life, dataset.span, now)
+    parts = [
+        part for one in wanted for other in known if (part := one.clip(other)) and (part := part.clip(alive))
+    ]
+    proven = [
+        (part, why)
+        for one in wanted
+        for outside, why in (
+            (TimeRange(span.start, alive.start), BEFORE_LISTING),
+            (TimeRange(alive.end, span.end), AFTER_END),
+        )
+        if (part := one.clip(outside))
+    ]
+    if not parts and not proven:
+        return Filled(held)
+    asked = [Asked(part, Source.DERIVED, now, 0, 0) for part, _ in proven]
+    with lake.draft(dataset, key) as draft:
+        for part in parts:
+            bars = _bars(lake, trades, part, dataset.span, style, partial(progress, dataset, key, 0))
+            progress(dataset, key, bars.height, part.end)
+            draft.append(bars)
+            asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
+            if not style.sparse and (quiet := _before_first(bars, part)):
+                proven.append((quiet, NO_TRADES))
+        quiet_runs = Us(span.length + 1) if style.sparse else Us(0)
+        evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
+        state = draft.commit(asked, lambda: BarJudge(dataset.span or Us(0), evidence))
+    return Filled(state, 0, sum(one.rows for one in asked))
+
+
+def _alive(span: TimeRange, life: Life, bar: Us, now: Us) -> TimeRange:
+    """Return the part of ``span`` in which there can be bars; an end that is to come may still be put off."""
+    start = min(span.end, max(span.start, life.listed or span.start))
+    ended = bar_open(life.ended, bar) if life.ended is not None and life.ended <= now else span.end
+    return TimeRange(start, max(start, min(span.end, ended)))
+
+
+def _known(lake: Lake, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
+    """Yield, day by day, the time in which every trade is known."""
+    for day in partition_keys(trades.grain, span):
+        if state := lake.state(trades, day):
+            gaps = [gap.span for gap in state.ledger.gaps()]
+            yield [part for covered in state.ledger.covered() for part in covered.minus(gaps)]
+
+
+def _whole_bars(spans: Iterable[TimeRange], bar: Us) -> list[TimeRange]:
+    """Return what of ``spans`` whole bars fill."""
+    cut = [(bar_open(Us(span.start + bar - 1), bar), bar_open(span.end, bar)) for span in spans]
+    return [TimeRange(start, end) for start, end in cut if start < end]
+
+
+def _before_first(bars: pl.DataFrame, part: TimeRange) -> TimeRange | None:
+    """Return the time before the first bar: quiet, but at no known price."""
+    first = Us(int(bars["ts"].cast(pl.Int64)[0])) if bars.height else part.end
+    return TimeRange(part.start, first) if first > part.start else None
+
+
+def _bars(
+    lake: Lake, trades: Dataset, span: TimeRange, bar: Us, style: Style, told: Callable[[Us], None]
+) -> pl.DataFrame:
+    """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
+    sums = Sums(bar)
+    for day in partition_keys(trades.grain, span):
+        for rows in lake.chunks(trades, day):
+            inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
+            sums.add(rows.filter(inside))
+            told(min(span.end, max(span.start, Us(int(rows["ts"].cast(pl.Int64)[-1])))))
+    bars = sums.bars()
+    before = _price_before(lake, trades, span.start)
+    if not style.sparse:
+        bars = _filled(bars, span, bar, before)
+    return _carried(bars, before) if style.carries_open else bars
+
+
+def _price_before(lake: Lake, trades: Dataset, at: Us) -> float | None:
+    """Return the price of the last stored trade before ``at``, of the same day or the one before it."""
+    days = partition_keys(trades.grain, TimeRange(Us(at - 1), at))
+    price = None
+    for rows in (rows for day in days for rows in lake.chunks(trades, day)):
+        earlier = rows.filter(pl.col("ts").cast(pl.Int64) < at)
+        price = earlier["price"][-1] if earlier.height else price
+    return price
+
+
+def _filled(bars: pl.DataFrame, span: TimeRange, bar: Us, before: float | None) -> pl.DataFrame:
+    """Add a flat bar at the last price wherever nothing was traded."""
+    grid = pl.DataFrame({"ts": pl.Series(np.arange(span.start, span.end, bar), dtype=pl.Int64).cast(TIME)})
+    filled = grid.join(bars, on="ts", how="left", maintain_order="left")
+    last = pl.col("close").forward_fill().fill_null(pl.lit(before, pl.Float64))
+    return filled.with_columns(
+        *(pl.col(name).fill_null(last) for name in ("open", "high", "low")),
+        close=last,
+        volume=pl.col("volume").fill_null(0.0),
+        quote_volume=pl.col("quote_volume").fill_null(0.0),
+        trades=pl.col("trades").fill_null(0),
+    ).drop_nulls("close")
+
+
+def _carried(bars: pl.DataFrame, before: float | None) -> pl.DataFrame:
+    return bars.with_columns(
+        open=pl.col("close").shift(1).fill_null(pl.lit(before, pl.Float64)).fill_null(pl.col("open"))
+    )

@@ -1,0 +1,1 @@
+"""Live segments: what streams recorded, what it covers, and its way into the partitions."""

@@ -1,0 +1,199 @@
+"""A store in a bucket: drafts are local, a replacement is one PUT that fails if another one came first."""
+
+import hashlib
+import tempfile
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import PurePosixPath
+from typing import BinaryIO, Final, cast
+from uuid import uuid4
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from filelock import FileLock
+
+from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.places import state_dir
+from dccd_core.lake.layout import DATA, LOCKS
+from dccd_core.lake.store.folder import Stored, letting_go
+
+_ABSENT: Final = ("NoSuchKey", "404")
+_LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
+_TOO_LATE: Final = (304, 409, 412)
+"""What services answer to a write whose precondition does not hold."""
+_NO_VERSION: Final = '"00000000000000000000000000000000"'
+_TRIED: Final = set[tuple[str, str]]()
+"""Services and buckets that are known, in this process, to keep writers apart."""
+ONE_WRITER: Final = "one_writer=true"
+_PATIENCE_S: Final = 600
+_EMPTY: Final = "InvalidRange"
+_BLOCK: Final = 1 << 20
+
+
+class Bucket:
+    """``s3://bucket/prefix``. Endpoint, region and credentials come from the environment, as boto3 reads it.
+
+    The service must honour ``If-Match`` and ``If-None-Match`` on PUT, or two writers would lose rows: that is
+    tried on an object of its own before the first write. ``?one_writer=true`` at the end of the URL says that
+    only this machine writes there, so locks of this machine do instead.
+    """
+
+    def __init__(self, url: str) -> None:
+        place, _, told = url.partition("?")
+        if told not in ("", ONE_WRITER):
+            raise ConfigError(
+                f"{url}: {told!r} is no setting of a bucket", hint=f"there is only ?{ONE_WRITER}"
+            )
+        self._one_writer = bool(told)
+        self._bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.strip('/')}/".lstrip("/")
+        self._client = boto3.client("s3")
+
+    def url(self, path: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{path}"
+
+    def find(self, folder: str) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2")
+        found: list[str] = []
+        try:
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
+                found += [item.get("Key", "") for item in page.get("Contents", ())]
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, folder) from e
+        return sorted(key.removeprefix(self._prefix) for key in found if key.endswith(f"/{DATA}"))
+
+    def first(self, folder: str) -> str | None:
+        prefix = f"{self._prefix}{folder}/"
+        try:
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, folder) from e
+        period = [
+            item.get("Key", "").removeprefix(prefix).partition("/")[0] for item in page.get("Contents", ())
+        ]
+        return f"{folder}/{period[0]}/{DATA}" if period else None
+
+    def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._prefix + path, Range=f"bytes=-{size}"
+            )
+            body = answer["Body"].read()
+            return body, int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
+        except (ClientError, BotoCoreError) as e:
+            if _code(e) == _EMPTY:
+                return b"", 0
+            return self._absent(e, path)
+
+    @contextmanager
+    def open(self, path: str) -> Generator[Stored | None]:
+        """Fetch the whole object, so that it stays as it is while it is read."""
+        with tempfile.TemporaryFile() as file:
+            yield self._fetch(path, cast("BinaryIO", file))
+
+    @contextmanager
+    def locked(self, path: str) -> Generator[None]:
+        """Lock nothing, as ``swap`` compares; of one writer's machine, lock out its other processes."""
+        if not self._one_writer:
+            yield
+            return
+        name = hashlib.sha256(self.url(str(PurePosixPath(path).parent)).encode()).hexdigest()
+        lock = state_dir() / "locks" / f"{name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=_PATIENCE_S):
+            yield
+
+    @contextmanager
+    def scratch(self) -> Generator[BinaryIO]:
+        file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 -- closing it may fail, and shall not
+        with letting_go(file):
+            yield file
+
+    def draft(self, path: str) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002 -- it is named when put
+        return self.scratch()
+
+    def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
+        file.seek(0)
+        key = self._prefix + path
+        try:
+            if self._one_writer:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=file)
+                return True
+            self._try_preconditions()
+            return self._put(key, file, over.version if over else None) is not None
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, path) from e
+
+    def _put(self, key: str, body: BinaryIO | bytes, over: str | None) -> str | None:
+        """Put an object in the place of the version ``over``, or of none; None when it came too late."""
+        try:
+            if over is None:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
+            else:
+                answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=body, IfMatch=over)
+        except ClientError as e:
+            if _code(e) in _LOST_RACE or _status(e) in _TOO_LATE:
+                return None
+            raise
+        return answer["ETag"]
+
+    def _try_preconditions(self) -> None:
+        """Try on an object of its own that a write which comes too late is refused.
+
+        Raises:
+            LakeError: it is not.
+        """
+        place = (self._client.meta.endpoint_url, self._bucket)
+        if place in _TRIED:
+            return
+        key = f"{self._prefix}{LOCKS.partition('/')[0]}/probe-{uuid4().hex}"
+        try:
+            first = self._put(key, b"1", None)
+            kept = (
+                first is not None
+                and self._put(key, b"2", None) is None
+                and self._put(key, b"3", _NO_VERSION) is None
+                and self._put(key, b"4", first) is not None
+            )
+        finally:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        if not kept:
+            raise LakeError(
+                f"s3://{self._bucket} at {place[0]} ignores If-Match and If-None-Match: of two writers one"
+                " would lose its rows, so nothing was stored",
+                hint=f"use a service that honours them; where one machine writes, say so: ...?{ONE_WRITER}",
+            )
+        _TRIED.add(place)
+
+    def _fetch(self, path: str, file: BinaryIO) -> Stored | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
+            file.writelines(answer["Body"].iter_chunks(_BLOCK))
+        except (ClientError, BotoCoreError) as e:
+            return self._absent(e, path)
+        except OSError as e:
+            raise LakeError(
+                f"cannot fetch {self.url(path)}: {e.strerror}",
+                hint=f"free space on the disk of {tempfile.gettempdir()}",
+            ) from e
+        file.seek(0)
+        return Stored(file, answer["ETag"])
+
+    def _absent(self, error: ClientError | BotoCoreError, path: str) -> None:
+        """Return None when there is no such object; every other answer is an error."""
+        if _code(error) not in _ABSENT:
+            raise self._refused(error, path) from error
+
+    def _refused(self, error: Exception, path: str) -> LakeError:
+        return LakeError(
+            f"{self.url(path)}: {error}",
+            hint="check bucket, credentials and AWS_ENDPOINT_URL; what was stored before is untouched",
+        )
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _code(error: Exception) -> str:
+    return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""

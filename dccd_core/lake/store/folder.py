@@ -1,0 +1,286 @@
+"""Where bytes live. A store replaces a file whole or not at all; this one is a folder, bucket.py another."""
+
+import errno
+import fcntl
+import os
+import unicodedata
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from io import SEEK_END
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile, gettempdir
+from typing import BinaryIO, Final, Protocol, TypeVar, cast
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from dccd_core.domain.errors import LakeError
+from dccd_core.lake.layout import DATA, LOCKS
+
+T = TypeVar("T")
+
+_PATIENCE_S: Final = 600
+_ATTEMPTS: Final = 20
+_OTHER_CASE: Final = PurePosixPath(LOCKS).parent.name.swapcase()
+_NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as it was at one moment, open for reading. ``version`` tells whether it is still the same."""
+
+    file: BinaryIO
+    version: str = ""
+
+
+class Store(Protocol):
+    """Paths are relative, with ``/``. What the outside world refuses is raised as ``LakeError``."""
+
+    def url(self, path: str) -> str: ...
+
+    def find(self, folder: str) -> list[str]:
+        """Return the paths of all partition files below ``folder``, sorted."""
+        ...
+
+    def first(self, folder: str) -> str | None:
+        """Return the path of what is first below a dataset's folder, without looking at all of it."""
+        ...
+
+    def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        """Return the last ``size`` bytes of a file (all, when it has fewer), and how many it has."""
+        ...
+
+    def open(self, path: str) -> AbstractContextManager[Stored | None]:
+        """Open a file that stays as it is while it is read; None when there is none."""
+        ...
+
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        """Keep other writers of this folder out, where that can be; elsewhere ``swap`` finds them out."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """Open a new file without a name, for reading and writing: it ends with its process."""
+        ...
+
+    def draft(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a new file, for reading and writing, that may become ``path``. It does not outlive its use."""
+        ...
+
+    def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
+        """Put a draft in the place of ``path``, durably; False when ``over`` is no longer what is there."""
+        ...
+
+
+def rewrite(store: Store, path: str, fill: Callable[[BinaryIO, Stored | None], tuple[T, bool]]) -> T:
+    """Replace ``path`` by what ``fill`` writes, told what is there; again when somebody else was faster.
+
+    ``fill`` returns what to return from here, and whether the file is to be replaced at all.
+    """
+    for _ in range(_ATTEMPTS):
+        with store.draft(path) as file, store.locked(path), store.open(path) as stored:
+            result, changed = fill(file, stored)
+            if not changed or store.swap(file, path, stored):
+                return result
+    raise LakeError(
+        f"{store.url(path)}: {_ATTEMPTS} times in a row another process wrote it first",
+        hint="nothing is lost; run it again, with fewer processes on one partition",
+    )
+
+
+@contextmanager
+def writing(url: str) -> Generator[None]:
+    """Turn what the operating system says while ``url`` is written into a LakeError."""
+    try:
+        yield
+    except Timeout as e:
+        raise LakeError(
+            f"{url}: another process has kept its lock for {_PATIENCE_S} s",
+            hint="see what holds the lock file " + e.lock_file,
+        ) from e
+    except OSError as e:
+        disk = gettempdir() if "://" in url else url
+        advice = f"free space on the disk of {disk}" if e.errno in _NO_ROOM else f"see to {disk}"
+        raise LakeError(
+            f"cannot write {url}: {e.strerror or e}",
+            hint=f"{advice} and run it again; what was stored before is untouched",
+        ) from e
+
+
+@contextmanager
+def letting_go(file: BinaryIO) -> Generator[None]:
+    """Close a draft in the end. What it still buffers may not fit on a full disk, and nobody misses it."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
+class Folder:
+    """A store in a folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def url(self, path: str) -> str:
+        return str(self._root / path)
+
+    def find(self, folder: str) -> list[str]:
+        self._refuse_no_folder()
+        if not self._is_there(PurePosixPath(folder)):
+            return []
+        walk = os.walk(self._root / folder, onerror=_unless_absent)
+        found = (Path(parent, DATA) for parent, _, names in walk if DATA in names)
+        return sorted(path.relative_to(self._root).as_posix() for path in found)
+
+    def first(self, folder: str) -> str | None:
+        try:
+            names = [path.name for path in (self._root / folder).iterdir()]
+        except OSError as e:
+            return _unless_absent(e)
+        periods = sorted(name for name in names if "=" in name)
+        return f"{folder}/{periods[0]}/{DATA}" if periods else None
+
+    def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        with self.open(path) as stored:
+            if stored is None:
+                return None
+            whole = stored.file.seek(0, SEEK_END)
+            stored.file.seek(max(0, whole - size))
+            return stored.file.read(), whole
+
+    @contextmanager
+    def open(self, path: str) -> Generator[Stored | None]:
+        file = self._open(self._root / path)
+        with file or nullcontext():
+            yield Stored(file) if file else None
+
+    @contextmanager
+    def locked(self, path: str) -> Generator[None]:
+        lock = self._root / LOCKS / f"{PurePosixPath(path).parent}.lock"
+        self._make(lock.parent)
+        _try_locking(lock)
+        with FileLock(lock, timeout=_PATIENCE_S):
+            yield
+
+    @contextmanager
+    def scratch(self) -> Generator[BinaryIO]:
+        folder = (self._root / LOCKS).parent  # on the disk that holds the data, not where /tmp is
+        self._make(folder)
+        file = cast("BinaryIO", TemporaryFile(dir=folder))  # noqa: SIM115 -- closing it may fail, and shall not
+        with letting_go(file):
+            yield file
+
+    @contextmanager
+    def draft(self, path: str) -> Generator[BinaryIO]:
+        target = self._root / path
+        draft = target.with_name(f".{target.name}.{uuid4().hex}.draft")
+        with self.locked(path):
+            self._make(target.parent)
+            _sweep(target.parent)
+            file = draft.open("x+b")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            with letting_go(file):
+                yield file
+        finally:
+            draft.unlink(missing_ok=True)
+            if not target.exists():
+                with self.locked(path), suppress(OSError):
+                    target.parent.rmdir()
+
+    def _open(self, path: Path) -> BinaryIO | None:
+        try:
+            return path.open("rb")
+        except OSError as e:
+            self._refuse_no_folder()
+            return _unless_absent(e)
+
+    def _make(self, folder: Path) -> None:
+        self._refuse_no_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _refuse_no_folder(self) -> None:
+        """Say so where the store is a file, or a link to what is not there: neither is an empty store.
+
+        Raises:
+            LakeError: it is.
+        """
+        if self._root.is_dir() or not os.path.lexists(self._root):
+            return
+        if self._root.exists():
+            said, hint = "is a file, no folder", "set store to a folder"
+        else:
+            said = f"is a link to {self._root.readlink()}, which is not there"
+            hint = "mount or make that folder; nothing was read or stored"
+        raise LakeError(f"the store {self._root} {said}", hint=hint)
+
+    def _is_there(self, folder: PurePosixPath) -> bool:
+        """Tell whether a folder has this very name: some file systems take ``kPEPE`` for ``KPEPE``."""
+        if not (self._root / _OTHER_CASE).exists():
+            return True  # this one tells them apart
+        at = self._root
+        for part in folder.parts:
+            if at.is_dir() and not any(_same(path.name, part) for path in at.iterdir()):
+                return False
+            at /= part
+        return True
+
+    def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:  # noqa: ARG002 -- the lock keeps it
+        target = self._root / path
+        file.flush()
+        os.fsync(file.fileno())
+        Path(file.name).replace(target)
+        for folder in target.parents:
+            _sync_folder(folder)
+            if folder == self._root:
+                break
+        return True
+
+
+def _same(name: str, other: str) -> bool:
+    """Compare names as written; some file systems take letters apart."""
+    return unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
+
+
+def _unless_absent(error: OSError) -> None:
+    """Nothing there is an answer; something that cannot be read is not."""
+    if not isinstance(error, FileNotFoundError):
+        where = error.filename
+        raise LakeError(f"cannot read {where}: {error.strerror}", hint=f"see to {where}") from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove drafts whose writer is dead: a living one holds a lock on its draft."""
+    for draft in folder.glob(".*.draft"):
+        with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+
+
+def _try_locking(lock: Path) -> None:
+    """Say so where a file system has no locks: waiting for one would not help.
+
+    Raises:
+        LakeError: it has none.
+    """
+    with lock.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as e:
+            if e.errno not in _NO_LOCKS:
+                return  # somebody has it: the lock itself is waited for
+            raise LakeError(
+                f"the file system of {lock.parent} has no file locks ({e.strerror})",
+                hint="mount it with locks (NFS: lockd, not nolock), or set store to a disk of this machine",
+            ) from e
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,84 @@
+"""Which store this is: a name that its first writer gives it, and that nobody changes.
+
+What others remember of a store (Dagster's events) carries the name, so that it is not taken for another's.
+"""
+
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+from uuid import uuid4
+
+import msgspec
+
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import DamagedFile, LakeError
+from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
+
+IDENTITY: Final = "dccd.json"
+_FORMAT: Final = 2
+_OTHER: Final = "download into another store: nothing converts it"
+_MOST_BYTES: Final = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    format: int
+    id: str
+
+
+def identity(store: Store) -> str | None:
+    """Return the store's name; None when nobody has written to it yet.
+
+    Raises:
+        DamagedFile: the file is not what was written.
+        LakeError: the store has another format.
+    """
+    found = store.tail(IDENTITY, _MOST_BYTES)
+    if found is None:
+        _refuse_nameless(store)
+        return None
+    return _read(found[0], store.url(IDENTITY))
+
+
+def ensure_identity(store: Store) -> str:
+    """Return the store's name, and give it one when it has none; of several writers one wins."""
+
+    def fill(file: BinaryIO, stored: Stored | None) -> tuple[str, bool]:
+        if stored:
+            return _read(stored.file.read(), store.url(IDENTITY)), False
+        new = str(uuid4())
+        file.write(msgspec.json.encode(_Identity(_FORMAT, new)) + b"\n")
+        return new, True
+
+    known = identity(store)
+    if known is not None:
+        return known
+    with writing(store.url(IDENTITY)):
+        return rewrite(store, IDENTITY, fill)
+
+
+def _read(body: bytes, url: str) -> str:
+    try:
+        found = msgspec.json.decode(body, type=_Identity)
+    except msgspec.DecodeError as e:
+        hint = "restore the file; or delete it: then all that is known of this store is looked up anew"
+        raise DamagedFile(f"{url}: is not what dccd wrote: {e}", hint=hint) from e
+    if found.format != _FORMAT:
+        age = "later" if found.format > _FORMAT else "older"
+        raise LakeError(
+            f"{url}: the store has format {found.format}, which is {age} than {_FORMAT}", hint=_OTHER
+        )
+    return found.id
+
+
+def _refuse_nameless(store: Store) -> None:
+    """Refuse files without a name beside them: formats before this one had none, or other paths.
+
+    Raises:
+        LakeError: there are some.
+    """
+    for data_type in DataType:
+        if found := store.find(data_type):
+            said = (
+                f"{store.url(found[0])}: there is no {IDENTITY} in its store, as of a format before {_FORMAT}"
+            )
+            raise LakeError(said, hint=f"restore {IDENTITY} if it was there; else {_OTHER}")

@@ -1,0 +1,202 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dccd_core.domain.errors import DamagedFile
+from dccd_core.domain.timespan import TimeRange, Us, union
+from dccd_core.lake.partition.ledger import Accepted, Asked, Condition, Hole, Ledger, Lost, Source, condition
+from tests.dccd_core.lake.samples import often
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> TimeRange:
+    start = draw(st.integers(0, 60))
+    return TimeRange(Us(start), Us(start + draw(st.integers(1, 15))))
+
+
+@st.composite
+def askeds(draw: st.DrawFn) -> Asked:
+    numbers = st.integers(0, 9)
+    at, requests, rows = draw(numbers), draw(numbers), draw(numbers)
+    return Asked(draw(spans()), draw(st.sampled_from(Source)), Us(at), requests, rows)
+
+
+def ledger_of(parts: list[Asked]) -> Ledger:
+    ledger = Ledger()
+    for part in parts:
+        ledger = ledger.add(part)
+    return ledger
+
+
+def rest(start: int, end: int, at: int = 0, requests: int = 1, rows: int = 0) -> Asked:
+    return Asked(TimeRange(Us(start), Us(end)), Source.REST, Us(at), requests, rows)
+
+
+@often
+@given(parts=st.lists(askeds(), max_size=12), data=st.data())
+def test_what_was_asked_is_covered_in_whatever_order_it_is_told(
+    parts: list[Asked], data: st.DataObject
+) -> None:
+    ledger = ledger_of(parts)
+    assert ledger.covered() == union(part.span for part in parts)
+    assert ledger.requests == sum(part.requests for part in parts)
+    assert sum(part.rows for part in ledger.asked) == sum(part.rows for part in parts)
+    assert ledger == ledger_of(data.draw(st.permutations(parts)))
+
+
+@often
+@given(parts=st.lists(askeds(), max_size=12))
+def test_no_two_intervals_of_one_source_touch(parts: list[Asked]) -> None:
+    for source in Source:
+        own = [part.span for part in ledger_of(parts).asked if part.source is source]
+        assert all(one.end < other.start for one, other in pairwise(own))
+
+
+@often
+@given(parts=st.lists(askeds(), max_size=12), span=spans())
+def test_covered_until_is_where_the_first_uncovered_moment_lies(parts: list[Asked], span: TimeRange) -> None:
+    left = span.minus(part.span for part in parts)
+    assert ledger_of(parts).covered_until(span) == (left[0].start if left else span.end)
+
+
+def test_intervals_that_touch_add_up_and_keep_the_later_moment() -> None:
+    ledger = ledger_of([rest(0, 10, at=5, requests=2, rows=7), rest(20, 30), rest(10, 20, at=3, rows=1)])
+    assert ledger.asked == (rest(0, 30, at=5, requests=4, rows=8),)
+
+
+def test_other_sources_are_kept_apart() -> None:
+    live = Asked(TimeRange(Us(5), Us(15)), Source.STREAM, Us(0), 0, 0)
+    assert ledger_of([rest(0, 10), live]).asked == (rest(0, 10), live)
+
+
+@often
+@given(parts=st.lists(askeds(), max_size=5), holes=st.lists(spans(), max_size=5), proof=st.none() | st.text())
+def test_json_brings_everything_back(parts: list[Asked], holes: list[TimeRange], proof: str | None) -> None:
+    found = tuple(Hole(span, 3, (Us(4), Us(1_700_000_000_123_456_789)), proof) for span in holes)
+    ledger = Ledger(ledger_of(parts).asked, found, quarantined=2)
+    assert Ledger.from_json(ledger.to_json()) == ledger
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"asked":[],"holes":[],"quarantined":0}',
+        '{"version":1,"asked":[],"holes":[],"quarantined":0}',
+        '{"version":2,"asked":[],"holes":[]}',
+        '{"version":2,"asked":[{"span":{"start":2,"end":1},"source":"rest","at":0,"requests":1,"rows":0}],'
+        '"holes":[],"quarantined":0}',
+        '{"version":2,"asked":[{"span":{"start":1,"end":2},"source":"hearsay","at":0,"requests":1,"rows":0}],'
+        '"holes":[],"quarantined":0}',
+        '{"version":2,"asked":[],"holes":[],"quarantined":0,"extra":1}',
+        b'{"version":2,"asked":[],"holes":[{"span":{"start":1,"end":2},"missing":1,"proof":"\xff"}],"quarantined":0}',
+    ],
+)
+def test_a_ledger_that_is_not_understood_is_damage(text: str | bytes) -> None:
+    with pytest.raises(DamagedFile, match="ledger"):
+        Ledger.from_json(text)
+
+
+def test_a_hole_without_proof_is_a_gap() -> None:
+    gap, quiet = Hole(TimeRange(Us(1), Us(2)), 1), Hole(TimeRange(Us(3), Us(4)), 1, proof="nothing traded")
+    assert Ledger(holes=(gap, quiet)).gaps() == (gap,)
+
+
+WHOLE = TimeRange(Us(0), Us(10))
+
+
+@pytest.mark.parametrize(
+    ("ledger", "expected"),
+    [
+        (None, Condition.MISSING),
+        (Ledger((rest(0, 10),)), Condition.AVAILABLE),
+        (Ledger((rest(0, 9),)), Condition.PENDING),
+        (Ledger((rest(1, 10),)), Condition.DEGRADED),
+        (Ledger((rest(0, 10),), (Hole(WHOLE, 1, proof="outage"),)), Condition.AVAILABLE),
+        (Ledger((rest(0, 10),), (Hole(WHOLE, 1),)), Condition.DEGRADED),
+        (Ledger((rest(0, 5),), (Hole(WHOLE, 1),)), Condition.DEGRADED),
+        (Ledger((rest(0, 10),), quarantined=1), Condition.DEGRADED),
+    ],
+)
+def test_condition(ledger: Ledger | None, expected: Condition) -> None:
+    assert condition(ledger, WHOLE) is expected
+
+
+def of(start: int, end: int) -> TimeRange:
+    return TimeRange(Us(start), Us(end))
+
+
+def test_h4_an_accepted_gap_is_explained_and_stays_to_be_seen() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 6), 4, (Us(7),), refused=3),), quarantined=3)
+    assert condition(ledger, WHOLE) is Condition.DEGRADED
+    taken = ledger.accepting([Accepted(of(0, 8), "the venue's outage")])
+    assert condition(taken, WHOLE) is Condition.AVAILABLE
+    assert taken.holes == (Hole(of(2, 6), 4, (Us(7),), "accepted: the venue's outage", refused=3),)
+    assert taken.gaps() == ()
+
+
+def test_h4_what_is_accepted_of_a_gap_is_cut_out_of_it() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 8), 3, refused=3),), quarantined=3)
+    taken = ledger.accepting([Accepted(of(4, 6), "known")])
+    assert taken.holes == (
+        Hole(of(2, 4), 1, refused=1),
+        Hole(of(4, 6), 1, proof="accepted: known", refused=1),
+        Hole(of(6, 8), 1, refused=1),
+    )
+    assert condition(taken, WHOLE) is Condition.DEGRADED
+    assert taken.quarantined == 2
+
+
+def test_h4_a_gap_in_ids_is_accepted_whole_or_not_at_all() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 9), 5),))
+    assert ledger.accepting([Accepted(of(2, 8), "known")]) == ledger
+    assert ledger.accepting([Accepted(of(2, 9), "known")]).gaps() == ()
+
+
+def test_h4_what_is_proven_otherwise_keeps_its_proof() -> None:
+    ledger = Ledger((rest(0, 10),), (Hole(of(2, 4), 1, proof="nothing was traded"),))
+    assert ledger.accepting([Accepted(of(0, 10), "known")]) == ledger
+    assert ledger.accepting([]) == ledger
+
+
+def stream(start: int, end: int) -> Asked:
+    return Asked(TimeRange(Us(start), Us(end)), Source.STREAM, Us(0), 0, 0)
+
+
+def told(lost: list[tuple[TimeRange, str]]) -> list[tuple[int, int, str]]:
+    return [(span.start, span.end, reason) for span, reason in lost]
+
+
+def test_what_a_stream_lost_keeps_its_reason_until_somebody_asks_for_it() -> None:
+    ledger = ledger_of([stream(0, 10), stream(30, 40)]).lose([(TimeRange(Us(10), Us(11)), "closed 1001")])
+    assert told(ledger.unrecorded()) == [(10, 30, "closed 1001")]
+    whole = ledger.lose(ledger.unrecorded())
+    assert whole.add(rest(10, 25)).lost == (Lost(TimeRange(Us(25), Us(30)), "closed 1001"),)
+    assert whole.add(rest(10, 30)).lost == ()
+    assert Ledger.from_json(whole.to_json()) == whole
+
+
+def test_each_part_of_a_loss_has_its_own_reason() -> None:
+    ledger = ledger_of([stream(0, 10), stream(50, 60)])
+    ledger = ledger.lose(
+        [(TimeRange(Us(20), Us(30)), "paused by a user"), (TimeRange(Us(5), Us(15)), "closed")]
+    )
+    assert told(ledger.unrecorded()) == [(10, 20, "closed"), (20, 50, "paused by a user")]
+    assert told(ledger_of([stream(0, 10), stream(50, 60)]).unrecorded()) == [(10, 50, "nothing was recorded")]
+
+
+def test_what_a_stream_claimed_wrongly_is_covered_no_more() -> None:
+    ledger = ledger_of([stream(0, 40), rest(15, 18)]).withdraw([TimeRange(Us(10), Us(20))])
+    assert ledger.covered() == [
+        TimeRange(Us(0), Us(10)),
+        TimeRange(Us(15), Us(18)),
+        TimeRange(Us(20), Us(40)),
+    ]
+    assert told(ledger.unrecorded()) == [
+        (10, 15, "nothing was recorded"),
+        (18, 20, "nothing was recorded"),
+    ]

@@ -1,0 +1,274 @@
+"""The same lake in a bucket, against moto's server on 127.0.0.1."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import polars as pl
+import pytest
+from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
+from polars.testing import assert_frame_equal
+
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
+from dccd_core.lake.lake import Lake, open_store
+from dccd_core.lake.partition.ledger import Ledger
+from dccd_core.lake.store.identity import IDENTITY, ensure_identity
+from tests.dccd_core.lake.samples import (
+    DAY,
+    SPAN,
+    TRADES,
+    Witness,
+    asked,
+    live,
+    many,
+    numbered,
+    record,
+    store,
+    stored,
+)
+
+KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake in a bucket of its own."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return Lake(f"s3://{bucket}/some/lake/")
+
+
+def bucket_of(lake: Lake) -> str:
+    return lake.path(TRADES, DAY).split("/")[2]
+
+
+def keys(lake: Lake) -> list[str]:
+    answer = boto3.client("s3").list_objects_v2(Bucket=bucket_of(lake))
+    found = [item.get("Key", "") for item in answer.get("Contents", [])]
+    return [key for key in found if not key.endswith(IDENTITY)]
+
+
+def test_a_bucket_gets_one_name_from_many_first_writers(lake: Lake) -> None:
+    assert lake.identity() is None
+    stores = [open_store(f"s3://{bucket_of(lake)}/some/lake/") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(ensure_identity, stores))
+    assert names == {lake.identity()}
+
+
+def test_what_is_committed_is_there_and_nothing_else(lake: Lake) -> None:
+    assert lake.state(TRADES, DAY) is None
+    store(lake, numbered([1, 3]))
+    state = store(lake, numbered([2]))
+    assert_frame_equal(stored(lake), numbered([1, 2, 3]))
+    assert state == lake.state(TRADES, DAY) == lake.verify(TRADES, DAY) == lake.states(TRADES)[DAY]
+    assert state.path == f"s3://{bucket_of(lake)}/{KEY}"
+    assert lake.datasets() == [TRADES]
+    assert keys(lake) == [KEY]
+
+
+def test_a_bucket_may_be_the_lake_itself(lake: Lake) -> None:
+    whole = Lake(f"s3://{bucket_of(lake)}")
+    store(whole, numbered([1]))
+    assert keys(lake) == [KEY.removeprefix("some/lake/")]
+    assert whole.datasets() == [TRADES]
+
+
+def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: Lake) -> None:
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(many(0, 200_000))
+    assert keys(lake) == []
+
+
+def test_it_is_scanned_in_place(lake: Lake) -> None:
+    store(lake, numbered(range(10)))
+    rows = lake.scan(TRADES, SPAN).filter(pl.col("price") > 7).select("trade_id").collect()
+    assert rows["trade_id"].to_list() == ["8", "9"]
+
+
+def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
+    lake: Lake, tmp_path: Path
+) -> None:
+    store(lake, numbered(range(4)))
+    here = Lake(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path)
+    record(here, live(numbered([2, 3, 4, 5])))
+    assert_frame_equal(here.scan(TRADES).collect().drop("received"), numbered(range(6)).drop("received"))
+    assert_frame_equal(lake.scan(TRADES).collect(), numbered(range(4)))
+    with here.harvest("binance", DataType.TRADES) as harvest, here.draft(TRADES, DAY) as draft:
+        for rows in harvest.rows(TRADES, DAY):
+            draft.append(rows)
+        draft.commit([asked()], Witness)
+        harvest.done()
+    assert here.segments() == []
+    assert_frame_equal(stored(lake).drop("received"), numbered(range(6)).drop("received"))
+    assert keys(lake) == [KEY]
+
+
+class Hasty(Witness):
+    """Lets another writer in while the verdict is being made, twice."""
+
+    def __init__(self, lake: Lake, rivals: list[pl.DataFrame]) -> None:
+        super().__init__()
+        self._lake = lake
+        self._rivals = rivals
+
+    def verdict(self, ledger: Ledger) -> Ledger:
+        if self._rivals:
+            store(self._lake, self._rivals.pop())
+        return ledger
+
+
+@pytest.mark.parametrize("held", [[], [1]])
+def test_a_writer_that_loses_the_race_merges_again(lake: Lake, held: list[int]) -> None:
+    if held:
+        store(lake, numbered(held))
+    rivals = [numbered([2]), numbered([4])]
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered([3]))
+        state = draft.commit([asked()], lambda: Hasty(lake, rivals))
+    assert not rivals
+    assert stored(lake)["trade_id"].to_list() == [str(n) for n in [*held, 2, 3, 4]]
+    assert state.ledger.requests == 3 + len(held)
+
+
+def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
+    rows = numbered([1, 2]).with_columns(reason=pl.lit("bad"))
+    assert lake.quarantine(TRADES, DAY, rows) == 2
+    assert lake.quarantine(TRADES, DAY, rows) == 2
+    assert_frame_equal(lake.quarantined(TRADES, DAY), rows)
+    assert store(lake, numbered([3])).ledger.quarantined == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"no parquet at all"])
+def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
+    store(lake, numbered([0]))
+    boto3.client("s3").put_object(Bucket=bucket_of(lake), Key=KEY, Body=body)
+    for read in (
+        lambda: lake.state(TRADES, DAY),
+        lambda: list(lake.chunks(TRADES, DAY)),
+        lambda: lake.scan(TRADES).collect(),
+        lambda: store(lake, numbered([1])),
+    ):
+        with pytest.raises(DamagedFile, match="s3://bucket"):
+            read()
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
+    nowhere = Lake("s3://no-such-bucket/lake")
+    for use in (
+        lambda: nowhere.state(TRADES, DAY),
+        lambda: nowhere.states(TRADES),
+        lambda: list(nowhere.chunks(TRADES, DAY)),
+        lambda: store(nowhere, numbered([1])),
+    ):
+        with pytest.raises(LakeError, match=r"no-such-bucket.*check bucket, credentials"):
+            use()
+
+
+class Wrapped:
+    """A service that differs from S3 in how it treats a write's preconditions."""
+
+    def __init__(self, client: Any, kind: str) -> None:
+        self._client = client
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, **put: Any) -> Any:
+        if self._kind in ("both", "match"):
+            put.pop("IfMatch", None)
+        if self._kind in ("both", "none match"):
+            put.pop("IfNoneMatch", None)
+        try:
+            return self._client.put_object(**put)
+        except ClientError as e:
+            if not self._kind.isdecimal():
+                raise
+            said = {"Error": {"Code": self._kind}, "ResponseMetadata": {"HTTPStatusCode": int(self._kind)}}
+            raise ClientError(said, "PutObject") from e  # pyright: ignore[reportArgumentType] -- enough for us
+
+
+def other_service(lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch, setting: str = "") -> Lake:
+    wrapped = Wrapped(boto3.client("s3"), kind)
+
+    def client(name: str) -> Wrapped:
+        assert name == "s3"
+        return wrapped
+
+    monkeypatch.setattr(boto3, "client", client)
+    return Lake(f"s3://{bucket_of(lake)}/some/lake{setting}")
+
+
+@pytest.mark.parametrize("kind", ["both", "match", "none match"])
+def test_h7_a_service_that_ignores_preconditions_is_refused(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    careless = other_service(lake, kind, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(LakeError, match=r"ignores If-Match and If-None-Match.*\?one_writer=true"):
+            store(careless, numbered([1]))
+    assert keys(lake) == [], "nothing was stored, the probe is gone"
+
+
+def test_h7_one_writer_is_allowed_where_it_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    careless = other_service(lake, "both", monkeypatch, "?one_writer=true")
+    work = [threading.Thread(target=store, args=(careless, numbered([n]))) for n in range(8)]
+    for one in work:
+        one.start()
+    for one in work:
+        one.join()
+    assert_frame_equal(stored(careless), numbered(range(8)))
+    assert careless.path(TRADES, DAY) == lake.path(TRADES, DAY)
+    with pytest.raises(ConfigError, match="is no setting of a bucket"):
+        Lake("s3://bucket/lake?two_writers=true")
+
+
+@pytest.mark.parametrize("kind", ["304", "409", "412"])
+def test_h7_a_write_that_comes_too_late_is_a_lost_race_however_it_is_said(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    other = other_service(lake, kind, monkeypatch)
+    store(other, numbered([1]))
+    late = Interrupted(lambda: store(lake, numbered([2])))
+    with other.draft(TRADES, DAY) as draft:
+        draft.append(numbered([3]))
+        draft.commit([asked()], late)
+    assert_frame_equal(stored(lake), numbered([1, 2, 3]))
+
+
+class Interrupted(Witness):
+    """A judge meanwhile somebody else writes, once."""
+
+    def __init__(self, once: Callable[[], object]) -> None:
+        super().__init__()
+        self._once: Callable[[], object] | None = once
+
+    def __call__(self) -> "Interrupted":
+        if self._once:
+            once, self._once = self._once, None
+            once()
+        return self
