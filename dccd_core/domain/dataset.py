@@ -3,30 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, moment, us
-
-
-class Grain(StrEnum):
-    """The calendar length of a partition."""
-
-    YEAR = "year"
-    MONTH = "month"
-    DAY = "day"
-
+from dccd_core.domain.timespan import DAY, TimeRange, Us, moment, us
+from dccd_core.tables import DataType, Grain
 
 FORMATS: Final = {Grain.YEAR: "%Y", Grain.MONTH: "%Y-%m", Grain.DAY: "%Y-%m-%d"}
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """(exchange, symbol, data type, span): one Dagster asset. ``span`` is the bar length, OHLC only."""
+    """(exchange, symbol, data type, span): one Dagster asset. ``span`` is the length of a bar."""
 
     exchange: str
     symbol: Symbol
@@ -45,10 +35,11 @@ class Dataset:
         """
         parts = text.split("/")
         if len(parts) in (3, 4) and parts[1] in list(DataType):
-            exchange, data_type, slug, *span = parts
-            if bool(span) == (data_type == DataType.OHLC):
+            exchange, name, slug, *span = parts
+            data_type = DataType(name)
+            if bool(span) == data_type.table.takes_span:
                 bar = parse_bar_span(span[0]) if span else None
-                return cls(exchange, Symbol.from_slug(slug), DataType(data_type), bar)
+                return cls(exchange, Symbol.from_slug(slug), data_type, bar)
         raise ConfigError(
             f"{text[:60]!r} is no dataset",
             hint="write it as dccd inventory does: binance/ohlc/BTC-USDT/1h, binance/trades/BTC-USDT",
@@ -65,10 +56,8 @@ class Dataset:
 
     @property
     def grain(self) -> Grain:
-        if self.data_type is not DataType.OHLC:
-            return Grain.DAY
-        assert self.span is not None
-        return Grain.MONTH if self.span < HOUR else Grain.YEAR
+        """The calendar length of its partitions."""
+        return self.data_type.table.grain(self.span)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,16 @@
 """What filling a partition would cost, before anything is stored."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 
 from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.borders import find_borders
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
-
-BYTES_PER_ROW: Final = {DataType.OHLC: 40, DataType.TRADES: 14}
-"""Measured on stored partitions of the sandbox; real ones differ by what the market does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ async def estimate_span(venue: Venue, dataset: Dataset, part: TimeRange) -> Esti
         rows = part.length // dataset.span
     requests = lookups + -(-rows // endpoint.page_limit)
     weight = requests * endpoint.request(venue.query(dataset, part, endpoint.page_limit)).weight
-    return Estimate(requests, weight, rows, rows * BYTES_PER_ROW[dataset.data_type])
+    return Estimate(requests, weight, rows, rows * dataset.data_type.table.bytes_per_row)
 
 
 async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeRange) -> int:

@@ -1,15 +1,11 @@
 """Rows that cannot be true. They never enter a partition; they are kept beside it with the reason."""
 
 from functools import cache
-from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import TABLES, DataType, empty
-from dccd_core.domain.timespan import MONDAY, WEEK, Us
-
-_HUGE: Final = 1e24
-_PRICES: Final = ("open", "high", "low", "close")
+from dccd_core.domain.timespan import Us
+from dccd_core.tables import DataType, empty
 
 
 def sift(
@@ -27,23 +23,9 @@ def faults(data_type: DataType, bar: Us | None, *, carried_open: bool = False) -
 
     ``carried_open``: the open is the close of the bar before, so it may lie outside low and high.
     """
-    found = {f"{name} is missing": pl.col(name).is_null() for name in TABLES[data_type].required}
-    if data_type is DataType.OHLC:
-        assert bar is not None
-        inside = ("close",) if carried_open else ("open", "close")
-        found |= {f"{name} is no positive number": ~_positive(name) for name in _PRICES}
-        found |= {
-            "high is below another price": pl.col("high") < pl.max_horizontal("low", *inside),
-            "low is above another price": pl.col("low") > pl.min_horizontal("high", *inside),
-            "volume is negative or no number": ~_finite("volume") | (pl.col("volume") < 0),
-            "quote volume is negative or no number": ~_finite("quote_volume") | (pl.col("quote_volume") < 0),
-            "trade count is negative": pl.col("trades") < 0,
-            "nothing was traded, but it closes elsewhere than it opens": _moved_by_nothing(),
-            "open time is off the bar grid": _off_grid(bar),
-        }
-    else:
-        found |= {f"{name} is no positive number": ~_positive(name) for name in ("price", "amount")}
-    return found
+    table = data_type.table
+    missing = {f"{name} is missing": pl.col(name).is_null() for name in table.required}
+    return {**missing, **table.sanity(bar, carried_open)}
 
 
 @cache
@@ -65,22 +47,3 @@ def _reason(data_type: DataType, bar: Us | None, carried_open: bool) -> pl.Expr:
     for reason, holds in reversed(faults(data_type, bar, carried_open=carried_open).items()):
         chain = pl.when(holds.fill_null(value=False)).then(pl.lit(reason)).otherwise(chain)
     return chain
-
-
-def _finite(name: str) -> pl.Expr:
-    """Whether it is a number, and one that a market can have: no price or amount has 24 digits."""
-    return pl.col(name).abs() < _HUGE
-
-
-def _moved_by_nothing() -> pl.Expr:
-    """A venue may round a small volume to 0, so it takes both: no volume and no trade."""
-    return (pl.col("volume") == 0) & (pl.col("trades") == 0) & (pl.col("open") != pl.col("close"))
-
-
-def _positive(name: str) -> pl.Expr:
-    return _finite(name) & (pl.col(name) > 0)
-
-
-def _off_grid(bar: Us) -> pl.Expr:
-    anchor = MONDAY if bar % WEEK == 0 else 0
-    return (pl.col("ts").to_physical() - anchor) % bar != 0

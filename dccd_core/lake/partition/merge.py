@@ -1,36 +1,21 @@
 """Two sets of rows made one: each row once, in the exchange's order, a bounded piece of time at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from dccd_core.domain.datatype import RECEIVED, TABLES, DataType, Table
 from dccd_core.domain.timespan import Us
+from dccd_core.tables import ARRIVAL, RECEIVED, DataType, Table
 
 TWICE: Final = "came twice with different contents"
 _ENOUGH: Final = 100_000
 """Rows that are united at once; there are more of them where one moment has more."""
-_AT: Final = "_at"
 _WAS: Final = "_was"
 _COPY: Final = "_copy"
 _CAME: Final = "_came"
-
-_NUMBER: Final = pl.col("trade_id").str.contains(r"^\d+$")
-_ORDER: Final[Mapping[DataType, Sequence[pl.Expr]]] = {
-    DataType.OHLC: [pl.col("ts")],
-    # Ids that are numbers order as numbers: by length, then as text. Rows with another id or none keep the
-    # order they came in (and come first, should one moment hold both).
-    DataType.TRADES: [
-        pl.col("ts"),
-        pl.when(_NUMBER).then(pl.col("trade_id").str.len_bytes()),
-        pl.when(_NUMBER).then("trade_id"),
-        pl.col(_AT),
-    ],
-    DataType.ORDERBOOK: [pl.col("ts"), pl.col("side"), pl.col("level")],
-}
 
 
 class Feed:
@@ -89,7 +74,7 @@ def merged(
         fresh: sources of others; a later one's rows take the place of those before.
         clashes: takes fresh rows that contradict one another, some more than once.
     """
-    table, enough = TABLES[data_type], _ENOUGH
+    table, enough = data_type.table, _ENOUGH
     sources = [_Window(table, feed) for feed in (stored or Feed(()), *fresh)]
     while waiting := [source for source in sources if source.feed.begins is not None]:
         min(waiting, key=lambda source: source.feed.begins or 0).load()
@@ -164,23 +149,23 @@ def unite(
 
     Rows are told apart by the table's key; the fresh one of a pair takes the place of the stored one, and
     keeps when that was received.
-    Trades without an id are counted: the n-th copy of a row here is the n-th copy there. Of fresh bars or
-    trades with one key the last is taken; with ``clashes`` none is, where they differ: all go in there.
+    Rows without one are counted: the n-th copy of a row here is the n-th copy there. Of fresh rows with one
+    key the last is taken; with ``clashes`` none is, where they differ: all go in there (see ``last_wins``).
     """
-    table = TABLES[data_type]
-    if clashes is not None and data_type is not DataType.ORDERBOOK:
+    table = data_type.table
+    if clashes is not None and not table.last_wins:
         fresh = _agreed(table.key, fresh, clashes)
-    old = stored.with_row_index(_AT)
-    new = fresh.with_row_index(_AT, offset=stored.height)
-    if data_type is DataType.TRADES:
-        named = pl.col("trade_id").is_not_null()
+    old = stored.with_row_index(ARRIVAL)
+    new = fresh.with_row_index(ARRIVAL, offset=stored.height)
+    if table.nameless:
+        named = pl.all_horizontal(pl.col(table.key).is_not_null())
         parts = [
             _unite_by(table.key, old.filter(named), new.filter(named)),
             _unite_counted(_told(table.schema.names()), old.filter(~named), new.filter(~named)),
         ]
     else:
         parts = [_unite_by(table.key, old, new)]
-    return pl.concat(parts).sort(_ORDER[data_type]).drop(_AT)
+    return pl.concat(parts).sort(table.order).drop(ARRIVAL)
 
 
 def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame]) -> pl.DataFrame:
@@ -203,10 +188,10 @@ def _unite_by(key: Sequence[str], old: pl.DataFrame, new: pl.DataFrame) -> pl.Da
     if old.is_empty() or new.is_empty():
         return pl.concat([old, new])
     came = [pl.col(RECEIVED).alias(_CAME)] if timed else []
-    places = old.select(*key, pl.col(_AT).alias(_WAS), *came)
+    places = old.select(*key, pl.col(ARRIVAL).alias(_WAS), *came)
     new = new.join(places, on=key, how="left", maintain_order="left")
     first = [pl.coalesce(_CAME, RECEIVED).alias(RECEIVED)] if timed else []
-    new = new.with_columns(pl.coalesce(_WAS, _AT).alias(_AT), *first).select(old.columns)
+    new = new.with_columns(pl.coalesce(_WAS, ARRIVAL).alias(ARRIVAL), *first).select(old.columns)
     return pl.concat([old.join(new, on=key, how="anti"), new])
 
 

@@ -13,12 +13,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.partition.digest import Digest
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.partition.merge import Feed, Piece
+from dccd_core.tables import TIME, DataType, empty
 
 GROUP: Final = 1 << 17
 """Rows of a row group: what is in memory at once, and how finely time can be pruned."""
@@ -38,14 +38,8 @@ _UNREADABLE: Final = (
 )
 _RESTORE: Final = "restore it from an archive, or delete it and fill the partition again"
 
-# Measured. Times and ids: half the size of pyarrow's defaults, and as fast. Prices of trades and books
-# repeat, so a dictionary makes them smaller; those of bars take 3/4 of the size and half the time without.
+# Measured. Times and ids: half the size of pyarrow's defaults, and as fast.
 _ENCODINGS: Final[Mapping[pl.DataType, str]] = {TIME: "DELTA_BINARY_PACKED", pl.String(): "DELTA_BYTE_ARRAY"}
-_DICTIONARIES: Final[Mapping[DataType, list[str]]] = {
-    DataType.OHLC: ["trades"],
-    DataType.TRADES: ["price", "amount", "side"],
-    DataType.ORDERBOOK: ["side", "level", "price", "amount"],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +74,14 @@ class Writer:
 
     def __init__(self, file: BinaryIO, data_type: DataType, owner: str = "") -> None:
         self._owner = owner
-        table = TABLES[data_type]
+        table = data_type.table
         encodings = {name: _ENCODINGS[of] for name, of in table.schema.items() if of in _ENCODINGS}
         self._file = pq.ParquetWriter(
             file,
             _to_arrow(empty(data_type)).schema,
             compression="zstd",
             compression_level=3,
-            use_dictionary=_DICTIONARIES[data_type],  # pyright: ignore[reportArgumentType] -- the stubs know only bool
+            use_dictionary=list(table.dictionaries),  # pyright: ignore[reportArgumentType] -- the stubs know only bool
             column_encoding=encodings,
             write_page_checksum=True,
         )
@@ -164,7 +158,7 @@ class Reader:
         Raises:
             DamagedFile: the rows are not in order, or not those that were written.
         """
-        digest, last = Digest(TABLES[self._data_type]), None
+        digest, last = Digest(self._data_type.table), None
         for rows in self.groups():
             digest.add(rows)
             times = rows["ts"].cast(pl.Int64)
@@ -179,7 +173,7 @@ class Reader:
             table = self._file.read_row_group(n)
             table.validate(full=True)  # Polars takes text and dictionary indices on trust
             rows = pl.DataFrame(pl.from_arrow(table))
-        if rows.schema != TABLES[self._data_type].schema:
+        if rows.schema != self._data_type.table.schema:
             raise DamagedFile(f"{self._name} has other columns than its table: {rows.schema}", hint=_RESTORE)
         return rows
 

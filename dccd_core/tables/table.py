@@ -1,0 +1,115 @@
+"""What a data type is made of. Nothing here knows which ones there are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import polars as pl
+
+from dccd_core.domain.timespan import ZERO, Us
+
+TIME: Final = pl.Datetime("us", "UTC")
+
+RECEIVED: Final = "received"
+"""The column, of those tables that have it, that says when a row came to us; null for what was asked for."""
+ARRIVAL: Final = "_arrival"
+"""A column beside those of the table while rows are put in order: the order they came in."""
+_HUGE: Final = 1e24
+
+
+class Grain(StrEnum):
+    """The calendar length of a partition."""
+
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+
+
+class Completeness(StrEnum):
+    """How it is known that no row is missing."""
+
+    GRID = "grid"
+    """There is a row at every step of the span."""
+    IDS = "ids"
+    """Where the venue numbers its rows, every number is there."""
+    PICTURES = "pictures"
+    """Rows show how things were at a moment; they are missing while nobody looked, and wrong ones go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A data type: what its rows look like, whatever the exchange, and how they are treated.
+
+    ``required`` columns are never null. ``key`` names the columns that tell two rows apart; where one of them
+    may be null, rows without it are told apart by counting equal ones. ``received`` is our own clock's and
+    tells no rows apart: where one source brings it and the other does not, it is kept.
+    """
+
+    name: str
+    """What the lake, the configuration and asset keys call it."""
+    title: str
+    """What people call its rows."""
+    schema: pl.Schema
+    descriptions: Mapping[str, str]
+    """What each column holds, in which unit."""
+    required: tuple[str, ...]
+    key: tuple[str, ...]
+    order: Sequence[pl.Expr]
+    """What rows are sorted by; ``ARRIVAL`` may be among it."""
+    grain: Callable[[Us | None], Grain]
+    """The length of a partition, by the span of a dataset."""
+    completeness: Completeness
+    sanity: Callable[[Us | None, bool], Mapping[str, pl.Expr]]
+    """What cannot be true of a row: reasons, and the expressions that are true where they hold.
+
+    Given are the span, and whether a row's first price is carried over from the row before it. That required
+    columns are never null need not be said.
+    """
+    chart: str
+    """The column that is drawn."""
+    dictionaries: tuple[str, ...]
+    """Columns whose values repeat, so that a dictionary makes them smaller. Measured."""
+    bytes_per_row: int
+    """As stored; measured on partitions of the sandbox. Real ones differ by what the market does."""
+    tolerance: Us = ZERO
+    """How far apart two sources may time one row; its key then is a name without the time."""
+    last_wins: bool = False
+    """Of rows with one key and different contents the last is right; otherwise none is."""
+    takes_span: bool = False
+    """Datasets differ by the length of a row's time, too."""
+    takes_depth: bool = False
+    """It has as many levels as somebody wants."""
+    sides: tuple[str, str] | None = None
+    """The values of column ``side`` whose best prices must not cross: bid, ask."""
+    built_from: str | None = None
+    """The data type that its rows can be computed from."""
+    vast: bool = False
+    """A whole history of it is so large that nobody means it who gives no start."""
+    synonyms: tuple[str, ...] = ()
+    """What others call it."""
+
+    @property
+    def pictures(self) -> bool:
+        return self.completeness is Completeness.PICTURES
+
+    @property
+    def nameless(self) -> bool:
+        """Whether rows may lack what tells them apart."""
+        return not set(self.key) <= set(self.required)
+
+    def empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=self.schema)
+
+
+def finite(name: str) -> pl.Expr:
+    """Whether it is a number, and one that a market can have: no price or amount has 24 digits."""
+    return pl.col(name).abs() < _HUGE
+
+
+def positive(name: str) -> pl.Expr:
+    return finite(name) & (pl.col(name) > 0)
+
+
+def by_day(_: Us | None) -> Grain:
+    return Grain.DAY
