@@ -196,7 +196,7 @@ def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     assert done.exit_code == 0  # of the open partition all is there that can be final
     told = json.loads(done.stdout)
     assert told["failure"] == ""
-    assert Condition.AVAILABLE not in told["partitions"].values()
+    assert told["partitions"][f"{dataset} {partition_key(dataset.grain, ended)}"] != Condition.AVAILABLE
     assert f"{dataset} {partition_key(dataset.grain, began)}" in told["partitions"]
 
     rows = stored(project, dataset)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dccd_core.adapter.live import Channel
 from dccd_core.domain.dataset import partition_key
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError, Rejected, Unavailable
@@ -250,12 +251,16 @@ class TestFullDisk:
         assert covered[0].end > (FIRST + 15) * SECOND
 
 
+COUNTED = wanted("A/USD", channel=Channel(docs="", consecutive=True))
+"""What nothing counts is in doubt when something else of its connection is lost."""
+
+
 class TestBooks:
     def test_a_lost_one_is_begun_anew_and_nothing_else_is_touched(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [Unavailable("503")]
         stage.venue.skipped.add(("c.orderbook", FIRST + 20))
-        link = Link(group(A, BOOK), stage.around(A, BOOK))
+        link = Link(group(COUNTED, BOOK), stage.around(COUNTED, BOOK))
 
         async def scene() -> None:
             running = asyncio.create_task(link.run())
@@ -276,7 +281,7 @@ class TestBooks:
         assert before.end == (FIRST + 19) * SECOND
         assert (FIRST + 60) * SECOND < after.start < (FIRST + 75) * SECOND  # ever more rarely
         assert set(pictures) <= {*range(FIRST, FIRST + 20), *range(FIRST + 60, FIRST + 100)}
-        trades, covered = stage.recorded(A)
+        trades, covered = stage.recorded(COUNTED)
         assert consecutive(trades)
         assert len(covered) == 1
 
@@ -309,7 +314,7 @@ class TestBooks:
     ) -> None:
         book = wanted("C/USD", DataType.ORDERBOOK, PLAIN)
         stage = Stage(tmp_path)
-        link = Link(group(A, book), stage.around(A, book))
+        link = Link(group(COUNTED, book), stage.around(COUNTED, book))
 
         async def scene() -> None:
             running = asyncio.create_task(link.run())
@@ -329,7 +334,7 @@ class TestBooks:
 
         play(scene())
         assert len(stage.recorded(book)[1]) == 2
-        assert len(stage.recorded(A)[1]) == 1
+        assert len(stage.recorded(COUNTED)[1]) == 1
 
     def test_many_lost_at_once_are_each_subscribed_to_again_once(self, tmp_path: Path) -> None:
         """Although it takes longer to say so than a lost book is given."""
