@@ -10,7 +10,6 @@ import polars as pl
 
 from dccd_core.adapter.contract import Snapshot
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.venue import Venue
@@ -127,9 +126,9 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         Halted: it was told to stop.
     """
     now, kept = venue.clock.now(), 0
-    book = dataset.data_type is DataType.ORDERBOOK
+    pictures = dataset.data_type.table.pictures
     with lake.draft(dataset, key) as draft:
-        if book:  # trades and bars that came are right, though others did not come
+        if pictures:  # other rows that came are right, though some did not come
             draft.take_back(recorded.withdrawn)
         work = Work(venue, lake, dataset, key, draft, now, _unheeded, UNKNOWN)
         counts = dict.fromkeys(recorded.covered, 0)
@@ -141,7 +140,7 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
 
         def judge() -> Judge:
-            return Haltable(_WithLosses(BookJudge() if book else work.judge(), recorded), recorded.halt)
+            return Haltable(_WithLosses(BookJudge() if pictures else work.judge(), recorded), recorded.halt)
 
         return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
 

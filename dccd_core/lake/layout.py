@@ -38,7 +38,7 @@ class Family:
     def folder(self) -> str:
         """Where its live segments lie, below the folder of all live segments.
 
-        >>> Family("binance", DataType.OHLC, Us(60_000_000)).folder
+        >>> Family("binance", DataType("ohlc"), Us(60_000_000)).folder
         'binance/ohlc-1m'
         """
         span = f"-{format_bar_span(self.span)}" if self.span else ""
@@ -56,7 +56,7 @@ def parse_family(folder: str) -> Family | None:
         family = Family(exchange, DataType(data_type), parse_bar_span(span) if span else None)
     except (ConfigError, ValueError):
         return None
-    ours = (family.data_type is DataType.OHLC) == (family.span is not None)
+    ours = family.data_type.table.takes_span == (family.span is not None)
     return family if ours and family.folder == folder else None
 
 
@@ -82,7 +82,7 @@ def data_path(dataset: Dataset, key: str) -> str:
     Raises:
         ConfigError: the dataset has no partition of this name.
 
-    >>> data_path(Dataset("binance", Symbol("BTC", "USDT"), DataType.TRADES), "2024-01-31")
+    >>> data_path(Dataset.parse("binance/trades/BTC-USDT"), "2024-01-31")
     'trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet'
     """
     partition_span(dataset.grain, key)
@@ -106,7 +106,7 @@ def parse_data_path(path: str) -> tuple[Dataset, str] | None:
         span = parse_bar_span(match["span"]) if match["span"] else None
         data_type = DataType(match["data_type"])
         dataset = Dataset(match["exchange"], Symbol.from_slug(match["slug"]), data_type, span)
-        ours = (data_type is DataType.OHLC) == (span is not None) and data_path(dataset, match["key"]) == path
+        ours = data_type.table.takes_span == (span is not None) and data_path(dataset, match["key"]) == path
     except (ConfigError, ValueError):
         return None
     return (dataset, match["key"]) if ours else None

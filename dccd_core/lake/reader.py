@@ -10,7 +10,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.datatype import TABLES, TIME
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
@@ -102,7 +102,7 @@ def _live_rows(
 ) -> Generator[tuple[Runs, list[TimeRange]]]:
     """Read what segments hold of a dataset; little of it stays in memory.
 
-    With the rows come the spans in which none is to be shown, stored or not: an order book was wrong there.
+    With the rows come the spans in which none is to be shown, stored or not: pictures were wrong there.
     """
     family = Family(dataset.exchange, dataset.data_type, dataset.span)
     wanted = pl.col(SYMBOL) == str(dataset.symbol)
@@ -117,8 +117,8 @@ def _live_rows(
                     story.add(batch.notes)
                     runs.add(batch.rows)
                 runs.end_segment()
-        book = dataset.data_type is DataType.ORDERBOOK
-        yield runs, [one.span for one in withdrawn(stories, str(dataset.symbol))] if book else []
+        goes = dataset.data_type.table.pictures
+        yield runs, [one.span for one in withdrawn(stories, str(dataset.symbol))] if goes else []
 
 
 def _pieces(

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import TABLES
 from dccd_core.domain.timespan import Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.quality.crossed import CrossedPictures
@@ -48,7 +48,7 @@ class Audit:
             if count:
                 self._note(SCHEMA if reason.endswith("is missing") else SANITY, f"{count} rows: {reason}")
         self._see_order(rows)
-        if self.dataset.data_type is DataType.ORDERBOOK:
+        if table.two_sided:
             self.crossed.see(rows)
 
     def _faults(self) -> dict[str, pl.Expr]:

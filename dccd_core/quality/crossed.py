@@ -8,7 +8,6 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.timespan import Us
 
 _BEST: Final = 0
@@ -24,11 +23,12 @@ class CrossedPictures:
     count: int = 0
     first: Us | None = None
     last: Us | None = None
-    _rest: pl.DataFrame = field(default_factory=lambda: empty(DataType.ORDERBOOK), compare=False)
+    _rest: pl.DataFrame | None = field(default=None, compare=False)
     """The best levels of the last picture: its other side may come with the next rows."""
 
     def see(self, rows: pl.DataFrame) -> None:
-        best = pl.concat([self._rest, rows.filter(pl.col("level") == _BEST)])
+        best = rows.filter(pl.col("level") == _BEST)
+        best = best if self._rest is None else pl.concat([self._rest, best])
         if best.height:
             newest = pl.col("ts") == best["ts"][-1]
             self._rest = best.filter(newest)
@@ -36,8 +36,9 @@ class CrossedPictures:
 
     def finish(self) -> None:
         """Take note that no more rows come."""
-        self._take(self._rest)
-        self._rest = self._rest.clear()
+        if self._rest is not None:
+            self._take(self._rest)
+            self._rest = None
 
     def _take(self, best: pl.DataFrame) -> None:
         price, side = pl.col("price"), pl.col("side")

@@ -9,7 +9,6 @@ import polars as pl
 
 from dccd_core.adapter.live import Word
 from dccd_core.bars.live import FinalBars
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import ZERO, Us
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
@@ -18,6 +17,7 @@ from dccd_core.stream.claim import Claim, Moment
 from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.trades import Came, TradeTopic, came
 from dccd_core.stream.wanted import Kind, Seen, Wanted
+from dccd_core.tables import Completeness
 
 AnyTopic: TypeAlias = TradeTopic | PagedTopic | BarTopic | BuiltTopic | BookTopic
 
@@ -217,12 +217,14 @@ class BarsFeed:
 
 def feed_of(kind: Kind, settle: Us) -> Feed:
     """Return what takes the rows of a kind; ``settle`` says when bars are final."""
-    match kind:
-        case DataType.TRADES, _:
+    data_type, bar = kind
+    match data_type.table.completeness:
+        case Completeness.IDS:
             return TradesFeed()
-        case DataType.OHLC, bar if bar is not None:
+        case Completeness.GRID:
+            assert bar is not None
             return BarsFeed(bar, settle)
-        case _:
+        case Completeness.PICTURES:
             return BooksFeed()
 
 
@@ -233,7 +235,7 @@ def topic_of(wanted: Wanted, now: Us) -> AnyTopic:
         return BuiltTopic(wanted.channel, bar, now)
     if bar is not None:
         return BarTopic(wanted.channel, bar, wanted.settle, now)
-    if wanted.dataset.data_type is DataType.TRADES:
+    if wanted.dataset.data_type.table.numbered:
         counted = wanted.channel.consecutive or wanted.channel.beats
         return TradeTopic(wanted.channel, now) if counted else PagedTopic(wanted.channel, now)
     return BookTopic(wanted, now)
@@ -244,7 +246,7 @@ def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.D
     if rows is None:
         return tables.columns(kind[0]).to_frame()
     contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
-    if contracts and kind[0] is not DataType.OHLC:
+    if contracts and "amount" in kind[0].table.schema:
         inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
         rows = tables.in_base(rows, contracts, inverse)
     return tables.stored(kind[0], rows, {line.name: line.symbol for line in lines})

@@ -7,7 +7,6 @@ from threading import Event
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
@@ -91,9 +90,9 @@ def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[Time
 async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:
     """Ask for what lies between the recordings of each dataset; one's failure is told, and stops no other.
 
-    The past of an order book cannot be asked for, and what a user paused is not.
+    The past of pictures cannot be asked for, and what a user paused is not.
     """
-    wanted = [dataset for dataset in datasets if dataset.data_type is not DataType.ORDERBOOK]
+    wanted = [dataset for dataset in datasets if not dataset.data_type.table.pictures]
     windows = await asyncio.to_thread(_windows, lake, wanted, venue.clock.now())
 
     def report(outcome: Outcome) -> None:

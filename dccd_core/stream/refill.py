@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType, empty
+from dccd_core.domain.datatype import empty
 from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.fetch.planner import settled
@@ -123,7 +123,7 @@ class Refill:
         """Yield what is missing of each dataset that is recorded."""
         for link in self._links():
             for dataset in [line.wanted.dataset for line in link.lines()]:
-                if dataset.data_type is DataType.ORDERBOOK:
+                if dataset.data_type.table.pictures:
                     continue  # its past cannot be asked for
                 if windows := self._around.windows.open(dataset):
                     self._states.setdefault(dataset, _State(self._clock.steady()))
@@ -163,7 +163,7 @@ class Refill:
 
     def _ids(self, dataset: Dataset, window: TimeRange) -> range | None:
         """Return the ids that are missing in a window, if asking for them settles it: it may be at once."""
-        if dataset.data_type is not DataType.TRADES:
+        if not dataset.data_type.table.numbered:
             return None
         ids, endpoint = self._around.windows.ids(dataset, window), self._venue.endpoint(dataset)
         if ids is None or not (isinstance(endpoint.paging, IdWindows) or not ids):
@@ -258,8 +258,8 @@ class Refill:
 
     def _last_id(self, dataset: Dataset, window: TimeRange, rows: pl.DataFrame) -> int | None:
         """Return the last id of rows that begin where a window does, if none is missing in them."""
-        trades = dataset.data_type is DataType.TRADES
-        if not trades or not isinstance(self._venue.endpoint(dataset).paging, IdWindows):
+        numbered = dataset.data_type.table.numbered
+        if not numbered or not isinstance(self._venue.endpoint(dataset).paging, IdWindows):
             return None
         before = self._around.windows.id_before(dataset, window.start)
         if before is None or not rows.height:
@@ -302,7 +302,7 @@ class Refill:
         if newest_only(self._venue, dataset):
             return f"not there yet: {exchange.title}'s newest rows do not reach up to what came since"
         if parts[-1].end > final_until(self._venue, self._around, dataset):
-            what = "bars" if dataset.span else "trades"
+            what = dataset.data_type.table.title
             return f"not there yet: {exchange.title}'s {what} are final {exchange.settle // SECOND} s later"
         return f"not there yet: it waits for its turn in what {exchange.title} lets us ask"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import polars as pl
 
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.adapter.live import Heard
@@ -212,9 +213,7 @@ def _counting(exchange: Exchange, came: Counter[str]) -> Exchange:
 
     def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
         heard = live.hear(frames, received, state)
-        came["frames"] += len(frames)
-        came["trades"] += heard.trades.height if heard.trades is not None else 0
-        came["bars"] += heard.bars.height if heard.bars is not None else 0
+        came.update(frames=len(frames), trades=_height(heard.trades), bars=_height(heard.bars))
         came["book changes"] += len(heard.books)
         came["answers"] += len(heard.acks)
         came["words of topics"] += len(heard.words)
@@ -223,6 +222,10 @@ def _counting(exchange: Exchange, came: Counter[str]) -> Exchange:
         return heard
 
     return replace(exchange, live=replace(live, hear=hear))
+
+
+def _height(rows: pl.DataFrame | None) -> int:
+    return 0 if rows is None else rows.height
 
 
 def _ending(playback: Playback, result: object) -> str:

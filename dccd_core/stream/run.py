@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
 from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.venue import Venue
@@ -158,8 +157,8 @@ def channel_of(live: Live, dataset: Dataset, depth: int) -> Channel:
     if channel is None:
         raise ConfigError(f"{dataset}: {dataset.exchange} pushes no {data_type} of {kind} markets")
     if dataset.span and dataset.span not in channel.spans:
-        raise ConfigError(f"{dataset}: {dataset.exchange} pushes no bars of this length")
-    if data_type is DataType.ORDERBOOK and channel.depth(depth) is None:
+        raise ConfigError(f"{dataset}: {dataset.exchange} pushes no {data_type.table.title} of this length")
+    if data_type.table.takes_depth and channel.depth(depth) is None:
         raise ConfigError(f"{dataset}: {dataset.exchange} pushes {channel.depths[-1]} levels at most")
     return channel
 
@@ -214,7 +213,7 @@ async def _wanted(
         venue.exchange.market(dataset.symbol),
         dataset.symbol.market,
         dataset.span,
-        channel.depth(plan.depth) or 0 if dataset.data_type is DataType.ORDERBOOK else 0,
+        channel.depth(plan.depth) or 0 if dataset.data_type.table.takes_depth else 0,
         str(row.get("live_name") or ""),
     )
     return Wanted(

@@ -44,6 +44,6 @@ TABLE: Final = Table(
     bytes_per_row=2,
     last_wins=True,
     takes_depth=True,
-    sides=("bid", "ask"),
+    two_sided=True,
     synonyms=("book", "books", "orderbooks", "order_book", "depth", "l2", "level2"),
 )

@@ -80,8 +80,8 @@ class Table:
     """Datasets differ by the length of a row's time, too."""
     takes_depth: bool = False
     """It has as many levels as somebody wants."""
-    sides: tuple[str, str] | None = None
-    """The values of column ``side`` whose best prices must not cross: bid, ask."""
+    two_sided: bool = False
+    """Its column ``side`` says bid or ask, and the best bid is to be below the best ask."""
     built_from: str | None = None
     """The data type that its rows can be computed from."""
     vast: bool = False
@@ -90,7 +90,12 @@ class Table:
     """What others call it."""
 
     @property
+    def numbered(self) -> bool:
+        return self.completeness is Completeness.IDS
+
+    @property
     def pictures(self) -> bool:
+        """Whether it shows the present only: its past cannot be asked for, and what was wrong goes."""
         return self.completeness is Completeness.PICTURES
 
     @property

@@ -27,8 +27,8 @@ def budget_name(exchange: str, rest_url: str, pool: str = "", market: str = "") 
 
     >>> budget_name("binance", "http://127.0.0.1:8900/binance")
     'binance-127.0.0.1_8900.sqlite'
-    >>> budget_name("kraken", "https://api.kraken.com", "ohlc", "XBTUSD")
-    'kraken-api.kraken.com-ohlc-XBTUSD.sqlite'
+    >>> budget_name("kraken", "https://api.kraken.com", "candles", "XBTUSD")
+    'kraken-api.kraken.com-candles-XBTUSD.sqlite'
     """
     host = httpx.URL(rest_url).netloc.decode()
     parts = [re.sub(r"[^\w.-]", "_", part) for part in (exchange, host, pool, market) if part]
