@@ -13,6 +13,7 @@ DccdError
  +- PagingError            the pager can make no progress
  +- LakeError              the lake cannot be read or written
      +- DamagedFile        a file of the lake is not what was written
+     +- IncompleteError    what could be had is stored, and some of what was asked for is missing
 """
 
 from collections.abc import Generator
@@ -98,6 +99,9 @@ class LakeError(DccdError): ...
 
 
 class DamagedFile(LakeError): ...
+
+
+class IncompleteError(LakeError): ...
 
 
 @contextmanager

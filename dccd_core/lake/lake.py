@@ -151,7 +151,7 @@ class Lake:
         """Read every row again and hold it against the content hash; None when there is no file."""
         return self._told(dataset, key, reader.verify(self._store, dataset, data_path(dataset, key)))
 
-    def scan(self, dataset: Dataset, span: TimeRange | None = None) -> pl.LazyFrame:
+    def scan(self, dataset: Dataset, span: TimeRange | None = None, /) -> pl.LazyFrame:
         """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then.
 
         What streams recorded is among them at once, folded into its partition or not.

@@ -1,0 +1,1 @@
+"""The Python API: one class, ``Lake``, over all the rest."""

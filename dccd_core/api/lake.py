@@ -1,0 +1,255 @@
+"""``Lake`` as it is used in a notebook: names instead of datasets, dates instead of microseconds."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+
+from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
+from dccd_core.api.configured import configured_store
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TIME
+from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.lake import lake
+from dccd_core.lake.partition.ledger import Accepted
+from dccd_core.lake.partition.parquet import State
+from dccd_core.net.clock import SystemClock
+from dccd_core.quality import coverage
+
+if TYPE_CHECKING:
+    from dccd_core.api.work import Done, Filling
+    from dccd_core.stream.plan import StreamHealth
+
+T = TypeVar("T")
+_GAPS = pl.Schema({"start": TIME, "end": TIME, "missing": pl.Int64(), "why": pl.String()})
+
+
+class Lake(lake.Lake):
+    """A store of market data.
+
+    Args:
+        url: a folder or ``s3://bucket/prefix``; without it the store that the configuration names
+            (``$DCCD_CONFIG``, else ``./dccd.yaml``).
+        live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
+        accepted: known irregularities by the name of their dataset, which count as explained.
+
+    A dataset is given by its name, as ``dccd inventory`` prints it, or as a ``Dataset``. Time is half-open
+    and UTC, given as a ``TimeRange`` or as two moments: ``"2024-01"``, ``"2024-01-31T12:00"``, ``"7d"``
+    (ago), ``"yesterday"``, a date or a datetime.
+
+    Every method raises ConfigError for what is not there, with the nearest that is; LakeError when the store
+    refuses; DamagedFile when a file is not what was written.
+    """
+
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        live: Path | None = None,
+        accepted: Mapping[str, Sequence[Accepted]] | None = None,
+    ) -> None:
+        super().__init__(configured_store() if url is None else url, live, accepted)
+
+    def datasets(self) -> list[Dataset]:
+        """Return what there is, sorted by name: ``str()`` of each is the name that is understood here."""
+        return sorted({*super().datasets(), *self.recorded()}, key=str)
+
+    def scan(
+        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+    ) -> pl.LazyFrame:
+        """Return the rows with ``start <= ts < end``, lazily; what a stream records is among them at once.
+
+        Columns: docs/lake.md. None at all where nothing was traded; time of which nothing is stored is an
+        error.
+        """
+        found, wanted = self._held(dataset), range_of(start, end, SystemClock().now())
+        if wanted is not None:
+            self._require(found, wanted)
+        return super().scan(found, wanted)
+
+    def read(
+        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+    ) -> pl.DataFrame:
+        """Return the rows with ``start <= ts < end``, as ``scan`` does, in memory."""
+        return self.scan(dataset, start, end).collect()
+
+    def coverage(
+        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+    ) -> float | None:
+        """Return the share of the time that is proven, between 0 and 1: the figure of ``dccd inventory``.
+
+        Without a time: of all from the first partition on until now. None for pictures of an order book that
+        nobody streamed: they promise no moment.
+        """
+        found, states, wanted = self._judged(dataset, start, end)
+        if not coverage.promises(found, states):
+            return None
+        return coverage.coverage(states, wanted)
+
+    def gaps(
+        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+    ) -> pl.DataFrame:
+        """Return the time that is not proven: ``start``, ``end``, ``missing`` rows (null: unknown), ``why``.
+
+        Without a time: all between the first partition and what was asked for last.
+        """
+        found, states, wanted = self._judged(dataset, start, end)
+        if start is None and end is None and (known := coverage.covered(states)):
+            wanted = TimeRange(wanted.start, max(wanted.start, min(wanted.end, known[-1].end)))
+        rows = [
+            (gap.span.start, gap.span.end, gap.missing, gap.why)
+            for gap in coverage.gaps(found, states, wanted)
+        ]
+        return pl.DataFrame(rows, schema=_GAPS, orient="row")
+
+    def backfill(
+        self,
+        dataset: Dataset | str,
+        start: TimeRange | Moment,
+        end: Moment | None = None,
+        *,
+        progress: "Callable[[Filling], object] | None" = None,
+        rest_url: str | None = None,
+    ) -> "Done":
+        """Ask the exchange for what is missing of ``[start, end)`` and store it; without an end, until now.
+
+        What is there is not asked for again. What was fetched before an error, or before it was interrupted,
+        is stored. Works within a notebook, too; ``abackfill`` is the same to be awaited.
+
+        Args:
+            dataset: what to fill.
+            start: the first moment that is wanted.
+            end: the first one that is not.
+            progress: is told after every page how far it is.
+            rest_url: asks another server than the exchange's own: a proxy, a simulation.
+
+        Raises:
+            ExchangeError: the exchange refuses, or does not answer however often it is asked.
+            IncompleteError: the exchange has answered, and there are gaps that nobody can explain.
+        """
+        work = self.abackfill(dataset, start, end, progress=progress, rest_url=rest_url)
+        return _finished(work)
+
+    async def abackfill(
+        self,
+        dataset: Dataset | str,
+        start: TimeRange | Moment,
+        end: Moment | None = None,
+        *,
+        progress: "Callable[[Filling], object] | None" = None,
+        rest_url: str | None = None,
+    ) -> "Done":
+        """Do what ``backfill`` does."""
+        from dccd_core.api.work import backfill  # noqa: PLC0415 -- who only reads needs no network
+
+        now = SystemClock().now()
+        wanted = range_of(start, now if end is None and not isinstance(start, TimeRange) else end, now)
+        assert wanted is not None
+        return await backfill(self, dataset_of(dataset), wanted, progress, rest_url)
+
+    def record(
+        self,
+        *datasets: Dataset | str,
+        seconds: float | None = None,
+        progress: "Callable[[StreamHealth], object] | None" = None,
+        depth: int = 50,
+        snapshot_every: str = "1s",
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+    ) -> None:
+        """Record what one exchange sends, for so many ``seconds``, or until Ctrl-C; then store what came.
+
+        ``arecord`` is the same to be awaited, and says what the rest is.
+
+        Raises:
+            ConfigError: the exchange pushes no such thing, or they are of several exchanges.
+            ExchangeError: it sends nothing of what is wanted.
+            KeyboardInterrupt: Ctrl-C; what came is stored.
+        """
+        _finished(
+            self.arecord(
+                *datasets,
+                seconds=seconds,
+                progress=progress,
+                depth=depth,
+                snapshot_every=snapshot_every,
+                rest_url=rest_url,
+                ws_url=ws_url,
+            )
+        )
+
+    async def arecord(
+        self,
+        *datasets: Dataset | str,
+        seconds: float | None = None,
+        progress: "Callable[[StreamHealth], object] | None" = None,
+        depth: int = 50,
+        snapshot_every: str = "1s",
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+    ) -> None:
+        """Record until it is cancelled, or for so many ``seconds``; then store what came.
+
+        Args:
+            datasets: of one exchange; several exchanges are so many calls at once (``asyncio.gather``).
+            seconds: how long; without it until it is cancelled.
+            progress: is told every few seconds how it goes; what goes wrong is logged (``dccd``), too.
+            depth: levels a side of order books.
+            snapshot_every: how often a picture of an order book is kept: ``1s``, ``1m``.
+            rest_url: another server than the exchange's own.
+            ws_url: likewise.
+        """
+        from dccd_core.api.work import Reach, plan_of, record  # noqa: PLC0415 -- as in abackfill
+
+        plan = plan_of([dataset_of(one) for one in datasets], depth, snapshot_every)
+        await record(self, plan, seconds, progress, Reach(rest_url, ws_url))
+
+    def _held(self, dataset: Dataset | str) -> Dataset:
+        """Return a dataset that the lake holds.
+
+        Raises:
+            ConfigError: it holds none of this name.
+        """
+        try:
+            found = dataset_of(dataset)
+        except ConfigError:
+            raise unknown(str(dataset), map(str, self.datasets()), self.url) from None
+        if not self.holds(found):
+            raise unknown(str(found), map(str, self.datasets()), self.url)
+        return found
+
+    def _require(self, dataset: Dataset, wanted: TimeRange) -> None:
+        """Refuse time of which there is nothing: neither a partition nor a live row."""
+        keys = self.keys(dataset)
+        spans = [partition_span(dataset.grain, key) for key in keys]
+        if not any(span.clip(wanted) for span in spans) and not self._live_within(dataset, wanted):
+            hint = "it has only live rows, of another time"
+            if spans:
+                hint = f"it holds {iso(spans[0].start)} to {iso(spans[-1].end)}"
+            raise ConfigError(f"nothing of {dataset} is stored in the time that was asked for", hint=hint)
+
+    def _live_within(self, dataset: Dataset, wanted: TimeRange) -> bool:
+        return not super().scan(dataset, wanted).head(1).collect().is_empty()
+
+    def _judged(
+        self, dataset: Dataset | str, start: TimeRange | Moment | None, end: Moment | None
+    ) -> tuple[Dataset, dict[str, State], TimeRange]:
+        """Return the states of a dataset that share time with what is asked for, and that time."""
+        found, now = self._held(dataset), SystemClock().now()
+        states = self.states(found)
+        if not states:
+            raise LakeError(f"{found} is recorded, but in no partition yet", hint="it is soon; see Lake.scan")
+        wanted = range_of(start, end, now)
+        if wanted is None:
+            return found, states, coverage.wanted_time(found, states, now)
+        spans = [partition_span(found.grain, key) for key in states]
+        whole = TimeRange(min(spans).start, Us(max(now, max(spans).end)))
+        wanted = TimeRange(wanted.start or whole.start, min(wanted.end, whole.end))
+        return found, states, wanted
+
+
+def _finished(work: Coroutine[object, object, T]) -> T:
+    from dccd_core.api.running import finished  # noqa: PLC0415 -- who only reads needs no event loop
+
+    return finished(work)

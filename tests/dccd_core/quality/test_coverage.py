@@ -1,0 +1,68 @@
+"""What is proven of a dataset, and what is not."""
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
+from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Lost, Source
+from dccd_core.lake.partition.parquet import State
+from dccd_core.quality.coverage import NEVER_ASKED, UNEXPLAINED, Gap, coverage, gaps, promises, wanted_time
+
+TRADES = Dataset.parse("okx/trades/BTC-USDT")
+BOOK = Dataset.parse("okx/orderbook/BTC-USDT")
+START = parse_time("2024-01-31")
+NOW = parse_time("2024-03-01")
+
+
+def hours(first: int, last: int) -> TimeRange:
+    return TimeRange(Us(START + first * HOUR), Us(START + last * HOUR))
+
+
+def state(*asked: TimeRange, source: Source = Source.REST, ledger: Ledger | None = None) -> State:
+    ledger = ledger or Ledger()
+    for span in asked:
+        ledger = ledger.add(Asked(span, source, NOW, 1, 1))
+    return State(path="", rows=1, first=None, last=None, bytes=1, content_hash="", ledger=ledger, owner="")
+
+
+def test_all_that_was_asked_for_without_the_holes_in_it_is_proven() -> None:
+    ledger = Ledger(holes=(Hole(hours(2, 3), 7), Hole(hours(4, 5), 7, proof="nothing was traded")))
+    states = {"2024-01-31": state(hours(0, 12), ledger=ledger)}
+    wanted = wanted_time(TRADES, states, NOW)
+    assert wanted == TimeRange(START, Us(START + DAY))
+    assert coverage(states, wanted) == 11 / 24
+    assert gaps(TRADES, states, wanted) == [
+        Gap(hours(2, 3), 7, UNEXPLAINED),
+        Gap(hours(12, 24), None, NEVER_ASKED),
+    ]
+
+
+def test_a_partition_between_others_that_is_absent_is_not_proven() -> None:
+    states = {"2024-01-31": state(hours(0, 24)), "2024-02-02": state(hours(48, 72))}
+    wanted = wanted_time(TRADES, states, NOW)
+    assert coverage(states, wanted) == 48 / 72
+    assert gaps(TRADES, states, wanted) == [Gap(hours(24, 48), None, NEVER_ASKED)]
+
+
+def test_what_is_still_to_come_is_not_wanted() -> None:
+    states = {"2024-01-31": state(hours(0, 6))}
+    assert wanted_time(TRADES, states, hours(6, 6).start) == hours(0, 6)
+
+
+def test_of_a_stream_it_is_wanted_from_its_first_moment_on() -> None:
+    ledger = Ledger(lost=(Lost(hours(8, 9), "connection lost"),))
+    states = {"2024-01-31": state(hours(6, 8), hours(10, 24), source=Source.STREAM, ledger=ledger)}
+    wanted = wanted_time(TRADES, states, NOW)
+    assert wanted == hours(6, 24)
+    assert gaps(TRADES, states, wanted) == [
+        Gap(hours(8, 9), None, "connection lost"),
+        Gap(hours(9, 10), None, NEVER_ASKED),
+    ]
+
+
+def test_pictures_promise_no_moment_unless_a_stream_took_them() -> None:
+    asked, streamed = (
+        {"2024-01-31": state(hours(0, 1))},
+        {"2024-01-31": state(hours(0, 1), source=Source.STREAM)},
+    )
+    assert not promises(BOOK, asked)
+    assert promises(BOOK, streamed)
+    assert gaps(BOOK, asked, hours(0, 24)) == []
