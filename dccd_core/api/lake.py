@@ -143,8 +143,7 @@ class Lake(lake.Lake):
         """Do what ``backfill`` does."""
         from dccd_core.api.work import backfill  # noqa: PLC0415 -- who only reads needs no network
 
-        now = SystemClock().now()
-        wanted = range_of(start, now if end is None and not isinstance(start, TimeRange) else end, now)
+        wanted = range_of(start, end, SystemClock().now())
         assert wanted is not None
         return await backfill(self, dataset_of(dataset), wanted, progress, rest_url)
 

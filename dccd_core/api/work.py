@@ -19,8 +19,9 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
-from dccd_core.net.sockets import open_sockets
+from dccd_core.net.sockets import Connect, open_sockets
 from dccd_core.quality.coverage import gaps
+from dccd_core.stream.fold import fold_all
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 
@@ -173,9 +174,7 @@ async def record(
     async with open_transport(exchange, rest_url=reach.rest_url) as transport:
         venue = Venue(exchange, transport, SystemClock())
         with open_sockets(exchange, ws_url=reach.ws_url, share=DEFAULT_SHARE) as connect:
-            recording = asyncio.ensure_future(
-                run_stream(plan, venue, connect, lake, stop, _Listener(plan.name, tell))
-            )
+            recording = asyncio.ensure_future(_recorded(plan, venue, connect, lake, stop, tell))
             if seconds is not None:
                 asyncio.get_running_loop().call_later(seconds, stop.set)
             try:
@@ -184,6 +183,21 @@ async def record(
                 stop.set()
                 await recording
                 raise
+
+
+async def _recorded(
+    plan: StreamPlan,
+    venue: Venue,
+    connect: Connect,
+    lake: Lake,
+    stop: asyncio.Event,
+    tell: Callable[[StreamHealth], object] | None,
+) -> None:
+    """Record until told to stop; then fold, since nobody may come who does it later."""
+    listener = _Listener(plan.name, tell)
+    await run_stream(plan, venue, connect, lake, stop, listener)
+    kinds = dict.fromkeys((dataset.data_type, dataset.span) for dataset in plan.datasets)
+    await fold_all(venue, lake, kinds, listener)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ JANUARY = parse_time("2024-01-01")
         datetime(2024, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
         datetime(2024, 1, 1),  # noqa: DTZ001 -- a naive one is UTC
         1704067200,
-        1704067200000000,
         JANUARY,
     ],
     ids=repr,

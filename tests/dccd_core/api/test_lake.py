@@ -78,7 +78,7 @@ def test_live_rows_are_there_at_once(tmp_path: Path) -> None:
         rows = numbered(range(3)).with_columns(
             pl.lit("BTC/USDT").alias("symbol"), pl.col("ts").alias("received")
         )
-        segment.append([rows], Notes())
+        segment.append(rows, Notes())
     assert [str(one) for one in lake.datasets()] == [NAME]
     assert lake.read(NAME, "2024-01-31", "2024-02-01").height == 3
     with pytest.raises(LakeError, match="in no partition yet"):
@@ -104,7 +104,7 @@ def test_reading_needs_no_network() -> None:
         "import sys; from dccd_core import Lake; print([m for m in ('httpx', 'picows') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.strip() == "[]"
 
 
 def test_each_name_of_the_api_is_there_and_no_other() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core import ConfigError, Dataset, ExchangeError, Lake
+from dccd_core import ConfigError, Dataset, ExchangeError, IncompleteError, Lake, TimeRange
 from dccd_core.adapter.contract import Exchange
 from dccd_core.api import work
 from dccd_core.domain.timespan import HOUR, parse_time
 from dccd_core.net.http import HttpTransport
 from dccd_core.net.sockets import Connect
+from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 
 NAME = "binance/ohlc/BTC-USDT/1h"
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def shared_sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
+    with running_sandbox(trades_per_day={"BTC/USDT": 432_000}) as sandbox:
         yield sandbox
 
 
@@ -92,6 +93,7 @@ def test_a_gap_that_nobody_can_explain_is_raised_and_listed(lake: Lake, sandbox:
 def test_a_stream_is_recorded_for_so_long_and_then_stored(lake: Lake, sandbox: RunningSandbox) -> None:
     url, ws_url = sandbox.rest_url("binance"), sandbox.ws_url("binance")
     lake.record("binance/trades/BTC-USDT", seconds=4, rest_url=url, ws_url=ws_url)
+    assert lake.recorded() == []  # all of it is in a partition
     assert [str(one) for one in lake.datasets()] == ["binance/trades/BTC-USDT"]
     assert lake.read("binance/trades/BTC-USDT").height > 0
 
