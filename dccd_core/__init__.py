@@ -5,7 +5,8 @@
 
 Those names are imported when they are used; everything else by its own module:
 
-domain     nouns: time, data types and their tables, symbols, datasets, errors
+domain     nouns: time, symbols, datasets, errors
+tables     a data type is one file: its columns, its order, its sanity
 adapter    what an exchange file is made of: plain values and pure functions
 exchanges  an exchange is one file, its WebSocket one beside it; and the registry
 net        network and clock

@@ -9,7 +9,6 @@ import polars as pl
 from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
 from dccd_core.api.configured import configured_store
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TIME
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake import lake
@@ -17,6 +16,7 @@ from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import State
 from dccd_core.net.clock import SystemClock
 from dccd_core.quality import coverage
+from dccd_core.tables import TIME
 
 if TYPE_CHECKING:
     from dccd_core.api.work import Done, Filling

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.lake.partition.ledger import Source
 from dccd_core.lake.partition.parquet import State
@@ -26,7 +25,7 @@ class Gap:
 def promises(dataset: Dataset, states: Mapping[str, State]) -> bool:
     """Return whether every moment of it is to be there: pictures of an order book promise none."""
     asked = (one for state in states.values() for one in state.ledger.asked)
-    return dataset.data_type is not DataType.ORDERBOOK or any(one.source is Source.STREAM for one in asked)
+    return not dataset.data_type.table.pictures or any(one.source is Source.STREAM for one in asked)
 
 
 def wanted_time(dataset: Dataset, states: Mapping[str, State], now: Us) -> TimeRange:
