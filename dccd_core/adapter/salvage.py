@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import Response
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, PayloadError, Unavailable
 from dccd_core.domain.timespan import DAY, MINUTE, Us
 
@@ -119,7 +119,7 @@ def nothing(data_type: DataType) -> pl.DataFrame:
 
 def refused(data_type: DataType, rows: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
     """Return refused rows as one table: the data type's, with a ``reason`` for each."""
-    table = TABLES[data_type].schema.to_frame()
+    table = data_type.table.schema.to_frame()
     whole = pl.concat([table, *(row if row.height else _unknown(data_type) for row in rows)])
     return whole.with_columns(pl.Series(REASON, reasons, dtype=pl.String))
 
@@ -134,7 +134,7 @@ def concerning(rows: pl.DataFrame, start: Us, end: Us) -> pl.DataFrame:
 
 
 def _unknown(data_type: DataType) -> pl.DataFrame:
-    return pl.DataFrame({name: [None] for name in TABLES[data_type].schema}, schema=TABLES[data_type].schema)
+    return pl.DataFrame({name: [None] for name in data_type.table.schema}, schema=data_type.table.schema)
 
 
 def _why(error: DccdError) -> str:

@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import MARKETS, Response, parse_date
-from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Unavailable
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 
@@ -198,7 +198,7 @@ def table(data_type: DataType, **columns: pl.Series | Sequence[object]) -> pl.Da
 
 def untidy(data_type: DataType, columns: Columns) -> pl.DataFrame:
     """Return the data type's table in the order in which the rows came; else as ``table``."""
-    return _frame(TABLES[data_type].schema, columns, len(columns["ts"]))
+    return _frame(data_type.table.schema, columns, len(columns["ts"]))
 
 
 def bars(rows: Sequence[Bar], ts: pl.Series, **columns: pl.Series | Sequence[object]) -> pl.DataFrame:

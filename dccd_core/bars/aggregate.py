@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
+from dccd_core.domain.datatype import TIME, DataType, empty
 from dccd_core.domain.timespan import Us
 
 _SHARED: Final = 12
@@ -64,7 +64,7 @@ class Sums:
             _divided(bars["volume"], _SHARED),
             _divided(bars["quote_volume"], 2 * _SHARED),
             bars["ts"].cast(TIME),
-        ).select(TABLES[DataType.OHLC].schema.names())
+        ).select(DataType.OHLC.table.schema.names())
 
 
 def _decimals(values: pl.Series) -> int:

@@ -7,7 +7,7 @@ import polars as pl
 
 from dccd_core.bars.aggregate import Sums
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TABLES, TIME, DataType
+from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.timespan import Us
 
 _at = pl.col("ts").cast(pl.Int64)
@@ -89,7 +89,7 @@ class BuiltBars:
         if not wanted.height:
             return None
         sums = Sums(self._bar)
-        sums.add(wanted.select(TABLES[DataType.TRADES].schema.names()))
+        sums.add(wanted.select(DataType.TRADES.table.schema.names()))
         opens = [bar_open(Us(at), self._bar) for at in wanted["ts"].cast(pl.Int64).to_list()]
         came = (
             wanted.with_columns(ts=pl.Series(opens, dtype=pl.Int64).cast(TIME))
@@ -99,4 +99,4 @@ class BuiltBars:
         bars = sums.bars().join(came, on="ts", how="left", maintain_order="left")
         # the venue's own bars, which fill what was missed, tell neither: the two are to be one table
         bars = bars.with_columns(quote_volume=pl.lit(None, pl.Float64), trades=pl.lit(None, pl.Int64))
-        return bars.select(*TABLES[DataType.OHLC].schema.names(), "topic", "received")
+        return bars.select(*DataType.OHLC.table.schema.names(), "topic", "received")

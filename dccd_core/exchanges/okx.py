@@ -49,7 +49,7 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, SECOND, Us, parse_time
@@ -221,7 +221,7 @@ def books_request(query: Query) -> Request:
 
 def decode_books(body: bytes, _: Us) -> pl.DataFrame:
     books = [_book(told) for told in wire.read(_READ_BOOKS, body).data]
-    return pl.concat([TABLES[DataType.ORDERBOOK].schema.to_frame(), *books]).sort("ts", maintain_order=True)
+    return pl.concat([DataType.ORDERBOOK.table.schema.to_frame(), *books]).sort("ts", maintain_order=True)
 
 
 def _book(told: Book) -> pl.DataFrame:

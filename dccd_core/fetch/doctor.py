@@ -13,7 +13,7 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint, Exchange, IdWindows, Request, Response, TimeWindows
 from dccd_core.domain.barspan import bar_open, format_bar_span
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, iso, moment
@@ -186,7 +186,7 @@ class _Probe:
             self.learn(response)
             return endpoint.decode(response.body, response.venue_time)
 
-        rows, table = await self.venue.ask(dataset, request, receive), TABLES[dataset.data_type]
+        rows, table = await self.venue.ask(dataset, request, receive), dataset.data_type.table
         if rows.schema != table.schema:
             raise _drift(f"columns {rows.schema} instead of {table.schema}")
         empty = [name for name in table.required if rows[name].null_count()]

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Protocol
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType, empty
+from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -310,7 +310,7 @@ class Draft:
         """
         if self._committed:
             raise LakeError(f"{self._url}: this draft is committed already", hint="open a new one")
-        if rows.schema != TABLES[self._data_type].schema:
+        if rows.schema != self._data_type.table.schema:
             raise LakeError(f"{self._url}: rows of another table: {rows.schema}", hint=_CALLER)
         if rows.height:
             self._refuse_strangers(rows)
@@ -407,7 +407,7 @@ class Draft:
         return told.filter(pl.col(quarantine.REASON).is_null()).drop(quarantine.REASON)
 
     def _refuse_strangers(self, rows: pl.DataFrame) -> None:
-        required = rows.select(TABLES[self._data_type].required)
+        required = rows.select(self._data_type.table.required)
         if required.null_count().sum_horizontal().item():
             raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
         times = rows["ts"].cast(pl.Int64)

@@ -10,7 +10,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, TIME
+from dccd_core.domain.datatype import TIME
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
@@ -79,7 +79,7 @@ def scan(store: Store, live: Path, dataset: Dataset, span: TimeRange | None) -> 
                 if limit == 0:
                     return
 
-    return register_io_source(batches, schema=TABLES[dataset.data_type].schema)
+    return register_io_source(batches, schema=dataset.data_type.table.schema)
 
 
 def verify(store: Store, dataset: Dataset, path: str) -> State | None:
@@ -141,7 +141,7 @@ def _beside(
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield a file's rows and live ones, united only where both may be: the file's older rows stay lazy."""
     first = min(begins for feed in live if (begins := feed.begins) is not None)
-    cut = pl.lit(first - TABLES[dataset.data_type].tolerance, dtype=TIME)
+    cut = pl.lit(first - dataset.data_type.table.tolerance, dtype=TIME)
     rows = _within(store.url(path), span)
     yield path, rows.filter(pl.col("ts") < cut)
     stored = Feed.of(_collected(store, dataset, path, rows.filter(pl.col("ts") >= cut)))

@@ -6,7 +6,6 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES
 from dccd_core.domain.timespan import Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.quality.crossed import CrossedPictures
@@ -33,7 +32,7 @@ class Audit:
     """The rows of the last moment seen: the next ones may repeat them."""
 
     def see(self, rows: pl.DataFrame) -> None:
-        table = TABLES[self.dataset.data_type]
+        table = self.dataset.data_type.table
         if rows.schema != table.schema:
             self._note(SCHEMA, f"columns are {rows.schema}, not {table.schema}")
             return
@@ -60,13 +59,13 @@ class Audit:
         if not rows["ts"].is_sorted():
             self._note(ORDER, "rows are not in the order of time")
         if twice := self._repeated(rows) - self._repeated(last):
-            key = " and ".join(TABLES[self.dataset.data_type].key)
+            key = " and ".join(self.dataset.data_type.table.key)
             self._note(ORDER, f"{twice} rows share one {key}")
         self._last = rows.filter(pl.col("ts") == rows["ts"][-1])
 
     def _repeated(self, rows: pl.DataFrame) -> int:
         """Count the rows that another one repeats; those without an id may be equal."""
-        key = TABLES[self.dataset.data_type].key
+        key = self.dataset.data_type.table.key
         named = rows.drop_nulls(key)
         return int(named.select({"ts", *key}).is_duplicated().sum())
 

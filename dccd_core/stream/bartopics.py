@@ -8,7 +8,7 @@ import polars as pl
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.bars.live import BuiltBars
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us, iso
 from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
@@ -261,7 +261,7 @@ def quiet_bars(topic: str, bars: Sequence[ClosedBar], received: Us) -> pl.DataFr
         "quote_volume": [0.0] * height,
         "trades": pl.Series([0] * height, dtype=pl.Int64),
     }
-    rows = pl.DataFrame(columns).cast(TABLES[DataType.OHLC].schema)
+    rows = pl.DataFrame(columns).cast(DataType.OHLC.table.schema)
     return rows.with_columns(topic=pl.lit(topic), received=pl.lit(received, pl.Int64))
 
 

@@ -127,10 +127,14 @@ class BooksFeed:
 
 
 class BarsFeed:
-    """Bars of one length: those that are final, pushed by the venue or built from its trades."""
+    """Bars of one length: those that are final, pushed by the venue or built from its trades.
 
-    def __init__(self, bar: Us, settle: Us) -> None:
+    ``price``: the column that says at what price a bar ends.
+    """
+
+    def __init__(self, bar: Us, settle: Us, price: str = "close") -> None:
         self.lines: list[Line] = []
+        self._price = price
         self._final = FinalBars(bar, settle)
         self._proven: list[pl.DataFrame] = []
 
@@ -149,7 +153,7 @@ class BarsFeed:
         found += self._unflagged()
         final = tables.joined(found)
         whole = None if final is None else tables.joined([final, *self._chained(final)])
-        told = {} if whole is None else came(whole)
+        told = {} if whole is None else came(whole, self._price)
         for line in self.lines:
             if line.name in told:
                 _count(line, told[line.name])
@@ -186,7 +190,7 @@ class BarsFeed:
         own = tables.of_topics(heard.bars, [line.name for line, _ in self._pushed()])
         if own is None:
             return []
-        told, unflagged = came(own), set[str]()
+        told, unflagged = came(own, self._price), set[str]()
         if own["closed"].null_count():
             unflagged = set(own.filter(pl.col("closed").is_null())["topic"].to_list())
         for line, topic in self._pushed():
@@ -204,7 +208,8 @@ class BarsFeed:
     def _chained(self, final: pl.DataFrame) -> list[pl.DataFrame]:
         """Let the claims go on to the end of the bars that are final; return the quiet ones between them."""
         topics = {line.name: topic for line, topic in self._pushed()}
-        by_topic = final.select("topic", pl.col("ts").to_physical(), "close", "received").sort("ts")
+        close = pl.col(self._price).alias("close")
+        by_topic = final.select("topic", pl.col("ts").to_physical(), close, "received").sort("ts")
         quiet: list[pl.DataFrame] = []
         told = by_topic.group_by("topic", maintain_order=True).agg("ts", "close", pl.col("received").max())
         for name, opens, closes, received in told.iter_rows():
@@ -223,7 +228,7 @@ def feed_of(kind: Kind, settle: Us) -> Feed:
             return TradesFeed()
         case Completeness.GRID:
             assert bar is not None
-            return BarsFeed(bar, settle)
+            return BarsFeed(bar, settle, data_type.table.chart)
         case Completeness.PICTURES:
             return BooksFeed()
 

@@ -15,7 +15,7 @@ from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import RECEIVED, TABLES, TIME
+from dccd_core.domain.datatype import RECEIVED, TIME
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
@@ -425,7 +425,7 @@ class Recording:
         ahead = pl.lit(f"it came before its time, at {iso(latest)} at the latest")
         reason = pl.when(pl.col("ts").to_physical() > latest).then(ahead).otherwise(pl.lit(_OLD))
         for line in self.lines:
-            names = TABLES[line.wanted.dataset.data_type].schema.names()
+            names = line.wanted.dataset.data_type.table.schema.names()
             own = aside.filter(topic=line.name)
             if own.height and set(names) <= set(own.columns):
                 kept = own.select(pl.col(name).cast(TIME) if name == RECEIVED else name for name in names)

@@ -5,14 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 import polars as pl
 
 from dccd_core.adapter.wire import micros
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.stream.snapshots import Shot
 
 
 def columns(data_type: DataType) -> pl.Schema:
     """Return what a segment holds: the table, and whose row it is."""
-    return pl.Schema({**TABLES[data_type].schema, "symbol": pl.String()})
+    return pl.Schema({**data_type.table.schema, "symbol": pl.String()})
 
 
 def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:

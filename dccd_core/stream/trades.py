@@ -39,16 +39,17 @@ class Came(NamedTuple):
     price: float | None = None
 
 
-def came(rows: pl.DataFrame, *, numbered: bool = True) -> dict[str, Came]:
+def came(rows: pl.DataFrame, price: str = "price", *, numbered: bool = True) -> dict[str, Came]:
     """Say of each topic what came of it.
 
     Args:
-        rows: trades, or bars, with ``topic`` and ``received``.
+        rows: trades, or what else has times, with ``topic`` and ``received``.
+        price: the column that is shown to people.
         numbered: whether ids are of interest: they are numbers written as text.
     """
     ts = pl.col("ts").to_physical()
-    price = pl.col("price" if "price" in rows.columns else "close").last().cast(pl.Float64)
-    said = [pl.len(), ts.min().alias("first"), ts.max().alias("last"), pl.col("received").max(), price]
+    shown = pl.col(price).last().cast(pl.Float64)
+    said = [pl.len(), ts.min().alias("first"), ts.max().alias("last"), pl.col("received").max(), shown]
     numbered = numbered and "trade_id" in rows.columns
     if numbered:
         rows = rows.with_columns(number=pl.col("trade_id").cast(pl.Int64, strict=False))

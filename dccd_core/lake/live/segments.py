@@ -21,7 +21,7 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from dccd_core.domain.datatype import TABLES, DataType, Table
+from dccd_core.domain.datatype import DataType, Table
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
@@ -95,7 +95,7 @@ class SegmentWriter:
     """
 
     def __init__(self, root: Path, family: Family, at: Us) -> None:
-        self._table = TABLES[family.data_type]
+        self._table = family.data_type.table
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
         self._sink = BytesIO()
@@ -283,13 +283,13 @@ def _announced(start: bytes) -> int:
 
 def segment_schema(data_type: DataType) -> pa.Schema:
     """Return the columns of a segment: whose rows, and the table's, with names where it has numbers."""
-    return _arrow_schema(TABLES[data_type])
+    return _arrow_schema(data_type.table)
 
 
 def frame(data_type: DataType, batches: Sequence[pa.RecordBatch]) -> pl.DataFrame:
     """Return the rows of batches: the table's columns and ``symbol``."""
     rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, segment_schema(data_type))))
-    return rows.cast({name: of for name, of in TABLES[data_type].schema.items() if isinstance(of, pl.Enum)})
+    return rows.cast({name: of for name, of in data_type.table.schema.items() if isinstance(of, pl.Enum)})
 
 
 def find(root: Path, family: Family | None = None) -> list[tuple[Path, Family]]:

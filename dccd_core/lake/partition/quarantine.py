@@ -5,7 +5,7 @@ from typing import BinaryIO, Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.datatype import DataType
 from dccd_core.lake.partition.parquet import damage
 from dccd_core.lake.store.folder import Store, Stored, rewrite
 
@@ -27,7 +27,7 @@ def add(store: Store, path: str, rows: pl.DataFrame) -> int:
 
 def read(store: Store, path: str, data_type: DataType) -> pl.DataFrame:
     """Return the rows: the data type's table and ``reason``."""
-    schema = {**TABLES[data_type].schema, REASON: pl.String()}
+    schema = {**data_type.table.schema, REASON: pl.String()}
     with store.open(path) as stored:
         text = stored.file.read() if stored else b""
     with damage(store.url(path)):

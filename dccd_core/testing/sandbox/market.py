@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from dccd_core.domain.datatype import RECEIVED, TABLES, DataType
+from dccd_core.domain.datatype import RECEIVED, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time, union
@@ -106,7 +106,7 @@ class Market:
         page = Page(span.start, span.end, span.length // bar + 1)
         opens, closes = bar_page(bar, page, self.tape(exchange, symbol).first_time, self.outages)
         if not opens.size:
-            return pl.DataFrame(schema=TABLES[DataType.OHLC].schema)
+            return pl.DataFrame(schema=DataType.OHLC.table.schema)
         bars, dialect = self.bars(exchange, symbol, opens, closes), DIALECTS[exchange]
         instrument = self.instruments[symbol]
         scale, both = instrument.price_scale, instrument.price_scale + instrument.amount_scale
@@ -204,6 +204,6 @@ def _instrument(name: str, per_day: int) -> Instrument:
 
 
 def _table(data_type: DataType, frame: pl.DataFrame) -> pl.DataFrame:
-    schema = TABLES[data_type].schema
+    schema = data_type.table.schema
     frame = frame.with_columns(received=None) if RECEIVED in schema else frame
     return frame.select(schema.names()).cast({name: schema[name] for name in schema})
