@@ -7,7 +7,6 @@ from typing import Final
 from benchmarks.job import Job, read_job
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, Us
@@ -18,6 +17,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
+from dccd_core.tables import DataType
 
 _NO_LIMIT: Final = Limit(1_000_000_000, MINUTE)
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from benchmarks.job import StreamJob, read_stream_job
 from dccd_core.adapter.live import Heard
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
@@ -36,6 +35,7 @@ from dccd_core.stream import run
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.record import Recorder
 from dccd_core.stream.recording import Recording
+from dccd_core.tables import TIME, DataType
 
 _LOOK_S: Final = 0.1
 _SAMPLE_S: Final = 1.0
@@ -234,7 +234,7 @@ def _store(lake: Lake, dataset: Dataset, count: int, now: Us) -> None:
     """Put so many trades into today's partition, all of them before now."""
     key = partition_key(dataset.grain, now)
     start = partition_span(dataset.grain, key).start
-    schema = TABLES[DataType.TRADES].schema
+    schema = DataType.TRADES.table.schema
     with lake.draft(dataset, key) as draft:
         for first in range(0, count, _PORTION):
             place = np.arange(first, min(first + _PORTION, count))

@@ -23,9 +23,9 @@ from benchmarks.job import StreamJob, Timing
 from benchmarks.measure import Usage, run
 from benchmarks.recorder import Lag, Recorded, Sample
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import running_sandbox
 
 _ROOT: Final = Path(__file__).parent.parent

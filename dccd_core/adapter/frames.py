@@ -11,9 +11,9 @@ import polars as pl
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.live import BookChange, Heard
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Us
+from dccd_core.tables import DataType
 
 T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)

@@ -7,8 +7,8 @@ from typing import Final
 import polars as pl
 
 from dccd_core.adapter.contract import Limit, Request
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.tables import DataType
 
 _PACE: Final = Us(SECOND // 5)
 _PING_EVERY: Final = Us(20 * SECOND)

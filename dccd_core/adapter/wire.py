@@ -8,9 +8,9 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import MARKETS, Response, parse_date
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Unavailable
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
+from dccd_core.tables import TIME, DataType
 
 T = TypeVar("T")
 Columns: TypeAlias = Mapping[str, pl.Series | Sequence[object]]

@@ -56,10 +56,10 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us, parse_time
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints"
 _NAMES: Final = ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]

@@ -34,10 +34,10 @@ from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, re
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges.binance import READ_DEPTH, SPANS, depth_request
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams"
 _USDM_DOCS: Final = (

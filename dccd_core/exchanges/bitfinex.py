@@ -49,10 +49,10 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import bar_open, parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
+from dccd_core.tables import DataType
 
 DOCS: Final = "https://docs.bitfinex.com/reference"
 _SPANS: Final = ["1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h", "1D"]

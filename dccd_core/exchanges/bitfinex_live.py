@@ -35,10 +35,10 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges.bitfinex import DOCS, FRAMES, READ_CANDLES, READ_TRADES, trade_columns
+from dccd_core.tables import DataType
 
 _FLAGS: Final = 32_768 | 65_536 | 131_072
 """Every message's time and number, and checksums of books."""

@@ -49,7 +49,6 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import (
     Banned,
     ConfigError,
@@ -61,6 +60,7 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, moment, parse_time
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://www.bitmex.com/api/explorer/#!"
 _SPANS: Final = ["1m", "5m", "1h", "1d"]

@@ -51,10 +51,10 @@ from dccd_core.adapter.contract import (
     Snapshot,
     TimeWindows,
 )
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Us, parse_time
+from dccd_core.tables import DataType
 
 T = TypeVar("T")
 

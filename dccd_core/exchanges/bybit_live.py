@@ -37,10 +37,10 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of, says_full
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
 from dccd_core.exchanges.bybit import INTERVALS
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://bybit-exchange.github.io/docs/v5/websocket/public"
 _ASKED: Final = re.compile(r"(spot|linear|inverse):(\d+)")

@@ -45,10 +45,10 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, Us, iso, parse_time
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products"
 _PRODUCTS: Final = "/products"

@@ -37,9 +37,9 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, says_full
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
+from dccd_core.tables import DataType
 
 _DOCS: Final = "https://docs.cdp.coinbase.com/exchange/websocket-feed/channels"
 _MATCHES: Final = "matches"

@@ -50,7 +50,6 @@ from dccd_core.adapter.contract import (
     Snapshot,
 )
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import (
     Banned,
     DccdError,
@@ -62,6 +61,7 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
+from dccd_core.tables import TIME, DataType
 
 T = TypeVar("T")
 

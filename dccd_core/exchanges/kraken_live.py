@@ -45,10 +45,10 @@ from dccd_core.adapter.frames import (
 )
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges.kraken import SPANS
+from dccd_core.tables import DataType
 
 T = TypeVar("T")
 

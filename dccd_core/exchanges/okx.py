@@ -49,10 +49,10 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, SECOND, Us, parse_time
+from dccd_core.tables import DataType
 
 DOCS: Final = "https://www.okx.com/docs-v5/en/"
 _CANDLES: Final = "/api/v5/market/history-candles"

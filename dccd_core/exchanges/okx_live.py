@@ -31,7 +31,6 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
 from dccd_core.adapter.scraps import is_whole, texts_at
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.exchanges.okx import (
@@ -45,6 +44,7 @@ from dccd_core.exchanges.okx import (
     pairs,
     trade_columns,
 )
+from dccd_core.tables import DataType
 
 _GOING_DOWN: Final = "64008"
 _FULL: Final = ("60014", "60020", "60025", "63999", *TOO_MANY, *OVERLOADED)

@@ -12,7 +12,6 @@ from typing import BinaryIO, Final, Protocol
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -37,6 +36,7 @@ from dccd_core.lake.partition.parquet import Reader, State, Writer, state_from_t
 from dccd_core.lake.partition.spool import Spool
 from dccd_core.lake.store.folder import Folder, Store, Stored, rewrite, writing
 from dccd_core.lake.store.identity import ensure_identity, identity
+from dccd_core.tables import DataType, empty
 
 _AT_ONCE: Final = 16
 _MOST_ASIDE: Final = 100_000

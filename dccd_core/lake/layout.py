@@ -6,10 +6,10 @@ from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
+from dccd_core.tables import DataType
 
 DATA: Final = "data.parquet"
 """The only name below a data type's folder that ends in ``.parquet``: globs find rows and nothing else."""

@@ -10,7 +10,6 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TIME
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
@@ -20,6 +19,7 @@ from dccd_core.lake.live.segments import SYMBOL
 from dccd_core.lake.partition.merge import Feed, merged
 from dccd_core.lake.partition.parquet import Reader, State
 from dccd_core.lake.store.folder import Store, writing
+from dccd_core.tables import TIME
 
 _IN_MEMORY: Final = 1 << 26
 """Bytes of live rows, packed, that are not put on disk while they are read: some two million trades."""

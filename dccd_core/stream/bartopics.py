@@ -8,11 +8,11 @@ import polars as pl
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.bars.live import BuiltBars
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us, iso
 from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.trades import Came, TradeTopic
+from dccd_core.tables import DataType
 
 _PRICES: Final = ("open", "high", "low", "close")
 _SILENT: Final = "nothing came of it for longer than its market explains"

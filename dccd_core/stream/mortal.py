@@ -5,12 +5,12 @@ from pathlib import Path
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import Family
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.lake.live.segments import SegmentWriter
+from dccd_core.tables import DataType
 
 
 class MortalLake(Lake):

@@ -15,7 +15,6 @@ from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import RECEIVED, TIME
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
@@ -31,6 +30,7 @@ from dccd_core.stream.trades import TradeTopic
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
 from dccd_core.stream.windows import Windows
+from dccd_core.tables import RECEIVED, TIME
 
 _AGES: Final = Us(3_650 * DAY)
 """What is older than that is not of its time: nobody pushes it."""

@@ -19,7 +19,6 @@ from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.adapter.live import Heard
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -33,6 +32,7 @@ from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.playback import Differences, Playback
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 
 _SEED: Final = 0
 

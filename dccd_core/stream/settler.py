@@ -8,7 +8,6 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, PayloadError
 from dccd_core.domain.timespan import SECOND, TimeRange
 from dccd_core.fetch.venue import Venue
@@ -17,6 +16,7 @@ from dccd_core.stream.compare import LEEWAY, Outcome
 from dccd_core.stream.link import Link, Surroundings
 from dccd_core.stream.refill import Refill, final_until, newest_only
 from dccd_core.stream.wanted import Question, Wanted
+from dccd_core.tables import DataType
 
 _LOOK_S: Final = 0.5
 _AT_ONCE: Final = 4

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import polars as pl
 
 from dccd_core.adapter.wire import micros
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.stream.snapshots import Shot
+from dccd_core.tables import DataType
 
 
 def columns(data_type: DataType) -> pl.Schema:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from dccd_core.adapter.live import Channel, Precision, Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.snapshots import Turn
+from dccd_core.tables import DataType
 
 Kind = tuple[DataType, Us | None]
 """What shares a table and a segment: a data type, and for bars their length."""

@@ -13,11 +13,11 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.salvage import Decoded, Salvage
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.quality.sanity import sift
+from dccd_core.tables import DataType
 from tests.conformance.test_exchanges import DECODERS, Served, body, case_of, endpoint_of, facts
 
 INSTEAD = {

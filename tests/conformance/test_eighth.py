@@ -25,7 +25,7 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint, Exchange, Limit, Markets, Query, Request, Response
 from dccd_core.adapter.contract import TimeWindows
 from dccd_core.adapter.wire import Millis, markets, micros, read, table
-from dccd_core.domain.datatype import DataType
+from dccd_core.tables import DataType
 from dccd_core.domain.errors import DccdError, Throttled
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time

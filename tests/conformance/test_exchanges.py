@@ -29,11 +29,11 @@ from dccd_core.adapter.contract import (
 )
 from dccd_core.adapter.wire import read
 from dccd_core.domain import errors
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
+from dccd_core.tables import DataType
 
 Served: TypeAlias = tuple[str, str, DataType]
 """An exchange, a kind of market, and a data type that it serves there."""
@@ -188,7 +188,7 @@ def test_a_payload_decodes_value_by_value(case: Path) -> None:
     endpoint = exchange.endpoint(told.get("kind", kinds_of(exchange)[0]), data_type)
     assert endpoint
     rows = endpoint.decode(body(case), Us(told.get("at", 0)))
-    assert rows.schema == TABLES[data_type].schema
+    assert rows.schema == data_type.table.schema
     assert as_text(rows) == expected(case)
 
 
@@ -198,7 +198,7 @@ def test_every_kind_of_market_decodes_its_case(served: Served) -> None:
     rows = endpoint_of(served).decode(body(case), Us(facts(case).get("at", 0)))
     assert rows.height > 0
     assert rows["ts"].is_sorted()
-    assert rows.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
+    assert rows.select(data_type.table.required).null_count().sum_horizontal().item() == 0
     assert as_text(rows) == expected(case)
 
 

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.live import Ack, Channel, Heard, Live, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import NAMES, get
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.server import LIVES
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages

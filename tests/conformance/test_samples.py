@@ -3,11 +3,11 @@
 import pytest
 
 from dccd_core.adapter.contract import MARKETS, Response
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples
@@ -63,7 +63,7 @@ UNDECLARED = {
     "bitfinex": "book_R0 candles_last tickers",
     "kraken_futures": "rest",
 }
-DECODED = [case for case in DECLARED if case[2] in TABLES]
+DECODED = [case for case in DECLARED if case[2] in list(DataType)]
 LISTS = [case for case in DECLARED if case[2] == "markets"]
 
 
@@ -78,7 +78,7 @@ def test_every_rest_payload_is_decoded_or_known_to_belong_to_nothing() -> None:
 
 @pytest.mark.parametrize(("file", "kind", "data_type", "rows"), DECODED, ids=lambda value: str(value))
 def test_a_real_payload_decodes_to_its_table(file: str, kind: str, data_type: str, rows: int | None) -> None:
-    table = TABLES[DataType(data_type)]
+    table = DataType(data_type).table
     endpoint = get(file.partition("/")[0]).endpoint(kind, DataType(data_type))
     assert endpoint is not None
     frame = endpoint.decode(sample(f"{file}.json"), Us(1))

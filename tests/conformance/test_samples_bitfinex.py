@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, Us
 from dccd_core.exchanges import bitfinex
 from dccd_core.exchanges.bitfinex_live import LIVE, Connection
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples

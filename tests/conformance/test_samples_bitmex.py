@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Response
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
+from dccd_core.tables import DataType
 from tests.conformance.samples import needs_samples, sample
 
 pytestmark = needs_samples
@@ -27,9 +27,9 @@ def rows_of(file: str) -> bytes:
 
 def decoded(data_type: DataType, payload: bytes, rows: int) -> pl.DataFrame:
     frame = BITMEX.endpoints[data_type].decode(payload, Us(1))
-    assert frame.schema == TABLES[data_type].schema
+    assert frame.schema == data_type.table.schema
     assert frame.height == rows
-    assert frame.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
+    assert frame.select(data_type.table.required).null_count().sum_horizontal().item() == 0
     return frame
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, BookChange, Heard
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples
@@ -31,7 +31,7 @@ def rows(data_type: DataType, name: str) -> list[tuple[Any, ...]]:
     endpoint = bybit.EXCHANGE.endpoint("linear", data_type)
     assert endpoint is not None
     frame = endpoint.decode(rest(name), Us(1))
-    assert frame.schema == TABLES[data_type].schema
+    assert frame.schema == data_type.table.schema
     return [(row[0].isoformat(timespec="milliseconds"), *row[1:]) for row in frame.rows()]
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from dccd_core.adapter.live import Ack, Heard, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us, parse_time
 from dccd_core.exchanges.coinbase import EXCHANGE
 from dccd_core.exchanges.coinbase_live import LIVE
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples

@@ -8,9 +8,9 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, Heard
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples
@@ -24,7 +24,7 @@ def body(name: str) -> bytes:
 
 def decoded(name: str, data_type: DataType) -> pl.DataFrame:
     frame = kraken.EXCHANGE.endpoints[data_type].decode(body(name), AT)
-    assert frame.schema == TABLES[data_type].schema
+    assert frame.schema == data_type.table.schema
     assert frame.null_count().sum_horizontal().item() == 0
     return frame
 

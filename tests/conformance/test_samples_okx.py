@@ -6,10 +6,10 @@ import pytest
 
 from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, Heard
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import DAY, MILLISECOND, Us
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
 pytestmark = needs_samples
@@ -65,9 +65,9 @@ def plain(frame: pl.DataFrame, row: int = 0) -> list[object]:
 def test_a_real_payload_decodes_to_its_table(data_type: DataType, file: str, rows: int) -> None:
     for kind in okx.EXCHANGE.kinds:
         frame = decoded(kind, data_type, file)
-        assert frame.schema == TABLES[data_type].schema
+        assert frame.schema == data_type.table.schema
         assert frame.height == rows
-        assert frame.select(TABLES[data_type].required).null_count().sum_horizontal().item() == 0
+        assert frame.select(data_type.table.required).null_count().sum_horizontal().item() == 0
 
 
 @pytest.mark.parametrize("file", [*(file for _, file, _ in ROWS), *INSTRUMENTS])

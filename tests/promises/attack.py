@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
@@ -31,6 +30,7 @@ from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import RecordStream, StreamHealth, StreamPlan
 from dccd_core.stream.replay import Part, parts
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.inside import Inside
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import Sandbox

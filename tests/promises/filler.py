@@ -18,7 +18,6 @@ import msgspec
 
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, Us
@@ -29,6 +28,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import Transport, open_transport
+from dccd_core.tables import DataType
 
 
 class Job(msgspec.Struct, kw_only=True):

@@ -16,7 +16,6 @@ from threading import Event, Thread
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
@@ -27,6 +26,7 @@ from dccd_core.net.sockets import open_sockets
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from tests.promises.streams import FastClock
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
@@ -28,6 +27,7 @@ from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.inside import Inside, InsideTransport
 from dccd_core.testing.sandbox.options import Options

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.datatype import DataType
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
 from tests.promises.scene import Scene, Stage, at_s, datasets, played, urls

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 from tests.promises.attack import OPEN, Round, attack, attacked, round_of
 from tests.promises.trouble import DEPTH, Trouble, trouble

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
@@ -24,6 +23,7 @@ from dccd_core.stream.fold import fold_all
 from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.replay import Part, Replayed, parts, replay
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN, Round, attacked

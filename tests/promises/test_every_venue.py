@@ -9,12 +9,12 @@ import pytest
 
 from dccd_core.adapter.contract import FULL, Cursor, Endpoint, Exchange, Keeps, Recent, Snapshot, TimeWindows
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.snapshot import snapshot
 from dccd_core.lake.partition.ledger import Condition
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.server import VENUES
 from tests.dccd_core.fetch.world import World, same, transient

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.live.coverage import Notes
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, at, begin, live, many, record
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,6 @@ import pytest
 
 from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
@@ -24,6 +23,7 @@ from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.inside import Inside
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import Sandbox

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, parse_time, union
 from dccd_core.lake.lake import Lake
 from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from tests.dccd_core.fetch.world import same, truth
 from tests.promises.recorder import Order, Recording, recording

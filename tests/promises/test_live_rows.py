@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.binance import futures_update
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN

@@ -7,7 +7,6 @@ from dccd_core.adapter.frames import Came as Frames
 from dccd_core.adapter.frames import live_trades
 from dccd_core.adapter.live import Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.claim import LATENESS, Moment
@@ -16,6 +15,7 @@ from dccd_core.stream.trades import TradeTopic, came
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
+from dccd_core.tables import DataType
 
 PLAIN = Channel(docs="")
 T = 1_700_000_000

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import (
     Banned,
     DccdError,
@@ -23,6 +22,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import SANITY, Audit
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, same
 
@@ -155,7 +155,7 @@ def test_an_impossible_row_goes_to_quarantine_until_the_venue_mends(
     [bad] = world.lake.quarantined(dataset, key).to_dicts()
     assert bad["reason"] == reason
     truth = world.truth(dataset, key)
-    name = TABLES[dataset.data_type].key[0]
+    name = dataset.data_type.table.key[0]
     assert same(world.stored(dataset, key), truth.filter(pl.col(name) != bad[name]))
     assert (state.ledger.quarantined, world.condition(dataset, key)) == (1, Condition.DEGRADED)
     audit = Audit(dataset)

@@ -12,7 +12,6 @@ import pytest
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, SECOND, TimeRange, Us, iso, parse_time
@@ -24,6 +23,7 @@ from dccd_core.net.websocket import Disconnected
 from dccd_core.stream.fold import fold_all
 from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType
 from tests.promises.streams import Told
 
 START = parse_time("2024-06-05T12:10")

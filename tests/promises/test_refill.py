@@ -12,9 +12,9 @@ import pytest
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.lake.live.coverage import Notes
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.promises.attack import OPEN
 from tests.promises.scene import BUSY, Played, Scene, Stage, at_s, datasets, played

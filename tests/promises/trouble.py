@@ -7,10 +7,10 @@ from typing import Final
 
 from dccd_core.adapter.live import Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import get
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 

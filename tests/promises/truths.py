@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso, union
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Ledger
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.books import Levels
 from dccd_core.testing.sandbox.market import Market
 
@@ -115,7 +115,7 @@ def _rows(market: Market, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
 
 def _pictures(market: Market, dataset: Dataset, moments: Sequence[Us], depth: int) -> pl.DataFrame:
     """Return what ``Market.truth_book`` says of each moment, in one go: a frame for each takes a minute."""
-    book, schema = market.orders(dataset.exchange, dataset.symbol), TABLES[DataType.ORDERBOOK].schema
+    book, schema = market.orders(dataset.exchange, dataset.symbol), DataType.ORDERBOOK.table.schema
     found = [
         (at, side, levels)
         for at in moments

@@ -21,13 +21,13 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
-from dccd_core.domain.datatype import DataType, Table
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.layout import Family, parse_family, segment_name, segment_start
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.store.folder import writing
+from dccd_core.tables import DataType, Table
 
 SYMBOL: Final = "symbol"
 

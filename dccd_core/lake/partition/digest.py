@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import Table
+from dccd_core.tables import Table
 
 _NO_CATEGORY: Final = 255
 _NO_TEXT: Final = -1

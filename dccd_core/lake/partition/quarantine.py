@@ -5,9 +5,9 @@ from typing import BinaryIO, Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.lake.partition.parquet import damage
 from dccd_core.lake.store.folder import Store, Stored, rewrite
+from dccd_core.tables import DataType
 
 REASON: Final = "reason"
 

@@ -6,10 +6,10 @@ from typing import BinaryIO
 
 import polars as pl
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.partition.merge import Feed, Piece, first_ts
 from dccd_core.lake.partition.parquet import GROUP
+from dccd_core.tables import DataType
 
 
 class Pile:

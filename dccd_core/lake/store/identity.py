@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import msgspec
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
+from dccd_core.tables import DataType
 
 IDENTITY: Final = "dccd.json"
 _FORMAT: Final = 2

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from dccd_core.adapter.contract import FULL, NOW, Reach, Request, Response
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, Us, parse_time
 from dccd_core.exchanges import get
+from dccd_core.tables import DataType
 
 NOON = parse_time("2024-06-05T12:00")
 

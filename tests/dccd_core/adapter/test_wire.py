@@ -25,9 +25,9 @@ from dccd_core.adapter.wire import (
     retry_after,
     table,
 )
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.errors import PayloadError, Unavailable
 from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.tables import TIME, DataType
 
 LAST = 9_223_372_036_854
 LEVELS = st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=5)
@@ -120,7 +120,7 @@ def test_rows_are_cast_and_ordered_by_time_ties_as_they_came() -> None:
     rows = trades(
         ts=[5, 3, 5, 3], price=["1", "2", "3", "4"], trade_id=[9, 10, 8, 7], amount=[1] * 4, side=["buy"] * 4
     )
-    assert rows.schema == TABLES[DataType.TRADES].schema
+    assert rows.schema == DataType.TRADES.table.schema
     assert rows["trade_id"].to_list() == ["10", "7", "9", "8"]
     assert rows["price"].to_list() == [2.0, 4.0, 1.0, 3.0]
 
@@ -254,7 +254,7 @@ def test_bounds_are_milliseconds_unless_said_otherwise() -> None:
 
 def test_bars_have_the_prices_of_their_rows_and_the_columns_given() -> None:
     rows = bars([Candle("2", "4", "1", 3.0), Candle("5", "6", "5", None)], micros([1, 2]), volume=["8", "9"])
-    assert rows.schema == TABLES[DataType.OHLC].schema
+    assert rows.schema == DataType.OHLC.table.schema
     assert rows["ts"].to_physical().to_list() == [1_000, 2_000]
     assert [row[1:] for row in rows.rows()] == [
         (2.0, 4.0, 1.0, 3.0, 8.0, None, None),
@@ -272,7 +272,7 @@ def test_a_book_is_all_its_levels_at_one_moment_counted_from_the_best(
     bids: list[tuple[float, float]], asks: list[tuple[float, float]]
 ) -> None:
     rows = book(Us(7), bids, asks)
-    assert rows.schema == TABLES[DataType.ORDERBOOK].schema
+    assert rows.schema == DataType.ORDERBOOK.table.schema
     assert rows["ts"].to_physical().to_list() == [7] * (len(bids) + len(asks))
     for side, levels in (("bid", bids), ("ask", asks)):
         told = rows.filter(side=side)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import FORMATS, Dataset, Grain, partition_key, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, moment, parse_time
+from dccd_core.tables import DataType
 
 grains = st.sampled_from(list(Grain))
 times = st.integers(0, int(parse_time("2200-01-01"))).map(Us)

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import binance
 from dccd_core.exchanges.binance_live import LIVE
+from dccd_core.tables import DataType
 
 TRADES = Topic(DataType.TRADES, "BTCUSDT")
 BARS = Topic(DataType.OHLC, "BTCUSDT", bar=MINUTE)

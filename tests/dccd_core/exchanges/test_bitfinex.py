@@ -4,11 +4,11 @@ import pytest
 
 from dccd_core.adapter.contract import NOW, Cursor, Keeps, Query, Request, Response, TimeWindows
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex
+from dccd_core.tables import DataType
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import bitfinex, bitfinex_live
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 
 LIVE = bitfinex_live.LIVE
 TRADES = Topic(DataType.TRADES, "tBTCUSD")

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Query
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
+from dccd_core.tables import DataType
 
 KINDS = ("spot", "linear", "inverse")
 TRADES = Topic(DataType.TRADES, "BTCUSDT")

@@ -15,7 +15,6 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import (
     Banned,
     DccdError,
@@ -28,6 +27,7 @@ from dccd_core.domain.errors import (
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase
+from dccd_core.tables import DataType
 
 START, END = parse_time("2024-01-01"), parse_time("2024-01-01T05:00")
 HALF_OPEN = TimeRange(START, END)

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Topic, Word
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.coinbase import EXCHANGE
 from dccd_core.exchanges.coinbase_live import LIVE
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
+from dccd_core.tables import DataType
 
 START = parse_time("2024-03-13T11:00")
 CAME = Us(START + MINUTE)

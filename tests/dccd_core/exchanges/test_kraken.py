@@ -4,11 +4,11 @@ import pytest
 
 from dccd_core.adapter.contract import Cursor, Limit, Query, Reach, Recent, Request, Response
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MICROSECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import kraken
+from dccd_core.tables import DataType
 
 START = parse_time("2024-01-01")
 SPAN = TimeRange(START, parse_time("2024-01-02"))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 
 TRADES, OHLC, BOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 START = parse_time("2024-01-01")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit, Query
 from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
+from dccd_core.tables import DataType
 
 START = parse_time("2024-01-01")
 TRADES = Topic(DataType.TRADES, "BTC-USDT")

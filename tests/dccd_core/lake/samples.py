@@ -6,7 +6,6 @@ import polars as pl
 from hypothesis import settings
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import RECEIVED, TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
@@ -15,6 +14,7 @@ from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.partition.parquet import State
+from dccd_core.tables import RECEIVED, TIME, DataType
 
 often = settings(max_examples=50, deadline=None)
 
@@ -42,7 +42,7 @@ def trades(rows: Iterable[Trade]) -> pl.DataFrame:
             "trade_id": [name for _, name, _ in rows],
             "received": [None] * len(rows),
         },
-        schema=TABLES[DataType.TRADES].schema,
+        schema=DataType.TRADES.table.schema,
     )
 
 
@@ -131,4 +131,4 @@ def store(lake: Lake, rows: pl.DataFrame, *, dataset: Dataset = TRADES, key: str
 
 
 def stored(lake: Lake, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
-    return pl.concat([pl.DataFrame(schema=TABLES[dataset.data_type].schema), *lake.chunks(dataset, key)])
+    return pl.concat([pl.DataFrame(schema=dataset.data_type.table.schema), *lake.chunks(dataset, key)])

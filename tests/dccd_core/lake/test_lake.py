@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
@@ -17,6 +16,7 @@ from dccd_core.domain.timespan import SECOND
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition, Hole, Ledger, condition
 from dccd_core.lake.store.identity import IDENTITY
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     BARS,
     BOOKS,
@@ -224,7 +224,7 @@ def test_a_draft_outlives_a_judge_that_fails(lake: Lake) -> None:
 
 
 def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
-    schema = TABLES[DataType.OHLC].schema
+    schema = DataType.OHLC.table.schema
     bar = pl.DataFrame([dict.fromkeys(schema, 1.0) | {"ts": SPAN.start, "trades": None}], schema=schema)
     book = pl.DataFrame(
         {
@@ -235,7 +235,7 @@ def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
             "amount": 1.0,
             "received": None,
         },
-        schema=TABLES[DataType.ORDERBOOK].schema,
+        schema=DataType.ORDERBOOK.table.schema,
     )
     store(lake, bar, dataset=BARS, key=MONTH)
     store(lake, book, dataset=BOOKS)

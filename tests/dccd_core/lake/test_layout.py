@@ -1,7 +1,6 @@
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, Us
@@ -15,6 +14,7 @@ from dccd_core.lake.layout import (
     segment_start,
     withdrawn_path,
 )
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import BARS, BOOKS, BTC, DAY, MONTH, TRADES
 
 HOURS = Dataset("okx", Symbol("BTC", "USDT", "USDT"), DataType.OHLC, HOUR)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.live.coverage import Notes
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     BARS,
     DAY,
@@ -77,7 +77,7 @@ def test_both_engines_read_it(lake: Lake, engine: Literal["in-memory", "streamin
 
 
 def test_nothing_stored_is_an_empty_table(tmp_path: Path) -> None:
-    assert Lake(tmp_path).scan(TRADES).collect().schema == TABLES[DataType.TRADES].schema
+    assert Lake(tmp_path).scan(TRADES).collect().schema == DataType.TRADES.table.schema
 
 
 def test_each_collect_reads_what_is_there_by_then(lake: Lake) -> None:

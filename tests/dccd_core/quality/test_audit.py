@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.audit import FINAL, ORDER, SANITY, SCHEMA, Audit
+from dccd_core.tables import DataType
 
 BTC = Symbol("BTC", "USDT")
 BARS = Dataset("binance", BTC, DataType.OHLC, MINUTE)
@@ -34,7 +34,7 @@ def trades(*rows: tuple[int, str | None]) -> pl.DataFrame:
 
 
 def table(data_type: DataType, rows: list[dict[str, object]]) -> pl.DataFrame:
-    schema = TABLES[data_type].schema
+    schema = data_type.table.schema
     frame = pl.DataFrame([dict.fromkeys(schema) | row for row in rows])
     return frame.select(schema.names()).cast(schema)
 

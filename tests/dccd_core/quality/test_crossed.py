@@ -3,9 +3,9 @@
 import polars as pl
 import pytest
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.quality.crossed import CrossedPictures
+from dccd_core.tables import DataType
 
 PICTURES = {
     1: (10.0, 11.0),
@@ -25,7 +25,7 @@ def rows() -> pl.DataFrame:
         if best is not None
         for level in (0, 1)
     ]
-    return pl.DataFrame(found).with_columns(received=None).cast(TABLES[DataType.ORDERBOOK].schema)
+    return pl.DataFrame(found).with_columns(received=None).cast(DataType.ORDERBOOK.table.schema)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])

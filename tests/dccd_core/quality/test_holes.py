@@ -7,7 +7,6 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.datatype import TIME
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import (
@@ -21,6 +20,7 @@ from dccd_core.quality.holes import (
     IdJudge,
     missing_bars,
 )
+from dccd_core.tables import TIME
 
 NOW = Us(100 * DAY)
 SPAN = TimeRange(Us(0), Us(HOUR))

@@ -3,9 +3,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.timespan import DAY, MINUTE, WEEK, Us
 from dccd_core.quality.sanity import sift
+from dccd_core.tables import TIME, DataType
 
 GOOD = {
     DataType.OHLC: {
@@ -19,7 +19,7 @@ GOOD = {
 
 def frame(data_type: DataType, **changes: Any) -> pl.DataFrame:
     row = GOOD[data_type] | changes
-    schema = TABLES[data_type].schema
+    schema = data_type.table.schema
     return pl.DataFrame(
         {
             name: pl.Series([row[name]], dtype=pl.Int64 if dtype == TIME else dtype)
@@ -32,7 +32,7 @@ def frame(data_type: DataType, **changes: Any) -> pl.DataFrame:
 def test_a_good_row_passes(data_type: DataType) -> None:
     good, bad = sift(data_type, frame(data_type), MINUTE)
     assert (good.height, bad.height) == (1, 0)
-    assert good.schema == TABLES[data_type].schema
+    assert good.schema == data_type.table.schema
 
 
 @pytest.mark.parametrize(

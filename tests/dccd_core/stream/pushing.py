@@ -19,7 +19,6 @@ from dccd_core.adapter.contract import Limit, Request
 from dccd_core.adapter.frames import Came, live_trades
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time, union
@@ -33,6 +32,7 @@ from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
+from dccd_core.tables import DataType
 from tests.promises.streams import Told
 
 START = parse_time("2024-06-05T12:10")

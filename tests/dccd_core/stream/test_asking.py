@@ -24,7 +24,6 @@ from dccd_core.adapter.contract import (
     TimeWindows,
 )
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
@@ -40,6 +39,7 @@ from dccd_core.stream.asking import (
     rows_of_ids,
     shows_newest_only,
 )
+from dccd_core.tables import DataType, empty
 
 A = Symbol.parse("A/USD")
 TRADES = Dataset("x", A, DataType.TRADES)
@@ -59,7 +59,7 @@ def span(start: float, end: float) -> TimeRange:
 
 def rows_of(data_type: DataType, times: Sequence[int]) -> pl.DataFrame:
     """Return rows; a trade's id is its place."""
-    schema = TABLES[data_type].schema
+    schema = data_type.table.schema
     count = len(times)
     numbers = {"price": 1.0, "amount": 1.0, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 2.0}
     frame = pl.DataFrame({name: [numbers.get(name)] * count for name in schema.names()})

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
 from dccd_core.stream.trades import Came, came
+from dccd_core.tables import TIME, DataType
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
 NUMBERED = Channel(docs="", consecutive=True)
@@ -44,7 +44,7 @@ def begun(channel: Channel, accepted: float = 190) -> BarTopic:
 
 def bars(*rows: tuple[int, float, float]) -> pl.DataFrame:
     """Return bars: minute, close, volume."""
-    schema = TABLES[DataType.OHLC].schema
+    schema = DataType.OHLC.table.schema
     return pl.DataFrame(
         {
             "ts": pl.Series([minutes(at) for at, _, _ in rows], dtype=pl.Int64).cast(TIME),
@@ -302,7 +302,7 @@ class TestAnswers:
 
 def test_quiet_bars_are_of_the_table() -> None:
     rows = quiet_bars("a", [ClosedBar(minutes(3), 1.5)], Us(9))
-    assert rows.select(TABLES[DataType.OHLC].schema.names()).schema == TABLES[DataType.OHLC].schema
+    assert rows.select(DataType.OHLC.table.schema.names()).schema == DataType.OHLC.table.schema
     [row] = rows.rows(named=True)
     assert (row["open"], row["low"], row["volume"], row["trades"]) == (1.5, 1.5, 0.0, 0)
     assert (row["topic"], row["received"]) == ("a", 9)
@@ -314,7 +314,7 @@ def trades(*rows: tuple[float, int]) -> pl.DataFrame:
             "ts": pl.Series([seconds(at) for at, _ in rows], dtype=pl.Int64).cast(TIME),
             "price": [float(number) for _, number in rows],
             "amount": 1.0,
-            "side": pl.Series(["buy"] * len(rows), dtype=TABLES[DataType.TRADES].schema["side"]),
+            "side": pl.Series(["buy"] * len(rows), dtype=DataType.TRADES.table.schema["side"]),
             "trade_id": [str(number) for _, number in rows],
             "topic": "a",
             "received": pl.Series([0] * len(rows), dtype=pl.Int64),

@@ -5,7 +5,6 @@ import polars as pl
 from dccd_core.adapter.frames import Came, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Topic, Word
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream import tables
@@ -25,6 +24,7 @@ from dccd_core.stream.feeds import (
 from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.trades import TradeTopic
 from dccd_core.stream.wanted import Kind, Seen, Wanted
+from dccd_core.tables import DataType
 from tests.dccd_core.stream.claims import moment, seconds
 
 PLAIN = Channel(docs="")
@@ -173,7 +173,7 @@ class TestBars:
         assert isinstance(one.topic, BarTopic)
         held = feed.held("a")
         assert held is not None
-        told = bars(("a", 3, True)).select(TABLES[DataType.OHLC].schema.names())
+        told = bars(("a", 3, True)).select(DataType.OHLC.table.schema.names())
         dead, proven = one.topic.answer(told, held, Us(4 * MINUTE), moment(250))
         assert dead is None
         feed.prove("a", proven, Us(99))

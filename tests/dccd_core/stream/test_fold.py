@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.fetch.fill import Halted, Recorded, fold
@@ -23,6 +22,7 @@ from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.plan import StreamHealth
 from dccd_core.stream.wanted import Kind
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import BTC, TRADES, World, bars, same, truth
 

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time, union
@@ -19,6 +18,7 @@ from dccd_core.stream import tables
 from dccd_core.stream.logs import Logs
 from dccd_core.stream.recording import Batch, Stray
 from dccd_core.stream.wanted import Kind
+from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import START, Disk
 from tests.promises.streams import Told
 
@@ -264,7 +264,7 @@ class TestFullDisk:
 
 
 def test_rows_before_their_time_are_kept_aside_today(desk: Desk) -> None:
-    names = TABLES[DataType.TRADES].schema.names()
+    names = DataType.TRADES.table.schema.names()
     early = rows(86_400).select(names).with_columns(reason=pl.lit("it came before its time"))
     assert desk.logs.set_aside([Stray(A, early)], START) == [(A, 1, parse_time("2024-06-06T12:10:00"))]
     assert desk.lake.quarantined(A, "2024-06-05").height == 1

@@ -7,7 +7,6 @@ import polars as pl
 from dccd_core.adapter.frames import Came, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, TIME, DataType, empty
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import PAUSED
@@ -15,6 +14,7 @@ from dccd_core.stream.recording import Batch, Recording
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 from dccd_core.stream.windows import Windows
+from dccd_core.tables import TIME, DataType, empty
 
 TRADES: Kind = (DataType.TRADES, None)
 BARS: Kind = (DataType.OHLC, MINUTE)
@@ -333,7 +333,7 @@ class TestBars:
         told = bars((3, True), at=0).bars
         assert told is not None
         span = TimeRange(question.since, Us(4 * MINUTE))
-        shown = told.select(TABLES[DataType.OHLC].schema.names()).with_columns(volume=pl.lit(7.0))
+        shown = told.select(DataType.OHLC.table.schema.names()).with_columns(volume=pl.lit(7.0))
         assert one.recording.answer(question, shown, span, one.steady) is None  # it is alive
         batch = one.taken(BARS)
         assert (batch.rows["volume"].to_list(), batch.notes.reached) == ([7.0], {"A/USD": 4 * MINUTE})

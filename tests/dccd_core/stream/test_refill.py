@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import IdWindows
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import OutOfReach, Unavailable
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, union
 from dccd_core.lake.live.coverage import Piece
 from dccd_core.stream.asking import Answered
 from dccd_core.stream.snapshots import Turn
+from dccd_core.tables import DataType
 from tests.dccd_core.stream import test_asking as desk
 from tests.dccd_core.stream.pushing import wanted
 from tests.dccd_core.stream.test_settler import AGO, BOOK, A, FakeLink, Show

@@ -16,7 +16,6 @@ from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Markets, Request, Response
 from dccd_core.adapter.live import Channel, Live, Pairs, Precision
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, ExchangeError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, Us
@@ -25,6 +24,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.plan import Phase, StreamPlan
 from dccd_core.stream.run import channel_of, groups, run_stream
+from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import LIVE, STARTED, URL, Stage, lacking, play, wanted
 
 pytestmark = pytest.mark.usefixtures("inline")

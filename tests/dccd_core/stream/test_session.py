@@ -8,9 +8,9 @@ import pytest
 
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.live import Ack, Heard, Live, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream.session import Session
+from dccd_core.tables import DataType
 
 
 def _say(verb: str, topics: Sequence[Topic], number: int) -> bytes:

@@ -13,7 +13,6 @@ import pytest
 from dccd_core.adapter.contract import Endpoint, IdWindows, Limit
 from dccd_core.adapter.live import BookChange, Channel
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import get
@@ -29,6 +28,7 @@ from dccd_core.stream.link import Link
 from dccd_core.stream.settler import Settler
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
+from dccd_core.tables import DataType
 from tests.dccd_core.stream import test_asking as desk
 from tests.dccd_core.stream.pushing import Stage, play, wanted
 

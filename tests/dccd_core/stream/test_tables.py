@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.snapshots import Shot
 from dccd_core.stream.tables import columns, in_base, joined, of_topics, pictures, stored
+from dccd_core.tables import DataType
 
 SHOT = Shot(SECOND, [("10.50", "1"), ("10", "2")], [("11", "3")], Us(7))
 

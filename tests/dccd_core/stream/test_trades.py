@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
-from dccd_core.domain.datatype import TIME, DataType, empty
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import LATENESS
 from dccd_core.stream.trades import Came, IdRun, Stretch, TradeTopic, came, stretches
+from dccd_core.tables import TIME, DataType, empty
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
 PLAIN = Channel(docs="")

@@ -1,9 +1,9 @@
 """What was seen of a dataset over all its connections."""
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Seen
+from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import wanted
 
 

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.stream.claim import LATENESS, PAUSED, REMOVED
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.windows import Windows
+from dccd_core.tables import DataType
 
 A = Dataset("x", Symbol.parse("A/USD"), DataType.TRADES)
 B = Dataset("x", Symbol.parse("B/USD"), DataType.TRADES)

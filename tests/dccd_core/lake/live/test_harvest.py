@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
@@ -24,6 +23,7 @@ from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import BROKE_OFF, Notes
 from dccd_core.lake.live.harvest import Harvest
 from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     DAY,
     SPAN,

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
@@ -19,6 +18,7 @@ from dccd_core.lake.live.runs import Runs
 from dccd_core.lake.live.segments import segment_schema
 from dccd_core.lake.partition import merge as merge_module
 from dccd_core.lake.partition.merge import unite
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import BARS, DAY, SPAN, TRADED, TRADES, live, many, numbered, often, trades
 
 ETH = Dataset("binance", Symbol("ETH", "USDT"), DataType.TRADES)

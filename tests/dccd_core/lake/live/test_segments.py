@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.lake.lake import Lake, live_folder
@@ -18,6 +17,7 @@ from dccd_core.lake.layout import Family
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter, frame, opened
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     SPAN,
     TRADED,
@@ -94,7 +94,7 @@ def test_what_is_appended_is_there_at_once_and_as_it_was(writer: SegmentWriter) 
 
 @pytest.mark.parametrize("data_type", DataType)
 def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> None:
-    table = TABLES[data_type]
+    table = data_type.table
     row: dict[str, object] = {name: 1 if name in table.required else None for name in table.schema}
     if isinstance(side := table.schema.get("side"), pl.Enum):
         row["side"] = side.categories[0]

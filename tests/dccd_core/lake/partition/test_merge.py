@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.lake.partition import merge as merge_module
 from dccd_core.lake.partition.merge import Feed, Piece, first_ts, merged, unite
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import SPAN, Trade, numbered, often, trades
 
 NOTHING = trades([])
@@ -198,7 +198,7 @@ def bars(rows: dict[int, float]) -> pl.DataFrame:
         {"ts": list(rows), "close": list(rows.values())}, schema_overrides={"ts": pl.Int64}
     ).select(
         pl.col("close" if name == "close" else "ts").cast(of).alias(name)
-        for name, of in TABLES[DataType.OHLC].schema.items()
+        for name, of in DataType.OHLC.table.schema.items()
     )
 
 
@@ -218,7 +218,7 @@ def test_a_book_orders_by_moment_side_and_level(stored_first: bool) -> None:  # 
             "amount": 1.0,
             "received": None,
         },
-        schema=TABLES[DataType.ORDERBOOK].schema,
+        schema=DataType.ORDERBOOK.table.schema,
     )
     one, other = book[[2, 3]], book[[1, 0]]
     rows = unite(DataType.ORDERBOOK, one, other) if stored_first else unite(DataType.ORDERBOOK, other, one)

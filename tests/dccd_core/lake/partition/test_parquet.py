@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import TABLES, DataType, empty
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.lake.partition.digest import Digest
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.partition.parquet import GROUP, TAIL, Reader, State, Writer, state_from_tail
+from dccd_core.tables import DataType, empty
 from tests.dccd_core.lake.samples import SPAN, asked, many, numbered, often, trades
 
 LEDGER = Ledger().add(asked(at=7))
@@ -43,7 +43,7 @@ def state_of(file: BytesIO, asks: list[int] | None = None) -> State | None:
 
 
 def hash_of(*parts: pl.DataFrame) -> str:
-    digest = Digest(TABLES[DataType.TRADES])
+    digest = Digest(DataType.TRADES.table)
     for part in parts:
         digest.add(part)
     return digest.hexdigest()
@@ -62,7 +62,7 @@ def test_every_value_comes_back_as_it_was() -> None:
 def test_a_partition_without_rows_is_a_partition(data_type: DataType) -> None:
     file = written(empty(data_type), data_type)
     assert list(reader(file, data_type).groups()) == []
-    assert pl.read_parquet(file.getvalue()).schema == TABLES[data_type].schema
+    assert pl.read_parquet(file.getvalue()).schema == data_type.table.schema
     state = state_of(file)
     assert state is not None
     assert (state.rows, state.first, state.last, state.ledger) == (0, None, None, LEDGER)
@@ -146,9 +146,9 @@ def test_the_content_hash_tells_rows_apart(other: pl.DataFrame) -> None:
 
 def test_the_content_hash_tells_null_numbers_from_zeros() -> None:
     def bar(trades: int | None) -> str:
-        digest = Digest(TABLES[DataType.OHLC])
-        row = dict.fromkeys(TABLES[DataType.OHLC].schema, 0) | {"trades": trades}
-        digest.add(pl.DataFrame([row], schema=TABLES[DataType.OHLC].schema))
+        digest = Digest(DataType.OHLC.table)
+        row = dict.fromkeys(DataType.OHLC.table.schema, 0) | {"trades": trades}
+        digest.add(pl.DataFrame([row], schema=DataType.OHLC.table.schema))
         return digest.hexdigest()
 
     assert bar(None) != bar(0)

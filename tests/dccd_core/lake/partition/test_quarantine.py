@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import BARS, DAY, MONTH, TRADES, numbered, store, stored, trades
 
 
@@ -39,7 +39,7 @@ def test_the_same_row_for_another_reason_is_another_finding(lake: Lake) -> None:
 
 def test_missing_and_impossible_values_are_kept(lake: Lake) -> None:
     rows = refused(numbered([1, 2])).with_columns(
-        ts=pl.Series([None, 0]).cast(TABLES[DataType.TRADES].schema["ts"]),
+        ts=pl.Series([None, 0]).cast(DataType.TRADES.table.schema["ts"]),
         price=pl.Series([None, float("nan")]),
     )
     lake.quarantine(TRADES, DAY, rows)
@@ -47,8 +47,8 @@ def test_missing_and_impossible_values_are_kept(lake: Lake) -> None:
 
 
 def test_without_refused_rows_there_is_an_empty_table_and_no_file(lake: Lake, tmp_path: Path) -> None:
-    assert lake.quarantine(BARS, MONTH, refused(pl.DataFrame(schema=TABLES[DataType.OHLC].schema))) == 0
-    assert lake.quarantined(BARS, MONTH).schema == {**TABLES[DataType.OHLC].schema, "reason": pl.String()}
+    assert lake.quarantine(BARS, MONTH, refused(pl.DataFrame(schema=DataType.OHLC.table.schema))) == 0
+    assert lake.quarantined(BARS, MONTH).schema == {**DataType.OHLC.table.schema, "reason": pl.String()}
     assert not list(tmp_path.rglob("*quarantine*"))
 
 

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.lake.partition.merge import merged
 from dccd_core.lake.partition.parquet import GROUP
 from dccd_core.lake.partition.spool import Pile, Spool
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import many, numbered, trades
 
 

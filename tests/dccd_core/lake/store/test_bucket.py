@@ -14,11 +14,11 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.lake.lake import Lake, open_store
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
+from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     DAY,
     SPAN,

@@ -4,10 +4,10 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import IdWindows
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import binance as adapter
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Topic
 from dccd_core.domain.barspan import bar_open, parse_bar_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex_live as adapter
 from dccd_core.exchanges.bitfinex import market
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.bitfinex_live import LIVE
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Message
@@ -77,7 +77,7 @@ def frames(acts: Sequence[Act]) -> list[list[Any]]:
 
 
 def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataFrame:
-    return pl.concat(frame for frame in heard if frame is not None).select(TABLES[data_type].schema.names())
+    return pl.concat(frame for frame in heard if frame is not None).select(data_type.table.schema.names())
 
 
 def same_book(book: Book, at: Us, depth: int, symbol: Symbol = BTC) -> None:

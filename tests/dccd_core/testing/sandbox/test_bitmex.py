@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Query, Request, Response
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitmex as adapter
+from dccd_core.tables import TIME, DataType
 from dccd_core.testing.sandbox.bitmex import CLOSED
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
 from dccd_core.exchanges.bybit_live import LIVE as OURS
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.bybit import VENUE
 from dccd_core.testing.sandbox.bybit_live import LIVE
@@ -81,7 +81,7 @@ def listened(topic: Topic, end: Us, now: Us = NOW) -> Heard:
 
 def table(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(TABLES[data_type].schema.names())
+    return frame.select(data_type.table.schema.names())
 
 
 def in_base(symbol: Symbol) -> pl.Expr:
@@ -495,7 +495,7 @@ def rows_of(book: Book, symbol: Symbol, at: Us) -> pl.DataFrame:
         for side, levels in sides
         for level, (price, amount) in enumerate(levels)
     ]
-    schema = TABLES[ORDERBOOK].schema
+    schema = ORDERBOOK.table.schema
     frame = pl.DataFrame(found, schema=schema.names(), orient="row")
     return frame.cast({name: schema[name] for name in schema}).with_columns(in_base(symbol))
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, Heard, Topic
 from dccd_core.bars.live import BuiltBars
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase, coinbase_live
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.coinbase import VENUE
 from dccd_core.testing.sandbox.coinbase_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
@@ -76,7 +76,7 @@ def talk(*words: object, now: Us = NOW, enforced: bool = False) -> Talk:
 
 
 def table(*frames: pl.DataFrame | None) -> pl.DataFrame:
-    names = TABLES[DataType.TRADES].schema.names()
+    names = DataType.TRADES.table.schema.names()
     return pl.concat(frame for frame in frames if frame is not None).select(names)
 
 

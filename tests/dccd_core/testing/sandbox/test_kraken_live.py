@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import BookChange, Heard, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges.kraken import market
 from dccd_core.exchanges.kraken_live import LIVE as ADAPTER
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.kraken import VENUE
 from dccd_core.testing.sandbox.kraken_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
@@ -65,7 +65,7 @@ def heard(acts: Sequence[Act], state: object = None) -> Heard:
 
 def rows(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(TABLES[data_type].schema.names())
+    return frame.select(data_type.table.schema.names())
 
 
 def data(acts: Sequence[Act], name: str) -> list[Any]:

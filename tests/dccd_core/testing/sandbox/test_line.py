@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.live import Message
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import LIVES, VENUES, Sandbox

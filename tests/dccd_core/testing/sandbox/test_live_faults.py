@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Us
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.live import Close
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamInjector
 from tests.dccd_core.testing.sandbox.wire import (

@@ -4,10 +4,10 @@ from math import ceil
 import polars as pl
 import pytest
 
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, parse_time
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 
 BTC, NEW = Symbol.parse("BTC/USDT"), Symbol.parse("NEW/USDT")
@@ -18,8 +18,8 @@ DAY_OF_OUTAGE = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
 def test_the_truth_comes_in_our_tables() -> None:
     trades = MARKET.truth_trades("binance", BTC, DAY_OF_OUTAGE)
     bars = MARKET.truth_bars("binance", BTC, MINUTE, DAY_OF_OUTAGE)
-    assert trades.schema == TABLES[DataType.TRADES].schema
-    assert bars.schema == TABLES[DataType.OHLC].schema
+    assert trades.schema == DataType.TRADES.table.schema
+    assert bars.schema == DataType.OHLC.table.schema
     assert trades["ts"].is_between(*DAY_OF_OUTAGE_COLUMN, closed="left").all()
     assert bars["trades"].sum() == trades.height
     assert bars["volume"].sum() == pytest.approx(trades["amount"].sum())
@@ -65,7 +65,7 @@ def test_a_book_of_contracts_tells_the_base() -> None:
     at, inverse = DAY_OF_OUTAGE.start, Symbol.parse("BTC/USD:BTC")
     book = MARKET.orders("okx", inverse)
     truth = MARKET.truth_book("okx", inverse, at, 30)
-    assert truth.schema == TABLES[DataType.ORDERBOOK].schema
+    assert truth.schema == DataType.ORDERBOOK.table.schema
     assert truth["side"].to_list() == ["bid"] * 30 + ["ask"] * 30
     assert truth["level"].to_list() == [*range(30)] * 2
     assert truth["ts"].to_physical().unique().to_list() == [at]

@@ -7,11 +7,11 @@ import pytest
 
 from dccd_core.adapter.contract import Endpoint, IdWindows, Query, Response
 from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected, Throttled, Unavailable, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx as adapter
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx_live as adapter
 from dccd_core.exchanges.okx import market
 from dccd_core.stream.book import Book
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Close, Message
@@ -64,7 +64,7 @@ def heard(acts: Sequence[Act]) -> Heard:
 
 def truth(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(TABLES[data_type].schema.names())
+    return frame.select(data_type.table.schema.names())
 
 
 class TestTrades:

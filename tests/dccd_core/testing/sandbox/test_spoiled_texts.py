@@ -6,8 +6,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, parse_time
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.live import Message
 from tests.dccd_core.testing.sandbox.wire import (
     NOW,

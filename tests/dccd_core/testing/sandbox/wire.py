@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from dccd_core.adapter.live import BookChange, Topic
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Message, Opening
 from dccd_core.testing.sandbox.market import Market
