@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TIME, DataType, empty
 from dccd_core.domain.timespan import Us
+from dccd_core.tables import TIME, DataType, empty
 
 _SHARED: Final = 12
 """Decimals that prices and amounts are brought to before they are added."""

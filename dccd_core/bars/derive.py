@@ -13,13 +13,13 @@ import polars as pl
 from dccd_core.bars.aggregate import Sums
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_keys, partition_span
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
+from dccd_core.tables import TIME, DataType
 
 
 @dataclass(frozen=True, slots=True)

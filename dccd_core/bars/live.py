@@ -7,8 +7,8 @@ import polars as pl
 
 from dccd_core.bars.aggregate import Sums
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.timespan import Us
+from dccd_core.tables import TIME, DataType
 
 _at = pl.col("ts").cast(pl.Int64)
 # Trades may arrive in another order than they happened; ids are numbers where bars are built of them.

@@ -55,6 +55,12 @@ class Dataset:
         return (self.exchange, self.data_type.value, self.symbol.slug, *span)
 
     @property
+    def source(self) -> "Dataset | None":
+        """What its rows can be computed from; None: only the exchange knows them."""
+        built_from = self.data_type.table.built_from
+        return Dataset(self.exchange, self.symbol, DataType(built_from)) if built_from else None
+
+    @property
     def grain(self) -> Grain:
         """The calendar length of its partitions."""
         return self.data_type.table.grain(self.span)

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from dccd_core.domain.datatype import RECEIVED, DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time, union
+from dccd_core.tables import RECEIVED, DataType
 from dccd_core.testing.sandbox.bars import BarBook, Bars
 from dccd_core.testing.sandbox.books import Levels, OrderBook
 from dccd_core.testing.sandbox.dialect import DIALECTS, average_price

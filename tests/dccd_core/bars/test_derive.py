@@ -9,13 +9,13 @@ import pytest
 
 from dccd_core.bars.derive import Style, derive
 from dccd_core.domain.dataset import Dataset, Life, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.fill import Filled
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, Evidence, IdJudge, NoJudge
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.fetch.world import NOW, same, span

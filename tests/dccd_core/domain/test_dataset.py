@@ -100,3 +100,9 @@ def test_parts_and_grain(
     if parts:
         assert dataset.parts == parts
         assert str(dataset) == "/".join(parts)
+
+
+def test_bars_can_be_computed_from_trades_and_trades_from_nothing() -> None:
+    bars = Dataset("x", BTC, DataType.OHLC, MINUTE)
+    trades = Dataset("x", BTC, DataType.TRADES)
+    assert (bars.source, trades.source) == (trades, None)
