@@ -180,7 +180,7 @@ class PagedTopic:
         self._reach, self._wait = span.length, _OFTEN
         self._next = Us(moment.steady + max(_OFTEN, min(_SELDOM, span.length // 2)))
         shown = self._missing(rows, max(span.start, self._kept_since, self.claim.began or self._since()))
-        self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)))
+        self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)), rows)
         start = max(span.start, self._since(), self._kept_since)
         missing = shown.filter(_at >= start)
         last = self._since() if self._last is None else self._last
@@ -247,20 +247,26 @@ class PagedTopic:
             missing: those that did not come.
             start: where it begins.
         """
-        newest = max(
-            (at for each in self._ours if (at := _last(each.filter(_at < start))) is not None), default=ZERO
-        )
-        before = max(newest, self._proven)
         lost = missing.height and _first(missing) == _first(rows)
         if lost or (self._last or ZERO) < start - 1:  # a page begins right after a trade that it shows
-            self._add(Doubt(Us(before - LATENESS), start, _LOST))
+            self._add(Doubt(Us(self._known_before(start) - LATENESS), start, _LOST))
         self._believe(start)
 
-    def _withdraw(self, gone: pl.DataFrame) -> None:
-        """Take back what own messages seemed to prove: these trades did not come."""
+    def _known_before(self, at: Us) -> Us:
+        """Return when the last trade before ``at`` happened that came, or up to when a page showed all."""
+        came = (last for each in self._ours if (last := _last(each.filter(_at < at))) is not None)
+        return max([*came, self._proven])
+
+    def _withdraw(self, gone: pl.DataFrame, page: pl.DataFrame) -> None:
+        """Take back what own messages seemed to prove: these trades of a page did not come.
+
+        Where its very first ones did not, others before it may not have come either.
+        """
         if gone.height and (reached := self.claim.reached) is not None:
-            since = max(_first(gone), self.claim.began or ZERO)
-            self.claim.end(_LOST, since)
+            since = _first(gone)
+            if since == _first(page):
+                since = max(Us(self._known_before(since) - LATENESS), self._proven)
+            self.claim.end(_LOST, max(since, self.claim.began or ZERO))
             self.claim.begin(reached)
 
     def _missing(self, rows: pl.DataFrame, start: Us) -> pl.DataFrame:

@@ -143,6 +143,19 @@ class TestOwnMessages:
         topic.look(moment(121))
         assert topic.claim.reached == seconds(121) - LATENESS
 
+    def test_l1_a_page_whose_first_trades_did_not_come_says_the_same_of_what_is_before_it(self) -> None:
+        """Bybit 51 of the attack: nothing between two messages came, and the page began amid what did not."""
+        rows = every(0.25, 101, 121)
+        topic = begun(*rows[:40], *rows[60:])
+        assert page(topic, [], 116, 116, at=121) is None
+        topic.look(moment(121))  # a page shows so little that own messages are believed
+        assert topic.claim.reached is not None
+        assert topic.claim.reached > seconds(116)
+        page(topic, rows[50:64], 113.25, 117, at=121.5)
+        _, ended, begun_anew = topic.claim.turns
+        assert ended.since == seconds(110.75) - LATENESS  # it brought nothing after that
+        assert begun_anew.at == topic.claim.reached == ended.at
+
     def test_what_no_page_showed_for_minutes_is_left_to_them(self) -> None:
         topic = begun(*every(5, 101, 301))
         topic.look(moment(301))
