@@ -10,13 +10,13 @@ from typing import Final
 
 from rich.filesize import decimal
 
-from dccd_core.adapter.contract import Cursor
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate_span
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.http import DEFAULT_SHARE
@@ -43,7 +43,7 @@ async def cost_of(venue: Venue, entry: Entry, dataset: Dataset) -> Estimate:
     start = max(start, await venue.listed_since(dataset))
     whole = TimeRange(min(start, now), now)
     found = await estimate_span(venue, dataset, whole)
-    if not isinstance(venue.endpoint(dataset).paging, Cursor) or whole.length < 2 * DAY:
+    if not style_of(venue.endpoint(dataset)).guesses or whole.length < 2 * DAY:
         return found
     day = await estimate_span(venue, dataset, TimeRange(Us(now - DAY), now))
     share = max(1, whole.length // DAY)  # it was quiet in the beginning: the mean of then and now

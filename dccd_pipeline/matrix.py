@@ -14,6 +14,7 @@ from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, moment
 from dccd_core.exchanges import NAMES, get
+from dccd_core.fetch.paging import style_of
 from dccd_pipeline.pushed import pushed
 from dccd_pipeline.served import KINDS, closed_on, limits_of, served
 
@@ -120,7 +121,7 @@ def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
         reach=str(endpoint.reach) if endpoint else None,
         spans=[format_bar_span(span) for span in endpoint.spans] if endpoint else [],
         page_limit=endpoint.page_limit if endpoint else None,
-        paging=_paging(endpoint) if endpoint else None,
+        paging=style_of(endpoint).name if endpoint else None,
         limits=list(map(_limit, limits_of(exchange, kind, data_type))) if endpoint else [],
         docs=endpoint.docs if endpoint else None,
         live=_live(data_type, channel, endpoint) if channel else None,
@@ -137,11 +138,6 @@ def _live(data_type: DataType, channel: Channel, endpoint: Endpoint | None) -> s
     same = endpoint is not None and endpoint.spans == channel.spans
     spans = "final bars" if same else f"final bars, {' '.join(map(format_bar_span, channel.spans))}"
     return f"{spans}, built from trades" if channel.from_trades else spans
-
-
-def _paging(endpoint: Endpoint) -> str:
-    """Name the way of paging after its class: ``TimeWindows`` is ``time windows``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(endpoint.paging).__name__).lower()
 
 
 def _limit(limit: Limit) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Final
 
-from dccd_core.adapter.contract import NOW, Endpoint, Exchange, IdWindows, Limit, Query
+from dccd_core.adapter.contract import NOW, Endpoint, Exchange, Limit, Query
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, moment, us
 from dccd_core.exchanges import NAMES, get
+from dccd_core.fetch.paging import style_of
 
 _NAMED: Final = 3
 KINDS: Final = ("spot", "linear", "inverse")
@@ -73,7 +74,7 @@ def limits_of(exchange: Exchange, kind: str, data_type: DataType) -> list[Limit]
     endpoint = served(exchange, data_type)[kind]
     bar, now = (endpoint.spans or (None,))[0], present()
     span = TimeRange(Us(now - (bar or MINUTE)), now)
-    first_id = 1 if isinstance(endpoint.paging, IdWindows) else None
+    first_id = 1 if style_of(endpoint).by_ids else None
     query = Query(exchange.market(_EXAMPLES[kind]), span, 1, bar=bar, first_id=first_id, kind=kind)
     pool = endpoint.request(query).pool
     return [limit for limit in exchange.limits if limit.pool == pool]

@@ -134,15 +134,21 @@ class Keeps(StrEnum):
     ALL = "all rows, or an error"
 
 
+class Paging:
+    """How an endpoint's pages are cut, as data. What that means for asking stands in ``fetch/paging``."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class TimeWindows:
+class TimeWindows(Paging):
     """Pages cut by time, ``page_limit`` bars each: all of them can be asked at once."""
 
     keeps: Keeps = Keeps.OLDEST
 
 
 @dataclass(frozen=True, slots=True)
-class IdWindows:
+class IdWindows(Paging):
     """Pages cut by consecutive ids: all of them can be asked at once, once the border ids are known.
 
     ``before`` asks for the last row before ``query.span.start``. A venue that knows no times has None: there
@@ -156,7 +162,7 @@ class IdWindows:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(Paging):
     """Pages one after another in time, oldest first; several ranges of time can be walked at once.
 
     Each page is asked AT the time of the last row before it, less ``blur`` (how much the venue's rows
@@ -171,12 +177,12 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
+class Recent(Paging):
     """One answer with the newest rows, whatever is asked: what lies before them cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Paging):
     """One answer is all there is; it holds the present."""
 
 
@@ -194,7 +200,7 @@ class Endpoint:
     docs: str
     path: str
     page_limit: int
-    paging: TimeWindows | IdWindows | Cursor | Recent | Snapshot
+    paging: Paging
     request: Callable[[Query], Request]
     decode: Callable[[bytes, Us], pl.DataFrame]
     reach: Reach = FULL

@@ -31,7 +31,7 @@ _UNDATED: Final = DAY
 """Likewise where the venue tells no time and only ours is known, which may be wrong."""
 _CREDIT: Final = 20
 """So many rows more than the good ones of a page may be bad, if good ones came before: the last page of a
-walk may hold nothing but the bad row that the one before it ended with."""
+pager may hold nothing but the bad row that the one before it ended with."""
 _BOM: Final = b"\xef\xbb\xbf"
 _TRIED: Final = 8
 _SHOWN: Final = 300
@@ -54,7 +54,7 @@ class Decoded:
 
 @dataclass(slots=True)
 class Salvage:
-    """Reads the answers to one walk; what it read before is what a page of bad rows alone is held against."""
+    """Reads what one pager is answered; a page of bad rows alone is held against what it read before."""
 
     data_type: DataType
     decode: Decode

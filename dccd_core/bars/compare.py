@@ -9,8 +9,9 @@ import polars as pl
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us
-from dccd_core.fetch.collect import Course, collect
-from dccd_core.fetch.pager import earliest, latest
+from dccd_core.fetch.collect import collect
+from dccd_core.fetch.paging.page import earliest, latest
+from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.venue import Venue
 
 _NEAR: Final = 1e-9
@@ -45,7 +46,7 @@ async def beside(venue: Venue, dataset: Dataset, bars: pl.DataFrame) -> tuple[in
     assert last is not None
     assert dataset.span is not None
     span = TimeRange(first, Us(last + dataset.span))
-    theirs = [page.rows async for page in collect(venue, dataset, span, Course())]
+    theirs = [page.rows async for page in collect(venue, dataset, span, FetchStats())]
     both = bars.join(pl.concat(theirs), on="ts", suffix="_venue", maintain_order="left")
     same = pl.all_horizontal(
         *(pl.col(name) == pl.col(f"{name}_venue") for name in _PRICES),

@@ -10,13 +10,14 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import Endpoint, Exchange, IdWindows, Request, Response, TimeWindows
+from dccd_core.adapter.contract import Endpoint, Exchange, Request, Response
 from dccd_core.domain.barspan import bar_open, format_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, iso, moment
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.retry import Policy, persist
 
@@ -208,7 +209,7 @@ class _Probe:
         if crooked := [at for at in opens if bar_open(at, bar) != at]:
             raise _drift(f"{what} do not open on the grid: {iso(crooked[0])}")
         inside = [at for at in opens if span.start <= at < span.end]
-        if isinstance(endpoint.paging, TimeWindows) and len(inside) < len(opens) - 1:  # one may be running
+        if style_of(endpoint).exact and len(inside) < len(opens) - 1:  # one may be running
             raise _drift(f"asked for {what} in {span}, {len(opens) - len(inside)} others came")
         if not inside or (not endpoint.sparse and inside[-1] < end - bar):
             newest = f"the newest is of {iso(opens[-1])}" if opens else "there is none"
@@ -221,11 +222,9 @@ class _Probe:
         endpoint, now = await self.venue.served(dataset), self._now()
         count = min(_ROWS, endpoint.page_limit)
         query = self.venue.query(dataset, TimeRange(Us(now - HOUR), now), count)
-        paging = endpoint.paging
-        if isinstance(paging, IdWindows):
-            ask = paging.before or paging.newest
-            assert ask is not None
-            last = await self._rows(dataset, endpoint, ask(replace(query, span=TimeRange(now, now))))
+        if by_ids := style_of(endpoint).by_ids:
+            asked = by_ids.last(endpoint, replace(query, span=TimeRange(now, now)))
+            last = await self._rows(dataset, endpoint, asked)
             if not last.height:
                 raise _drift(f"no trade of {dataset.symbol} before {iso(now)}")
             last_id = int(last["trade_id"][-1])

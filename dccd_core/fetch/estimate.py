@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
-import polars as pl
-
-from dccd_core.adapter.contract import Cursor, IdWindows, Recent, Response
-from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.timespan import ZERO, TimeRange
-from dccd_core.fetch.borders import find_borders
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 
@@ -59,33 +55,7 @@ async def estimate(
 async def estimate_span(venue: Venue, dataset: Dataset, part: TimeRange) -> Estimate:
     """Estimate all of a span of time, whatever is stored of it."""
     endpoint = await venue.served(dataset)
-    lookups = 0
-    if isinstance(endpoint.paging, Recent):
-        rows = endpoint.page_limit
-    elif isinstance(endpoint.paging, Cursor):
-        rows, lookups = await _extrapolated(venue, dataset, part), 1
-    elif isinstance(endpoint.paging, IdWindows):
-        borders = await find_borders(venue, dataset, endpoint.paging, part)
-        rows, lookups = len(borders.ids), borders.requests
-    else:
-        assert dataset.span is not None
-        rows = part.length // dataset.span
+    rows, lookups = await style_of(endpoint).count(venue, dataset, part)
     requests = lookups + -(-rows // endpoint.page_limit)
     weight = requests * endpoint.request(venue.query(dataset, part, endpoint.page_limit)).weight
     return Estimate(requests, weight, rows, rows * dataset.data_type.table.bytes_per_row)
-
-
-async def _extrapolated(venue: Venue, dataset: Dataset, part: TimeRange) -> int:
-    """Count the rows of a page at the start of ``part``, and guess as if all of it were as dense."""
-    endpoint = await venue.served(dataset)
-
-    def receive(response: Response) -> int:
-        rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
-        times = rows["ts"].cast(pl.Int64).filter(rows["ts"].cast(pl.Int64) < part.end)
-        if times.len() < rows.height or times.len() < 2:
-            return times.len()
-        return times.len() * part.length // max(1, int(times[-1]) - part.start)
-
-    return await venue.ask(
-        dataset, endpoint.request(venue.query(dataset, part, endpoint.page_limit)), receive
-    )

@@ -8,10 +8,10 @@ from threading import Event
 
 import polars as pl
 
-from dccd_core.adapter.contract import Snapshot
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
 from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Progress, Work
 from dccd_core.lake.lake import Judge, Lake, State
@@ -56,8 +56,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     Raises:
         OutOfReach: nothing of the partition is stored, and the venue does not go back that far.
     """
-    endpoint = venue.endpoint(dataset)
-    if isinstance(endpoint.paging, Snapshot):
+    if style_of(venue.endpoint(dataset)).present_only:
         raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
     held = lake.state(dataset, key)
     whole, now = partition_span(dataset.grain, key), venue.clock.now()

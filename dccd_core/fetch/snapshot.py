@@ -7,7 +7,7 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import ConfigError, Unavailable, Where
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.fill import Filled
-from dccd_core.fetch.pager import earliest
+from dccd_core.fetch.paging.page import earliest
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source

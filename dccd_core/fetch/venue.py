@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Recent, Request, Response
+from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Request, Response
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life
@@ -23,8 +23,8 @@ from dccd_core.domain.errors import (
 )
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us
-from dccd_core.fetch.newest import newest_requests
-from dccd_core.fetch.pager import earliest, latest
+from dccd_core.fetch.paging import style_of
+from dccd_core.fetch.paging.page import TradeRef, earliest, latest
 from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.net.clock import Clock
@@ -34,14 +34,6 @@ from dccd_core.net.retry import persist
 T = TypeVar("T")
 _MOST_PAGES: Final = 200
 """Pages of symbols: more than any venue has, so that a cursor that runs in a circle ends."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Sighting:
-    """A trade that was seen: its id and its time."""
-
-    id: int
-    at: Us
 
 
 @dataclass(slots=True)
@@ -55,7 +47,7 @@ class Venue:
     """The venue's clock by its newest answer (whole seconds) and our steady one then, for who takes it."""
     _listed: dict[Dataset, Us] = field(default_factory=dict[Dataset, Us])
     _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
-    _sightings: dict[Dataset, list[Sighting]] = field(default_factory=dict[Dataset, list[Sighting]])
+    _trade_refs: dict[Dataset, list[TradeRef]] = field(default_factory=dict[Dataset, list[TradeRef]])
     _markets: pl.DataFrame | None = None
     _unlisted: list[ExchangeError] = field(default_factory=list[ExchangeError])
     """Why a part of the list of symbols is not known: some addresses serve only some kinds of market."""
@@ -99,11 +91,11 @@ class Venue:
         until = settled(dataset, now, exchange.settle)
         ended = end_of_trading(dataset, span, life, exchange.closed)
         since = endpoint.reach.since(now, dataset.span)
-        return plan(span, ledger, until, ended, since, whole=isinstance(endpoint.paging, Recent))
+        return plan(span, ledger, until, ended, since, whole=style_of(endpoint).newest_only)
 
-    def sightings(self, dataset: Dataset) -> list[Sighting]:
+    def trade_refs(self, dataset: Dataset) -> list[TradeRef]:
         """Return the trades seen so far, for whoever looks for a time among the ids; to be added to."""
-        return self._sightings.setdefault(dataset, [])
+        return self._trade_refs.setdefault(dataset, [])
 
     def query(self, dataset: Dataset, span: TimeRange, limit: int) -> Query:
         market = self.exchange.market(dataset.symbol)
@@ -156,9 +148,8 @@ class Venue:
     async def _newest_row(self, dataset: Dataset) -> Us:
         """Return the time of the newest row found near our own now, plus what bars need to settle."""
         endpoint = await self.served(dataset)
-        for request in newest_requests(
-            endpoint, self.query(dataset, TimeRange(Us(0), Us(0)), 1), self.clock.now()
-        ):
+        query = self.query(dataset, TimeRange(Us(0), Us(0)), 1)
+        for request in style_of(endpoint).newest(endpoint, query, self.clock.now()):
             response = await self.transport.send(request)
             rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
             if (last := latest(rows)) is not None:
@@ -299,8 +290,3 @@ def _in_base(decode: _Decode, symbol: Symbol, contract: float) -> _Decode:
         return decode(body, at).with_columns(amount=pl.col("amount") * contract / price)
 
     return in_base
-
-
-def sighting(rows: pl.DataFrame) -> Sighting | None:
-    at = earliest(rows)
-    return None if at is None else Sighting(int(rows["trade_id"][0]), at)

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from dccd_core.adapter.contract import Cursor, Endpoint, IdWindows
+from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import HOUR, TimeRange, Us
-from dccd_core.fetch.borders import last_row_before
-from dccd_core.fetch.pager import earliest
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 
 OUTAGE: Final = HOUR
@@ -20,7 +19,7 @@ _LOOKS: Final = 8
 def witness(venue: Venue, dataset: Dataset, at: Us) -> Endpoint | None:
     """Return how to ask the trades of the same symbol; None when they cannot tell about ``at`` and later."""
     endpoint = venue.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
-    if endpoint is None or not isinstance(endpoint.paging, (IdWindows, Cursor)):
+    if endpoint is None or style_of(endpoint).find_trade is None:
         return None
     since = endpoint.reach.since(venue.clock.now(), None)
     return endpoint if since is not None and since <= at else None
@@ -38,27 +37,16 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeRange) -> list[T
         return quiet
     assert dataset.span is not None
     trades, left = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES), span
-    backwards = isinstance(endpoint.paging, IdWindows)
+    trade = style_of(endpoint).find_trade
+    assert trade is not None
     for _ in range(_LOOKS):
-        if backwards:
-            assert isinstance(endpoint.paging, IdWindows)
-            last = await last_row_before(venue, trades, endpoint.paging, left.end)
-            at = None if last is None or last.at < left.start else last.at
-        else:
-            first = await _first_from(venue, trades, left)
-            at = None if first is None or first >= left.end else first
+        at = await trade.find(venue, trades, left)
         if at is None:
             return [*quiet, left]
         opened = bar_open(at, dataset.span)
         before, after = TimeRange(left.start, opened), TimeRange(Us(opened + dataset.span), left.end)
-        seen, left = (after, before) if backwards else (before, after)
+        seen, left = (after, before) if trade.backwards else (before, after)
         quiet += [seen] if seen.start < seen.end and seen.length >= OUTAGE else []
         if left.start >= left.end or left.length < OUTAGE:
             break
     return quiet
-
-
-async def _first_from(venue: Venue, trades: Dataset, span: TimeRange) -> Us | None:
-    served = await venue.served(trades)
-    rows, _ = await venue.one_row(trades, served.request(venue.query(trades, span, 1)))
-    return earliest(rows)

@@ -10,14 +10,15 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import Cursor, IdWindows
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life, partition_span
 from dccd_core.domain.errors import DccdError, PayloadError
 from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, TimeRange, Us, union
-from dccd_core.fetch.collect import Course, collect
-from dccd_core.fetch.pager import Page
-from dccd_core.fetch.pager import within as rows_within
+from dccd_core.fetch.collect import collect
+from dccd_core.fetch.paging import style_of
+from dccd_core.fetch.paging.page import Page
+from dccd_core.fetch.paging.page import within as rows_within
+from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import OUTAGE, quiet_parts, witness
@@ -29,8 +30,6 @@ from dccd_core.quality.holes import (
     NO_TRADES,
     BarJudge,
     Evidence,
-    IdJudge,
-    RefusedJudge,
     missing_bars,
 )
 from dccd_core.quality.sanity import sift
@@ -182,19 +181,19 @@ class Work:
 
     async def _read(self, span: TimeRange, wanted: TimeRange, taken: "_Taken") -> None:
         """Collect ``span`` and take what of it lies in ``wanted``."""
-        course = Course()
+        stats = FetchStats()
         try:
-            async with aclosing(collect(self.venue, self.dataset, span, course)) as pages:
+            async with aclosing(collect(self.venue, self.dataset, span, stats)) as pages:
                 async for whole in pages:
                     page = whole if span == wanted else _inside(whole, wanted)
                     taken.take(page)
                     self.progress(self.dataset, self.key, page.rows.height, page.until)
                     if self.venue.clock.steady() - self.stored_at >= STORED_EVERY:
-                        taken.note(course.requests)
+                        taken.note(stats.requests)
                         await self.store()
         finally:
-            taken.note(course.requests)
-            self.absent += [(part, missing) for part, missing in course.absent if part.clip(wanted)]
+            taken.note(stats.requests)
+            self.absent += [(part, missing) for part, missing in stats.absent if part.clip(wanted)]
 
     async def store(self) -> State:
         """Put all that came so far into the partition, with its ledger.
@@ -293,11 +292,8 @@ class Work:
             evidence = Evidence(self.now, asked, self.proven, refused, known, self._quiet())
             return BarJudge(self.dataset.span, evidence)
         evidence = Evidence(self.now, asked, refused=refused)
-        match self.venue.endpoint(self.dataset).paging:
-            case IdWindows() | Cursor(consecutive=True):
-                return IdJudge(evidence, self.absent)
-            case _:
-                return RefusedJudge(evidence)
+        endpoint = self.venue.endpoint(self.dataset)
+        return style_of(endpoint).proof(endpoint, evidence, self.absent)
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter.contract import Endpoint, IdWindows, Recent
+from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
-from dccd_core.fetch.collect import Course, collect
-from dccd_core.fetch.pager import id_walks
+from dccd_core.fetch.collect import collect
+from dccd_core.fetch.paging import style_of
+from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.venue import Venue
 
 PROOFS: Final = 0.05
@@ -47,8 +48,8 @@ async def rows_between(
     Raises:
         ExchangeError: the venue does not answer, or nonsense.
     """
-    course, since, until, found = Course(), None, span.start, [empty(dataset.data_type)]
-    async with aclosing(collect(venue, dataset, span, course)) as pages:
+    stats, since, until, found = FetchStats(), None, span.start, [empty(dataset.data_type)]
+    async with aclosing(collect(venue, dataset, span, stats)) as pages:
         async for page in pages:
             found.append(page.rows)
             until = max(until, page.until)
@@ -57,7 +58,7 @@ async def rows_between(
                 break
     start = span.start if since is None else min(max(since, span.start), until)
     rows = pl.concat(found).filter(pl.col("ts").to_physical() >= start)
-    return Answered(rows, TimeRange(start, until), max(1, course.requests), since)
+    return Answered(rows, TimeRange(start, until), max(1, stats.requests), since)
 
 
 async def rows_of_ids(venue: Venue, dataset: Dataset, ids: range) -> Answered | None:
@@ -67,12 +68,13 @@ async def rows_of_ids(venue: Venue, dataset: Dataset, ids: range) -> Answered | 
         ExchangeError: the venue does not answer, or nonsense.
     """
     endpoint = await venue.served(dataset)
-    assert isinstance(endpoint.paging, IdWindows)
+    by_ids = style_of(endpoint).by_ids
+    assert by_ids is not None
     query = venue.query(dataset, _EVER, endpoint.page_limit)
     found, requests = [empty(dataset.data_type)], 0
-    for walk in id_walks(endpoint, query, ids, down=endpoint.paging.down):
-        while (request := walk.request()) is not None:
-            page = await venue.ask(dataset, request, walk.receive)
+    for pager in by_ids.pagers(endpoint, query, ids):
+        while (request := pager.request()) is not None:
+            page = await venue.ask(dataset, request, pager.receive)
             requests += 1
             found += [page.rows] if page is not None else []
     rows = pl.concat(found).unique("trade_id", keep="first", maintain_order=True)
@@ -103,7 +105,7 @@ async def newest_rows(venue: Venue, dataset: Dataset) -> Answered:
 
 
 def shows_newest_only(endpoint: Endpoint) -> bool:
-    return isinstance(endpoint.paging, Recent)
+    return style_of(endpoint).newest_only
 
 
 class Allowance:

@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from dccd_core.adapter.contract import IdWindows
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import empty
 from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us
+from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.planner import settled
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.live.coverage import Notes, Piece
@@ -166,7 +166,7 @@ class Refill:
         if not dataset.data_type.table.numbered:
             return None
         ids, endpoint = self._around.windows.ids(dataset, window), self._venue.endpoint(dataset)
-        if ids is None or not (isinstance(endpoint.paging, IdWindows) or not ids):
+        if ids is None or not (style_of(endpoint).by_ids or not ids):
             return None
         return ids if len(ids) <= _MOST_PAGES * endpoint.page_limit else None
 
@@ -259,7 +259,7 @@ class Refill:
     def _last_id(self, dataset: Dataset, window: TimeRange, rows: pl.DataFrame) -> int | None:
         """Return the last id of rows that begin where a window does, if none is missing in them."""
         numbered = dataset.data_type.table.numbered
-        if not numbered or not isinstance(self._venue.endpoint(dataset).paging, IdWindows):
+        if not numbered or style_of(self._venue.endpoint(dataset)).by_ids is None:
             return None
         before = self._around.windows.id_before(dataset, window.start)
         if before is None or not rows.height:

@@ -13,11 +13,11 @@ from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import PayloadError, Rejected
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.fetch.collect import AHEAD, Course, collect
-from dccd_core.fetch.pager import Page
+from dccd_core.fetch.collect import AHEAD, FetchStats, collect
+from dccd_core.fetch.paging.page import Page
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.clock import ManualClock
-from tests.dccd_core.fetch.test_pager import http_date
+from tests.dccd_core.fetch.paging.answers import http_date
 from tests.dccd_core.fetch.world import NOW, bars
 
 PAGE = 1_000
@@ -63,7 +63,7 @@ def ran(
     pages: list[Page] = []
 
     async def run() -> None:
-        async for page in collect(wire.venue, bars(), span, Course()):
+        async for page in collect(wire.venue, bars(), span, FetchStats()):
             pages.append(page)
             if use:
                 await use(page)
@@ -122,7 +122,7 @@ def test_a_reader_that_leaves_ends_all_that_was_begun() -> None:
     wire = Wire()
 
     async def run() -> None:
-        pages = collect(wire.venue, bars(), windows(80), Course())
+        pages = collect(wire.venue, bars(), windows(80), FetchStats())
         await anext(pages)
         assert wire.under_way > 0
         await pages.aclose()
@@ -135,11 +135,11 @@ def test_a_reader_that_leaves_ends_all_that_was_begun() -> None:
 
 
 def test_requests_are_counted_as_their_answers_are_given() -> None:
-    wire, course = Wire(), Course()
+    wire, stats = Wire(), FetchStats()
 
     async def run() -> None:
-        async for _ in collect(wire.venue, bars(), windows(5), course):
+        async for _ in collect(wire.venue, bars(), windows(5), stats):
             pass
 
     asyncio.run(run())
-    assert (course.requests, course.absent) == (5, [])
+    assert (stats.requests, stats.absent) == (5, [])

@@ -13,7 +13,7 @@ from dccd_core.domain.errors import PagingError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us
 from dccd_core.exchanges import binance
-from dccd_core.fetch.borders import Borders, Ends, find_borders
+from dccd_core.fetch.paging.bounds import Ends, IdBounds, find_bounds
 from dccd_core.fetch.venue import Venue
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, span
@@ -22,9 +22,9 @@ SPAN = span("2024-05-31", "2024-06-01")
 PAGING = IdWindows(before=binance.trade_before_request)
 
 
-def borders(world: World, part: TimeRange, paging: IdWindows = PAGING) -> Borders:
-    async def find(venue: Venue) -> Borders:
-        return await find_borders(venue, TRADES, paging, part)
+def borders(world: World, part: TimeRange, paging: IdWindows = PAGING) -> IdBounds:
+    async def find(venue: Venue) -> IdBounds:
+        return await find_bounds(venue, TRADES, paging, part)
 
     return world.with_venue(find)
 
@@ -40,7 +40,7 @@ MILLI = span("2024-05-31T10:00:00.001", "2024-05-31T10:00:00.002")
 @pytest.mark.parametrize("part", [SPAN, MILLI, TimeRange(Us(SPAN.start + 1), Us(SPAN.end - 1))], ids=str)
 def test_the_ids_of_a_span_cost_three_requests(tmp_path: Path, part: TimeRange) -> None:
     world = World(tmp_path)
-    assert borders(world, part) == Borders(part, ids(world, part), 3)
+    assert borders(world, part) == IdBounds(part, ids(world, part), 3)
     assert world.requests() == 3
 
 
@@ -65,14 +65,14 @@ def test_the_span_ends_where_the_venue_s_trades_are_final(tmp_path: Path) -> Non
 def test_nothing_is_final_in_the_venue_s_future(tmp_path: Path) -> None:
     world = World(tmp_path)
     part = TimeRange(Us(NOW + HOUR), Us(NOW + 2 * HOUR))
-    assert borders(world, part) == Borders(TimeRange(part.start, part.start), range(0), 1)
+    assert borders(world, part) == IdBounds(TimeRange(part.start, part.start), range(0), 1)
 
 
 def test_the_first_id_of_all_is_looked_up(tmp_path: Path) -> None:
     world = World(tmp_path)
     listed = world.market.tape("binance", TRADES.symbol).first_time
     part = TimeRange(Us(listed - HOUR), Us(listed + HOUR))
-    assert borders(world, part) == Borders(part, ids(world, part), 4)
+    assert borders(world, part) == IdBounds(part, ids(world, part), 4)
 
 
 def test_before_the_listing_there_are_no_ids(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_ids_absent_at_a_border_are_on_its_far_side_where_ids_are_looked_at_down
     tape = world.market.tape(exchange, symbol)
     first, stop = tape.count_before(SPAN.start), tape.count_before(SPAN.end)
     world.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=stop, last_id=stop + missing - 1))
-    found = world.with_venue(lambda venue: find_borders(venue, dataset, paging, SPAN))
+    found = world.with_venue(lambda venue: find_bounds(venue, dataset, paging, SPAN))
     assert found.ids == range(first + 1, stop + missing + 1)  # these venues count from 1
 
 
@@ -156,7 +156,7 @@ def trades(*rows: tuple[int, int]) -> pl.DataFrame:
     return frame.cast(empty(DataType.TRADES).schema)
 
 
-def absent(part: Borders, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
+def absent(part: IdBounds, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
     found: list[tuple[TimeRange, int]] = []
     ends = Ends(part, found)
     for page in pages:
@@ -165,7 +165,7 @@ def absent(part: Borders, *pages: pl.DataFrame) -> list[tuple[int, int, int]]:
     return [(gap.start, gap.end, missing) for gap, missing in found]
 
 
-PART = Borders(TimeRange(Us(100), Us(200)), range(7, 12), 2)
+PART = IdBounds(TimeRange(Us(100), Us(200)), range(7, 12), 2)
 
 
 def test_ids_at_both_ends_that_did_not_come_are_absent() -> None:

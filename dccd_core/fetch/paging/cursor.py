@@ -1,4 +1,4 @@
-"""Walks through what cannot be cut into windows beforehand: a cursor in time, and the newest rows alone."""
+"""Pages one after another in time, each asked for from the last row of the one before."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,18 +8,23 @@ import polars as pl
 
 from dccd_core.adapter.contract import Cursor, Endpoint, Limit, Query, Request, Response
 from dccd_core.adapter.salvage import Salvage, concerning
-from dccd_core.domain.barspan import bar_open
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
-from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
-from dccd_core.fetch.pager import Page, earliest, latest, once, within
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso
+from dccd_core.fetch.paging.page import Page, earliest, latest, once, within
+from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, FindTrade, Pagers, PagingStyle
+from dccd_core.lake.lake import Judge
+from dccd_core.quality.holes import Evidence, IdJudge, RefusedJudge
 
 _MOST_RANGES: Final = 8
 _PATIENCE: Final = 8
 """How often an answer may hold nothing new although there is more: pages that are cut short do that."""
+_BACK: Final = tuple(Us(n * MINUTE) for n in (5, 30, 65, 125, 250, 500, 1_500))
+"""How far before our own now to begin to look where rows come oldest first."""
 
 
-class CursorWalk:
+class CursorPager:
     """The trades of ``query.span``, each once, asked for by time from the last one on.
 
     Every question begins AT the moment of the last row given, so rows that share it are not lost; they
@@ -117,50 +122,9 @@ class CursorWalk:
         return Page(fresh, end, cut=final < self._query.span.end, strays=strays if strays.height else None)
 
 
-class RecentWalk:
-    """What one answer holds of the newest rows; what lies before them in ``query.span`` cannot be had."""
-
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Us) -> None:
-        self._endpoint = endpoint
-        self._query = query
-        self._settle = settle
-        self._salvage = Salvage(DataType.OHLC if query.bar else DataType.TRADES, endpoint.decode)
-        self._done = False
-
-    def request(self) -> Request | None:
-        return None if self._done else self._endpoint.request(self._query)
-
-    def receive(self, response: Response) -> Page:
-        asked, found = self._query.span, self._salvage.read(response)
-        until = max(asked.start, min(asked.end, self._final(response, found.rows)))
-        rows, clash = once(found.rows, "ts" if self._query.bar else "trade_id")
-        refused = found.refused if clash is None else pl.concat([found.refused, clash])
-        bar, refused = self._query.bar, concerning(refused, asked.start, until)
-        first = earliest(found.rows)
-        # rows that share the first moment may have been cut off
-        since = until if first is None else Us(first + (0 if bar else 1))
-        self._done = True
-        return Page(
-            within(rows, TimeRange(asked.start, until)),
-            until,
-            cut=until < asked.end,
-            strays=refused if refused.height else None,
-            since=min(since, until) if since > asked.start else None,
-        )
-
-    def _final(self, response: Response, rows: pl.DataFrame) -> Us:
-        """Return before which moment rows are final: by the venue's clock, or by the newest row."""
-        bar, newest = self._query.bar, latest(rows)
-        final = Us(response.proven_time - self._settle)
-        final = bar_open(final, bar) if bar else final
-        if response.dated is not None or newest is None:
-            return final
-        return max(final, newest if bar else Us(newest - self._settle))
-
-
-def cursor_walks(
+def cursor_pagers(
     endpoint: Endpoint, query: Query, settle: Us, paging: Cursor, limits: tuple[Limit, ...]
-) -> Iterator[CursorWalk]:
+) -> Iterator[CursorPager]:
     """Cut ``query.span`` into as many ranges of time as the limits let be asked in a second.
 
     Each range costs a part of a page more at its end, so more of them would only waste the budget.
@@ -168,4 +132,65 @@ def cursor_walks(
     rate = min((limit.amount * SECOND // limit.period for limit in limits), default=_MOST_RANGES)
     ranges = max(1, min(_MOST_RANGES, rate))
     for part in query.span.split(Us(-(-query.span.length // ranges))):
-        yield CursorWalk(endpoint, replace(query, span=part), settle, paging)
+        yield CursorPager(endpoint, replace(query, span=part), settle, paging)
+
+
+def _paging(endpoint: Endpoint) -> Cursor:
+    assert isinstance(endpoint.paging, Cursor)
+    return endpoint.paging
+
+
+async def _pagers(venue: Askable, dataset: Dataset, span: TimeRange, _: FetchStats) -> Pagers:
+    endpoint = await venue.served(dataset)
+    query = venue.query(dataset, span, endpoint.page_limit)
+    pool = endpoint.request(query).pool
+    limits = tuple(limit for limit in venue.exchange.limits if limit.pool == pool)
+    return Pagers(cursor_pagers(endpoint, query, venue.exchange.settle, _paging(endpoint), limits), span.end)
+
+
+async def _count(venue: Askable, dataset: Dataset, span: TimeRange) -> tuple[int, int]:
+    """Count the rows of a page at the start of ``span``, and guess as if all of it were as dense."""
+    endpoint = await venue.served(dataset)
+
+    def receive(response: Response) -> int:
+        rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
+        times = rows["ts"].cast(pl.Int64).filter(rows["ts"].cast(pl.Int64) < span.end)
+        if times.len() < rows.height or times.len() < 2:
+            return times.len()
+        return times.len() * span.length // max(1, int(times[-1]) - span.start)
+
+    request = endpoint.request(venue.query(dataset, span, endpoint.page_limit))
+    return await venue.ask(dataset, request, receive), 1
+
+
+def _proof(endpoint: Endpoint, evidence: Evidence, absent: Absent) -> Judge:
+    return IdJudge(evidence, absent) if _paging(endpoint).consecutive else RefusedJudge(evidence)
+
+
+def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:
+    for back in _BACK:
+        span = TimeRange(Us(now - back), Us(now + DAY))
+        yield endpoint.request(replace(query, span=span, limit=endpoint.page_limit))
+
+
+async def _first_trade(venue: Askable, trades: Dataset, span: TimeRange) -> Us | None:
+    endpoint = await venue.served(trades)
+    rows, _ = await venue.one_row(trades, endpoint.request(venue.query(trades, span, 1)))
+    first = earliest(rows)
+    return None if first is None or first >= span.end else first
+
+
+STYLE = PagingStyle(
+    describes=Cursor,
+    name="cursor",
+    pagers=_pagers,
+    count=_count,
+    guesses=True,
+    proof=_proof,
+    newest=_newest,
+    find_trade=FindTrade(backwards=False, find=_first_trade),
+    by_ids=None,
+    exact=False,
+    newest_only=False,
+    present_only=False,
+)
