@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, ZERO, TimeRange, Us, us
+from dccd_core.tables import TIME, DataType
 
 if TYPE_CHECKING:  # it builds on Request and Limit
     from dccd_core.adapter.live import Live

@@ -11,14 +11,12 @@ into a good row, one by one, and every column that does not depend on them keeps
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final, TypeAlias
 
 import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import Response
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError, PayloadError, Unavailable
 from dccd_core.domain.timespan import DAY, MINUTE, Us
 
@@ -56,7 +54,6 @@ class Decoded:
 class Salvage:
     """Reads what one pager is answered; a page of bad rows alone is held against what it read before."""
 
-    data_type: DataType
     decode: Decode
     _seen: int = 0
     _before: bytes = b""
@@ -70,7 +67,8 @@ class Salvage:
         """
         at = response.venue_time
         try:
-            found = Decoded(self.decode(response.body, at), nothing(self.data_type))
+            rows = self.decode(response.body, at)
+            found = Decoded(rows, refused(rows.clear(), (), ()))
         except _BAD as e:
             found = self._row_by_row(response.body, at, e)
         else:
@@ -104,23 +102,17 @@ class Salvage:
         trial.models = [item.raw for item in good] or self._models()
         told = [trial.told(item) for item, _ in bad]
         reasons = [f"cannot be read: {_why(e)}: {_shown(item.raw)}" for item, e in bad]
-        return Decoded(rows, refused(self.data_type, told, reasons))
+        return Decoded(rows, refused(rows.clear(), told, reasons))
 
     def _models(self) -> list[msgspec.Raw]:
         page = _Page.of(self._before) if self._before else None
         return [item.raw for item in page.items] if page else []
 
 
-@cache
-def nothing(data_type: DataType) -> pl.DataFrame:
-    """Return refused rows where there are none."""
-    return refused(data_type, (), ())
-
-
-def refused(data_type: DataType, rows: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
-    """Return refused rows as one table: the data type's, with a ``reason`` for each."""
-    table = data_type.table.schema.to_frame()
-    whole = pl.concat([table, *(row if row.height else _unknown(data_type) for row in rows)])
+def refused(table: pl.DataFrame, rows: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
+    """Return refused rows as one table, like ``table`` (empty), with a ``reason`` for each."""
+    unknown = table.clear(1)
+    whole = pl.concat([table, *(row if row.height else unknown for row in rows)])
     return whole.with_columns(pl.Series(REASON, reasons, dtype=pl.String))
 
 
@@ -131,10 +123,6 @@ def concerning(rows: pl.DataFrame, start: Us, end: Us) -> pl.DataFrame:
     times = rows["ts"].cast(pl.Int64)
     inside = times.is_between(start, end, closed="left").fill_null(value=True)
     return rows.filter(inside | (rows[REASON] == LATER))
-
-
-def _unknown(data_type: DataType) -> pl.DataFrame:
-    return pl.DataFrame({name: [None] for name in data_type.table.schema}, schema=data_type.table.schema)
 
 
 def _why(error: DccdError) -> str:

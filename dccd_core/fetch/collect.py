@@ -12,12 +12,12 @@ from contextlib import aclosing
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import empty
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.paging.page import Page, Pager
 from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.venue import Venue
+from dccd_core.tables import empty
 
 AHEAD: Final = 32
 """Windows in progress at once for one partition."""

@@ -13,13 +13,13 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint, Exchange, Request, Response
 from dccd_core.domain.barspan import bar_open, format_bar_span
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError, PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, iso, moment
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.retry import Policy, persist
+from dccd_core.tables import Completeness, DataType
 
 _LIKELY: Final = {
     "spot": ("BTC/USDT", "BTC/USD", "BTC/USDC", "BTC/EUR"),
@@ -174,10 +174,14 @@ class _Probe:
 
     def _look(self, symbol: Symbol, data_type: DataType) -> Awaitable[str]:
         dataset = Dataset(self.venue.exchange.name, symbol, data_type)
-        if data_type is DataType.OHLC:
-            spans = self.venue.endpoint(dataset).spans
-            return self._bars(replace(dataset, span=MINUTE if MINUTE in spans else spans[0]))
-        return self._trades(dataset) if data_type is DataType.TRADES else self._book(dataset)
+        match data_type.table.completeness:
+            case Completeness.GRID:
+                spans = self.venue.endpoint(dataset).spans
+                return self._bars(replace(dataset, span=MINUTE if MINUTE in spans else spans[0]))
+            case Completeness.IDS:
+                return self._trades(dataset)
+            case Completeness.PICTURES:
+                return self._book(dataset)
 
     def _now(self) -> Us:
         return Us(self.venue.clock.now() + self.ahead)

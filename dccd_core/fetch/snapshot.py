@@ -24,7 +24,7 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
             hint=f"materialise {partition_key(dataset.grain, now)}",
         )
     request = endpoint.request(venue.query(dataset, TimeRange(now, now), depth))
-    found = await venue.ask(dataset, request, Salvage(dataset.data_type, endpoint.decode).read)
+    found = await venue.ask(dataset, request, Salvage(endpoint.decode).read)
     rows = found.rows.filter(pl.col("level") < depth)
     at = earliest(rows) or now
     if key != partition_key(dataset.grain, at):

@@ -11,7 +11,6 @@ from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Reque
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, Life
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import (
     ConfigError,
     ExchangeError,
@@ -30,6 +29,7 @@ from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
 from dccd_core.net.retry import persist
+from dccd_core.tables import TIME
 
 T = TypeVar("T")
 _MOST_PAGES: Final = 200
@@ -110,7 +110,7 @@ class Venue:
 
         async def once() -> T:
             response = await self.transport.send(request)
-            if response.dated is None and dataset.data_type is not DataType.ORDERBOOK:
+            if response.dated is None and not dataset.data_type.table.pictures:
                 response = replace(response, at_least=await self._passed(dataset))
             return receive(response)
 
@@ -122,7 +122,7 @@ class Venue:
         endpoint = await self.served(dataset)
 
         def receive(response: Response) -> tuple[pl.DataFrame, Us]:
-            rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows.head(1)
+            rows = Salvage(endpoint.decode).read(response).rows.head(1)
             return rows, settled(dataset, response.proven_time, self.exchange.settle)
 
         return await self.ask(dataset, request, receive)
@@ -151,7 +151,7 @@ class Venue:
         query = self.query(dataset, TimeRange(Us(0), Us(0)), 1)
         for request in style_of(endpoint).newest(endpoint, query, self.clock.now()):
             response = await self.transport.send(request)
-            rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
+            rows = Salvage(endpoint.decode).read(response).rows
             if (last := latest(rows)) is not None:
                 return Us(last + self.exchange.settle) if dataset.span else last
         return Us(0)
@@ -241,10 +241,10 @@ class Venue:
             if (first := earliest(rows)) is None:
                 await self._refuse_unknown(dataset)
             return final if first is None else first
-        trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
-        witness = self.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
-        if dataset.span and witness and witness.oldest:
-            return bar_open(await self._first_moment(trades), dataset.span)
+        source = dataset.source
+        witness = self.exchange.endpoint(source.symbol.market, source.data_type) if source else None
+        if dataset.span and source and witness and witness.oldest:
+            return bar_open(await self._first_moment(source), dataset.span)
         rows = await self._rows_of(dataset.symbol)
         listed: int | None = rows["listed"].cast(pl.Int64)[0] if rows.height else None
         if listed is None:

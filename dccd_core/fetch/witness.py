@@ -5,7 +5,6 @@ from typing import Final
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import HOUR, TimeRange, Us
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
@@ -18,7 +17,8 @@ _LOOKS: Final = 8
 
 def witness(venue: Venue, dataset: Dataset, at: Us) -> Endpoint | None:
     """Return how to ask the trades of the same symbol; None when they cannot tell about ``at`` and later."""
-    endpoint = venue.exchange.endpoint(dataset.symbol.market, DataType.TRADES)
+    source = dataset.source
+    endpoint = venue.exchange.endpoint(source.symbol.market, source.data_type) if source else None
     if endpoint is None or style_of(endpoint).find_trade is None:
         return None
     since = endpoint.reach.since(venue.clock.now(), None)
@@ -32,11 +32,11 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeRange) -> list[T
     hour at least. From where trades are asked for, bar by bar, until a look finds no more; after ``_LOOKS``
     bars with trades nobody asks on, and what is left stays unexplained.
     """
-    endpoint, quiet = witness(venue, dataset, span.start), list[TimeRange]()
-    if endpoint is None:
+    endpoint, trades, quiet = witness(venue, dataset, span.start), dataset.source, list[TimeRange]()
+    if endpoint is None or trades is None:
         return quiet
     assert dataset.span is not None
-    trades, left = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES), span
+    left = span
     trade = style_of(endpoint).find_trade
     assert trade is not None
     for _ in range(_LOOKS):

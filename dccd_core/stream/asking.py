@@ -9,12 +9,12 @@ import polars as pl
 
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import empty
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.fetch.collect import collect
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.venue import Venue
+from dccd_core.tables import empty
 
 PROOFS: Final = 0.05
 """The share of a venue's limits that proofs may take."""

@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import empty
 from dccd_core.domain.errors import DccdError, OutOfReach, PayloadError, Rejected
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.fetch.paging import style_of
@@ -20,6 +19,7 @@ from dccd_core.stream import tables
 from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
 from dccd_core.stream.fold import fill_windows
 from dccd_core.stream.link import Link, Surroundings
+from dccd_core.tables import empty
 
 _AT_ONCE: Final = 4
 _PIECE: Final = Us(10 * MINUTE)

@@ -16,16 +16,6 @@ HELPERS = (
     "dccd_core/adapter/wire.py",
     "dccd_core/stream/bartopics.py",  # bars, live
 )
-NOT_YET = {
-    "dccd_core/fetch/doctor.py",
-    "dccd_core/fetch/paging/cursor.py",
-    "dccd_core/fetch/paging/id_windows.py",
-    "dccd_core/fetch/paging/recent.py",
-    "dccd_core/fetch/paging/time_windows.py",
-    "dccd_core/fetch/venue.py",
-    "dccd_core/fetch/witness.py",
-}
-"""Files that still name one; it only shrinks."""
 
 
 def named(text: str) -> set[str]:
@@ -58,6 +48,4 @@ def test_what_names_a_data_type_is_seen() -> None:
 
 
 def test_no_data_type_is_named_outside_its_file() -> None:
-    found = naming()
-    assert {path: names for path, names in found.items() if path not in NOT_YET} == {}
-    assert found.keys() >= NOT_YET, "these are done: take them out of the list"
+    assert naming() == {}

@@ -94,7 +94,7 @@ def read(served: Served, page: bytes, case: Path) -> tuple[pl.DataFrame, pl.Data
     """Return the rows that are stored and those that are refused."""
     endpoint, data_type = endpoint_of(served), served[2]
     at = Us(facts(case).get("at", 0))
-    found: Decoded = Salvage(data_type, endpoint.decode).read(Response(200, {}, page, max(at, LATER)))
+    found: Decoded = Salvage(endpoint.decode).read(Response(200, {}, page, max(at, LATER)))
     bar = Us(SECOND) if data_type is DataType.OHLC else None
     good, bad = sift(data_type, found.rows, bar, carried_open=endpoint.carries_open)
     return good, pl.concat([found.refused, bad])
@@ -123,7 +123,7 @@ def test_h3_what_can_be_told_of_a_bad_row_is_told(served: Served) -> None:
     times = set(endpoint.decode(msgspec.json.encode(grown(body(case))), LATER)["ts"])
     timed = untimed = 0
     for what, spoiled in spoilt(body(case)):
-        found = Salvage(served[2], endpoint.decode).read(Response(200, {}, spoiled, LATER))
+        found = Salvage(endpoint.decode).read(Response(200, {}, spoiled, LATER))
         for at in found.refused["ts"]:
             assert at is None or at in times or at.timestamp() > 3e9, what
             timed, untimed = timed + (at is not None), untimed + (at is None)
@@ -138,6 +138,4 @@ def test_h3_a_page_in_which_most_rows_are_bad_is_a_changed_format(served: Served
             for at in places(row):
                 row[at] = msgspec.Raw(b"[7]")
     with pytest.raises(PayloadError, match="unexpected shape"):
-        Salvage(served[2], endpoint_of(served).decode).read(
-            Response(200, {}, msgspec.json.encode(whole), LATER)
-        )
+        Salvage(endpoint_of(served).decode).read(Response(200, {}, msgspec.json.encode(whole), LATER))

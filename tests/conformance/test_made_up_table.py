@@ -61,6 +61,7 @@ DAY = parse_time("2024-06-05")
 NOW = Us(DAY + 12 * HOUR)
 KEY = "2024-06-05"
 WRONG = Us(DAY + 7 * MINUTE)
+UNREADABLE = Us(DAY + 70 * MINUTE)
 
 
 @pytest.fixture
@@ -126,7 +127,8 @@ class Octopus:
         if request.path == "/pairs":
             return Response(200, {}, b"", NOW)
         start, end = max(DAY, int(request.params["from"])), int(request.params["to"])
-        rows = [(at, price(at)) for at in range(start, min(end, NOW), MINUTE)][:100]
+        times = range(start, min(end, NOW), MINUTE)
+        rows = [(at, "?" if at == UNREADABLE else price(at)) for at in times][:100]
         date = {"date": "Wed, 05 Jun 2024 12:00:00 GMT"}
         return Response(200, date, msgspec.json.encode(rows), NOW)
 
@@ -187,7 +189,7 @@ class Told:
 
 def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: Lake, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
-    assert state.rows == 12 * 60 - 2  # one is wrong, one runs
+    assert state.rows == 12 * 60 - 3  # one is wrong, one cannot be read, one runs
     assert dataset.parts == ("octopus", "marks", "BTC-USDT", "1m")
     assert Dataset.parse(str(dataset)) == dataset
     assert "marks/exchange=octopus/symbol=BTC-USDT/span=1m/period=2024-06-05" in state.path
@@ -196,9 +198,13 @@ def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: Lake, da
 
 def test_a_row_that_cannot_be_true_is_kept_beside_it(venue: Venue, lake: Lake, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
-    assert lake.quarantined(dataset, KEY)["reason"].to_list() == ["mark is no positive number"]
-    [gap] = state.ledger.gaps()
-    assert (gap.span, gap.missing, gap.refused) == (TimeRange(WRONG, Us(WRONG + MINUTE)), 1, 1)
+    kept = lake.quarantined(dataset, KEY).sort("ts")
+    assert kept.schema == {**TABLE.schema, "reason": pl.String()}
+    assert kept.select(pl.col("ts").to_physical(), "mark").rows() == [(WRONG, -1.0), (UNREADABLE, None)]
+    assert kept["reason"][0] == "mark is no positive number"
+    assert kept["reason"][1].startswith("cannot be read: ")
+    for gap, at in zip(state.ledger.gaps(), (WRONG, UNREADABLE), strict=True):
+        assert (gap.span, gap.missing, gap.refused) == (TimeRange(at, Us(at + MINUTE)), 1, 1)
 
 
 def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> None:
@@ -210,7 +216,7 @@ def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> N
     for some in lake.chunks(dataset, KEY):
         audit.see(some)
     audit.judge_state(state, venue.exchange.settle)
-    assert audit.found == {"sanity": ["1 rows are in quarantine"]}
+    assert audit.found == {"sanity": ["2 rows are in quarantine"]}
     crooked = Audit(dataset)
     crooked.see(pl.concat([rows.head(1).with_columns(mark=-1.0), rows.head(1)]))
     assert crooked.found == {
@@ -239,6 +245,6 @@ def test_it_is_recorded_folded_and_united_with_history(venue: Venue, lake: Lake,
     [span] = state.ledger.streamed()
     assert span.end == first + 10 * MINUTE
     whole = backfilled(venue, lake, dataset)
-    assert whole.rows == 12 * 60 - 2
+    assert whole.rows == 12 * 60 - 3
     assert {asked.source for asked in whole.ledger.asked} == {Source.REST, Source.STREAM}
-    assert condition(whole.ledger, TimeRange(DAY, NOW)) is Condition.DEGRADED  # by the row that is wrong
+    assert condition(whole.ledger, TimeRange(DAY, NOW)) is Condition.DEGRADED  # by the rows that are refused

@@ -9,7 +9,6 @@ import polars as pl
 from dccd_core.adapter.contract import Cursor, Endpoint, Limit, Query, Request, Response
 from dccd_core.adapter.salvage import Salvage, concerning
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso
 from dccd_core.fetch.paging.page import Page, earliest, latest, once, within
@@ -40,9 +39,9 @@ class CursorPager:
         self._query = query
         self._settle = settle
         self._paging = paging
-        self._salvage = Salvage(DataType.TRADES, endpoint.decode)
+        self._salvage = Salvage(endpoint.decode)
         self._at = query.span.start
-        self._seen = empty(DataType.TRADES)
+        self._seen: pl.DataFrame | None = None
         """Rows that the next answer may repeat."""
         self._skip = 0
         self._confirming = False
@@ -94,6 +93,8 @@ class CursorPager:
 
     def _unseen(self, answered: pl.DataFrame) -> pl.DataFrame:
         """Leave out what came already; a row that now comes with other contents goes to where both meet."""
+        if self._seen is None:
+            return answered
         known = answered["trade_id"].is_in(self._seen["trade_id"].implode())
         if not known.any():
             return answered
@@ -112,7 +113,7 @@ class CursorPager:
         again = fresh.filter(times >= last - self._paging.blur)
         here = int((times == last).sum())
         known = self._at >= last - self._paging.blur
-        self._seen = pl.concat([self._seen, again]) if known else again
+        self._seen = again if self._seen is None or not known else pl.concat([self._seen, again])
         self._skip = self._skip + here if self._at == last else here
         self._at = last
         return Page(fresh, last, strays=strays if strays.height else None)
@@ -153,7 +154,7 @@ async def _count(venue: Askable, dataset: Dataset, span: TimeRange) -> tuple[int
     endpoint = await venue.served(dataset)
 
     def receive(response: Response) -> int:
-        rows = Salvage(dataset.data_type, endpoint.decode).read(response).rows
+        rows = Salvage(endpoint.decode).read(response).rows
         times = rows["ts"].cast(pl.Int64).filter(rows["ts"].cast(pl.Int64) < span.end)
         if times.len() < rows.height or times.len() < 2:
             return times.len()

@@ -10,7 +10,6 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint, IdWindows, Query, Request, Response
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.paging.bounds import Ends, find_bounds, last_row_before
@@ -33,7 +32,7 @@ class IdPager:
         self._query = query
         self._ids = ids
         self._down = down
-        self._salvage = Salvage(DataType.TRADES, endpoint.decode)
+        self._salvage = Salvage(endpoint.decode)
         self._strays: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
 

@@ -9,7 +9,6 @@ from dccd_core.adapter.contract import Endpoint, Query, Recent, Request, Respons
 from dccd_core.adapter.salvage import Salvage, concerning
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Page, Pager, earliest, latest, once, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
@@ -24,7 +23,7 @@ class RecentPager:
         self._endpoint = endpoint
         self._query = query
         self._settle = settle
-        self._salvage = Salvage(DataType.OHLC if query.bar else DataType.TRADES, endpoint.decode)
+        self._salvage = Salvage(endpoint.decode)
         self._done = False
 
     def request(self) -> Request | None:

@@ -9,7 +9,6 @@ from dccd_core.adapter.contract import Endpoint, Keeps, Query, Request, Response
 from dccd_core.adapter.salvage import LATER, REASON, Decoded, Salvage, concerning
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Page, earliest, latest, once, taken, within
@@ -27,7 +26,7 @@ class BarPager:
         self._rest: Query | None = query
         self._settle = settle
         self._keeps = keeps
-        self._salvage = Salvage(DataType.OHLC, endpoint.decode)
+        self._salvage = Salvage(endpoint.decode)
         self._strays: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
         """Later rows of a window that is answered from its end."""

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Exchange, Request, Response
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.doctor import Finding, examine
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.clock import ManualClock
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import VENUES, create_app

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
-from dccd_core.domain.datatype import TIME, DataType
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import (
@@ -29,6 +28,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.net.clock import ManualClock
 from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES
+from dccd_core.tables import TIME, DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, content_hash, same, span, transient
 

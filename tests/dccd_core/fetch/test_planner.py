@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import UNKNOWN, Dataset, Life
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, ZERO, TimeRange, Us
 from dccd_core.fetch.planner import Plan, due, end_of_trading, plan, settled
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
+from dccd_core.tables import DataType
 
 SPAN = TimeRange(Us(0), Us(DAY))
 BARS = Dataset("binance", Symbol.parse("BTC/USDT"), DataType.OHLC, MINUTE)

@@ -4,11 +4,11 @@ from collections.abc import Callable
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.together import AT_ONCE, Outcome, fill_all
+from dccd_core.tables import DataType
 
 BTC, ETH = (Dataset("binance", Symbol(base, "USDT"), DataType.TRADES) for base in ("BTC", "ETH"))
 KEYS = [f"2024-01-{day:02}" for day in range(1, 11)]

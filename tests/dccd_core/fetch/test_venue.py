@@ -7,12 +7,12 @@ import pytest
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import Rejected, UnknownSymbol, Where
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.http import Transport
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars
 

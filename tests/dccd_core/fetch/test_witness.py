@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from dccd_core.adapter.contract import Reach
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import quiet_parts, witness
+from dccd_core.tables import DataType
 from tests.dccd_core.fetch.world import World, bars, span
 
 OUTAGE = span("2023-03-24T10:00", "2023-03-24T11:00")

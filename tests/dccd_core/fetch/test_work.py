@@ -11,7 +11,6 @@ import pytest
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, TimeRange, Us, parse_time, us
@@ -19,6 +18,7 @@ from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Accepted, Condition, condition
 from dccd_core.quality.holes import NO_TRADES
+from dccd_core.tables import DataType
 from tests.dccd_core.fetch.world import BTC, NOW, World, bars, same
 
 USD = Symbol("BTC", "USD")

@@ -14,7 +14,6 @@ import polars as pl
 
 from dccd_core.adapter.contract import Exchange, Limit, Request, Response
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
@@ -26,6 +25,7 @@ from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
 from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import NoJudge
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import OptionArguments, Options

@@ -17,9 +17,9 @@ from dccd_core.adapter.contract import (
     Response,
     TimeWindows,
 )
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.timespan import DAY, SECOND, Us, moment
 from dccd_core.fetch.paging.page import Page, Pager
+from dccd_core.tables import TIME, DataType
 
 LATE = Us(100 * DAY)
 SETTLE = Us(5 * SECOND)
@@ -45,7 +45,7 @@ def trades(rows: list[tuple[int, int]]) -> pl.DataFrame:
             "trade_id": [str(number) for number, _ in rows],
             "received": [None] * len(rows),
         },
-        schema=TABLES[DataType.TRADES].schema,
+        schema=DataType.TRADES.table.schema,
     )
 
 

@@ -12,7 +12,6 @@ from dccd_core.fetch.paging.page import Page, Pager, latest, once, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
 from dccd_core.lake.lake import Judge
 from dccd_core.quality.holes import Evidence, RefusedJudge
-from dccd_core.tables import DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class NumberedPages(Paging):
 class _NumberPager:
     def __init__(self, endpoint: Endpoint, query: Query, pages: range, settle: Us) -> None:
         self._endpoint, self._query, self._pages, self._settle = endpoint, query, pages, settle
-        self._salvage = Salvage(DataType.OHLC, endpoint.decode)
+        self._salvage = Salvage(endpoint.decode)
 
     def request(self) -> Request | None:
         return self._endpoint.request(replace(self._query, first_id=self._pages[0])) if self._pages else None

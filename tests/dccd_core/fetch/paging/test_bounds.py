@@ -8,13 +8,13 @@ import pytest
 
 from dccd_core.adapter.contract import IdWindows, Query, Request
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType, empty
 from dccd_core.domain.errors import PagingError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us
 from dccd_core.exchanges import binance
 from dccd_core.fetch.paging.bounds import Ends, IdBounds, find_bounds
 from dccd_core.fetch.venue import Venue
+from dccd_core.tables import DataType, empty
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, span
 
