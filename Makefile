@@ -14,7 +14,7 @@ demo: .venv/.ready  ## collect from the simulated exchange in real Dagster runs,
 	@$(RUN)dccd demo
 
 dev: .venv/.ready   ## Dagster's UI, schedules and sensors on http://127.0.0.1:3000
-	@$(RUN)python -m dccd_pipeline.home
+	@$(RUN)python -m dccd_pipeline.cli.instance
 	$(RUN)dagster dev -w workspace.yaml -h 127.0.0.1
 
 test: .venv/.ready  ## all tests, offline; make test ARGS="-k budget"

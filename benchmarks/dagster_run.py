@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.job import Job, read_job
 from dccd_core.domain.timespan import MILLISECOND, Us, iso
-from dccd_pipeline.cli import main
+from dccd_pipeline.cli.main import main
 
 _ROOT: Final = Path(__file__).parent.parent
 

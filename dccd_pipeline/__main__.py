@@ -4,7 +4,7 @@ What it needs takes seconds to import. A stop is heard meanwhile: nothing is und
 be put away, so it ends at once, without a trace of where it was. What is imported stays until the end: nobody
 looks through it for garbage, neither meanwhile nor when all ends: that alone would take a second.
 
-Belongs here: nothing that has to be imported. Does not: what the command does (cli.py).
+Belongs here: nothing that has to be imported. Does not: what the command does (main.py).
 """
 
 import gc
@@ -23,7 +23,7 @@ def main() -> None:
         if signal.getsignal(one) is not signal.SIG_IGN:  # as it is under nohup
             signal.signal(one, _leave)
     gc.disable()
-    from dccd_pipeline.cli import main as command  # noqa: PLC0415 -- from now on a stop is heard
+    from dccd_pipeline.cli.main import main as command  # noqa: PLC0415 -- from now on a stop is heard
 
     gc.freeze()
     gc.enable()

@@ -16,19 +16,19 @@ from dccd_core.net.sockets import Connect
 from dccd_core.stream.plan import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
-from dccd_pipeline.assets.recorded import first_days, recorded_spec, stream_spec
-from dccd_pipeline.config import EMBEDDED
-from dccd_pipeline.entry import Entry
-from dccd_pipeline.jobs import entry_job
-from dccd_pipeline.ops.stream import stream_job
-from dccd_pipeline.orders import Order
+from dccd_pipeline.assets.jobs import entry_job
+from dccd_pipeline.assets.schedules import entry_schedule
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.read import EMBEDDED
+from dccd_pipeline.config.settings import ExchangeSettings, Settings
 from dccd_pipeline.resources import AcceptedSpan, LakeResource, Venues
-from dccd_pipeline.schedules import entry_schedule
-from dccd_pipeline.sensors import configuration_sensor, failure_sensor, recovery_sensor
-from dccd_pipeline.settings import ExchangeSettings, Settings
-from dccd_pipeline.silence import silent_runs
-from dccd_pipeline.stream_alerts import silence_sensor
-from dccd_pipeline.stream_sensor import stream_supervisor
+from dccd_pipeline.runs.failures import configuration_sensor, failure_sensor, recovery_sensor
+from dccd_pipeline.runs.silent import silent_runs
+from dccd_pipeline.streams.alerts import silence_sensor
+from dccd_pipeline.streams.assets import first_days, recorded_spec, stream_spec
+from dccd_pipeline.streams.job import stream_job
+from dccd_pipeline.streams.orders import Order
+from dccd_pipeline.streams.sensor import stream_supervisor
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:

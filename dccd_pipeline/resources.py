@@ -15,7 +15,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
-from dccd_pipeline.accepted import by_dataset
+from dccd_pipeline.config.accepted import by_dataset
 
 
 class AcceptedSpan(dg.Config):

@@ -1,1 +1,1 @@
-"""The assets. One module per way a dataset comes into being."""
+"""Datasets as assets: how they come into being, how far they are, what is checked, and when they run."""

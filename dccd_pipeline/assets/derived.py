@@ -23,7 +23,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import asset_spec, entry_assets
 from dccd_pipeline.assets.run import Run
-from dccd_pipeline.entry import Entry
+from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import Venues
 
 

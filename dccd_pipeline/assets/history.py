@@ -16,13 +16,13 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.snapshot import snapshot
+from dccd_pipeline.assets.checks import check_specs
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
+from dccd_pipeline.assets.metadata import column_schema
 from dccd_pipeline.assets.run import Run, entry_partitions
-from dccd_pipeline.checks import check_specs
-from dccd_pipeline.entry import Entry
-from dccd_pipeline.metadata import column_schema
+from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import LakeResource, Venues
-from dccd_pipeline.stops import Stopped, ends_as_canceled, run_stoppable
+from dccd_pipeline.runs.stops import Stopped, ends_as_canceled, run_stoppable
 
 Gather = Callable[[Run, Venues, PageProgress], Coroutine[object, object, None]]
 """How a run gets its rows: calls ``run.each`` with what fills one partition."""

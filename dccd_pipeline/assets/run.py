@@ -27,14 +27,13 @@ from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_pipeline.checks import evaluate
-from dccd_pipeline.costs import cost_of, is_unbounded, refuse_what_does_not_fit, said_cost
-from dccd_pipeline.entry import Entry
-from dccd_pipeline.metadata import partition_metadata, price_chart
-from dccd_pipeline.partitions import partitions_of
-from dccd_pipeline.progress import Progress, behind, condition_of, progress
-from dccd_pipeline.remaining import Remaining, due_in
-from dccd_pipeline.remembered import (
+from dccd_pipeline.assets.checks import evaluate
+from dccd_pipeline.assets.costs import cost_of, is_unbounded, refuse_what_does_not_fit, said_cost
+from dccd_pipeline.assets.metadata import partition_metadata, price_chart
+from dccd_pipeline.assets.partitions import partitions_of
+from dccd_pipeline.assets.progress import Progress, behind, condition_of, progress
+from dccd_pipeline.assets.remaining import Remaining, due_in
+from dccd_pipeline.assets.remembered import (
     read_gone,
     read_held,
     read_progress,
@@ -43,6 +42,7 @@ from dccd_pipeline.remembered import (
     write_gone,
     write_held,
 )
+from dccd_pipeline.config.collect import Entry
 
 _KEY_TAGS: Final = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 
@@ -53,7 +53,7 @@ WITHIN = "dccd/within"
 """Tag of runs that are to fill a part of their partitions only: two moments in us, ``start/end``."""
 
 _A_WORD_EVERY = MINUTE
-"""So that one sees how far it is; a run that is silent for long is taken for dead (silence.py)."""
+"""So that one sees how far it is; a run that is silent for long is taken for dead (silent.py)."""
 
 _WAITS_S: Final = (15.0, 45.0)
 """Before what failed is tried again. Dagster would wait too, but deaf to a stop, and would retry that."""

@@ -14,8 +14,8 @@ from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.plan import DatasetHealth, Listener, Phase, StreamHealth, StreamPlan
-from dccd_pipeline.config import parse_settings
-from dccd_pipeline.settings import Origin, Settings
+from dccd_pipeline.config.read import parse_settings
+from dccd_pipeline.config.settings import Origin, Settings
 
 STREAM = "{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}"
 Act = Callable[[StreamPlan, Lake, Listener, asyncio.Event], None]

@@ -7,11 +7,11 @@ import polars as pl
 from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import Lake
+from dccd_pipeline.assets.schedules import off_lines
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
-from dccd_pipeline.config import embedded_settings, parse_settings
+from dccd_pipeline.config.read import embedded_settings, parse_settings
+from dccd_pipeline.config.settings import Origin, Settings
 from dccd_pipeline.resources import LakeResource, Venues
-from dccd_pipeline.schedules import off_lines
-from dccd_pipeline.settings import Origin, Settings
 from tests.dccd_pipeline.held import BOOKS, MINUTES, hold
 
 TEXT = """

@@ -24,8 +24,8 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox
-from dccd_pipeline.config import load_settings
-from dccd_pipeline.settings import Settings
+from dccd_pipeline.config.read import load_settings
+from dccd_pipeline.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 BTC = Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, MINUTE)

@@ -8,7 +8,7 @@ import pytest
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
-from dccd_pipeline.progress import condition_of
+from dccd_pipeline.assets.progress import condition_of
 from tests.e2e.project import (
     BTC,
     NEVER,

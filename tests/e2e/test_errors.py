@@ -16,9 +16,9 @@ from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, TimeRange, Us, 
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.partitions import partitions_of
+from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.partitions import partitions_of
-from dccd_pipeline.progress import condition_of
 from tests.e2e.project import (
     BTC,
     BTC_HOURS,

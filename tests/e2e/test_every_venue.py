@@ -31,8 +31,8 @@ from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.cli import main
-from dccd_pipeline.served import present, served
+from dccd_pipeline.cli.main import main
+from dccd_pipeline.config.capabilities import present, served
 from tests.dccd_core.fetch.world import transient
 from tests.e2e.project import ROOT, Project, stored
 

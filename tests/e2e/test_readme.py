@@ -10,8 +10,8 @@ from dccd_core.domain.dataset import Dataset, partition_keys
 from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.testing.sandbox.process import RunningSandbox
-from dccd_pipeline.progress import condition_of
-from dccd_pipeline.served import present
+from dccd_pipeline.assets.progress import condition_of
+from dccd_pipeline.config.capabilities import present
 from tests.e2e.project import BTC, ROOT, Project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

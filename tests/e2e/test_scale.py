@@ -13,10 +13,10 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE
+from dccd_pipeline.assets.progress import PROGRESS, Progress
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.config import parse_settings
-from dccd_pipeline.progress import PROGRESS, Progress
-from dccd_pipeline.settings import Origin
+from dccd_pipeline.config.read import parse_settings
+from dccd_pipeline.config.settings import Origin
 from tests.e2e.project import RANGE, ROOT, asset, bars
 
 pytestmark = pytest.mark.e2e

@@ -18,9 +18,9 @@ from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.progress import condition_of
 from tests.e2e.project import (
     BTC_HOURS,
     RANGE,

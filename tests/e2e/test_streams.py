@@ -14,8 +14,8 @@ import pytest
 
 from dccd_core.stream.plan import Phase
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.heartbeat import Beat, read_beats
-from dccd_pipeline.processes import is_there
+from dccd_pipeline.runs.processes import is_there
+from dccd_pipeline.streams.heartbeat import Beat, read_beats
 from tests.e2e.project import Project, Web, awaited, ended, free_port, logged
 
 pytestmark = pytest.mark.e2e

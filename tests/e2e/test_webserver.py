@@ -16,10 +16,10 @@ from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.net.clock import SystemClock
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.checks import check_names
 from dccd_pipeline.assets.equal import CHECK
+from dccd_pipeline.assets.progress import PROGRESS
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.checks import check_names
-from dccd_pipeline.progress import PROGRESS
 from tests.e2e.project import (
     BTC,
     BTC_HOURS,

@@ -21,8 +21,9 @@ from dccd_core.lake.layout import LIVE, Family, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoJudge
-from dccd_pipeline import build, cli
-from dccd_pipeline.settings import Settings
+from dccd_pipeline import build
+from dccd_pipeline.cli.main import main
+from dccd_pipeline.config.settings import Settings
 from tests.dccd_core.lake.samples import DAY, TRADES, numbered
 
 PINNED = Path(__file__).with_name("pinned.txt")
@@ -58,7 +59,7 @@ SETTINGS = {
 
 
 def test_pinned_names_are_what_they_were(tmp_path: Path) -> None:
-    now = sorted({*commands(cli.main), *settings(), *dagster(), *stored(tmp_path)})
+    now = sorted({*commands(main), *settings(), *dagster(), *stored(tmp_path)})
     if os.environ.get("DCCD_PIN"):
         PINNED.write_text("\n".join(now) + "\n")
     before = PINNED.read_text().splitlines()

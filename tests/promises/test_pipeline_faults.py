@@ -21,13 +21,13 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, TimeRange, Us, moment, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.backfill import backfill
 from dccd_pipeline.build import build_definitions, silent
-from dccd_pipeline.cli import main
-from dccd_pipeline.config import SettingsError, parse_settings
-from dccd_pipeline.home import open_instance
-from dccd_pipeline.sensors import failure_sensor
-from dccd_pipeline.settings import Alerts, Origin, Settings
+from dccd_pipeline.cli.backfill import backfill
+from dccd_pipeline.cli.instance import open_instance
+from dccd_pipeline.cli.main import main
+from dccd_pipeline.config.read import SettingsError, parse_settings
+from dccd_pipeline.config.settings import Alerts, Origin, Settings
+from dccd_pipeline.runs.failures import failure_sensor
 from tests.dccd_core.lake.samples import SPAN, live, record, trades
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
 

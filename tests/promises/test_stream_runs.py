@@ -19,13 +19,13 @@ from sqlalchemy.exc import OperationalError
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.plan import Listener, StreamHealth
-from dccd_pipeline import foreground
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.cli import main
-from dccd_pipeline.foreground import record_here
-from dccd_pipeline.heartbeat import beat_of, write_beat
-from dccd_pipeline.home import open_instance
-from dccd_pipeline.supervisor import STOPPED, STREAM
+from dccd_pipeline.cli import record
+from dccd_pipeline.cli.instance import open_instance
+from dccd_pipeline.cli.main import main
+from dccd_pipeline.cli.record import record_here
+from dccd_pipeline.streams.heartbeat import beat_of, write_beat
+from dccd_pipeline.streams.supervisor import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import TRADES, hold
 from tests.dccd_pipeline.streamed import settings_of
@@ -99,7 +99,7 @@ def test_l11_after_kill_9_a_stream_can_be_recorded_again_at_once(
     now = SystemClock().now()
     health = StreamHealth(now, now, 1, 0, 1.0, 1, 0, ())
     write_beat(instance, "majors", replace(beat_of(before, "digest", now, health), pid=killed.pid))
-    monkeypatch.setattr(foreground, "record_live", Recorder())
+    monkeypatch.setattr(record, "record_live", Recorder())
     assert record_here(settings_of(tmp_path), "majors", instance, print) == ""
     runs = {run.run_id: run.status for run in instance.get_runs()}
     assert runs.pop(before) is S.FAILURE

@@ -14,7 +14,7 @@ from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, newest_part
 from dccd_pipeline.assets.history import history_assets
-from dccd_pipeline.settings import Settings
+from dccd_pipeline.config.settings import Settings
 from tests.dccd_core.fetch.world import NOW, World, bars
 
 KEY = "2024-06"

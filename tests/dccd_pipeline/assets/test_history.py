@@ -14,7 +14,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.settings import Settings
+from dccd_pipeline.config.settings import Settings
 
 BTC, ETH = (
     Dataset("binance", Symbol.parse(f"{base}/USDT"), DataType.OHLC, MINUTE) for base in ("BTC", "ETH")

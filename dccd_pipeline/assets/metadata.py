@@ -1,0 +1,149 @@
+"""What a materialisation says about itself: a partition's state as Dagster metadata.
+
+Belongs here: turning known facts into metadata values. Does not: finding facts out.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import dagster as dg
+import polars as pl
+from PIL import Image, ImageDraw
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
+from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.partition.ledger import Hole
+from dccd_pipeline.assets.progress import PROGRESS, condition_of, progress
+from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
+from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price, said_second
+
+_WIDTH, _HEIGHT = 360, 72
+_SHOWN_HOLES = 20
+
+
+def column_schema(data_type: DataType) -> dg.TableSchema:
+    table = TABLES[data_type]
+    columns = [
+        dg.TableColumn(
+            name, str(dtype), constraints=dg.TableColumnConstraints(nullable=name not in table.required)
+        )
+        for name, dtype in table.schema.items()
+    ]
+    return dg.TableSchema(columns)
+
+
+def partition_metadata(
+    dataset: Dataset,
+    key: str,
+    states: Mapping[str, State],
+    chart: str,
+    store: str = "",
+    within: TimeRange | None = None,
+) -> dict[str, dg.MetadataValue]:
+    """Describe one stored partition, and how far its dataset is in ``store``, the name of its store."""
+    state = states[key]
+    ledger = state.ledger
+    covered = ledger.covered_until(partition_span(dataset.grain, key))
+    times = {"first": state.first, "last": state.last, "covered_until": covered}
+    return {
+        "condition": dg.MetadataValue.text(condition_of(dataset, key, state).value),
+        "dagster/partition_row_count": dg.MetadataValue.int(state.rows),
+        **{name: dg.MetadataValue.text(iso(at)) for name, at in times.items() if at is not None},
+        "requests": dg.MetadataValue.int(ledger.requests),
+        "gaps": dg.MetadataValue.int(len(ledger.gaps())),
+        "holes": dg.MetadataValue.md(_holes(state)),
+        "quarantined": dg.MetadataValue.int(ledger.quarantined),
+        "bytes": dg.MetadataValue.int(state.bytes),
+        "path": dg.MetadataValue.path(state.path),
+        "content_hash": dg.MetadataValue.text(state.content_hash),
+        "chart": dg.MetadataValue.md(chart),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
+        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store, within))),
+    }
+
+
+def _holes(state: State) -> str:
+    holes = state.ledger.holes
+    if not holes:
+        return "none"
+    lines = [
+        f"| {iso(hole.span.start)} | {iso(hole.span.end)} | {hole.missing} | {hole.proof or _gap(hole)} |"
+        for hole in holes[:_SHOWN_HOLES]
+    ]
+    more = [f"\n{len(holes) - _SHOWN_HOLES} more in the ledger"] if len(holes) > _SHOWN_HOLES else []
+    return "\n".join(["| from | to | missing | explained by |", "|---|---|---|---|", *lines, *more])
+
+
+def _gap(hole: Hole) -> str:
+    return f"**gap**: {hole.reason}" if hole.reason else "**gap**"
+
+
+def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
+    """Draw the partition's prices as a small PNG inside a Markdown image."""
+    column = "close" if dataset.data_type is DataType.OHLC else "price"
+    prices = (
+        lake.scan(dataset, partition_span(dataset.grain, key))
+        .select(pl.col(column), slot=(pl.int_range(pl.len()) * _WIDTH) // pl.len())
+        .group_by("slot")
+        .agg(pl.col(column).last())
+        .sort("slot")
+        .collect(engine="streaming")[column]
+        .to_list()
+    )
+    return f"![{column}](data:image/png;base64,{base64.b64encode(_png(prices)).decode()})"
+
+
+def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:
+    """Describe how a stream is, and in a table how each of its datasets is."""
+    counts = {
+        "connections": beat.connections,
+        "reconnects": beat.reconnects,
+        "messages": beat.messages,
+        "bad_messages": beat.bad,
+    }
+    return {
+        "state": dg.MetadataValue.text(said_of(beat)),
+        "at": dg.MetadataValue.text(said_second(beat.at)),
+        "recording_since": dg.MetadataValue.text(said_second(beat.started)),
+        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
+        "messages_per_s": dg.MetadataValue.float(beat.rate),
+        "datasets": dg.MetadataValue.table([dg.TableRecord(health_row(one)) for one in beat.datasets]),
+    }
+
+
+def health_row(one: DatasetBeat) -> dict[str, str | int | float]:
+    """Say for people how one dataset of a stream is."""
+    return {
+        "dataset": one.dataset,
+        "state": said_of_dataset(one),
+        "price": said_price(one),
+        "last_message": said_second(one.last),
+        "proven_until": said_second(one.proven),
+        "lag_ms": "-" if one.lag is None else round(one.lag / MILLISECOND),
+        "messages_per_s": one.rate,
+        "messages": one.messages,
+        "rows": one.rows,
+        "invalid_intervals": one.invalid,
+        "crossed": one.crossed,
+    }
+
+
+def _png(prices: Sequence[float]) -> bytes:
+    image = Image.new("P", (_WIDTH, _HEIGHT), 0)
+    image.putpalette([255, 255, 255, 79, 67, 221])
+    if len(prices) > 1:
+        low, high = min(prices), max(prices)
+        scale = (_HEIGHT - 5) / ((high - low) or 1)
+        step = (_WIDTH - 1) / (len(prices) - 1)
+        points = [(at * step, _HEIGHT - 3 - (price - low) * scale) for at, price in enumerate(prices)]
+        draw = ImageDraw.Draw(image)
+        for start, end in pairwise(points):
+            draw.line([start, end], fill=1, width=1)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True, bits=1)
+    return file.getvalue()

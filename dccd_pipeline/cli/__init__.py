@@ -1,0 +1,1 @@
+"""The ``dccd`` command: one module for each thing it does."""

@@ -1,0 +1,70 @@
+"""The demonstration: a little of every exchange, collected from the sandbox in real Dagster runs, offline.
+
+Belongs here: what is shown. Does not: how a run is started (backfill.py).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import dagster as dg
+
+from dccd_core.domain.dataset import partition_key
+from dccd_core.exchanges import NAMES
+from dccd_core.fetch.fill import Progress
+from dccd_core.testing.sandbox.process import running_sandbox
+from dccd_pipeline.cli.backfill import Order, Result, run_order
+from dccd_pipeline.config.capabilities import present
+from dccd_pipeline.config.settings import Settings
+
+STORE: Final = "./data/demo"
+HOME: Final = f"{STORE}/.dagster"
+"""Its own Dagster instance: what it collects is nobody's asset elsewhere."""
+# Listed on the afternoon of a month's last day: so a month of bars is built of one day of trades.
+NEWCOMER: Final = "MOSS/USD"
+_QUARTER: Final = ("2024-01", "2024-02", "2024-03")
+_DAYS: Final = ("2024-01-01", "2024-01-02", "2024-01-03")
+_PERPETUALS: Final = ("BTC/USDT:USDT", "BTC/USD:BTC")
+SHOWN: Final[tuple[tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]], ...]] = (
+    (("binance", "BTC/USDT", "ETH/USDT"), {"span": "1m", "start": "2024-01-01"}, _QUARTER),
+    (("binance", "BTC/USDT"), {"start": "2024-01-01"}, _DAYS),
+    (("bybit", "BTC/USDT", *_PERPETUALS), {"span": "1h", "start": "2024-01-01"}, ("2024",)),
+    (("bybit", "BTC/USDT"), {"depth": 50}, ()),
+    (("okx", "BTC/USDT", *_PERPETUALS), {"span": "15m", "start": "2024-01-01"}, ("2024-01",)),
+    (("coinbase", "BTC/USD"), {"span": "5m", "start": "2024-01-01"}, ("2024-01",)),
+    (("coinbase", "BTC/USD"), {"start": "2024-01-01"}, _DAYS[:1]),
+    (("kraken", "BTC/USD"), {"span": "1h", "start": "recent"}, ()),
+    (("kraken", NEWCOMER), {"start": "2019-09-01"}, ("2019-09-30",)),
+    (
+        ("kraken", NEWCOMER),
+        {"span": "10m", "start": "2019-09-01", "derive_from": "trades", "name": "kraken_derived_10m"},
+        ("2019-09",),
+    ),
+    (("bitfinex", "BTC/USD"), {"span": "5m", "start": "2024-01-01"}, ("2024-01",)),
+    (("bitmex", "BTC/USD:BTC"), {"span": "1h", "start": "2024-01-01"}, ("2024",)),
+)
+"""Exchange and symbols; what else an entry says; the partitions, where there are none the open one."""
+
+
+def demo(instance: dg.DagsterInstance, progress: Progress) -> Iterator[Result]:
+    """Yield the result of each entry's run. What ``STORE`` already holds is not asked for again."""
+    with running_sandbox(symbols=[NEWCOMER]) as sandbox:
+        settings = demo_settings({name: sandbox.rest_url(name) for name in NAMES})
+        for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True):
+            shown = keys or (partition_key(entry.datasets[0].grain, present()),)
+            yield run_order(settings, Order(entry, entry.datasets, shown), instance, progress)
+
+
+def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
+    collect = [
+        {"exchange": exchange, "symbols": symbols, "data_type": _data_type(more), **more}
+        for (exchange, *symbols), more, _ in SHOWN
+    ]
+    exchanges: dict[str, dict[str, Any]] = {name: {"rest_url": url} for name, url in rest_urls.items()}
+    exchanges["kraken"]["symbols"] = {NEWCOMER: {"listed": "2019-09-30"}}
+    return Settings.model_validate({"store": STORE, "exchanges": exchanges, "collect": collect})
+
+
+def _data_type(more: Mapping[str, object]) -> str:
+    if "span" in more:
+        return "ohlc"
+    return "orderbook" if "depth" in more else "trades"

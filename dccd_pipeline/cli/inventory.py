@@ -1,0 +1,113 @@
+"""What the lake holds, dataset by dataset, told from the ledgers and the live segments.
+
+Belongs here: summing up states. Does not: how it is printed (render.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.timespan import TimeRange, Us
+from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.partition.ledger import Condition, Source
+from dccd_pipeline.assets.progress import condition_of, why_not
+
+_WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condition.AVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One dataset.
+
+    ``coverage``: the time that is proven over the time that is wanted, at most 1; None where no moment is
+    promised. Wanted is all from the first partition on, of what only a stream brings from its first
+    moment on, until ``now``. ``why``: what is wrong with it, empty when nothing is.
+    """
+
+    dataset: Dataset
+    condition: Condition
+    rows: int
+    first: Us | None
+    last: Us | None
+    partitions: int
+    coverage: float | None
+    gaps: int
+    quarantined: int
+    bytes: int
+    why: str = ""
+    live_rows: int = 0
+    """Of ``rows`` those that no partition holds yet."""
+
+
+def holdings(lake: Lake, now: Us) -> list[Holding]:
+    """Sum up every dataset there is, sorted by name."""
+    live = set(lake.recorded())
+    found = list[Holding]()
+    for dataset in sorted({*lake.datasets(), *live}, key=str):
+        states = lake.states(dataset)
+        one = holding(dataset, states, now) if states else _nothing(dataset)
+        found.append(_with_live(lake, one) if dataset in live else one)
+    return found
+
+
+def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
+    """Sum up a dataset. A partition that is absent between two others is missing."""
+    spans = {key: partition_span(dataset.grain, key) for key in sorted(states)}
+    start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
+    conditions = {condition_of(dataset, key, state) for key, state in states.items()}
+    reasons = [f"{key}: {why}" for key in spans if (why := why_not(dataset, key, states[key]))]
+    if sum(span.length for span in spans.values()) < end - start:
+        conditions.add(Condition.MISSING)
+        reasons.append("partitions between others are missing")
+    more = f"; and {len(reasons) - 2} partitions more" if len(reasons) > 2 else ""
+    return Holding(
+        dataset=dataset,
+        condition=next(worst for worst in _WORST_FIRST if worst in conditions),
+        rows=sum(state.rows for state in states.values()),
+        first=min((state.first for state in states.values() if state.first is not None), default=None),
+        last=max((state.last for state in states.values() if state.last is not None), default=None),
+        partitions=len(states),
+        coverage=_coverage(dataset, states, TimeRange(start, max(start, min(end, now)))),
+        gaps=sum(len(state.ledger.gaps()) for state in states.values()),
+        quarantined=sum(state.ledger.quarantined for state in states.values()),
+        bytes=sum(state.bytes for state in states.values()),
+        why="; ".join(reasons[:2]) + more,
+    )
+
+
+def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> float | None:
+    """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
+    asked = [one for state in states.values() for one in state.ledger.asked]
+    gaps = [gap.span for state in states.values() for gap in state.ledger.gaps()]
+    if dataset.data_type is DataType.ORDERBOOK and not any(one.source is Source.STREAM for one in asked):
+        return None  # pictures promise no moment
+    if asked and all(one.source is Source.STREAM for one in asked):
+        first = max(wanted.start, min(one.span.start for one in asked))
+        wanted = TimeRange(min(first, wanted.end), wanted.end)
+    covered = [part for state in states.values() for part in state.ledger.covered()]
+    proven = sum(
+        left.length for part in covered if (inside := part.clip(wanted)) for left in inside.minus(gaps)
+    )
+    return min(1.0, proven / max(1, wanted.length))
+
+
+def _nothing(dataset: Dataset) -> Holding:
+    why = "recorded, in no partition yet"
+    return Holding(dataset, Condition.PENDING, 0, None, None, 0, None, 0, 0, 0, why)
+
+
+def _with_live(lake: Lake, one: Holding) -> Holding:
+    """Count the rows of live segments too: each that is in a partition already counts once."""
+    ts = pl.col("ts").cast(pl.Int64)
+    sums = (pl.len().alias("rows"), ts.min().alias("first"), ts.max().alias("last"))
+    found = lake.scan(one.dataset).select(sums).collect(engine="streaming").row(0, named=True)
+    return replace(
+        one,
+        rows=int(found["rows"]),
+        first=found["first"],
+        last=found["last"],
+        live_rows=int(found["rows"]) - one.rows,
+    )

@@ -1,0 +1,352 @@
+"""The ``dccd`` command: options in, exit code out. The work is done elsewhere, the printing in render.py.
+
+Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 2 it cannot be done like this;
+130 it was told to stop, and did.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+import polars as pl
+
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import DAY, TimeRange, Us
+from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_core.testing.sandbox.__main__ import main as sandbox
+from dccd_pipeline.assets.costs import unbounded_costs
+from dccd_pipeline.assets.schedules import gone_lines, off_lines
+from dccd_pipeline.build import silent, stream_digests
+from dccd_pipeline.cli import render
+from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order, venues_of
+from dccd_pipeline.cli.captures import Keeping, capture_options, replay
+from dccd_pipeline.cli.collect import chosen_entries, planned_orders, side_by_side, tick_orders
+from dccd_pipeline.cli.demo import HOME, STORE
+from dccd_pipeline.cli.demo import demo as run_demo
+from dccd_pipeline.cli.exchanges import doctor, exchanges, symbols
+from dccd_pipeline.cli.instance import existing_instance, open_instance
+from dccd_pipeline.cli.inventory import holdings
+from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
+from dccd_pipeline.cli.read import rows_of, write_rows
+from dccd_pipeline.cli.record import chosen, end_with_keeper, record_all, record_here
+from dccd_pipeline.config.read import json_schema, load_settings
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.streams.pausing import meant, pause, resume
+from dccd_pipeline.streams.status import as_builtins, run_states, stream_states
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_ALWAYS = TimeRange(Us(0), Us(2**63 - 1))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dccd")
+def main() -> None:
+    """A crypto market-data lake that fills itself, keeps itself fresh and proves what it holds."""
+
+
+@main.command()
+@click.argument("exchange")
+@click.argument("symbols", nargs=-1, required=True)
+@dataset_options
+@click.option("--start", type=Moment(), help="First moment wanted, UTC: 2024-01-31, 2024-01, 7d, origin.")
+@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC. Without it: now.")
+@click.option("--days", type=click.IntRange(1), help="Instead of --start: so many days back.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def backfill(
+    exchange: str,
+    symbols: tuple[str, ...],
+    data_type: str,
+    span: str | None,
+    start: Us | None,
+    end: Us | None,
+    days: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fill [start, end) of one symbol or more, in a recorded Dagster run.
+
+    What is there is not asked for again. Without a start, from the one in the configuration.
+    Exit code 0 only when all of it is complete.
+    """
+    settings = load_settings()
+    if days and start is not None:
+        raise ConfigError("--days and --start exclude each other", hint="keep one of the two")
+    start = Us(SystemClock().now() - days * DAY) if days else start
+    datasets = list(dict.fromkeys(dataset_of(exchange, symbol, data_type, span) for symbol in symbols))
+    orders = orders_of(settings, datasets, start, end)
+    if dry_run:
+        _show_plan(settings, orders, as_json=as_json)
+    else:
+        _run(settings, orders, as_json=as_json)
+
+
+def _run(
+    settings: Settings, orders: Sequence[Order], *, as_json: bool = False, tell: int | None = None
+) -> None:
+    """Run one order after the other, say what came of each, and exit."""
+    codes, size = [0], 0
+    due = {job: spans for order in orders for job, spans in due_of(settings, order).items()}
+    with open_instance() as instance, render.FillProgress(due, tell=tell) as progress:
+        for order in orders:
+            result = run_order(settings, order, instance, progress)
+            progress.finish(result.conditions)
+            size += result.bytes
+            with progress.hidden():
+                _show_result(result, as_json=as_json)
+            codes.append(_exit_code(result, tick=order.catch_up))
+            if result.stopped:
+                break
+    if not as_json:
+        render.closing(progress, settings.store, size)
+    sys.exit(max(codes))
+
+
+@main.command()
+@click.argument("words", nargs=-1, metavar="[NAME|EXCHANGE [SYMBOL...]]")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@click.option("--tell", type=int, hidden=True, help="A descriptor that is told how far it is.")
+@told
+def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
+    """Bring what is configured up to date now, as its schedules do: all of it, an entry, or an exchange.
+
+    Exit code 0 when all runs succeeded.
+    """
+    settings, now = load_settings(), SystemClock().now()
+    chosen = chosen_entries(settings, words)
+    exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
+    if len(exchanges) > 1 and not dry_run:
+        open_instance().dispose()
+        with render.SharedProgress(exchanges) as progress:
+            code = side_by_side(exchanges, progress)
+        sys.exit(code)
+    with open_instance() as instance:
+        orders = (planned_orders if dry_run else tick_orders)(
+            chosen, instance, now, Lake(settings.store).identity()
+        )
+    if not orders:
+        click.echo(f"{', '.join(exchanges)}: everything is up to date")
+    elif dry_run:
+        _show_plan(settings, orders, as_json=False)
+    else:
+        _run(settings, orders, tell=tell)
+
+
+def _exit_code(result: Result, *, tick: bool) -> int:
+    if result.stopped:
+        return STOPPED
+    return 0 if result.complete or (tick and result.succeeded) else 1
+
+
+def _show_plan(settings: Settings, orders: Sequence[Order], *, as_json: bool) -> None:
+    found = asyncio.run(plan(settings, orders))
+    partitions = sum(len(order.keys) * len(order.datasets) for order in orders)
+    per_minute = pace(settings, orders[0].datasets[0])
+    if as_json:
+        minutes = found.weight / per_minute
+        click.echo(json.dumps(asdict(found) | {"partitions": partitions, "minutes": minutes}))
+    else:
+        render.plan(found, partitions, per_minute)
+
+
+def _show_result(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        partitions = {
+            f"{dataset} {key}": condition for (dataset, key), condition in result.conditions.items()
+        }
+        told = {"run_id": result.run_id, "failure": result.failure, "stopped": result.stopped}
+        click.echo(json.dumps(told | {"partitions": partitions}))
+        return
+    render.conditions(result.job, result.conditions)
+    if result.stopped:
+        click.echo("stopped; what was fetched is stored: run it again for the rest", err=True)
+    if result.failure:
+        click.echo(result.failure, err=True)
+
+
+@main.command()
+@click.argument("exchange")
+@click.argument("symbol")
+@dataset_options
+@click.option("--start", type=Moment(), help="First moment wanted, UTC.")
+@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .csv, .parquet or .json file.")
+@told
+def read(
+    exchange: str,
+    symbol: str,
+    data_type: str,
+    span: str | None,
+    start: Us | None,
+    end: Us | None,
+    output: Path | None,
+) -> None:
+    """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
+    dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
+    wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
+    rows = rows_of(settings.lake(), dataset, wanted)
+    if output is None:
+        with pl.Config(tbl_rows=20, tbl_cols=-1):
+            click.echo(str(rows.collect(engine="streaming")))
+    else:
+        write_rows(rows, output)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def inventory(as_json: bool) -> None:
+    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
+    settings = lasting()
+    _inventory(settings.lake(), settings.timezone, as_json=as_json)
+    if not as_json:
+        say_where(settings)
+
+
+def _inventory(lake: Lake, zone: str = "UTC", *, as_json: bool) -> None:
+    held = holdings(lake, SystemClock().now())
+    if as_json:
+        click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
+    else:
+        render.inventory(held, zone)
+
+
+class StreamGroup(click.Group):
+    """Records what is named, unless the first word is one of its commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        helped = bool(args) and args[0] in ctx.help_option_names
+        if not helped and (not args or args[0] not in self.commands):
+            args = ["record", *args]
+        return super().parse_args(ctx, args)
+
+
+@main.group(cls=StreamGroup, subcommand_metavar="[NAME...] | pause|resume NAME [SYMBOL [DATA_TYPE]]")
+def stream() -> None:
+    """Record configured streams, all or NAMES, until Ctrl-C; or pause and resume one.
+
+    The daemon (dagster dev) does this by itself, and starts again what fails.
+    """
+
+
+@stream.command()
+@click.argument("names", nargs=-1)
+@click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
+@capture_options
+@told
+def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_limit: int) -> None:
+    """Record streams, all or NAMES, until Ctrl-C, each in a Dagster run; this word may be left out."""
+    if here:
+        end_with_keeper()
+    settings = load_settings()
+    wanted = chosen(settings, names)
+    keeping = Keeping.of(capture, capture_limit, wanted)
+    with open_instance() as instance:  # made here if need be: two processes at once would spoil it
+        if not here:
+            sys.exit(record_all(wanted, keeping.options))
+        say = partial(render.happened, zone=settings.timezone)
+        if failure := record_here(settings, wanted[0], instance, say, keeping.recorder):
+            click.echo(failure, err=True)
+            sys.exit(1)
+
+
+main.add_command(replay)
+
+
+def part_of_a_stream(action: Callable[P, R]) -> Callable[P, R]:
+    """NAME [SYMBOL [DATA_TYPE]]: which part of which stream is meant."""
+    data_type = click.argument("data_type", required=False)
+    return click.argument("name")(click.argument("symbol", required=False)(data_type(action)))
+
+
+@stream.command("pause")
+@part_of_a_stream
+@told
+def pause_stream(name: str, symbol: str | None, data_type: str | None) -> None:
+    """Stop recording a stream, a symbol or a data type of it, until it is resumed; the rest goes on."""
+    entry, part = meant(load_settings(), name, symbol, data_type)
+    with open_instance() as instance:
+        click.echo(pause(instance, entry, part))
+
+
+@stream.command("resume")
+@part_of_a_stream
+@told
+def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
+    """Go on recording what was paused."""
+    entry, part = meant(load_settings(), name, symbol, data_type)
+    with open_instance() as instance:
+        click.echo(resume(instance, entry, part))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def status(as_json: bool) -> None:
+    """How the streams are, and what became of recent runs."""
+    settings, clock = lasting(), SystemClock()
+    with existing_instance() as instance:
+        streams = stream_states(instance, stream_digests(settings), clock)
+        runs = run_states(instance)
+        gone = gone_lines(settings, instance)
+    if as_json:
+        click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone, "off": off_lines(settings)}))
+    else:
+        render.status(streams, runs, clock.now(), settings.timezone)
+        for line in (*off_lines(settings), *gone):
+            click.echo(render.local(line, settings.timezone))
+        say_where(settings)
+
+
+@main.group()
+def config() -> None:
+    """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
+
+
+@config.command()
+@told
+def check() -> None:
+    """Check it; every mistake is one line that says where, what, and what to write instead."""
+    settings = load_settings()
+    datasets = sum(len(entry.datasets) for entry in settings.collect)
+    live = sum(len(entry.datasets) for entry in settings.stream)
+    click.echo(
+        f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
+    )
+    if settings.stream:
+        click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
+    for line in (*off_lines(settings), *asyncio.run(unbounded_costs(settings, venues_of(settings)))):
+        click.echo(line)
+
+
+@config.command()
+def schema() -> None:
+    """Print its JSON schema, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@told
+def demo() -> None:
+    """Collect from every exchange of the sandbox in real Dagster runs, then show the inventory. Offline."""
+    succeeded = True
+    with open_instance(Path(HOME).absolute()) as instance:
+        for result in run_demo(instance, silent):
+            _show_result(result, as_json=False)
+            succeeded = succeeded and result.succeeded
+    _inventory(Lake(STORE), as_json=False)
+    sys.exit(0 if succeeded else 1)
+
+
+for command in (exchanges, symbols, doctor):
+    main.add_command(command)
+main.add_command(sandbox, "sandbox")

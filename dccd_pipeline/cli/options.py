@@ -1,0 +1,124 @@
+"""What the commands of ``dccd`` share: how words become values, and errors lines.
+
+Belongs here: reading arguments, exit codes. Does not: any command.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import click
+
+from dccd_core.domain.barspan import parse_bar_span
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.timespan import Us
+from dccd_core.net.clock import SystemClock
+from dccd_pipeline.cli.moments import parse_moment
+from dccd_pipeline.config.fields import named_exchange, read_symbol
+from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.words import said_unknown
+from dccd_pipeline.runs.stops import hearing_signals
+
+P = ParamSpec("P")
+R = TypeVar("R")
+STOPPED: Final = 130
+"""What a shell says of a program that Ctrl-C ended."""
+_LATER: Final = "another program holds it, or it is away: try again in a moment"
+
+
+def told(action: Callable[P, R]) -> Callable[P, R]:
+    """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
+
+    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer is no bug.
+    """
+
+    @wraps(action)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with hearing_signals():
+                return action(*args, **kwargs)
+        except KeyboardInterrupt:
+            sys.exit(STOPPED)
+        except DccdError as e:
+            click.echo(str(e), err=True)
+            sys.exit(2 if isinstance(e, ConfigError) else 1)
+        except Exception as e:
+            if "sqlalchemy" not in sys.modules or (said := _storage_said(e)) is None:
+                raise
+            click.echo(f"Dagster's storage does not answer: {said} -> {_LATER}", err=True)
+            sys.exit(1)
+
+    return run
+
+
+def _storage_said(error: BaseException | None) -> str | None:
+    """Return what a database said that an error is about; None when it is about none."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 -- it takes long, and is here already
+
+    from dccd_pipeline.runs.patience import line_of  # noqa: PLC0415
+
+    while error is not None and not isinstance(error, SQLAlchemyError):
+        error = error.__cause__ or error.__context__
+    return line_of(error) if isinstance(error, SQLAlchemyError) else None
+
+
+class Moment(click.ParamType[Us]):
+    """A moment as people write it, UTC."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Us:
+        try:
+            return parse_moment(str(value), SystemClock().now())
+        except ConfigError as e:
+            self.fail(str(e), param, ctx)
+
+
+class Kind(click.ParamType[str]):
+    """A data type."""
+
+    name = "type"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in tuple(DataType):
+            self.fail(" -> ".join(said_unknown(value)), param, ctx)
+        return str(value)
+
+
+def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
+    """--data-type --span: which of a symbol's datasets is meant."""
+    span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
+    known = ", ".join(DataType)
+    return click.option("--data-type", type=Kind(), required=True, help=f"One of {known}.")(span(action))
+
+
+def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> Dataset:
+    bars = data_type == DataType.OHLC
+    if bars != (span is not None):
+        raise ConfigError("--span goes with --data-type ohlc, and only with it", hint="for example --span 1m")
+    return Dataset(
+        named_exchange(exchange).name,
+        read_symbol(symbol),
+        DataType(data_type),
+        parse_bar_span(span) if span else None,
+    )
+
+
+def lasting() -> Settings:
+    """Return the settings for those who only look: where the file cannot be used, the last good ones."""
+    loaded = load_lasting()
+    if loaded.mistake:
+        click.echo(loaded.mistake, err=True)
+        click.echo("the last good configuration is used instead", err=True)
+    return loaded.settings
+
+
+def say_where(settings: Settings) -> None:
+    """Say which configuration and which store this was about: in another folder it is another one."""
+    there = "" if "://" in settings.store or Path(settings.store).exists() else ", which does not exist yet"
+    click.echo(f"configuration: {settings.source}; store: {settings.store}{there}", err=True)

@@ -1,0 +1,65 @@
+"""``dccd read``: stored rows, folded or live, for the terminal or into a file.
+
+Belongs here: from a question to rows or a file. Does not: options (main.py), and how rows are stored.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.lake.lake import Lake
+
+_WRITERS: Final[Mapping[str, Callable[[pl.LazyFrame, Path], object]]] = {
+    ".csv": lambda rows, file: rows.sink_csv(file),
+    ".parquet": lambda rows, file: rows.sink_parquet(file),
+    ".json": lambda rows, file: rows.sink_ndjson(file),
+}
+
+
+class NoRowsError(LakeError):
+    """There are none in the time that was asked for."""
+
+
+def rows_of(lake: Lake, dataset: Dataset, wanted: TimeRange) -> pl.LazyFrame:
+    """Return the rows of ``wanted``.
+
+    Raises:
+        ConfigError: the lake holds nothing of the dataset; with the nearest that it holds.
+        NoRowsError: none in this time.
+    """
+    if not lake.holds(dataset):
+        held = [str(one) for one in lake.datasets() if one.exchange == dataset.exchange]
+        there = f"it holds {', '.join(held[:5])}" if held else "see dccd inventory"
+        hint = f"{there}, or fill it with dccd backfill"
+        raise ConfigError(f"the lake holds nothing of {dataset}", hint=hint)
+    rows = lake.scan(dataset, wanted)
+    if not rows.head(1).collect().height:
+        raise NoRowsError(f"no rows of {dataset} in this time", hint=_extent(lake, dataset))
+    return rows
+
+
+def _extent(lake: Lake, dataset: Dataset) -> str:
+    ts = pl.col("ts").cast(pl.Int64)
+    first, last = lake.scan(dataset).select(ts.min().alias("a"), ts.max().alias("b")).collect().row(0)
+    return "it has none at all" if first is None else f"it has some from {iso(Us(first))} to {iso(Us(last))}"
+
+
+def write_rows(rows: pl.LazyFrame, file: Path) -> None:
+    """Write rows into a file, in the format that its name ends in.
+
+    Raises:
+        ConfigError: it cannot be written there, or like that.
+    """
+    if file.suffix not in _WRITERS:
+        raise ConfigError(f"cannot write {file.name}", hint=f"end it in {', '.join(_WRITERS)}")
+    if not file.absolute().parent.is_dir():
+        raise ConfigError(f"cannot write {file}: there is no folder {file.parent}", hint="make it first")
+    try:
+        _WRITERS[file.suffix](rows, file)
+    except OSError as e:
+        raise LakeError(f"cannot write {file}: {e.strerror or e}", hint="choose another place") from e

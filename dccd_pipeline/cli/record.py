@@ -1,0 +1,232 @@
+"""``dccd stream``: the runs of streams in a terminal, recorded in the instance like any other.
+
+Belongs here: running them here and now. Does not: keeping them running (the daemon and its supervisor do).
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Thread
+from types import FrameType
+from typing import Final
+
+import dagster as dg
+from dagster._core.utils import make_new_run_id
+from sqlalchemy.exc import SQLAlchemyError
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import SECOND, ZERO, Us
+from dccd_core.fetch.venue import Venue
+from dccd_core.lake.lake import Lake, State
+from dccd_core.net.clock import SystemClock
+from dccd_core.net.sockets import Connect
+from dccd_core.stream.plan import Listener, RecordStream, StreamHealth, StreamPlan
+from dccd_pipeline.build import build_definitions, record_live
+from dccd_pipeline.cli.config_watch import ConfigWatch
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.runs.patience import line_of, patiently
+from dccd_pipeline.runs.processes import Process
+from dccd_pipeline.streams.heartbeat import KEEPER, beat_of
+from dccd_pipeline.streams.sensor import failure_of
+from dccd_pipeline.streams.states import said_of
+from dccd_pipeline.streams.status import GONE, HANGS, stream_states
+
+HEALTH_EVERY = Us(30 * SECOND)
+_ENDING_S: Final = 15.0
+"""How long a run that ends is waited for; it has 10 s."""
+_STORAGE_S: Final = 120.0
+Say = Callable[[str], None]
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Return the streams that are meant: these, or all that are configured.
+
+    Raises:
+        ConfigError: there is no such stream.
+    """
+    known = [entry.name for entry in settings.stream]
+    if not known:
+        raise ConfigError("no stream is configured", hint=f"add one under stream: in {settings.source}")
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"there is no stream {unknown[0]}", hint=f"configured: {', '.join(known)}")
+    return list(dict.fromkeys(names)) or [entry.name for entry in settings.stream if entry.enabled]
+
+
+def record_all(names: Sequence[str], options: Sequence[str] = ()) -> int:
+    """Record each stream in a process of its own until Ctrl-C; return the worst exit code.
+
+    ``options`` are given to each of them.
+
+    They hear Ctrl-C from here only: what Dagster starts beside them would complain of it aloud. When this
+    process ends in whatever way, they see the end of a pipe that it held, and end too.
+    """
+    command = [sys.executable, "-m", "dccd_pipeline", "stream", "--here"]
+    environment = {**os.environ, KEEPER: str(os.getpid())}
+    children = list[subprocess.Popen[bytes]]()
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        for child in children:
+            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        heard.append(signal.SIGHUP)
+    before = {one: signal.signal(one, pass_on) for one in heard}
+    try:
+        for name in names:
+            child = subprocess.Popen(  # noqa: S603 -- our own command
+                [*command, *options, name], stdin=subprocess.PIPE, env=environment, start_new_session=True
+            )
+            children.append(child)
+        return max(abs(child.wait()) for child in children)
+    finally:
+        for child in children:
+            if child.stdin:
+                child.stdin.close()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def end_with_keeper() -> None:
+    """Have this process end in good order when the one that keeps it is gone, if there is one."""
+    if KEEPER not in os.environ:
+        return
+    pipe = sys.stdin.fileno()
+
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=wait, name="keeper", daemon=True).start()
+
+
+def record_here(
+    settings: Settings,
+    name: str,
+    instance: dg.DagsterInstance,
+    say: Say,
+    recorder: RecordStream | None = None,
+) -> str:
+    """Record one stream in this process until a signal ends it; return why it failed, empty if it did not.
+
+    When its settings change meanwhile so that it cannot go on, it is recorded anew.
+
+    Raises:
+        ConfigError: another run records it already.
+    """
+    patiently(lambda: refuse_second(instance, name, say), _STORAGE_S)
+    while True:
+        watch = ConfigWatch(settings, name, instance, say)
+        with watch.looking():
+            failure = _record_once(settings, name, instance, _heard(recorder or record_live, say))
+        if watch.anew is None or failure:
+            return failure
+        settings = watch.anew
+
+
+def _record_once(settings: Settings, name: str, instance: dg.DagsterInstance, recorder: RecordStream) -> str:
+    definitions = build_definitions(settings, {"recorder": recorder})
+    run_id = make_new_run_id()
+    job = definitions.resolve_job_def(f"stream_{name}")
+    try:
+        job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=Process.this().tag(run_id),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
+            raise_on_error=False,
+        )
+        run = patiently(lambda: instance.get_run_by_id(run_id), _STORAGE_S)
+    except SQLAlchemyError as e:  # before the stream began, or after it ended
+        return f"Dagster's storage does not answer: {line_of(e)}"
+    failed = run is not None and run.status is dg.DagsterRunStatus.FAILURE
+    return failure_of(instance, run_id) if failed else ""
+
+
+def refuse_second(
+    instance: dg.DagsterInstance, name: str, say: Say, *, look_s: float = 0.5, patience_s: float = _ENDING_S
+) -> None:
+    """Refuse to record what is recorded already; a run that is lost is given up, one that ends waited for.
+
+    Raises:
+        ConfigError: another run records it.
+    """
+    clock = SystemClock()
+    for look in itertools.count():
+        state = next(one for one in stream_states(instance, {name: ""}, clock) if one.name == name)
+        run = instance.get_run_by_id(state.run_id) if state.run_id else None
+        if run is None or run.is_finished:
+            return
+        if state.state in (GONE, HANGS):
+            instance.report_run_failed(run, f"{state.said}; dccd stream records instead")
+            return
+        if not state.ending or look * look_s >= patience_s:
+            hint = "terminate it in the UI first, or leave it to the daemon"
+            raise ConfigError(f"run {run.run_id} records {name} already ({state.said})", hint=hint)
+        if look == 0:
+            say(f"{name}: waits for run {run.run_id} to end")
+        time.sleep(look_s)
+
+
+def _heard(recorder: RecordStream, say: Say) -> RecordStream:
+    """Return a recorder that also tells ``say`` what its listener hears."""
+
+    async def record(
+        plan: StreamPlan,
+        venue: Venue,
+        connect: Connect,
+        lake: Lake,
+        stop: asyncio.Event,
+        listener: Listener,
+        *,
+        plans: asyncio.Queue[StreamPlan],
+    ) -> None:
+        await recorder(plan, venue, connect, lake, stop, _Aloud(listener, plan.name, say), plans=plans)
+
+    return record
+
+
+@dataclass(slots=True)
+class _Aloud:
+    """Passes everything on, and says it too; health only now and then."""
+
+    listener: Listener
+    name: str
+    say: Say
+    said: Us = ZERO
+
+    def beat(self, health: StreamHealth) -> None:
+        self.listener.beat(health)
+        if health.at - self.said >= HEALTH_EVERY:
+            self.said = health.at
+            self.say(f"{self.name}: {summary(health)}")
+
+    def folded(self, dataset: Dataset, key: str, state: State, rows: int) -> None:
+        self.listener.folded(dataset, key, state, rows)
+        self.say(f"{self.name}: {dataset} {key}: {rows:,} rows recorded, {state.rows:,} in all")
+
+    def note(self, text: str, *, wrong: bool) -> None:
+        self.listener.note(text, wrong=wrong)
+        self.say(f"{self.name}: {text}")
+
+
+def summary(health: StreamHealth) -> str:
+    """Say in a line how a stream is."""
+    beat = beat_of("", "", health.at, health)
+    off = [one for one in beat.datasets if one.refused or one.invalid_since is not None]
+    parts = [
+        said_of(beat),
+        f"{len(health.datasets) - len(off)} of {len(health.datasets)} datasets",
+        f"{health.rate:,.0f} messages/s",
+        f"{health.messages:,} messages",
+        f"{health.reconnects} reconnects",
+    ]
+    return ", ".join([*parts, *([f"{health.bad:,} not understood"] if health.bad else [])])

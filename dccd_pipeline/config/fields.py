@@ -1,0 +1,163 @@
+"""What several parts of ``dccd.yaml`` are made of: exchanges, symbols, days, and what a symbol lives through.
+
+Belongs here: reading what was typed. Does not: what can be collected of it (collect.py).
+"""
+
+import re
+from datetime import date
+from typing import Annotated, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from dccd_core.adapter.contract import Exchange
+from dccd_core.domain.dataset import Life
+from dccd_core.domain.datatype import DataType
+from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, Us, parse_time
+from dccd_core.exchanges import NAMES, get
+from dccd_pipeline.config.capabilities import KINDS, example_of, served
+
+_CODE: Final = r"[^\s/:_-]+"
+# TUSD and BUSD are left out: DOTUSD is DOT/USD, not DO/TUSD.
+_GLUED: Final = re.compile(
+    r"(\w+?)[-_]?(USDT|USDC|FDUSD|USD|EUR|GBP|JPY|TRY|BRL|AUD|CAD|CHF|DAI|BTC|ETH|BNB)(?:_(\w+))?"
+)
+
+
+def exchange_of(info: ValidationInfo) -> Exchange | None:
+    return get(info.data["exchange"]) if "exchange" in info.data else None
+
+
+def named_exchange(text: str) -> Exchange:
+    """Return the exchange that somebody means, however it is written."""
+    return get(text.strip().lower())
+
+
+def read_symbol(text: str) -> Symbol:
+    """Return the symbol that somebody means: ``btc/usdt`` and ``BTC-USDT``, as paths have it, are understood.
+
+    Raises:
+        ConfigError: it is none; with the one that may be meant.
+    """
+    text = text.strip()
+    text = text.upper() if text.islower() else text
+    try:
+        return Symbol.from_slug(text)
+    except ConfigError:
+        return _parsed(text, "EXCHANGE")
+
+
+def _parsed(text: str, exchange: str) -> Symbol:
+    """Read unified notation; what others write instead is answered with it."""
+    if "*" in text:
+        hint = f"list them; `dccd symbols {exchange} '{text}'` shows which there are"
+        raise ConfigError(f"{text!r}: symbols are written one by one", hint=hint)
+    try:
+        symbol = Symbol.parse(text)
+    except ConfigError as e:
+        if parts := _GLUED.fullmatch(text.upper()):
+            e.hint = f"write {Symbol(*parts.groups())}"
+        raise
+    if symbol.settle not in (None, symbol.base, symbol.quote):
+        pair = f"{symbol.base}/{symbol.quote}"
+        said = f"{text!r} is no market: what follows the colon is the currency it is settled in"
+        hint = f"write {pair} for spot, {pair}:{symbol.quote} for the perpetual"
+        raise ConfigError(said, hint=f"{hint}, {pair}:{symbol.base} for the inverse one")
+    return symbol
+
+
+def _symbol(value: object, info: ValidationInfo) -> Symbol:
+    if isinstance(value, bool):
+        raise ConfigError(
+            "YAML reads this symbol as true or false", hint="put it into quotes, like 'NO/USDT'"
+        )
+    text, exchange = str(value), exchange_of(info)
+    symbol = _parsed(text, exchange.name if exchange else "EXCHANGE")
+    if text.islower():
+        raise ConfigError(f"symbol {text!r} is in lower case", hint=f"write {text.upper()}")
+    if exchange:
+        _refuse_unserved(exchange, symbol, info.data.get("data_type"))
+    return symbol
+
+
+def _refuse_unserved(exchange: Exchange, symbol: Symbol, data_type: DataType | None) -> None:
+    kind = symbol.market
+    having = served(exchange, data_type) if data_type else dict.fromkeys(exchange.kinds)
+    if kind in having:
+        return
+    near = next(near for near in KINDS if near in (having or exchange.kinds))
+    hint = f"its {near} market would be {example_of(near, symbol)}"
+    if kind not in exchange.kinds:
+        raise ConfigError(f"{exchange.name} has no {kind} markets, so no {symbol}", hint=hint)
+    others = [other for other in DataType if kind in served(exchange, other)]
+    hint = f"{hint}; of {symbol} it serves {', '.join(others)}" if others else hint
+    raise ConfigError(f"{exchange.name} serves no {data_type} of {kind} markets", hint=hint)
+
+
+def read_day(value: object) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigError(f"{value!r} is no day", hint="write it like 2024-01-01") from None
+
+
+ExchangeName = Annotated[
+    str,
+    AfterValidator(lambda name: get(name).name),
+    WithJsonSchema({"type": "string", "enum": list(NAMES)}),
+]
+SymbolText = Annotated[
+    Symbol,
+    PlainValidator(_symbol),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CODE}/{_CODE}(:{_CODE})?$"}),
+]
+Day = Annotated[date, BeforeValidator(read_day, json_schema_input_type=date)]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys are refused; the strings under the fields describe them in the JSON schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SymbolLife(Strict):
+    """What the exchange does not tell of a symbol."""
+
+    listed: Day | None = Field(default=None, examples=["2020-09-15"])
+    """The first day it was traded. Nothing is asked for before."""
+
+    delisted: Day | None = Field(default=None, examples=["2024-09-10"])
+    """The last day it was traded. Nothing is wanted after it."""
+
+    renamed_to: SymbolText | None = Field(default=None, examples=["POL/USDT"])
+    """What it is called since; errors say so."""
+
+    @field_validator("delisted")
+    @classmethod
+    def _after_listing(cls, delisted: date | None, info: ValidationInfo) -> date | None:
+        listed = info.data.get("listed")
+        if delisted and listed and delisted < listed:
+            raise ConfigError(f"{delisted} is before it was listed, {listed}", hint="exchange the two")
+        return delisted
+
+    @property
+    def bounds(self) -> Life:
+        """The moments between which it was traded."""
+        ended = self.delisted and Us(parse_time(str(self.delisted)) + DAY)
+        return Life(parse_time(str(self.listed)) if self.listed else None, ended)
+
+    @property
+    def hint(self) -> str:
+        """What a reader can do where the exchange does not know the symbol any more; empty if nothing."""
+        return f"it is called {self.renamed_to} now" if self.renamed_to else ""

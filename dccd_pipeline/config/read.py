@@ -1,0 +1,250 @@
+"""From a YAML file to ``Settings``, or to one clear line for each mistake in it."""
+
+import os
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.config.accepted import AcceptedGap
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.fields import SymbolLife
+from dccd_pipeline.config.settings import Alerts, ExchangeSettings, Origin, Settings
+from dccd_pipeline.config.stream import StreamEntry
+from dccd_pipeline.config.words import meant
+
+EMBEDDED: Final = "embedded defaults"
+"""The ``source`` of settings that no file gave."""
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_DATE: Final = "tag:yaml.org,2002:timestamp"
+_TEXT: Final = "tag:yaml.org,2002:str"
+
+_SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
+    "collect": Entry,
+    "stream": StreamEntry,
+    "exchanges": ExchangeSettings,
+    "alerts": Alerts,
+    "accepted": AcceptedGap,
+}
+_LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
+    Settings: ("archive",),
+    ExchangeSettings: ("archive_url",),
+}
+_LIFE: Final = len(("exchanges", "name", "symbols", "symbol"))
+_SAID: Final = {
+    "missing": "missing",
+    "too_short": "has nothing in it",
+    "invalid_key": "is no key: keys are text",
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "tuple_type": "should be a list",
+    "dict_type": "should be keys with values",
+    "model_type": "should be keys with values",
+}
+
+
+class SettingsError(ConfigError):
+    """All that is wrong with a configuration: ``str()`` is one line for each mistake."""
+
+    def __init__(self, message: str, *, source: str = "") -> None:
+        super().__init__(message)
+        self.source = source
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(str(self.args[0]).splitlines())
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read ``path``, else ``$DCCD_CONFIG``, else ``./dccd.yaml``, else the defaults that come with dccd.
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML, or asks for something impossible.
+    """
+    file = path or config_file()
+    if path or os.environ.get("DCCD_CONFIG") or file.exists():
+        return parse_settings(read_config(file), Origin(str(file), file.absolute().parent))
+    return embedded_settings()
+
+
+def config_file() -> Path:
+    """Return where the configuration is, or would be."""
+    return Path(os.environ.get("DCCD_CONFIG") or "dccd.yaml")
+
+
+def embedded_settings() -> Settings:
+    """Return the defaults that come with dccd; their store is in the current folder."""
+    text = files("dccd_pipeline").joinpath("default.yaml").read_text("utf-8")
+    return parse_settings(text, Origin(EMBEDDED, Path.cwd()))
+
+
+def parse_settings(text: str, origin: Origin) -> Settings:
+    """Read YAML text; ``origin`` is where it came from.
+
+    Raises:
+        SettingsError: it is no YAML, or asks for something impossible.
+    """
+    try:
+        return Settings.model_validate(_construct(text), context=origin)
+    except yaml.YAMLError as e:
+        raise SettingsError(_syntax(e, text), source=origin.source) from e
+    except ValidationError as e:
+        raise SettingsError("\n".join(_lines(e.errors(include_url=False))), source=origin.source) from e
+    except ValueError as e:  # a number that YAML knows by its looks and Python cannot read
+        raise SettingsError(f"the file: {e}", source=origin.source) from e
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of ``dccd.yaml``, for editors that complete and check while one types."""
+    return Settings.model_json_schema()
+
+
+def read_config(file: Path) -> str:
+    """Return the text of a configuration.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as e:
+        raise SettingsError(f"{file}: {e.strerror}", source=str(file)) from e
+    except UnicodeDecodeError as e:
+        raise SettingsError(f"{file}: is not UTF-8 at byte {e.start}", source=str(file)) from e
+
+
+def _construct(text: str) -> object:
+    loader = _LOADER(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        _prepare(node, set(), loader)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _prepare(node: yaml.Node, seen: set[int], loader: yaml.SafeLoader) -> None:
+    """Refuse keys given twice, of which YAML would keep the last in silence; leave dates to the models.
+
+    Variables of the environment are put in, as if they had been typed.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if str(key.value) in keys:
+                said = f"key {key.value!r} is given twice"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+            keys.add(str(key.value))
+            _prepare(value, seen, loader)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _prepare(item, seen, loader)
+    else:
+        _expand(node, loader)
+        node.tag = _TEXT if node.tag == _DATE else node.tag
+
+
+def _expand(node: yaml.Node, loader: yaml.SafeLoader) -> None:
+    """Put the value of a variable in the place of ``${NAME}``."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            said = f"the environment variable {match[1]} is not set"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
+        return found
+
+    if "${" not in str(node.value):
+        return
+    alone = _VARIABLE.fullmatch(str(node.value))  # between braces it stands in quotes, even for a number
+    node.value = _VARIABLE.sub(value, str(node.value))
+    if alone or getattr(node, "style", None) is None:
+        node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
+
+
+def _syntax(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
+        line, column, said = mark.line, mark.column, error.problem or error.context
+    else:  # a character that YAML does not allow: the reader counts from the start
+        before = text[: getattr(error, "position", 0)]
+        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+        said = getattr(error, "reason", "cannot be read")
+    alias = "alias" in f"{getattr(error, 'context', '')} {said}"
+    hint = " -> put into quotes what begins with *" if alias else ""
+    return f"line {line + 1}, column {column + 1}: {said}{hint}"
+
+
+def _lines(mistakes: list[ErrorDetails]) -> Iterator[str]:
+    unknown = [mistake["loc"] for mistake in mistakes if mistake["type"] == "extra_forbidden"]
+    meant = {(*loc[:-1], near) for loc in unknown for near in _near(loc)}
+    for mistake in mistakes:
+        absent = mistake["type"] == "missing" or mistake["input"] is None
+        all_wrong = mistake["type"] == "too_short" and mistake["input"]
+        if all_wrong or (absent and mistake["loc"] in meant):
+            continue  # the lines of its items, or of the misspelt key, say it already
+        line = f"{_place(mistake['loc'])}: {_said(mistake)}"
+        yield " ".join(line.split())  # what was typed may hold a line break
+
+
+def _said(mistake: ErrorDetails) -> str:
+    kind, loc = mistake["type"], mistake["loc"]
+    if kind == "value_error":
+        return str(mistake.get("ctx", {})["error"])
+    if kind == "extra_forbidden":
+        return _unknown(loc)
+    said = _SAID.get(kind) or mistake["msg"].removeprefix("Input ")
+    if kind not in ("missing", "too_short", "invalid_key"):
+        said += f", not {repr(mistake['input'])[:60]}"
+    return said + _example(loc)
+
+
+def _unknown(loc: tuple[int | str, ...]) -> str:
+    if loc[-1] in _LATER.get(_model(loc), ()):
+        return "not in this version yet -> remove it"
+    near = _near(loc)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(_model(loc).model_fields)}"
+    return f"unknown key -> {hint}"
+
+
+def _near(loc: tuple[int | str, ...]) -> list[str]:
+    """Return the known key nearest to the one at ``loc``, if there is one like it."""
+    near = meant(loc[-1], _model(loc).model_fields)
+    return [near] if near else []
+
+
+def _model(loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model that the key at ``loc`` stands in."""
+    if loc[0] == "exchanges" and len(loc) > _LIFE:
+        return SymbolLife
+    return _SECTIONS[loc[0]] if len(loc) > 1 else Settings
+
+
+def _example(loc: tuple[int | str, ...]) -> str:
+    field = _model(loc).model_fields.get(str(loc[-1])) if loc else None
+    if field is None or not field.examples:
+        return ""
+    example = str(field.examples[0]).replace("'", "")  # a list as YAML writes it
+    return f" -> write {loc[-1]}: {example}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Write a place as people read it: ``collect[1].span``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
+    return "".join(parts).removeprefix(".") or "the file"

@@ -1,1 +1,0 @@
-"""Ops: what is no asset because it never ends."""

@@ -1,0 +1,122 @@
+"""Alerts of streams that bring nothing, whatever the cause: silence, no connection, no run.
+
+Belongs here: when a stream has been silent too long, and what is said of it. Does not: how it is (status.py).
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import dagster as dg
+import httpx
+import msgspec
+
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
+from dccd_core.net.clock import Clock, SystemClock
+from dccd_core.stream.plan import Phase
+from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.config.stream import StreamEntry
+from dccd_pipeline.runs.alerts import Alarm, post
+from dccd_pipeline.streams.status import BY_A_USER, StreamState, stream_states
+
+LOOK_EVERY_S: Final = 60
+_AWAY: Final = Us(5 * MINUTE)
+"""If nobody looked for so long, the machine slept, perhaps: then streams get their time anew."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Silence(msgspec.Struct):
+    """``brought``: when a stream last brought something, as far as is known. ``told``: if that was said."""
+
+    brought: int
+    told: bool = False
+
+
+class Heard(msgspec.Struct):
+    """What is remembered from one look to the next: the sensor's cursor."""
+
+    looked: int = 0
+    streams: dict[str, Silence] = {}
+
+
+def silence_sensor(
+    entries: Sequence[StreamEntry], alerts: Alerts | None, clock: Clock | None = None
+) -> dg.SensorDefinition:
+    """Return the sensor that says of each stream when it has been silent for too long, and when no more."""
+    clock = clock or SystemClock()
+    patience = {entry.name: entry.silent_after for entry in entries}
+
+    @dg.sensor(
+        name="silent_streams",
+        minimum_interval_seconds=LOOK_EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Says once that a stream brings nothing for its silent_after, and when it does again.",
+    )
+    def silent_streams(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        heard = msgspec.json.decode(context.cursor, type=Heard) if context.cursor else Heard()
+        states = stream_states(context.instance, dict.fromkeys(patience, ""), clock)
+        lines = list(judged(states, patience, heard, clock.now()))
+        alarm = Alarm(context.instance, "streams")
+        for name, line in lines:
+            context.log.error(line)
+            if alerts and not _told(alarm, alerts, name, line, clock.now(), heard):
+                heard.streams[name].told = not heard.streams[name].told  # it is said again at the next look
+        context.update_cursor(msgspec.json.encode(heard).decode())
+        silent = [name for name, one in heard.streams.items() if one.told]
+        return dg.SkipReason(
+            f"silent: {', '.join(silent)}" if silent else f"{len(patience)} streams are heard of"
+        )
+
+    return silent_streams
+
+
+def judged(
+    states: Sequence[StreamState], patience: Mapping[str, Us], heard: Heard, now: Us
+) -> Iterator[tuple[str, str]]:
+    """Yield what is to be said of which stream; ``heard`` is brought up to date."""
+    slept, heard.looked = now - heard.looked > _AWAY, now
+    heard.streams = {name: one for name, one in heard.streams.items() if name in patience}
+    for state in states:
+        if state.name not in patience:
+            continue
+        one = heard.streams.setdefault(state.name, Silence(now))
+        if state.state in (Phase.PAUSED, BY_A_USER) or (slept and not one.told):
+            one.brought, one.told = now, False
+        last = max((row.last or 0 for row in state.beat.datasets), default=0) if state.beat else 0
+        before, one.brought = one.brought, max(one.brought, last)
+        if one.told and one.brought > before:
+            one.told = False
+            silent = (one.brought - before) // SECOND
+            yield state.name, f"stream {state.name} brings data again, after {silent} s without: {state.said}"
+        elif not one.told and now - one.brought > patience[state.name]:
+            one.told = True
+            yield state.name, _alert(state, Us(now - one.brought))
+
+
+def _alert(state: StreamState, silent: Us) -> str:
+    why = f" ({state.why})" if state.why and state.beat is None else ""
+    return f"stream {state.name} has brought nothing for {silent // SECOND} s: {state.said}{why}"
+
+
+def _told(alarm: Alarm, alerts: Alerts, name: str, text: str, now: Us, heard: Heard) -> bool:
+    """Have a silence or its end told, if it is due; say whether there is nothing left to tell."""
+    if heard.streams[name].told:
+        if alarm.failed(name, text, now):
+            if not posted(alerts, text):
+                return False
+            alarm.tell(name, text, now)
+        return True
+    if alarm.told_of(name) and not posted(alerts, text):
+        return False
+    alarm.well(name)
+    return True
+
+
+def posted(alerts: Alerts, text: str) -> bool:
+    """Post it to the webhook; say whether that took it."""
+    try:
+        post(alerts, text)
+    except httpx.HTTPError as e:
+        _LOG.warning("an alert could not be posted, it is tried again: %s", type(e).__name__)
+        return False
+    return True

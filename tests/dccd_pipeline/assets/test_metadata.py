@@ -1,0 +1,145 @@
+import base64
+import io
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.datatype import TABLES, DataType
+from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.partition.ledger import Hole
+from dccd_pipeline.assets.metadata import column_schema, partition_metadata, price_chart
+from dccd_pipeline.assets.progress import PROGRESS
+from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
+
+START = partition_span(MINUTES.grain, "2024-01").start
+
+
+def said(metadata: dict[str, dg.MetadataValue]) -> dict[str, object]:
+    return {name: value.value for name, value in metadata.items()}
+
+
+def picture(markdown: str) -> Image.Image:
+    head, _, data = markdown.removesuffix(")").partition(";base64,")
+    assert head.endswith("](data:image/png")
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def line(markdown: str) -> dict[int, list[int]]:
+    """Return where the chart is inked: per column of pixels, the rows."""
+    drawn = np.asarray(picture(markdown).convert("L")) < 128
+    return {int(x): [int(y) for y in np.flatnonzero(drawn[:, x])] for x in np.flatnonzero(drawn.any(axis=0))}
+
+
+@pytest.mark.parametrize("data_type", DataType)
+def test_the_column_schema_is_the_table(data_type: DataType) -> None:
+    table = TABLES[data_type]
+    columns = column_schema(data_type).columns
+    assert [column.name for column in columns] == table.schema.names()
+    assert [column.type for column in columns] == [str(dtype) for dtype in table.schema.dtypes()]
+    required = [column.name for column in columns if not column.constraints.nullable]
+    assert required == list(table.required)
+
+
+def test_a_partition_describes_itself() -> None:
+    gap = Hole(TimeRange(START, Us(START + 2 * MINUTE)), 2, (START,))
+    quiet = Hole(TimeRange(Us(START + HOUR), Us(START + HOUR + MINUTE)), 1, (), "nothing was traded")
+    states = {
+        "2023-12": state(MINUTES, "2023-12"),
+        "2024-01": state(MINUTES, "2024-01", gap, quiet, until=Us(START + 5 * HOUR), quarantined=7),
+    }
+    told = partition_metadata(MINUTES, "2024-01", states, "![close](...)")
+    assert said(told) == {
+        "condition": "degraded",
+        "dagster/partition_row_count": 3,
+        "first": "2024-01-01T00:00:00Z",
+        "last": "2024-01-01T02:00:00Z",
+        "covered_until": "2024-01-01T05:00:00Z",
+        "requests": 2,
+        "gaps": 1,
+        "holes": "| from | to | missing | explained by |\n|---|---|---|---|\n"
+        "| 2024-01-01T00:00:00Z | 2024-01-01T00:02:00Z | 2 | **gap** |\n"
+        "| 2024-01-01T01:00:00Z | 2024-01-01T01:01:00Z | 1 | nothing was traded |",
+        "quarantined": 7,
+        "bytes": 456,
+        "path": "2024-01/data.parquet",
+        "content_hash": "hash of 2024-01",
+        "chart": "![close](...)",
+        "dagster/column_schema": column_schema(DataType.OHLC),
+        PROGRESS: {
+            "complete": [["2023-12", "2023-12"]],
+            "retry_at": {"2024-01": START + 15 * MINUTE},
+            "store": "",
+        },
+    }
+
+
+def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:
+    holes = [
+        Hole(TimeRange(Us(START + n * HOUR), Us(START + n * HOUR + MINUTE)), 1, (), "nothing was traded")
+        for n in range(25)
+    ]
+    states = {"2024-01": state(MINUTES, "2024-01", *holes)}
+    text = str(said(partition_metadata(MINUTES, "2024-01", states, ""))["holes"])
+    assert text.count("nothing was traded") == 20
+    assert text.endswith("\n5 more in the ledger")
+
+
+def test_the_chart_shows_the_way_of_the_prices(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    opens = whole(MINUTES, "2024-02")
+    rows = bars(opens).with_columns(close=pl.Series([float(at) for at in range(len(opens))]))
+    hold(lake, MINUTES, "2024-02", rows)
+    hold(lake, MINUTES, "2024-03", bars(whole(MINUTES, "2024-03")))  # another partition is not drawn
+    chart = price_chart(lake, MINUTES, "2024-02")
+    assert chart.startswith("![close](data:image/png;base64,")
+    assert picture(chart).format == "PNG"
+    assert picture(chart).size == (360, 72)
+    assert len(chart) < 4_000
+    drawn = line(chart)
+    assert list(drawn) == list(range(360))
+    middles = [sum(rows) / len(rows) for rows in drawn.values()]
+    assert middles == sorted(middles, reverse=True)  # prices rise, and so does the line
+    assert middles[0] > 65
+    assert middles[-1] < 7
+
+    assert {tuple(rows) for rows in line(price_chart(lake, MINUTES, "2024-03")).values()} == {(69,)}
+
+
+@pytest.mark.parametrize("dataset", [TRADES, BOOKS], ids=str)
+def test_trades_and_books_are_drawn_by_their_price(dataset: Dataset, tmp_path: Path) -> None:
+    span = partition_span(dataset.grain, "2024-01-01")
+    rows = pl.DataFrame(
+        {
+            "ts": [span.start, span.start + 1, span.start + 2],
+            "price": [1.0, 3.0, 2.0],
+            "amount": [1.0] * 3,
+            "side": ["buy"] * 3 if dataset is TRADES else ["bid"] * 3,
+            "trade_id": ["1", "2", "3"],
+            "level": [0] * 3,
+            "received": [None] * 3,
+        }
+    )
+    schema = TABLES[dataset.data_type].schema
+    typed = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+    hold(Lake(tmp_path), dataset, "2024-01-01", typed)
+    chart = price_chart(Lake(tmp_path), dataset, "2024-01-01")
+    assert chart.startswith("![price]")
+    drawn = line(chart)
+    assert [drawn[0], drawn[359]] == [[69], [35]]
+    assert min(min(ys) for ys in drawn.values()) == 2
+
+
+def test_no_price_and_one_price_are_an_empty_picture(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    hold(lake, MINUTES, "2024-01", bars([]))
+    hold(lake, MINUTES, "2024-02", bars([whole(MINUTES, "2024-02")[0]]))
+    for key in ("2024-01", "2024-02"):
+        chart = price_chart(lake, MINUTES, key)
+        assert picture(chart).size == (360, 72)
+        assert line(chart) == {}

@@ -1,0 +1,112 @@
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import parse_time
+from dccd_core.lake.lake import Lake
+from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress, vanished, write_held
+from dccd_pipeline.build import silent
+from dccd_pipeline.cli.backfill import backfill, run_order
+from dccd_pipeline.cli.collect import chosen_entries, tick_orders
+from dccd_pipeline.config.settings import Settings
+from tests.dccd_pipeline.held import HOURS
+
+ENTRY = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
+NOW = parse_time("2026-11-28")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Any:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    return made(sandbox, tmp_path / "lake")
+
+
+def made(sandbox: RunningSandbox, store: Path) -> Settings:
+    sandbox.reset()
+    reach = {"binance": {"rest_url": sandbox.rest_url("binance")}}
+    collect = [{**ENTRY, "start": "2023-01-01"}]
+    return Settings.model_validate({"store": str(store), "exchanges": reach, "collect": collect})
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """Do what a tick does; return the partitions that it asks for."""
+    lake = Lake(settings.store)
+    orders = tick_orders(chosen_entries(settings, ()), instance, NOW, lake.identity())
+    for order in orders:
+        assert run_order(settings, order, instance, silent).succeeded
+    return [key for order in orders for key in order.keys]
+
+
+def test_another_store_s_progress_is_not_this_one_s(
+    settings: Settings, sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    """0e899d4: "everything is up to date", and the new lake stays empty."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert backfill(settings, HOURS, ["2023", "2024"], instance, silent).complete
+        other = made(sandbox, tmp_path / "other")
+        assert tick(other, instance) == ["2023", "2024", "2025", "2026"]
+        assert list(Lake(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
+        assert tick(other, instance) == ["2026"]
+        store = Lake(settings.store).identity()
+        assert read_progress(instance, [HOURS], store) == {HOURS: None}  # the other one was told of since
+
+        asked = sandbox.stats().count()
+        tick(settings, instance)  # what is there is not asked for again, and Dagster hears of it
+        years = sandbox.stats().count() - asked
+        told = read_progress(instance, [HOURS], store)[HOURS]
+        assert told
+        assert told["complete"] == [["2023", "2025"]]
+        assert years <= 2 * 9 + 2
+
+
+def test_d3_a_file_that_vanished_is_left_alone_by_ticks_and_restored_on_demand(
+    settings: Settings, sandbox: RunningSandbox
+) -> None:
+    """0e899d4: the next tick leaves it alone, the one after downloads it again."""
+    lake = Lake(settings.store)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tick(settings, instance) == ["2023", "2024", "2025", "2026"]
+        Path(lake.path(HOURS, "2024")).unlink()
+        for _ in range(3):
+            tick(settings, instance)
+            assert list(lake.states(HOURS)) == ["2023", "2025", "2026"]
+        store = lake.identity()
+        assert read_gone(instance, [HOURS], store) == {HOURS: ["2024"]}
+
+        assert backfill(settings, HOURS, ["2024"], instance, silent).complete
+        assert list(lake.states(HOURS)) == ["2023", "2024", "2025", "2026"]
+        tick(settings, instance)
+        assert read_gone(instance, [HOURS], store) == {}
+
+
+def test_the_open_partition_is_never_gone() -> None:
+    keys = ["2022", "2023", "2024", "2025"]
+    assert vanished(["2023", "2024", "2025"], ["2024"], keys) == ["2023"]
+    assert vanished([], [], keys) == []
+    assert vanished(keys, keys, keys) == []
+
+
+def test_what_was_ever_stored_is_noted_as_runs_of_one_store() -> None:
+    keys = ["2022", "2023", "2024", "2025"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert read_held(instance, [HOURS], "a", keys) == {}
+        write_held(instance, {HOURS: {"2025", "2022", "2023"}}, "a")
+        assert read_held(instance, [HOURS], "a", keys) == {HOURS: {"2022", "2023", "2025"}}
+        assert read_held(instance, [HOURS], "b", keys) == read_held(instance, [HOURS], None, keys) == {}
+
+
+def test_nothing_is_remembered_of_a_store_without_a_name(settings: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        other = Dataset("binance", HOURS.symbol, HOURS.data_type, HOURS.span)
+        assert read_progress(instance, [other], None) == {HOURS: None}
+        assert read_gone(instance, [other], None) == {}

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from dccd_core.domain.dataset import partition_span
+from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
+from dccd_core.lake.lake import Lake
+from dccd_core.lake.partition.ledger import Condition, Hole
+from dccd_pipeline.cli.inventory import holding, holdings
+from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, bars, hold, state, whole
+
+NOW = parse_time("2026-01-01")
+
+
+def test_a_dataset_is_summed_up_from_its_states() -> None:
+    start = partition_span(MINUTES.grain, "2024-01").start
+    states = {
+        "2024-02": state(MINUTES, "2024-02", quarantined=2),
+        "2024-01": state(MINUTES, "2024-01", Hole(partition_span(BOOKS.grain, "2024-01-05"), 1_440)),
+    }
+    one = holding(MINUTES, states, NOW)
+    assert one.dataset == MINUTES
+    assert one.condition is Condition.DEGRADED
+    assert (one.rows, one.partitions, one.gaps, one.quarantined, one.bytes) == (6, 2, 1, 2, 912)
+    assert one.first == start
+    assert one.last == partition_span(MINUTES.grain, "2024-02").start + 2 * HOUR
+    gap = partition_span(BOOKS.grain, "2024-01-05")
+    assert one.coverage == 1 - gap.length / (60 * DAY)  # what is missing is not proven
+    assert one.why == "2024-01: 1 gap, 1,440 missing; 2024-02: 2 in quarantine"
+
+
+@pytest.mark.parametrize(
+    ("keys", "condition", "coverage"),
+    [
+        (["2024-01", "2024-02"], Condition.AVAILABLE, 1.0),
+        (["2024-01", "2024-03"], Condition.MISSING, 62 / 91),
+    ],
+)
+def test_a_partition_between_two_others_is_missed(
+    keys: list[str], condition: Condition, coverage: float
+) -> None:
+    one = holding(MINUTES, {key: state(MINUTES, key) for key in keys}, NOW)
+    assert one.condition is condition
+    assert one.coverage == pytest.approx(coverage)
+
+
+def test_the_open_partition_is_measured_up_to_now() -> None:
+    start = partition_span(MINUTES.grain, "2024-01").start
+    half_asked = {"2024-01": state(MINUTES, "2024-01", until=Us(start + 12 * HOUR))}
+    one = holding(MINUTES, half_asked, Us(start + 24 * HOUR))
+    assert one.condition is Condition.PENDING
+    assert one.coverage == 0.5
+
+
+def test_all_that_a_lake_holds_is_listed_by_name(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert holdings(lake, NOW) == []
+    hold(lake, MINUTES, "2024-01", bars(whole(MINUTES, "2024-01")))
+    hold(lake, HOURS, "2024", bars([]))
+    first, second = holdings(lake, NOW)
+    assert (first.dataset, first.rows, first.first, first.last) == (HOURS, 0, None, None)
+    assert first.condition is Condition.DEGRADED
+    assert first.gaps == 1
+    assert (second.dataset, second.rows, second.condition) == (MINUTES, 44_640, Condition.AVAILABLE)

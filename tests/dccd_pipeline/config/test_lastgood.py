@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.read import EMBEDDED, SettingsError
+
+GOOD = """
+store: ./lake
+collect: [{exchange: binance, symbols: [BTC/USDT], data_type: ohlc, span: 1h, start: 2024-01-01}]
+alerts: {webhook_url: "https://example.org/${TOKEN}"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOKEN", "s3cret")
+    monkeypatch.delenv("DCCD_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dccd.yaml").write_text(GOOD)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("store: [", "line 2, column 1"),
+        ("collect: [{exchange: binanc}]", "did you mean 'binance'?"),
+        ("", "dccd.yaml: is empty"),
+        ("# all gone\n\n", "dccd.yaml: is empty"),
+        (None, "dccd.yaml: is gone"),
+        ("alerts: {webhook_url: 'https://example.org/${NOBODY}'}", "variable NOBODY is not set"),
+    ],
+)
+def test_d6_the_last_good_configuration_goes_on(project: Path, text: str | None, said: str) -> None:
+    """0e899d4 raises, and the code location is gone with all streams and schedules."""
+    good = load_lasting()
+    assert good.mistake == ""
+    file = project / "dccd.yaml"
+    file.unlink() if text is None else file.write_text(text)
+    lasting = load_lasting()
+    assert said in lasting.mistake
+    assert lasting.settings == good.settings
+    assert lasting.settings.store == str(project / "lake")  # meant from the folder of the original
+    assert lasting.settings.source == good.settings.source
+
+    file.write_text(GOOD.replace("./lake", "./other"))
+    mended = load_lasting()
+    assert (mended.mistake, mended.settings.store) == ("", str(project / "other"))
+
+
+def test_d6_without_a_good_one_the_mistake_is_said(project: Path) -> None:
+    (project / "dccd.yaml").write_text("collect: [{exchange: binanc}]")
+    with pytest.raises(SettingsError, match="did you mean 'binance'"):
+        load_lasting()
+    (project / "dccd.yaml").unlink()
+    assert load_lasting().settings.source == EMBEDDED
+    (project / "dccd.yaml").write_text("")
+    assert load_lasting().settings.collect == ()
+
+
+def test_d6_what_is_kept_holds_no_secret_and_is_one_s_own(project: Path) -> None:
+    load_lasting()
+    (kept,) = (project / "home" / "dccd").rglob("*.yaml")
+    assert "s3cret" not in kept.read_text()
+    assert "${TOKEN}" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_d6_each_file_has_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_lasting()
+    (project / "other.yaml").write_text("nonsense: 1")
+    monkeypatch.setenv("DCCD_CONFIG", "other.yaml")
+    with pytest.raises(SettingsError, match="nonsense: unknown key"):
+        load_lasting()
+    monkeypatch.setenv("DCCD_CONFIG", str(project / "dccd.yaml"))
+    (project / "dccd.yaml").write_text("nonsense: 1")
+    assert load_lasting().mistake
+
+
+def test_without_a_home_nothing_is_kept_or_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME")
+    load_lasting()
+    assert not (project / ".dagster").exists()
