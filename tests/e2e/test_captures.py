@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.testing.sandbox.process import RunningSandbox
-from dccd_pipeline.heartbeat import Beat
+from dccd_pipeline.streams.heartbeat import Beat
 from tests.e2e.project import awaited, ended, logged
 from tests.e2e.test_streams import end_recording, ready, streaming
 
