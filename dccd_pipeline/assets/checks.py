@@ -10,13 +10,13 @@ import dagster as dg
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, CROSSED, FINAL, ORDER, SANITY, SCHEMA, Audit
 from dccd_core.quality.crossed import CrossedPictures
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of
 
 _SHOWN = 20

@@ -11,7 +11,6 @@ from typing import Final
 from rich.filesize import decimal
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError, DccdError
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
@@ -20,6 +19,7 @@ from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.http import DEFAULT_SHARE
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.remaining import said_length
 from dccd_pipeline.config.capabilities import limits_of, weight_per_minute
 from dccd_pipeline.config.collect import Entry

@@ -14,12 +14,12 @@ import dagster as dg
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.bars.derive import Style, derive
 from dccd_core.domain.dataset import Dataset, Life
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.net.clock import SystemClock
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import asset_spec, entry_assets
 from dccd_pipeline.assets.run import Run

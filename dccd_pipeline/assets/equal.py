@@ -12,12 +12,12 @@ import polars as pl
 
 from dccd_core.bars.compare import beside, said, samples
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import TimeRange, Us, iso, us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
+from dccd_core.tables import DataType
 
 CHECK: Final = "equals_the_venue"
 _MOST: Final = 500

@@ -14,10 +14,10 @@ import polars as pl
 from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Hole
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import PROGRESS, condition_of, progress
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price, said_second
@@ -27,7 +27,7 @@ _SHOWN_HOLES = 20
 
 
 def column_schema(data_type: DataType) -> dg.TableSchema:
-    table = TABLES[data_type]
+    table = data_type.table
     columns = [
         dg.TableColumn(
             name, str(dtype), constraints=dg.TableColumnConstraints(nullable=name not in table.required)

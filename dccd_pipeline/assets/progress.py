@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Final, NotRequired, TypedDict
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition, Ledger, condition
+from dccd_core.tables import DataType
 
 PROGRESS: Final = "dccd/progress"
 """The metadata entry that holds ``Progress`` as JSON."""

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, iso, moment, parse_time
 from dccd_core.exchanges import get
@@ -26,6 +25,7 @@ from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.remaining import Job, due_in
 from dccd_pipeline.assets.run import CATCH_UP, WITHIN

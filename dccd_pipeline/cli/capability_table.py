@@ -11,10 +11,10 @@ from typing import Final, TypedDict
 from dccd_core.adapter.contract import NOW, Endpoint, Exchange, Limit
 from dccd_core.adapter.live import Channel
 from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import SECOND, moment
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.paging import style_of
+from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import KINDS, closed_on, limits_of, pushed, served
 
 DOCUMENTS: Final = ("README.md", "docs/exchanges.md")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition, Source
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of, why_not
 
 _WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condition.AVAILABLE)

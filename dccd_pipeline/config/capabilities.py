@@ -11,11 +11,11 @@ from typing import Final
 from dccd_core.adapter.contract import NOW, Endpoint, Exchange, Limit, Query
 from dccd_core.adapter.live import Channel
 from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, moment, us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.paging import style_of
+from dccd_core.tables import DataType
 
 _NAMED: Final = 3
 KINDS: Final = ("spot", "linear", "inverse")

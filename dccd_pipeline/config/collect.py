@@ -19,11 +19,11 @@ from pydantic import (
 from dccd_core.adapter.contract import FULL, NOW, Endpoint, Exchange
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.exchanges import NAMES, get
+from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import (
     KINDS,
     askable_since,

@@ -21,11 +21,11 @@ from pydantic import (
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Life
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, Us, parse_time
 from dccd_core.exchanges import NAMES, get
+from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import KINDS, example_of, served
 
 _CODE: Final = r"[^\s/:_-]+"

@@ -23,11 +23,11 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from dccd_pipeline.config.accepted import AcceptedGap, by_dataset
 from dccd_pipeline.config.capabilities import closed_on
 from dccd_pipeline.config.collect import Entry

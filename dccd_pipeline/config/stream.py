@@ -15,11 +15,11 @@ from dccd_core.adapter.contract import Exchange
 from dccd_core.adapter.live import Channel
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.stream.plan import StreamPlan
+from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import (
     KINDS,
     closed_on,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from dccd_core.domain.datatype import DataType
+from dccd_core.tables import DataType
 
 _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     "ohlc": ("candle", "candles", "candlestick", "candlesticks", "kline", "klines", "bar", "bars", "ohlcv"),

@@ -14,9 +14,9 @@ import dagster as dg
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.stream.plan import StreamPlan
+from dccd_core.tables import DataType
 from dccd_pipeline.config.stream import StreamEntry
 
 _WANTED: Final = "dccd/stream-wanted/"

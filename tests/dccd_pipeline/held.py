@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import BarJudge, Evidence, NoJudge
+from dccd_core.tables import TIME, DataType
 
 BTC = Symbol("BTC", "USDT")
 HOURS = Dataset("binance", BTC, DataType.OHLC, HOUR)
@@ -25,7 +25,7 @@ def bars(opens: Iterable[int], **wrong: float) -> pl.DataFrame:
     prices = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), 1.0) | wrong
     ts = pl.Series("ts", list(opens), dtype=pl.Int64).cast(TIME)
     rows = pl.DataFrame(ts).with_columns(**{name: pl.lit(value) for name, value in prices.items()})
-    return rows.with_columns(trades=pl.lit(1)).cast(TABLES[DataType.OHLC].schema)
+    return rows.with_columns(trades=pl.lit(1)).cast(DataType.OHLC.table.schema)
 
 
 def hold(

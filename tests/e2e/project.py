@@ -19,10 +19,10 @@ import polars as pl
 from dagster import AssetKey
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, parse_time
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings

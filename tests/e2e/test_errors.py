@@ -10,10 +10,10 @@ import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.partition.ledger import Condition
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.partitions import partitions_of

@@ -23,12 +23,12 @@ from click.testing import CliRunner, Result
 from dccd_core.adapter.contract import FULL, NOW, Endpoint, Exchange, Keeps, Recent, TimeWindows
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli.main import main

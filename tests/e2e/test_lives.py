@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, TimeRange, Us, parse_time
@@ -23,6 +22,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import AFTER_END
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.progress import condition_of

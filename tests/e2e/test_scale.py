@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import PROGRESS, Progress
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import parse_settings

@@ -10,12 +10,12 @@ import pytest
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.progress import condition_of

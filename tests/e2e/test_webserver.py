@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.net.clock import SystemClock
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.checks import check_names
 from dccd_pipeline.assets.equal import CHECK
@@ -159,7 +159,7 @@ def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl
         columns = [
             (c["name"], c["constraints"]["nullable"]) for c in said["dagster/column_schema"]["columns"]
         ]
-        table = TABLES[DataType.OHLC]
+        table = DataType.OHLC.table
         assert columns == [(name, name not in table.required) for name in table.schema]
         assert picture(said["chart"]).size == (360, 72)
 

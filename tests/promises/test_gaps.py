@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time, union
 from dccd_core.fetch.paging.page import within
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.holes import ASKED_AGAIN, ASKED_AGAIN_AFTER, NO_TRADES
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, content_hash, same, span
 

@@ -14,13 +14,13 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import LIVE, Family, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoJudge
+from dccd_core.tables import DataType
 from dccd_pipeline import build
 from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.settings import Settings
@@ -113,7 +113,7 @@ def stored(folder: Path) -> Iterator[str]:
         yield f"path {quarantine_path(dataset, key)}"
         yield f"path {LIVE}/{Family(dataset.exchange, dataset.data_type, dataset.span).folder}"
     for data_type in DataType:
-        for column, of in TABLES[data_type].schema.items():
+        for column, of in data_type.table.schema.items():
             yield f"column {data_type}.{column} {of}"
     lake = Lake(folder)
     with lake.draft(TRADES, DAY) as draft:

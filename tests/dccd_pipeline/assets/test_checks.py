@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.checks import check_names, check_specs, evaluate
 from tests.dccd_pipeline.held import BOOKS, HOURS, TRADES, bars, hold, whole
 
@@ -147,7 +147,7 @@ def pictures(day: str, *best: tuple[float, float]) -> pl.DataFrame:
         for second, prices in enumerate(best)
         for side, price in zip(("bid", "ask"), prices, strict=True)
     ]
-    return pl.DataFrame(rows).with_columns(received=None).cast(TABLES[DataType.ORDERBOOK].schema)
+    return pl.DataFrame(rows).with_columns(received=None).cast(DataType.ORDERBOOK.table.schema)
 
 
 def test_l12_crossed_pictures_are_a_warning_with_their_number_and_times(lake: Lake) -> None:

@@ -14,7 +14,6 @@ import yaml
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time
 from dccd_core.lake.lake import Lake
@@ -22,6 +21,7 @@ from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.ratelimit.limiter import Budgets
 from dccd_core.quality.holes import BEFORE_LISTING, NoJudge
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.assets.progress import condition_of

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import TABLES, TIME, DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoJudge
+from dccd_core.tables import TIME, DataType
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.settings import Settings
 
@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 def hold(lake: Lake, dataset: Dataset, key: str, at: Us, **wrong: float) -> None:
     values = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), 1.0) | wrong
     ts = pl.Series([at], dtype=pl.Int64).cast(TIME)
-    rows = pl.DataFrame({"ts": ts, **values, "trades": [1]}).cast(TABLES[DataType.OHLC].schema)
+    rows = pl.DataFrame({"ts": ts, **values, "trades": [1]}).cast(DataType.OHLC.table.schema)
     with lake.draft(dataset, key) as draft:
         draft.append(rows)
         draft.commit([Asked(TimeRange(at, Us(at + MINUTE)), Source.REST, NOW, 1, 1)], NoJudge)

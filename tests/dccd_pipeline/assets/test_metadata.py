@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.datatype import TABLES, DataType
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Hole
+from dccd_core.tables import DataType
 from dccd_pipeline.assets.metadata import column_schema, partition_metadata, price_chart
 from dccd_pipeline.assets.progress import PROGRESS
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
@@ -38,7 +38,7 @@ def line(markdown: str) -> dict[int, list[int]]:
 
 @pytest.mark.parametrize("data_type", DataType)
 def test_the_column_schema_is_the_table(data_type: DataType) -> None:
-    table = TABLES[data_type]
+    table = data_type.table
     columns = column_schema(data_type).columns
     assert [column.name for column in columns] == table.schema.names()
     assert [column.type for column in columns] == [str(dtype) for dtype in table.schema.dtypes()]
@@ -125,7 +125,7 @@ def test_trades_and_books_are_drawn_by_their_price(dataset: Dataset, tmp_path: P
             "received": [None] * 3,
         }
     )
-    schema = TABLES[dataset.data_type].schema
+    schema = dataset.data_type.table.schema
     typed = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     hold(Lake(tmp_path), dataset, "2024-01-01", typed)
     chart = price_chart(Lake(tmp_path), dataset, "2024-01-01")

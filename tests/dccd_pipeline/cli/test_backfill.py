@@ -6,7 +6,6 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_key
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
@@ -15,6 +14,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, keys_of, order_of, pace, plan

@@ -8,12 +8,12 @@ import pytest
 
 from dccd_core import exchanges
 from dccd_core.adapter.contract import Reach
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_core.exchanges.binance_live import LIVE
+from dccd_core.tables import DataType
 from dccd_pipeline.cli.capability_table import (
     DOCUMENTS,
     exchange_table,

@@ -5,11 +5,11 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
+from dccd_core.tables import DataType
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.demo import STORE, demo, demo_settings
 

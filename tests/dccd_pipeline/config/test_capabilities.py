@@ -4,10 +4,10 @@ from datetime import date
 import pytest
 
 from dccd_core.adapter.contract import FULL, NOW, Reach
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.exchanges.binance import EXCHANGE
+from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import (
     askable_since,
     can_ask,

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from dccd_core import exchanges
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
+from dccd_core.tables import DataType
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import SymbolLife
 

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.datatype import DataType
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.tables import DataType
 from dccd_pipeline.streams.heartbeat import Beat, read_beats
 from dccd_pipeline.streams.report import BEAT_EVERY, Report, stream_asset
 from tests.dccd_core.lake.samples import DAY, trades
