@@ -23,7 +23,7 @@ def main() -> None:
         if signal.getsignal(one) is not signal.SIG_IGN:  # as it is under nohup
             signal.signal(one, _leave)
     gc.disable()
-    from dccd_pipeline.cli.main import main as command  # noqa: PLC0415 -- from now on a stop is heard
+    from dccd_pipeline.cli.lazy import main as command  # noqa: PLC0415 -- from now on a stop is heard
 
     gc.freeze()
     gc.enable()

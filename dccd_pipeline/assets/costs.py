@@ -22,18 +22,13 @@ from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.remaining import said_length
 from dccd_pipeline.config.capabilities import limits_of, weight_per_minute
-from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.collect import Entry, is_unbounded
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.resources import Venues
 
 _PATIENCE_S: Final = 10
 MANY: Final = 100_000_000
 """Rows above which a start is asked for."""
-
-
-def is_unbounded(entry: Entry) -> bool:
-    """Tell whether nobody said since when trades are wanted: then it is since the exchange began."""
-    return entry.data_type is DataType.TRADES and "start" not in entry.model_fields_set
 
 
 async def cost_of(venue: Venue, entry: Entry, dataset: Dataset) -> Estimate:

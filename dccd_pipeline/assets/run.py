@@ -28,7 +28,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.checks import evaluate
-from dccd_pipeline.assets.costs import cost_of, is_unbounded, refuse_what_does_not_fit, said_cost
+from dccd_pipeline.assets.costs import cost_of, refuse_what_does_not_fit, said_cost
 from dccd_pipeline.assets.metadata import partition_metadata, price_chart
 from dccd_pipeline.assets.partitions import partitions_of
 from dccd_pipeline.assets.progress import Progress, behind, condition_of, progress
@@ -42,7 +42,7 @@ from dccd_pipeline.assets.remembered import (
     write_gone,
     write_held,
 )
-from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.collect import Entry, is_unbounded
 
 _KEY_TAGS: Final = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 

@@ -83,20 +83,6 @@ def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     return lines
 
 
-def off_lines(settings: Settings) -> list[str]:
-    """Name the entries that nothing brings up to date by itself, and why."""
-    whys = [
-        (entry.name, "enabled: false" if not entry.enabled else "every: never")
-        for entry in settings.collect
-        if not entry.enabled or entry.every == "never"
-    ]
-    silent = [entry.name for entry in settings.stream if not entry.enabled]
-    return [
-        *(f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys),
-        *(f"{name}: off (enabled: false); `dccd stream {name}` records it" for name in silent),
-    ]
-
-
 def late_in(
     entry: Entry, instance: dg.DagsterInstance, at: datetime, store: str | None
 ) -> dict[Dataset, list[str]]:

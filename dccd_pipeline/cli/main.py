@@ -1,4 +1,4 @@
-"""The ``dccd`` command: options in, exit code out. The work is done elsewhere, the printing in render.py.
+"""The commands of ``dccd`` that need Dagster: options in, exit code out. The work is done elsewhere.
 
 Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 2 it cannot be done like this;
 130 it was told to stop, and did.
@@ -14,42 +14,29 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
-import polars as pl
 
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import DAY, TimeRange, Us
+from dccd_core.domain.timespan import DAY, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
-from dccd_core.testing.sandbox.__main__ import main as sandbox
-from dccd_pipeline.assets.costs import unbounded_costs
-from dccd_pipeline.assets.schedules import gone_lines, off_lines
+from dccd_pipeline.assets.schedules import gone_lines
 from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.cli import render
-from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order, venues_of
-from dccd_pipeline.cli.captures import Keeping, capture_options, replay
+from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
+from dccd_pipeline.cli.captures import Keeping, capture_options
 from dccd_pipeline.cli.collect import chosen_entries, planned_orders, side_by_side, tick_orders
-from dccd_pipeline.cli.demo import HOME, STORE
-from dccd_pipeline.cli.demo import demo as run_demo
-from dccd_pipeline.cli.exchanges import doctor, exchanges, symbols
 from dccd_pipeline.cli.instance import existing_instance, open_instance
-from dccd_pipeline.cli.inventory import holdings
+from dccd_pipeline.cli.lazy import main
 from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
-from dccd_pipeline.cli.read import rows_of, write_rows
 from dccd_pipeline.cli.record import chosen, end_with_keeper, record_all, record_here
-from dccd_pipeline.config.read import json_schema, load_settings
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.cli.stored import show_inventory
+from dccd_pipeline.config.read import load_settings
+from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.streams.pausing import meant, pause, resume
 from dccd_pipeline.streams.status import as_builtins, run_states, stream_states
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_ALWAYS = TimeRange(Us(0), Us(2**63 - 1))
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="dccd")
-def main() -> None:
-    """A crypto market-data lake that fills itself, keeps itself fresh and proves what it holds."""
 
 
 @main.command()
@@ -173,53 +160,6 @@ def _show_result(result: Result, *, as_json: bool) -> None:
         click.echo(result.failure, err=True)
 
 
-@main.command()
-@click.argument("exchange")
-@click.argument("symbol")
-@dataset_options
-@click.option("--start", type=Moment(), help="First moment wanted, UTC.")
-@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .csv, .parquet or .json file.")
-@told
-def read(
-    exchange: str,
-    symbol: str,
-    data_type: str,
-    span: str | None,
-    start: Us | None,
-    end: Us | None,
-    output: Path | None,
-) -> None:
-    """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
-    dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
-    wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
-    rows = rows_of(settings.lake(), dataset, wanted)
-    if output is None:
-        with pl.Config(tbl_rows=20, tbl_cols=-1):
-            click.echo(str(rows.collect(engine="streaming")))
-    else:
-        write_rows(rows, output)
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@told
-def inventory(as_json: bool) -> None:
-    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
-    settings = lasting()
-    _inventory(settings.lake(), settings.timezone, as_json=as_json)
-    if not as_json:
-        say_where(settings)
-
-
-def _inventory(lake: Lake, zone: str = "UTC", *, as_json: bool) -> None:
-    held = holdings(lake, SystemClock().now())
-    if as_json:
-        click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
-    else:
-        render.inventory(held, zone)
-
-
 class StreamGroup(click.Group):
     """Records what is named, unless the first word is one of its commands."""
 
@@ -257,9 +197,6 @@ def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_lim
         if failure := record_here(settings, wanted[0], instance, say, keeping.recorder):
             click.echo(failure, err=True)
             sys.exit(1)
-
-
-main.add_command(replay)
 
 
 def part_of_a_stream(action: Callable[P, R]) -> Callable[P, R]:
@@ -307,46 +244,17 @@ def status(as_json: bool) -> None:
         say_where(settings)
 
 
-@main.group()
-def config() -> None:
-    """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
-
-
-@config.command()
-@told
-def check() -> None:
-    """Check it; every mistake is one line that says where, what, and what to write instead."""
-    settings = load_settings()
-    datasets = sum(len(entry.datasets) for entry in settings.collect)
-    live = sum(len(entry.datasets) for entry in settings.stream)
-    click.echo(
-        f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
-    )
-    if settings.stream:
-        click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
-    for line in (*off_lines(settings), *asyncio.run(unbounded_costs(settings, venues_of(settings)))):
-        click.echo(line)
-
-
-@config.command()
-def schema() -> None:
-    """Print its JSON schema, for editors."""
-    click.echo(json.dumps(json_schema(), indent=2))
-
-
 @main.command()
 @told
 def demo() -> None:
     """Collect from every exchange of the sandbox in real Dagster runs, then show the inventory. Offline."""
+    from dccd_pipeline.cli.demo import HOME, STORE  # noqa: PLC0415 -- it brings the sandbox
+    from dccd_pipeline.cli.demo import demo as run_demo  # noqa: PLC0415
+
     succeeded = True
     with open_instance(Path(HOME).absolute()) as instance:
         for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded
-    _inventory(Lake(STORE), as_json=False)
+    show_inventory(Lake(STORE), as_json=False)
     sys.exit(0 if succeeded else 1)
-
-
-for command in (exchanges, symbols, doctor):
-    main.add_command(command)
-main.add_command(sandbox, "sandbox")

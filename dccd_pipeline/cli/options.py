@@ -22,7 +22,7 @@ from dccd_pipeline.config.fields import named_exchange, read_symbol
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.config.words import said_unknown
-from dccd_pipeline.runs.stops import hearing_signals
+from dccd_pipeline.runs.signals import hearing_signals
 
 P = ParamSpec("P")
 R = TypeVar("R")

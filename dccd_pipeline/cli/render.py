@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 import click
@@ -24,15 +24,16 @@ from rich.table import Column, Table
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, moment, parse_time
-from dccd_core.fetch.doctor import Finding
-from dccd_core.fetch.estimate import Estimate
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_pipeline.assets.metadata import health_row
 from dccd_pipeline.assets.remaining import Job, Remaining, Report, Together
-from dccd_pipeline.cli.capability_table import Capability
 from dccd_pipeline.cli.inventory import Holding
-from dccd_pipeline.streams.status import RunState, StreamState
+
+if TYPE_CHECKING:
+    from dccd_core.fetch.doctor import Finding
+    from dccd_core.fetch.estimate import Estimate
+    from dccd_pipeline.cli.capability_table import Capability
+    from dccd_pipeline.streams.status import RunState, StreamState
 
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
@@ -131,14 +132,14 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def plan(found: Estimate, partitions: int, weight_per_minute: float) -> None:
+def plan(found: "Estimate", partitions: int, weight_per_minute: float) -> None:
     OUT.print(
         f"{counted(partitions, 'partition')}: {counted(found.requests, 'request')}, at the budget about "
         f"{found.weight / weight_per_minute:,.1f} minutes, {found.rows:,} rows, about {decimal(found.bytes)}"
     )
 
 
-def exchanges(rows: Sequence[Capability], *, documented: bool) -> None:
+def exchanges(rows: "Sequence[Capability]", *, documented: bool) -> None:
     """Draw what is served; ``documented``: also within which limits, and where the exchange says so."""
     head = ("exchange", "since", "data type", "markets", "reach", "bars", "live", "rows a page", "paging")
     drawn = [
@@ -170,7 +171,7 @@ def happened(line: str, zone: str = "UTC") -> None:
     OUT.print(f"{now:%H:%M:%S}{'Z' if zone == 'UTC' else ''}", escape(local(line, zone)), soft_wrap=True)
 
 
-def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Us, zone: str = "UTC") -> None:
+def status(streams: "Sequence[StreamState]", runs: "Sequence[RunState]", now: Us, zone: str = "UTC") -> None:
     """Draw the streams, each one's datasets, and the runs, with times of a time zone."""
     of = "" if zone == "UTC" else f", times of {zone}"
     head = ("stream", "state", "since", "heartbeat", "messages/s", "messages", "reconnects", "why")
@@ -179,6 +180,8 @@ def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Us, zo
     table(f"{len(streams)} streams{of}", head, cells, numbers)
     for one in streams:
         if one.beat and one.beat.datasets:
+            from dccd_pipeline.assets.metadata import health_row  # noqa: PLC0415 -- it brings Dagster
+
             rows = [health_row(dataset) for dataset in one.beat.datasets]
             drawn = [[escape(local(str(cell), zone)) for cell in row.values()] for row in rows]
             table(one.name, list(rows[0]), drawn)
@@ -189,11 +192,11 @@ def status(streams: Sequence[StreamState], runs: Sequence[RunState], now: Us, zo
     table(f"The last {len(runs)} runs{of}", ("job", "status", "started", "took", "run", "why"), cells)
 
 
-def _said(run: RunState, zone: str) -> str:
+def _said(run: "RunState", zone: str) -> str:
     return escape(local(run.why, zone))
 
 
-def _stream_cells(one: StreamState, now: Us, zone: str) -> tuple[str, ...]:
+def _stream_cells(one: "StreamState", now: Us, zone: str) -> tuple[str, ...]:
     beat = one.beat
     counts = (f"{beat.rate:,.1f}", f"{beat.messages:,}", f"{beat.reconnects:,}") if beat else ("-", "-", "-")
     age = f"{max(0, now - beat.at) // SECOND} s ago" if beat else "-"  # another machine's clock may be ahead
@@ -203,13 +206,13 @@ def _stream_cells(one: StreamState, now: Us, zone: str) -> tuple[str, ...]:
     return (one.name, said, _minute(one.since, zone), age, *counts, why)
 
 
-def _length(run: RunState, now: Us) -> str:
+def _length(run: "RunState", now: Us) -> str:
     if run.started is None:
         return "-"
     return str(timedelta(seconds=max(0, (run.ended or now) - run.started) // SECOND))
 
 
-def findings(found: Mapping[str, Sequence[Finding]]) -> None:
+def findings(found: "Mapping[str, Sequence[Finding]]") -> None:
     for name, one in ((name, one) for name, some in found.items() for one in some):
         mark = "[green]ok  [/]" if one.ok else "[red]FAIL[/]"
         hint = f" -> {one.hint}" if one.hint and not one.ok else ""

@@ -382,3 +382,8 @@ class Entry(Strict):
             said = f"{name!r} is not letters, digits and _ after a letter"
             raise ConfigError(said, hint=f"write {near if near[:1].isalpha() else f'n{near}'}")
         return name
+
+
+def is_unbounded(entry: Entry) -> bool:
+    """Tell whether nobody said since when trades are wanted: then it is since the exchange began."""
+    return entry.data_type is DataType.TRADES and "start" not in entry.model_fields_set

@@ -366,3 +366,17 @@ def _stray_lives(
 def _clash(loc: tuple[int | str, ...], said: str, hint: str) -> InitErrorDetails:
     error = ConfigError(said, hint=hint)
     return InitErrorDetails(type="value_error", loc=loc, input=None, ctx={"error": error})
+
+
+def off_lines(settings: Settings) -> list[str]:
+    """Name the entries that nothing brings up to date by itself, and why."""
+    whys = [
+        (entry.name, "enabled: false" if not entry.enabled else "every: never")
+        for entry in settings.collect
+        if not entry.enabled or entry.every == "never"
+    ]
+    silent = [entry.name for entry in settings.stream if not entry.enabled]
+    return [
+        *(f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys),
+        *(f"{name}: off (enabled: false); `dccd stream {name}` records it" for name in silent),
+    ]

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
 
@@ -18,7 +18,6 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import NAMES, get
-from dccd_core.stream.plan import StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import (
     KINDS,
@@ -31,6 +30,9 @@ from dccd_pipeline.config.capabilities import (
 )
 from dccd_pipeline.config.fields import Day, ExchangeName, Strict, SymbolText, exchange_of
 from dccd_pipeline.config.words import said_unknown
+
+if TYPE_CHECKING:
+    from dccd_core.stream.plan import StreamPlan
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PACE: Final = re.compile(r"(\d+)(ms|s|m)?")
@@ -126,7 +128,9 @@ class StreamEntry(Strict):
         )
 
     @property
-    def plan(self) -> StreamPlan:
+    def plan(self) -> "StreamPlan":
+        from dccd_core.stream.plan import StreamPlan  # noqa: PLC0415 -- it brings the network
+
         return StreamPlan(self.name, self.datasets, self.depth or _DEPTH, self.snapshot_every or SECOND)
 
     def digest(self, *surroundings: object) -> str:

@@ -115,23 +115,3 @@ def mark_canceling(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run and run.status in _GOES_ON:
         instance.report_run_canceling(run, message=f"stopped: {why}")
-
-
-@contextmanager
-def hearing_signals() -> Generator[None]:
-    """Raise KeyboardInterrupt for both signals: what stops a command is cleaned up after."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    heard = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]  # as it is under nohup
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt}
-    before = {one: signal.signal(one, handlers[one]) for one in heard}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

@@ -7,10 +7,9 @@ import polars as pl
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import Lake
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.schedules import off_lines
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config.read import embedded_settings, parse_settings
-from dccd_pipeline.config.settings import Origin, Settings
+from dccd_pipeline.config.settings import Origin, Settings, off_lines
 from dccd_pipeline.resources import LakeResource, Venues
 from tests.dccd_pipeline.held import BOOKS, MINUTES, hold
 

@@ -1,0 +1,51 @@
+"""``dccd config``: is dccd.yaml right, what may be in it. No Dagster, unless somebody must ask for the cost.
+
+Belongs here: options in, exit code out. Does not: reading the file (config/).
+"""
+
+import asyncio
+import json
+
+import click
+
+from dccd_pipeline.cli.options import told
+from dccd_pipeline.config.collect import is_unbounded
+from dccd_pipeline.config.read import json_schema, load_settings
+from dccd_pipeline.config.settings import Settings, off_lines
+
+
+@click.group()
+def config() -> None:
+    """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
+
+
+@config.command()
+@told
+def check() -> None:
+    """Check it; every mistake is one line that says where, what, and what to write instead."""
+    settings = load_settings()
+    datasets = sum(len(entry.datasets) for entry in settings.collect)
+    live = sum(len(entry.datasets) for entry in settings.stream)
+    click.echo(
+        f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
+    )
+    if settings.stream:
+        click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
+    for line in (*off_lines(settings), *_costs(settings)):
+        click.echo(line)
+
+
+def _costs(settings: Settings) -> list[str]:
+    """Say what the entries without a start cost; where each has one, nobody need be asked."""
+    if not any(is_unbounded(entry) for entry in settings.collect):
+        return []
+    from dccd_pipeline.assets.costs import unbounded_costs  # noqa: PLC0415 -- it brings Dagster
+    from dccd_pipeline.cli.backfill import venues_of  # noqa: PLC0415
+
+    return asyncio.run(unbounded_costs(settings, venues_of(settings)))
+
+
+@config.command()
+def schema() -> None:
+    """Print its JSON schema, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,70 @@
+"""``dccd read`` and ``dccd inventory``: they look at the lake alone, so they import no Dagster.
+
+Belongs here: options in, exit code out. Does not: finding out (read.py, inventory.py), printing (render.py).
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import click
+import polars as pl
+
+from dccd_core.domain.timespan import TimeRange, Us
+from dccd_core.lake.lake import Lake
+from dccd_core.net.clock import SystemClock
+from dccd_pipeline.cli import render
+from dccd_pipeline.cli.inventory import holdings
+from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, say_where, told
+from dccd_pipeline.cli.read import rows_of, write_rows
+
+_ALWAYS: Final = TimeRange(Us(0), Us(2**63 - 1))
+
+
+@click.command()
+@click.argument("exchange")
+@click.argument("symbol")
+@dataset_options
+@click.option("--start", type=Moment(), help="First moment wanted, UTC.")
+@click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .csv, .parquet or .json file.")
+@told
+def read(
+    exchange: str,
+    symbol: str,
+    data_type: str,
+    span: str | None,
+    start: Us | None,
+    end: Us | None,
+    output: Path | None,
+) -> None:
+    """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
+    dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
+    wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
+    rows = rows_of(settings.lake(), dataset, wanted)
+    if output is None:
+        with pl.Config(tbl_rows=20, tbl_cols=-1):
+            click.echo(str(rows.collect(engine="streaming")))
+    else:
+        write_rows(rows, output)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def inventory(as_json: bool) -> None:
+    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
+    settings = lasting()
+    show_inventory(settings.lake(), settings.timezone, as_json=as_json)
+    if not as_json:
+        say_where(settings)
+
+
+def show_inventory(lake: Lake, zone: str = "UTC", *, as_json: bool) -> None:
+    """Print what a lake holds."""
+    held = holdings(lake, SystemClock().now())
+    if as_json:
+        click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
+    else:
+        render.inventory(held, zone)
