@@ -71,7 +71,10 @@ def commands(command: click.Command, *path: str) -> Iterator[str]:
     for parameter in command.params:
         yield " ".join(("command dccd", *path, *sorted(parameter.opts, key=len)[-1:]))
     if isinstance(command, click.Group):
-        for name, sub in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            sub = command.get_command(context, name)
+            assert sub is not None
             yield from commands(sub, *path, name)
     else:
         yield " ".join(("command dccd", *path))

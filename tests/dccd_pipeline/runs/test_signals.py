@@ -1,6 +1,5 @@
 """How a process hears that it is to stop."""
 
-import os
 import signal
 
 import pytest
@@ -12,6 +11,5 @@ from dccd_pipeline.runs.signals import hearing_signals
 def test_both_signals_interrupt_and_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), hearing_signals():
-        os.kill(os.getpid(), number)
-        signal.sigtimedwait([], 5)
+        signal.raise_signal(number)
     assert signal.getsignal(number) is before
