@@ -19,7 +19,6 @@ from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.http import DEFAULT_SHARE
-from dccd_core.tables import DataType
 from dccd_pipeline.assets.remaining import said_length
 from dccd_pipeline.config.capabilities import limits_of, weight_per_minute
 from dccd_pipeline.config.collect import Entry, is_unbounded
