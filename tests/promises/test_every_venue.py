@@ -64,7 +64,7 @@ def keys(case: Case) -> list[str]:
     """Name three partitions the venue can serve, the open one among them where it serves no others."""
     grain = case.dataset.grain
     end = NOW if case.endpoint.reach != FULL else parse_time("2022-03-01")
-    first = Us(end - 1 - {"date": 2 * DAY, "month": 45 * DAY, "year": 731 * DAY}[grain.value])
+    first = Us(end - 1 - {"day": 2 * DAY, "month": 45 * DAY, "year": 731 * DAY}[grain.value])
     since = case.endpoint.reach.since(NOW, case.dataset.span)
     spans = TimeRange(max(first, since or first), end)
     found = list(partition_keys(grain, spans))[-3:]

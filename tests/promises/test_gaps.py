@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time, union
+from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time, union
 from dccd_core.fetch.paging.page import within
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.holes import ASKED_AGAIN, ASKED_AGAIN_AFTER, NO_TRADES
@@ -200,7 +200,7 @@ def test_trades_lost_at_midnight_are_a_gap_of_both_days(tmp_path: Path) -> None:
 def test_trades_lost_at_the_place_where_we_stopped_are_found_when_we_go_on(tmp_path: Path) -> None:
     first, later = parse_time("2024-06-03T06:00:00"), parse_time("2024-06-03T12:00:00")
     world, key = World(tmp_path, first), "2024-06-03"
-    next_id = world.market.tape("binance", TRADES.symbol).count_before(Us(first - 5 * 10**9))
+    next_id = world.market.tape("binance", TRADES.symbol).count_before(Us(first - 5 * SECOND))
     world.faults(*lost((next_id - 2, next_id + 2)))
     world.fill(TRADES, key)
     assert world.holes(TRADES, key) == [], "nobody can know yet that there should be more"
@@ -210,7 +210,7 @@ def test_trades_lost_at_the_place_where_we_stopped_are_found_when_we_go_on(tmp_p
     assert (gap.start, gap.end) == (time_of(world, next_id - 3), time_of(world, next_id + 3) + 1)
     world.faults()
     world.at(later).fill(TRADES, key)
-    assert same(world.stored(TRADES, key), world.truth(TRADES, key, Us(later - 5 * 10**9)))
+    assert same(world.stored(TRADES, key), world.truth(TRADES, key, Us(later - 5 * SECOND)))
     assert world.holes(TRADES, key) == []
 
 

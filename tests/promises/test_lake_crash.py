@@ -15,7 +15,7 @@ import os, resource, signal, sys
 from pathlib import Path
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake import lake as lake_module
-from dccd_core.lake.store.folder import folder as store_module
+from dccd_core.lake.store import folder as store_module
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import data_path
 from tests.dccd_core.lake.samples import *

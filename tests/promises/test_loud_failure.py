@@ -19,7 +19,7 @@ from dccd_core.domain.errors import (
     UnknownSymbol,
 )
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
+from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import SANITY, Audit
 from dccd_core.tables import DataType
@@ -47,7 +47,9 @@ TROUBLE: dict[str, tuple[dict[str, Any], type[DccdError], str]] = {
     "429": (status(429), Throttled, "HTTP 429: -1003 Too much request weight used."),
     "418": (status(418, wait=600), Banned, "HTTP 418: -1003 Way too much request weight used; IP banned."),
     "418 until": (
-        status(418, f'{{"code":-1003,"msg":"IP banned until {(NOW + 900 * SECOND) // 10**6}."}}', wait=900),
+        status(
+            418, f'{{"code":-1003,"msg":"IP banned until {(NOW + 900 * SECOND) // MILLISECOND}."}}', wait=900
+        ),
         Banned,
         "IP banned until",
     ),

@@ -20,6 +20,7 @@ from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
+from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -77,7 +78,7 @@ def frames(acts: Sequence[Act]) -> list[list[Any]]:
 
 
 def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataFrame:
-    return pl.concat(frame for frame in heard if frame is not None).select(data_type.table.schema.names())
+    return asked(pl.concat(frame for frame in heard if frame is not None), data_type)
 
 
 def same_book(book: Book, at: Us, depth: int, symbol: Symbol = BTC) -> None:

@@ -27,6 +27,7 @@ from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
+from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -81,7 +82,7 @@ def listened(topic: Topic, end: Us, now: Us = NOW) -> Heard:
 
 def table(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(data_type.table.schema.names())
+    return asked(frame, data_type)
 
 
 def in_base(symbol: Symbol) -> pl.Expr:
@@ -212,7 +213,7 @@ class TestBooks:
             assert book.apply(change)
             assert change.at is not None
             assert rows_of(book, symbol, change.at).equals(
-                MARKET.truth_book("bybit", symbol, change.at, depth)
+                MARKET.truth_book("bybit", symbol, change.at, depth).drop("received")
             )
 
     def test_it_begins_with_what_the_rest_interface_says_and_grows_by_one(self) -> None:
@@ -268,7 +269,9 @@ class TestBooks:
         book.apply(gone)
         assert (book.lost, len(book.bids), len(book.asks)) == (None, 0, 0)
         book.apply(back)
-        assert rows_of(book, BTC, SHUT.end).equals(MARKET.truth_book("bybit", BTC, SHUT.end, depth))
+        assert rows_of(book, BTC, SHUT.end).equals(
+            MARKET.truth_book("bybit", BTC, SHUT.end, depth).drop("received")
+        )
 
     def test_who_comes_before_the_first_trade_is_told_that_there_is_no_book(self) -> None:
         new = Symbol.parse("NEW/USDT")
@@ -320,7 +323,7 @@ class TestFaults:
         assert all(book.apply(change) for change in changes)
         at = changes[-1].at
         assert at is not None
-        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50))
+        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50).drop("received"))
 
     @pytest.mark.parametrize("nth", [2, 7])
     def test_numbers_may_begin_anew_with_1_and_a_whole_book(self, nth: int) -> None:
@@ -332,7 +335,7 @@ class TestFaults:
         assert all(book.apply(change) for change in changes)
         at = changes[-1].at
         assert at is not None
-        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50))
+        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50).drop("received"))
 
     def test_neither_first_snapshots_nor_trades_can_be_numbered_anew(self) -> None:
         reset = StreamFault(kind=StreamFaultKind.RESET, first=1)
@@ -495,8 +498,8 @@ def rows_of(book: Book, symbol: Symbol, at: Us) -> pl.DataFrame:
         for side, levels in sides
         for level, (price, amount) in enumerate(levels)
     ]
-    schema = ORDERBOOK.table.schema
-    frame = pl.DataFrame(found, schema=schema.names(), orient="row")
+    schema = {name: of for name, of in ORDERBOOK.table.schema.items() if name != "received"}
+    frame = pl.DataFrame(found, schema=list(schema), orient="row")
     return frame.cast({name: schema[name] for name in schema}).with_columns(in_base(symbol))
 
 

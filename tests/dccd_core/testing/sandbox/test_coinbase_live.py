@@ -22,6 +22,7 @@ from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
+from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -76,8 +77,7 @@ def talk(*words: object, now: Us = NOW, enforced: bool = False) -> Talk:
 
 
 def table(*frames: pl.DataFrame | None) -> pl.DataFrame:
-    names = DataType.TRADES.table.schema.names()
-    return pl.concat(frame for frame in frames if frame is not None).select(names)
+    return asked(pl.concat(frame for frame in frames if frame is not None), DataType.TRADES)
 
 
 def same_book(book: Book, at: Us, symbol: Symbol = BTC) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, TimeRange, Us, moment, parse_time
 from dccd_core.testing.sandbox.grid import MONTH, Page, bar_closes, bar_opens, bar_page, id_page
 
 START = parse_time("2024-01-01")
@@ -19,9 +19,9 @@ START = parse_time("2024-01-01")
 def test_a_page_of_bars_is_cut_from_all_that_exist(
     start: int, length: int, limit: int, holes: list[tuple[int, int]], *, newest: bool
 ) -> None:
-    hidden = [TimeRange(Us(START + a * 30 * 10**9), Us(START + (a + b) * 30 * 10**9)) for a, b in holes]
+    hidden = [TimeRange(Us(START + a * 30 * SECOND), Us(START + (a + b) * 30 * SECOND)) for a, b in holes]
     page = Page(START + start * MINUTE + 1, START + (start + length) * MINUTE, limit, newest)
-    opens, closes = bar_page(MINUTE, page, Us(START + 90 * 10**9), hidden)
+    opens, closes = bar_page(MINUTE, page, Us(START + 90 * SECOND), hidden)
     exist = [
         at
         for at in range(START + MINUTE, START + 300 * MINUTE, MINUTE)

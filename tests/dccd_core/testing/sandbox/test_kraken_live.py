@@ -25,6 +25,7 @@ from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
+from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -51,7 +52,7 @@ def subscribed(*topics: Topic, now: Us = NOW) -> tuple[Talk, list[Act]]:
     return connection, [act for text in words for act in connection.say(text)]
 
 
-def asked(channel: str, *symbols: str, **params: object) -> dict[str, object]:
+def order(channel: str, *symbols: str, **params: object) -> dict[str, object]:
     return {"method": "subscribe", "params": {"channel": channel, "symbol": symbols, **params}, "req_id": 7}
 
 
@@ -65,7 +66,7 @@ def heard(acts: Sequence[Act], state: object = None) -> Heard:
 
 def rows(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(data_type.table.schema.names())
+    return asked(frame, data_type)
 
 
 def data(acts: Sequence[Act], name: str) -> list[Any]:
@@ -105,9 +106,9 @@ class TestTrades:
         assert row["side"] == ("sell" if tape.buyer_is_maker[0] else "buy")
 
     def test_a_snapshot_of_the_last_fifty_comes_only_if_wanted(self) -> None:
-        assert len(told(talk().say(asked("trade", "BTC/USD")))) == 1
-        assert len(told(talk().say(asked("trade", "BTC/USD", snapshot=False)))) == 1
-        snapshot = told(talk().say(asked("trade", "BTC/USD", snapshot=True)))[1]
+        assert len(told(talk().say(order("trade", "BTC/USD")))) == 1
+        assert len(told(talk().say(order("trade", "BTC/USD", snapshot=False)))) == 1
+        snapshot = told(talk().say(order("trade", "BTC/USD", snapshot=True)))[1]
         assert snapshot["type"] == "snapshot"
         last = MARKET.tape("kraken", BTC).count_before(NOW)
         assert [row["trade_id"] for row in _rows(snapshot)] == list(range(last - 49, last + 1))
@@ -348,7 +349,7 @@ class TestWords:
         assert heard(talk().side.notice(NOW)).restart == "Kraken's engine is down: maintenance"
 
     def test_each_symbol_has_an_answer_of_its_own(self) -> None:
-        answers = told(talk().say(asked("trade", "BTC/USD", "XBT/USD", "ETH/USD", snapshot=False)))
+        answers = told(talk().say(order("trade", "BTC/USD", "XBT/USD", "ETH/USD", snapshot=False)))
         assert [answer["success"] for answer in answers] == [True, False, True]
         assert [answer["req_id"] for answer in answers] == [7, 7, 7]
         good, bad, _ = answers
@@ -358,10 +359,10 @@ class TestWords:
         assert good["time_in"] == good["time_out"] == "2024-06-05T12:00:20.050000Z"
 
     def test_answers_say_what_was_subscribed(self) -> None:
-        book = told(talk().say(asked("book", "BTC/USD")))
+        book = told(talk().say(order("book", "BTC/USD")))
         assert book[0]["result"] == {"channel": "book", "symbol": "BTC/USD", "depth": 10, "snapshot": True}
         assert (book[1]["channel"], book[1]["type"]) == ("book", "snapshot")
-        bars = told(talk().say(asked("ohlc", "BTC/USD", interval=5, snapshot=False)))
+        bars = told(talk().say(order("ohlc", "BTC/USD", interval=5, snapshot=False)))
         assert len(bars) == 1
         result: Any = bars[0]["result"]
         assert (result["interval"], len(result["warnings"])) == (5, 1)
@@ -369,11 +370,11 @@ class TestWords:
     @pytest.mark.parametrize(
         ("words", "error"),
         [
-            (asked("book", "BTC/USD", depth=50), "Subscription book depth not supported"),
-            (asked("ohlc", "BTC/USD", interval=3), "Subscription ohlc interval not supported"),
-            (asked("ohlc", "BTC/USD", interval=10_080), "Subscription ohlc interval not supported"),
-            (asked("tape", "BTC/USD"), "Channel not supported"),
-            (asked("trade", "BTC/USD:BTC"), "Currency pair not supported BTC/USD:BTC"),
+            (order("book", "BTC/USD", depth=50), "Subscription book depth not supported"),
+            (order("ohlc", "BTC/USD", interval=3), "Subscription ohlc interval not supported"),
+            (order("ohlc", "BTC/USD", interval=10_080), "Subscription ohlc interval not supported"),
+            (order("tape", "BTC/USD"), "Channel not supported"),
+            (order("trade", "BTC/USD:BTC"), "Currency pair not supported BTC/USD:BTC"),
             (
                 {"method": "unsubscribe", "params": {"channel": "book", "symbol": ["BTC/USD"]}},
                 "Subscription Not Found",
@@ -395,7 +396,7 @@ class TestWords:
 
     def test_nobody_subscribes_twice(self) -> None:
         connection, _ = subscribed(topic(DataType.ORDERBOOK, BTC))
-        [answer] = told(connection.say(asked("book", "BTC/USD", depth=25)))
+        [answer] = told(connection.say(order("book", "BTC/USD", depth=25)))
         assert answer["error"] == "Already subscribed"
 
     def test_a_ping_is_answered_with_the_time(self) -> None:

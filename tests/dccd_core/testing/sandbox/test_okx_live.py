@@ -23,6 +23,7 @@ from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.okx_live import LIVE
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
+from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -64,7 +65,7 @@ def heard(acts: Sequence[Act]) -> Heard:
 
 def truth(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
     assert frame is not None
-    return frame.select(data_type.table.schema.names())
+    return asked(frame, data_type)
 
 
 class TestTrades:

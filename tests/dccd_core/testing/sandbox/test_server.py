@@ -28,18 +28,18 @@ def test_the_clock_can_be_stopped_and_says_the_date() -> None:
 def test_the_clock_can_be_shifted_and_runs_on() -> None:
     sandbox = InProcess()
     assert sandbox.order("clock", {"now": NOW, "frozen": False}).status_code == 200
-    shown = sandbox.get("time").json()["serverTime"] * 10**6
+    shown = sandbox.get("time").json()["serverTime"] * MILLISECOND
     assert NOW - SECOND < shown < NOW + MINUTE
     assert sandbox.order("clock", {"now": None}).status_code == 200
-    assert sandbox.get("time").json()["serverTime"] * 10**6 > parse_time("2025-01-01")
+    assert sandbox.get("time").json()["serverTime"] * MILLISECOND > parse_time("2025-01-01")
 
 
 def test_the_clock_can_run_faster_than_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox, machine = InProcess(), [parse_time("2025-01-01")]
-    monkeypatch.setattr("time.time_ns", lambda: machine[0])
+    monkeypatch.setattr("time.time_ns", lambda: machine[0] * 1_000)
     assert sandbox.order("clock", {"now": NOW, "frozen": False, "rate": 600}).status_code == 200
     machine[0] = Us(machine[0] + SECOND)
-    assert sandbox.get("time").json()["serverTime"] * 10**6 == NOW + 600 * SECOND
+    assert sandbox.get("time").json()["serverTime"] * MILLISECOND == NOW + 600 * SECOND
 
 
 def test_more_than_the_limit_is_429_with_the_time_to_wait() -> None:
