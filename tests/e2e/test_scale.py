@@ -42,7 +42,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 def store(tmp_path: Path) -> Path:
     """The folder of a configuration whose store has the name that the events tell of."""
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "dccd.json").write_text('{"format": 1, "id": "this"}')
+    (tmp_path / "data" / "dccd.json").write_text('{"format": 2, "id": "this"}')
     return tmp_path
 
 

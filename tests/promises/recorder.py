@@ -47,7 +47,7 @@ class Order(msgspec.Struct, kw_only=True):
     """How much later it is for the venue than for this machine."""
 
     def clock(self) -> FastClock:
-        return FastClock(Us(time.time_ns() + self.ahead), 1)
+        return FastClock(Us(time.time_ns() // 1_000 + self.ahead), 1)
 
     def datasets(self) -> list[Dataset]:
         kinds = [

@@ -25,13 +25,13 @@ class FastClock:
 
     def __init__(self, now: Us, rate: int) -> None:
         self._start, self.rate = now, rate
-        self._began = time.monotonic_ns()
+        self._began = time.monotonic_ns() // 1_000
 
     def now(self) -> Us:
-        return Us(self._start + (time.monotonic_ns() - self._began) * self.rate)
+        return Us(self._start + (time.monotonic_ns() // 1_000 - self._began) * self.rate)
 
     def steady(self) -> Us:
-        return Us(time.monotonic_ns() * self.rate)
+        return Us(time.monotonic_ns() // 1_000 * self.rate)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.rate)

@@ -47,7 +47,7 @@ def round_of(exchange: str, seed: int, folder: Path) -> tuple[list[str], float]:
             rest_url=box.rest_url(exchange),
             ws_url=box.ws_url(exchange),
             lake=str(folder),
-            ahead=START - time.time_ns(),
+            ahead=START - time.time_ns() // 1_000,
         )
         box.clock(order.clock().now(), frozen=False)
         lives = [chance.uniform(0.2, 5) for _ in range(chance.randint(1, 2))]

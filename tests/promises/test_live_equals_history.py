@@ -29,7 +29,7 @@ from dccd_core.testing.sandbox.options import Options
 from dccd_core.testing.sandbox.server import Sandbox
 from dccd_core.testing.sandbox.stats import Struck
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
-from tests.dccd_core.fetch.world import same
+from tests.dccd_core.fetch.world import alike
 from tests.promises.streams import Told
 
 START = parse_time("2024-06-05T11:57:30")
@@ -184,11 +184,6 @@ def rows_are_those_of_a_quiet_run(outcome: Outcome, data_type: DataType) -> None
                 truth = market.truth_trades(one.exchange, dataset.symbol, span)
             assert truth.height > 3
             assert alike(rows_in(one, dataset, span), truth)
-
-
-def alike(recorded: pl.DataFrame, truth: pl.DataFrame) -> bool:
-    """Whether both are the same, whenever what was recorded came."""
-    return same(*(rows.drop("received", strict=False) for rows in (recorded, truth)))
 
 
 def pictures_of_books_are_those_of_a_quiet_run(outcome: Outcome) -> None:

@@ -183,6 +183,11 @@ def same(left: pl.DataFrame, right: pl.DataFrame) -> bool:
     return left.schema == right.schema and left.equals(right)
 
 
+def alike(recorded: pl.DataFrame, truth: pl.DataFrame) -> bool:
+    """Whether both are the same, whenever what was recorded came."""
+    return same(*(rows.drop("received", strict=False) for rows in (recorded, truth)))
+
+
 def transient(probability: float) -> Sequence[Fault]:
     """Faults that go away when the request is sent again."""
     kinds = (
