@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.moments import ORIGIN, whole_bars
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, iso, moment, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate
@@ -30,7 +31,6 @@ from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.remaining import Job, due_in
 from dccd_pipeline.assets.run import CATCH_UP, WITHIN
 from dccd_pipeline.build import build_definitions, default_resources
-from dccd_pipeline.cli.moments import ORIGIN, whole_bars
 from dccd_pipeline.config.capabilities import (
     askable_since,
     elsewhere,

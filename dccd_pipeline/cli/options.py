@@ -14,10 +14,10 @@ import click
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.moments import parse_moment
 from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
-from dccd_pipeline.cli.moments import parse_moment
 from dccd_pipeline.config.fields import named_exchange, read_symbol
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Settings
