@@ -35,8 +35,12 @@ def wanted_time(dataset: Dataset, states: Mapping[str, State], now: Us) -> TimeR
     """
     spans = [partition_span(dataset.grain, key) for key in states]
     start, end = min(span.start for span in spans), max(span.end for span in spans)
+    return since_recorded(states, TimeRange(start, max(start, min(end, now))))
+
+
+def since_recorded(states: Mapping[str, State], whole: TimeRange) -> TimeRange:
+    """Return ``whole``; of what only a stream brings, from its first moment on."""
     asked = [one for state in states.values() for one in state.ledger.asked]
-    whole = TimeRange(start, max(start, min(end, now)))
     if asked and all(one.source is Source.STREAM for one in asked):
         first = max(whole.start, min(one.span.start for one in asked))
         return TimeRange(min(first, whole.end), whole.end)

@@ -11,8 +11,8 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import Lake, State
-from dccd_core.lake.partition.ledger import Condition, Source
-from dccd_core.tables import DataType
+from dccd_core.lake.partition.ledger import Condition
+from dccd_core.quality.coverage import coverage, promises, since_recorded
 from dccd_pipeline.assets.progress import condition_of, why_not
 
 _WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condition.AVAILABLE)
@@ -80,18 +80,9 @@ def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
 
 def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> float | None:
     """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
-    asked = [one for state in states.values() for one in state.ledger.asked]
-    gaps = [gap.span for state in states.values() for gap in state.ledger.gaps()]
-    if dataset.data_type is DataType.ORDERBOOK and not any(one.source is Source.STREAM for one in asked):
+    if not promises(dataset, states):
         return None  # pictures promise no moment
-    if asked and all(one.source is Source.STREAM for one in asked):
-        first = max(wanted.start, min(one.span.start for one in asked))
-        wanted = TimeRange(min(first, wanted.end), wanted.end)
-    covered = [part for state in states.values() for part in state.ledger.covered()]
-    proven = sum(
-        left.length for part in covered if (inside := part.clip(wanted)) for left in inside.minus(gaps)
-    )
-    return min(1.0, proven / max(1, wanted.length))
+    return coverage(states, since_recorded(states, wanted))
 
 
 def _nothing(dataset: Dataset) -> Holding:

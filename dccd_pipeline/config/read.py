@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dccd_core.api.configured import config_file
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.config.accepted import AcceptedGap
 from dccd_pipeline.config.collect import Entry
@@ -77,11 +78,6 @@ def load_settings(path: Path | None = None) -> Settings:
     if path or os.environ.get("DCCD_CONFIG") or file.exists():
         return parse_settings(read_config(file), Origin(str(file), file.absolute().parent))
     return embedded_settings()
-
-
-def config_file() -> Path:
-    """Return where the configuration is, or would be."""
-    return Path(os.environ.get("DCCD_CONFIG") or "dccd.yaml")
 
 
 def embedded_settings() -> Settings:
