@@ -26,6 +26,27 @@ def test_hours_pass_at_once_and_in_order() -> None:
     assert time.monotonic() - began < HOUR / SECOND
 
 
+def test_what_is_due_between_two_microseconds_comes() -> None:
+    """Less than half a microsecond rounds to none: who looks again until it is due would look for ever."""
+
+    async def main(loop: VirtualLoop) -> int:
+        looks, due, done = 0, loop.time() + 1.3e-6, asyncio.Event()
+
+        def look() -> None:
+            nonlocal looks
+            looks += 1
+            if loop.time() >= due or looks == 100:
+                done.set()
+            else:
+                loop.call_at(due, look)
+
+        look()
+        await done.wait()
+        return looks
+
+    assert run_virtually(main) < 10
+
+
 def test_a_step_of_the_wall_clock_changes_no_wait() -> None:
     async def main(loop: VirtualLoop) -> tuple[int, int]:
         clock = VirtualClock(loop, NOW)
