@@ -28,7 +28,7 @@ class _Jump(selectors.SelectSelector):
         if timeout is None:
             msg = "everybody waits, and nothing is ever due: with virtual time nothing comes from outside"
             raise RuntimeError(msg)
-        self.passed += max(0, ceil(timeout * SECOND))  # a part of a microsecond has to pass too, or none ever does
+        self.passed += max(0, ceil(timeout * SECOND))  # parts of a microsecond have to pass too
         return []
 
 
