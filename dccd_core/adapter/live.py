@@ -137,7 +137,8 @@ class Channel:
     ``contracts``: amounts count contracts, of the size that symbol discovery says. ``start``: the venue
     pushes only changes of the book. ``checksum`` proves the best ``checked`` levels of each side.
     ``cuts``: levels pushed out of the depth get no message, so they have to be cut off here.
-    ``from_trades``: the venue pushes no bars; they are built from the trades that this topic brings.
+    ``from_trades``: the venue pushes no bars; they are built from the trades that this topic brings, which
+    have to be ``consecutive`` or to beat.
     ``consecutive``: the ids of trades follow one another, so a missing one shows. ``beats``: the venue says
     at least this often that a topic is alive (a ``Word`` or a row of it): its silence is its end.
     ``fills_quiet``: the venue's history has bars in which nothing was traded, this channel tells none.

@@ -1,6 +1,5 @@
-"""When the trades of one topic are complete: by their ids, or by the topic being heard of. Pure."""
+"""When the trades of one topic are complete: by their ids, or by the beats that the venue promises. Pure."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
@@ -181,32 +180,8 @@ def stretches(rows: pl.DataFrame) -> list[Stretch]:
     return [Stretch(int(n[0]), int(n[-1]), Us(int(t[0])), Us(int(t[-1]))) for n, t in parts]
 
 
-class Recent:
-    """The trades that came last: what REST shows of their time is held against them one by one.
-
-    Several may share a moment, so the time of the last one does not tell which of them came.
-    """
-
-    def __init__(self) -> None:
-        self._frames = deque[tuple[Us, pl.DataFrame]]()
-
-    def add(self, rows: pl.DataFrame, last: Us) -> None:
-        """Take trades; ``last``: the time of their newest. What is older by ``LATENESS`` is forgotten."""
-        self._frames.append((last, rows.select("ts", "trade_id")))
-        newest = max(at for at, _ in self._frames)
-        while self._frames[0][0] < newest - LATENESS:
-            self._frames.popleft()
-
-    def others(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return those of ``rows`` that did not come."""
-        if not self._frames:
-            return rows
-        came = pl.concat([frame["trade_id"] for _, frame in self._frames])
-        return rows.filter(~pl.col("trade_id").is_in(came.implode()))
-
-
 class TradeTopic:
-    """One topic of trades on one connection.
+    """One topic of trades on one connection, which ids or beats prove. ``PagedTopic`` is for all others.
 
     Args:
         channel: how the venue proves them.
@@ -214,6 +189,7 @@ class TradeTopic:
     """
 
     def __init__(self, channel: Channel, now: Us) -> None:
+        assert channel.consecutive or channel.beats, "nothing counts its trades"
         self.claim = Claim()
         self.pace = Pace(now)
         self._beats = channel.beats
@@ -222,11 +198,8 @@ class TradeTopic:
         self._accepted: Us | None = None
         self._last: Us | None = None
         """The venue time of its newest trade, or of a proof that there was none."""
-        self._recent = Recent()
         self._lost_until = ZERO
         """What was lost at a time that nobody knows was of before this venue time."""
-        self._asked = False
-        """Whether the newest proof is REST's: trades after it may have been lost until the next one came."""
 
     @property
     def accepted(self) -> bool:
@@ -235,7 +208,7 @@ class TradeTopic:
     def accept(self, moment: Moment) -> None:
         """Note that the venue agreed to send it, perhaps anew: what came between is not known."""
         self.claim.end(ANEW)
-        self._accepted, self._last, self._asked = moment.venue, None, False
+        self._accepted, self._last = moment.venue, None
         self._lost_until = ZERO
         self._ids = IdRun() if self._numbered else None
         self.pace.beat(moment.steady)
@@ -251,12 +224,9 @@ class TradeTopic:
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
-        allowed = self._allowed  # by what was known before: a silence does not explain itself
         self.pace.hear(moment.steady, told.height)
         if self._accepted is None:
             return
-        if self._asks:
-            self._recent.add(rows(), told.last)
         if spoilt and not self._numbered:
             self._last = max(told.last, self._last or told.last)
             return
@@ -266,8 +236,7 @@ class TradeTopic:
         elif self._ids:
             self._take_ids(self._ids, told, rows, moment)
         else:
-            self._take_times(told, rows, allowed)
-        self._asked = False
+            self._take_times(told, rows)
 
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""
@@ -325,10 +294,7 @@ class TradeTopic:
         """Say from when on it is to be asked whether something was traded, if its silence needs a proof."""
         if self._accepted is None or self._beats or not self.pace.due(moment.steady):
             return None
-        if self._last is None:
-            return Us(self._accepted + LATENESS)
-        reached = self.claim.reached if self._asks else None
-        return self._last if reached is None else min(self._last, reached)
+        return Us(self._accepted + LATENESS) if self._last is None else self._last
 
     def answer(self, rows: pl.DataFrame, until: Us, moment: Moment) -> str | None:
         """Take the answer: what was traded until then; say why it is to be subscribed to anew, if it is."""
@@ -337,8 +303,6 @@ class TradeTopic:
             return None
         times = rows["ts"].to_physical()
         fresh = rows.filter(times > since + (LATENESS if self._last is None else 0))
-        if self._last is not None and self.claim.reached is not None and self._asks:
-            fresh = self._recent.others(rows.filter(times >= self.claim.reached))
         if self._ids and self._ids.whole and self._ids.whole.last >= 0:
             fresh = rows.filter(pl.col("trade_id").cast(pl.Int64) > self._ids.whole.last)
         if fresh.height:
@@ -348,19 +312,15 @@ class TradeTopic:
             return None  # it was heard of meanwhile
         self.claim.begin(Us(since + LATENESS))
         self.claim.reach(until)
-        self._last, self._asked = max(until, self._last or until), True
+        self._last = max(until, self._last or until)
         self.pace.beat(moment.steady)
         return None
 
     @property
-    def _asks(self) -> bool:
-        """Whether only REST can tell if one of its trades was lost."""
-        return not self._numbered and not self._beats
-
-    @property
     def _allowed(self) -> Us:
-        """For how long its silence swallows nothing: a beat that is so late was lost, if it beats."""
-        return Us(self._beats + _PATIENCE) if self._beats else self.pace.allowed
+        """For how long its silence swallows nothing: a beat that is later was lost."""
+        assert self._beats is not None
+        return Us(self._beats + _PATIENCE)
 
     def _patience(self) -> Us:
         assert self._beats is not None
@@ -389,20 +349,18 @@ class TradeTopic:
         self.claim.last_id = ids.whole.last
         self._last = max(ids.whole.end, self._last or ids.whole.end)
 
-    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame], allowed: Us) -> None:
+    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame]) -> None:
         """Believe what came, but for what a silence that is too long to be one may have swallowed."""
         before = self._last
-        if self._asked:
-            self.claim.end(_ASKED)
-        if before is not None and not self._asked and told.last - min(before, told.first) > allowed:
-            self._end_at_silences(before, rows(), allowed)
+        if before is not None and told.last - min(before, told.first) > self._allowed:
+            self._end_at_silences(before, rows())
         self._begin(told.first)
         self._last = max(told.last, before or told.last)
         self.claim.reach(Us(self._last - LATENESS))
 
-    def _end_at_silences(self, before: Us, rows: pl.DataFrame, allowed: Us) -> None:
+    def _end_at_silences(self, before: Us, rows: pl.DataFrame) -> None:
         times = np.sort(np.append(rows["ts"].to_physical().to_numpy(), before))
-        for place in np.flatnonzero(np.diff(times) > allowed):
+        for place in np.flatnonzero(np.diff(times) > self._allowed):
             self.claim.reach(Us(int(times[place]) - LATENESS))
             self.claim.end(f"nothing came for {int(times[place + 1] - times[place]) // SECOND} s")
             self._begin(Us(int(times[place + 1])))

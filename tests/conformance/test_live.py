@@ -273,6 +273,12 @@ def test_what_can_be_listened_to_is_history_s_too_or_listed(served: Served) -> N
 
 
 @each_open
+def test_bars_are_built_only_from_trades_that_something_counts(name: str) -> None:
+    built = [channel for channel in live_of(name).channels.values() if channel.from_trades]
+    assert all(channel.consecutive or channel.beats for channel in built)
+
+
+@each_open
 def test_every_topic_has_a_name_of_its_own(name: str) -> None:
     """Of one address: kinds of market may share names where they do not share connections."""
     live, seen, built = live_of(name), dict[tuple[str, str], Topic](), list[Topic]()

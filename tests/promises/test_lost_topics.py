@@ -17,7 +17,6 @@ from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
 from dccd_core.tables import DataType
 
-PLAIN = Channel(docs="")
 T = 1_700_000_000
 NUMBERED = Channel(docs="", consecutive=True)
 BEATING = Channel(docs="", beats=Us(15 * SECOND))
@@ -62,7 +61,7 @@ def begun(channel: Channel) -> TradeTopic:
 
 def test_after_something_was_lost_nothing_is_claimed_of_before_that() -> None:
     """Trades do not come in order everywhere: an earlier one does not vouch for what was lost before it."""
-    topic = begun(PLAIN)
+    topic = begun(BEATING)
     topic.spoil("lost")
     topic.lose_until(s(20))
     take(topic, 21, (18, 8), (21, 9))
@@ -72,7 +71,7 @@ def test_after_something_was_lost_nothing_is_claimed_of_before_that() -> None:
 
 
 def test_nor_does_a_word_of_before_it() -> None:
-    topic = begun(PLAIN)
+    topic = begun(BEATING)
     topic.spoil("lost")
     topic.lose_until(s(20))
     topic.word(Word("t", s(19.5)), at(20))
@@ -80,7 +79,7 @@ def test_nor_does_a_word_of_before_it() -> None:
 
 
 def test_but_all_of_it_once_it_was_agreed_to_anew() -> None:
-    topic = begun(PLAIN)
+    topic = begun(BEATING)
     topic.spoil("lost")
     topic.lose_until(s(20))
     topic.accept(at(21))

@@ -372,7 +372,7 @@ class TestBuilt:
         assert claimed(built.topic.claim) == [span(3, 4)]
 
     def test_trades_that_came_while_nothing_was_known_belong_to_the_bars_that_begin_then(self) -> None:
-        built = Built(PLAIN)
+        built = Built(Channel(docs="", beats=Us(60 * SECOND)))
         built.give(10, (10, 1))
         built.topic.spoil("a message could not be understood")
         built.give(60.0, (59.9, 2), spoilt=True)

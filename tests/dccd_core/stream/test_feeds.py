@@ -92,7 +92,7 @@ def heard(
 
 
 def test_what_follows_a_topic_is_told_by_what_is_wanted() -> None:
-    built = Channel(docs="", from_trades=True)
+    built = Channel(docs="", from_trades=True, consecutive=True)
     assert isinstance(topic_of(wanted("A/USD", TRADES), ZERO), PagedTopic)
     for counted in (Channel(docs="", consecutive=True), Channel(docs="", beats=Us(SECOND))):
         assert isinstance(topic_of(wanted("A/USD", TRADES, counted), ZERO), TradeTopic)

@@ -135,6 +135,35 @@ class TestOwnMessages:
         ]
         assert reasons(topic.claim) == ["nothing came for 21 s"]
 
+    def test_a_silence_that_its_market_explains_is_none(self) -> None:
+        rows = [*every(1, 101, 141), *every(1, 156, 181)]
+        topic = begun(*rows)
+        assert page(topic, rows[50:60], 166, 176) is None
+        assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(176))]
+
+    def test_a_silence_is_no_reason_for_itself(self) -> None:
+        """With few trades before, a silence that counts already makes the pace look as slow as itself."""
+        topic = begun(*every(1, 101, 111), (250, 99))
+        assert page(topic, [(250, 99)], 250, 252) is None
+        assert reasons(topic.claim) == ["nothing came for 140 s"]
+
+    def test_nor_is_one_within_what_came_at_once(self) -> None:
+        topic = begun(*every(1, 101, 141))
+        frame = trades((141, 97), (170, 98), (171, 99))
+        topic.take(came(frame)["a"], lambda: frame, moment(171))
+        assert page(topic, [(170, 98), (171, 99)], 170, 172) is None
+        assert reasons(topic.claim) == ["nothing came for 29 s"]
+        assert claimed(topic.claim) == [
+            TimeRange(Us(seconds(101) + 1), Us(seconds(141) - LATENESS)),
+            TimeRange(seconds(170), seconds(172)),  # the page shows the first moment's own
+        ]
+
+    def test_after_it_was_given_up_a_page_says_nothing(self) -> None:
+        topic = begun(*every(1, 101, 111))
+        topic.end("gone")
+        assert page(topic, [(150, 50)], 101, 158) is None
+        assert topic.claim.reached is None
+
     def test_a_page_of_nearly_no_time_is_no_use(self) -> None:
         rows = every(0.25, 101, 121)
         topic = begun(*rows)

@@ -278,7 +278,7 @@ class TestBars:
         assert batch.notes.reached == {"A/USD": 4 * MINUTE}
 
     def test_bars_built_from_the_trades_of_the_same_topic(self) -> None:
-        built = Channel(docs="", from_trades=True)
+        built = Channel(docs="", from_trades=True, beats=Us(MINUTE))
         one = connection(a=[wanted("A/USD"), wanted("A/USD", BARS, built)])
         one.accept("a")
         one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
@@ -289,7 +289,7 @@ class TestBars:
         assert found[BARS].notes.reached == {"A/USD": 2 * MINUTE}
 
     def test_bars_that_a_bad_message_may_have_spoilt_are_not_built(self) -> None:
-        built = Channel(docs="", from_trades=True)
+        built = Channel(docs="", from_trades=True, beats=Us(MINUTE))
         one = connection(a=[wanted("A/USD", BARS, built)])
         one.accept("a")
         one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
@@ -339,7 +339,7 @@ class TestBars:
         assert (batch.rows["volume"].to_list(), batch.notes.reached) == ([7.0], {"A/USD": 4 * MINUTE})
 
     def test_pushed_and_built_bars_share_a_table(self) -> None:
-        built = wanted("B/USD", BARS, Channel(docs="", from_trades=True))
+        built = wanted("B/USD", BARS, Channel(docs="", from_trades=True, beats=Us(MINUTE)))
         one = connection(a=wanted("A/USD", BARS), b=built)
         one.accept("a", "b")
         one.hear(trades(("b", 10, 1), ("b", 70, 2), ("b", 126, 3)))

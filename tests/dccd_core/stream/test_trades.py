@@ -14,7 +14,6 @@ from dccd_core.stream.trades import Came, IdRun, Stretch, TradeTopic, came, stre
 from dccd_core.tables import TIME, DataType, empty
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
-PLAIN = Channel(docs="")
 NUMBERED = Channel(docs="", consecutive=True)
 BEATING = Channel(docs="", beats=Us(15 * SECOND))
 BOTH = Channel(docs="", consecutive=True, beats=SECOND)
@@ -340,132 +339,68 @@ class TestWords:
 
 
 class TestSilence:
-    """Topics without ids and beats: how often they are heard of, and REST, say what a silence is worth."""
+    """Where ids follow one another, how often a topic is heard of, and REST, say what a silence is worth."""
 
     BUSY = tuple((100 + at, at) for at in range(40))
 
-    def test_a_silence_that_its_market_explains_is_none(self) -> None:
-        topic = begun(PLAIN, *self.BUSY, (155, 99))
-        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(153))]
-
-    def test_one_that_it_does_not_is_not_claimed(self) -> None:
-        topic = begun(PLAIN, *self.BUSY, (161, 98), (170, 99))
-        assert reasons(topic.claim) == ["nothing came for 22 s"]
-        assert claimed(topic.claim) == [
-            TimeRange(Us(seconds(100) + 1), seconds(137)),
-            TimeRange(Us(seconds(161) + 1), seconds(168)),
-        ]
-
-    def test_a_silence_is_no_reason_for_itself(self) -> None:
-        """With few trades before, a silence that counts already makes the pace look as slow as itself."""
-        topic = begun(PLAIN, *[(100 + at, at) for at in range(10)], (250, 99))
-        assert reasons(topic.claim) == ["nothing came for 141 s"]
-
-    def test_nor_is_one_within_what_came_at_once(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
-        give(topic, 171, (140, 97), (170, 98), (171, 99))
-        assert (
-            claimed(topic.claim)
-            == [
-                TimeRange(Us(seconds(100) + 1), seconds(138)),
-                TimeRange(Us(seconds(170) + 1), Us(seconds(170) + 1)),
-            ][:1]
-        )
-        assert topic.claim.began == seconds(170) + 1
-
-    def test_it_is_asked_about_from_where_it_is_proven_ever_more_rarely(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
+    def test_it_is_asked_about_from_the_last_one_on_ever_more_rarely(self) -> None:
+        topic = begun(NUMBERED, *self.BUSY)
         assert topic.question(moment(158)) is None
-        assert topic.question(moment(161)) == seconds(137)
+        assert topic.question(moment(161)) == seconds(139)
         topic.pace.ask(seconds(161))
         assert topic.question(moment(170)) is None
-        assert topic.question(moment(172)) == seconds(137)
+        assert topic.question(moment(172)) == seconds(139)
 
-    def test_quiet_is_proven_until_the_answer_and_not_after_it(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
+    def test_quiet_is_proven_until_the_answer(self) -> None:
+        topic = begun(NUMBERED, *self.BUSY)
         assert topic.answer(by_rest(), seconds(158), moment(161)) is None
         assert topic.claim.reached == seconds(158)
-        give(topic, 165, (165, 99))  # others may have been lost between
-        assert reasons(topic.claim) == ["it was silent, and nobody was asked about the last of it"]
-        assert claimed(topic.claim) == [TimeRange(Us(seconds(100) + 1), seconds(158))]
-        assert topic.claim.began == seconds(165) + 1
-
-    def test_a_second_answer_goes_on_from_the_first(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
-        topic.answer(by_rest(), seconds(158), moment(161))
         assert topic.question(moment(185)) == seconds(158)
-        assert topic.answer(by_rest((150, 50)), seconds(180), moment(185)) is None  # known not to be
+        assert topic.answer(by_rest((139, 39)), seconds(180), moment(185)) is None  # it came
+        assert topic.claim.reached == seconds(180)
+        assert topic.answer(by_rest(), seconds(170), moment(186)) is None  # an older one changes nothing
         assert topic.claim.reached == seconds(180)
 
     def test_rows_that_did_not_come_end_it_where_it_was_proven(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
+        topic = begun(NUMBERED, *self.BUSY)
         dead = topic.answer(by_rest((139, 39), (145, 40)), seconds(158), moment(161))
         assert dead == "it was silent, although something was traded at 1970-01-01T00:02:25Z"
         assert topic.claim.reached == seconds(137)
 
-    def test_with_ids_a_trade_of_the_same_moment_that_did_not_come_shows(self) -> None:
+    def test_a_trade_of_the_same_moment_that_did_not_come_shows(self) -> None:
         topic = begun(NUMBERED, (100, 1), (139, 2))
         assert topic.answer(by_rest((139, 2), (139, 3)), seconds(170), moment(175)) is not None
         assert topic.answer(by_rest((139, 2)), seconds(170), moment(175)) is None
         assert topic.claim.reached == seconds(170)
 
-    def test_one_of_the_same_moment_as_the_last_that_did_not_come_shows(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
-        assert topic.answer(by_rest((139, 39), (139, 99)), seconds(158), moment(161)) is not None
-        assert topic.claim.reached == seconds(137)
-        topic = begun(PLAIN, *self.BUSY)
-        give(topic, 139.5, (139, 99))
-        assert topic.answer(by_rest((139, 39), (139, 99)), seconds(158), moment(161)) is None
-        assert topic.claim.reached == seconds(158)
-
-    @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12))
-    def test_what_was_lost_around_the_last_one_is_never_claimed(self, made: list[tuple[int, bool]]) -> None:
-        """Several trades share a moment; some of them did not come. In tenths of a second."""
-        topic = begun(PLAIN, *self.BUSY)
-        all_of_them = [(139 + tenth / 10, 1_000 + place) for place, (tenth, _) in enumerate(made)]
-        for (at, number), (_, came_too) in zip(all_of_them, made, strict=True):
-            if came_too:
-                give(topic, at, (at, number))
-        shown = by_rest(*sorted([(138, 38), (139, 39), *all_of_them]))
-        dead = topic.answer(shown, seconds(158), moment(161))
-        assert (dead is None) == all(came_too for _, came_too in made)
-        reached = topic.claim.reached
-        assert reached is not None
-        assert reached == seconds(158) if dead is None else reached < seconds(139)
-
     def test_one_that_never_spoke_is_asked_about_from_when_it_was_accepted(self) -> None:
-        topic = begun(PLAIN)
+        topic = begun(NUMBERED)
         assert topic.question(moment(120)) is None
         assert topic.question(moment(131)) == seconds(102)
         assert topic.answer(by_rest(), seconds(125), moment(131)) is None
         assert claimed(topic.claim) == [TimeRange(seconds(102), seconds(125))]
-        give(topic, 140, (140, 1))
+        give(topic, 140, (140, 1))  # others may have been lost between
+        assert reasons(topic.claim) == ["it was silent, and nobody was asked about the last of it"]
         assert claimed(topic.claim) == [TimeRange(seconds(102), seconds(125))]
-        dead = begun(PLAIN)
+        assert topic.claim.began == seconds(140) + 1
+        dead = begun(NUMBERED)
         assert dead.answer(by_rest((101, 1)), seconds(125), moment(131)) is None  # before all of it came
-        assert begun(PLAIN).answer(by_rest((103, 1)), seconds(125), moment(131)) is not None
+        assert begun(NUMBERED).answer(by_rest((103, 1)), seconds(125), moment(131)) is not None
 
     def test_after_it_was_given_up_an_answer_says_nothing(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
+        topic = begun(NUMBERED, *self.BUSY)
         topic.end("gone")
         assert topic.answer(by_rest((150, 50)), seconds(158), moment(161)) is None
         assert topic.claim.reached is None
 
-    def test_what_nobody_understood_is_settled_from_the_last_trade_on(self) -> None:
-        topic = begun(PLAIN, *self.BUSY)
-        topic.spoil("a message could not be understood")
-        give(topic, 141, (141, 50), spoilt=True)
-        assert topic.question(moment(171)) == seconds(141)
-        assert topic.answer(by_rest((141, 50)), seconds(168), moment(171)) is None
-        assert claimed(topic.claim) == [
-            TimeRange(Us(seconds(100) + 1), seconds(137)),
-            TimeRange(seconds(143), seconds(168)),
-        ]
+    def test_where_nothing_counts_its_trades_another_is_to_follow_it(self) -> None:
+        with pytest.raises(AssertionError, match="nothing counts"):
+            TradeTopic(Channel(docs=""), ZERO)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=30))
 def test_a_claim_never_goes_beyond_what_came_or_was_answered(steps: Sequence[tuple[int, bool]]) -> None:
-    topic, at, newest = begun(PLAIN), 100, 0
+    topic, at, newest = begun(NUMBERED), 100, 0
     for number, (step, is_trade) in enumerate(steps):
         at += step
         if is_trade:
