@@ -206,6 +206,15 @@ class Lake:
         with writing(self._store.url(path)):
             return quarantine.add(self._store, path, rows)
 
+    def set_aside(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> None:
+        """Keep refused rows, each with its ``reason``, as ``quarantine`` does, where they come in a stream.
+
+        What it costs is what they take, however many there are already.
+        """
+        path = quarantine_path(dataset, key)
+        with writing(self._store.url(path)):
+            quarantine.append(self._store, path, rows)
+
     def quarantined(self, dataset: Dataset, key: str) -> pl.DataFrame:
         """Return the refused rows: the table's columns and ``reason``."""
         return quarantine.read(self._store, quarantine_path(dataset, key), dataset.data_type)

@@ -121,7 +121,7 @@ class Logs:
         Return of which dataset how many there are, and the time of the first.
         """
         for stray in strays:
-            self._lake.quarantine(stray.dataset, partition_key(stray.dataset.grain, at), stray.rows)
+            self._lake.set_aside(stray.dataset, partition_key(stray.dataset.grain, at), stray.rows)
         return [(one.dataset, one.rows.height, Us(int(one.rows["ts"].to_physical()[0]))) for one in strays]
 
     def bear(self, error: LakeError) -> None:

@@ -30,6 +30,10 @@ class MortalLake(Lake):
     def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
         return 0 if self._dead else super().quarantine(dataset, key, rows)
 
+    def set_aside(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> None:
+        if not self._dead:
+            super().set_aside(dataset, key, rows)
+
     def kill(self) -> list[Path]:
         """Let go of all segments as they are; return those that were being written."""
         self._dead = True

@@ -1,6 +1,7 @@
 """A store in a bucket: drafts are local, a replacement is one PUT that fails if another one came first."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +16,7 @@ from filelock import FileLock
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.lake.layout import DATA, LOCKS
-from dccd_core.lake.store.folder import Stored, letting_go
+from dccd_core.lake.store.folder import Stored, letting_go, rewrite
 
 _ABSENT: Final = ("NoSuchKey", "404")
 _LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
@@ -111,6 +112,17 @@ class Bucket:
 
     def draft(self, path: str) -> AbstractContextManager[BinaryIO]:  # noqa: ARG002 -- it is named when put
         return self.scratch()
+
+    def append(self, path: str, lines: bytes) -> None:
+        """Write all of it anew: an object cannot grow."""
+
+        def fill(file: BinaryIO, stored: Stored | None) -> tuple[None, bool]:
+            if stored:
+                shutil.copyfileobj(stored.file, file)
+            file.write(lines)
+            return None, True
+
+        rewrite(self, path, fill)
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
         file.seek(0)

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _PATIENCE_S: Final = 600
 _ATTEMPTS: Final = 20
+_LONGEST_LINE: Final = 1 << 20
 _OTHER_CASE: Final = PurePosixPath(LOCKS).parent.name.swapcase()
 _NO_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,6 +67,10 @@ class Store(Protocol):
 
     def draft(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a new file, for reading and writing, that may become ``path``. It does not outlive its use."""
+        ...
+
+    def append(self, path: str, lines: bytes) -> None:
+        """Add whole lines to a file, durably; in a bucket that writes all of it anew."""
         ...
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
@@ -191,6 +196,19 @@ class Folder:
                 with self.locked(path), suppress(OSError):
                     target.parent.rmdir()
 
+    def append(self, path: str, lines: bytes) -> None:
+        target = self._root / path
+        with self.locked(path):
+            self._make(target.parent)
+            with target.open("a+b") as file:
+                made = file.tell() == 0
+                _cut_torn_line(file)
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            if made:
+                self._sync_folders(target)
+
     def _open(self, path: Path) -> BinaryIO | None:
         try:
             return path.open("rb")
@@ -233,11 +251,24 @@ class Folder:
         file.flush()
         os.fsync(file.fileno())
         Path(file.name).replace(target)
+        self._sync_folders(target)
+        return True
+
+    def _sync_folders(self, target: Path) -> None:
         for folder in target.parents:
             _sync_folder(folder)
             if folder == self._root:
                 break
-        return True
+
+
+def _cut_torn_line(file: BinaryIO) -> None:
+    """Remove what a killed writer left of its last line: nobody was told that it is kept."""
+    end = file.seek(0, SEEK_END)
+    start = max(0, end - _LONGEST_LINE)
+    file.seek(start)
+    kept = start + file.read().rfind(b"\n") + 1
+    if kept < end:
+        file.truncate(kept)
 
 
 def _same(name: str, other: str) -> bool:

@@ -55,9 +55,32 @@ def test_without_refused_rows_there_is_an_empty_table_and_no_file(lake: Lake, tm
 def test_a_file_that_cannot_be_read_is_damage(lake: Lake, tmp_path: Path) -> None:
     lake.quarantine(TRADES, DAY, refused(numbered([1])))
     (path,) = tmp_path.rglob("_quarantine.ndjson")
-    path.write_text('{"ts":')
+    path.write_text('{"ts":\n')
     with pytest.raises(DamagedFile, match=r"_quarantine\.ndjson"):
         lake.quarantined(TRADES, DAY)
+
+
+def test_what_comes_in_a_stream_is_told_once_and_may_come_by_both_ways(lake: Lake) -> None:
+    lake.set_aside(TRADES, DAY, refused(numbered([1, 2])))
+    lake.set_aside(TRADES, DAY, refused(numbered([2, 3])))
+    assert lake.quarantine(TRADES, DAY, refused(numbered([3, 4]))) == 4
+    lake.set_aside(TRADES, DAY, refused(numbered([4, 5])))
+    lake.set_aside(TRADES, DAY, refused(numbered([])))
+    assert lake.quarantined(TRADES, DAY)["trade_id"].to_list() == ["1", "2", "3", "4", "5"]
+    assert store(lake, numbered([6])).ledger.quarantined == 5
+
+
+def test_a_line_that_a_killed_writer_left_is_none_and_gone_with_the_next(lake: Lake, tmp_path: Path) -> None:
+    lake.set_aside(TRADES, DAY, refused(numbered([1])))
+    (path,) = tmp_path.rglob("_quarantine.ndjson")
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:30])
+    assert lake.quarantined(TRADES, DAY)["trade_id"].to_list() == ["1"]
+    lake.set_aside(TRADES, DAY, refused(numbered([2])))
+    assert lake.quarantined(TRADES, DAY)["trade_id"].to_list() == ["1", "2"]
+    path.write_bytes(whole[:30])
+    lake.set_aside(TRADES, DAY, refused(numbered([3])))
+    assert lake.quarantined(TRADES, DAY)["trade_id"].to_list() == ["3"]
 
 
 def test_the_ledger_counts_them_and_the_rows_stay_out(lake: Lake) -> None:
