@@ -15,7 +15,7 @@ from dccd_core.adapter import live
 from dccd_core.adapter.live import BookChange, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso
+from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic
@@ -27,14 +27,13 @@ from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.trades import TradeTopic
-from dccd_core.stream.venuetime import VenueTime
+from dccd_core.stream.venuetime import VenueTime, by_time
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted
 from dccd_core.stream.windows import Windows
 from dccd_core.tables import RECEIVED, TIME
 
 _AGES: Final = Us(3_650 * DAY)
 """What is older than that is not of its time: nobody pushes it."""
-_OLD: Final = "it is older than anything that a venue pushes"
 _STRANGE: Final = "something told a time that cannot be"
 _WORKS: Final = Us(5 * SECOND)
 """How long after it was agreed to a quiet topic is taken for one that works, as far as others wait for it."""
@@ -414,23 +413,18 @@ class Recording:
         """Return the rows whose time can be; the others are kept aside, and missing where they belong."""
         if rows is None or not rows.height:
             return None
-        times = rows["ts"].to_physical()
-        earliest, first, last = moment.venue - _AGES, times.min(), times.max()
-        if isinstance(first, int) and isinstance(last, int) and earliest <= first <= last <= latest:
+        believed, aside = by_time(rows, TimeRange(Us(moment.venue - _AGES), Us(latest + 1)))
+        if aside is None:
             return rows
-        strange = (times > latest) | (times < earliest)
-        aside = rows.filter(strange)
         self._take(moment.steady)
         self._spoil(frozenset(aside["topic"].unique().to_list()), _STRANGE, moment)
-        ahead = pl.lit(f"it came before its time, at {iso(latest)} at the latest")
-        reason = pl.when(pl.col("ts").to_physical() > latest).then(ahead).otherwise(pl.lit(_OLD))
         for line in self.lines:
             names = line.wanted.dataset.data_type.table.schema.names()
             own = aside.filter(topic=line.name)
             if own.height and set(names) <= set(own.columns):
-                kept = own.select(pl.col(name).cast(TIME) if name == RECEIVED else name for name in names)
-                self.strays.append(Stray(line.wanted.dataset, kept.with_columns(reason=reason)))
-        return rows.filter(~strange)
+                kept = [pl.col(name).cast(TIME) if name == RECEIVED else pl.col(name) for name in names]
+                self.strays.append(Stray(line.wanted.dataset, own.select(*kept, "reason")))
+        return believed
 
 
 def _standing(feed: Feed) -> list[Mark]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from dccd_core.domain.timespan import DAY, MICROSECOND, MILLISECOND, SECOND, Us, moment, parse_time
+from dccd_core.domain.timespan import DAY, MICROSECOND, MILLISECOND, SECOND, ZERO, Us, moment, parse_time
 from dccd_core.testing.sandbox.live import Live, Message
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamStrike
 
@@ -83,8 +83,15 @@ def _written(at: Us | None, like: str) -> str:
 
 def _future(message: Message, strike: StreamStrike, _live: Live) -> str | None:
     seconds = strike.fault.seconds
-    ahead = DAY if seconds is None else int(seconds * SECOND)
-    return _with_times(message, lambda at: Us(at + ahead))
+    ahead, newest = DAY if seconds is None else int(seconds * SECOND), ZERO
+
+    def later(at: Us) -> Us:
+        nonlocal newest
+        newest = max(newest, Us(at + ahead))
+        return Us(at + ahead)
+
+    spoiled = _with_times(message, later)
+    return spoiled if ahead < 0 or newest > message.at + ahead // 2 else None
 
 
 def _bad_level(message: Message, strike: StreamStrike, live: Live) -> str | None:

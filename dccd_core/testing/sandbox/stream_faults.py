@@ -27,10 +27,10 @@ class StreamFaultKind(StrEnum):
     after the next of the connection. LATE: ``seconds`` (1) later, while the others come in time. GARBAGE: it
     is no JSON. TRUNCATED: it ends early. WRONG_TYPE: it has a list instead of the first decimal number.
     WRONG_SEQUENCE, WRONG_CHECKSUM: another number. FUTURE_TIME: all its times are ``seconds`` (a day) later
-    than they should be, earlier if negative. ZERO_TIME: they are 0 instead, or in the year 1. BAD_LEVEL: a
-    level of a book, in a snapshot or a change, has the text ``value`` for its price or amount. MISSING_FIELD:
-    the field called ``value`` is left out wherever it is. NOTICE: the venue's announcement that it will go
-    down comes before it.
+    than they should be, earlier if negative; a message whose times all are of the past even then is spared.
+    ZERO_TIME: they are 0 instead, or in the year 1. BAD_LEVEL: a level of a book, in a snapshot or a change,
+    has the text ``value`` for its price or amount. MISSING_FIELD: the field called ``value`` is left out
+    wherever it is. NOTICE: the venue's announcement that it will go down comes before it.
 
     A topic. RESET: its numbering starts anew there, as the venue says that it may. NUMBER_RESTART (once): the
     numbers of its book go on from ``number`` (1000) instead, on all connections and by REST, without a word.

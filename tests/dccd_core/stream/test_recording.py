@@ -8,7 +8,7 @@ from dccd_core.adapter.frames import Came, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import PAUSED
 from dccd_core.stream.recording import Batch, Recording
 from dccd_core.stream.venuetime import VenueTime
@@ -158,12 +158,37 @@ class TestTrades:
         one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a")
-        one.recording.hear(trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3)), ZERO, one.steady)
+        heard = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
+        assert heard.trades is not None
+        came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
+        one.recording.hear(Heard(came, at=heard.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
         assert reached(one) is None  # the stray was at some time, nobody knows at which
         [stray] = one.recording.strays
         assert stray.rows["trade_id"].to_list() == ["2"]
         assert "before its time" in stray.rows["reason"][0]
+
+    def test_l5_nothing_is_believed_of_a_message_that_tells_a_time_which_has_not_come(self) -> None:
+        """Bitfinex 39 of the attack: a subscription's thirty first trades, all of them 61 s too late."""
+        one = connection(a=wanted("A/USD", TRADES, BEATING), b=wanted("B/USD", TRADES, BEATING))
+        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.steady = Us(100 * SECOND)
+        one.accept("a", "b")
+        one.recording.hear(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
+        assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
+        assert reached(one) is None
+        [stray] = one.recording.strays
+        assert stray.rows["trade_id"].to_list() == ["1", "3", "4"]
+        assert ["in one message" in why for why in stray.rows["reason"]] == [True, True, False]
+
+    def test_one_that_is_too_old_may_stand_beside_good_ones(self) -> None:
+        one = connection(a=wanted("A/USD"))
+        one.steady = Us(4_000 * DAY)
+        now = one.steady // SECOND
+        one.recording._time.tell(one.steady, one.steady)  # pyright: ignore[reportPrivateUsage]
+        one.accept("a")
+        one.recording.hear(trades(("a", 0, 1), ("a", now, 2)), ZERO, one.steady)
+        assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
 
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))

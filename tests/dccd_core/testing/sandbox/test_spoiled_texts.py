@@ -9,6 +9,9 @@ import pytest
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, parse_time
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.live import Message
+from dccd_core.testing.sandbox.server import LIVES
+from dccd_core.testing.sandbox.spoiled_texts import SPOILS
+from dccd_core.testing.sandbox.stream_faults import StreamStrike
 from tests.dccd_core.testing.sandbox.wire import (
     NOW,
     Kind,
@@ -44,6 +47,13 @@ class TestTexts:
             seconds * SECOND
         ] * len(times(meant.text))
         assert TIME.sub("", sent.text) == TIME.sub("", meant.text)
+
+    @pytest.mark.parametrize(("age", "spared"), [(10, False), (80, True)])
+    def test_one_whose_times_are_past_even_then_is_spared(self, age: int, *, spared: bool) -> None:
+        strike = StreamStrike(fault(Kind.FUTURE_TIME, seconds=60.0), 0, 0)
+        one = Message(NOW, "t", f'{{"T":{(NOW - age * SECOND) // MILLISECOND}}}')
+        spoiled = SPOILS[Kind.FUTURE_TIME](one, strike, LIVES["binance"])
+        assert (spoiled is None) == spared
 
     @each_served
     def test_one_message_is_of_no_time(self, what: Served) -> None:
