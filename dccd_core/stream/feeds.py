@@ -10,6 +10,7 @@ import polars as pl
 from dccd_core.adapter.live import Word
 from dccd_core.bars.live import FinalBars
 from dccd_core.domain.timespan import ZERO, Us
+from dccd_core.lake.live.coverage import Mark
 from dccd_core.stream import tables
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
 from dccd_core.stream.booktopic import BookTopic
@@ -277,3 +278,15 @@ def _count(line: Line, told: Came) -> None:
     seen.rows += height
     seen.messages += height
     seen.last, seen.price, seen.lag = received, price, Us(received - last - line.bar)
+
+
+def standing(feed: Feed) -> list[Mark]:
+    """Return of each dataset up to when it is known, or where and why it ended."""
+    marks: list[Mark] = []
+    for line in feed.lines:
+        claim = line.claim
+        if claim.reached is not None:
+            marks.append(Mark(line.symbol, claim.reached, began=True))
+        elif claim.ended is not None:
+            marks.append(Mark(line.symbol, claim.ended.at, began=False, reason=claim.ended.reason))
+    return marks

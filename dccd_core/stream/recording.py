@@ -22,7 +22,7 @@ from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import ANEW, NOT_UNDERSTOOD, Moment
 from dccd_core.stream.compare import Outcome
-from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, stored, topic_of
+from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, standing, stored, topic_of
 from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
@@ -173,8 +173,7 @@ class Recording:
         if heard.bad:
             self._take(steady)  # what came before it is beyond doubt
             self._spoil(concerned, NOT_UNDERSTOOD, moment)
-        for change in heard.books:
-            self._hear_book(change, received, moment, latest)
+        self._hear_books(heard, received, moment, concerned)
         trades, bars = (self._believed(rows, latest, moment) for rows in (heard.trades, heard.bars))
         self._trades += [trades] if trades is not None else []
         self._bars += [bars] if bars is not None else []
@@ -295,7 +294,7 @@ class Recording:
             if rows or marks or reached or gone:
                 notes = Notes(self._time.now(steady), marks, reached, gone)
                 whole = pl.concat(rows) if rows else tables.columns(kind[0]).to_frame()
-                yield kind, Batch(whole, notes, _standing(feed))
+                yield kind, Batch(whole, notes, standing(feed))
 
     def end(self, reason: str, steady: Us) -> None:
         """Note that nothing more will come; ``batches`` has the rest."""
@@ -396,6 +395,23 @@ class Recording:
                     feed.drop(line.name)  # a later version of what is held back may be what was lost
                 self._spoilt.add(line.name)
 
+    def _hear_books(self, heard: live.Heard, received: Us, moment: Moment, concerned: frozenset[str]) -> None:
+        """Let books have what came of them.
+
+        What was not understood may have come amid it. Where no number would show that, what came in its batch
+        is no book, not even a whole one; where a checksum does, the doubt goes on after the batch.
+        """
+        latest, doubted = self._time.latest(moment.steady), dict[str, BookTopic]()
+        if heard.bad:
+            books = ((line.name, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
+            doubted = {name: topic for name, topic in books if not concerned or name in concerned}
+        for change in heard.books:
+            topic = doubted.get(change.topic)
+            if topic is None or topic.proven or change.last is not None:
+                self._hear_book(change, received, moment, latest)
+        for topic in doubted.values():
+            topic.spoil(NOT_UNDERSTOOD)
+
     def _hear_book(self, change: BookChange, received: Us, moment: Moment, latest: Us) -> None:
         at = change.at
         strange = at is not None and not moment.venue - _AGES <= at <= latest
@@ -425,14 +441,3 @@ class Recording:
                 kept = [pl.col(name).cast(TIME) if name == RECEIVED else pl.col(name) for name in names]
                 self.strays.append(Stray(line.wanted.dataset, own.select(*kept, "reason")))
         return believed
-
-
-def _standing(feed: Feed) -> list[Mark]:
-    marks: list[Mark] = []
-    for line in feed.lines:
-        claim = line.claim
-        if claim.reached is not None:
-            marks.append(Mark(line.symbol, claim.reached, began=True))
-        elif claim.ended is not None:
-            marks.append(Mark(line.symbol, claim.ended.at, began=False, reason=claim.ended.reason))
-    return marks

@@ -447,6 +447,22 @@ class TestBooks:
         one.hear(Heard(bad=BAD), Us(9))
         assert one.lost_books() == {}
 
+    def test_a_book_that_came_in_one_batch_with_a_bad_message_is_none(self) -> None:
+        """Coinbase 71 of the attack: what was lost may have come after the new beginning."""
+        one = connection(a=wanted("A/USD", BOOKS), b=wanted("B/USD", BOOKS))
+        one.accept("a", "b")
+        for name in "ab":
+            whole = BookChange(name, None, [("10", "1")], [("11", "1")], whole=True)
+            changes = [
+                BookChange(name, Us(half * SECOND // 2), [("10", str(half))], []) for half in range(1, 9)
+            ]
+            one.hear(Heard(books=[whole, *changes], bad=BAD if name == "a" else []), Us(9), name)
+        one.hear(Heard(books=[BookChange("a", Us(9 * SECOND), [("10", "9")], [])]), Us(9))
+        batch = one.taken(BOOKS)
+        assert set(batch.rows["symbol"]) == {"B/USD"}
+        assert set(batch.notes.reached) == {"B/USD"}
+        assert one.lost_books() == {"a": "a message could not be understood"}
+
     def test_a_bad_message_loses_a_book_that_does_not(self) -> None:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
