@@ -146,13 +146,13 @@ class Meter:
 
 
 def _late(rows: pl.DataFrame) -> NDArray[np.int64]:
-    return time.time_ns() - rows["received"].to_numpy()
+    return time.time_ns() // 1_000 - rows["received"].to_physical().to_numpy()
 
 
 def _lag(late: list[NDArray[np.int64]]) -> Lag | None:
     if not late:
         return None
-    return Lag(*(np.percentile(np.concatenate(late), (50, 99, 100)) / 1e6).tolist())
+    return Lag(*(np.percentile(np.concatenate(late), (50, 99, 100)) / 1e3).tolist())
 
 
 def _memory_mb() -> float:
@@ -244,6 +244,7 @@ def _store(lake: Lake, dataset: Dataset, count: int, now: Us) -> None:
                 "amount": (1_000 + place * 104_729 % 99_991) / 1e8,
                 "side": np.where(place // 1_000 % 2, "buy", "sell"),
                 "trade_id": (_FIRST_ID - count + place).astype(str),
+                "received": pl.repeat(None, len(place), dtype=TIME, eager=True),
             }
             rows = pl.DataFrame(columns).select(schema.names())
             draft.append(rows.cast({name: schema[name] for name in schema}))

@@ -25,10 +25,15 @@ class FinalBars:
     def __init__(self, bar: Us, settle: Us) -> None:
         self._after = Us(bar + settle)
         self._held: list[pl.DataFrame] = []
+        self._known: dict[str, Us] = {}
+        """Bars of a topic that opened before are known: versions of them that come late are older ones."""
 
     def hear(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Take bars as they came, with ``topic`` and ``closed``; return those that are final by flag."""
         unflagged = bars.filter(pl.col("closed").is_null())
+        if self._known and unflagged.height:
+            known = pl.col("topic").replace_strict(self._known, default=None, return_dtype=pl.Int64)
+            unflagged = unflagged.filter(known.is_null() | (_at >= known))
         if unflagged.height:
             self._held.append(unflagged)
         return bars.filter("closed").drop("closed")
@@ -47,6 +52,11 @@ class FinalBars:
         """Return the bars of one topic that are held back."""
         rows = [each.filter(topic=topic) for each in self._held]
         return pl.concat(rows) if rows else None
+
+    def know(self, topic: str, before: Us) -> None:
+        """Hold no bar of a topic that opened earlier, neither what came nor what will: they are known."""
+        self._known[topic] = max(before, self._known.get(topic, before))
+        self.drop(topic, before)
 
     def drop(self, topic: str, before: Us | None = None) -> None:
         """Forget the bars of one topic that are held back: those that opened earlier, or all."""

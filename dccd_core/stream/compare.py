@@ -23,6 +23,8 @@ LEEWAY: Final = Us(2 * SECOND)
 the snapshot is asked for, and to go on so long after it came, before a difference says anything."""
 _DEEPER: Final = 100
 """How many levels more than are compared are known, for those that go away meanwhile."""
+_BELOW: Final = 50
+"""How many levels below those that are asked about are compared, too: they come up again."""
 _MOST: Final = 50_000
 """How many changed levels are kept: a comparison that takes so long is begun anew."""
 
@@ -173,7 +175,7 @@ class Comparison:
         compared = 0
         for side, pairs in ((self._bids, snapshot.book.bids), (self._asks, snapshot.book.asks)):
             theirs = _Theirs(side, pairs, self.depth, snapshot)
-            compared += len(theirs.keys)
+            compared += min(self.depth, len(theirs.keys))
             for level in side.differences(theirs, (first, end, amid)):
                 if level.sure:
                     yield level
@@ -184,13 +186,17 @@ class Comparison:
 
 
 class _Theirs:
-    """One side of a snapshot: its best levels, and up to where it tells all there are."""
+    """One side of a snapshot: its best levels, and up to where it tells all there are.
+
+    Those below ``depth`` say something only where both are sure of them.
+    """
 
     def __init__(self, side: "_Side", pairs: Pairs, depth: int, snapshot: Snapshot) -> None:
         amounts = {side.sign * float(price): amount for price, amount in pairs}
-        self.keys = nsmallest(depth, amounts)
+        self.depth = depth
+        self.keys = nsmallest(depth + side.below, amounts)
         self.amounts = {key: float(amounts[key]) for key in self.keys}
-        cut = len(amounts) > depth or len(pairs) >= snapshot.asked
+        cut = len(amounts) > len(self.keys) or len(pairs) >= snapshot.asked
         self.end = self.keys[-1] if cut and self.keys else -math.inf if cut else math.inf
         self.unit = 0.0 if snapshot.decimals is None else 10.0**-snapshot.decimals
 
@@ -201,6 +207,8 @@ class _Side:
     def __init__(self, name: str, sign: int, book: Book, side: Side, depth: int) -> None:
         self.name, self.sign, self.side = name, sign, side
         keys = side.best_keys(depth)
+        deeper = (len(side) - depth + _DEEPER) // 2  # so many changes are far from the end of a book
+        self.below = 0 if book.cut_at(side) is not None else max(0, min(_BELOW, deeper))
         self.then = {key: float(amount) for key, (_, amount) in zip(keys, side.best(depth), strict=True)}
         self.end = keys[-1] if len(side) > depth else math.inf
         self.since: dict[float, list[tuple[int, float]]] = {}
@@ -227,19 +235,19 @@ class _Side:
     def differences(self, theirs: _Theirs, when: tuple[int, int, int]) -> Iterator[_Level]:
         for level, key in enumerate(theirs.keys):
             if key > self.end:
-                yield _Level(f"the price has left the best {self.name}s that were compared", sure=False)
+                if level < theirs.depth:
+                    yield _Level(f"the price has left the best {self.name}s that were compared", sure=False)
                 break
-            yield from self._held_against(key, theirs.amounts[key], level, theirs.unit, when)
+            yield from self._held_against(key, level, theirs, when)
         end = min(self.end, theirs.end)
         for key in {**self.then, **self.since}.keys() - theirs.amounts.keys():
             if key <= end:
-                level = bisect_left(theirs.keys, key)
-                yield from self._held_against(key, 0.0, level, theirs.unit, when)
+                yield from self._held_against(key, bisect_left(theirs.keys, key), theirs, when)
 
     def _held_against(
-        self, key: float, amount: float, level: int, unit: float, when: tuple[int, int, int]
+        self, key: float, level: int, theirs: _Theirs, when: tuple[int, int, int]
     ) -> Iterator[_Level]:
-        first, end, amid = when
+        (first, end, amid), amount, unit = when, theirs.amounts.get(key, 0.0), theirs.unit
         told = self.since.get(key, [])
         ours = next((value for number, value in reversed(told) if number <= first), self.then.get(key, 0.0))
         meanwhile = [value for number, value in told if first < number <= end]
@@ -249,7 +257,8 @@ class _Side:
             return
         ours, place = meanwhile[-1] if meanwhile else ours, f"{self.name} {level}, price {abs(key)!r}"
         text = f"{place}: we have {_amount(ours)}, the venue has {_amount(amount)}"
-        yield _Level(text, sure=not meanwhile)
+        if level < theirs.depth or not meanwhile:
+            yield _Level(text, sure=not meanwhile)
 
 
 def _same(ours: float, theirs: float, unit: float) -> bool:

@@ -173,7 +173,7 @@ class BarsFeed:
         if rows.height:
             more = rows.with_columns(topic=pl.lit(name), received=pl.lit(received, pl.Int64))
             self._proven.append(more)
-            self._final.drop(name, before=Us(int(rows["ts"].to_physical()[-1]) + 1))
+            self._final.know(name, before=Us(int(rows["ts"].to_physical()[-1]) + 1))
 
     def _pushed(self) -> list[tuple[Line, BarTopic]]:
         return [(line, line.topic) for line in self.lines if isinstance(line.topic, BarTopic)]

@@ -68,6 +68,17 @@ def test_bars_of_one_topic_are_forgotten_without_the_others() -> None:
     assert closes(bars.settled(late)) == [("a", 2.0), ("b", 9.0)]
 
 
+def test_a_version_that_comes_late_of_a_bar_that_is_known_is_none() -> None:
+    """Kraken 96 of the attack: REST had shown the bar, and what lagged by ten seconds took its place."""
+    bars = FinalBars(MINUTE, SETTLE)
+    late = dict.fromkeys("ab", Us(5 * MINUTE))
+    bars.hear(pushed(("a", 0, 1.0, None), ("b", 0, 8.0, None)))
+    bars.know("a", Us(MINUTE))
+    bars.know("a", ZERO)  # an answer that is older
+    bars.hear(pushed(("a", 0, 2.0, None), ("a", 1, 3.0, None), ("b", 0, 9.0, None)))
+    assert closes(bars.settled(late)) == [("a", 3.0), ("b", 9.0)]
+
+
 def trades(*rows: tuple[int, int, float]) -> pl.DataFrame:
     """Return trades as they come: id, second, price."""
     came = Came[int]()

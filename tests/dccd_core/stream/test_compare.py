@@ -166,6 +166,9 @@ def test_a_level_that_has_drifted_is_always_found(case: Case) -> None:
         assert found.outcome is Outcome.DRIFTED
         assert case.wrong
         assert f"price {case.wrong[0]}.0: " in found.reason
+    elif found.outcome is Outcome.DRIFTED:  # below those that are asked about
+        assert case.wrong
+        assert f"price {case.wrong[0]}.0: " in found.reason
     elif case.numbered:
         assert found.outcome is Outcome.SAME
 
@@ -187,6 +190,23 @@ def test_numbers_written_in_another_way_are_the_same() -> None:
 def test_a_drift_is_told_with_its_level_and_both_amounts(bids: Pairs, said: str) -> None:
     _, comparison = begun()
     assert judge(comparison, 50, 1, bids) == Verdict(Outcome.DRIFTED, said)
+
+
+def test_l12_a_drift_shows_below_the_levels_that_are_kept_too() -> None:
+    """Binance 76 of the attack: the wrong level was the 13th when ten were compared, and the 4th before."""
+    many = levels(100, *["1"] * 40)
+    _, comparison = begun(bids=many)
+    wrong = [*many[:15], (many[15][0], "7"), *many[16:]]
+    said = "bid 15, price 85.0: we have 1.0, the venue has 7.0"
+    assert judge(comparison, 50, 1, wrong) == Verdict(Outcome.DRIFTED, said)
+    assert judge(comparison, 50, 1, many[:3]).outcome is Outcome.SAME  # one that shows no more
+
+
+def test_near_the_end_of_a_book_nothing_is_compared_below() -> None:
+    """Levels come and go there with each step of the price."""
+    many = levels(100, *["1"] * 8)
+    _, comparison = begun(bids=many)
+    assert judge(comparison, 50, 1, [*many[:6], (many[6][0], "7")]).outcome is Outcome.SAME
 
 
 def test_a_cut_snapshot_is_compared_as_deep_as_it_goes() -> None:

@@ -181,6 +181,7 @@ class TestBars:
         rows = feed.take(heard(), moment(251))
         assert rows is not None
         assert rows.select("topic", "received").rows() == [("a", 99)]
+        assert feed.take(heard(bars=bars(("a", 3, None))), moment(251)) is None  # it comes late
         assert feed.take(heard(bars=bars(("a", 4, None))), moment(252)) is None
 
     def test_what_is_dropped_never_becomes_final(self) -> None:
