@@ -146,7 +146,7 @@ class Meter:
 
 
 def _late(rows: pl.DataFrame) -> NDArray[np.int64]:
-    return time.time_ns() // 1_000 - rows["received"].to_physical().to_numpy()
+    return time.time_ns() // 1_000 - rows["received"].cast(pl.Int64).to_numpy()
 
 
 def _lag(late: list[NDArray[np.int64]]) -> Lag | None:
