@@ -23,6 +23,7 @@ from dccd_pipeline.assets.run import Run, entry_partitions
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.runs.stops import Stopped, ends_as_canceled, run_stoppable
+from dccd_pipeline.tags import COLUMN_SCHEMA
 
 Gather = Callable[[Run, Venues, PageProgress], Coroutine[object, object, None]]
 """How a run gets its rows: calls ``run.each`` with what fills one partition."""
@@ -51,7 +52,7 @@ def asset_spec(dataset: Dataset, description: str, deps: Sequence[dg.AssetDep] =
         group_name=dataset.exchange,
         kinds={"parquet"},
         skippable=True,
-        metadata={"dagster/column_schema": column_schema(dataset.data_type)},
+        metadata={COLUMN_SCHEMA: column_schema(dataset.data_type)},
     )
 
 

@@ -5,9 +5,10 @@ See https://docs.dagster.io/guides/build/jobs/asset-jobs
 """
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.dagster_compat import UnresolvedAssetJobDefinition
+from dccd_pipeline.tags import EXCHANGE
 
 
 def entry_job(entry: Entry) -> UnresolvedAssetJobDefinition:
@@ -15,5 +16,5 @@ def entry_job(entry: Entry) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         entry.name,
         selection=dg.AssetSelection.assets(*keys),
-        tags={"dccd/exchange": entry.exchange},
+        tags={EXCHANGE: entry.exchange},
     )

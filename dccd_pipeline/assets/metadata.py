@@ -18,9 +18,10 @@ from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.progress import PROGRESS, condition_of, progress
+from dccd_pipeline.assets.progress import condition_of, progress
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price, said_second
+from dccd_pipeline.tags import COLUMN_SCHEMA, PARTITION_ROW_COUNT, PROGRESS
 
 _WIDTH, _HEIGHT = 360, 72
 _SHOWN_HOLES = 20
@@ -52,7 +53,7 @@ def partition_metadata(
     times = {"first": state.first, "last": state.last, "covered_until": covered}
     return {
         "condition": dg.MetadataValue.text(condition_of(dataset, key, state).value),
-        "dagster/partition_row_count": dg.MetadataValue.int(state.rows),
+        PARTITION_ROW_COUNT: dg.MetadataValue.int(state.rows),
         **{name: dg.MetadataValue.text(iso(at)) for name, at in times.items() if at is not None},
         "requests": dg.MetadataValue.int(ledger.requests),
         "gaps": dg.MetadataValue.int(len(ledger.gaps())),
@@ -62,7 +63,7 @@ def partition_metadata(
         "path": dg.MetadataValue.path(state.path),
         "content_hash": dg.MetadataValue.text(state.content_hash),
         "chart": dg.MetadataValue.md(chart),
-        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
+        COLUMN_SCHEMA: dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
         PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store, within))),
     }
 

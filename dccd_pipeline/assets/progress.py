@@ -13,9 +13,6 @@ from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition, Ledger, condition
 from dccd_core.tables import DataType
 
-PROGRESS: Final = "dccd/progress"
-"""The metadata entry that holds ``Progress`` as JSON."""
-
 _FIRST_RETRY: Final = Us(15 * MINUTE)
 
 

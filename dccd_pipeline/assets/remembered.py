@@ -6,16 +6,14 @@ Belongs here: reading and writing that. Does not: what follows from it (progress
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, cast
+from typing import cast
 
 import dagster as dg
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
-from dccd_pipeline.assets.progress import PROGRESS, Progress, runs_of
-
-_GONE: Final = "dccd/gone/"
-_HELD: Final = "dccd/held/"
+from dccd_pipeline.assets.progress import Progress, runs_of
+from dccd_pipeline.tags import GONE, HELD, PROGRESS
 
 
 def read_progress(
@@ -40,21 +38,21 @@ def read_gone(
     instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None
 ) -> dict[Dataset, list[str]]:
     """Return the partitions whose files vanished, of those datasets that have any."""
-    found = _read(instance, _GONE, datasets, store)
+    found = _read(instance, GONE, datasets, store)
     gone = {one: msgspec.json.decode(text, type=list[str]) for one, text in found.items()}
     return {one: keys for one, keys in gone.items() if keys}
 
 
 def write_gone(instance: dg.DagsterInstance, gone: Mapping[Dataset, Sequence[str]], store: str) -> None:
     """Remember which partitions of these datasets vanished; none is an answer too."""
-    _write(instance, _GONE, {one: sorted(keys) for one, keys in gone.items()}, store)
+    _write(instance, GONE, {one: sorted(keys) for one, keys in gone.items()}, store)
 
 
 def read_held(
     instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None, keys: Sequence[str]
 ) -> dict[Dataset, set[str]]:
     """Return which of ``keys`` were ever stored of each dataset, as far as anybody noted it."""
-    found = _read(instance, _HELD, datasets, store)
+    found = _read(instance, HELD, datasets, store)
     runs = {one: msgspec.json.decode(text, type=list[tuple[str, str]]) for one, text in found.items()}
     return {
         one: {key for key in keys if any(first <= key <= last for first, last in of)}
@@ -64,7 +62,7 @@ def read_held(
 
 def write_held(instance: dg.DagsterInstance, held: Mapping[Dataset, Iterable[str]], store: str) -> None:
     """Note which partitions of these datasets were ever stored."""
-    _write(instance, _HELD, {one: runs_of(one, sorted(keys)) for one, keys in held.items()}, store)
+    _write(instance, HELD, {one: runs_of(one, sorted(keys)) for one, keys in held.items()}, store)
 
 
 def vanished(held: Iterable[str], stored: Iterable[str], keys: Sequence[str]) -> list[str]:

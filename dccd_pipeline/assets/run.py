@@ -11,11 +11,6 @@ from threading import Event
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import ConfigError, DccdError, OutOfReach, UnknownSymbol
@@ -43,14 +38,14 @@ from dccd_pipeline.assets.remembered import (
     write_held,
 )
 from dccd_pipeline.config.collect import Entry, is_unbounded
+from dccd_pipeline.dagster_compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+from dccd_pipeline.tags import CATCH_UP, DATA_VERSION, WITHIN
 
 _KEY_TAGS: Final = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
-
-CATCH_UP = "dccd/catch_up"
-"""Tag of runs that a schedule started: they leave partitions alone that need nothing."""
-
-WITHIN = "dccd/within"
-"""Tag of runs that are to fill a part of their partitions only: two moments in us, ``start/end``."""
 
 _A_WORD_EVERY = MINUTE
 """So that one sees how far it is; a run that is silent for long is taken for dead (silent.py)."""
@@ -318,7 +313,7 @@ class Run:
                 metadata=partition_metadata(
                     dataset, key, self.states[dataset], chart, self.lake.identity() or "", self.entry.within
                 ),
-                tags={"dagster/data_version": state.content_hash},
+                tags={DATA_VERSION: state.content_hash},
             )
         )
         self.context.log.info(

@@ -12,18 +12,22 @@ See https://docs.dagster.io/guides/automate/schedules
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import us
 from dccd_core.lake.lake import Lake
 from dccd_pipeline.assets.progress import behind
 from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress, said_gone, vanished
-from dccd_pipeline.assets.run import CATCH_UP, entry_partitions
+from dccd_pipeline.assets.run import entry_partitions
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.dagster_compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    NOT_FINISHED_STATUSES,
+)
 from dccd_pipeline.runs.silent import is_silent
+from dccd_pipeline.tags import CATCH_UP
 
 
 def entry_schedule(

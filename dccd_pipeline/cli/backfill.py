@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._core.utils import make_new_run_id
 from pydantic import ValidationError
 
 from dccd_core.adapter.contract import FULL, NOW
@@ -29,7 +27,6 @@ from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.remaining import Job, due_in
-from dccd_pipeline.assets.run import CATCH_UP, WITHIN
 from dccd_pipeline.build import build_definitions, default_resources
 from dccd_pipeline.config.capabilities import (
     askable_since,
@@ -42,8 +39,14 @@ from dccd_pipeline.config.capabilities import (
 )
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.dagster_compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    make_new_run_id,
+)
 from dccd_pipeline.resources import Venues
 from dccd_pipeline.runs.stops import INTERRUPTS, ended_status
+from dccd_pipeline.tags import CATCH_UP, WITHIN
 
 _SLACK: Final = Us(30 * SECOND)
 

@@ -22,7 +22,8 @@ from dccd_pipeline.config.read import EMBEDDED, load_settings
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.streams.heartbeat import Beat, read_beats
 from dccd_pipeline.streams.orders import Order, in_place, write_order
-from dccd_pipeline.streams.supervisor import CHANGED, GONE, STOPPED
+from dccd_pipeline.streams.supervisor import CHANGED, GONE
+from dccd_pipeline.tags import STOPPED
 
 _LOOK_EVERY_S: Final = 3.0
 _LOG: Final = logging.getLogger(__name__)

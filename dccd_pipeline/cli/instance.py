@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from alembic.script import ScriptDirectory
-from dagster._core.storage import sql
-from dagster._core.storage.sql import get_alembic_config
 from filelock import FileLock
 
 from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.dagster_compat import migration_heads
 
 _LOCK: Final = "dccd.opening.lock"
 _PATIENCE_S: Final = 120
@@ -85,7 +83,7 @@ def _said(file: Path, versions: Mapping[int, str]) -> str:
 
 
 def _mend(file: Path, versions: Mapping[int, str]) -> str:
-    heads = ScriptDirectory.from_config(get_alembic_config(sql.__file__)).get_heads()
+    heads = migration_heads()
     kept = next((row for row, version in versions.items() if version in heads), min(versions))
     order = f"DELETE FROM alembic_version WHERE rowid <> {kept}"  # noqa: S608 -- shown, not run
     return f'end all programs that use it, then run: sqlite3 {file} "{order}"'

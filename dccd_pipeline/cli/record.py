@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Final
 
 import dagster as dg
-from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset
@@ -31,6 +30,7 @@ from dccd_core.stream.plan import Listener, RecordStream, StreamHealth, StreamPl
 from dccd_pipeline.build import build_definitions, record_live
 from dccd_pipeline.cli.config_watch import ConfigWatch
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.dagster_compat import make_new_run_id
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.streams.heartbeat import KEEPER, beat_of

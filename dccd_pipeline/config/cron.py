@@ -42,7 +42,7 @@ def parse_interval(value: str | int) -> Us:
 def parse_cron(text: str) -> str:
     """Return ``text``, tidied, when Dagster accepts it, it means what it seems to say, and it ever fires."""
     # Dagster takes more than a second to import: only who writes a cron waits for it.
-    from dagster._utils.schedules import (  # noqa: PLC0415
+    from dccd_pipeline.dagster_compat import (  # noqa: PLC0415
         cron_string_iterator,
         has_out_of_range_cron_interval,
         is_valid_cron_string,

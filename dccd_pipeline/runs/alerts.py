@@ -12,9 +12,9 @@ import msgspec
 
 from dccd_core.domain.timespan import HOUR, Us
 from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.tags import ALERTS
 
 AGAIN_AFTER: Final = HOUR
-_KEY: Final = "dccd/alerts"
 _VARIES: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 """What differs from one failure to the next of one cause: ids, numbers, times."""
 _MOST_CAUSES: Final = 50
@@ -36,7 +36,7 @@ class Alarm:
 
     def __init__(self, instance: dg.DagsterInstance, of: str = "") -> None:
         self._storage = instance.daemon_cursor_storage
-        self._key = f"{_KEY}/{of}" if of else _KEY
+        self._key = f"{ALERTS}/{of}" if of else ALERTS
         text = self._storage.get_cursor_values({self._key}).get(self._key)
         try:
             self._jobs = msgspec.json.decode(text, type=dict[str, Told]) if text else dict[str, Told]()

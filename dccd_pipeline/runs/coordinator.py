@@ -7,13 +7,14 @@ Belongs here: what a run is told before it is queued. Does not: how many run at 
 """
 
 import dagster as dg
-from dagster._core.run_coordinator.base import SubmitRunContext
-from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-from dagster._core.storage.tags import (
+
+from dccd_pipeline.dagster_compat import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
+    QueuedRunCoordinator,
+    SubmitRunContext,
 )
 
 

@@ -5,12 +5,12 @@ See https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.dagster_compat import FINISHED_STATUSES
 from dccd_pipeline.runs.alerts import Alarm, post
 
 

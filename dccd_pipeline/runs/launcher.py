@@ -11,10 +11,8 @@ from typing import Final
 
 import dagster as dg
 import msgspec
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
-from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._core.storage.tags import GRPC_INFO_TAG
 
+from dccd_pipeline.dagster_compat import GRPC_INFO_TAG, CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 from dccd_pipeline.runs.processes import is_there, process_of, stat
 
 _HERE: Final = (None, "localhost", "127.0.0.1", "::1")

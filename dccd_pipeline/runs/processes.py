@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-PROCESS: Final = "dccd/process"
-"""Tag of runs that nobody launched: the run's id and the process that executes it."""
+from dccd_pipeline.tags import PROCESS
+
 _ZOMBIE: Final = "Z"
 
 

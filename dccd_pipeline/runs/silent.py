@@ -12,11 +12,10 @@ from typing import Final
 
 import dagster as dg
 
-from dccd_pipeline.streams.supervisor import STREAM
+from dccd_pipeline.tags import EXCHANGE, STREAM
 
 SILENT_S: Final = 3_600
 """Should a silent run live after all, two runs of one job cost requests, but no rows."""
-_OURS: Final = "dccd/exchange"
 
 
 def is_silent(record: dg.RunRecord, instance: dg.DagsterInstance, now: datetime) -> bool:
@@ -39,7 +38,7 @@ def silent_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     instance, now = context.instance, datetime.now(UTC)
     records = instance.get_run_records(begun)
-    begun_ours = [r for r in records if _OURS in r.dagster_run.tags and STREAM not in r.dagster_run.tags]
+    begun_ours = [r for r in records if EXCHANGE in r.dagster_run.tags and STREAM not in r.dagster_run.tags]
     gone = [record.dagster_run for record in begun_ours if is_silent(record, instance, now)]
     for run in gone:
         said = f"silent for {SILENT_S // 60} minutes: its process is gone; what it stored before stays stored"

@@ -21,6 +21,7 @@ from dccd_pipeline.assets.metadata import column_schema
 from dccd_pipeline.assets.partitions import partitions_of
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.streams.report import stream_asset
+from dccd_pipeline.tags import COLUMN_SCHEMA
 
 _AT_ONCE: Final = 16
 _LOG: Final = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def recorded_spec(entry: StreamEntry, dataset: Dataset, first: date) -> dg.Asset
         group_name=dataset.exchange,
         kinds={"websocket", "parquet"},
         partitions_def=partitions_of(dataset.grain, first),
-        metadata={"dagster/column_schema": column_schema(dataset.data_type)},
+        metadata={COLUMN_SCHEMA: column_schema(dataset.data_type)},
     )
 
 

@@ -14,10 +14,10 @@ import msgspec
 from dccd_core.domain.timespan import Us
 from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth
 from dccd_pipeline.runs.processes import Process
+from dccd_pipeline.tags import BEAT
 
 KEEPER: Final = "DCCD_KEEPER"
 """The variable of the environment that says which process a recorder ends with."""
-_KEY: Final = "dccd/stream/"
 
 
 class DatasetBeat(msgspec.Struct, frozen=True, array_like=True):
@@ -124,15 +124,15 @@ def _row(one: DatasetHealth) -> DatasetBeat:
 
 
 def write_beat(instance: dg.DagsterInstance, name: str, beat: Beat) -> None:
-    instance.daemon_cursor_storage.set_cursor_values({f"{_KEY}{name}": msgspec.json.encode(beat).decode()})
+    instance.daemon_cursor_storage.set_cursor_values({f"{BEAT}{name}": msgspec.json.encode(beat).decode()})
 
 
 def read_beats(instance: dg.DagsterInstance, names: Iterable[str]) -> Mapping[str, Beat]:
     """Return the last beat of each of these streams that ever gave one."""
     found: Mapping[str, str] = {}
-    if keys := {f"{_KEY}{name}" for name in names}:
+    if keys := {f"{BEAT}{name}" for name in names}:
         found = instance.daemon_cursor_storage.get_cursor_values(keys)
-    beats = {key.removeprefix(_KEY): _read(text) for key, text in found.items()}
+    beats = {key.removeprefix(BEAT): _read(text) for key, text in found.items()}
     return {name: beat for name, beat in beats.items() if beat}
 
 

@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.errors import DccdError
 from dccd_core.stream.plan import RecordStream, StreamPlan
 from dccd_pipeline.config.stream import StreamEntry
+from dccd_pipeline.dagster_compat import MAX_RETRIES_TAG
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.orders import Wishes, in_place, read_wishes
 from dccd_pipeline.streams.report import Report
-from dccd_pipeline.streams.supervisor import STOPPED, STREAM
+from dccd_pipeline.tags import STOPPED, STREAM
 
 _LOOK_EVERY_S: Final = 3.0
 _DRAIN_S: Final = 6.0

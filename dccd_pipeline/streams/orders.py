@@ -8,7 +8,7 @@ Belongs here: how wishes travel, and what they come to. Does not: who wishes (ma
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import dagster as dg
 import msgspec
@@ -18,9 +18,8 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.stream.plan import StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.config.stream import StreamEntry
+from dccd_pipeline.tags import PAUSED, WANTED
 
-_WANTED: Final = "dccd/stream-wanted/"
-_PAUSED: Final = "dccd/stream-paused/"
 T = TypeVar("T")
 
 
@@ -76,11 +75,11 @@ def in_place(before: str, after: str) -> bool:
 
 
 def write_order(instance: dg.DagsterInstance, name: str, order: Order) -> None:
-    _write(instance, f"{_WANTED}{name}", order)
+    _write(instance, f"{WANTED}{name}", order)
 
 
 def read_wishes(instance: dg.DagsterInstance, name: str, run_id: str) -> Wishes:
-    keys = wanted, paused = f"{_WANTED}{name}", f"{_PAUSED}{name}"
+    keys = wanted, paused = f"{WANTED}{name}", f"{PAUSED}{name}"
     found = instance.daemon_cursor_storage.get_cursor_values(set(keys))
     order = _read(found, wanted, Order)
     return Wishes(order if order and order.run_id == run_id else None, _parts(found, paused))
@@ -89,14 +88,14 @@ def read_wishes(instance: dg.DagsterInstance, name: str, run_id: str) -> Wishes:
 def read_paused(instance: dg.DagsterInstance, names: Iterable[str]) -> Mapping[str, frozenset[Part]]:
     """Return what is paused of each of these streams of which something is."""
     found: Mapping[str, str] = {}
-    if keys := {f"{_PAUSED}{name}" for name in names}:
+    if keys := {f"{PAUSED}{name}" for name in names}:
         found = instance.daemon_cursor_storage.get_cursor_values(keys)
-    paused = {key.removeprefix(_PAUSED): _parts(found, key) for key in found}
+    paused = {key.removeprefix(PAUSED): _parts(found, key) for key in found}
     return {name: parts for name, parts in paused.items() if parts}
 
 
 def write_paused(instance: dg.DagsterInstance, name: str, parts: Iterable[Part]) -> None:
-    _write(instance, f"{_PAUSED}{name}", sorted(parts))
+    _write(instance, f"{PAUSED}{name}", sorted(parts))
 
 
 def _write(instance: dg.DagsterInstance, key: str, value: object) -> None:

@@ -24,6 +24,7 @@ from dccd_pipeline.assets.metadata import health_metadata, partition_metadata, p
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat, beat_of, write_beat
+from dccd_pipeline.tags import DATA_VERSION
 
 BEAT_EVERY: Final = Us(10 * SECOND)
 OBSERVE_EVERY: Final = Us(30 * MINUTE)
@@ -244,7 +245,7 @@ class Report:
             dataset.parts,
             partition=key,
             metadata=partition_metadata(dataset, key, states, chart, self.lake.identity() or ""),
-            tags={"dagster/data_version": state.content_hash},
+            tags={DATA_VERSION: state.content_hash},
         )
         self._store(lambda: self.context.log_event(event))
         self.context.log.info(

@@ -11,19 +11,16 @@ from typing import Final
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.target import ExecutableDefinition
 
 from dccd_core.domain.timespan import Us, us
 from dccd_core.net.clock import Clock, SystemClock
+from dccd_pipeline.dagster_compat import ExecutableDefinition
 from dccd_pipeline.runs.failures import said_of
 from dccd_pipeline.streams.heartbeat import read_beats
 from dccd_pipeline.streams.orders import Order, write_order
 from dccd_pipeline.streams.supervisor import (
     ACTIVE,
     QUEUED,
-    REASON,
-    STOPPED,
-    STREAM,
     Change,
     Seen,
     Sight,
@@ -32,6 +29,7 @@ from dccd_pipeline.streams.supervisor import (
     remembered,
     supervise,
 )
+from dccd_pipeline.tags import REASON, STOPPED, STREAM
 
 SUPERVISE_EVERY_S: Final = 10
 _LAST_EVENTS: Final = 20

@@ -18,7 +18,8 @@ from dccd_pipeline.streams.heartbeat import Beat
 from dccd_pipeline.streams.orders import read_paused
 from dccd_pipeline.streams.sensor import failure_of, look, seconds
 from dccd_pipeline.streams.states import said_of, said_second
-from dccd_pipeline.streams.supervisor import REASON, STALE, STREAM, Seen, Sight
+from dccd_pipeline.streams.supervisor import STALE, Seen, Sight
+from dccd_pipeline.tags import REASON, STREAM
 
 _S = dg.DagsterRunStatus
 _RUNS: Final = 20

@@ -13,13 +13,7 @@ import msgspec
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_pipeline.streams.heartbeat import Beat
 from dccd_pipeline.streams.orders import in_place
-
-STREAM: Final = "dccd/stream"
-"""Tag of every run of a stream: its name."""
-REASON: Final = "dccd/reason"
-"""Tag of runs that the supervisor started: why."""
-STOPPED: Final = "dccd/stopped"
-"""Tag of runs that dccd itself ended: the run's id and why. A run that a user ended has none."""
+from dccd_pipeline.tags import STOPPED, STREAM
 
 CHANGED: Final = "its settings in dccd.yaml changed"
 GONE: Final = "it is not in dccd.yaml any more"

@@ -26,13 +26,13 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.progress import condition_of
-from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of
 from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.read import parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
+from dccd_pipeline.tags import CATCH_UP
 from tests.e2e.project import RANGE, ranged
 
 BTC, OLD = (Dataset("binance", Symbol(base, "USDT"), DataType.OHLC, HOUR) for base in ("BTC", "OLD"))

@@ -13,10 +13,11 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.progress import PROGRESS, Progress
+from dccd_pipeline.assets.progress import Progress
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import parse_settings
 from dccd_pipeline.config.settings import Origin
+from dccd_pipeline.tags import PROGRESS
 from tests.e2e.project import RANGE, ROOT, asset, bars
 
 pytestmark = pytest.mark.e2e

@@ -19,8 +19,8 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.progress import condition_of
-from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.build import build_definitions
+from dccd_pipeline.tags import CATCH_UP
 from tests.e2e.project import (
     BTC_HOURS,
     RANGE,

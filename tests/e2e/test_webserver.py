@@ -18,8 +18,8 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.checks import check_names
 from dccd_pipeline.assets.equal import CHECK
-from dccd_pipeline.assets.progress import PROGRESS
 from dccd_pipeline.build import build_definitions
+from dccd_pipeline.tags import PROGRESS
 from tests.e2e.project import (
     BTC,
     BTC_HOURS,

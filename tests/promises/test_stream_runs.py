@@ -25,7 +25,7 @@ from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.cli.main import main
 from dccd_pipeline.cli.record import record_here
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
-from dccd_pipeline.streams.supervisor import STOPPED, STREAM
+from dccd_pipeline.tags import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import TRADES, hold
 from tests.dccd_pipeline.streamed import settings_of

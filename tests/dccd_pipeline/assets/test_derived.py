@@ -25,11 +25,11 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.assets.progress import condition_of
-from dccd_pipeline.assets.run import CATCH_UP
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.tags import CATCH_UP
 from tests.e2e.project import RANGE, Project, ranged
 
 KRAKEN = Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, MINUTE)

@@ -14,7 +14,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.metadata import column_schema, partition_metadata, price_chart
-from dccd_pipeline.assets.progress import PROGRESS
+from dccd_pipeline.tags import PROGRESS
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
 
 START = partition_span(MINUTES.grain, "2024-01").start

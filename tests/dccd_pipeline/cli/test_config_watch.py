@@ -13,7 +13,7 @@ from dccd_pipeline.cli.config_watch import ConfigWatch
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.orders import read_wishes
-from dccd_pipeline.streams.supervisor import STOPPED, STREAM
+from dccd_pipeline.tags import STOPPED, STREAM
 
 S = dg.DagsterRunStatus
 TEXT = "stream: [{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades, orderbook]}]\n"

@@ -27,7 +27,7 @@ from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.read import embedded_settings, parse_settings
 from dccd_pipeline.config.settings import Origin
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
-from dccd_pipeline.streams.supervisor import STREAM
+from dccd_pipeline.tags import STREAM
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
 from tests.dccd_pipeline.streamed import FakeRecorder, health
 

@@ -21,7 +21,7 @@ from dccd_pipeline.cli.record import chosen, record_all, record_here, refuse_sec
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
-from dccd_pipeline.streams.supervisor import STOPPED, STREAM
+from dccd_pipeline.tags import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import TRADES, hold
 from tests.dccd_pipeline.streamed import STREAM as MAJORS

@@ -7,7 +7,8 @@ import sys
 import pytest
 from msgspec.structs import replace
 
-from dccd_pipeline.runs.processes import PROCESS, Process, born, is_there, process_of
+from dccd_pipeline.runs.processes import Process, born, is_there, process_of
+from dccd_pipeline.tags import PROCESS
 
 
 @pytest.fixture

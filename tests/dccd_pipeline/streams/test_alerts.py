@@ -17,7 +17,7 @@ from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.streams.alerts import Heard, judged, silence_sensor
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.status import StreamState
-from dccd_pipeline.streams.supervisor import STREAM
+from dccd_pipeline.tags import STREAM
 from tests.dccd_pipeline.held import TRADES
 from tests.dccd_pipeline.streamed import health, settings_of
 

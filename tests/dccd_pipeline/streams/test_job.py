@@ -21,7 +21,7 @@ from dccd_pipeline.runs.patience import patiently
 from dccd_pipeline.streams import job
 from dccd_pipeline.streams.heartbeat import read_beats
 from dccd_pipeline.streams.orders import Part, write_order, write_paused
-from dccd_pipeline.streams.supervisor import STOPPED, STREAM
+from dccd_pipeline.tags import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
 from tests.dccd_pipeline.held import TRADES, hold
 from tests.dccd_pipeline.streamed import STREAM as MAJORS

@@ -16,7 +16,8 @@ from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.job import stream_job
 from dccd_pipeline.streams.orders import read_wishes
 from dccd_pipeline.streams.sensor import failure_of, latest_run, look, stop, stream_supervisor
-from dccd_pipeline.streams.supervisor import REASON, STOPPED, STREAM, Stop
+from dccd_pipeline.streams.supervisor import Stop
+from dccd_pipeline.tags import REASON, STOPPED, STREAM
 from tests.dccd_pipeline.streamed import STREAM as MAJORS
 from tests.dccd_pipeline.streamed import settings_of
 

@@ -17,7 +17,8 @@ from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.orders import Part, write_paused
 from dccd_pipeline.streams.status import StreamState, run_states, stream_states
-from dccd_pipeline.streams.supervisor import REASON, STALE, STOPPED, STREAM
+from dccd_pipeline.streams.supervisor import STALE
+from dccd_pipeline.tags import REASON, STOPPED, STREAM
 from tests.dccd_pipeline.held import TRADES
 from tests.dccd_pipeline.streamed import health
 

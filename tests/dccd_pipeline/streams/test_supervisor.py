@@ -10,8 +10,6 @@ from dccd_pipeline.streams.heartbeat import Beat
 from dccd_pipeline.streams.supervisor import (
     GETTING_READY,
     STALE,
-    STOPPED,
-    STREAM,
     Action,
     Change,
     Memory,
@@ -23,6 +21,7 @@ from dccd_pipeline.streams.supervisor import (
     supervise,
     wait_after,
 )
+from dccd_pipeline.tags import STOPPED, STREAM
 
 S = dg.DagsterRunStatus
 NOW = Us(1_000 * HOUR)
