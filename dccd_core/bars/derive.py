@@ -12,7 +12,7 @@ import polars as pl
 
 from dccd_core.bars.aggregate import Sums
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_keys, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_keys, partition_span
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
@@ -32,7 +32,7 @@ class Style:
 
     sparse: bool = False
     carries_open: bool = False
-    life: Life = UNKNOWN
+    life: ListingPeriod = UNKNOWN
 
 
 def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
@@ -89,7 +89,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     return Filled(state, 0, sum(one.rows for one in asked))
 
 
-def _alive(span: TimeRange, life: Life, bar: Us, now: Us) -> TimeRange:
+def _alive(span: TimeRange, life: ListingPeriod, bar: Us, now: Us) -> TimeRange:
     """Return the part of ``span`` in which there can be bars; an end that is to come may still be put off."""
     start = min(span.end, max(span.start, life.listed or span.start))
     ended = bar_open(life.ended, bar) if life.ended is not None and life.ended <= now else span.end

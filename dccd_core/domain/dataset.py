@@ -67,14 +67,14 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ListingPeriod:
     """When a market opened and when it ended for good, as far as somebody knows."""
 
     listed: Us | None = None
     ended: Us | None = None
 
 
-UNKNOWN: Final = Life()
+UNKNOWN: Final = ListingPeriod()
 
 
 def partition_span(grain: Grain, key: str) -> TimeRange:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_span
 from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
@@ -32,7 +32,7 @@ async def estimate(
     lake: Lake,
     dataset: Dataset,
     key: str,
-    life: Life = UNKNOWN,
+    life: ListingPeriod = UNKNOWN,
     within: TimeRange | None = None,
 ) -> Estimate:
     """Estimate what is due of a partition, or of the part of it ``within``, in the market's ``life``.

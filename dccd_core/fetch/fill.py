@@ -8,7 +8,7 @@ from threading import Event
 
 import polars as pl
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.paging import style_of
@@ -42,7 +42,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     dataset: Dataset,
     key: str,
     progress: Progress,
-    life: Life = UNKNOWN,
+    life: ListingPeriod = UNKNOWN,
     *,
     within: TimeRange | None = None,
 ) -> Filled:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset, Life
+from dccd_core.domain.dataset import Dataset, ListingPeriod
 from dccd_core.domain.timespan import ZERO, TimeRange, Us, union
 from dccd_core.lake.partition.ledger import Ledger
 
@@ -51,7 +51,7 @@ def plan(
     )
 
 
-def end_of_trading(dataset: Dataset, span: TimeRange, life: Life, closed: Us | None) -> Us:
+def end_of_trading(dataset: Dataset, span: TimeRange, life: ListingPeriod, closed: Us | None) -> Us:
     """Return up to where there can be rows in ``span``; no bar that trading ended in the middle of."""
     ended = min((at for at in (life.ended, closed) if at is not None), default=span.end)
     if ended >= span.end:

@@ -10,7 +10,7 @@ import polars as pl
 from dccd_core.adapter.contract import MARKETS, Endpoint, Exchange, Query, Request, Response
 from dccd_core.adapter.salvage import Salvage
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset, Life
+from dccd_core.domain.dataset import Dataset, ListingPeriod
 from dccd_core.domain.errors import (
     ConfigError,
     ExchangeError,
@@ -85,7 +85,9 @@ class Venue:
             self._served[dataset] = replace(endpoint, decode=decode)
         return self._served[dataset]
 
-    def plan(self, dataset: Dataset, span: TimeRange, ledger: Ledger | None, now: Us, life: Life) -> Plan:
+    def plan(
+        self, dataset: Dataset, span: TimeRange, ledger: Ledger | None, now: Us, life: ListingPeriod
+    ) -> Plan:
         """Return what is still to do for ``span``, whose partition has this ledger, or none yet."""
         endpoint, exchange = self.endpoint(dataset), self.exchange
         until = settled(dataset, now, exchange.settle)

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from dccd_core.domain.barspan import bar_open
-from dccd_core.domain.dataset import Dataset, Life, partition_span
+from dccd_core.domain.dataset import Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import DccdError, PayloadError
 from dccd_core.domain.timespan import HOUR, MINUTE, ZERO, TimeRange, Us, union
 from dccd_core.fetch.collect import collect
@@ -22,7 +22,7 @@ from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import OUTAGE, quiet_parts, witness
-from dccd_core.lake.lake import Draft, Judge, Lake, State
+from dccd_core.lake.lake import Judge, Lake, PartitionDraft, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     AFTER_END,
@@ -92,10 +92,10 @@ class Work:
     lake: Lake
     dataset: Dataset
     key: str
-    draft: Draft | None
+    draft: PartitionDraft | None
     now: Us
     progress: Progress
-    life: Life
+    life: ListingPeriod
     drafts: ExitStack = field(default_factory=ExitStack)
     halt: Event = field(default_factory=Event)
     """Ends what is being stored: it takes too long for a stop."""
@@ -228,7 +228,7 @@ class Work:
             said = "%s %s: what was fetched since it was stored last is lost: %s"
             _LOG.warning(said, self.dataset, self.key, e)
 
-    def _opened(self) -> Draft:
+    def _opened(self) -> PartitionDraft:
         if self.draft is None:
             self.draft = self.drafts.enter_context(self.lake.draft(self.dataset, self.key))
         return self.draft

@@ -18,7 +18,7 @@ from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake import reader
 from dccd_core.lake.layout import (
     LIVE,
-    Family,
+    StreamKey,
     data_path,
     dataset_folder,
     parse_data_path,
@@ -26,14 +26,14 @@ from dccd_core.lake.layout import (
     withdrawn_path,
 )
 from dccd_core.lake.live import refused, segments
-from dccd_core.lake.live.harvest import MOST_ROWS, Harvest, harvest
+from dccd_core.lake.live.harvest import MOST_ROWS, SealedSegments, harvest
 from dccd_core.lake.live.refused import Refused
 from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.partition import quarantine
 from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.partition.merge import TWICE, merged
 from dccd_core.lake.partition.parquet import Reader, State, Writer, state_from_tail
-from dccd_core.lake.partition.spool import Spool
+from dccd_core.lake.partition.spool import RowSpool
 from dccd_core.lake.store.folder import Folder, Store, Stored, rewrite, writing
 from dccd_core.lake.store.identity import ensure_identity, identity
 from dccd_core.tables import DataType, empty
@@ -120,13 +120,13 @@ class Lake:
         return place[1] if place else None
 
     @contextmanager
-    def draft(self, dataset: Dataset, key: str) -> Generator["Draft"]:
+    def draft(self, dataset: Dataset, key: str) -> Generator["PartitionDraft"]:
         """Open a draft of fresh rows; it leaves nothing behind unless it is committed."""
         path = data_path(dataset, key)
         with ExitStack() as stack:
             with writing(self._store.url(path)):
                 file = stack.enter_context(self._store.scratch())
-            draft = Draft(self._store, dataset, key, file, self._identify)
+            draft = PartitionDraft(self._store, dataset, key, file, self._identify)
             draft.accepted = self._accepted.get(str(dataset), ())
             yield draft
 
@@ -172,7 +172,7 @@ class Lake:
 
     def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         """Begin a live segment; ``at`` is this moment."""
-        return SegmentWriter(self._live, Family(exchange, data_type, span), at)
+        return SegmentWriter(self._live, StreamKey(exchange, data_type, span), at)
 
     def segments(
         self, exchange: str | None = None, data_type: DataType | None = None, span: Us | None = None
@@ -190,12 +190,12 @@ class Lake:
 
     def harvest(
         self, exchange: str, data_type: DataType, span: Us | None = None, *, most_rows: int = MOST_ROWS
-    ) -> AbstractContextManager[Harvest]:
+    ) -> AbstractContextManager[SealedSegments]:
         """Take what closed segments, and those of dead writers, hold: the oldest, up to ``most_rows`` or so.
 
         Nothing is taken while another process does so.
         """
-        return harvest(self._live, Family(exchange, data_type, span), self._store, most_rows)
+        return harvest(self._live, StreamKey(exchange, data_type, span), self._store, most_rows)
 
     def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
         """Keep refused rows, each with its ``reason``, beside the partition; return how many are there now.
@@ -282,7 +282,7 @@ def live_folder(url: str | Path) -> Path:
     return state_dir() / "live" / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-class Draft:
+class PartitionDraft:
     """Fresh rows of one partition on their way into the lake. Made by ``Lake.draft``."""
 
     def __init__(
@@ -297,7 +297,7 @@ class Draft:
         self._path = data_path(dataset, key)
         self._quarantine = quarantine_path(dataset, key)
         self._url = store.url(self._path)
-        self._spool = Spool(file, dataset.data_type)
+        self._spool = RowSpool(file, dataset.data_type)
         self._last: Us | None = None
         self._committed = False
         self._first = first

@@ -27,7 +27,7 @@ _SEGMENT_NAME: Final = re.compile(rf"(?P<start>\d{{1,19}})-[0-9a-f]{{32}}{re.esc
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class StreamKey:
     """Datasets that differ in nothing but the symbol: what one live segment holds rows of."""
 
     exchange: str
@@ -38,7 +38,7 @@ class Family:
     def folder(self) -> str:
         """Where its live segments lie, below the folder of all live segments.
 
-        >>> Family("binance", DataType("ohlc"), Us(60_000_000)).folder
+        >>> StreamKey("binance", DataType("ohlc"), Us(60_000_000)).folder
         'binance/ohlc-1m'
         """
         span = f"-{format_bar_span(self.span)}" if self.span else ""
@@ -48,12 +48,12 @@ class Family:
         return Dataset(self.exchange, Symbol.parse(symbol), self.data_type, self.span)
 
 
-def parse_family(folder: str) -> Family | None:
+def parse_family(folder: str) -> StreamKey | None:
     """Return the family whose folder this is; None for a folder that is of none."""
     exchange, _, name = folder.partition("/")
     data_type, _, span = name.partition("-")
     try:
-        family = Family(exchange, DataType(data_type), parse_bar_span(span) if span else None)
+        family = StreamKey(exchange, DataType(data_type), parse_bar_span(span) if span else None)
     except (ConfigError, ValueError):
         return None
     ours = family.data_type.table.takes_span == (family.span is not None)

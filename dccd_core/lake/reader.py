@@ -11,10 +11,10 @@ from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange
-from dccd_core.lake.layout import Family, dataset_folder, parse_data_path
+from dccd_core.lake.layout import StreamKey, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Story, withdrawn
-from dccd_core.lake.live.runs import Runs
+from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL
 from dccd_core.lake.partition.merge import Feed, merged
 from dccd_core.lake.partition.parquet import Reader, State
@@ -39,7 +39,7 @@ def partitions(store: Store, dataset: Dataset, span: TimeRange | None = None) ->
 def is_live(live: Path, dataset: Dataset) -> bool:
     """Return whether a row of the dataset is in a live segment."""
     symbol = pl.col(SYMBOL) == str(dataset.symbol)
-    family = Family(dataset.exchange, dataset.data_type, dataset.span)
+    family = StreamKey(dataset.exchange, dataset.data_type, dataset.span)
     batches = (batch for segment in segments.each_of(live, family) for batch in segment.batches())
     return any(
         not segments.frame(dataset.data_type, [batch.rows]).filter(symbol).is_empty() for batch in batches
@@ -99,17 +99,17 @@ def verify(store: Store, dataset: Dataset, path: str) -> State | None:
 @contextmanager
 def _live_rows(
     live: Path, dataset: Dataset, span: TimeRange | None
-) -> Generator[tuple[Runs, list[TimeRange]]]:
+) -> Generator[tuple[SortedRuns, list[TimeRange]]]:
     """Read what segments hold of a dataset; little of it stays in memory.
 
     With the rows come the spans in which none is to be shown, stored or not: pictures were wrong there.
     """
-    family = Family(dataset.exchange, dataset.data_type, dataset.span)
+    family = StreamKey(dataset.exchange, dataset.data_type, dataset.span)
     wanted = pl.col(SYMBOL) == str(dataset.symbol)
     if span:
         wanted &= _inside(span)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        runs, stories = Runs(family, cast("BinaryIO", file), wanted), list[Story]()
+        runs, stories = SortedRuns(family, cast("BinaryIO", file), wanted), list[Story]()
         with writing(tempfile.gettempdir()):
             for segment in segments.each_of(live, family):
                 stories.append(story := Story())
@@ -122,7 +122,7 @@ def _live_rows(
 
 
 def _pieces(
-    store: Store, dataset: Dataset, span: TimeRange | None, runs: Runs
+    store: Store, dataset: Dataset, span: TimeRange | None, runs: SortedRuns
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield the rows in order, those of a file with its path."""
     paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}

@@ -18,7 +18,7 @@ from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import SECOND, Us, moment
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.net.ratelimit.sharedwindow import Booking
 from dccd_core.net.tls import tls_trouble
 
@@ -53,7 +53,7 @@ class HttpTransport:
         self,
         exchange: Exchange,
         clients: Sequence[httpx.AsyncClient],
-        budgets: Budgets,
+        budgets: RateLimiters,
         clock: Clock,
         *,
         rest_url: str | None = None,
@@ -197,7 +197,7 @@ async def open_transport(
             f"{exchange.title} closed on {moment(exchange.closed):%Y-%m-%d}",
             hint=f"set exchanges.{exchange.name}.rest_url to a server that still has its history",
         )
-    budgets = Budgets(exchange, url, share, clock, patience_s=patience_s)
+    budgets = RateLimiters(exchange, url, share, clock, patience_s=patience_s)
     agent = {"user-agent": f"dccd/{version('dccd')}"}
     trust = httpx.create_ssl_context()
     try:

@@ -10,7 +10,7 @@ from dccd_core.adapter.contract import Exchange, Request
 from dccd_core.domain.errors import Banned, ConfigError, Throttled
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.net.websocket import Socket, connect
 
 Connect: TypeAlias = Callable[[str], AbstractAsyncContextManager[Socket]]
@@ -63,7 +63,7 @@ def open_sockets(
     if live is None:
         raise ConfigError(f"{exchange.title} pushes nothing", hint="collect it instead")
     limit = replace(live.connects, pool="")
-    budgets = Budgets(
+    budgets = RateLimiters(
         replace(exchange, name=f"{exchange.name}-connects", limits=(limit,)),
         ws_url or exchange.rest_url,
         share,

@@ -7,7 +7,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.layout import Family
+from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.tables import DataType
@@ -24,7 +24,7 @@ class MortalLake(Lake):
     def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         if self._dead:
             return _Nowhere()
-        self._writers.append(_Writer(self._live, Family(exchange, data_type, span), at))
+        self._writers.append(_Writer(self._live, StreamKey(exchange, data_type, span), at))
         return self._writers[-1]
 
     def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:

@@ -13,7 +13,7 @@ import dagster as dg
 
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.bars.derive import Style, derive
-from dccd_core.domain.dataset import Dataset, Life
+from dccd_core.domain.dataset import Dataset, ListingPeriod
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled
@@ -78,10 +78,12 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
         run.more += await _compare(run, venues, asked)
 
 
-def _life(entry: Entry, dataset: Dataset) -> Life:
+def _life(entry: Entry, dataset: Dataset) -> ListingPeriod:
     """Return the symbol's life, which ends with its exchange's at the latest."""
     life, closed = entry.life_of(dataset.symbol).bounds, get(dataset.exchange).closed
-    return Life(life.listed, min((at for at in (life.ended, closed) if at is not None), default=None))
+    return ListingPeriod(
+        life.listed, min((at for at in (life.ended, closed) if at is not None), default=None)
+    )
 
 
 def _newest_stored(run: Run) -> dict[Dataset, str]:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from dccd_core.adapter.contract import Exchange
-from dccd_core.domain.dataset import Life
+from dccd_core.domain.dataset import ListingPeriod
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, Us, parse_time
@@ -152,10 +152,10 @@ class SymbolLife(Strict):
         return delisted
 
     @property
-    def bounds(self) -> Life:
+    def bounds(self) -> ListingPeriod:
         """The moments between which it was traded."""
         ended = self.delisted and Us(parse_time(str(self.delisted)) + DAY)
-        return Life(parse_time(str(self.listed)) if self.listed else None, ended)
+        return ListingPeriod(parse_time(str(self.listed)) if self.listed else None, ended)
 
     @property
     def hint(self) -> str:

@@ -27,7 +27,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.partition.ledger import Condition
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -100,7 +100,7 @@ def project(sandbox: RunningSandbox, home: Path, tmp_path: Path, monkeypatch: py
     shutil.copytree(home, project.folder / "home", dirs_exist_ok=True)
     for name in ("DAGSTER_HOME", "DCCD_STATE_DIR", "DCCD_CONFIG"):
         monkeypatch.setenv(name, project.environment[name])
-    monkeypatch.setattr("dccd_core.net.http.Budgets", roomy)
+    monkeypatch.setattr("dccd_core.net.http.RateLimiters", roomy)
     return project
 
 
@@ -112,10 +112,10 @@ def configured(sandbox: RunningSandbox, folder: Path) -> Project:
     return project
 
 
-def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> Budgets:
+def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> RateLimiters:
     """Make the budgets of an exchange that allows ten thousand times as much."""
     limits = tuple(replace(limit, amount=10_000 * limit.amount) for limit in exchange.limits)
-    return Budgets(replace(exchange, limits=limits), *arguments, **options)
+    return RateLimiters(replace(exchange, limits=limits), *arguments, **options)
 
 
 def question(case: Case, start: str, end: str | None = None) -> list[str]:

@@ -20,7 +20,7 @@ from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, Time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.quality.holes import AFTER_END
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -49,10 +49,10 @@ BITMEX_TRADES = Dataset("bitmex", BITMEX_BARS.symbol, DataType.TRADES)
 CLOSED = parse_time("2026-09-23T04:00")
 
 
-def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> Budgets:
+def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> RateLimiters:
     """Make the budgets of an exchange that allows ten thousand times as much."""
     limits = tuple(replace(limit, amount=10_000 * limit.amount) for limit in exchange.limits)
-    return Budgets(replace(exchange, limits=limits), *arguments, **options)
+    return RateLimiters(replace(exchange, limits=limits), *arguments, **options)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def running() -> Iterator[RunningSandbox]:
 @pytest.fixture
 def sandbox(running: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr("dccd_core.net.http.Budgets", roomy)
+    monkeypatch.setattr("dccd_core.net.http.RateLimiters", roomy)
     running.reset()
     return running
 

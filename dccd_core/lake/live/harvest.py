@@ -10,10 +10,10 @@ from filelock import FileLock, Timeout
 
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.layout import Family, segment_start
+from dccd_core.lake.layout import StreamKey, segment_start
 from dccd_core.lake.live import coverage
 from dccd_core.lake.live.coverage import Notes, Piece, Story
-from dccd_core.lake.live.runs import Runs
+from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL, Segment, SegmentWriter, find, opened, sync_folder
 from dccd_core.lake.store.folder import Store, writing
 
@@ -23,7 +23,7 @@ _MOST_SEGMENTS: Final = 256
 _LOCK: Final = ".harvest.lock"
 
 
-class Harvest:
+class SealedSegments:
     """What to fold now. Nothing is removed before ``done``: what happens until then may happen again.
 
     ``torn``: what was dropped at the end of segments, with the number of bytes. ``more``: there are sealed
@@ -33,7 +33,7 @@ class Harvest:
     It may be opened, used and closed in different threads.
     """
 
-    def __init__(self, root: Path, family: Family, runs: Runs) -> None:
+    def __init__(self, root: Path, family: StreamKey, runs: SortedRuns) -> None:
         self._root = root
         self._family = family
         self._runs = runs
@@ -150,13 +150,13 @@ class Harvest:
 
 
 @contextmanager
-def harvest(root: Path, family: Family, store: Store, most_rows: int) -> Generator[Harvest]:
+def harvest(root: Path, family: StreamKey, store: Store, most_rows: int) -> Generator[SealedSegments]:
     """Take what is sealed, unless another process does so at this moment: then there is nothing to take."""
     folder = str(root / family.folder)
     with ExitStack() as stack:
         with writing(folder):
             file = stack.enter_context(store.scratch())
-        found = Harvest(root, family, Runs(family, file))
+        found = SealedSegments(root, family, SortedRuns(family, file))
         if find(root, family) and _locked(stack, root / family.folder):
             with writing(folder):
                 found.take(stack, most_rows)

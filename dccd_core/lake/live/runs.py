@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dccd_core.domain.dataset import Dataset, Grain, partition_key
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.layout import Family
+from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.segments import SYMBOL, frame
 from dccd_core.lake.partition.merge import Feed, Piece, first_ts, merged
 from dccd_core.lake.partition.parquet import GROUP
@@ -33,7 +33,7 @@ class _Run:
     start: Us
 
 
-class Runs:
+class SortedRuns:
     """Takes the batches of segments, one segment after another, and gives each part's rows in order.
 
     Args:
@@ -42,7 +42,7 @@ class Runs:
         wanted: which rows to take; None takes all.
     """
 
-    def __init__(self, family: Family, file: BinaryIO, wanted: pl.Expr | None = None) -> None:
+    def __init__(self, family: StreamKey, file: BinaryIO, wanted: pl.Expr | None = None) -> None:
         self._family = family
         self._pile = Pile(file)
         self._wanted = wanted

@@ -24,7 +24,7 @@ import pyarrow as pa
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.layout import Family, parse_family, segment_name, segment_start
+from dccd_core.lake.layout import StreamKey, parse_family, segment_name, segment_start
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.store.folder import writing
 from dccd_core.tables import DataType, Table
@@ -94,7 +94,7 @@ class SegmentWriter:
         LakeError: it cannot be written.
     """
 
-    def __init__(self, root: Path, family: Family, at: Us) -> None:
+    def __init__(self, root: Path, family: StreamKey, at: Us) -> None:
         self._table = family.data_type.table
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
@@ -198,7 +198,7 @@ class Segment:
         LakeError: it cannot be read.
     """
 
-    def __init__(self, path: Path, family: Family, file: FileIO) -> None:
+    def __init__(self, path: Path, family: StreamKey, file: FileIO) -> None:
         self._file = file
         self._family = family
         # the lock is asked for first: what is there once the writer is dead is all there will be
@@ -264,7 +264,7 @@ class Segment:
         if header.version != _FORMAT:
             said = f"{self.info.path} is a live segment of format {header.version}, not {_FORMAT}"
             raise DamagedFile(said, hint=_RESTORE)
-        family = Family(header.exchange, header.data_type, header.span)
+        family = StreamKey(header.exchange, header.data_type, header.span)
         if family != self._family or not schema.equals(segment_schema(self._family.data_type)):
             raise DamagedFile(f"{self.info.path} is a live segment of something else", hint=_RESTORE)
         return _announced(start)
@@ -292,7 +292,7 @@ def frame(data_type: DataType, batches: Sequence[pa.RecordBatch]) -> pl.DataFram
     return rows.cast({name: of for name, of in data_type.table.schema.items() if isinstance(of, pl.Enum)})
 
 
-def find(root: Path, family: Family | None = None) -> list[tuple[Path, Family]]:
+def find(root: Path, family: StreamKey | None = None) -> list[tuple[Path, StreamKey]]:
     """Return the segments of a family, or of all, those that were begun first before the others.
 
     Raises:
@@ -309,7 +309,7 @@ def find(root: Path, family: Family | None = None) -> list[tuple[Path, Family]]:
 
 
 @contextmanager
-def opened(path: Path, family: Family) -> Generator[Segment | None]:
+def opened(path: Path, family: StreamKey) -> Generator[Segment | None]:
     """Open a segment; None when it is gone by now."""
     with ExitStack() as stack:
         segment = None
@@ -325,7 +325,7 @@ def infos(root: Path) -> Iterator[SegmentInfo]:
                 yield segment.info
 
 
-def each_of(root: Path, family: Family) -> Iterator[Segment]:
+def each_of(root: Path, family: StreamKey) -> Iterator[Segment]:
     """Open the segments of a family one after another, although some may be removed meanwhile.
 
     What is folded is in its partition, or in a segment that is there by then, before it is removed: so

@@ -37,7 +37,7 @@ class Pile:
         return pl.read_ipc_stream(BytesIO(self._file.read(size)))
 
 
-class Spool:
+class RowSpool:
     """Takes rows in portions of any size and holds fewer than ``GROUP`` of them in memory."""
 
     def __init__(self, file: BinaryIO, data_type: DataType) -> None:

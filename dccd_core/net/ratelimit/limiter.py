@@ -1,6 +1,6 @@
-"""Waits until the machine's shared tally allows a request, and holds all back when a venue shuts us out.
+"""Waits until the machine's shared window allows a request, and holds all back when a venue shuts us out.
 
-The tally's file work is done in line: a fraction of a millisecond, less than handing it to a thread costs.
+The file work is done in line: a fraction of a millisecond, less than handing it to a thread costs.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock
-from dccd_core.net.ratelimit.sharedwindow import Booking, Shut, Tally
+from dccd_core.net.ratelimit.sharedwindow import Booking, SharedWindow, Shut
 
 _LOG: Final = logging.getLogger(__name__)
 _BREAKER_ONLY: Final = Limit(10**9, SECOND)
@@ -35,7 +35,7 @@ def budget_name(exchange: str, rest_url: str, pool: str = "", market: str = "") 
     return f"{'-'.join(parts)}.sqlite"
 
 
-class Budget:
+class RateLimiter:
     """The share of an exchange's rate limits that this machine may spend.
 
     Safe for any number of processes and coroutines. ``waited_s`` sums up how long this process was held
@@ -59,7 +59,7 @@ class Budget:
         patience_s: float = 120.0,
     ) -> None:
         self.waited_s = 0.0
-        self._tally = Tally(path, limits, share, clock)
+        self._window = SharedWindow(path, limits, share, clock)
         self._clock = clock
         self._patience_s = patience_s
         self.turn: Final = asyncio.Lock()
@@ -67,7 +67,7 @@ class Budget:
         self._queue = asyncio.Lock()
 
     def close(self) -> None:
-        self._tally.close()
+        self._window.close()
 
     async def outlast_breaker(self) -> None:
         """Wait while the breaker is open.
@@ -75,7 +75,7 @@ class Budget:
         Raises:
             Banned: it is open for longer than ``patience_s``.
         """
-        while shut := self._tally.shut():
+        while shut := self._window.shut():
             await self._outlast(shut)
 
     async def spend(self, weight: int) -> Booking:
@@ -90,7 +90,7 @@ class Budget:
         place: int | None = None
         async with self._queue:
             try:
-                while not isinstance(answer := self._tally.book(weight, place), Booking):
+                while not isinstance(answer := self._window.book(weight, place), Booking):
                     if isinstance(answer, Shut):
                         await self._outlast(answer)
                     else:
@@ -98,7 +98,7 @@ class Budget:
                         await self._sleep_until(answer.ready)
             except BaseException:
                 if place is not None:
-                    self._tally.leave(place)
+                    self._window.leave(place)
                 raise
         return answer
 
@@ -112,15 +112,15 @@ class Budget:
             used: the venue's count as of this answer.
             at: the VENUE's time of the answer; it may be cut to whole seconds.
         """
-        self._tally.settle(booking, used, at)
+        self._window.settle(booking, used, at)
 
     def trip(self, until: Us, reason: str) -> None:
         """Open the breaker for all processes until then; it is never closed earlier than said before."""
-        if until > self._clock.now() and self._tally.trip(until, reason):
+        if until > self._clock.now() and self._window.trip(until, reason):
             _LOG.warning("no request goes out before %s: %s", iso(until), reason)
 
     def _refuse_excess(self, weight: int) -> None:
-        for cap in self._tally.caps:
+        for cap in self._window.caps:
             if weight > cap.amount:
                 raise ConfigError(
                     f"a request of weight {weight} never fits {cap.amount} per {cap.period / SECOND:g} s",
@@ -143,7 +143,7 @@ class Budget:
         await self._clock.sleep(seconds)
 
 
-class Budgets:
+class RateLimiters:
     """The budgets of an exchange: one for each pool of its limits, of some pools one per market.
 
     All obey the breaker of the exchange's main budget, which is that of the pool without a name; a ban
@@ -166,7 +166,7 @@ class Budgets:
         self._share = share
         self._clock = clock
         self._patience_s = patience_s
-        self._open = dict[tuple[str, str], Budget]()
+        self._open = dict[tuple[str, str], RateLimiter]()
         self._main = self._budget("", "")
 
     @property
@@ -177,12 +177,12 @@ class Budgets:
         for budget in self._open.values():
             budget.close()
 
-    def of(self, request: Request) -> Budget:
+    def of(self, request: Request) -> RateLimiter:
         """Return the budget that pays for ``request``."""
         return self._budget(request.pool, request.market)
 
     async def spend(self, request: Request) -> Booking:
-        """Wait until ``request`` is allowed, and book it; see ``Budget.spend``."""
+        """Wait until ``request`` is allowed, and book it; see ``RateLimiter.spend``."""
         budget = self.of(request)
         if budget is not self._main:
             await self._main.outlast_breaker()
@@ -192,12 +192,12 @@ class Budgets:
         """Open the breaker of the budget of ``request``, after a ban that of the whole exchange."""
         (self._main if banned else self.of(request)).trip(until, reason)
 
-    def _budget(self, pool: str, market: str) -> Budget:
+    def _budget(self, pool: str, market: str) -> RateLimiter:
         key = pool, market
         if key not in self._open:
             limits = tuple(limit for limit in self._exchange.limits if limit.pool == pool)
             assert limits or not pool, f"{self._exchange.name} has no limits for {pool!r}"
-            self._open[key] = Budget(
+            self._open[key] = RateLimiter(
                 self._folder / budget_name(self._exchange.name, self._rest_url, pool, market),
                 limits or (_BREAKER_ONLY,),
                 self._share,

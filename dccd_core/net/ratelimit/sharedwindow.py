@@ -121,7 +121,7 @@ class Shut:
     reason: str
 
 
-class Tally:
+class SharedWindow:
     """Every method is one short transaction (docs/decisions/0003 has its cost)."""
 
     def __init__(self, path: Path, limits: tuple[Limit, ...], share: float, clock: Clock) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from dccd_core.bars.derive import Style, derive
-from dccd_core.domain.dataset import Dataset, Life, partition_keys, partition_span
+from dccd_core.domain.dataset import Dataset, ListingPeriod, partition_keys, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.fill import Filled
@@ -155,7 +155,7 @@ def test_before_the_listing_there_is_nothing_to_build(tmp_path: Path) -> None:
     month = partition_span(store.bars(MINUTE).grain, "2024-02")
     listed = Us(month.end - 2 * DAY)
     store.add(TimeRange(listed, month.end))
-    style = replace(store.style, life=Life(listed))
+    style = replace(store.style, life=ListingPeriod(listed))
     state = derive(store.lake, store.bars(MINUTE), "2024-02", style, NOW, unwatched).state
     assert state is not None
     assert condition(state.ledger, month) is Condition.AVAILABLE

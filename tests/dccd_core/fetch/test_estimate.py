@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us, parse_time
 from dccd_core.fetch.estimate import Estimate, estimate
 from dccd_core.fetch.fill import fill
 from tests.dccd_core.fetch.world import TRADES, World, bars
 
 
-def estimated(world: World, dataset: Dataset, key: str, life: Life = UNKNOWN) -> Estimate:
+def estimated(world: World, dataset: Dataset, key: str, life: ListingPeriod = UNKNOWN) -> Estimate:
     return world.with_venue(lambda venue: estimate(venue, world.lake, dataset, key, life))
 
 
@@ -60,7 +60,7 @@ def test_after_the_end_of_trading_nothing_is_counted(
 ) -> None:
     """It promised requests that the fill never sends."""
     world, ended = World(tmp_path), parse_time("2024-05-11T06:00")
-    life = Life(ended=ended) if whose == "symbol" else UNKNOWN
+    life = ListingPeriod(ended=ended) if whose == "symbol" else UNKNOWN
     if whose == "exchange":
         world.exchange = replace(world.exchange, closed=ended)
     told = estimated(world, dataset, key, life)
@@ -72,5 +72,5 @@ def test_after_the_end_of_trading_nothing_is_counted(
 
 def test_before_the_listing_nothing_is_counted(tmp_path: Path) -> None:
     world, listed = World(tmp_path), parse_time("2024-05-30")
-    assert estimated(world, bars(), "2024-05", Life(listed)).rows == 2 * DAY // MINUTE
-    assert estimated(world, bars(), "2024-04", Life(listed)) == Estimate()
+    assert estimated(world, bars(), "2024-05", ListingPeriod(listed)).rows == 2 * DAY // MINUTE
+    assert estimated(world, bars(), "2024-04", ListingPeriod(listed)) == Estimate()

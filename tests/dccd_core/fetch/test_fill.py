@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life, partition_span
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import ConfigError, Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import (
@@ -277,7 +277,7 @@ class TestWithin:
     """A part of a partition: what lies outside of it is left for another time."""
 
     def windows(
-        self, world: World, dataset: Dataset, key: str, *windows: TimeRange, life: Life = UNKNOWN
+        self, world: World, dataset: Dataset, key: str, *windows: TimeRange, life: ListingPeriod = UNKNOWN
     ) -> list[Filled]:
         return [
             world.with_venue(
@@ -341,7 +341,7 @@ class TestWithin:
         assert self.asked(world, bars(), "2024-05") == [span("2024-05-31T20:00", "2024-05-31T20:29")]
 
     def test_the_end_of_trading_is_noted_no_further(self, tmp_path: Path) -> None:
-        world, life = World(tmp_path), Life(ended=parse_time("2024-05-31T20:30"))
+        world, life = World(tmp_path), ListingPeriod(ended=parse_time("2024-05-31T20:30"))
         part = span("2024-05-31T20:00", "2024-05-31T21:00")
         [filled] = self.windows(world, bars(), "2024-05", part, life=life)
         assert filled.rows == 30

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset, Life
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, WEEK, ZERO, TimeRange, Us
 from dccd_core.fetch.planner import Plan, due, end_of_trading, plan, settled
@@ -111,15 +111,17 @@ def test_only_before_all_that_was_asked_a_symbol_may_not_have_been_listed() -> N
     ("life", "closed", "expected"),
     [
         (UNKNOWN, None, DAY),
-        (Life(ended=Us(2 * DAY)), Us(3 * DAY), DAY),
-        (Life(ended=Us(5 * HOUR)), None, 5 * HOUR),
-        (Life(ended=Us(5 * HOUR)), Us(4 * HOUR), 4 * HOUR),
+        (ListingPeriod(ended=Us(2 * DAY)), Us(3 * DAY), DAY),
+        (ListingPeriod(ended=Us(5 * HOUR)), None, 5 * HOUR),
+        (ListingPeriod(ended=Us(5 * HOUR)), Us(4 * HOUR), 4 * HOUR),
         (UNKNOWN, Us(5 * HOUR + SECOND), 5 * HOUR),
         (UNKNOWN, Us(-DAY), 0),
     ],
     ids=str,
 )
-def test_bars_end_with_the_market_or_with_its_exchange(life: Life, closed: Us | None, expected: int) -> None:
+def test_bars_end_with_the_market_or_with_its_exchange(
+    life: ListingPeriod, closed: Us | None, expected: int
+) -> None:
     assert end_of_trading(BARS, SPAN, life, closed) == expected
 
 

@@ -23,7 +23,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.quality.holes import NoJudge
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault
@@ -97,7 +97,7 @@ class World:
         async def run() -> T:
             url = f"{_URL}/{self.exchange.name}"
             unlimited = replace(self.exchange, limits=_unlimited(self.exchange))
-            budgets = Budgets(unlimited, url, 1.0, self.clock, folder=self.folder)
+            budgets = RateLimiters(unlimited, url, 1.0, self.clock, folder=self.folder)
             try:
                 async with AsyncExitStack() as stack:
                     clients = [

@@ -9,7 +9,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
-from dccd_core.lake.layout import Family
+from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
@@ -22,7 +22,7 @@ BTC = Symbol("BTC", "USDT")
 TRADES = Dataset("binance", BTC, DataType.TRADES)
 BARS = Dataset("binance", BTC, DataType.OHLC, MINUTE)
 BOOKS = Dataset("binance", BTC, DataType.ORDERBOOK)
-TRADED = Family("binance", DataType.TRADES)
+TRADED = StreamKey("binance", DataType.TRADES)
 DAY = "2024-01-31"
 MONTH = "2024-01"
 SPAN = partition_span(TRADES.grain, DAY)

@@ -5,7 +5,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, Us
 from dccd_core.lake.layout import (
-    Family,
+    StreamKey,
     data_path,
     parse_data_path,
     parse_family,
@@ -70,11 +70,11 @@ def test_only_data_files_end_in_parquet() -> None:
 @pytest.mark.parametrize(
     ("family", "folder"),
     [
-        (Family("okx", DataType.TRADES), "okx/trades"),
-        (Family("okx", DataType.OHLC, HOUR), "okx/ohlc-1h"),
+        (StreamKey("okx", DataType.TRADES), "okx/trades"),
+        (StreamKey("okx", DataType.OHLC, HOUR), "okx/ohlc-1h"),
     ],
 )
-def test_a_family_has_one_folder_and_the_folder_names_the_family(family: Family, folder: str) -> None:
+def test_a_family_has_one_folder_and_the_folder_names_the_family(family: StreamKey, folder: str) -> None:
     assert family.folder == folder
     assert parse_family(folder) == family
 

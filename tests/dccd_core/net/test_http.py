@@ -26,7 +26,7 @@ from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport, open_transport
-from dccd_core.net.ratelimit.limiter import Budget, Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiter, RateLimiters
 from dccd_core.net.retry import persist
 
 NOON = parse_time("2026-11-22T12:00:00Z")
@@ -75,7 +75,7 @@ class Venue:
             httpx.AsyncClient(transport=httpx.MockTransport(self._answer)) for _ in range(clients)
         ]
         self._exchange = exchange
-        self._budgets = Budgets(exchange, exchange.rest_url, 1.0, self.clock, folder=folder)
+        self._budgets = RateLimiters(exchange, exchange.rest_url, 1.0, self.clock, folder=folder)
 
     def transport(self, rest_url: str | None = None) -> HttpTransport:
         return HttpTransport(self._exchange, self._clients, self._budgets, self.clock, rest_url=rest_url)
@@ -141,7 +141,7 @@ def test_no_more_are_under_way_than_there_are_clients(tmp_path: Path) -> None:
 
     venue = Venue(tmp_path)
     clients = [httpx.AsyncClient(transport=httpx.MockTransport(slow)) for _ in range(3)]
-    budgets = Budgets(EXCHANGE, EXCHANGE.rest_url, 1.0, venue.clock, folder=tmp_path)
+    budgets = RateLimiters(EXCHANGE, EXCHANGE.rest_url, 1.0, venue.clock, folder=tmp_path)
     transport = HttpTransport(EXCHANGE, clients, budgets, venue.clock)
 
     async def main() -> None:
@@ -182,7 +182,7 @@ def test_a_venue_that_shuts_us_out_is_left_alone_by_every_process(
     with pytest.raises(kind, match=str(status)), caplog.at_level(logging.WARNING):
         venue.send()
     assert f"HTTP {status}: too many" in caplog.text
-    other = Budget(tmp_path / "testex-api.testex.com.sqlite", EXCHANGE.limits, 1.0, venue.clock)
+    other = RateLimiter(tmp_path / "testex-api.testex.com.sqlite", EXCHANGE.limits, 1.0, venue.clock)
     asyncio.run(other.spend(1))
     assert venue.passed_s == closed_s
     assert len(venue.asked) == 1
@@ -205,7 +205,7 @@ def test_h5_no_header_shuts_the_breaker_for_longer_than_an_hour(
     with pytest.raises(Throttled) as caught:
         venue.send()
     assert said in caught.value.hint
-    other = Budget(
+    other = RateLimiter(
         tmp_path / "testex-api.testex.com.sqlite", EXCHANGE.limits, 1.0, venue.clock, patience_s=1e9
     )
     asyncio.run(other.spend(1))

@@ -16,7 +16,7 @@ from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, 
 from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
-from dccd_core.lake.lake import Draft, Lake, State
+from dccd_core.lake.lake import Lake, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.stream.fold import fill_windows, fold_all
@@ -163,7 +163,7 @@ def test_folding_again_after_a_crash_changes_nothing(tmp_path: Path, monkeypatch
     world = World(tmp_path)
     record(world, TRADES, minutes(0, 20))
     with monkeypatch.context() as patch:
-        patch.setattr("dccd_core.lake.live.harvest.Harvest.done", _crash)
+        patch.setattr("dccd_core.lake.live.harvest.SealedSegments.done", _crash)
         with pytest.raises(RuntimeError):
             folded(world)
     first = world.stored(TRADES, DAY_KEY)
@@ -185,7 +185,7 @@ def test_a_part_that_cannot_be_folded_keeps_its_rows_and_stops_no_other(
     record(world, TRADES, span)
     draft = Lake.draft
 
-    def refusing(lake: Lake, dataset: Dataset, key: str) -> AbstractContextManager[Draft]:
+    def refusing(lake: Lake, dataset: Dataset, key: str) -> AbstractContextManager[PartitionDraft]:
         if key == DAY_KEY:
             raise LakeError("no room")
         return draft(lake, dataset, key)

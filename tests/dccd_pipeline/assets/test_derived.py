@@ -19,7 +19,7 @@ from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_tim
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
-from dccd_core.net.ratelimit.limiter import Budgets
+from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.quality.holes import BEFORE_LISTING, NoJudge
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -56,10 +56,10 @@ class Hasty(SystemClock):
         await asyncio.sleep(0)
 
 
-def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> Budgets:
+def roomy(exchange: Exchange, *arguments: Any, **options: Any) -> RateLimiters:
     """Make the budgets of an exchange that allows ten thousand times as much."""
     limits = tuple(replace(limit, amount=10_000 * limit.amount) for limit in exchange.limits)
-    return Budgets(replace(exchange, limits=limits), *arguments, **options)
+    return RateLimiters(replace(exchange, limits=limits), *arguments, **options)
 
 
 def configuration(store: str, urls: dict[str, str], start: str, listed: str | None) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def running() -> Iterator[RunningSandbox]:
 @pytest.fixture
 def sandbox(running: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr("dccd_core.net.http.Budgets", roomy)
+    monkeypatch.setattr("dccd_core.net.http.RateLimiters", roomy)
     monkeypatch.setattr("dccd_pipeline.resources.SystemClock", Hasty)
     running.reset()
     return running

@@ -21,7 +21,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.live import harvest as harvest_module
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import BROKE_OFF, Notes
-from dccd_core.lake.live.harvest import Harvest
+from dccd_core.lake.live.harvest import SealedSegments
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
@@ -52,11 +52,11 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
 
 
-def reap(lake: Lake, most_rows: int = 1_000_000):  # noqa: ANN201 -- a context manager of a Harvest
+def reap(lake: Lake, most_rows: int = 1_000_000):  # noqa: ANN201 -- a context manager of a SealedSegments
     return lake.harvest("binance", DataType.TRADES, most_rows=most_rows)
 
 
-def ids(harvest: Harvest, dataset: Dataset = TRADES, key: str = DAY) -> list[str]:
+def ids(harvest: SealedSegments, dataset: Dataset = TRADES, key: str = DAY) -> list[str]:
     return [name for rows in harvest.rows(dataset, key) for name in rows["trade_id"]]
 
 
@@ -64,7 +64,7 @@ def seconds(spans: Sequence[TimeRange]) -> list[tuple[int, int]]:
     return [((span.start - SPAN.start) // SECOND, (span.end - SPAN.start) // SECOND) for span in spans]
 
 
-def losses(harvest: Harvest, dataset: Dataset = TRADES, key: str = DAY) -> list[tuple[int, int, str]]:
+def losses(harvest: SealedSegments, dataset: Dataset = TRADES, key: str = DAY) -> list[tuple[int, int, str]]:
     return [(*seconds([span])[0], reason) for span, reason in harvest.lost(dataset, key)]
 
 

@@ -12,9 +12,9 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
-from dccd_core.lake.layout import Family
+from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live import runs as runs_module
-from dccd_core.lake.live.runs import Runs
+from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import segment_schema
 from dccd_core.lake.partition import merge as merge_module
 from dccd_core.lake.partition.merge import unite
@@ -32,8 +32,8 @@ def batch(rows: pl.DataFrame) -> pa.RecordBatch:
     return one
 
 
-def taken(segments: Sequence[Sequence[pl.DataFrame]], wanted: pl.Expr | None = None) -> Runs:
-    runs = Runs(TRADED, BytesIO(), wanted)
+def taken(segments: Sequence[Sequence[pl.DataFrame]], wanted: pl.Expr | None = None) -> SortedRuns:
+    runs = SortedRuns(TRADED, BytesIO(), wanted)
     for segment in segments:
         for rows in segment:
             runs.add(batch(rows))
@@ -41,7 +41,7 @@ def taken(segments: Sequence[Sequence[pl.DataFrame]], wanted: pl.Expr | None = N
     return runs
 
 
-def rows(runs: Runs, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
+def rows(runs: SortedRuns, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
     return pl.concat([live(NOTHING).drop("symbol"), *runs.rows(dataset, key)])
 
 
@@ -58,10 +58,10 @@ def test_each_symbol_and_day_is_a_part_of_its_own() -> None:
 
 @pytest.mark.parametrize(("span", "key"), [(MINUTE, "2024-01"), (ONE_DAY, "2024")])
 def test_bars_fall_into_months_and_years(span: Us, key: str) -> None:
-    family = Family("binance", DataType.OHLC, span)
+    family = StreamKey("binance", DataType.OHLC, span)
     bar = dict.fromkeys(["open", "high", "low", "close", "volume", "quote_volume"], 1.0)
     bars = live(pl.DataFrame([{"ts": SPAN.start, **bar, "trades": 1}]).cast({"ts": pl.Datetime("us", "UTC")}))
-    runs = Runs(family, BytesIO())
+    runs = SortedRuns(family, BytesIO())
     runs.add(batch(bars))
     runs.end_segment()
     assert runs.parts() == [(Dataset(BARS.exchange, BARS.symbol, BARS.data_type, span), key)]

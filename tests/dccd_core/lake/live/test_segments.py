@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.lake.lake import Lake, live_folder
-from dccd_core.lake.layout import Family
+from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter, frame, opened
@@ -55,7 +55,7 @@ def writer(lake: Lake) -> Iterator[SegmentWriter]:
         yield writer
 
 
-def read(path: str, family: Family = TRADED) -> tuple[list[Known], int]:
+def read(path: str, family: StreamKey = TRADED) -> tuple[list[Known], int]:
     """What is whole, batch by batch, and how many bytes are torn."""
     with opened(Path(path), family) as segment:
         assert segment
@@ -103,7 +103,7 @@ def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> No
     with lake.segment("okx", data_type, span, Us(1)) as writer:
         mixed = rows.with_columns(pl.col("symbol").cast(pl.Categorical)).select(rows.columns[::-1])
         writer.append(mixed, Notes())
-    with opened(Path(writer.path), Family("okx", data_type, span)) as segment:
+    with opened(Path(writer.path), StreamKey("okx", data_type, span)) as segment:
         assert segment
         assert_frame_equal(frame(data_type, [batch.rows for batch in segment.batches()]), rows)
 
@@ -225,7 +225,7 @@ def test_a_file_that_is_no_segment_is_an_error_that_names_it(lake: Lake, content
 def test_a_segment_in_the_wrong_place_is_an_error(lake: Lake) -> None:
     path = record(lake, live(numbered([1])))
     with pytest.raises(DamagedFile, match=r"is a live segment of something else"):
-        read(path, Family("kraken", DataType.TRADES))
+        read(path, StreamKey("kraken", DataType.TRADES))
 
 
 def test_those_who_read_do_not_take_one_another_for_the_writer(lake: Lake) -> None:

@@ -8,12 +8,12 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.lake.partition.merge import merged
 from dccd_core.lake.partition.parquet import GROUP
-from dccd_core.lake.partition.spool import Pile, Spool
+from dccd_core.lake.partition.spool import Pile, RowSpool
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import many, numbered, trades
 
 
-def all_of(spool: Spool) -> pl.DataFrame:
+def all_of(spool: RowSpool) -> pl.DataFrame:
     feed, pieces = spool.feed(), [trades([])]
     while feed.begins is not None:
         pieces.append(feed.load()[1])
@@ -21,7 +21,7 @@ def all_of(spool: Spool) -> pl.DataFrame:
 
 
 def test_rows_come_back_in_any_portions_and_more_than_once() -> None:
-    spool = Spool(BytesIO(), DataType.TRADES)
+    spool = RowSpool(BytesIO(), DataType.TRADES)
     for start in range(0, 1_000, 100):
         spool.append(many(start, 100))
     assert_frame_equal(all_of(spool), many(0, 1_000))
@@ -30,14 +30,14 @@ def test_rows_come_back_in_any_portions_and_more_than_once() -> None:
 
 
 def test_a_large_portion_is_read_again_in_pieces() -> None:
-    spool = Spool(BytesIO(), DataType.TRADES)
+    spool = RowSpool(BytesIO(), DataType.TRADES)
     spool.append(many(0, 2 * GROUP + 1))
     assert len(list(merged(DataType.TRADES, spool.feed(), []))) == 3
     assert_frame_equal(all_of(spool), many(0, 2 * GROUP + 1))
 
 
 def test_nothing_appended_is_nothing() -> None:
-    assert_frame_equal(all_of(Spool(BytesIO(), DataType.TRADES)), trades([]))
+    assert_frame_equal(all_of(RowSpool(BytesIO(), DataType.TRADES)), trades([]))
 
 
 class Full(BytesIO):
@@ -54,7 +54,7 @@ class Full(BytesIO):
 
 def test_a_full_disk_costs_no_row_once_it_has_room_again() -> None:
     file = Full()
-    spool = Spool(file, DataType.TRADES)
+    spool = RowSpool(file, DataType.TRADES)
     spool.append(numbered([1]))
     file.full = True
     with pytest.raises(OSError, match="No space"):

@@ -15,17 +15,19 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, iso, parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_core.net.ratelimit.limiter import Budget, budget_name, state_dir
+from dccd_core.net.ratelimit.limiter import RateLimiter, budget_name, state_dir
 
 NOON = parse_time("2026-11-22T12:00:00Z")
 LIMITS = (Limit(100, MINUTE),)
 
 
-def opened(path: Path, clock: ManualClock, limits: tuple[Limit, ...] = LIMITS, share: float = 1.0) -> Budget:
-    return Budget(path / "budget.sqlite", limits, share, clock)
+def opened(
+    path: Path, clock: ManualClock, limits: tuple[Limit, ...] = LIMITS, share: float = 1.0
+) -> RateLimiter:
+    return RateLimiter(path / "budget.sqlite", limits, share, clock)
 
 
-async def spend(budget: Budget, weight: int) -> None:
+async def spend(budget: RateLimiter, weight: int) -> None:
     """Spend, and be answered at once by a venue that tells no count."""
     budget.learn(await budget.spend(weight), None, Us(0))
 
@@ -89,7 +91,7 @@ def test_many_coroutines_of_one_process_do_not_push_back_another(tmp_path: Path)
     greedy, modest = opened(tmp_path, clock), opened(tmp_path, clock)
     served: list[str] = []
 
-    async def one(budget: Budget, name: str) -> None:
+    async def one(budget: RateLimiter, name: str) -> None:
         await spend(budget, 50)
         served.append(name)
 
@@ -158,7 +160,7 @@ def test_the_venue_never_sees_more_than_the_limit_in_any_period(
     counted: list[tuple[int, int]] = []
     least = 1
 
-    async def one(budget: Budget, start_s: int, weight: int, took_ms: int, part: float) -> None:
+    async def one(budget: RateLimiter, start_s: int, weight: int, took_ms: int, part: float) -> None:
         await clock.sleep(start_s)
         booking = await budget.spend(weight)
         await clock.sleep(least + took_ms / 1_000 * part)
@@ -246,7 +248,7 @@ import asyncio, os, random, sys, time
 from pathlib import Path
 from dccd_core.adapter.contract import Limit
 from dccd_core.domain.timespan import SECOND, Us
-from dccd_core.net.ratelimit.limiter import Budget
+from dccd_core.net.ratelimit.limiter import RateLimiter
 from dccd_core.net.clock import SystemClock
 
 async def work(budget):
@@ -258,7 +260,7 @@ async def work(budget):
         budget.learn(booking, None, Us(0))
 
 async def main():
-    budget = Budget(Path(sys.argv[1]), (Limit(600, Us(2 * SECOND)),), 0.95, SystemClock())
+    budget = RateLimiter(Path(sys.argv[1]), (Limit(600, Us(2 * SECOND)),), 0.95, SystemClock())
     try:
         async with asyncio.timeout(4.6):
             await asyncio.gather(*(work(budget) for _ in range(3)))

@@ -9,7 +9,7 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_core.net.ratelimit.sharedwindow import Booking, Cap, Shut, Tally, Turn
+from dccd_core.net.ratelimit.sharedwindow import Booking, Cap, SharedWindow, Shut, Turn
 
 NOON = parse_time("2026-11-22T12:00:00Z")
 LIMITS = (Limit(100, MINUTE),)
@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, folder: Path, share: float = 1.0, limits: tuple[Limit, ...] = LIMITS) -> None:
         self.path = folder / "tally.sqlite"
         self.clock = ManualClock(NOON)
-        self.tally = Tally(self.path, limits, share, self.clock)
+        self.tally = SharedWindow(self.path, limits, share, self.clock)
 
     def after(self, seconds: float) -> "Bench":
         self.clock.set(Us(self.clock.now() + int(seconds * SECOND)))
@@ -134,9 +134,9 @@ def test_a_time_that_all_answers_take_does_not_make_a_period_longer(tmp_path: Pa
 
 def test_others_share_and_see_the_same(bench: Bench) -> None:
     bench.spent(60)
-    other = Tally(bench.path, LIMITS, 1.0, bench.clock)
+    other = SharedWindow(bench.path, LIMITS, 1.0, bench.clock)
     assert isinstance(other.book(41), Turn)
-    assert isinstance(Tally(bench.path, LIMITS, 1.0, bench.clock).book(40), Turn), "the 41 came first"
+    assert isinstance(SharedWindow(bench.path, LIMITS, 1.0, bench.clock).book(40), Turn), "the 41 came first"
 
 
 def test_a_place_in_the_line_is_kept_free_and_lost_with_its_owner(bench: Bench) -> None:
@@ -191,7 +191,7 @@ def test_old_rows_go(bench: Bench) -> None:
 
 
 def test_a_breaker_is_seen_by_all_and_only_prolonged(bench: Bench) -> None:
-    other = Tally(bench.path, LIMITS, 1.0, bench.clock)
+    other = SharedWindow(bench.path, LIMITS, 1.0, bench.clock)
     assert bench.tally.trip(Us(NOON + MINUTE), "HTTP 429")
     assert not bench.tally.trip(Us(NOON + SECOND), "HTTP 418")
     assert other.book(1) == Shut(Us(NOON + MINUTE), "HTTP 429")
