@@ -8,6 +8,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import Context
 from math import ceil
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -28,7 +29,7 @@ class _Jump(selectors.SelectSelector):
         if timeout is None:
             msg = "everybody waits, and nothing is ever due: with virtual time nothing comes from outside"
             raise RuntimeError(msg)
-        self.passed += max(0, ceil(timeout * SECOND))  # parts of a microsecond have to pass too
+        self.passed += max(0, round(timeout * SECOND))
         return []
 
 
@@ -38,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jump: Final = _Jump()
         super().__init__(self._jump)
-        self._clock_resolution = 1e-6  # what is due within a microsecond is due now
+        self._clock_resolution = 1e-7  # more than a float of seconds errs by, less than a microsecond
 
     @property
     def passed(self) -> Us:
@@ -47,6 +48,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.passed / SECOND
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call at the first whole microsecond not before ``when``: so a replay meets the same ones."""
+        whole = ceil(when * SECOND - 1e-3) / SECOND
+        return super().call_at(whole, callback, *args, context=context)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts

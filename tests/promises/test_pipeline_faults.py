@@ -266,7 +266,7 @@ def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
     record(lake, live(trades((n * SECOND, str(n), 1.0) for n in range(3))))
     result = dccd("read", "binance", "BTC/USDT", "--data-type", "trades")
     assert result.exit_code == 0, result.output
-    assert "shape: (3, 5)" in result.stdout
+    assert "shape: (3, 6)" in result.stdout
     (held,) = json.loads(dccd("inventory", "--json").stdout)
     assert (held["dataset"], held["rows"], held["live_rows"]) == (str(TRADES), 3, 3)
     assert (held["first"], held["last"]) == (at, at + 2 * SECOND)

@@ -169,7 +169,14 @@ class Ledger:
         for span, reason in lost:
             taken = [*covered, *(one.span for one in known)]
             known += [Lost(part, reason) for part in span.minus(taken)]
-        return replace(self, lost=tuple(sorted(known, key=lambda one: one.span)))
+        joined = list[Lost]()
+        for one in sorted(known, key=lambda one: one.span):
+            before = joined[-1] if joined else None
+            if before is not None and before.span.end == one.span.start and before.reason == one.reason:
+                joined[-1] = Lost(TimeRange(before.span.start, one.span.end), one.reason)
+            else:
+                joined.append(one)
+        return replace(self, lost=tuple(joined))
 
     def withdraw(self, spans: Sequence[TimeRange]) -> "Ledger":
         """Return the ledger without what streams claimed of these spans: it turned out not to be so."""
