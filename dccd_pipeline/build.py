@@ -35,7 +35,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     orders, recorded = stream_orders(settings), [entry for entry in settings.stream if entry.enabled]
     streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
     return dg.Definitions(
-        assets=[*(collected(entry) for entry in settings.collect), *stream_specs(settings)],
+        assets=[*(collected(entry, settings.store) for entry in settings.collect), *stream_specs(settings)],
         jobs=[*(entry_job(entry) for entry in settings.collect), *streams.values()],
         schedules=[
             entry_schedule(entry, settings.store, settings.timezone, running=settings.source != EMBEDDED)
@@ -55,8 +55,8 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     )
 
 
-def collected(entry: Entry) -> dg.AssetsDefinition:
-    return derived_assets(entry) if entry.derive_from else history_assets(entry)
+def collected(entry: Entry, store: str) -> dg.AssetsDefinition:
+    return derived_assets(entry, store) if entry.derive_from else history_assets(entry, store)
 
 
 def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
@@ -71,7 +71,7 @@ def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
     return [
         *map(stream_spec, settings.stream),
         *(
-            recorded_spec(entry, dataset, entry.start or min(today, held.get(dataset, today)))
+            recorded_spec(entry, dataset, settings.store, entry.start or min(today, held.get(dataset, today)))
             for dataset, entry in only.items()
         ),
     ]

@@ -5,8 +5,10 @@ Dashboards and scripts hold on to them (tests/promises/pinned.txt), and what is 
 
 from typing import Final
 
-# Of jobs and runs
+# Of assets, jobs and runs
 EXCHANGE: Final = "dccd/exchange"
+DATA_TYPE: Final = "dccd/data_type"
+MARKET_TYPE: Final = "dccd/market_type"
 
 # Of runs
 CATCH_UP: Final = "dccd/catch_up"
@@ -35,6 +37,9 @@ WANTED: Final = "dccd/stream-wanted/"
 PAUSED: Final = "dccd/stream-paused/"
 
 # Dagster's, which it documents as text
+COLUMN_LINEAGE: Final = "dagster/column_lineage"
 COLUMN_SCHEMA: Final = "dagster/column_schema"
 DATA_VERSION: Final = "dagster/data_version"
 PARTITION_ROW_COUNT: Final = "dagster/partition_row_count"
+ROW_COUNT: Final = "dagster/row_count"
+URI: Final = "dagster/uri"

@@ -76,5 +76,12 @@ TABLE: Final = Table(
     bytes_per_row=40,
     takes_span=True,
     built_from="trades",
+    lineage={
+        "ts": ("ts",),
+        **dict.fromkeys(_PRICES, ("ts", "price")),
+        "volume": ("amount",),
+        "quote_volume": ("price", "amount"),
+        "trades": ("ts",),
+    },
     synonyms=("candle", "candles", "candlestick", "candlesticks", "kline", "klines", "bar", "bars", "ohlcv"),
 )

@@ -1,7 +1,7 @@
 """What a data type is made of. Nothing here knows which ones there are."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -84,6 +84,8 @@ class Table:
     """Its column ``side`` says bid or ask, and the best bid is to be below the best ask."""
     built_from: str | None = None
     """The data type that its rows can be computed from."""
+    lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Then for each column the columns of that data type that it is computed from."""
     vast: bool = False
     """A whole history of it is so large that nobody means it who gives no start."""
     synonyms: tuple[str, ...] = ()

@@ -21,20 +21,22 @@ from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
-from dccd_pipeline.assets.history import asset_spec, entry_assets
+from dccd_pipeline.assets.history import entry_assets
 from dccd_pipeline.assets.run import Run
+from dccd_pipeline.assets.spec import dataset_spec
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import Venues
 
 
-def derived_assets(entry: Entry) -> dg.AssetsDefinition:
-    """Return one asset of bars per symbol of ``entry``, built from the stored trades."""
+def derived_assets(entry: Entry, store: str) -> dg.AssetsDefinition:
+    """Return one asset of bars per symbol of ``entry``, built from the trades in ``store``."""
     title = get(entry.exchange).title
     specs = [
-        asset_spec(
+        dataset_spec(
             dataset,
+            store,
             f"{title} {dataset.symbol} {dataset.data_type}, built from its trades.",
-            [dg.AssetDep(dg.AssetKey(_trades(dataset).parts), partition_mapping=_BY_TIME)],
+            deps=[dg.AssetDep(dg.AssetKey(_trades(dataset).parts), partition_mapping=_BY_TIME)],
         )
         for dataset in entry.datasets
     ]

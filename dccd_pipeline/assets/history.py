@@ -18,23 +18,23 @@ from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.snapshot import snapshot
 from dccd_pipeline.assets.checks import check_specs
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
-from dccd_pipeline.assets.metadata import column_schema
 from dccd_pipeline.assets.run import Run, entry_partitions
+from dccd_pipeline.assets.spec import dataset_spec
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.runs.stops import Stopped, ends_as_canceled, run_stoppable
-from dccd_pipeline.tags import COLUMN_SCHEMA
 
 Gather = Callable[[Run, Venues, PageProgress], Coroutine[object, object, None]]
 """How a run gets its rows: calls ``run.each`` with what fills one partition."""
 
 
-def history_assets(entry: Entry) -> dg.AssetsDefinition:
-    """Return one asset per dataset of ``entry``, filled by asking the exchange."""
+def history_assets(entry: Entry, store: str) -> dg.AssetsDefinition:
+    """Return one asset per dataset of ``entry``, filled by asking the exchange; ``store``: where it goes."""
     exchange = get(entry.exchange)
     specs = [
-        asset_spec(
+        dataset_spec(
             dataset,
+            store,
             f"{exchange.title} {dataset.symbol} {dataset.data_type}. "
             f"Source: {entry.source(dataset.symbol).docs}",
         )
@@ -42,18 +42,6 @@ def history_assets(entry: Entry) -> dg.AssetsDefinition:
     ]
     asked_again = "a sample of the bars, asked for again an hour and a day later, is as it was stored"
     return entry_assets(entry, specs, _ask, equal_specs(entry.datasets, asked_again))
-
-
-def asset_spec(dataset: Dataset, description: str, deps: Sequence[dg.AssetDep] = ()) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        dataset.parts,
-        deps=deps,
-        description=description,
-        group_name=dataset.exchange,
-        kinds={"parquet"},
-        skippable=True,
-        metadata={COLUMN_SCHEMA: column_schema(dataset.data_type)},
-    )
 
 
 def entry_assets(

@@ -11,38 +11,28 @@ from itertools import pairwise
 
 import dagster as dg
 import polars as pl
+import polars.selectors as cs
 from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Hole
-from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of, progress
+from dccd_pipeline.assets.spec import column_schema, uri_of
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
 from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price, said_second
-from dccd_pipeline.tags import COLUMN_SCHEMA, PARTITION_ROW_COUNT, PROGRESS
+from dccd_pipeline.tags import COLUMN_SCHEMA, PARTITION_ROW_COUNT, PROGRESS, ROW_COUNT, URI
 
 _WIDTH, _HEIGHT = 360, 72
 _SHOWN_HOLES = 20
-
-
-def column_schema(data_type: DataType) -> dg.TableSchema:
-    table = data_type.table
-    columns = [
-        dg.TableColumn(
-            name, str(dtype), constraints=dg.TableColumnConstraints(nullable=name not in table.required)
-        )
-        for name, dtype in table.schema.items()
-    ]
-    return dg.TableSchema(columns)
+_SHOWN_ROWS = 10
 
 
 def partition_metadata(
     dataset: Dataset,
     key: str,
     states: Mapping[str, State],
-    chart: str,
     store: str = "",
     within: TimeRange | None = None,
 ) -> dict[str, dg.MetadataValue]:
@@ -54,6 +44,8 @@ def partition_metadata(
     return {
         "condition": dg.MetadataValue.text(condition_of(dataset, key, state).value),
         PARTITION_ROW_COUNT: dg.MetadataValue.int(state.rows),
+        ROW_COUNT: dg.MetadataValue.int(sum(one.rows for one in states.values())),
+        URI: dg.MetadataValue.text(uri_of(state.path)),
         **{name: dg.MetadataValue.text(iso(at)) for name, at in times.items() if at is not None},
         "requests": dg.MetadataValue.int(ledger.requests),
         "gaps": dg.MetadataValue.int(len(ledger.gaps())),
@@ -62,7 +54,6 @@ def partition_metadata(
         "bytes": dg.MetadataValue.int(state.bytes),
         "path": dg.MetadataValue.path(state.path),
         "content_hash": dg.MetadataValue.text(state.content_hash),
-        "chart": dg.MetadataValue.md(chart),
         COLUMN_SCHEMA: dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
         PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store, within))),
     }
@@ -84,9 +75,17 @@ def _gap(hole: Hole) -> str:
     return f"**gap**: {hole.reason}" if hole.reason else "**gap**"
 
 
+def partition_view(lake: Lake, dataset: Dataset, key: str) -> dict[str, dg.MetadataValue]:
+    """Show what a partition holds: its prices as a small picture, its last rows as a table."""
+    return {
+        "chart": dg.MetadataValue.md(price_chart(lake, dataset, key)),
+        "last_rows": last_rows(lake, dataset, key),
+    }
+
+
 def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
     """Draw the partition's prices as a small PNG inside a Markdown image."""
-    column = "close" if dataset.data_type is DataType.OHLC else "price"
+    column = dataset.data_type.table.chart
     prices = (
         lake.scan(dataset, partition_span(dataset.grain, key))
         .select(pl.col(column), slot=(pl.int_range(pl.len()) * _WIDTH) // pl.len())
@@ -97,6 +96,18 @@ def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
         .to_list()
     )
     return f"![{column}](data:image/png;base64,{base64.b64encode(_png(prices)).decode()})"
+
+
+def last_rows(lake: Lake, dataset: Dataset, key: str) -> dg.MetadataValue:
+    """Return the partition's last rows; the others never become Python objects."""
+    rows = (
+        lake.scan(dataset, partition_span(dataset.grain, key))
+        .tail(_SHOWN_ROWS)
+        .with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), cs.enum().cast(pl.String))
+        .collect(engine="streaming")
+    )
+    records = [dg.TableRecord(row) for row in rows.iter_rows(named=True)]
+    return dg.MetadataValue.table(records, schema=column_schema(dataset.data_type))
 
 
 def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:

@@ -24,7 +24,7 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.checks import evaluate
 from dccd_pipeline.assets.costs import cost_of, refuse_what_does_not_fit, said_cost
-from dccd_pipeline.assets.metadata import partition_metadata, price_chart
+from dccd_pipeline.assets.metadata import partition_metadata, partition_view
 from dccd_pipeline.assets.partitions import partitions_of
 from dccd_pipeline.assets.progress import Progress, behind, condition_of, progress
 from dccd_pipeline.assets.remaining import Remaining, due_in
@@ -37,6 +37,7 @@ from dccd_pipeline.assets.remembered import (
     write_gone,
     write_held,
 )
+from dccd_pipeline.assets.spec import lineage
 from dccd_pipeline.config.collect import Entry, is_unbounded
 from dccd_pipeline.dagster_compat import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -305,14 +306,16 @@ class Run:
             self._materialise(dataset, key, filled, state)
 
     def _materialise(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
-        chart = price_chart(self.lake, dataset, key)
+        states, store = self.states[dataset], self.lake.identity() or ""
         self.context.log_event(
             dg.AssetMaterialization(
                 dataset.parts,
                 partition=key,
-                metadata=partition_metadata(
-                    dataset, key, self.states[dataset], chart, self.lake.identity() or "", self.entry.within
-                ),
+                metadata={
+                    **partition_metadata(dataset, key, states, store, self.entry.within),
+                    **partition_view(self.lake, dataset, key),
+                    **(lineage(dataset) if self.entry.derive_from else {}),
+                },
                 tags={DATA_VERSION: state.content_hash},
             )
         )

@@ -17,11 +17,11 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import moment
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
-from dccd_pipeline.assets.metadata import column_schema
 from dccd_pipeline.assets.partitions import partitions_of
+from dccd_pipeline.assets.spec import dataset_spec
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.streams.report import stream_asset
-from dccd_pipeline.tags import COLUMN_SCHEMA
+from dccd_pipeline.tags import EXCHANGE
 
 _AT_ONCE: Final = 16
 _LOG: Final = logging.getLogger(__name__)
@@ -34,22 +34,22 @@ def stream_spec(entry: StreamEntry) -> dg.AssetSpec:
         description=f"How the stream {entry.name} is: its latest observation has a row for each dataset.",
         group_name="streams",
         kinds={"websocket"},
+        tags={EXCHANGE: entry.exchange},
     )
 
 
-def recorded_spec(entry: StreamEntry, dataset: Dataset, first: date) -> dg.AssetSpec:
+def recorded_spec(entry: StreamEntry, dataset: Dataset, store: str, first: date) -> dg.AssetSpec:
     """Return the asset of a dataset that only ``entry`` brings; ``first``: the day its partitions begin."""
     exchange = get(dataset.exchange)
     channel = exchange.live and exchange.live.channel(dataset.symbol.market, dataset.data_type)
     source = f" Source: {channel.docs}" if channel else ""
-    return dg.AssetSpec(
-        dataset.parts,
-        deps=[stream_asset(entry.name)],
-        description=f"{exchange.title} {dataset.symbol} {dataset.data_type}, recorded live.{source}",
-        group_name=dataset.exchange,
-        kinds={"websocket", "parquet"},
+    return dataset_spec(
+        dataset,
+        store,
+        f"{exchange.title} {dataset.symbol} {dataset.data_type}, recorded live.{source}",
+        kinds=("websocket", "parquet"),
+        deps=[dg.AssetDep(stream_asset(entry.name))],
         partitions_def=partitions_of(dataset.grain, first),
-        metadata={COLUMN_SCHEMA: column_schema(dataset.data_type)},
     )
 
 

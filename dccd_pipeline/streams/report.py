@@ -20,7 +20,7 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.plan import StreamHealth
-from dccd_pipeline.assets.metadata import health_metadata, partition_metadata, price_chart
+from dccd_pipeline.assets.metadata import health_metadata, partition_metadata, partition_view
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat, beat_of, write_beat
@@ -240,11 +240,13 @@ class Report:
         self._told = {other: told for other, told in self._told.items() if now - told[1] < TELL_EVERY}
         self._told[which] = condition, now
         states = {**self.lake.states(dataset), key: state}
-        chart = price_chart(self.lake, dataset, key)
         event = dg.AssetMaterialization(
             dataset.parts,
             partition=key,
-            metadata=partition_metadata(dataset, key, states, chart, self.lake.identity() or ""),
+            metadata={
+                **partition_metadata(dataset, key, states, self.lake.identity() or ""),
+                **partition_view(self.lake, dataset, key),
+            },
             tags={DATA_VERSION: state.content_hash},
         )
         self._store(lambda: self.context.log_event(event))

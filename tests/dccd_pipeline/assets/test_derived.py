@@ -15,7 +15,7 @@ import yaml
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time, us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
@@ -25,6 +25,7 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.assets.progress import condition_of
+from dccd_pipeline.assets.spec import column_schema
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of
 from dccd_pipeline.config.capabilities import present
@@ -194,6 +195,30 @@ def test_bars_are_downstream_of_the_trades_of_their_months(desk: Desk) -> None:
         found = mapping.get_upstream_mapped_partitions_result_for_partitions(subset, months, days)
         wanted = partition_keys(trades.grain, partition_span(KRAKEN.grain, key))
         assert sorted(found.partitions_subset.get_partition_keys()) == list(wanted)
+
+
+def test_what_a_run_stored_is_described_in_the_instance(tmp_path: Path, raw: dict[str, Any]) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        desk = Desk(instance, raw)
+        desk.run(trades_of(BINANCE), *DAYS)
+        desk.run(BINANCE, MONTH)
+        for dataset, key in ((trades_of(BINANCE), DAYS[1]), (BINANCE, MONTH)):
+            event = instance.get_latest_materialization_event(asset(dataset))
+            assert event is not None
+            told = event.asset_materialization
+            assert told is not None
+            assert told.partition == key
+            stored, whole = desk.lake.scan(dataset).collect(), partition_span(dataset.grain, key)
+            held = desk.lake.scan(dataset, whole).collect()
+            said = {name: value.value for name, value in told.metadata.items()}
+            assert said["dagster/row_count"] == stored.height
+            assert said["dagster/partition_row_count"] == held.height
+            assert str(said["dagster/uri"]).removeprefix("file://") == desk.lake.path(dataset, key)
+            assert said["dagster/column_schema"] == column_schema(dataset.data_type)
+            rows = told.metadata["last_rows"]
+            assert isinstance(rows, dg.TableMetadataValue)
+            assert [row.data["ts"] for row in rows.records] == [iso(us(at)) for at in held["ts"][-10:]]
+            assert ("dagster/column_lineage" in said) is (dataset == BINANCE)
 
 
 def test_a_month_in_whose_middle_the_trades_begin_has_the_others_upstream(

@@ -80,7 +80,7 @@ def test_h13_all_bars_have_the_check(tmp_path: Path, name: str) -> None:
     quote = "USD" if name in ("coinbase", "kraken") else "USDT"
     collect = {"exchange": name, "symbols": [f"BTC/{quote}"], "data_type": "ohlc", "span": "1h"}
     settings = Settings.model_validate({"store": str(tmp_path), "collect": [collect]})
-    checks = [spec.name for spec in history_assets(settings.collect[0]).check_specs]
+    checks = [spec.name for spec in history_assets(settings.collect[0], settings.store).check_specs]
     assert CHECK in checks
 
 

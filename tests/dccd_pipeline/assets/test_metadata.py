@@ -13,7 +13,8 @@ from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.metadata import column_schema, partition_metadata, price_chart
+from dccd_pipeline.assets.metadata import last_rows, partition_metadata, price_chart
+from dccd_pipeline.assets.spec import column_schema, uri_of
 from dccd_pipeline.tags import PROGRESS
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
 
@@ -36,16 +37,6 @@ def line(markdown: str) -> dict[int, list[int]]:
     return {int(x): [int(y) for y in np.flatnonzero(drawn[:, x])] for x in np.flatnonzero(drawn.any(axis=0))}
 
 
-@pytest.mark.parametrize("data_type", DataType)
-def test_the_column_schema_is_the_table(data_type: DataType) -> None:
-    table = data_type.table
-    columns = column_schema(data_type).columns
-    assert [column.name for column in columns] == table.schema.names()
-    assert [column.type for column in columns] == [str(dtype) for dtype in table.schema.dtypes()]
-    required = [column.name for column in columns if not column.constraints.nullable]
-    assert required == list(table.required)
-
-
 def test_a_partition_describes_itself() -> None:
     gap = Hole(TimeRange(START, Us(START + 2 * MINUTE)), 2, (START,))
     quiet = Hole(TimeRange(Us(START + HOUR), Us(START + HOUR + MINUTE)), 1, (), "nothing was traded")
@@ -53,10 +44,12 @@ def test_a_partition_describes_itself() -> None:
         "2023-12": state(MINUTES, "2023-12"),
         "2024-01": state(MINUTES, "2024-01", gap, quiet, until=Us(START + 5 * HOUR), quarantined=7),
     }
-    told = partition_metadata(MINUTES, "2024-01", states, "![close](...)")
+    told = partition_metadata(MINUTES, "2024-01", states)
     assert said(told) == {
         "condition": "degraded",
         "dagster/partition_row_count": 3,
+        "dagster/row_count": 6,
+        "dagster/uri": uri_of("2024-01/data.parquet"),
         "first": "2024-01-01T00:00:00Z",
         "last": "2024-01-01T02:00:00Z",
         "covered_until": "2024-01-01T05:00:00Z",
@@ -69,7 +62,6 @@ def test_a_partition_describes_itself() -> None:
         "bytes": 456,
         "path": "2024-01/data.parquet",
         "content_hash": "hash of 2024-01",
-        "chart": "![close](...)",
         "dagster/column_schema": column_schema(DataType.OHLC),
         PROGRESS: {
             "complete": [["2023-12", "2023-12"]],
@@ -85,7 +77,7 @@ def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:
         for n in range(25)
     ]
     states = {"2024-01": state(MINUTES, "2024-01", *holes)}
-    text = str(said(partition_metadata(MINUTES, "2024-01", states, ""))["holes"])
+    text = str(said(partition_metadata(MINUTES, "2024-01", states))["holes"])
     assert text.count("nothing was traded") == 20
     assert text.endswith("\n5 more in the ledger")
 
@@ -143,3 +135,22 @@ def test_no_price_and_one_price_are_an_empty_picture(tmp_path: Path) -> None:
         chart = price_chart(lake, MINUTES, key)
         assert picture(chart).size == (360, 72)
         assert line(chart) == {}
+
+
+def test_the_last_ten_rows_are_shown_as_they_are_stored(tmp_path: Path) -> None:
+    lake, opens = Lake(tmp_path), whole(MINUTES, "2024-02")[:12]
+    hold(lake, MINUTES, "2024-02", bars(opens))
+    told = last_rows(lake, MINUTES, "2024-02")
+    assert isinstance(told, dg.TableMetadataValue)
+    assert told.schema == column_schema(MINUTES.data_type)
+    records = [dict(record.data) for record in told.records]
+    assert [record["ts"] for record in records] == [f"2024-02-01T00:{n:02}:00Z" for n in range(2, 12)]
+    stored = lake.scan(MINUTES).tail(10).drop("ts").collect().rows(named=True)
+    assert [{name: value for name, value in record.items() if name != "ts"} for record in records] == stored
+
+
+def test_of_nothing_no_row_is_shown(tmp_path: Path) -> None:
+    hold(Lake(tmp_path), MINUTES, "2024-01", bars([]))
+    told = last_rows(Lake(tmp_path), MINUTES, "2024-01")
+    assert isinstance(told, dg.TableMetadataValue)
+    assert list(told.records) == []
