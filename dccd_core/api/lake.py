@@ -1,6 +1,7 @@
 """``Lake`` as it is used in a notebook: names instead of datasets, dates instead of microseconds."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -8,6 +9,8 @@ import polars as pl
 
 from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
 from dccd_core.api.configured import configured_store
+from dccd_core.bars.longer import Length, Months, parse_length, said_length
+from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -56,23 +59,41 @@ class Lake(lake.Lake):
         return sorted({*super().datasets(), *self.recorded()}, key=str)
 
     def scan(
-        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+        self,
+        dataset: Dataset | str,
+        start: TimeRange | Moment | None = None,
+        end: Moment | None = None,
+        /,
+        *,
+        span: str | int | None = None,
     ) -> pl.LazyFrame:
         """Return the rows with ``start <= ts < end``, lazily; what a stream records is among them at once.
 
         Columns: docs/lake.md. None at all where nothing was traded; time of which nothing is stored is an
         error.
+
+        ``span``: bars of that length instead, ``4h``, ``1w`` (from Monday on), ``1mo``, ``3mo``. Stored ones
+        are read; else they are made of the longest stored ones that divide it. Left out are bars of which
+        not all of the time is proven, the newest one until it is over and its rows are in a partition; and,
+        as in what they are made of, those in which nothing was traded.
         """
-        found, wanted = self._held(dataset), range_of(start, end, SystemClock().now())
+        wanted = range_of(start, end, SystemClock().now())
+        found, length = (self._held(dataset), None) if span is None else self._bars(dataset, span)
         if wanted is not None:
             self._require(found, wanted)
-        return super().scan(found, wanted)
+        return super().scan(found, wanted) if length is None else scan_longer(self, found, length, wanted)
 
     def read(
-        self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
+        self,
+        dataset: Dataset | str,
+        start: TimeRange | Moment | None = None,
+        end: Moment | None = None,
+        /,
+        *,
+        span: str | int | None = None,
     ) -> pl.DataFrame:
         """Return the rows with ``start <= ts < end``, as ``scan`` does, in memory."""
-        return self.scan(dataset, start, end).collect()
+        return self.scan(dataset, start, end, span=span).collect()
 
     def coverage(
         self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /
@@ -217,6 +238,26 @@ class Lake(lake.Lake):
         if not self.holds(found):
             raise unknown(str(found), map(str, self.datasets()), self.url)
         return found
+
+    def _bars(self, dataset: Dataset | str, span: str | int) -> tuple[Dataset, Length | None]:
+        """Return the bars of ``span`` where they are stored, else which ones to make them of, and how long.
+
+        Raises:
+            ConfigError: there are none, or none that divide it.
+        """
+        named, length = dataset_of(dataset), parse_length(span)
+        if not named.data_type.table.takes_span:
+            raise ConfigError(f"{named} has no bars", hint="leave span out")
+        if not isinstance(length, Months):
+            stored = replace(named, span=length)
+            if self.holds(stored):
+                return stored, None
+        held = super().datasets()
+        source = longest_source(held, named, length)
+        if source is None:
+            said = f"{'/'.join(named.parts[:-1])}/{said_length(length)}"
+            raise unknown(said, map(str, held), self.url)
+        return source, length
 
     def _require(self, dataset: Dataset, wanted: TimeRange) -> None:
         """Refuse time of which there is nothing: neither a partition nor a live row."""

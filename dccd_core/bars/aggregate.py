@@ -29,9 +29,9 @@ class Sums:
     def add(self, rows: pl.DataFrame) -> None:
         if not rows.height:
             return
-        price_decimals, amount_decimals = _decimals(rows["price"]), _decimals(rows["amount"])
-        amount = _whole(pl.col("amount"), amount_decimals)
-        quote = _whole(pl.col("price"), price_decimals) * amount
+        price_decimals, amount_decimals = decimals_of(rows["price"]), decimals_of(rows["amount"])
+        amount = whole_numbers(pl.col("amount"), amount_decimals)
+        quote = whole_numbers(pl.col("price"), price_decimals) * amount
         opens = pl.col("ts").cast(pl.Int64)
         anchor = bar_open(Us(int(rows["ts"].cast(pl.Int64)[0])), self.bar)
         self.parts.append(
@@ -61,13 +61,13 @@ class Sums:
             )
         )
         return bars.with_columns(
-            _divided(bars["volume"], _SHARED),
-            _divided(bars["quote_volume"], 2 * _SHARED),
+            divided(bars["volume"], _SHARED),
+            divided(bars["quote_volume"], 2 * _SHARED),
             bars["ts"].cast(TIME),
         ).select(DataType.OHLC.table.schema.names())
 
 
-def _decimals(values: pl.Series) -> int:
+def decimals_of(values: pl.Series) -> int:
     """Return how many decimals tell all values exactly; ``_SHARED`` where even that many do not."""
     floats = values.to_numpy()
     for decimals in range(_SHARED):
@@ -76,10 +76,14 @@ def _decimals(values: pl.Series) -> int:
     return _SHARED
 
 
-def _whole(values: pl.Expr, decimals: int) -> pl.Expr:
+def whole_numbers(values: pl.Expr, decimals: int) -> pl.Expr:
     return (values * 10.0**decimals).round(0).cast(_WHOLE)
 
 
-def _divided(values: pl.Series, decimals: int) -> pl.Series:
+def divided(values: pl.Series, decimals: int) -> pl.Series:
     """Divide whole numbers by a power of ten; Python does it without rounding twice."""
-    return pl.Series(values.name, [value / 10**decimals for value in values.to_list()], dtype=pl.Float64)
+    return pl.Series(
+        values.name,
+        [None if value is None else value / 10**decimals for value in values.to_list()],
+        dtype=pl.Float64,
+    )
