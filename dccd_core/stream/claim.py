@@ -55,6 +55,14 @@ class Claim:
             self.turns.append(self.ended)
             self.began = self.reached = self.last_id = None
 
+    def withdraw(self, reason: str, since: Us, until: Us) -> None:
+        """Take back what an earlier claim, ended at ``until``, said from ``since`` on; this one goes on."""
+        reached = self.reached
+        self.end(reason)
+        self.turns.append(Turn(until, began=False, reason=reason, since=since))
+        if reached is not None:
+            self.begin(reached)
+
     def taken(self) -> list[Turn]:
         turns, self.turns = self.turns, []
         return turns

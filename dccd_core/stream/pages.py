@@ -66,6 +66,8 @@ class PagedTopic:
         """Up to when a page has shown that nothing is missing."""
         self._lost_until = ZERO
         """What was lost at a time that nobody knows was of before this venue time."""
+        self._earlier: list[TimeRange] = []
+        """What was claimed before the present claim, as far as pages are compared with what came."""
         self._doubts: list[Doubt] = []
         """Of the time that no page has shown yet, in order."""
         self._ours, self._kept = deque[pl.DataFrame](), 0
@@ -130,6 +132,7 @@ class PagedTopic:
         if self._last is not None and (self._reach is None or self._reach < _FAR):
             self._believe(Us(self._last - LATENESS))
         self._accepted = self._last = None
+        self._earlier.clear()
         self._doubts.clear()
         self._ours.clear()
         self._kept = 0
@@ -180,6 +183,7 @@ class PagedTopic:
         self._reach, self._wait = span.length, _OFTEN
         self._next = Us(moment.steady + max(_OFTEN, min(_SELDOM, span.length // 2)))
         shown = self._missing(rows, max(span.start, self._kept_since, self.claim.began or self._since()))
+        self._withdraw_earlier(rows, span)
         self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)), rows)
         start = max(span.start, self._since(), self._kept_since)
         missing = shown.filter(_at >= start)
@@ -266,8 +270,30 @@ class PagedTopic:
             since = _first(gone)
             if since == _first(page):
                 since = max(Us(self._known_before(since) - LATENESS), self._proven)
-            self.claim.end(_LOST, max(since, self.claim.began or ZERO))
+            since = max(since, self.claim.began or ZERO)
+            self._note_earlier(since)
+            self.claim.end(_LOST, since)
             self.claim.begin(reached)
+
+    def _withdraw_earlier(self, page: pl.DataFrame, shown: TimeRange) -> None:
+        """Take back what earlier claims said of the time of trades of a page that did not come."""
+        left = list[TimeRange]()
+        for claimed in self._earlier:
+            part = claimed.clip(TimeRange(max(shown.start, self._kept_since), shown.end))
+            gone = self._missing(page.filter(_at < claimed.end), part.start) if part else None
+            if gone is None or not gone.height:
+                left.append(claimed)
+                continue
+            self.claim.withdraw(_LOST, _first(gone), claimed.end)
+            if claimed.start < _first(gone):
+                left.append(TimeRange(claimed.start, _first(gone)))
+        self._earlier = left
+
+    def _note_earlier(self, until: Us) -> None:
+        """Keep in mind that it is claimed up to ``until``: the claim ends."""
+        self._earlier = [span for span in self._earlier if span.end > self._kept_since]
+        if self.claim.began is not None and self.claim.began < until:
+            self._earlier.append(TimeRange(self.claim.began, until))
 
     def _missing(self, rows: pl.DataFrame, start: Us) -> pl.DataFrame:
         """Return the trades of a page from ``start`` on that did not come."""
@@ -298,6 +324,7 @@ class PagedTopic:
         while self._doubts and self._doubts[0].start < until:
             doubt = self._doubts[0]
             self.claim.reach(doubt.start)
+            self._note_earlier(self.claim.reached or doubt.start)
             self.claim.end(doubt.reason)
             if doubt.end is None or doubt.end > until:
                 return

@@ -19,8 +19,9 @@ def claimed(claim: Claim) -> list[TimeRange]:
     for turn in claim.turns:
         if turn.began:
             began = turn.at
+        elif began is None:
+            assert turn.since is not None  # it had ended, and more of it is withdrawn
         else:
-            assert began is not None
             found.append(TimeRange(began, turn.at))
             began = None
     if claim.reached is not None:

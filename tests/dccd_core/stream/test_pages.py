@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Channel, Word
@@ -234,6 +234,23 @@ class TestDoubt:
         ]
         assert reasons(topic.claim) == ["odd"]
 
+    def test_a_later_page_takes_back_what_was_claimed_before_the_doubt(self) -> None:
+        """Own messages claimed up to a bad one; a page reaches back to one that did not come."""
+        rows = every(1, 101, 131)
+        topic = begun(*rows[:1], *rows[2:10])
+        topic.spoil("odd")
+        topic.lose_until(seconds(114))
+        give(topic, *rows[14:])
+        page(topic, rows[12:25], 113, 126)
+        page(topic, rows[:25], 100, 126)
+        page(topic, rows[:25], 100, 126)
+        gone = [turn for turn in topic.claim.turns if turn.since is not None]
+        assert [(turn.since, turn.reason) for turn in gone] == [
+            (seconds(102), "trades of a page of the venue did not come")
+        ]
+        assert gone[0].at <= seconds(110)
+        assert topic.claim.reached == seconds(126)
+
     def test_what_is_settled_is_beyond_doubt(self) -> None:
         rows = every(1, 101, 131)
         topic = begun(*rows)
@@ -297,6 +314,9 @@ class Busy:
 
 
 @given(STEPS)
+@example(
+    [("come", 1), ("lose", 1), ("come", 1), ("come", 1), ("come", 1), ("spoil", 5), ("cut", 1), ("page", 1)]
+)
 def test_what_is_claimed_in_the_end_did_not_get_lost_as_far_as_a_page_or_a_silence_showed(
     steps: list[tuple[str, int]],
 ) -> None:
