@@ -198,6 +198,7 @@ def test_bars_are_downstream_of_the_trades_of_their_months(desk: Desk) -> None:
 
 
 def test_what_a_run_stored_is_described_in_the_instance(tmp_path: Path, raw: dict[str, Any]) -> None:
+    (tmp_path / "home").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
         desk = Desk(instance, raw)
         desk.run(trades_of(BINANCE), *DAYS)
