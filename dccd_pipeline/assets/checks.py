@@ -4,7 +4,8 @@ Belongs here: check specs and their results. Does not: what is right or wrong (d
 See https://docs.dagster.io/guides/test/asset-checks
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 import dagster as dg
 
@@ -16,7 +17,7 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, CROSSED, FINAL, ORDER, SANITY, SCHEMA, Audit
 from dccd_core.quality.crossed import CrossedPictures
-from dccd_core.tables import DataType
+from dccd_core.tables import Table
 from dccd_pipeline.assets.progress import condition_of
 
 _SHOWN = 20
@@ -28,12 +29,16 @@ _ASKS = {
     CROSSED: "the best bid of every picture is below its best ask",
     COMPLETE: "no stored partition of the dataset has a gap that nobody explained",
 }
-_ONLY = {FINAL: DataType.OHLC, CROSSED: DataType.ORDERBOOK}
+_ONLY: Final[Mapping[str, Callable[[Table], bool]]] = {
+    FINAL: lambda table: table.takes_span,
+    CROSSED: lambda table: table.two_sided,
+}
 _WARNS = {COMPLETE, CROSSED}
 
 
 def check_names(dataset: Dataset) -> list[str]:
-    return [name for name in _ASKS if _ONLY.get(name, dataset.data_type) is dataset.data_type]
+    table = dataset.data_type.table
+    return [name for name in _ASKS if name not in _ONLY or _ONLY[name](table)]
 
 
 def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:

@@ -19,7 +19,6 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.net.clock import SystemClock
-from dccd_core.tables import DataType
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import entry_assets
 from dccd_pipeline.assets.run import Run
@@ -36,7 +35,7 @@ def derived_assets(entry: Entry, store: str) -> dg.AssetsDefinition:
             dataset,
             store,
             f"{title} {dataset.symbol} {dataset.data_type}, built from its trades.",
-            deps=[dg.AssetDep(dg.AssetKey(_trades(dataset).parts), partition_mapping=_BY_TIME)],
+            deps=[dg.AssetDep(dg.AssetKey(_source(dataset).parts), partition_mapping=_BY_TIME)],
         )
         for dataset in entry.datasets
     ]
@@ -49,12 +48,13 @@ with warnings.catch_warnings():
     _BY_TIME = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
-def _trades(dataset: Dataset) -> Dataset:
-    return Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+def _source(dataset: Dataset) -> Dataset:
+    assert dataset.source is not None, "the configuration refuses it"
+    return dataset.source
 
 
 def _endpoint(dataset: Dataset) -> Endpoint | None:
-    return get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
+    return get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
 
 
 async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:

@@ -17,7 +17,6 @@ from dccd_core.domain.timespan import TimeRange, Us, iso, us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
-from dccd_core.tables import DataType
 
 CHECK: Final = "equals_the_venue"
 _MOST: Final = 500
@@ -26,8 +25,13 @@ _SHOWN: Final = 20
 
 def own_bars(dataset: Dataset) -> bool:
     """Tell whether the venue has bars of this length itself."""
-    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
-    return dataset.span is not None and endpoint is not None and dataset.span in endpoint.spans
+    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
+    return (
+        dataset.source is not None
+        and dataset.span is not None
+        and endpoint is not None
+        and dataset.span in endpoint.spans
+    )
 
 
 def equal_specs(datasets: Iterable[Dataset], description: str) -> list[dg.AssetCheckSpec]:
@@ -41,7 +45,7 @@ def equal_specs(datasets: Iterable[Dataset], description: str) -> list[dg.AssetC
 def newest_part(dataset: Dataset, states: Mapping[str, State]) -> TimeRange | None:
     """Return the time of the newest bars that are stored, a page of them at most."""
     last = max((state.last for state in states.values() if state.last is not None), default=None)
-    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, DataType.OHLC)
+    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
     if last is None or endpoint is None or dataset.span is None:
         return None
     rows = min(_MOST, endpoint.page_limit)

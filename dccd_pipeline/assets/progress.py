@@ -11,7 +11,6 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition, Ledger, condition
-from dccd_core.tables import DataType
 
 _FIRST_RETRY: Final = Us(15 * MINUTE)
 
@@ -32,7 +31,7 @@ def condition_of(
 
     Snapshots promise no moment, so any are all there can be; but when a stream lost the book, that shows.
     """
-    if dataset.data_type is DataType.ORDERBOOK and state is not None:
+    if dataset.data_type.table.pictures and state is not None:
         return Condition.DEGRADED if state.ledger.gaps() else Condition.AVAILABLE
     whole = partition_span(dataset.grain, key)
     part = whole.clip(within) if within else whole
@@ -58,7 +57,7 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
     if ledger.quarantined:
         said.append(f"{ledger.quarantined:,} in quarantine")
     covered = ledger.covered()
-    if dataset.data_type is not DataType.ORDERBOOK and covered:
+    if covered and not dataset.data_type.table.pictures:
         before = TimeRange(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)
         if before:
             more = f" and {len(before) - 1} times more" if len(before) > 1 else ""

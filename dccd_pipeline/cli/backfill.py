@@ -24,7 +24,6 @@ from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
-from dccd_core.tables import DataType
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.remaining import Job, due_in
 from dccd_pipeline.build import build_definitions, default_resources
@@ -146,12 +145,12 @@ async def listed_since(settings: Settings, dataset: Dataset) -> Us:
 
 
 def _asked_for(entry: Entry, dataset: Dataset) -> Dataset:
-    return Dataset(dataset.exchange, dataset.symbol, DataType.TRADES) if entry.derive_from else dataset
+    return (dataset.source if entry.derive_from else None) or dataset
 
 
 def _within(dataset: Dataset, keys: Sequence[str], start: Us, end: Us | None) -> TimeRange | None:
     """Return the part of the partitions that was asked for; None: all of them."""
-    if dataset.data_type is DataType.ORDERBOOK:
+    if dataset.data_type.table.pictures:
         return None
     whole = TimeRange(
         partition_span(dataset.grain, keys[0]).start, partition_span(dataset.grain, keys[-1]).end

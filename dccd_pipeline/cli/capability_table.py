@@ -30,15 +30,13 @@ _HEAD: Final = (
     "rate limits",
     "live",
 )
-_PUSHED: Final = {DataType.OHLC: "bars", DataType.TRADES: "trades", DataType.ORDERBOOK: "order book"}
-_SHORT: Final = ("exchange", "markets", "bars", "trades", "order book", "live")
 
 
 class Capability(TypedDict):
     """What serves one data type for some kinds of market of an exchange, in words and numbers of JSON.
 
     ``page_limit`` counts rows, for an order book levels per side. What is not served has null in
-    ``reach``, ``page_limit``, ``paging`` and ``docs``; ``spans`` has entries for served ohlc only.
+    ``reach``, ``page_limit``, ``paging`` and ``docs``; ``spans`` has entries for what takes a span only.
     ``closed`` is the exchange's last day, null while it is open. ``live`` says what its WebSocket brings of
     it, null where that is nothing.
     """
@@ -77,7 +75,8 @@ def matrix_markdown(names: Iterable[str] = NAMES) -> str:
 
 def short_markdown(names: Iterable[str] = NAMES) -> str:
     """Return one line per exchange: how far back it can be asked for what."""
-    return _markdown(_SHORT, map(_line, map(get, names)))
+    head = ("exchange", "markets", *(one.table.title for one in DataType), "live")
+    return _markdown(head, map(_line, map(get, names)))
 
 
 def updated(document: str) -> str:
@@ -130,13 +129,18 @@ def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
 
 def _live(data_type: DataType, channel: Channel, endpoint: Endpoint | None) -> str:
     """Say in short what a channel brings."""
-    if data_type is DataType.TRADES:
-        return "every trade"
-    if data_type is DataType.ORDERBOOK:
+    table = data_type.table
+    if table.takes_depth:
         return f"{channel.depths[-1]:,} levels" if channel.depths else "all levels"
+    if not table.takes_span:
+        return f"every {table.title.removesuffix('s')}"
     same = endpoint is not None and endpoint.spans == channel.spans
-    spans = "final bars" if same else f"final bars, {' '.join(map(format_bar_span, channel.spans))}"
-    return f"{spans}, built from trades" if channel.from_trades else spans
+    spans = (
+        f"final {table.title}"
+        if same
+        else f"final {table.title}, {' '.join(map(format_bar_span, channel.spans))}"
+    )
+    return f"{spans}, built from {table.built_from}" if channel.from_trades else spans
 
 
 def _limit(limit: Limit) -> str:
@@ -161,7 +165,7 @@ def _line(exchange: Exchange) -> tuple[str, ...]:
     kinds = [kind for kind in KINDS if kind in exchange.kinds]
     endpoints = [served(exchange, data_type) for data_type in DataType]
     told = [_told({kind: one.get(kind) for kind in kinds}) for one in endpoints]
-    live = [_PUSHED[data_type] for data_type in DataType if pushed(exchange, data_type)]
+    live = [data_type.table.title for data_type in DataType if pushed(exchange, data_type)]
     return (title, ", ".join(kinds), *told, ", ".join(live) or "-")
 
 

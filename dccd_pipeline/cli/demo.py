@@ -11,6 +11,7 @@ import dagster as dg
 from dccd_core.domain.dataset import partition_key
 from dccd_core.exchanges import NAMES
 from dccd_core.fetch.fill import Progress
+from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_pipeline.cli.backfill import Order, Result, run_order
 from dccd_pipeline.config.capabilities import present
@@ -21,6 +22,7 @@ HOME: Final = f"{STORE}/.dagster"
 """Its own Dagster instance: what it collects is nobody's asset elsewhere."""
 # Listed on the afternoon of a month's last day: so a month of bars is built of one day of trades.
 NEWCOMER: Final = "MOSS/USD"
+_SOURCE: Final = next(one.table.built_from for one in DataType if one.table.built_from)
 _QUARTER: Final = ("2024-01", "2024-02", "2024-03")
 _DAYS: Final = ("2024-01-01", "2024-01-02", "2024-01-03")
 _PERPETUALS: Final = ("BTC/USDT:USDT", "BTC/USD:BTC")
@@ -36,7 +38,7 @@ SHOWN: Final[tuple[tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]], ...]
     (("kraken", NEWCOMER), {"start": "2019-09-01"}, ("2019-09-30",)),
     (
         ("kraken", NEWCOMER),
-        {"span": "10m", "start": "2019-09-01", "derive_from": "trades", "name": "kraken_derived_10m"},
+        {"span": "10m", "start": "2019-09-01", "derive_from": _SOURCE, "name": "kraken_derived_10m"},
         ("2019-09",),
     ),
     (("bitfinex", "BTC/USD"), {"span": "5m", "start": "2024-01-01"}, ("2024-01",)),
@@ -65,6 +67,6 @@ def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
 
 
 def _data_type(more: Mapping[str, object]) -> str:
-    if "span" in more:
-        return "ohlc"
-    return "orderbook" if "depth" in more else "trades"
+    """Return the one that takes what the entry says."""
+    said = "span" in more, "depth" in more
+    return next(one.value for one in DataType if (one.table.takes_span, one.table.takes_depth) == said)

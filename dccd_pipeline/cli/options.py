@@ -21,7 +21,7 @@ from dccd_core.tables import DataType
 from dccd_pipeline.config.fields import named_exchange, read_symbol
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Settings
-from dccd_pipeline.config.words import said_unknown
+from dccd_pipeline.config.words import having, said_unknown
 from dccd_pipeline.runs.signals import hearing_signals
 
 P = ParamSpec("P")
@@ -92,15 +92,18 @@ class Kind(click.ParamType[str]):
 
 def dataset_options(action: Callable[P, R]) -> Callable[P, R]:
     """--data-type --span: which of a symbol's datasets is meant."""
-    span = click.option("--span", help="Length of a bar: 1m, 5m, 1h, 1d; for ohlc, and only for it.")
+    spanned = having(lambda table: table.takes_span)
+    span = click.option("--span", help=f"Length of a bar: 1m, 5m, 1h, 1d; for {spanned}, and only for it.")
     known = ", ".join(DataType)
     return click.option("--data-type", type=Kind(), required=True, help=f"One of {known}.")(span(action))
 
 
 def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> Dataset:
-    bars = data_type == DataType.OHLC
-    if bars != (span is not None):
-        raise ConfigError("--span goes with --data-type ohlc, and only with it", hint="for example --span 1m")
+    if DataType(data_type).table.takes_span != (span is not None):
+        of = having(lambda table: table.takes_span)
+        raise ConfigError(
+            f"--span goes with --data-type {of}, and only with it", hint="for example --span 1m"
+        )
     return Dataset(
         named_exchange(exchange).name,
         read_symbol(symbol),

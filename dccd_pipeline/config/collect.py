@@ -7,7 +7,7 @@ sound, so that no mistake hides another. Mistakes are ConfigErrors: pydantic kno
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import (
     Field,
@@ -46,8 +46,13 @@ from dccd_pipeline.config.fields import (
     exchange_of,
     read_day,
 )
-from dccd_pipeline.config.words import said_unknown
+from dccd_pipeline.config.words import having, said_unknown
 
+_SOURCES: Final = tuple(dict.fromkeys(t.built_from for t in (one.table for one in DataType) if t.built_from))
+if TYPE_CHECKING:
+    _Source = str
+else:
+    _Source = Literal[_SOURCES]
 _DEPTH: Final = 100
 _NEVER: Final = "never"
 _RECENT: Final = "recent"
@@ -68,7 +73,8 @@ def _endpoints(data: Mapping[str, Any], data_type: DataType | None = None) -> di
 
 def _source(data: Mapping[str, Any]) -> dict[str, Endpoint]:
     """Return what is asked for the entry's rows, by kind of market: for derived bars the trades."""
-    return _endpoints(data, DataType.TRADES if data.get("derive_from") else None)
+    source = data.get("derive_from")
+    return _endpoints(data, DataType(source) if source else None)
 
 
 def _first_day(data: Mapping[str, Any]) -> date:
@@ -121,9 +127,10 @@ def _refuse_unserved_span(data: Mapping[str, Any], span: Us, endpoints: Mapping[
     bars = f"{format_bar_span(span)} bars" + (f" of {kind} markets" if len(endpoints) > 1 else "")
     spans = endpoints[kind].spans
     hint = f"nearest is {nearest_span(span, spans)}, it serves {listed_spans(spans)}"
-    trades = served(get(data["exchange"]), DataType.TRADES).get(kind)
-    if trades and trades.reach.rows is None and DAY % span == 0:
-        hint += "; or derive_from: trades"
+    if source := data["data_type"].table.built_from:
+        endpoint = served(get(data["exchange"]), DataType(source)).get(kind)
+        if endpoint and endpoint.reach.rows is None and DAY % span == 0:
+            hint += f"; or derive_from: {source}"
     raise ConfigError(f"{data['exchange']} serves no {bars}", hint=hint)
 
 
@@ -137,11 +144,12 @@ def _refuse_out_of_reach(exchange: Exchange, data: Mapping[str, Any], start: dat
     if not kind:
         return
     data_type, since = data["data_type"], endpoints[kind].reach.since(now, bar)
-    rows = DataType.TRADES if data["derive_from"] else f"{format_bar_span(bar)} bars" if bar else data_type
+    rows = data["derive_from"] or (f"{format_bar_span(bar)} bars" if bar else data_type)
     today = f", now from {said_time(since)} on" if since else ""
     hints = ["write start: recent"]
-    if bar and not data["derive_from"] and can_ask(exchange, DataType.TRADES, kind, None, at):
-        hints.append("derive_from: trades")
+    source = None if data["derive_from"] else data_type.table.built_from
+    if source and can_ask(exchange, DataType(source), kind, None, at):
+        hints.append(f"derive_from: {source}")
     if others := elsewhere(exchange, data_type, kind, bar, at):
         hints.append(f"take it from {' or '.join(others)}")
     raise ConfigError(
@@ -165,13 +173,13 @@ class Entry(Strict):
     exchange: ExchangeName = Field(examples=[NAMES[0]])
     """The exchange to ask."""
 
-    data_type: DataType = Field(examples=["trades"])
+    data_type: DataType = Field(examples=list(_SOURCES))
     """What to collect."""
 
     symbols: tuple[SymbolText, ...] = Field(min_length=1, examples=[["BTC/USDT", "ETH/USDT"]])
     """Markets in unified notation: BTC/USDT spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse perpetual."""
 
-    derive_from: Literal["trades"] | None = Field(default=None, examples=["trades"])
+    derive_from: _Source | None = Field(default=None, examples=list(_SOURCES))
     """Build the bars from the collected trades instead of asking for bars. Only for ohlc."""
 
     span: Us | None = Field(default=None, validate_default=True, examples=["1m", "1h", 60])
@@ -247,7 +255,7 @@ class Entry(Strict):
 
     def source(self, symbol: Symbol) -> Endpoint:
         """Return what is asked for the rows of ``symbol``: for derived bars its trades."""
-        data_type = DataType.TRADES if self.derive_from else self.data_type
+        data_type = DataType(self.derive_from) if self.derive_from else self.data_type
         return served(get(self.exchange), data_type)[symbol.market]
 
     def askable(self, dataset: Dataset, keys: Iterable[str], now: Us) -> list[str]:
@@ -276,12 +284,15 @@ class Entry(Strict):
     @classmethod
     def _derivable(cls, value: str | None, info: ValidationInfo) -> str | None:
         data_type, exchange = info.data.get("data_type"), exchange_of(info)
-        if value and data_type in (DataType.TRADES, DataType.ORDERBOOK):
-            raise ConfigError(f"{data_type} takes no derive_from", hint="remove it, only ohlc has one")
+        if value and data_type and value != data_type.table.built_from:
+            hint = f"remove it, only {having(lambda table: table.built_from)} has one"
+            raise ConfigError(f"{data_type} takes no derive_from", hint=hint)
         if value and exchange and data_type:
             kinds = {symbol.market for symbol in info.data.get("symbols", ())}
-            if lacking := sorted(kinds - served(exchange, DataType.TRADES).keys()):
-                said = f"{exchange.name} serves no trades of {' and '.join(lacking)} markets to build bars of"
+            if lacking := sorted(kinds - served(exchange, DataType(value)).keys()):
+                said = (
+                    f"{exchange.name} serves no {value} of {' and '.join(lacking)} markets to build bars of"
+                )
                 raise ConfigError(said, hint="remove it")
         return value
 
@@ -290,12 +301,13 @@ class Entry(Strict):
     def _served_span(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
         span = None if value is None else parse_bar_span(value)
         data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
-        if data_type in (DataType.TRADES, DataType.ORDERBOOK) and span:
-            raise ConfigError(f"{data_type} takes no span", hint="remove it, only ohlc has one")
+        if span and data_type and not data_type.table.takes_span:
+            hint = f"remove it, only {having(lambda table: table.takes_span)} has one"
+            raise ConfigError(f"{data_type} takes no span", hint=hint)
         known = list(dict.fromkeys(bar for one in endpoints.values() for bar in one.spans))
-        if data_type is DataType.OHLC and span is None:
+        if span is None and data_type and data_type.table.takes_span:
             hint = f"write one of {listed_spans(known)}" if known else "write it like 1m"
-            raise ConfigError("missing, ohlc needs one", hint=hint)
+            raise ConfigError(f"missing, {data_type} needs one", hint=hint)
         if span and info.data.get("derive_from"):
             _refuse_uneven(span, known)
         elif span and endpoints:
@@ -363,9 +375,11 @@ class Entry(Strict):
     @classmethod
     def _served_depth(cls, depth: int | None, info: ValidationInfo) -> int | None:
         data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
-        if data_type in (DataType.OHLC, DataType.TRADES) and depth:
-            raise ConfigError(f"{data_type} takes no depth", hint="remove it, only orderbook has one")
-        if data_type is not DataType.ORDERBOOK or not endpoints:
+        takes_depth = data_type is not None and data_type.table.takes_depth
+        if depth and data_type and not takes_depth:
+            hint = f"remove it, only {having(lambda table: table.takes_depth)} has one"
+            raise ConfigError(f"{data_type} takes no depth", hint=hint)
+        if not takes_depth or not endpoints:
             return depth
         levels = [endpoint.page_limit for endpoint in endpoints.values()]
         most = min(levels) if "symbols" in info.data else max(levels)
@@ -385,5 +399,5 @@ class Entry(Strict):
 
 
 def is_unbounded(entry: Entry) -> bool:
-    """Tell whether nobody said since when trades are wanted: then it is since the exchange began."""
-    return entry.data_type is DataType.TRADES and "start" not in entry.model_fields_set
+    """Tell whether nobody said since when what is vast is wanted: then it is since the exchange began."""
+    return entry.data_type.table.vast and "start" not in entry.model_fields_set

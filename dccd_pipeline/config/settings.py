@@ -287,34 +287,36 @@ def _stream_clashes(
 
 
 def _unread(raw: object, read: Mapping[int, Entry]) -> set[str]:
-    """Name the exchanges of entries for trades whose symbols are not known, because of other mistakes."""
+    """Name the exchanges of entries for what bars are built of, whose symbols other mistakes hide."""
     items = list(enumerate(cast("list[object]", raw) if isinstance(raw, list) else ()))
     left = [
         cast("dict[str, object]", item) for at, item in items if at not in read and isinstance(item, dict)
     ]
-    return {str(item.get("exchange")) for item in left if item.get("data_type") == DataType.TRADES}
+    sources = [one.table.built_from for one in DataType if one.table.built_from]
+    return {str(item.get("exchange")) for item in left if item.get("data_type") in sources}
 
 
 def _underived(entries: Mapping[int, Entry], unread: set[str]) -> Iterator[InitErrorDetails]:
     """Say which trades are missing that bars are to be built of."""
-    trades = {
-        (entry.exchange, symbol): entry
+    collected = {
+        (entry.exchange, entry.data_type.value, symbol): entry
         for entry in entries.values()
-        if entry.data_type is DataType.TRADES
+        if not entry.derive_from
         for symbol in entry.symbols
     }
     for at, entry in entries.items():
         for n, symbol in enumerate(entry.symbols if entry.derive_from else ()):
-            source = trades.get((entry.exchange, symbol))
+            rows = str(entry.derive_from)
+            source = collected.get((entry.exchange, rows, symbol))
             if source is None and entry.exchange in unread:
                 continue
             if source is None:
-                said = f"no entry collects the {entry.exchange} trades of {symbol}, of which to build bars"
-                hint = f"add {{exchange: {entry.exchange}, symbols: [{symbol}], data_type: trades}}"
+                said = f"no entry collects the {entry.exchange} {rows} of {symbol}, of which to build bars"
+                hint = f"add {{exchange: {entry.exchange}, symbols: [{symbol}], data_type: {rows}}}"
                 yield _clash((at, "symbols", n), said, hint)
             elif entry.start < source.start:
-                said = f"the trades of {symbol} are collected from {source.start} on only"
-                yield _clash((at, "start"), said, f"write {source.start}, or let the trades start earlier")
+                said = f"the {rows} of {symbol} are collected from {source.start} on only"
+                yield _clash((at, "start"), said, f"write {source.start}, or let the {rows} start earlier")
 
 
 def _unreachable(

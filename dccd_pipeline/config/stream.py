@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
 
@@ -29,7 +29,7 @@ from dccd_pipeline.config.capabilities import (
     spans_of,
 )
 from dccd_pipeline.config.fields import Day, ExchangeName, Strict, SymbolText, exchange_of
-from dccd_pipeline.config.words import said_unknown
+from dccd_pipeline.config.words import having, said_unknown
 
 if TYPE_CHECKING:
     from dccd_core.stream.plan import StreamPlan
@@ -76,6 +76,12 @@ def _channels(data: Mapping[str, Any], data_type: DataType) -> list[Channel]:
     return list(pushed(get(data["exchange"]), data_type, _kinds(data)).values())
 
 
+def _deep_channels(data: Mapping[str, Any]) -> list[Channel]:
+    """Return what brings the books of the entry."""
+    deep = [one for one in data.get("data_types", ()) if one.table.takes_depth]
+    return [channel for one in deep for channel in _channels(data, one)]
+
+
 DataTypeText = Annotated[
     DataType, PlainValidator(_data_type), WithJsonSchema({"type": "string", "enum": list(DataType)})
 ]
@@ -93,7 +99,9 @@ class StreamEntry(Strict):
     symbols: tuple[SymbolText, ...] = Field(min_length=1, examples=[["BTC/USDT", "ETH/USDT"]])
     """Markets in unified notation: BTC/USDT spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse perpetual."""
 
-    data_types: tuple[DataTypeText, ...] = Field(min_length=1, examples=[["trades", "orderbook"]])
+    data_types: tuple[DataTypeText, ...] = Field(
+        min_length=1, examples=[[one.value for one in DataType if not one.table.takes_span]]
+    )
     """What to record of each of them."""
 
     span: Us | None = Field(default=None, validate_default=True, examples=["1m", 60])
@@ -122,7 +130,7 @@ class StreamEntry(Strict):
     def datasets(self) -> tuple[Dataset, ...]:
         """One dataset per symbol and data type, in the order of the symbols."""
         return tuple(
-            Dataset(self.exchange, symbol, one, self.span if one is DataType.OHLC else None)
+            Dataset(self.exchange, symbol, one, self.span if one.table.takes_span else None)
             for symbol in self.symbols
             for one in self.data_types
         )
@@ -178,12 +186,13 @@ class StreamEntry(Strict):
         span = None if value is None else parse_bar_span(value)
         if "data_types" not in info.data:
             return span
-        if span and DataType.OHLC not in info.data["data_types"]:
-            raise ConfigError("only ohlc has a span", hint="remove it, or add ohlc to data_types")
-        known = spans_of(_channels(info.data, DataType.OHLC))
-        if span is None and DataType.OHLC in info.data["data_types"]:
+        spanned = [one for one in info.data["data_types"] if one.table.takes_span]
+        if span and not spanned:
+            _refuse_alone("span", having(lambda table: table.takes_span))
+        known = spans_of([channel for one in spanned for channel in _channels(info.data, one)])
+        if span is None and spanned:
             hint = f"write one of {listed_spans(known)}" if known else "write it like 1m"
-            raise ConfigError("missing, ohlc needs one", hint=hint)
+            raise ConfigError(f"missing, {spanned[0]} needs one", hint=hint)
         if span and known and span not in known:
             said = f"{info.data['exchange']} pushes no {format_bar_span(span)} bars"
             hint = f"nearest is {nearest_span(span, known)}, it pushes {listed_spans(known)}"
@@ -194,7 +203,7 @@ class StreamEntry(Strict):
     @classmethod
     def _pushed_depth(cls, depth: int | None, info: ValidationInfo) -> int | None:
         _only_of_books("depth", depth, info)
-        channels = _channels(info.data, DataType.ORDERBOOK)
+        channels = _deep_channels(info.data)
         most = deepest(channels)
         if depth and most and depth > most:
             said = f"{info.data['exchange']} pushes at most {most} levels, not {depth}"
@@ -206,7 +215,7 @@ class StreamEntry(Strict):
     def _fair_pace(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
         _only_of_books("snapshot_every", value, info)
         if value is None:
-            return Us(SECOND) if _channels(info.data, DataType.ORDERBOOK) else None
+            return Us(SECOND) if _deep_channels(info.data) else None
         parts = _PACE.fullmatch(str(value))
         if not parts:
             raise ConfigError(f"{value!r} is no interval", hint="write it like 100ms, 1s or 1m")
@@ -241,5 +250,9 @@ def _hash(what: object) -> str:
 
 def _only_of_books(key: str, value: object, info: ValidationInfo) -> None:
     wanted = info.data.get("data_types")
-    if value is not None and wanted and DataType.ORDERBOOK not in wanted:
-        raise ConfigError(f"only orderbook has a {key}", hint="remove it, or add orderbook to data_types")
+    if value is not None and wanted and not any(one.table.takes_depth for one in wanted):
+        _refuse_alone(key, having(lambda table: table.takes_depth))
+
+
+def _refuse_alone(key: str, having_it: str) -> NoReturn:
+    raise ConfigError(f"only {having_it} has a {key}", hint=f"remove it, or add {having_it} to data_types")

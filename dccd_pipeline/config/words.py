@@ -1,15 +1,12 @@
 """The right word for a wrong one: what others call it, or what it is nearest to. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from dccd_core.tables import DataType
+from dccd_core.tables import DataType, Table
 
 _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ohlc": ("candle", "candles", "candlestick", "candlesticks", "kline", "klines", "bar", "bars", "ohlcv"),
-    "trades": ("tick", "ticks", "trade", "aggtrades", "aggtrade"),
-    "orderbook": ("book", "books", "orderbooks", "order_book", "depth", "l2", "level2"),
     "ws_url": ("websocket_url", "wss_url", "socket_url", "stream_url"),
     "rest_url": ("url", "api_url", "base_url", "http_url"),
     "symbols": ("symbol", "pair", "pairs", "markets", "instruments"),
@@ -23,8 +20,7 @@ _OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     "collect": ("jobs", "collections"),
     "stream": ("streams", "live"),
 }
-"""For each word of ours what other programs, and dccd 3, say."""
-_MEANS: Final = {other: ours for ours, others in _OTHERS.items() for other in others}
+"""For each word of ours, data types aside, what other programs, and dccd 3, say."""
 
 
 def meant(word: object, known: Iterable[str]) -> str | None:
@@ -34,7 +30,8 @@ def meant(word: object, known: Iterable[str]) -> str | None:
     ('ohlc', 'span', None)
     """
     text, words = str(word).strip().lower(), list(known)
-    if (ours := _MEANS.get(text)) in words:
+    others = {one.value: one.table.synonyms for one in DataType} | _OTHERS
+    if ours := next((ours for ours in words if text in others.get(ours, ())), None):
         return ours
     near = get_close_matches(text, words, 1)
     return near[0] if near else None
@@ -45,3 +42,8 @@ def said_unknown(word: object) -> tuple[str, str]:
     near = meant(word, DataType)
     hint = f"did you mean {near}?" if near else f"known: {', '.join(DataType)}"
     return f"unknown data type {word!r}", hint
+
+
+def having(test: Callable[[Table], object]) -> str:
+    """Name the data types of which something is true."""
+    return " and ".join(one.value for one in DataType if test(one.table))

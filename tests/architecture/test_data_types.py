@@ -9,6 +9,7 @@ from pathlib import Path
 from dccd_core.tables import DataType
 
 ROOT = Path(__file__).parents[2]
+TOPS = ("dccd_core", "dccd_pipeline")
 MAY = ("tables", "exchanges", "bars", "testing")
 """Folders of the core: the values, what exchanges say, what turns one into another, made-up servers."""
 HELPERS = (
@@ -33,8 +34,12 @@ def named(text: str) -> set[str]:
 
 
 def naming() -> dict[str, set[str]]:
-    sources = [path.relative_to(ROOT) for path in (ROOT / "dccd_core").rglob("*.py")]
-    others = [path for path in sources if path.parts[1] not in MAY and path.as_posix() not in HELPERS]
+    sources = [path.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("*.py")]
+    others = [
+        path
+        for path in sources
+        if (path.parts[0] == TOPS[1] or path.parts[1] not in MAY) and path.as_posix() not in HELPERS
+    ]
     found = {path.as_posix(): named((ROOT / path).read_text()) for path in others}
     return {path: names for path, names in found.items() if names}
 
