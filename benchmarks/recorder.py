@@ -226,7 +226,7 @@ class _Lenient:
 
     def see(self, rows: pl.DataFrame) -> None: ...
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         return ledger
 
 

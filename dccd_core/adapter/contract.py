@@ -36,7 +36,7 @@ def parse_date(text: str) -> Us | None:
 class Query:
     """One page's worth of question, in our words.
 
-    ``market`` is the venue's own symbol, ``kind`` what kind of market it is (see ``Symbol.market``).
+    ``market`` is the venue's own symbol; ``market_type`` is as in ``Symbol.market_type``.
     ``first_id`` asks for the ``limit`` ids from that one on instead of by time. ``limit`` counts rows, for
     an order book levels per side. ``skip``: rows at ``span.start`` that came already, for venues that can
     leave them out.
@@ -47,7 +47,7 @@ class Query:
     limit: int
     bar: Us | None = None
     first_id: int | None = None
-    kind: str = "spot"
+    market_type: str = "spot"
     skip: int = 0
 
 
@@ -260,9 +260,9 @@ class Exchange:
     """A venue.
 
     ``verdict`` names the error an answer means, or None for a good one. ``used`` reads what the venue
-    says we have spent of its limit in its current period, where it says so. ``settle`` is how long after
-    its close a bar (after its time a trade) may still change. ``since`` is when the venue's data begins;
-    after ``closed`` it serves nothing any more, but another server may have its history.
+    says we have spent of its limit in its current period, where it says so. ``finality_delay`` is how long
+    after its close a bar (after its time a trade) may still change. ``since`` is when the venue's data
+    begins; after ``closed`` it serves nothing any more, but another server may have its history.
     ``special``: what a kind of market has instead of ``endpoints``; None where it has nothing of the sort.
     ``live`` is its WebSocket.
     """
@@ -271,10 +271,10 @@ class Exchange:
     title: str
     rest_url: str
     since: Us
-    settle: Us
+    finality_delay: Us
     limits: tuple[Limit, ...]
     kinds: frozenset[str]
-    """The kinds of market served: ``spot``, ``linear``, ``inverse`` (see ``Symbol.market``)."""
+    """The kinds of market served: ``spot``, ``linear``, ``inverse`` (see ``Symbol.market_type``)."""
     market: Callable[[Symbol], str]
     verdict: Callable[[Response], DccdError | None]
     markets: Markets

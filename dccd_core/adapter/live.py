@@ -22,14 +22,14 @@ Pairs = Sequence[tuple[str, str]]
 class Topic:
     """One thing to listen to: a data type of one market.
 
-    ``market`` is the venue's own symbol, ``kind`` what kind of market it is (see ``Symbol.market``), ``bar``
-    the length of a bar, ``depth`` the levels a side that the venue is asked for (0: all it has).
+    ``market`` is the venue's own symbol, ``market_type`` is as in ``Symbol.market_type``, ``bar`` the length
+    of a bar, ``depth`` the levels a side that the venue is asked for (0: all it has).
     ``live_name``: what the WebSocket calls the market, where symbol discovery says so (see ``MARKETS``).
     """
 
     data_type: DataType
     market: str
-    kind: str = "spot"
+    market_type: str = "spot"
     bar: Us | None = None
     depth: int = 0
     live_name: str = ""

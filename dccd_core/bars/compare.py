@@ -66,7 +66,7 @@ def said(row: Mapping[str, object]) -> str:
     return ", ".join(f"{name} was {ours}, is {theirs}" for name, ours, theirs in pairs if ours != theirs)
 
 
-def samples(dataset: Dataset, before: Us, now: Us, settle: Us) -> list[TimeRange]:
+def samples(dataset: Dataset, before: Us, now: Us, finality_delay: Us) -> list[TimeRange]:
     """Return which bars to ask for again now, where that was last thought of at ``before``.
 
     Of every day an hour's bars, or the one bar that holds it, an hour and a day after they were final. Which
@@ -78,6 +78,6 @@ def samples(dataset: Dataset, before: Us, now: Us, settle: Us) -> list[TimeRange
         turn = int.from_bytes(sha256(f"{dataset} {day}".encode()).digest()[:4], "big") % 24
         start = bar_open(Us(day * DAY + turn * HOUR), dataset.span)
         sample = TimeRange(start, Us(start + max(HOUR, dataset.span)))
-        if any(before < sample.end + settle + after <= now for after in _AFTER):
+        if any(before < sample.end + finality_delay + after <= now for after in _AFTER):
             found.add(sample)
     return sorted(found)

@@ -18,7 +18,7 @@ from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarJudge, Evidence
+from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarCheck, Evidence
 from dccd_core.tables import TIME, DataType
 
 
@@ -85,7 +85,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
                 proven.append((quiet, NO_TRADES))
         quiet_runs = Us(span.length + 1) if style.sparse else Us(0)
         evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
-        state = draft.commit(asked, lambda: BarJudge(dataset.span or Us(0), evidence))
+        state = draft.commit(asked, lambda: BarCheck(dataset.span or Us(0), evidence))
     return Filled(state, 0, sum(one.rows for one in asked))
 
 

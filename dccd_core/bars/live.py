@@ -19,11 +19,12 @@ class FinalBars:
     """Holds the bars of many topics back until they are final.
 
     A bar that its venue flags as closed is final at once, one that it flags as running is none. Where the
-    venue flags nothing, the last version that came is final once its own topic is ``settle`` past its end.
+    venue flags nothing, the last version that came is final once its own topic is ``finality_delay`` past
+    its end.
     """
 
-    def __init__(self, bar: Us, settle: Us) -> None:
-        self._after = Us(bar + settle)
+    def __init__(self, bar: Us, finality_delay: Us) -> None:
+        self._after = Us(bar + finality_delay)
         self._held: list[pl.DataFrame] = []
         self._known: dict[str, Us] = {}
         """Bars of a topic that opened before are known: versions of them that come late are older ones."""
@@ -70,12 +71,12 @@ class BuiltBars:
 
     Args:
         bar: the length of a bar.
-        settle: how long after its end a bar's last trade may come.
+        finality_delay: how long after its end a bar's last trade may come.
         since: the moment from which on every trade came: earlier bars are left out.
     """
 
-    def __init__(self, bar: Us, settle: Us, since: Us) -> None:
-        self._bar, self._settle = bar, settle
+    def __init__(self, bar: Us, finality_delay: Us, since: Us) -> None:
+        self._bar, self._finality_delay = bar, finality_delay
         self.since = self.until = bar_open(Us(since + bar - 1), bar)
         """From when to when every bar was built that there is."""
         self.held: list[pl.DataFrame] = []
@@ -86,7 +87,7 @@ class BuiltBars:
 
     def settled(self, at: Us) -> pl.DataFrame | None:
         """Return the bars that are final now that the venue's clock shows ``at``."""
-        end = bar_open(Us(at - self._settle), self._bar)
+        end = bar_open(Us(at - self._finality_delay), self._bar)
         if end <= self.until:
             return None
         if not self.held:

@@ -72,7 +72,7 @@ class Symbol:
         return f"{self.base}-" + "_".join(part for part in (self.quote, self.settle, self.expiry) if part)
 
     @property
-    def market(self) -> str:
+    def market_type(self) -> str:
         """``spot``, ``linear`` (settled in the quote), ``inverse`` (in the base); dated: ``.._future``."""
         if self.settle is None:
             return "spot"

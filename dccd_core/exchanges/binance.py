@@ -189,8 +189,8 @@ def _bounds(start: Us, end: Us) -> dict[str, str]:
 def _klines(query: Query, params: Mapping[str, str]) -> Request:
     assert query.bar is not None
     asked = {"symbol": query.market, "interval": format_bar_span(query.bar), **params}
-    _, weight = _step(_KLINES_WEIGHT[query.kind], int(params["limit"]))
-    return _request(query.kind, "klines", asked, weight)
+    _, weight = _step(_KLINES_WEIGHT[query.market_type], int(params["limit"]))
+    return _request(query.market_type, "klines", asked, weight)
 
 
 def klines_request(query: Query) -> Request:
@@ -214,7 +214,7 @@ def decode_klines(body: bytes, _: Us) -> pl.DataFrame:
 
 def _trades(query: Query, params: Mapping[str, str]) -> Request:
     asked = {"symbol": query.market, **params}
-    return _request(query.kind, "aggTrades", asked, _TRADES_WEIGHT[query.kind])
+    return _request(query.market_type, "aggTrades", asked, _TRADES_WEIGHT[query.market_type])
 
 
 def trades_request(query: Query) -> Request:
@@ -223,7 +223,7 @@ def trades_request(query: Query) -> Request:
     if query.first_id is not None:
         return _trades(query, {"fromId": str(query.first_id), **limit})
     start, end = query.span.start, query.span.end
-    if query.kind == "linear":
+    if query.market_type == "linear":
         end = min(end, Us(start + _USDM_WINDOW))
     return _trades(query, {**_bounds(start, end), **limit})
 
@@ -249,10 +249,10 @@ def decode_trades(body: bytes, _: Us) -> pl.DataFrame:
 
 
 def depth_request(query: Query) -> Request:
-    steps = _DEPTH_WEIGHT[query.kind]
+    steps = _DEPTH_WEIGHT[query.market_type]
     levels, weight = _step(steps, query.limit)
-    limit = query.limit if query.kind == "spot" else levels
-    return _request(query.kind, "depth", {"symbol": query.market, "limit": str(limit)}, weight)
+    limit = query.limit if query.market_type == "spot" else levels
+    return _request(query.market_type, "depth", {"symbol": query.market, "limit": str(limit)}, weight)
 
 
 def decode_depth(body: bytes, at: Us) -> pl.DataFrame:
@@ -353,7 +353,7 @@ EXCHANGE = Exchange(
     title="Binance",
     rest_url="https://api.binance.com",
     since=parse_time("2017-07-14"),
-    settle=Us(5 * SECOND),
+    finality_delay=Us(5 * SECOND),
     limits=(Limit(6_000, MINUTE), Limit(2_400, MINUTE, _USDM)),
     kinds=frozenset({"spot", "linear"}),
     market=market,

@@ -137,7 +137,7 @@ def name(topic: Topic) -> str:
 
 
 def url(topic: Topic) -> str:
-    if topic.kind == "spot":
+    if topic.market_type == "spot":
         return "wss://stream.binance.com:9443/stream"
     category = "public" if topic.data_type is DataType.ORDERBOOK else "market"
     return f"wss://fstream.binance.com/{category}/stream"
@@ -231,7 +231,7 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
 
 def book_start_request(topic: Topic, levels: int = _BOOK_START) -> Request:
     nowhen = TimeRange(Us(0), Us(0))
-    return depth_request(Query(topic.market, nowhen, levels, kind=topic.kind))
+    return depth_request(Query(topic.market, nowhen, levels, market_type=topic.market_type))
 
 
 def decode_book_start(body: bytes, topic: str) -> BookChange:

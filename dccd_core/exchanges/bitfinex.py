@@ -276,7 +276,7 @@ EXCHANGE = Exchange(
     title="Bitfinex",
     rest_url="https://api-pub.bitfinex.com",
     since=parse_time("2013-01-14"),
-    settle=Us(15 * SECOND),
+    finality_delay=Us(15 * SECOND),
     limits=(
         Limit(30, MINUTE, "candles"),
         Limit(15, MINUTE, "trades"),

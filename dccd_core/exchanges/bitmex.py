@@ -174,7 +174,7 @@ def market(symbol: Symbol) -> str:
             f"{symbol} is a quanto contract: its amounts are worth neither base nor quote",
             hint="BitMEX is served for spot (BTC/USDT), linear (BTC/USDT:USDT) and inverse (BTC/USD:BTC)",
         )
-    named = symbol.market == "inverse" and base != "XBT"
+    named = symbol.market_type == "inverse" and base != "XBT"
     return f"{base}{quote}_{base}" if named else f"{base}{quote}"
 
 
@@ -298,7 +298,7 @@ def _symbol(row: Instrument) -> Symbol | None:
 
 def _contract(row: Instrument, symbol: Symbol) -> float | None:
     """Return what one contract is worth: in the quote for an inverse market, else in the base."""
-    if symbol.market == "inverse":
+    if symbol.market_type == "inverse":
         per_unit = row.underlyingToSettleMultiplier
         return row.multiplier / per_unit if row.multiplier and per_unit else None
     return 1 / row.underlyingToPositionMultiplier if row.underlyingToPositionMultiplier else None
@@ -347,7 +347,7 @@ EXCHANGE = Exchange(
     rest_url="https://www.bitmex.com",
     since=parse_time("2014-11-22"),
     closed=_CLOSED,
-    settle=Us(5 * SECOND),
+    finality_delay=Us(5 * SECOND),
     limits=(Limit(30, MINUTE),),
     kinds=frozenset({"spot", "linear", "inverse"}),
     market=market,

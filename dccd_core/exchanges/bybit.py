@@ -157,7 +157,7 @@ def market(symbol: Symbol) -> str:
 
 
 def _of(query: Query) -> dict[str, str]:
-    return {"category": query.kind, "symbol": query.market}
+    return {"category": query.market_type, "symbol": query.market}
 
 
 def klines_request(query: Query) -> Request:
@@ -240,7 +240,7 @@ def decode_markets(body: bytes) -> pl.DataFrame:
         market=[row.symbol for row in rows],
         active=[row.status == "Trading" for row in rows],
         listed=pl.Series([row.launchTime or None for row in rows], dtype=pl.Int64) * MILLISECOND,
-        contract=[1.0 if name.market == "inverse" else None for name in names],
+        contract=[1.0 if name.market_type == "inverse" else None for name in names],
     )
 
 
@@ -316,7 +316,7 @@ EXCHANGE = Exchange(
     title="Bybit",
     rest_url="https://api.bybit.com",
     since=parse_time("2018-11-14"),
-    settle=Us(5 * SECOND),
+    finality_delay=Us(5 * SECOND),
     limits=(Limit(600, Us(5 * SECOND)),),
     kinds=frozenset({"spot", "linear", "inverse"}),
     market=market,

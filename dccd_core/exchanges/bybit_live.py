@@ -118,7 +118,11 @@ def name(topic: Topic) -> str:
 
 def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
     """Write a request; its answer comes with its ``req_id``."""
-    asked = {"req_id": f"{topics[0].kind}:{number}", "op": op, "args": [name(topic) for topic in topics]}
+    asked = {
+        "req_id": f"{topics[0].market_type}:{number}",
+        "op": op,
+        "args": [name(topic) for topic in topics],
+    }
     return msgspec.json.encode(asked)
 
 
@@ -227,7 +231,7 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
 
 _BOOKS: Final = Channel(docs=f"{_DOCS}/orderbook", depths=(1, 50, 200, 1_000))
 LIVE = Live(
-    url=lambda topic: f"wss://stream.bybit.com/v5/public/{topic.kind}",
+    url=lambda topic: f"wss://stream.bybit.com/v5/public/{topic.market_type}",
     name=name,
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),

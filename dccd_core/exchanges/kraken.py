@@ -323,7 +323,7 @@ EXCHANGE = Exchange(
     title="Kraken",
     rest_url="https://api.kraken.com",
     since=parse_time("2013-09-10"),
-    settle=Us(5 * SECOND),
+    finality_delay=Us(5 * SECOND),
     limits=(
         Limit(1, SECOND),
         Limit(1, SECOND, _BARS_POOL, per_market=True),

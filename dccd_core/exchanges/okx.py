@@ -151,7 +151,7 @@ _READ_ERROR: Final = msgspec.json.Decoder(Error)
 def market(symbol: Symbol) -> str:
     if symbol.settle is None:
         return f"{symbol.base}-{symbol.quote}"
-    margin = "_UM" if symbol.market == "linear" and symbol.quote == "USD" else ""
+    margin = "_UM" if symbol.market_type == "linear" and symbol.quote == "USD" else ""
     return f"{symbol.base}-{symbol.quote}{margin}-SWAP"
 
 
@@ -331,7 +331,7 @@ EXCHANGE = Exchange(
     title="OKX",
     rest_url="https://www.okx.com",
     since=parse_time("2017-10-01"),
-    settle=Us(5 * SECOND),
+    finality_delay=Us(5 * SECOND),
     limits=(
         Limit(20, _TWO_SECONDS, "history-candles"),
         Limit(20, _TWO_SECONDS, "history-trades"),

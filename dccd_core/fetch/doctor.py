@@ -18,7 +18,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, iso, moment
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
-from dccd_core.net.retry import Policy, persist
+from dccd_core.net.retry import Policy, retry
 from dccd_core.tables import Completeness, DataType
 
 _LIKELY: Final = {
@@ -59,7 +59,7 @@ async def examine(venue: Venue) -> list[Finding]:
     exchange, began = venue.exchange, venue.clock.now()
     first = exchange.markets.requests()[0]
     try:
-        response = await persist(lambda: venue.transport.send(first), venue.clock, _QUICK)
+        response = await retry(lambda: venue.transport.send(first), venue.clock, _QUICK)
     except Exception as e:  # noqa: BLE001 -- a doctor reports whatever is wrong
         return [_closed(exchange, began) or _failed("connection", e)]
     took = (venue.clock.now() - began) // MILLISECOND
@@ -123,7 +123,7 @@ async def _symbols(venue: Venue) -> tuple[dict[str, Symbol], Finding]:
         return likely, _failed("symbols", e)
     active = [symbol for text in rows.filter("active")["symbol"] if (symbol := _parsed(text))]
     kinds = [kind for kind in _LIKELY if kind in venue.exchange.kinds]
-    found = {kind: [symbol for symbol in active if symbol.market == kind] for kind in kinds}
+    found = {kind: [symbol for symbol in active if symbol.market_type == kind] for kind in kinds}
     counts = ", ".join(f"{len(symbols)} {kind}" for kind, symbols in found.items())
     said = f"{rows.height} markets; of those that trade {counts}"
     well = all(found.values())
@@ -204,7 +204,7 @@ class _Probe:
         endpoint, bar = await self.venue.served(dataset), dataset.span
         assert bar is not None
         count = min(_SPARSE_ROWS if endpoint.sparse else _ROWS, endpoint.page_limit)
-        end = bar_open(Us(self._now() - self.venue.exchange.settle - _NEAR), bar)
+        end = bar_open(Us(self._now() - self.venue.exchange.finality_delay - _NEAR), bar)
         span = TimeRange(Us(end - count * bar), end)
         request = endpoint.request(self.venue.query(dataset, span, count))
         rows = await self._rows(dataset, endpoint, request)

@@ -1,4 +1,4 @@
-"""Bring one partition up to date: what is due -> collect -> sift -> draft -> commit with its ledger."""
+"""Bring a partition up to date: what is due -> collect -> split_valid -> draft -> commit with the ledger."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,10 @@ from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Progress, Work
-from dccd_core.lake.lake import Judge, Lake, State
+from dccd_core.lake.lake import CompletenessCheck, Lake, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
-    BookJudge,
+    BookCheck,
 )
 
 __all__ = ["Filled", "Halted", "Progress", "Recorded", "fill", "fold"]
@@ -104,16 +104,16 @@ class Recorded:
 class _WithLosses:
     """A judge that knows what a stream lost, and why."""
 
-    judge: Judge
+    judge: CompletenessCheck
     recorded: Recorded
 
     def see(self, rows: pl.DataFrame) -> None:
         self.judge.see(rows)
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         gone = [span for span, _ in self.recorded.withdrawn]
         ledger = ledger.withdraw(gone).lose(self.recorded.lost)
-        return self.judge.verdict(ledger.lose(ledger.unrecorded()))
+        return self.judge.assess(ledger.lose(ledger.unrecorded()))
 
 
 def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
@@ -138,8 +138,8 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
                 counts[span] += int(times.is_between(span.start, span.end, closed="left").sum())
         asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
 
-        def judge() -> Judge:
-            return Haltable(_WithLosses(BookJudge() if pictures else work.judge(), recorded), recorded.halt)
+        def judge() -> CompletenessCheck:
+            return Haltable(_WithLosses(BookCheck() if pictures else work.judge(), recorded), recorded.halt)
 
         return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
 

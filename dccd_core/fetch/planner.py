@@ -66,13 +66,13 @@ def _known(span: TimeRange, ledger: Ledger | None, *, whole: bool) -> Us:
     return covered[0].start if covered else span.end
 
 
-def settled(dataset: Dataset, now: Us, settle: Us) -> Us:
+def settled(dataset: Dataset, now: Us, finality_delay: Us) -> Us:
     """Return the moment before which nothing changes any more.
 
     A bar counts from its open, so the answer is the open of the first bar that is not yet closed for
-    ``settle``: every bar that opens earlier is final.
+    ``finality_delay``: every bar that opens earlier is final.
     """
-    at = Us(now - settle)
+    at = Us(now - finality_delay)
     return bar_open(at, dataset.span) if dataset.span else at
 
 

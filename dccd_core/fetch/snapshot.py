@@ -11,8 +11,8 @@ from dccd_core.fetch.paging.page import earliest
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
-from dccd_core.quality.sanity import sift
+from dccd_core.quality.holes import NoCheck
+from dccd_core.quality.sanity import split_valid
 
 
 async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: int) -> Filled:
@@ -33,11 +33,11 @@ async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: 
             hint="run it again: at midnight, or where a clock is wrong, the days differ",
             where=Where(venue.exchange.name, endpoint.path, str(dataset.symbol)),
         )
-    good, bad = sift(dataset.data_type, rows, None)
+    good, bad = split_valid(dataset.data_type, rows, None)
     bad = pl.concat([found.refused, bad])
     if bad.height:
         lake.quarantine(dataset, key, bad)
     asked = Asked(TimeRange(at, Us(at + 1)), Source.REST, now, 1, good.height)
     with lake.draft(dataset, key) as draft:
         draft.append(good)
-        return Filled(draft.commit([asked], NoJudge), 1, good.height)
+        return Filled(draft.commit([asked], NoCheck), 1, good.height)

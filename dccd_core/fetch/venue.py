@@ -28,7 +28,7 @@ from dccd_core.fetch.planner import Plan, end_of_trading, plan, settled
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
-from dccd_core.net.retry import persist
+from dccd_core.net.retry import retry
 from dccd_core.tables import TIME
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Venue:
         Raises:
             ConfigError: nothing does.
         """
-        kind = dataset.symbol.market
+        kind = dataset.symbol.market_type
         endpoint = self.exchange.endpoint(kind, dataset.data_type)
         if endpoint is None or kind not in self.exchange.kinds:
             raise ConfigError(
@@ -90,7 +90,7 @@ class Venue:
     ) -> Plan:
         """Return what is still to do for ``span``, whose partition has this ledger, or none yet."""
         endpoint, exchange = self.endpoint(dataset), self.exchange
-        until = settled(dataset, now, exchange.settle)
+        until = settled(dataset, now, exchange.finality_delay)
         ended = end_of_trading(dataset, span, life, exchange.closed)
         since = endpoint.reach.since(now, dataset.span)
         return plan(span, ledger, until, ended, since, whole=style_of(endpoint).newest_only)
@@ -101,7 +101,7 @@ class Venue:
 
     def query(self, dataset: Dataset, span: TimeRange, limit: int) -> Query:
         market = self.exchange.market(dataset.symbol)
-        return Query(market, span, limit, bar=dataset.span, kind=dataset.symbol.market)
+        return Query(market, span, limit, bar=dataset.span, market_type=dataset.symbol.market_type)
 
     async def ask(self, dataset: Dataset, request: Request, receive: Callable[[Response], T]) -> T:
         """Send and decode, again while waiting helps. Errors say exchange, endpoint and symbol.
@@ -117,7 +117,7 @@ class Venue:
             return receive(response)
 
         with located(where):
-            return await persist(once, self.clock)
+            return await retry(once, self.clock)
 
     async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Us]:
         """Return one row, or none, and the moment before which the venue's rows were final by then."""
@@ -125,7 +125,7 @@ class Venue:
 
         def receive(response: Response) -> tuple[pl.DataFrame, Us]:
             rows = Salvage(endpoint.decode).read(response).rows.head(1)
-            return rows, settled(dataset, response.proven_time, self.exchange.settle)
+            return rows, settled(dataset, response.proven_time, self.exchange.finality_delay)
 
         return await self.ask(dataset, request, receive)
 
@@ -155,7 +155,7 @@ class Venue:
             response = await self.transport.send(request)
             rows = Salvage(endpoint.decode).read(response).rows
             if (last := latest(rows)) is not None:
-                return Us(last + self.exchange.settle) if dataset.span else last
+                return Us(last + self.exchange.finality_delay) if dataset.span else last
         return Us(0)
 
     async def markets(self) -> pl.DataFrame:
@@ -244,7 +244,7 @@ class Venue:
                 await self._refuse_unknown(dataset)
             return final if first is None else first
         source = dataset.source
-        witness = self.exchange.endpoint(source.symbol.market, source.data_type) if source else None
+        witness = self.exchange.endpoint(source.symbol.market_type, source.data_type) if source else None
         if dataset.span and source and witness and witness.oldest:
             return bar_open(await self._first_moment(source), dataset.span)
         rows = await self._rows_of(dataset.symbol)
@@ -269,7 +269,7 @@ class Venue:
             return receive(response)
 
         with located(where):
-            return await persist(once, self.clock)
+            return await retry(once, self.clock)
 
 
 _Decode = Callable[[bytes, Us], pl.DataFrame]
@@ -286,7 +286,7 @@ def _opens(decode: _Decode, bar: Us | None) -> _Decode:
 
 
 def _in_base(decode: _Decode, symbol: Symbol, contract: float) -> _Decode:
-    price = pl.col("price") if symbol.market == "inverse" else 1.0
+    price = pl.col("price") if symbol.market_type == "inverse" else 1.0
 
     def in_base(body: bytes, at: Us) -> pl.DataFrame:
         return decode(body, at).with_columns(amount=pl.col("amount") * contract / price)

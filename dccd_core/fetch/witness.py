@@ -15,10 +15,10 @@ _LOOKS: Final = 8
 """Bars with trades in a hole after which nobody looks for quiet ones any more: each costs a request."""
 
 
-def witness(venue: Venue, dataset: Dataset, at: Us) -> Endpoint | None:
+def trade_oracle(venue: Venue, dataset: Dataset, at: Us) -> Endpoint | None:
     """Return how to ask the trades of the same symbol; None when they cannot tell about ``at`` and later."""
     source = dataset.source
-    endpoint = venue.exchange.endpoint(source.symbol.market, source.data_type) if source else None
+    endpoint = venue.exchange.endpoint(source.symbol.market_type, source.data_type) if source else None
     if endpoint is None or style_of(endpoint).find_trade is None:
         return None
     since = endpoint.reach.since(venue.clock.now(), None)
@@ -32,7 +32,7 @@ async def quiet_parts(venue: Venue, dataset: Dataset, span: TimeRange) -> list[T
     hour at least. From where trades are asked for, bar by bar, until a look finds no more; after ``_LOOKS``
     bars with trades nobody asks on, and what is left stays unexplained.
     """
-    endpoint, trades, quiet = witness(venue, dataset, span.start), dataset.source, list[TimeRange]()
+    endpoint, trades, quiet = trade_oracle(venue, dataset, span.start), dataset.source, list[TimeRange]()
     if endpoint is None or trades is None:
         return quiet
     assert dataset.span is not None

@@ -21,18 +21,18 @@ from dccd_core.fetch.paging.page import within as rows_within
 from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.witness import OUTAGE, quiet_parts, witness
-from dccd_core.lake.lake import Judge, Lake, PartitionDraft, State
+from dccd_core.fetch.witness import OUTAGE, quiet_parts, trade_oracle
+from dccd_core.lake.lake import CompletenessCheck, Lake, PartitionDraft, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     AFTER_END,
     BEFORE_LISTING,
     NO_TRADES,
-    BarJudge,
+    BarCheck,
     Evidence,
     missing_bars,
 )
-from dccd_core.quality.sanity import sift
+from dccd_core.quality.sanity import split_valid
 
 _TOGETHER: Final = 16
 """Pages that are checked and stored together: each step costs about the same for one page as for many."""
@@ -66,7 +66,7 @@ class Halted(DccdError):
 class Haltable:
     """A judge that can be interrupted: a big partition takes longer to write than a stop may."""
 
-    judge: Judge
+    judge: CompletenessCheck
     halt: Event
 
     def see(self, rows: pl.DataFrame) -> None:
@@ -74,8 +74,8 @@ class Haltable:
             raise Halted("stopped while it was folded")
         self.judge.see(rows)
 
-    def verdict(self, ledger: Ledger) -> Ledger:
-        return self.judge.verdict(ledger)
+    def assess(self, ledger: Ledger) -> Ledger:
+        return self.judge.assess(ledger)
 
 
 def _inside(page: Page, span: TimeRange) -> Page:
@@ -233,21 +233,21 @@ class Work:
             self.draft = self.drafts.enter_context(self.lake.draft(self.dataset, self.key))
         return self.draft
 
-    def _haltable(self) -> Judge:
+    def _haltable(self) -> CompletenessCheck:
         return Haltable(self.judge(), self.halt)
 
     def keep_pages(self, pages: list[Page]) -> int:
-        strays = [page.strays for page in pages if page.strays is not None]
-        return self.keep(pl.concat([page.rows for page in pages]), strays)
+        misplaced = [page.misplaced for page in pages if page.misplaced is not None]
+        return self.keep(pl.concat([page.rows for page in pages]), misplaced)
 
-    def keep(self, rows: pl.DataFrame, strays: Sequence[pl.DataFrame] = ()) -> int:
+    def keep(self, rows: pl.DataFrame, misplaced: Sequence[pl.DataFrame] = ()) -> int:
         """Put good rows into the draft and the others into quarantine; return how many are good.
 
-        ``strays`` were not believed before, each for its ``reason``.
+        ``misplaced`` were not believed before, each for its ``reason``.
         """
         carried = self.venue.endpoint(self.dataset).carries_open
-        good, bad = sift(self.dataset.data_type, rows, self.dataset.span, carried_open=carried)
-        bad = pl.concat([bad, *strays])
+        good, bad = split_valid(self.dataset.data_type, rows, self.dataset.span, carried_open=carried)
+        bad = pl.concat([bad, *misplaced])
         if bad.height:
             self.lake.quarantine(self.dataset, self.key, bad)
         if self.dataset.span:
@@ -283,14 +283,14 @@ class Work:
     def _quiet(self) -> Us:
         return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO
 
-    def judge(self) -> Judge:
+    def judge(self) -> CompletenessCheck:
         refused = self.lake.quarantined(self.dataset, self.key)
         asked = [asked.span for asked in self.asked]
         if self.dataset.span:
             start = partition_span(self.dataset.grain, self.key).start
-            known = witness(self.venue, self.dataset, start) is not None
+            known = trade_oracle(self.venue, self.dataset, start) is not None
             evidence = Evidence(self.now, asked, self.proven, refused, known, self._quiet())
-            return BarJudge(self.dataset.span, evidence)
+            return BarCheck(self.dataset.span, evidence)
         evidence = Evidence(self.now, asked, refused=refused)
         endpoint = self.venue.endpoint(self.dataset)
         return style_of(endpoint).proof(endpoint, evidence, self.absent)

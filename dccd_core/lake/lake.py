@@ -44,7 +44,7 @@ _MOST_ASIDE: Final = 100_000
 _CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
 
 
-class Judge(Protocol):
+class CompletenessCheck(Protocol):
     """Sees every row of a partition as it will be stored, and says what is missing from it.
 
     It may read the lake but not write to it: the partition is locked meanwhile.
@@ -54,7 +54,7 @@ class Judge(Protocol):
         """Take the next rows; called with all of the partition's, in order."""
         ...
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         """Return ``ledger``, which knows all that was asked, with its holes filled in."""
         ...
 
@@ -334,7 +334,7 @@ class PartitionDraft:
         """
         self._gone = spans
 
-    def commit(self, asked: Sequence[Asked], judge: Callable[[], Judge]) -> State:
+    def commit(self, asked: Sequence[Asked], judge: Callable[[], CompletenessCheck]) -> State:
         """Unite the draft with what is stored by now, durably, and return the partition's new state.
 
         A fresh row takes the place of the stored one with the same key. The file stays as it is when
@@ -373,7 +373,7 @@ class PartitionDraft:
     def _fill(
         self,
         asked: Sequence[Asked],
-        judge: Callable[[], Judge],
+        judge: Callable[[], CompletenessCheck],
         file: BinaryIO,
         stored: Stored | None,
     ) -> tuple[State | None, bool]:
@@ -395,7 +395,7 @@ class PartitionDraft:
             if self._contradictions().height > self._aside or gone > self.taken_back:
                 return None, False
             refused = quarantine.count(self._store, self._quarantine)
-            ledger = judging.verdict(replace(ledger, quarantined=refused))
+            ledger = judging.assess(replace(ledger, quarantined=refused))
             writer.seal(ledger)
         new = Reader(file, self._data_type, self._url).state  # what cannot be read again is never swapped in
         if old and (old.state.content_hash, old.state.ledger) == (new.content_hash, ledger):

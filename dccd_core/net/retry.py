@@ -33,7 +33,7 @@ class Policy:
 _DEFAULT: Final = Policy()
 
 
-async def persist(
+async def retry(
     action: Callable[[], Awaitable[T]],
     clock: Clock,
     policy: Policy = _DEFAULT,

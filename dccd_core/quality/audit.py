@@ -69,7 +69,7 @@ class Audit:
         named = rows.drop_nulls(key)
         return int(named.select({"ts", *key}).is_duplicated().sum())
 
-    def judge_state(self, state: State, settle: Us) -> None:
+    def judge_state(self, state: State, finality_delay: Us) -> None:
         """Hold the ledger against the rows: nothing unfinished stored, nothing in quarantine forgotten."""
         ledger, bar = state.ledger, self.dataset.span
         self.crossed.finish()
@@ -83,7 +83,7 @@ class Audit:
         if ledger.quarantined:
             self._note(SANITY, f"{ledger.quarantined} rows are in quarantine")
         asked = max((asked.at for asked in ledger.asked), default=Us(0))
-        if bar and state.last is not None and state.last + bar + settle > asked:
+        if bar and state.last is not None and state.last + bar + finality_delay > asked:
             self._note(FINAL, f"the bar of {iso(state.last)} was stored before it was final")
 
     def _note(self, check: str, text: str) -> None:

@@ -60,7 +60,7 @@ def missing_bars(opens: np.ndarray, bar: Us, covered: Sequence[TimeRange]) -> li
     return holes
 
 
-class BarJudge:
+class BarCheck:
     """Expects a bar at every step of the grid."""
 
     def __init__(self, bar: Us, evidence: Evidence) -> None:
@@ -71,7 +71,7 @@ class BarJudge:
     def see(self, rows: pl.DataFrame) -> None:
         self._seen.append(_ns(rows))
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         opens = np.concatenate([np.empty(0, np.int64), *self._seen])
         # parts with different proofs are judged apart, or a proven hour would vanish in a longer hole
         borders = [span for span, _ in self._evidence.proven] + [h.span for h in ledger.holes if h.proof]
@@ -90,7 +90,7 @@ class BarJudge:
         return replace(ledger, holes=holes, quarantined=int((due & ~mended).sum()))
 
 
-class IdJudge:
+class IdCheck:
     """Expects consecutive ids within every covered span.
 
     ``absent``: ids known to be absent at the start or the end of a span, where no row after them tells.
@@ -115,7 +115,7 @@ class IdJudge:
         if ids.size:
             self._last = int(ids[-1]), int(times[-1])
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         covered = ledger.covered()
         found = [
             (span, missing)
@@ -138,7 +138,7 @@ class IdJudge:
         return [(hole.span, hole.missing) for hole in ledger.holes if hole.span.minus(asked)]
 
 
-class BookJudge:
+class BookCheck:
     """Notes when an order book was not known, and how many pictures of it that cost."""
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class BookJudge:
             self._every = int(steps.min()) if self._every is None else min(self._every, int(steps.min()))
         self._last = int(times[-1]) if times.size else self._last
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         holes = tuple(Hole(span, self._missing(span), reason=why) for span, why in ledger.unrecorded())
         return replace(ledger, holes=holes)
 
@@ -162,7 +162,7 @@ class BookJudge:
         return max(1, span.length // (self._every or span.length))
 
 
-class RefusedJudge:
+class RefusedCheck:
     """Expects what was refused, so that it is asked for again: nobody can say what else is missing."""
 
     def __init__(self, evidence: Evidence) -> None:
@@ -175,7 +175,7 @@ class RefusedJudge:
         for mended in self._refused.keys() & set(rows["trade_id"].to_list()) if self._refused else ():
             del self._refused[mended]
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         """Return the refused rows as gaps, those of one moment as one."""
         covered = ledger.covered()
         moments = Counter(Us(at) for at in self._refused.values())
@@ -188,12 +188,12 @@ class RefusedJudge:
         return replace(ledger, holes=holes, quarantined=len(self._refused))
 
 
-class NoJudge:
+class NoCheck:
     """For data of which nobody can say what is missing: trades without ids, pictures taken now and then."""
 
     def see(self, rows: pl.DataFrame) -> None: ...
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         return ledger
 
 

@@ -8,7 +8,7 @@ from dccd_core.domain.timespan import Us
 from dccd_core.tables import DataType, empty
 
 
-def sift(
+def split_valid(
     data_type: DataType, rows: pl.DataFrame, bar: Us | None, *, carried_open: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part ``rows`` into good ones and bad ones; the bad ones carry a column ``reason``."""

@@ -38,21 +38,21 @@ class BarTopic:
     Args:
         channel: the venue's ways.
         bar: the length of a bar.
-        settle: how long after its end a bar may still change.
+        finality_delay: how long after its end a bar may still change.
         now: our steady clock.
     """
 
-    def __init__(self, channel: Channel, bar: Us, settle: Us, now: Us) -> None:
+    def __init__(self, channel: Channel, bar: Us, finality_delay: Us, now: Us) -> None:
         self.claim = Claim()
         self.pace = Pace(now)
         self.alive: Us | None = None
-        """Up to when (venue time) bars that nobody flags cannot change any more, and ``settle`` after that.
+        """Up to when (venue time) bars that nobody flags cannot change any more, plus ``finality_delay``.
 
         It is told by the topic alone: by its next bar, as messages come in order, or by the venue's word.
         """
         self._beats = channel.beats
         self._fills_quiet = channel.fills_quiet
-        self._bar, self._settle = bar, settle
+        self._bar, self._finality_delay = bar, finality_delay
         self._accepted: Us | None = None
         self._close: float | None = None
         self._asked = False
@@ -104,7 +104,7 @@ class BarTopic:
         if not spoilt:
             self.claim.begin(told.first)
             if not self._beats:
-                self._live_until(Us(told.last + self._settle))
+                self._live_until(Us(told.last + self._finality_delay))
         return unbroken
 
     def finish(self, finals: Sequence[ClosedBar]) -> list[ClosedBar]:
@@ -167,7 +167,7 @@ class BarTopic:
         if self._accepted is None or self._beats or not self._due(moment.steady):
             return None
         since = self._since()
-        return since if moment.venue - self._settle - _SURE >= since + self._bar else None
+        return since if moment.venue - self._finality_delay - _SURE >= since + self._bar else None
 
     def ask(self, steady: Us) -> None:
         """Note that it is asked for: the next time is if nobody answers, ever later."""
@@ -217,7 +217,7 @@ class BarTopic:
                 dead = None  # something was lost, but it is alive
         self.claim.begin(since)
         self.claim.reach(until)
-        self._live_until(Us(until + self._settle))
+        self._live_until(Us(until + self._finality_delay))
         self._asked, self._wait = True, _AGAIN
         self._close = fresh["close"][-1] if fresh.height else self._close
         if not traded.height:
@@ -241,7 +241,7 @@ class BarTopic:
             self.doubt(ZERO, "")
         self.claim.begin(told.first)
         if self._shown_from <= (self.claim.reached or ZERO):
-            self._live_until(Us(self._newest + self._settle))
+            self._live_until(Us(self._newest + self._finality_delay))
 
     def _end(self, reason: str) -> None:
         self.claim.end(reason)

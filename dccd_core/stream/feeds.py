@@ -133,10 +133,10 @@ class BarsFeed:
     ``price``: the column that says at what price a bar ends.
     """
 
-    def __init__(self, bar: Us, settle: Us, price: str = "close") -> None:
+    def __init__(self, bar: Us, finality_delay: Us, price: str = "close") -> None:
         self.lines: list[Line] = []
         self._price = price
-        self._final = FinalBars(bar, settle)
+        self._final = FinalBars(bar, finality_delay)
         self._proven: list[pl.DataFrame] = []
 
     def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
@@ -221,15 +221,15 @@ class BarsFeed:
         return quiet
 
 
-def feed_of(kind: Kind, settle: Us) -> Feed:
-    """Return what takes the rows of a kind; ``settle`` says when bars are final."""
+def feed_of(kind: Kind, finality_delay: Us) -> Feed:
+    """Return what takes the rows of a kind; ``finality_delay`` says when bars are final."""
     data_type, bar = kind
     match data_type.table.completeness:
         case Completeness.IDS:
             return TradesFeed()
         case Completeness.GRID:
             assert bar is not None
-            return BarsFeed(bar, settle, data_type.table.chart)
+            return BarsFeed(bar, finality_delay, data_type.table.chart)
         case Completeness.PICTURES:
             return BooksFeed()
 
@@ -240,7 +240,7 @@ def topic_of(wanted: Wanted, now: Us) -> AnyTopic:
     if bar is not None and wanted.channel.from_trades:
         return BuiltTopic(wanted.channel, bar, now)
     if bar is not None:
-        return BarTopic(wanted.channel, bar, wanted.settle, now)
+        return BarTopic(wanted.channel, bar, wanted.finality_delay, now)
     if wanted.dataset.data_type.table.numbered:
         counted = wanted.channel.consecutive or wanted.channel.beats
         return TradeTopic(wanted.channel, now) if counted else PagedTopic(wanted.channel, now)
@@ -253,7 +253,7 @@ def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.D
         return tables.columns(kind[0]).to_frame()
     contracts = {line.name: line.wanted.contract for line in lines if line.wanted.contract is not None}
     if contracts and "amount" in kind[0].table.schema:
-        inverse = [line.name for line in lines if line.wanted.dataset.symbol.market == "inverse"]
+        inverse = [line.name for line in lines if line.wanted.dataset.symbol.market_type == "inverse"]
         rows = tables.in_base(rows, contracts, inverse)
     return tables.stored(kind[0], rows, {line.name: line.symbol for line in lines})
 

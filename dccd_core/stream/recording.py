@@ -100,7 +100,7 @@ class Recording:
 
     def add(self, name: str, wanted: Wanted, steady: Us) -> None:
         """Record a dataset too, of the topic of this name."""
-        feed = self._feeds.setdefault(wanted.kind, feed_of(wanted.kind, wanted.settle))
+        feed = self._feeds.setdefault(wanted.kind, feed_of(wanted.kind, wanted.finality_delay))
         self._pace = self._pace or Pace(steady)
         line = Line(name, wanted, self._seen[wanted.dataset], topic_of(wanted, steady))
         if (end := self._windows.last_end(wanted.dataset)) is not None:

@@ -150,7 +150,7 @@ class Refill:
         page = TimeRange(start, Us(start + most))
         parts = [part for window in windows if (part := window.clip(page)) is not None]
         waited = self._clock.steady() - self._states[dataset].since
-        if dataset.span is None and waited <= self._venue.exchange.settle + SECOND:
+        if dataset.span is None and waited <= self._venue.exchange.finality_delay + SECOND:
             return [part for part in parts if part.end <= final]  # the rest of one costs another question
         return [
             shown for part in parts if (shown := part.clip(TimeRange(start, max(start, final)))) is not None
@@ -159,7 +159,7 @@ class Refill:
     def _shown_until(self, dataset: Dataset) -> Us:
         """Return the moment before which rows are final by any answer: those tell whole seconds only."""
         now = Us(self._around.time.now(self._clock.steady()) - SECOND)
-        return settled(dataset, now, self._venue.exchange.settle)
+        return settled(dataset, now, self._venue.exchange.finality_delay)
 
     def _ids(self, dataset: Dataset, window: TimeRange) -> range | None:
         """Return the ids that are missing in a window, if asking for them settles it: it may be at once."""
@@ -302,8 +302,8 @@ class Refill:
         if newest_only(self._venue, dataset):
             return f"not there yet: {exchange.title}'s newest rows do not reach up to what came since"
         if parts[-1].end > final_until(self._venue, self._around, dataset):
-            what = dataset.data_type.table.title
-            return f"not there yet: {exchange.title}'s {what} are final {exchange.settle // SECOND} s later"
+            what, delay_s = dataset.data_type.table.title, exchange.finality_delay // SECOND
+            return f"not there yet: {exchange.title}'s {what} are final {delay_s} s later"
         return f"not there yet: it waits for its turn in what {exchange.title} lets us ask"
 
     def _write(self, job: _Job, rows: pl.DataFrame, pieces: Sequence[Piece]) -> None:
@@ -316,7 +316,7 @@ class Refill:
 
 def final_until(venue: Venue, around: Surroundings, dataset: Dataset) -> Us:
     """Return the moment before which the venue's rows do not change any more."""
-    return settled(dataset, around.time.now(around.clock.steady()), venue.exchange.settle)
+    return settled(dataset, around.time.now(around.clock.steady()), venue.exchange.finality_delay)
 
 
 def newest_only(venue: Venue, dataset: Dataset) -> bool:

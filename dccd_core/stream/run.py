@@ -152,7 +152,7 @@ def channel_of(live: Live, dataset: Dataset, depth: int) -> Channel:
     Raises:
         ConfigError: nothing does.
     """
-    kind, data_type = dataset.symbol.market, dataset.data_type
+    kind, data_type = dataset.symbol.market_type, dataset.data_type
     channel = live.channel(kind, data_type)
     if channel is None:
         raise ConfigError(f"{dataset}: {dataset.exchange} pushes no {data_type} of {kind} markets")
@@ -211,7 +211,7 @@ async def _wanted(
     topic = Topic(
         dataset.data_type,
         venue.exchange.market(dataset.symbol),
-        dataset.symbol.market,
+        dataset.symbol.market_type,
         dataset.span,
         channel.depth(plan.depth) or 0 if dataset.data_type.table.takes_depth else 0,
         str(row.get("live_name") or ""),
@@ -220,7 +220,7 @@ async def _wanted(
         dataset,
         topic,
         channel,
-        settle=venue.exchange.settle,
+        finality_delay=venue.exchange.finality_delay,
         contract=await venue.contract(dataset.symbol) if channel.contracts else None,
         precision=_precision(row),
         depth=plan.depth,

@@ -109,7 +109,7 @@ class Settler:
             book.pace.beat(self._clock.steady())  # it is quiet
 
     def _allowance(self, dataset: Dataset) -> Allowance:
-        key = dataset.symbol.market, dataset.data_type
+        key = dataset.symbol.market_type, dataset.data_type
         if key not in self._allowances:
             self._allowances[key] = allowance(self._venue, dataset, self._clock.steady())
         return self._allowances[key]

@@ -16,13 +16,14 @@ Kind = tuple[DataType, Us | None]
 class Wanted:
     """A topic and the dataset it is for; ``contract`` is what its amounts count, None: the base currency.
 
-    ``settle`` says when its bars are final; ``depth`` and ``every`` which pictures of its book are taken.
+    ``finality_delay`` says when its bars are final; ``depth`` and ``every`` which pictures of its book are
+    taken.
     """
 
     dataset: Dataset
     topic: Topic
     channel: Channel
-    settle: Us = ZERO
+    finality_delay: Us = ZERO
     contract: float | None = None
     precision: Precision | None = None
     depth: int = 0

@@ -88,12 +88,12 @@ def _pictures(crossed: Sequence[CrossedPictures]) -> dict[str, dg.IntMetadataVal
 
 
 def _audited(lake: Lake, exchange: Exchange, dataset: Dataset, key: str, state: State) -> Audit:
-    endpoint = exchange.endpoint(dataset.symbol.market, dataset.data_type)
+    endpoint = exchange.endpoint(dataset.symbol.market_type, dataset.data_type)
     audit = Audit(dataset, carried_open=endpoint is not None and endpoint.carries_open)
     try:
         for rows in lake.chunks(dataset, key):
             audit.see(rows)
     except DamagedFile as e:
         return Audit(dataset, found={SCHEMA: [str(e)]})
-    audit.judge_state(state, exchange.settle)
+    audit.judge_state(state, exchange.finality_delay)
     return audit

@@ -50,7 +50,7 @@ def _parts(one: Estimate) -> tuple[int, int, int, int]:
 
 def said_cost(entry: Entry, dataset: Dataset, cost: Estimate, share: float | None = None) -> str:
     """Say for people what a history costs."""
-    limits = limits_of(get(dataset.exchange), dataset.symbol.market, dataset.data_type)
+    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type)
     minutes = cost.weight / (weight_per_minute(limits) * (share or DEFAULT_SHARE))
     length = said_length(Us(round(minutes * HOUR / 60)))
     return f"about {cost.rows:,} rows, {decimal(cost.bytes)}, {length} of asking, since {entry.start}"

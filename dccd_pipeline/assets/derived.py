@@ -54,7 +54,7 @@ def _source(dataset: Dataset) -> Dataset:
 
 
 def _endpoint(dataset: Dataset) -> Endpoint | None:
-    return get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
+    return get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
 
 
 async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:

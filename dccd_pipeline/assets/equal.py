@@ -25,7 +25,7 @@ _SHOWN: Final = 20
 
 def own_bars(dataset: Dataset) -> bool:
     """Tell whether the venue has bars of this length itself."""
-    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
+    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
     return (
         dataset.source is not None
         and dataset.span is not None
@@ -45,7 +45,7 @@ def equal_specs(datasets: Iterable[Dataset], description: str) -> list[dg.AssetC
 def newest_part(dataset: Dataset, states: Mapping[str, State]) -> TimeRange | None:
     """Return the time of the newest bars that are stored, a page of them at most."""
     last = max((state.last for state in states.values() if state.last is not None), default=None)
-    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market, dataset.data_type)
+    endpoint = get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
     if last is None or endpoint is None or dataset.span is None:
         return None
     rows = min(_MOST, endpoint.page_limit)
@@ -58,7 +58,7 @@ def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Us) -> list[
     for dataset, states in before.items():
         asked = max((one.at for state in states.values() for one in state.ledger.asked), default=None)
         if asked is not None and own_bars(dataset):
-            parts = samples(dataset, asked, now, get(dataset.exchange).settle)
+            parts = samples(dataset, asked, now, get(dataset.exchange).finality_delay)
             found += [(dataset, part) for part in parts]
     return found
 

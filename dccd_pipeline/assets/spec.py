@@ -39,7 +39,7 @@ def dataset_spec(
         tags={
             EXCHANGE: dataset.exchange,
             DATA_TYPE: dataset.data_type.value,
-            MARKET_TYPE: dataset.symbol.market,
+            MARKET_TYPE: dataset.symbol.market_type,
         },
         metadata={
             COLUMN_SCHEMA: column_schema(dataset.data_type),

@@ -190,7 +190,7 @@ def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Us, now: Us) -> 
     elif start < askable_since(endpoint, dataset.span, now):
         known = f", now from {said_time(since)} on" if since else ""
         hints = [f"write --start {later(since, now) if since else today}"]
-        if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market, dataset.span, start):
+        if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market_type, dataset.span, start):
             hints.append(f"take it from {' or '.join(others)}")
         said = f"{exchange.title} serves {endpoint.reach} of {dataset}{known}"
         raise ConfigError(said, hint=", or ".join(hints))
@@ -255,7 +255,7 @@ def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, beg
     """
     whole = partition_span(dataset.grain, key)
     asked = whole.clip(order.within) if order.within else whole
-    final = settled(dataset, Us(began - _SLACK), get(dataset.exchange).settle)
+    final = settled(dataset, Us(began - _SLACK), get(dataset.exchange).finality_delay)
     past = asked.clip(TimeRange(ZERO, final)) if asked else None
     return past is None or condition_of(dataset, key, state, past) is Condition.AVAILABLE
 
@@ -303,7 +303,7 @@ def pace(settings: Settings, dataset: Dataset) -> float:
     """Return how much weight a minute the budget gives requests for ``dataset``."""
     own = settings.exchanges.get(dataset.exchange)
     share = own.budget if own and own.budget else DEFAULT_SHARE
-    limits = limits_of(get(dataset.exchange), dataset.symbol.market, dataset.data_type)
+    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type)
     return share * weight_per_minute(limits)
 
 

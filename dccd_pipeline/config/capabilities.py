@@ -76,7 +76,7 @@ def limits_of(exchange: Exchange, kind: str, data_type: DataType) -> list[Limit]
     bar, now = (endpoint.spans or (None,))[0], present()
     span = TimeRange(Us(now - (bar or MINUTE)), now)
     first_id = 1 if style_of(endpoint).by_ids else None
-    query = Query(exchange.market(_EXAMPLES[kind]), span, 1, bar=bar, first_id=first_id, kind=kind)
+    query = Query(exchange.market(_EXAMPLES[kind]), span, 1, bar=bar, first_id=first_id, market_type=kind)
     pool = endpoint.request(query).pool
     return [limit for limit in exchange.limits if limit.pool == pool]
 

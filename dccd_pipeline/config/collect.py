@@ -67,7 +67,7 @@ def _endpoints(data: Mapping[str, Any], data_type: DataType | None = None) -> di
     """Return what serves the entry's symbols, by kind of market; of unsound ones any kind may be meant."""
     if "exchange" not in data or "data_type" not in data:
         return {}
-    kinds = sorted({symbol.market for symbol in data["symbols"]}) if "symbols" in data else KINDS
+    kinds = sorted({symbol.market_type for symbol in data["symbols"]}) if "symbols" in data else KINDS
     return served(get(data["exchange"]), data_type or data["data_type"], kinds)
 
 
@@ -256,7 +256,7 @@ class Entry(Strict):
     def source(self, symbol: Symbol) -> Endpoint:
         """Return what is asked for the rows of ``symbol``: for derived bars its trades."""
         data_type = DataType(self.derive_from) if self.derive_from else self.data_type
-        return served(get(self.exchange), data_type)[symbol.market]
+        return served(get(self.exchange), data_type)[symbol.market_type]
 
     def askable(self, dataset: Dataset, keys: Iterable[str], now: Us) -> list[str]:
         """Return the partitions that can be asked for now: within the reach, and in the symbol's life."""

@@ -92,7 +92,7 @@ def _symbol(value: object, info: ValidationInfo) -> Symbol:
 
 
 def _refuse_unserved(exchange: Exchange, symbol: Symbol, data_type: DataType | None) -> None:
-    kind = symbol.market
+    kind = symbol.market_type
     having = served(exchange, data_type) if data_type else dict.fromkeys(exchange.kinds)
     if kind in having:
         return

@@ -66,7 +66,7 @@ def _lacking(exchange: Exchange, data_type: DataType, data: Mapping[str, Any]) -
 
 def _kinds(data: Mapping[str, Any]) -> list[str]:
     """Return the kinds of market of the entry's symbols; unsound ones may be of any."""
-    return sorted({symbol.market for symbol in data["symbols"]}) if "symbols" in data else list(KINDS)
+    return sorted({symbol.market_type for symbol in data["symbols"]}) if "symbols" in data else list(KINDS)
 
 
 def _channels(data: Mapping[str, Any], data_type: DataType) -> list[Channel]:

@@ -41,7 +41,7 @@ def stream_spec(entry: StreamEntry) -> dg.AssetSpec:
 def recorded_spec(entry: StreamEntry, dataset: Dataset, store: str, first: date) -> dg.AssetSpec:
     """Return the asset of a dataset that only ``entry`` brings; ``first``: the day its partitions begin."""
     exchange = get(dataset.exchange)
-    channel = exchange.live and exchange.live.channel(dataset.symbol.market, dataset.data_type)
+    channel = exchange.live and exchange.live.channel(dataset.symbol.market_type, dataset.data_type)
     source = f" Source: {channel.docs}" if channel else ""
     return dataset_spec(
         dataset,

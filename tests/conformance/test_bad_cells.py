@@ -16,7 +16,7 @@ from dccd_core.adapter.salvage import Decoded, Salvage
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
-from dccd_core.quality.sanity import sift
+from dccd_core.quality.sanity import split_valid
 from dccd_core.tables import DataType
 from tests.conformance.test_exchanges import DECODERS, Served, body, case_of, endpoint_of, facts
 
@@ -96,7 +96,7 @@ def read(served: Served, page: bytes, case: Path) -> tuple[pl.DataFrame, pl.Data
     at = Us(facts(case).get("at", 0))
     found: Decoded = Salvage(endpoint.decode).read(Response(200, {}, page, max(at, LATER)))
     bar = Us(SECOND) if data_type is DataType.OHLC else None
-    good, bad = sift(data_type, found.rows, bar, carried_open=endpoint.carries_open)
+    good, bad = split_valid(data_type, found.rows, bar, carried_open=endpoint.carries_open)
     return good, pl.concat([found.refused, bad])
 
 

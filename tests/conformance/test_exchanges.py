@@ -118,7 +118,7 @@ def some_query(served: Served) -> Query:
     name, kind, _ = served
     bar = next(iter(endpoint_of(served).spans), None)
     limit = min(100, endpoint_of(served).page_limit)
-    return Query(get(name).market(SYMBOLS[kind]), SPAN, limit, bar=bar, kind=kind)
+    return Query(get(name).market(SYMBOLS[kind]), SPAN, limit, bar=bar, market_type=kind)
 
 
 def requests_of(served: Served) -> Iterator[Request]:
@@ -208,7 +208,7 @@ def test_markets_decode_value_by_value(case: Path) -> None:
     rows = exchange.markets.decode(body(case))
     assert rows.schema == MARKETS
     assert as_text(rows) == expected(case)
-    assert {Symbol.parse(symbol).market for symbol in rows["symbol"]} <= exchange.kinds
+    assert {Symbol.parse(symbol).market_type for symbol in rows["symbol"]} <= exchange.kinds
     if exchange.markets.more:
         for request in exchange.markets.requests():
             following = exchange.markets.more(request, body(case))
@@ -328,7 +328,7 @@ def test_an_exchange_describes_itself(name: str) -> None:
     assert all(exchange.market(SYMBOLS[kind]) for kind in exchange.kinds)
     assert exchange.since > 0
     assert exchange.closed is None or exchange.closed > exchange.since
-    assert exchange.settle > 0
+    assert exchange.finality_delay > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

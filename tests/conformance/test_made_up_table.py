@@ -95,7 +95,7 @@ def octopus(marks: DataType) -> Exchange:
         title="Octopus",
         rest_url="https://octopus.example",
         since=DAY,
-        settle=Us(5 * SECOND),
+        finality_delay=Us(5 * SECOND),
         limits=(Limit(8, SECOND),),
         kinds=frozenset({"spot"}),
         market=lambda symbol: symbol.base + symbol.quote,
@@ -215,7 +215,7 @@ def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> N
     audit = Audit(dataset)
     for some in lake.chunks(dataset, KEY):
         audit.see(some)
-    audit.judge_state(state, venue.exchange.settle)
+    audit.judge_state(state, venue.exchange.finality_delay)
     assert audit.found == {"sanity": ["2 rows are in quarantine"]}
     crooked = Audit(dataset)
     crooked.see(pl.concat([rows.head(1).with_columns(mark=-1.0), rows.head(1)]))

@@ -92,7 +92,7 @@ def test_a_real_list_of_symbols_is_read(file: str, kind: str, what: str, rows: i
     markets = get(file.partition("/")[0]).markets.decode(sample(f"{file}.json"))
     assert markets.schema == MARKETS
     assert markets.height == rows or (rows is None and markets.height > 0), what
-    assert rows == 0 or kind in {Symbol.parse(symbol).market for symbol in markets["symbol"]}
+    assert rows == 0 or kind in {Symbol.parse(symbol).market_type for symbol in markets["symbol"]}
 
 
 def test_a_real_error_is_named() -> None:

@@ -9,7 +9,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
-from dccd_core.quality.holes import BarJudge, Evidence, NoJudge
+from dccd_core.quality.holes import BarCheck, Evidence, NoCheck
 from dccd_core.tables import TIME, DataType
 
 BTC = Symbol("BTC", "USDT")
@@ -41,9 +41,9 @@ def hold(
     span = partition_span(dataset.grain, key)
     asked = Asked(TimeRange(span.start, until or span.end), Source.REST, at, 1, rows.height)
 
-    def judge() -> BarJudge | NoJudge:
+    def judge() -> BarCheck | NoCheck:
         evidence = Evidence(at, [asked.span], refused=lake.quarantined(dataset, key))
-        return BarJudge(dataset.span, evidence) if dataset.span else NoJudge()
+        return BarCheck(dataset.span, evidence) if dataset.span else NoCheck()
 
     with lake.draft(dataset, key) as draft:
         draft.append(rows)

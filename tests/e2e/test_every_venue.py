@@ -189,7 +189,8 @@ def check_whole(case: Case, sandbox: RunningSandbox, project: Project, code: int
 
 def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     """What the venue still shows of the newest partitions is there, to the last row that is final."""
-    dataset, bar, settle = case.dataset, case.dataset.span or 0, get(case.dataset.exchange).settle
+    dataset, bar = case.dataset, case.dataset.span or 0
+    delay = get(dataset.exchange).finality_delay
     start, began = earliest_start(case), present()
     done = dccd(*question(case, start))
     ended = present()
@@ -207,7 +208,7 @@ def check_newest(case: Case, sandbox: RunningSandbox, project: Project) -> None:
     before, after = (max(asked, shown_since(case, sandbox, at)) for at in (began, ended))
     assert first >= before - bar
     assert truth(sandbox, dataset, TimeRange(min(first, Us(after + (bar or 1))), first)).is_empty()
-    final = Us(began - settle - SECOND - bar)  # the venue tells its time in whole seconds
+    final = Us(began - delay - SECOND - bar)  # the venue tells its time in whole seconds
     assert truth(sandbox, dataset, TimeRange(Us(last + 1), max(final, Us(last + 1)))).is_empty()
 
 

@@ -236,7 +236,7 @@ def test_the_open_partition_goes_on_where_its_ledger_ends(desk: Desk, sandbox: R
     middle = Us(start + (SystemClock().now() - start) // 2)
     sandbox.clock(middle)  # for the venue it is still spring: nothing later is final
     desk.fill(YEARS[-1])
-    first = bar_open(Us(middle - get("binance").settle), HOUR)
+    first = bar_open(Us(middle - get("binance").finality_delay), HOUR)
     assert stored(desk.project, BTC_HOURS).equals(truth(sandbox, BTC_HOURS, TimeRange(start, first)))
 
     sandbox.clock(None)

@@ -69,11 +69,11 @@ class Job(msgspec.Struct, kw_only=True):
             exchange = replace(exchange, limits=tuple(limits))
         if self.page_limit is None:
             return exchange
-        endpoint = exchange.endpoint(asked.symbol.market, asked.data_type)
+        endpoint = exchange.endpoint(asked.symbol.market_type, asked.data_type)
         assert endpoint
         special = {
             **exchange.special,
-            (asked.symbol.market, asked.data_type): replace(endpoint, page_limit=self.page_limit),
+            (asked.symbol.market_type, asked.data_type): replace(endpoint, page_limit=self.page_limit),
         }
         return replace(exchange, special=special)
 

@@ -214,11 +214,11 @@ def _warm(sandbox: RunningSandbox, jobs: list[Job]) -> None:
     """Let the sandbox work out the first rows of history: that takes it seconds, and nobody is answered."""
     for job in {(job.exchange, job.symbol, job.bar): job for job in jobs}.values():
         exchange, asked = job.venue(), job.dataset
-        endpoint = exchange.endpoint(asked.symbol.market, asked.data_type)
+        endpoint = exchange.endpoint(asked.symbol.market_type, asked.data_type)
         if endpoint and endpoint.oldest:
             span = TimeRange(Us(0), SystemClock().now())
-            market, kind = exchange.market(asked.symbol), asked.symbol.market
-            request = endpoint.oldest(Query(market, span, 1, bar=asked.span, kind=kind))
+            market, kind = exchange.market(asked.symbol), asked.symbol.market_type
+            request = endpoint.oldest(Query(market, span, 1, bar=asked.span, market_type=kind))
             httpx.get(f"{job.url}{request.path}?{urlencode(request.params)}", timeout=60)
     sandbox.reset()
 

@@ -56,7 +56,7 @@ def datasets(exchange: str, *bases: str, linear: bool = False) -> tuple[Dataset,
 
 def topic_of(dataset: Dataset, depth: int = DEPTH) -> str:
     """Return what the sandbox calls what brings a dataset: as the venue does, and of which of its sides."""
-    exchange, market = get(dataset.exchange), dataset.symbol.market
+    exchange, market = get(dataset.exchange), dataset.symbol.market_type
     assert exchange.live
     channel = exchange.live.channel(market, dataset.data_type)
     assert channel
@@ -72,7 +72,9 @@ def urls(own: Sequence[Dataset]) -> set[str]:
     """Return the addresses that it takes to record these: one connection each, as long as they are few."""
     exchange = get(own[0].exchange)
     assert exchange.live
-    topics = (Topic(one.data_type, exchange.market(one.symbol), one.symbol.market, one.span) for one in own)
+    topics = (
+        Topic(one.data_type, exchange.market(one.symbol), one.symbol.market_type, one.span) for one in own
+    )
     return {exchange.live.url(topic) for topic in topics}
 
 

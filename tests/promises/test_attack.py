@@ -15,7 +15,7 @@ from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 from tests.promises.attack import OPEN, Round, attack, attacked, round_of
@@ -113,7 +113,7 @@ def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
 def stored(folder: Path, dataset: Dataset, rows: pl.DataFrame, span: TimeRange) -> None:
     with Lake(folder).draft(dataset, partition_key(dataset.grain, span.start)) as draft:
         draft.append(rows)
-        draft.commit([Asked(span, Source.STREAM, span.end, 0, rows.height)], NoJudge)
+        draft.commit([Asked(span, Source.STREAM, span.end, 0, rows.height)], NoCheck)
 
 
 def test_time_of_which_nothing_is_said_is_between_what_is_proven() -> None:

@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.timespan import SECOND, TimeRange, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME
 
 Row = tuple[str, str, str, int, int, int, float]
@@ -54,7 +54,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
                 with lake.draft(dataset, key) as draft:
                     rows = rows_of(dataset, part)
                     draft.append(rows)
-                    draft.commit([Asked(part, Source.REST, part.end, 1, rows.height)], NoJudge)
+                    draft.commit([Asked(part, Source.REST, part.end, 1, rows.height)], NoCheck)
                 lake.quarantine(dataset, key, rows.head(1).with_columns(reason=pl.lit("a test")))
     return lake
 

@@ -74,10 +74,10 @@ def keys(case: Case) -> list[str]:
 def expected(world: World, case: Case, key: str) -> pl.DataFrame:
     span = partition_span(case.dataset.grain, key)
     exchange = get(case.exchange)
-    end = min(span.end, NOW if case.dataset.span else Us(NOW - exchange.settle))
+    end = min(span.end, NOW if case.dataset.span else Us(NOW - exchange.finality_delay))
     rows = world.truth(case.dataset, key, end)
     if case.dataset.span:
-        return rows.filter(pl.col("ts").cast(pl.Int64) + case.dataset.span + exchange.settle <= NOW)
+        return rows.filter(pl.col("ts").cast(pl.Int64) + case.dataset.span + exchange.finality_delay <= NOW)
     return rows
 
 
@@ -160,5 +160,5 @@ def test_every_exchange_has_a_case_for_all_it_serves() -> None:
         for data_type in (DataType.OHLC, DataType.TRADES)
         if get(name).endpoint(kind, data_type)
     }
-    tried = {(case.exchange, case.dataset.symbol.market, case.dataset.data_type) for case in CASES}
+    tried = {(case.exchange, case.dataset.symbol.market_type, case.dataset.data_type) for case in CASES}
     assert tried == served

@@ -244,7 +244,7 @@ def test_l6_what_a_reconnect_missed_is_filled_within_seconds(exchange: str, tmp_
         assert p.behind(one) == 0, one
     if exchange == "bitfinex":
         return  # a subscription begins with the last trades: nothing is left to ask for
-    settle_s = get(exchange).settle / SECOND
+    settle_s = get(exchange).finality_delay / SECOND
     filled = {at for at, _, piece in p.filled if not piece.reason}
     for opened in p.opened[1:]:  # the window's end is known by the first trade, its rows are final by then
         first = min((at for at in filled if at > opened), default=FOR_EVER)

@@ -163,7 +163,7 @@ def test_an_impossible_row_goes_to_quarantine_until_the_venue_mends(
     audit = Audit(dataset)
     for rows in world.lake.chunks(dataset, key):
         audit.see(rows)
-    audit.judge_state(state, world.exchange.settle)
+    audit.judge_state(state, world.exchange.finality_delay)
     assert audit.found == {SANITY: ["1 rows are in quarantine"]}
 
     world.faults()

@@ -8,7 +8,7 @@ from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.process import running_sandbox
 from tests.dccd_core.fetch.world import TRADES, truth
@@ -28,7 +28,7 @@ def truth_hash(folder: Path, market: Market) -> str:
             draft.append(trades)
         assert ties > rows / 2, "too few trades share a millisecond"
         asked = Asked(span, Source.DERIVED, span.end, 0, rows)
-        return draft.commit([asked], NoJudge).content_hash
+        return draft.commit([asked], NoCheck).content_hash
 
 
 @pytest.mark.parametrize(

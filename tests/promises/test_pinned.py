@@ -19,7 +19,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.layout import LIVE, StreamKey, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 from dccd_pipeline import build
 from dccd_pipeline.cli.main import main
@@ -121,7 +121,7 @@ def stored(folder: Path) -> Iterator[str]:
     lake = Lake(folder)
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([1]))
-        draft.commit([], NoJudge)
+        draft.commit([], NoCheck)
     footer = pq.read_metadata(lake.path(TRADES, DAY)).metadata or {}
     yield from (f"footer {key.decode()}" for key in footer if key.startswith(b"dccd"))
     yield f"file {IDENTITY} {json.loads((folder / IDENTITY).read_text())['format']}"

@@ -13,8 +13,8 @@ from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, TimeRange, Us, iso
 from dccd_core.fetch.paging.page import Page, earliest, latest, once, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, FindTrade, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, IdJudge, RefusedJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, IdCheck, RefusedCheck
 
 _MOST_RANGES: Final = 8
 _PATIENCE: Final = 8
@@ -34,10 +34,10 @@ class CursorPager:
 
     _BEYOND: Final = DAY
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Us, paging: Cursor) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, finality_delay: Us, paging: Cursor) -> None:
         self._endpoint = endpoint
         self._query = query
-        self._settle = settle
+        self._finality_delay = finality_delay
         self._paging = paging
         self._salvage = Salvage(endpoint.decode)
         self._at = query.span.start
@@ -59,9 +59,9 @@ class CursorPager:
 
     def receive(self, response: Response) -> Page | None:
         asked, found = self._query.span, self._salvage.read(response)
-        final = Us(response.proven_time - self._settle)
+        final = Us(response.proven_time - self._finality_delay)
         if response.dated is None:  # what is older than the newest row by so much is final
-            final = max(final, Us((latest(found.rows) or 0) - self._settle))
+            final = max(final, Us((latest(found.rows) or 0) - self._finality_delay))
         end = min(asked.end, max(asked.start, final))
         answered, last = found.rows, latest(found.rows)
         if last is not None and last < self._at - self._paging.blur:
@@ -74,22 +74,22 @@ class CursorPager:
             return None
         fresh = self._unseen(answered)
         fresh, clash = once(within(fresh, TimeRange(asked.start, end)), "trade_id")
-        strays = concerning(found.refused, asked.start, end)
-        strays = strays if clash is None else pl.concat([strays, clash])
+        misplaced = concerning(found.refused, asked.start, end)
+        misplaced = misplaced if clash is None else pl.concat([misplaced, clash])
         if last is not None and last >= end:
-            return self._finish(fresh, end, final, strays)
+            return self._finish(fresh, end, final, misplaced)
         if fresh.height:
-            return self._advance(fresh, strays)
+            return self._advance(fresh, misplaced)
         self._no_news += 1
         if self._no_news > 1 and not self._more_behind:
-            return self._finish(fresh, end, final, strays)
+            return self._finish(fresh, end, final, misplaced)
         if self._no_news > _PATIENCE:
             raise PagingError(
                 f"more trades than an answer holds share the moment {iso(self._at)}",
                 hint="nothing after it was stored; start later, or take this day from an archive",
             )
         self._confirming = True
-        return Page(fresh, self._at, strays=strays) if strays.height else None
+        return Page(fresh, self._at, misplaced=misplaced) if misplaced.height else None
 
     def _unseen(self, answered: pl.DataFrame) -> pl.DataFrame:
         """Leave out what came already; a row that now comes with other contents goes to where both meet."""
@@ -106,7 +106,7 @@ class CursorPager:
             else answered.filter(~known)
         )
 
-    def _advance(self, fresh: pl.DataFrame, strays: pl.DataFrame) -> Page:
+    def _advance(self, fresh: pl.DataFrame, misplaced: pl.DataFrame) -> Page:
         self._no_news, self._more_behind = 0, False
         times = fresh["ts"].cast(pl.Int64)
         last = Us(int(times[-1]))
@@ -116,15 +116,17 @@ class CursorPager:
         self._seen = again if self._seen is None or not known else pl.concat([self._seen, again])
         self._skip = self._skip + here if self._at == last else here
         self._at = last
-        return Page(fresh, last, strays=strays if strays.height else None)
+        return Page(fresh, last, misplaced=misplaced if misplaced.height else None)
 
-    def _finish(self, fresh: pl.DataFrame, end: Us, final: Us, strays: pl.DataFrame) -> Page:
+    def _finish(self, fresh: pl.DataFrame, end: Us, final: Us, misplaced: pl.DataFrame) -> Page:
         self._done = True
-        return Page(fresh, end, cut=final < self._query.span.end, strays=strays if strays.height else None)
+        return Page(
+            fresh, end, cut=final < self._query.span.end, misplaced=misplaced if misplaced.height else None
+        )
 
 
 def cursor_pagers(
-    endpoint: Endpoint, query: Query, settle: Us, paging: Cursor, limits: tuple[Limit, ...]
+    endpoint: Endpoint, query: Query, finality_delay: Us, paging: Cursor, limits: tuple[Limit, ...]
 ) -> Iterator[CursorPager]:
     """Cut ``query.span`` into as many ranges of time as the limits let be asked in a second.
 
@@ -133,7 +135,7 @@ def cursor_pagers(
     rate = min((limit.amount * SECOND // limit.period for limit in limits), default=_MOST_RANGES)
     ranges = max(1, min(_MOST_RANGES, rate))
     for part in query.span.split(Us(-(-query.span.length // ranges))):
-        yield CursorPager(endpoint, replace(query, span=part), settle, paging)
+        yield CursorPager(endpoint, replace(query, span=part), finality_delay, paging)
 
 
 def _paging(endpoint: Endpoint) -> Cursor:
@@ -146,7 +148,9 @@ async def _pagers(venue: Askable, dataset: Dataset, span: TimeRange, _: FetchSta
     query = venue.query(dataset, span, endpoint.page_limit)
     pool = endpoint.request(query).pool
     limits = tuple(limit for limit in venue.exchange.limits if limit.pool == pool)
-    return Pagers(cursor_pagers(endpoint, query, venue.exchange.settle, _paging(endpoint), limits), span.end)
+    return Pagers(
+        cursor_pagers(endpoint, query, venue.exchange.finality_delay, _paging(endpoint), limits), span.end
+    )
 
 
 async def _count(venue: Askable, dataset: Dataset, span: TimeRange) -> tuple[int, int]:
@@ -164,8 +168,8 @@ async def _count(venue: Askable, dataset: Dataset, span: TimeRange) -> tuple[int
     return await venue.ask(dataset, request, receive), 1
 
 
-def _proof(endpoint: Endpoint, evidence: Evidence, absent: Absent) -> Judge:
-    return IdJudge(evidence, absent) if _paging(endpoint).consecutive else RefusedJudge(evidence)
+def _proof(endpoint: Endpoint, evidence: Evidence, absent: Absent) -> CompletenessCheck:
+    return IdCheck(evidence, absent) if _paging(endpoint).consecutive else RefusedCheck(evidence)
 
 
 def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:

@@ -15,8 +15,8 @@ from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.paging.bounds import Ends, find_bounds, last_row_before
 from dccd_core.fetch.paging.page import Page, Pager, latest, once, taken, within
 from dccd_core.fetch.paging.style import Absent, Askable, ByIds, FetchStats, FindTrade, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, IdJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, IdCheck
 
 MISPLACED: Final = "its time contradicts its id"
 
@@ -33,7 +33,7 @@ class IdPager:
         self._ids = ids
         self._down = down
         self._salvage = Salvage(endpoint.decode)
-        self._strays: list[pl.DataFrame] = []
+        self._misplaced: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
 
     def request(self) -> Request | None:
@@ -51,12 +51,12 @@ class IdPager:
                 hint="the venue ignored the id: nothing of this answer was stored",
             )
         wanted = (ids >= self._ids.start) & (ids < self._ids.stop)
-        self._strays.append(found.refused)
+        self._misplaced.append(found.refused)
         if not wanted.all() or (np.diff(ids) != 1).any():
             rows, clash = once(rows.filter(wanted), "trade_id")
             ids = ids[wanted]
             if clash is not None:
-                self._strays.append(clash)
+                self._misplaced.append(clash)
         return self._downwards(rows, ids) if self._down else self._upwards(rows, ids)
 
     def _upwards(self, rows: pl.DataFrame, ids: np.ndarray) -> Page:
@@ -76,8 +76,8 @@ class IdPager:
         until = latest(inside) or asked.start
         if inside.height < rows.height:
             outside = rows.join(inside, on="trade_id", how="anti", maintain_order="left")
-            self._strays.append(outside.with_columns(reason=pl.lit(MISPLACED)))
-        return Page(inside, until, strays=taken(self._strays))
+            self._misplaced.append(outside.with_columns(reason=pl.lit(MISPLACED)))
+        return Page(inside, until, misplaced=taken(self._misplaced))
 
 
 def id_pagers(endpoint: Endpoint, query: Query, ids: range, *, down: bool = False) -> Iterator[IdPager]:
@@ -105,8 +105,8 @@ async def _count(venue: Askable, dataset: Dataset, span: TimeRange) -> tuple[int
     return len(bounds.ids), bounds.requests
 
 
-def _proof(_: Endpoint, evidence: Evidence, absent: Absent) -> Judge:
-    return IdJudge(evidence, absent)
+def _proof(_: Endpoint, evidence: Evidence, absent: Absent) -> CompletenessCheck:
+    return IdCheck(evidence, absent)
 
 
 def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:

@@ -30,14 +30,14 @@ class Page:
     """New rows, in order.
 
     ``until``: every row before it has been given. ``cut``: what follows is not final yet.
-    ``strays``: rows that are not believed, each with its ``reason``. ``since``: what lies before it
+    ``misplaced``: rows that are not believed, each with its ``reason``. ``since``: what lies before it
     cannot be had; None: all of it came.
     """
 
     rows: pl.DataFrame
     until: Us
     cut: bool = False
-    strays: pl.DataFrame | None = None
+    misplaced: pl.DataFrame | None = None
     since: Us | None = None
 
 
@@ -54,10 +54,10 @@ class Pager(Protocol):
         ...
 
 
-def taken(strays: list[pl.DataFrame], until: Us | None = None) -> pl.DataFrame | None:
+def taken(misplaced: list[pl.DataFrame], until: Us | None = None) -> pl.DataFrame | None:
     """Return what was not believed so far, up to a moment, and forget it; None where that is nothing."""
-    some = [rows for rows in strays if rows.height]
-    strays.clear()
+    some = [rows for rows in misplaced if rows.height]
+    misplaced.clear()
     if not some:
         return None
     rows = pl.concat(some)

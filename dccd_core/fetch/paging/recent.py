@@ -12,17 +12,17 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Page, Pager, earliest, latest, once, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, RefusedJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, RefusedCheck
 
 
 class RecentPager:
     """What one answer holds of the newest rows; what lies before them in ``query.span`` cannot be had."""
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Us) -> None:
+    def __init__(self, endpoint: Endpoint, query: Query, finality_delay: Us) -> None:
         self._endpoint = endpoint
         self._query = query
-        self._settle = settle
+        self._finality_delay = finality_delay
         self._salvage = Salvage(endpoint.decode)
         self._done = False
 
@@ -43,24 +43,24 @@ class RecentPager:
             within(rows, TimeRange(asked.start, until)),
             until,
             cut=until < asked.end,
-            strays=refused if refused.height else None,
+            misplaced=refused if refused.height else None,
             since=min(since, until) if since > asked.start else None,
         )
 
     def _final(self, response: Response, rows: pl.DataFrame) -> Us:
         """Return before which moment rows are final: by the venue's clock, or by the newest row."""
         bar, newest = self._query.bar, latest(rows)
-        final = Us(response.proven_time - self._settle)
+        final = Us(response.proven_time - self._finality_delay)
         final = bar_open(final, bar) if bar else final
         if response.dated is not None or newest is None:
             return final
-        return max(final, newest if bar else Us(newest - self._settle))
+        return max(final, newest if bar else Us(newest - self._finality_delay))
 
 
 async def _pagers(venue: Askable, dataset: Dataset, span: TimeRange, _: FetchStats) -> Pagers:
     endpoint = await venue.served(dataset)
     query = venue.query(dataset, span, endpoint.page_limit)
-    pager: Pager = RecentPager(endpoint, query, venue.exchange.settle)
+    pager: Pager = RecentPager(endpoint, query, venue.exchange.finality_delay)
     return Pagers(iter([pager]), span.end)
 
 
@@ -68,8 +68,8 @@ async def _count(venue: Askable, dataset: Dataset, _: TimeRange) -> tuple[int, i
     return venue.endpoint(dataset).page_limit, 0
 
 
-def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> Judge:
-    return RefusedJudge(evidence)
+def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> CompletenessCheck:
+    return RefusedCheck(evidence)
 
 
 def _newest(endpoint: Endpoint, query: Query, _: Us) -> Iterator[Request]:

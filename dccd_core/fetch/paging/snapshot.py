@@ -10,8 +10,8 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, NoJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, NoCheck
 
 
 async def _pagers(_: Askable, dataset: Dataset, __: TimeRange, ___: FetchStats) -> Pagers:
@@ -22,8 +22,8 @@ async def _count(_: Askable, dataset: Dataset, __: TimeRange) -> tuple[int, int]
     raise ConfigError(f"{dataset} holds snapshots of the present", hint="there is nothing to estimate")
 
 
-def _proof(_: Endpoint, __: Evidence, ___: Absent) -> Judge:
-    return NoJudge()
+def _proof(_: Endpoint, __: Evidence, ___: Absent) -> CompletenessCheck:
+    return NoCheck()
 
 
 def _newest(endpoint: Endpoint, query: Query, _: Us) -> Iterator[Request]:

@@ -13,7 +13,7 @@ from dccd_core.adapter.contract import Endpoint, Exchange, Paging, Query, Reques
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Pager, TradeRef
-from dccd_core.lake.lake import Judge
+from dccd_core.lake.lake import CompletenessCheck
 from dccd_core.quality.holes import Evidence
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class PagingStyle:
     """How many rows a piece of time has, and how many requests it took to know that."""
     guesses: bool
     """The count is a guess from the first page."""
-    proof: Callable[[Endpoint, Evidence, Absent], Judge]
+    proof: Callable[[Endpoint, Evidence, Absent], CompletenessCheck]
     """What proves that no row without a bar's grid is missing."""
     newest: Callable[[Endpoint, Query, Us], Iterator[Request]]
     """What to ask for the newest row, one request after another until one comes; told our own clock."""

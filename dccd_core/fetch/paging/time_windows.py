@@ -13,21 +13,23 @@ from dccd_core.domain.errors import PagingError
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Page, earliest, latest, once, taken, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, RefusedJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, RefusedCheck
 
 
 class BarPager:
     """The bars that open in ``query.span``, each once, final ones only."""
 
-    def __init__(self, endpoint: Endpoint, query: Query, settle: Us, keeps: Keeps = Keeps.OLDEST) -> None:
+    def __init__(
+        self, endpoint: Endpoint, query: Query, finality_delay: Us, keeps: Keeps = Keeps.OLDEST
+    ) -> None:
         self._endpoint = endpoint
         self._whole = query.span
         self._rest: Query | None = query
-        self._settle = settle
+        self._finality_delay = finality_delay
         self._keeps = keeps
         self._salvage = Salvage(endpoint.decode)
-        self._strays: list[pl.DataFrame] = []
+        self._misplaced: list[pl.DataFrame] = []
         self._held: list[pl.DataFrame] = []
         """Later rows of a window that is answered from its end."""
 
@@ -39,11 +41,11 @@ class BarPager:
         assert query is not None
         assert query.bar is not None
         found = self._salvage.read(response)
-        final = bar_open(Us(response.proven_time - self._settle), query.bar)
+        final = bar_open(Us(response.proven_time - self._finality_delay), query.bar)
         if response.dated is None:  # a bar is final when there is a later one
             final = max(final, latest(found.rows) or final)
-        rows, strays = self._rows(found, query.span)
-        self._strays.append(strays)
+        rows, misplaced = self._rows(found, query.span)
+        self._misplaced.append(misplaced)
         if self._keeps is Keeps.OLDEST:
             return self._forward(query, query.bar, rows, final)
         return self._backward(query, rows, final)
@@ -63,7 +65,7 @@ class BarPager:
 
     def _page(self, rows: pl.DataFrame, until: Us, *, cut: bool = False) -> Page:
         """Return a page with all rows that were not believed so far and lie before ``until``."""
-        return Page(rows, until, cut=cut, strays=taken(self._strays, until))
+        return Page(rows, until, cut=cut, misplaced=taken(self._misplaced, until))
 
     def _forward(self, query: Query, bar: Us, rows: pl.DataFrame, final: Us) -> Page:
         asked, last = query.span, self._last(rows)
@@ -78,11 +80,11 @@ class BarPager:
 
     def _last(self, rows: pl.DataFrame) -> Us | None:
         """Return the time of the last row of an answer, believed or not."""
-        strays = self._strays[-1]
-        if not strays.height:
+        misplaced = self._misplaced[-1]
+        if not misplaced.height:
             return latest(rows)
-        strays = strays.filter(pl.col(REASON) != LATER)
-        times = [*rows["ts"].cast(pl.Int64).tail(1), *strays["ts"].cast(pl.Int64).drop_nulls()]
+        misplaced = misplaced.filter(pl.col(REASON) != LATER)
+        times = [*rows["ts"].cast(pl.Int64).tail(1), *misplaced["ts"].cast(pl.Int64).drop_nulls()]
         return Us(max(times)) if times else None
 
     def _backward(self, query: Query, rows: pl.DataFrame, final: Us) -> Page | None:
@@ -101,7 +103,7 @@ class BarPager:
 
 
 def bar_pagers(
-    endpoint: Endpoint, query: Query, settle: Us, keeps: Keeps = Keeps.OLDEST
+    endpoint: Endpoint, query: Query, finality_delay: Us, keeps: Keeps = Keeps.OLDEST
 ) -> Iterator[BarPager]:
     """Cut ``query.span`` into windows of one page each, on the grid of the bars."""
     assert query.bar is not None
@@ -109,14 +111,14 @@ def bar_pagers(
     first = opened if opened == query.span.start else Us(opened + query.bar)
     if first < query.span.end:
         for window in TimeRange(first, query.span.end).split(Us(query.limit * query.bar)):
-            yield BarPager(endpoint, replace(query, span=window), settle, keeps)
+            yield BarPager(endpoint, replace(query, span=window), finality_delay, keeps)
 
 
 async def _pagers(venue: Askable, dataset: Dataset, span: TimeRange, _: FetchStats) -> Pagers:
     endpoint = await venue.served(dataset)
     assert isinstance(endpoint.paging, TimeWindows)
     query = venue.query(dataset, span, endpoint.page_limit)
-    return Pagers(bar_pagers(endpoint, query, venue.exchange.settle, endpoint.paging.keeps), span.end)
+    return Pagers(bar_pagers(endpoint, query, venue.exchange.finality_delay, endpoint.paging.keeps), span.end)
 
 
 async def _count(_: Askable, dataset: Dataset, span: TimeRange) -> tuple[int, int]:
@@ -124,8 +126,8 @@ async def _count(_: Askable, dataset: Dataset, span: TimeRange) -> tuple[int, in
     return span.length // dataset.span, 0
 
 
-def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> Judge:
-    return RefusedJudge(evidence)
+def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> CompletenessCheck:
+    return RefusedCheck(evidence)
 
 
 def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:

@@ -72,7 +72,7 @@ def _limit(params: Params, default: int, most: int) -> int:
 
 @cache
 def symbols_by_name(market: Market, kind: str) -> Mapping[str, Symbol]:
-    symbols = [symbol for symbol in market.instruments if symbol.market == kind]
+    symbols = [symbol for symbol in market.instruments if symbol.market_type == kind]
     return {f"{symbol.base}{symbol.quote}": symbol for symbol in symbols}
 
 

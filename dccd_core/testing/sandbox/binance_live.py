@@ -106,7 +106,7 @@ class Stream:
     def trades(self, span: TimeRange) -> Batch:
         trades = self.market.tape(NAME, self.symbol).between(span)
         instrument = self.market.instruments[self.symbol]
-        more = '"M":true' if self.symbol.market == "spot" else f'"nq":{DECIMAL},"st":1'
+        more = '"M":true' if self.symbol.market_type == "spot" else f'"nq":{DECIMAL},"st":1'
         amount = decimals(trades.amount, instrument.amount_scale, 8)
         columns = [
             trades.time // MILLISECOND,
@@ -117,7 +117,7 @@ class Stream:
             trades.id,
             trades.time // MILLISECOND,
             np.where(trades.buyer_is_maker, "true", "false"),
-            *([] if self.symbol.market == "spot" else amount),
+            *([] if self.symbol.market_type == "spot" else amount),
         ]
         event = f'{{"e":"aggTrade","E":%d,"s":"{self.ticker}",{_TRADE},{more}}}'
         return trades.time.tolist(), self.texts(event, columns)
@@ -165,7 +165,7 @@ class Stream:
         sides = self.book.changes(version, _DEPTH)
         bids, asks = (levels_text(self.market, self.symbol, side).decode() for side in sides)
         at = version * BOOK_PERIOD // MILLISECOND
-        if self.symbol.market == "spot":
+        if self.symbol.market_type == "spot":
             numbers = f'"s":"{self.ticker}","U":{before + 1},"u":{version}'
         else:
             last, previous = futures_update(version), futures_update(before)

@@ -53,7 +53,7 @@ def _names(market: Market) -> Mapping[str, Symbol]:
     for symbol in market.instruments:
         base, quote = _own(symbol.base), _own(symbol.quote)
         colon = ":" if len(base) > 3 or len(quote) > 3 else ""
-        if symbol.market == "spot":
+        if symbol.market_type == "spot":
             named[f"t{base}{colon}{quote}"] = symbol
     return named
 

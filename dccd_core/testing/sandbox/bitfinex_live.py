@@ -66,7 +66,7 @@ _ENCODE: Final = msgspec.json.encode
 
 @cache
 def _names(market: Market) -> dict[str, Symbol]:
-    return {own_name(symbol): symbol for symbol in market.instruments if symbol.market == "spot"}
+    return {own_name(symbol): symbol for symbol in market.instruments if symbol.market_type == "spot"}
 
 
 class RefusedError(Exception):

@@ -91,9 +91,9 @@ def _code(code: str) -> str:
 
 def _name(symbol: Symbol) -> str:
     base, quote = _code(symbol.base), _code(symbol.quote)
-    if symbol.market == "spot":
+    if symbol.market_type == "spot":
         return f"{base}_{quote}"
-    return f"{base}{quote}_{base}" if symbol.market == "inverse" and base != "XBT" else f"{base}{quote}"
+    return f"{base}{quote}_{base}" if symbol.market_type == "inverse" and base != "XBT" else f"{base}{quote}"
 
 
 def _symbol(ask: Ask) -> Symbol | None:
@@ -174,14 +174,14 @@ def _stamps(times: Ints) -> NDArray[np.str_]:
 
 def _sizes(symbol: Symbol, base: Ints, quote: Ints, scales: tuple[int, int]) -> Ints:
     """Return amounts as whole contracts; ``scales`` are the decimals of the price and of the amount."""
-    if symbol.market == "inverse":
+    if symbol.market_type == "inverse":
         return -_scaled(-quote, sum(scales), 0)
-    return -_scaled(-base, scales[1], -_CONTRACTS[symbol.market])
+    return -_scaled(-base, scales[1], -_CONTRACTS[symbol.market_type])
 
 
 def _settled(symbol: Symbol, base: Ints, quote: Ints, scales: tuple[int, int]) -> Ints:
     """Return amounts in the smallest unit of what the market settles in."""
-    if symbol.market == "inverse":
+    if symbol.market_type == "inverse":
         return _scaled(base, scales[1], 8)
     return _scaled(quote, sum(scales), 6)
 
@@ -261,9 +261,9 @@ def instruments(ask: Ask) -> bytes:
 
 def _instrument(market: Market, name: str) -> dict[str, object]:
     instrument = market.instruments[_names(market)[name]]
-    symbol, perpetual = instrument.symbol, instrument.symbol.market != "spot"
-    inverse = symbol.market == "inverse"
-    per_unit = None if inverse else 10 ** -_CONTRACTS[symbol.market]
+    symbol, perpetual = instrument.symbol, instrument.symbol.market_type != "spot"
+    inverse = symbol.market_type == "inverse"
+    per_unit = None if inverse else 10 ** -_CONTRACTS[symbol.market_type]
     return {
         "symbol": name,
         "rootSymbol": _code(symbol.base),

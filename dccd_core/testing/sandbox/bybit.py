@@ -91,7 +91,7 @@ def _kind(params: Params, default: str = "") -> str:
 
 @cache
 def _names(market: Market, kind: str) -> Mapping[str, Symbol]:
-    found = [symbol for symbol in market.instruments if symbol.market == kind]
+    found = [symbol for symbol in market.instruments if symbol.market_type == kind]
     return {_name(symbol): symbol for symbol in sorted(found, key=_name)}
 
 
@@ -138,7 +138,7 @@ def _klines(market: Market, symbol: Symbol, opens: Ints, closes: Ints) -> bytes:
     bars = market.bars(NAME, symbol, opens, closes).rows(slice(None, None, -1))
     price, amount = market.instruments[symbol].price_scale, market.instruments[symbol].amount_scale
     volumes = [decimals(bars.volume, amount, 8), decimals(bars.quote_volume, price + amount, 8)]
-    if symbol.market == "inverse":
+    if symbol.market_type == "inverse":
         volumes.reverse()
     return rows(
         _KLINE,

@@ -72,7 +72,7 @@ _ENCODE: Final = msgspec.json.encode
 
 @cache
 def _names(market: Market, kind: str) -> dict[str, Symbol]:
-    found = [symbol for symbol in market.instruments if symbol.market == kind]
+    found = [symbol for symbol in market.instruments if symbol.market_type == kind]
     return {f"{s.base}PERP" if s.settle == "USDC" else f"{s.base}{s.quote}": s for s in found}
 
 
@@ -88,7 +88,7 @@ class Stream:
 
     def message(self, data: str, at: int | str, type_: str = "snapshot", more: str = "") -> str:
         """Keys stand in another order for spot than for contracts."""
-        if self.symbol.market == "spot":
+        if self.symbol.market_type == "spot":
             return f'{{"topic":"{self.topic}","ts":{at},"type":"{type_}","data":{data}{more}}}'
         return f'{{"topic":"{self.topic}","type":"{type_}","ts":{at},"data":{data}{more}}}'
 
@@ -121,7 +121,7 @@ class Stream:
         bars, instrument = so_far.bars, self.market.instruments[self.symbol]
         price, amount = instrument.price_scale, instrument.amount_scale
         volumes = [decimals(bars.volume, amount, 8), decimals(bars.quote_volume, price + amount, 8)]
-        if self.symbol.market == "inverse":
+        if self.symbol.market_type == "inverse":
             volumes.reverse()
         columns = [
             bars.time // MILLISECOND,

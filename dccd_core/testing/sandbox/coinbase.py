@@ -52,7 +52,7 @@ def _refuse(text: str, status: int = 400) -> NoReturn:
 
 @cache
 def _names(market: Market) -> Mapping[str, Symbol]:
-    spot = [symbol for symbol in market.instruments if symbol.market == "spot"]
+    spot = [symbol for symbol in market.instruments if symbol.market_type == "spot"]
     return {f"{symbol.base}-{symbol.quote}": symbol for symbol in spot}
 
 

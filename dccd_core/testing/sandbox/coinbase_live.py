@@ -63,7 +63,7 @@ _ENCODE: Final = msgspec.json.encode
 
 @cache
 def _products(market: Market) -> dict[str, Symbol]:
-    return {own_name(symbol): symbol for symbol in market.instruments if symbol.market == "spot"}
+    return {own_name(symbol): symbol for symbol in market.instruments if symbol.market_type == "spot"}
 
 
 def _written(times: Ints) -> NDArray[np.str_]:

@@ -83,7 +83,7 @@ def _key(symbol: Symbol) -> str:
 
 @cache
 def _names(market: Market) -> Mapping[str, Symbol]:
-    spot = [symbol for symbol in market.instruments if symbol.market == "spot"]
+    spot = [symbol for symbol in market.instruments if symbol.market_type == "spot"]
     return {name(symbol): symbol for name in (_key, _altname) for symbol in spot}
 
 

@@ -230,7 +230,7 @@ class KrakenSide(Side):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening, Habits())
-        spot = [symbol for symbol in opening.market.instruments if symbol.market == "spot"]
+        spot = [symbol for symbol in opening.market.instruments if symbol.market_type == "spot"]
         self._symbols: Final = {str(symbol): symbol for symbol in spot}
         self._books: Final = dict[str, Callable[[Us], str]]()
         """How all of each book is told that was ever subscribed to."""

@@ -87,7 +87,7 @@ class Market:
         side = pl.when("sold").then(pl.lit("sell")).otherwise(pl.lit("buy"))
         price = trades.price / 10**instrument.price_scale
         amount = np.array(nearest(*self.sizes(exchange, symbol, trades)))
-        if (worth := DIALECTS[exchange].contracts.get(symbol.market)) is not None:
+        if (worth := DIALECTS[exchange].contracts.get(symbol.market_type)) is not None:
             amount = _in_base(symbol, amount, price, worth)
         columns = {
             "ts": trades.time,
@@ -140,18 +140,18 @@ class Market:
     def book_amounts(self, exchange: str, symbol: Symbol, levels: Levels) -> Floats:
         """Return the amounts of an order book in the base currency, to what the venue writes."""
         dialect, amount = DIALECTS[exchange], np.array(nearest(*self.book_sizes(exchange, symbol, levels)))
-        worth = {**dialect.contracts, **dialect.book_contracts}.get(symbol.market)
+        worth = {**dialect.contracts, **dialect.book_contracts}.get(symbol.market_type)
         if worth is None:
             return amount
         return _in_base(symbol, amount, levels.price / 10 ** self.instruments[symbol].price_scale, worth)
 
     def sizes(self, exchange: str, symbol: Symbol, of: Trades | Levels) -> tuple[Ints, int]:
         """Return the amounts as the venue writes them, and how many decimals they have."""
-        return self._counted(symbol, of, DIALECTS[exchange].contracts.get(symbol.market))
+        return self._counted(symbol, of, DIALECTS[exchange].contracts.get(symbol.market_type))
 
     def book_sizes(self, exchange: str, symbol: Symbol, levels: Levels) -> tuple[Ints, int]:
         """Return the amounts as the venue writes them in order books, and how many decimals they have."""
-        worth = DIALECTS[exchange].book_contracts.get(symbol.market)
+        worth = DIALECTS[exchange].book_contracts.get(symbol.market_type)
         if worth is None:
             return self.sizes(exchange, symbol, levels)
         sizes, scale = self._counted(symbol, levels, worth)
@@ -161,7 +161,7 @@ class Market:
         instrument = self.instruments[symbol]
         if worth is None:
             return of.amount, instrument.amount_scale
-        if symbol.market == "inverse":
+        if symbol.market_type == "inverse":
             return of.price * of.amount, instrument.price_scale + instrument.amount_scale + worth
         return of.amount, instrument.amount_scale + worth
 
@@ -190,7 +190,7 @@ def nearest(values: Ints, scale: int) -> list[float]:
 
 def _in_base(symbol: Symbol, sizes: Floats, price: Floats, worth: int) -> Floats:
     """Convert contracts of ``10**worth``, in the order in which whoever is told a price and a size does."""
-    return sizes * 10.0**worth / (price if symbol.market == "inverse" else 1.0)
+    return sizes * 10.0**worth / (price if symbol.market_type == "inverse" else 1.0)
 
 
 def _instrument(name: str, per_day: int) -> Instrument:

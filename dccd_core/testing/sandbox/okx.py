@@ -82,7 +82,7 @@ def _limit(params: Params, name: str, default: int, most: int) -> int:
 
 def name_of(symbol: Symbol) -> str:
     pair = f"{symbol.base}-{symbol.quote}"
-    margin = "_UM" if symbol.market == "linear" and symbol.quote == "USD" else ""
+    margin = "_UM" if symbol.market_type == "linear" and symbol.quote == "USD" else ""
     return pair if symbol.settle is None else f"{pair}{margin}-SWAP"
 
 
@@ -104,8 +104,8 @@ def _sizes(market: Market, symbol: Symbol, base: Ints, quote: Ints) -> tuple[Int
     ``base`` is in lots, ``quote`` the same amounts in ticks times lots.
     """
     instrument = market.instruments[symbol]
-    worth = DIALECTS[NAME].contracts.get(symbol.market, 0)
-    if symbol.market == "inverse":
+    worth = DIALECTS[NAME].contracts.get(symbol.market_type, 0)
+    if symbol.market_type == "inverse":
         return quote, instrument.price_scale + instrument.amount_scale + worth
     return base, instrument.amount_scale + worth
 
@@ -157,7 +157,7 @@ def _candles_text(market: Market, symbol: Symbol, opens: Ints, closes: Ints, now
         '["%d","#","#","#","#","#","#","#","%d"]',
         *prices,
         volume,
-        quote if symbol.market == "spot" else base,
+        quote if symbol.market_type == "spot" else base,
         quote,
     )
     confirmed = (closes[::-1] <= now).astype(np.int64)
@@ -226,15 +226,15 @@ def instruments(ask: Ask) -> bytes:
             [
                 _instrument(ask.market, name, symbol, asked)
                 for name, symbol in _names(ask.market).items()
-                if symbol.market in _KINDS[asked] and ask.params.get("instId", name) == name
+                if symbol.market_type in _KINDS[asked] and ask.params.get("instId", name) == name
             ]
         )
     )
 
 
 def _instrument(market: Market, name: str, symbol: Symbol, asked: str) -> dict[str, object]:
-    instrument, spot = market.instruments[symbol], symbol.market == "spot"
-    worth = DIALECTS[NAME].contracts.get(symbol.market, 0)
+    instrument, spot = market.instruments[symbol], symbol.market_type == "spot"
+    worth = DIALECTS[NAME].contracts.get(symbol.market_type, 0)
     listed = max(instrument.listed, _MOVED) if spot else instrument.listed
     return {
         "instType": asked,
@@ -244,10 +244,10 @@ def _instrument(market: Market, name: str, symbol: Symbol, asked: str) -> dict[s
         "baseCcy": symbol.base if spot else "",
         "quoteCcy": symbol.quote if spot else "",
         "settleCcy": symbol.settle or "",
-        "ctType": "" if spot else symbol.market,
+        "ctType": "" if spot else symbol.market_type,
         "ctVal": "" if spot else _power(worth),
         "ctMult": "" if spot else "1",
-        "ctValCcy": {"spot": "", "linear": symbol.base, "inverse": symbol.quote}[symbol.market],
+        "ctValCcy": {"spot": "", "linear": symbol.base, "inverse": symbol.quote}[symbol.market_type],
         "tickSz": _power(-instrument.price_scale),
         "lotSz": _power(-instrument.amount_scale) if spot else "0.01",
         "minSz": _power(-instrument.amount_scale) if spot else "0.01",

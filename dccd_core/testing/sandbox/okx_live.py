@@ -122,7 +122,7 @@ class Stream:
         cells = [
             *((column, instrument.price_scale) for column in (bars.open, bars.high, bars.low, bars.close)),
             self._counted(bars),
-            quote if self.symbol.market == "spot" else (bars.volume, instrument.amount_scale),
+            quote if self.symbol.market_type == "spot" else (bars.volume, instrument.amount_scale),
             quote,
         ]
         row = ",".join(f'"{_form(cell)}"' for cell in cells)
@@ -136,8 +136,8 @@ class Stream:
     def _counted(self, bars: Bars) -> tuple[Ints, int]:
         """Return volumes as the venue counts them: in contracts, where it has those."""
         instrument = self.market.instruments[self.symbol]
-        worth = DIALECTS[NAME].contracts.get(self.symbol.market, 0)
-        if self.symbol.market == "inverse":
+        worth = DIALECTS[NAME].contracts.get(self.symbol.market_type, 0)
+        if self.symbol.market_type == "inverse":
             return bars.quote_volume, instrument.price_scale + instrument.amount_scale + worth
         return bars.volume, instrument.amount_scale + worth
 

@@ -14,7 +14,7 @@ from dccd_core import ConfigError, Dataset, Lake, LakeError, TimeRange
 from dccd_core.domain.timespan import HOUR, SECOND, Us, parse_time
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered
 
 NAME = "binance/trades/BTC-USDT"
@@ -26,7 +26,7 @@ def lake(tmp_path: Path) -> Lake:
     lake, asked = Lake(tmp_path / "data"), TimeRange(SPAN.start, Us(SPAN.start + 12 * HOUR))
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered(range(10)))
-        draft.commit([Asked(asked, Source.REST, SPAN.end, 1, 10)], NoJudge)
+        draft.commit([Asked(asked, Source.REST, SPAN.end, 1, 10)], NoCheck)
     return lake
 
 

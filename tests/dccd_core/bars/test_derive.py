@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.fill import Filled
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
-from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, Evidence, IdJudge, NoJudge
+from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, Evidence, IdCheck, NoCheck
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.dialect import DIALECTS
 from dccd_core.testing.sandbox.market import Market
@@ -44,14 +44,14 @@ class Store:
         for key in partition_keys(self.trades.grain, part):
             day = partition_span(self.trades.grain, key).clip(part)
             assert day is not None
-            known = partial(IdJudge, Evidence(NOW, [day]))
+            known = partial(IdCheck, Evidence(NOW, [day]))
             inside = rows.filter(
                 pl.col("ts").cast(pl.Int64) >= day.start, pl.col("ts").cast(pl.Int64) < day.end
             )
             asked = Asked(day, Source.REST, NOW, 1, inside.height)
             with self.lake.draft(self.trades, key) as draft:
                 draft.append(inside)
-                draft.commit([asked], NoJudge if self.exchange == "bitmex" else known)
+                draft.commit([asked], NoCheck if self.exchange == "bitmex" else known)
 
     def bars(self, bar: Us) -> Dataset:
         return Dataset(self.exchange, self.symbol, DataType.OHLC, bar)

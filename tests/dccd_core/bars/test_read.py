@@ -12,7 +12,7 @@ from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us, moment, parse_time
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import BarJudge, Evidence
+from dccd_core.quality.holes import BarCheck, Evidence
 from dccd_core.tables import DataType
 
 HOURS = Dataset.parse("binance/ohlc/BTC-USDT/1h")
@@ -35,7 +35,7 @@ def store(lake: Lake, dataset: Dataset, part: TimeRange, *without: Us) -> None:
             draft.append(pl.DataFrame(rows, schema=DataType.OHLC.table.schema, orient="row"))
             evidence = Evidence(part.end, [inside])
             draft.commit(
-                [Asked(inside, Source.REST, part.end, 1, len(rows))], lambda e=evidence: BarJudge(bar, e)
+                [Asked(inside, Source.REST, part.end, 1, len(rows))], lambda e=evidence: BarCheck(bar, e)
             )
 
 

@@ -38,7 +38,7 @@ def test_different_symbols_are_spelt_differently(one: Symbol, other: Symbol) -> 
     ],
 )
 def test_the_settling_coin_tells_the_market(text: str, market: str) -> None:
-    assert Symbol.parse(text).market == market
+    assert Symbol.parse(text).market_type == market
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def query(
 def linear(
     span: TimeRange = HALF_OPEN, limit: int = 1_000, bar: Us | None = None, first_id: int | None = None
 ) -> Query:
-    return Query("BTCUSDT", span, limit, bar, first_id, kind="linear")
+    return Query("BTCUSDT", span, limit, bar, first_id, market_type="linear")
 
 
 def test_bars_are_asked_with_inclusive_milliseconds() -> None:
@@ -245,7 +245,7 @@ def test_a_code_deep_inside_data_is_no_error() -> None:
 
 
 def test_bars_settle_some_seconds_after_their_close() -> None:
-    assert binance.EXCHANGE.settle == 5 * SECOND
+    assert binance.EXCHANGE.finality_delay == 5 * SECOND
     assert binance.EXCHANGE.limits == (Limit(6_000, MINUTE), Limit(2_400, MINUTE, "usdm"))
 
 

@@ -306,6 +306,6 @@ def test_what_the_engine_relies_on() -> None:
     assert (bars.paging, bars.page_limit, bars.sparse) == (TimeWindows(Keeps.OLDEST), 10_000, True)
     assert (trades.paging, trades.page_limit, trades.contracts) == (Cursor(), 10_000, False)
     assert (book.page_limit, book.reach) == (100, NOW)
-    assert exchange.settle == 15 * SECOND
+    assert exchange.finality_delay == 15 * SECOND
     assert exchange.used is None
     assert exchange.kinds == {"spot"}

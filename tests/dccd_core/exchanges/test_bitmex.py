@@ -470,7 +470,7 @@ def test_the_venue_is_closed_but_described() -> None:
     exchange = bitmex.EXCHANGE
     assert exchange.closed == parse_time("2026-09-23T04:00:00Z")
     assert exchange.since == parse_time("2014-11-22")
-    assert exchange.settle == 5 * SECOND
+    assert exchange.finality_delay == 5 * SECOND
     assert [(limit.amount, limit.period, limit.pool) for limit in exchange.limits] == [(30, MINUTE, "")]
     assert exchange.endpoints[DataType.OHLC].paging == TimeWindows()
     assert all(endpoint.page_limit == 1_000 for endpoint in exchange.endpoints.values())

@@ -22,7 +22,7 @@ KINDS = ("spot", "linear", "inverse")
 def query(
     span: TimeRange = HALF_OPEN, limit: int = 1_000, bar: Us | None = None, kind: str = "spot"
 ) -> Query:
-    return Query("BTCUSDT", span, limit, bar, kind=kind)
+    return Query("BTCUSDT", span, limit, bar, market_type=kind)
 
 
 def good(result: bytes) -> bytes:
@@ -178,7 +178,7 @@ class TestDeclared:
     def test_limits(self) -> None:
         [limit] = bybit.EXCHANGE.limits
         assert (limit.amount, limit.period, limit.pool, limit.per_market) == (600, 5 * SECOND, "", False)
-        assert bybit.EXCHANGE.settle == 5 * SECOND
+        assert bybit.EXCHANGE.finality_delay == 5 * SECOND
         assert bybit.EXCHANGE.used is None, "the headers count a user, not an address"
 
 

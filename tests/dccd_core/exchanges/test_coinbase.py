@@ -324,6 +324,6 @@ def test_data_that_holds_the_word_message_is_no_error() -> None:
 def test_its_limits_and_when_a_row_is_final() -> None:
     """The newest trades come from a cache that is up to six seconds old: they settle after that."""
     assert coinbase.EXCHANGE.limits == (Limit(10, SECOND),)
-    assert coinbase.EXCHANGE.settle == 15 * SECOND
+    assert coinbase.EXCHANGE.finality_delay == 15 * SECOND
     assert max(OHLC.spans) == DAY
     assert HOUR in OHLC.spans

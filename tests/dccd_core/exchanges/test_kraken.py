@@ -115,7 +115,7 @@ def test_one_request_per_second_for_bars_and_for_trades_of_each_pair() -> None:
         Limit(1, SECOND, "ohlc", per_market=True),
         Limit(1, SECOND, "trades", per_market=True),
     )
-    assert kraken.EXCHANGE.settle == 5 * SECOND
+    assert kraken.EXCHANGE.finality_delay == 5 * SECOND
     assert kraken.EXCHANGE.kinds == {"spot"}
     assert not kraken.EXCHANGE.special
 

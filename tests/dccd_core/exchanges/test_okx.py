@@ -152,7 +152,7 @@ def test_a_book_is_asked_by_its_levels() -> None:
 def test_a_market_s_name_goes_there_and_back(symbol: str, name: str) -> None:
     unified = Symbol.parse(symbol)
     assert okx.market(unified) == name
-    kind = "" if unified.settle is None else unified.market
+    kind = "" if unified.settle is None else unified.market_type
     rows = okx.decode_markets(enveloped(instrument(instId=name, ctType=kind, ctVal="1" if kind else "")))
     assert rows.row(0)[:2] == (symbol, name)
 
@@ -361,7 +361,7 @@ def test_the_facts_of_the_venue() -> None:
         ("books", 40, two_seconds),
         ("instruments", 20, two_seconds),
     }
-    assert okx.EXCHANGE.settle == 5 * SECOND
+    assert okx.EXCHANGE.finality_delay == 5 * SECOND
     assert okx.EXCHANGE.endpoints[DataType.OHLC].paging == TimeWindows(Keeps.NEWEST)
     assert okx.EXCHANGE.endpoints[DataType.TRADES].reach == Reach(period=Us(90 * DAY))
     pages = [okx.EXCHANGE.endpoints[data_type].page_limit for data_type in DataType]

@@ -8,7 +8,7 @@ import pytest
 from dccd_core.adapter.contract import Reach
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.witness import quiet_parts, witness
+from dccd_core.fetch.witness import quiet_parts, trade_oracle
 from dccd_core.tables import DataType
 from tests.dccd_core.fetch.world import World, bars, span
 
@@ -55,7 +55,7 @@ def test_without_trades_by_id_there_is_no_witness(tmp_path: Path) -> None:
 
 
 async def known(venue: Venue) -> bool:
-    return witness(venue, bars(), OUTAGE.start) is not None
+    return trade_oracle(venue, bars(), OUTAGE.start) is not None
 
 
 def test_trades_that_do_not_reach_back_prove_nothing(tmp_path: Path) -> None:

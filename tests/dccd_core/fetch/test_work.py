@@ -281,7 +281,7 @@ def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_pat
     world.exchange = replace(world.exchange, endpoints={**world.exchange.endpoints, DataType.TRADES: paged})
     state = world.fill(dataset, key).state
     assert state is not None
-    truth = world.truth(dataset, key, Us(NOW - get("bitfinex").settle))
+    truth = world.truth(dataset, key, Us(NOW - get("bitfinex").finality_delay))
     assert same(world.stored(dataset, key), truth)
     [reason] = set(world.lake.quarantined(dataset, key)["reason"])
     assert reason == "its time is later than the venue's clock"

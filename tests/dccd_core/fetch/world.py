@@ -24,7 +24,7 @@ from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
 from dccd_core.net.ratelimit.limiter import RateLimiters
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault
 from dccd_core.testing.sandbox.market import Market
@@ -56,7 +56,7 @@ def content_hash(folder: Path, dataset: Dataset, key: str, rows: pl.DataFrame) -
     with Lake(folder).draft(dataset, key) as draft:
         draft.append(rows)
         asked = Asked(partition_span(dataset.grain, key), Source.DERIVED, Us(0), 0, rows.height)
-        return draft.commit([asked], NoJudge).content_hash
+        return draft.commit([asked], NoCheck).content_hash
 
 
 class World:

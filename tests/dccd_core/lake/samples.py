@@ -120,7 +120,7 @@ class Witness:
     def see(self, rows: pl.DataFrame) -> None:
         self.seen.append(rows)
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         return ledger
 
 

@@ -108,7 +108,7 @@ def test_the_ledger_grows_with_every_commit(lake: Lake) -> None:
 
 
 class Finder(Witness):
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         missing = 3 - sum(rows.height for rows in self.seen)
         return Ledger(ledger.asked, (Hole(SPAN, missing),) if missing else (), ledger.quarantined)
 
@@ -208,7 +208,7 @@ def test_a_committed_draft_takes_no_more_rows(lake: Lake) -> None:
 
 
 class Sick(Witness):
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         raise ZeroDivisionError
 
 

@@ -27,7 +27,7 @@ from dccd_core.exchanges import get
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport, open_transport
 from dccd_core.net.ratelimit.limiter import RateLimiter, RateLimiters
-from dccd_core.net.retry import persist
+from dccd_core.net.retry import retry
 
 NOON = parse_time("2026-11-22T12:00:00Z")
 DATE = "Sun, 22 Nov 2026 12:00:20 GMT"
@@ -52,7 +52,7 @@ EXCHANGE = Exchange(
     title="Test",
     rest_url="https://api.testex.com",
     since=NOON,
-    settle=SECOND,
+    finality_delay=SECOND,
     limits=(Limit(100, MINUTE),),
     kinds=frozenset({"spot"}),
     market=str,
@@ -221,7 +221,7 @@ def test_h11_a_byte_order_mark_is_no_part_of_an_answer(tmp_path: Path, mark: byt
 def test_persisting_through_a_breaker_waits_once(tmp_path: Path) -> None:
     venue = Venue(tmp_path, answering(429, 429, retry_after="30"))
     transport = venue.transport()
-    response = asyncio.run(persist(lambda: transport.send(PAGE), venue.clock, chance=lambda: 1.0))
+    response = asyncio.run(retry(lambda: transport.send(PAGE), venue.clock, chance=lambda: 1.0))
     assert response.status == 200
     assert venue.passed_s == 60
 

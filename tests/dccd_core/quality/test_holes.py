@@ -14,10 +14,10 @@ from dccd_core.quality.holes import (
     ASKED_AGAIN_AFTER,
     BEFORE_LISTING,
     NO_TRADES,
-    BarJudge,
-    BookJudge,
+    BarCheck,
+    BookCheck,
     Evidence,
-    IdJudge,
+    IdCheck,
     missing_bars,
 )
 from dccd_core.tables import TIME
@@ -36,9 +36,9 @@ def asked(span: TimeRange, at: Us = NOW) -> Ledger:
 
 
 def judged(opens: list[int], evidence: Evidence, ledger: Ledger | None = None) -> tuple[Hole, ...]:
-    judge = BarJudge(MINUTE, evidence)
+    judge = BarCheck(MINUTE, evidence)
     judge.see(rows(opens))
-    return judge.verdict(ledger or asked(SPAN)).holes
+    return judge.assess(ledger or asked(SPAN)).holes
 
 
 @given(present=st.sets(st.integers(0, 59)))
@@ -105,87 +105,87 @@ def test_asking_again_later_explains_asking_at_once_does_not() -> None:
 def test_a_hole_whose_row_was_refused_is_never_explained_by_asking_again() -> None:
     opens = [m * MINUTE for m in range(1, 60)]
     refused = rows([0])
-    judge = BarJudge(MINUTE, Evidence(Us(NOW + DAY), [SPAN], refused=refused))
+    judge = BarCheck(MINUTE, Evidence(Us(NOW + DAY), [SPAN], refused=refused))
     judge.see(rows(opens))
     before = Hole(TimeRange(Us(0), Us(MINUTE)), 1, (NOW,), None)
-    ledger = judge.verdict(replace(asked(SPAN), holes=(before,)))
+    ledger = judge.assess(replace(asked(SPAN), holes=(before,)))
     assert ledger.holes[0].proof is None
     assert ledger.quarantined == 1
 
 
 def test_a_good_row_mends_the_quarantine() -> None:
-    judge = BarJudge(MINUTE, Evidence(NOW, [SPAN], refused=rows([0])))
+    judge = BarCheck(MINUTE, Evidence(NOW, [SPAN], refused=rows([0])))
     judge.see(rows([m * MINUTE for m in range(60)]))
-    assert judge.verdict(asked(SPAN)) == asked(SPAN)
+    assert judge.assess(asked(SPAN)) == asked(SPAN)
 
 
 @given(absent=st.sets(st.integers(1, 38)), cuts=st.lists(st.integers(0, 39), max_size=3))
 def test_missing_ids_are_found_wherever_the_chunks_are_cut(absent: set[int], cuts: list[int]) -> None:
     present = [i for i in range(40) if i not in absent]
-    judge = IdJudge(Evidence(NOW, [SPAN]))
+    judge = IdCheck(Evidence(NOW, [SPAN]))
     borders = [0, *sorted(cuts), 40]
     for start, end in itertools.pairwise(borders):
         chunk = [i for i in present if start <= i < end]
         judge.see(rows([i * MINUTE for i in chunk], chunk))
-    holes = judge.verdict(asked(SPAN)).holes
+    holes = judge.assess(asked(SPAN)).holes
     assert sum(hole.missing for hole in holes) == len(absent)
     assert all(hole.proof is None for hole in holes)
 
 
 def test_ids_between_two_parts_that_were_asked_are_no_hole() -> None:
-    judge = IdJudge(Evidence(NOW))
+    judge = IdCheck(Evidence(NOW))
     judge.see(rows([0, 50 * MINUTE], [1, 99]))
     ledger = asked(TimeRange(Us(0), Us(MINUTE))).add(
         Asked(TimeRange(Us(40 * MINUTE), Us(HOUR)), Source.REST, NOW, 1, 1)
     )
-    assert judge.verdict(ledger).holes == ()
+    assert judge.assess(ledger).holes == ()
 
 
 def test_ids_absent_at_the_end_are_a_gap() -> None:
     tail = TimeRange(Us(5 * MINUTE), Us(HOUR))
-    judge = IdJudge(Evidence(NOW, [SPAN]), [(tail, 3)])
+    judge = IdCheck(Evidence(NOW, [SPAN]), [(tail, 3)])
     judge.see(rows([0, 5 * MINUTE], [1, 2]))
-    [hole] = judge.verdict(asked(SPAN)).holes
+    [hole] = judge.assess(asked(SPAN)).holes
     assert (hole.span, hole.missing) == (tail, 3)
 
 
 def test_a_refused_trade_counts_until_a_good_one_comes() -> None:
     evidence = Evidence(NOW, [SPAN], refused=rows([MINUTE], [7]))
-    judge = IdJudge(evidence)
+    judge = IdCheck(evidence)
     judge.see(rows([0, 2 * MINUTE], [6, 8]))
-    assert judge.verdict(asked(SPAN)).quarantined == 1
-    mended = IdJudge(evidence)
+    assert judge.assess(asked(SPAN)).quarantined == 1
+    mended = IdCheck(evidence)
     mended.see(rows([0, MINUTE, 2 * MINUTE], [6, 7, 8]))
-    assert mended.verdict(asked(SPAN)).quarantined == 0
+    assert mended.assess(asked(SPAN)).quarantined == 0
 
 
-class TestBookJudge:
+class TestBookCheck:
     @staticmethod
     def ledger(*spans: TimeRange, source: Source = Source.STREAM) -> Ledger:
         return reduce(Ledger.add, [Asked(span, source, Us(0), 0, 0) for span in spans], Ledger())
 
     def test_what_lies_between_two_recordings_is_a_hole_with_its_reason(self) -> None:
-        judge = BookJudge()
+        judge = BookCheck()
         judge.see(rows([0, 0, 5, 10, 15, 40]))
         ledger = self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60)))
-        ledger = judge.verdict(ledger.lose([(TimeRange(Us(20), Us(40)), "updates are missing")]))
+        ledger = judge.assess(ledger.lose([(TimeRange(Us(20), Us(40)), "updates are missing")]))
         assert ledger.holes == (Hole(TimeRange(Us(20), Us(40)), 4, reason="updates are missing"),)
         assert ledger.gaps() == ledger.holes
 
     def test_a_reason_that_is_known_already_stays(self) -> None:
         first = self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60)))
-        first = BookJudge().verdict(first.lose([(TimeRange(Us(20), Us(40)), "x")]))
-        again = BookJudge().verdict(first)
+        first = BookCheck().assess(first.lose([(TimeRange(Us(20), Us(40)), "x")]))
+        again = BookCheck().assess(first)
         assert [hole.reason for hole in again.holes] == ["x"]
 
     def test_nobody_knows_why_a_process_was_away(self) -> None:
-        ledger = BookJudge().verdict(self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60))))
+        ledger = BookCheck().assess(self.ledger(TimeRange(Us(0), Us(20)), TimeRange(Us(40), Us(60))))
         assert [hole.reason for hole in ledger.holes] == ["nothing was recorded"]
 
     def test_what_another_recording_covers_is_no_hole(self) -> None:
         ledger = self.ledger(TimeRange(Us(0), Us(30)), TimeRange(Us(25), Us(60)))
-        assert BookJudge().verdict(ledger.lose([(TimeRange(Us(20), Us(40)), "x")])).holes == ()
+        assert BookCheck().assess(ledger.lose([(TimeRange(Us(20), Us(40)), "x")])).holes == ()
 
     def test_pictures_asked_for_by_rest_expect_no_others(self) -> None:
         spans = [TimeRange(Us(at), Us(at + 1)) for at in (0, 100)]
-        assert BookJudge().verdict(self.ledger(*spans, source=Source.REST)).holes == ()
+        assert BookCheck().assess(self.ledger(*spans, source=Source.REST)).holes == ()

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.timespan import DAY, MINUTE, WEEK, Us
-from dccd_core.quality.sanity import sift
+from dccd_core.quality.sanity import split_valid
 from dccd_core.tables import TIME, DataType
 
 GOOD = {
@@ -30,7 +30,7 @@ def frame(data_type: DataType, **changes: Any) -> pl.DataFrame:
 
 @pytest.mark.parametrize("data_type", list(DataType))
 def test_a_good_row_passes(data_type: DataType) -> None:
-    good, bad = sift(data_type, frame(data_type), MINUTE)
+    good, bad = split_valid(data_type, frame(data_type), MINUTE)
     assert (good.height, bad.height) == (1, 0)
     assert good.schema == data_type.table.schema
 
@@ -63,7 +63,7 @@ def test_a_row_that_cannot_be_true_is_parted_with_its_reason(
     data_type: DataType, change: dict[str, Any], reason: str
 ) -> None:
     rows = pl.concat([frame(data_type), frame(data_type, **change), frame(data_type)])
-    good, bad = sift(data_type, rows, MINUTE)
+    good, bad = split_valid(data_type, rows, MINUTE)
     assert good.height == 2
     assert bad["reason"].to_list() == [reason]
     assert bad.drop("reason").equals(frame(data_type, **change))
@@ -71,13 +71,13 @@ def test_a_row_that_cannot_be_true_is_parted_with_its_reason(
 
 def test_weeks_are_on_the_grid_on_mondays_only() -> None:
     rows = pl.concat([frame(DataType.OHLC, ts=4 * DAY), frame(DataType.OHLC, ts=WEEK)])
-    good, bad = sift(DataType.OHLC, rows, WEEK)
+    good, bad = split_valid(DataType.OHLC, rows, WEEK)
     assert good["ts"].to_physical().to_list() == [4 * DAY]
     assert bad.height == 1
 
 
 def test_no_rows_are_no_news() -> None:
-    good, bad = sift(DataType.OHLC, frame(DataType.OHLC).clear(), Us(MINUTE))
+    good, bad = split_valid(DataType.OHLC, frame(DataType.OHLC).clear(), Us(MINUTE))
     assert (good.height, bad.height) == (0, 0)
 
 
@@ -93,7 +93,7 @@ def test_no_rows_are_no_news() -> None:
 )
 def test_h10_a_bar_of_no_trade_closes_where_it_opens(change: dict[str, Any], good: bool) -> None:  # noqa: FBT001
     """Only where the venue says both: it may round a small volume, or not count trades."""
-    kept, bad = sift(DataType.OHLC, frame(DataType.OHLC, **change), MINUTE)
+    kept, bad = split_valid(DataType.OHLC, frame(DataType.OHLC, **change), MINUTE)
     assert kept.height == good
     assert (
         bad["reason"].to_list() == []

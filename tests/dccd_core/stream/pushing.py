@@ -91,7 +91,7 @@ def name_of(topic: Topic) -> str:
 
 
 LIVE = Live(
-    url=lambda topic: URL if topic.kind == "spot" else f"{URL}{topic.kind}",
+    url=lambda topic: URL if topic.market_type == "spot" else f"{URL}{topic.market_type}",
     name=name_of,
     subscribe=_say("sub"),
     unsubscribe=lambda topics, number, _: _say("leave")(topics, number),
@@ -106,7 +106,7 @@ LIVE = Live(
 def wanted(symbol: str, data_type: DataType = DataType.TRADES, channel: Channel = PLAIN) -> Wanted:
     one = Symbol.parse(symbol)
     dataset = Dataset("x", one, data_type)
-    return Wanted(dataset, Topic(data_type, symbol, one.market), channel, depth=1, every=SECOND)
+    return Wanted(dataset, Topic(data_type, symbol, one.market_type), channel, depth=1, every=SECOND)
 
 
 def group(*ones: Wanted, url: str = URL) -> Group:

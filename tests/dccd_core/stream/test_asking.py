@@ -110,7 +110,7 @@ def exchange() -> Exchange:
         name="x",
         title="X",
         market=str,
-        settle=Us(2 * SECOND),
+        finality_delay=Us(2 * SECOND),
         limits=(Limit(100, MINUTE, "public"), Limit(10, SECOND)),
         endpoints={DataType.TRADES: newest, DataType.OHLC: bars},
         special={},

@@ -37,7 +37,7 @@ SETTLE = Us(5 * SECOND)
 def wanted(symbol: str, kind: Kind, channel: Channel = PLAIN, contract: float | None = None) -> Wanted:
     data_type, span = kind
     one = Symbol.parse(symbol)
-    topic = Topic(data_type, symbol, one.market, span)
+    topic = Topic(data_type, symbol, one.market_type, span)
     return Wanted(Dataset("x", one, data_type, span), topic, channel, SETTLE, contract, depth=1)
 
 

@@ -31,7 +31,7 @@ def wanted(
     data_type, span = kind
     one = Symbol.parse(symbol)
     dataset = Dataset("x", one, data_type, span)
-    topic = Topic(data_type, symbol, one.market, span)
+    topic = Topic(data_type, symbol, one.market_type, span)
     return Wanted(dataset, topic, channel, Us(5 * SECOND), contract, depth=1, every=SECOND)
 
 

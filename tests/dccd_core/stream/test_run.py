@@ -258,7 +258,7 @@ def test_every_topic_is_on_one_connection_of_its_address_and_none_has_too_many(
     )
     for each in found:
         assert 1 <= len(each.wanted) <= most
-        kinds = {one.topic.kind for wanted in each.wanted.values() for one in wanted}
+        kinds = {one.topic.market_type for wanted in each.wanted.values() for one in wanted}
         assert {URL if kind == "spot" else f"{URL}{kind}" for kind in kinds} == {each.url}
     for url in {each.url for each in found}:
         sizes = [len(each.wanted) for each in found if each.url == url]

@@ -20,7 +20,7 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.ratelimit.limiter import RateLimiters
-from dccd_core.quality.holes import BEFORE_LISTING, NoJudge
+from dccd_core.quality.holes import BEFORE_LISTING, NoCheck
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.equal import CHECK
@@ -285,7 +285,7 @@ def test_a_wrong_bar_fails_the_check_and_is_named(desk: Desk) -> None:
     wrong = desk.rows(BINANCE).tail(1).with_columns(close=pl.col("close") + 0.01, high=pl.col("high") + 0.01)
     with desk.lake.draft(BINANCE, MONTH) as draft:
         draft.append(wrong)
-        draft.commit([], NoJudge)
+        draft.commit([], NoCheck)
     found = verdict(desk.run(BINANCE, MONTH))
     assert not found.passed
     assert found.severity is dg.AssetCheckSeverity.ERROR

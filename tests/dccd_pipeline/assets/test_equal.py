@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, newest_part
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.config.settings import Settings
@@ -28,7 +28,7 @@ def revise(world: World, dataset: Dataset) -> None:
     assert state is not None
     with world.lake.draft(dataset, KEY) as draft:
         draft.append(stored.with_columns(close=pl.col("low"), high=pl.max_horizontal("open", "low")))
-        draft.commit([], NoJudge)
+        draft.commit([], NoCheck)
 
 
 def checked(world: World, dataset: Dataset, now: Us) -> list[dg.AssetCheckResult]:

@@ -11,7 +11,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME, DataType
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.settings import Settings
@@ -35,7 +35,7 @@ def hold(lake: Lake, dataset: Dataset, key: str, at: Us, **wrong: float) -> None
     rows = pl.DataFrame({"ts": ts, **values, "trades": [1]}).cast(DataType.OHLC.table.schema)
     with lake.draft(dataset, key) as draft:
         draft.append(rows)
-        draft.commit([Asked(TimeRange(at, Us(at + MINUTE)), Source.REST, NOW, 1, 1)], NoJudge)
+        draft.commit([Asked(TimeRange(at, Us(at + MINUTE)), Source.REST, NOW, 1, 1)], NoCheck)
 
 
 def run_checks(settings: Settings, *keys: dg.AssetCheckKey) -> dg.ExecuteInProcessResult:

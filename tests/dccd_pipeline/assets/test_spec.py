@@ -76,7 +76,7 @@ PROPERTIES: dict[str, Callable[[Dataset, dg.AssetSpec], bool]] = {
     "a tag that names its exchange": lambda dataset, spec: spec.tags["dccd/exchange"] == dataset.exchange,
     "a tag that names its data type": lambda dataset, spec: spec.tags["dccd/data_type"] == dataset.data_type,
     "a tag that names its kind of market": lambda dataset, spec: (
-        spec.tags["dccd/market_type"] == dataset.symbol.market
+        spec.tags["dccd/market_type"] == dataset.symbol.market_type
     ),
     "columns": lambda dataset, spec: (
         spec.metadata["dagster/column_schema"] == column_schema(dataset.data_type)
@@ -90,7 +90,7 @@ PROPERTIES: dict[str, Callable[[Dataset, dg.AssetSpec], bool]] = {
 
 
 def test_every_exchange_data_type_and_kind_of_market_is_among_them() -> None:
-    had = {(one.exchange, one.data_type, one.symbol.market) for one in HELD}
+    had = {(one.exchange, one.data_type, one.symbol.market_type) for one in HELD}
     for name in NAMES:
         for data_type in DataType:
             for kind in (*served(get(name), data_type), *pushed(get(name), data_type)):

@@ -21,7 +21,7 @@ def test_the_demo_shows_every_exchange() -> None:
     assert Path(settings.store) == Path(STORE)
     assert {entry.exchange for entry in settings.collect} == set(NAMES)
     assert {entry.data_type for entry in settings.collect} == set(DataType)
-    kinds = {symbol.market for entry in settings.collect for symbol in entry.symbols}
+    kinds = {symbol.market_type for entry in settings.collect for symbol in entry.symbols}
     assert kinds == {"spot", "linear", "inverse"}
     assert settings.exchanges["bitmex"].rest_url == "http://127.0.0.1:9/bitmex"
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from dccd_core.lake.lake import Lake
-from dccd_core.quality.holes import NoJudge
+from dccd_core.quality.holes import NoCheck
 from dccd_pipeline.cli.lazy import COMMANDS, main
 from tests.dccd_core.lake.samples import DAY, TRADES, numbered
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     )
     with Lake(tmp_path / "data").draft(TRADES, DAY) as draft:
         draft.append(numbered(range(3)))
-        draft.commit([], NoJudge)
+        draft.commit([], NoCheck)
     return tmp_path
 
 

@@ -10,8 +10,8 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.paging.page import Page, Pager, latest, once, within
 from dccd_core.fetch.paging.style import Absent, Askable, FetchStats, Pagers, PagingStyle
-from dccd_core.lake.lake import Judge
-from dccd_core.quality.holes import Evidence, RefusedJudge
+from dccd_core.lake.lake import CompletenessCheck
+from dccd_core.quality.holes import Evidence, RefusedCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,13 @@ class NumberedPages(Paging):
 
 
 class _NumberPager:
-    def __init__(self, endpoint: Endpoint, query: Query, pages: range, settle: Us) -> None:
-        self._endpoint, self._query, self._pages, self._settle = endpoint, query, pages, settle
+    def __init__(self, endpoint: Endpoint, query: Query, pages: range, finality_delay: Us) -> None:
+        self._endpoint, self._query, self._pages, self._finality_delay = (
+            endpoint,
+            query,
+            pages,
+            finality_delay,
+        )
         self._salvage = Salvage(endpoint.decode)
 
     def request(self) -> Request | None:
@@ -32,15 +37,17 @@ class _NumberPager:
     def receive(self, response: Response) -> Page | None:
         asked, bar, found = self._query.span, self._query.bar, self._salvage.read(response)
         assert bar is not None
-        final = bar_open(Us(response.proven_time - self._settle), bar)
+        final = bar_open(Us(response.proven_time - self._finality_delay), bar)
         until = max(asked.start, min(asked.end, final))
         rows, _ = once(within(found.rows, TimeRange(asked.start, until)))
         self._pages = self._pages[1:]
         last = not self._pages
-        strays = concerning(found.refused, asked.start, until)
+        misplaced = concerning(found.refused, asked.start, until)
         end = latest(rows)
         reached = until if last else asked.start if end is None else Us(end + bar)
-        return Page(rows, reached, cut=last and until < asked.end, strays=strays if strays.height else None)
+        return Page(
+            rows, reached, cut=last and until < asked.end, misplaced=misplaced if misplaced.height else None
+        )
 
 
 def _numbers(endpoint: Endpoint, query: Query) -> range:
@@ -53,7 +60,7 @@ def _numbers(endpoint: Endpoint, query: Query) -> range:
 async def _pagers(venue: Askable, dataset: Dataset, span: TimeRange, _: FetchStats) -> Pagers:
     endpoint = await venue.served(dataset)
     query = venue.query(dataset, span, endpoint.page_limit)
-    pager: Pager = _NumberPager(endpoint, query, _numbers(endpoint, query), venue.exchange.settle)
+    pager: Pager = _NumberPager(endpoint, query, _numbers(endpoint, query), venue.exchange.finality_delay)
     return Pagers(iter([pager]), span.end)
 
 
@@ -62,8 +69,8 @@ async def _count(_: Askable, dataset: Dataset, span: TimeRange) -> tuple[int, in
     return span.length // dataset.span, 0
 
 
-def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> Judge:
-    return RefusedJudge(evidence)
+def _proof(_: Endpoint, evidence: Evidence, __: Absent) -> CompletenessCheck:
+    return RefusedCheck(evidence)
 
 
 def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:

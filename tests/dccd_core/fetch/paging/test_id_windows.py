@@ -83,8 +83,8 @@ def test_a_trade_out_of_time_is_a_stray_never_lost() -> None:
     pager = IdPager(TRADES, Query("X", span, 5), range(1, 5))
     page = got(pager.receive(answer(trades([(1, 999), (2, 1_000), (3, 1_999), (4, 2_000)]))))
     assert page.rows["trade_id"].to_list() == ["2", "3"]
-    assert page.strays is not None
-    assert page.strays["trade_id"].to_list() == ["1", "4"]
+    assert page.misplaced is not None
+    assert page.misplaced["trade_id"].to_list() == ["1", "4"]
 
 
 class IdsDown(Venue):

@@ -63,7 +63,7 @@ def test_bars_come_once_and_in_order(
 
 @pytest.mark.parametrize("second", range(0, 130, 7))
 def test_the_running_bar_is_never_given(second: int) -> None:
-    """At any moment of a minute: what is given closed at least ``settle`` before the venue's own clock."""
+    """At any moment of a minute: what is given closed ``finality_delay`` before the venue's own clock."""
     now = Us(10 * MINUTE + second * SECOND)
     opens = [minute * MINUTE for minute in range(13)]
     pager = BarPager(BARS, Query("X", TimeRange(Us(0), Us(13 * MINUTE)), 20, bar=MINUTE), SETTLE)

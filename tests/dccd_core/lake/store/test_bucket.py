@@ -134,7 +134,7 @@ class Hasty(Witness):
         self._lake = lake
         self._rivals = rivals
 
-    def verdict(self, ledger: Ledger) -> Ledger:
+    def assess(self, ledger: Ledger) -> Ledger:
         if self._rivals:
             store(self._lake, self._rivals.pop())
         return ledger

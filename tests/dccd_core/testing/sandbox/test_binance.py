@@ -77,7 +77,7 @@ def test_our_requests_and_decoders_fit_for_every_endpoint(kind: str, data_type: 
     endpoint = adapter.EXCHANGE.endpoint(kind, data_type)
     assert endpoint
     bar = MINUTE if data_type is DataType.OHLC else None
-    query = adapter.Query("BTCUSDT", TimeRange(Us(NOW - HOUR), NOW), 10, bar, kind=kind)
+    query = adapter.Query("BTCUSDT", TimeRange(Us(NOW - HOUR), NOW), 10, bar, market_type=kind)
     asked = [endpoint.request(query), *([endpoint.oldest(query)] if endpoint.oldest else [])]
     if isinstance(endpoint.paging, IdWindows) and endpoint.paging.before:
         asked.append(endpoint.paging.before(query))
@@ -90,7 +90,7 @@ def test_our_decoder_finds_the_symbols_of_both_servers() -> None:
     bodies = [BINANCE.send("GET", f"/binance{one.path}").content for one in adapter.markets_requests()]
     spot, linear = (adapter.decode_markets(body) for body in bodies)
     for markets, kind in ((spot, "spot"), (linear, "linear")):
-        known = [symbol for symbol in MARKET.instruments if symbol.market == kind]
+        known = [symbol for symbol in MARKET.instruments if symbol.market_type == kind]
         assert markets["symbol"].to_list() == [str(symbol) for symbol in known]
         assert markets["market"].to_list() == [adapter.market(symbol) for symbol in known]
         assert markets["active"].all()
@@ -226,14 +226,14 @@ def test_a_book_lies_around_the_price_best_first() -> None:
 
 @pytest.mark.parametrize("symbol", [ETH, PERPETUAL, Symbol.parse("BTC/USDT:USDT")], ids=str)
 def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
-    endpoint = adapter.EXCHANGE.endpoint(symbol.market, DataType.ORDERBOOK)
+    endpoint = adapter.EXCHANGE.endpoint(symbol.market_type, DataType.ORDERBOOK)
     assert endpoint
     sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
     sandbox.clock(at)
-    asked = adapter.Query(adapter.market(symbol), TimeRange(at, at), 500, kind=symbol.market)
+    asked = adapter.Query(adapter.market(symbol), TimeRange(at, at), 500, market_type=symbol.market_type)
     request = endpoint.request(asked)
     body = sandbox.send("GET", f"/binance{request.path}", b"", **request.params).content
-    shown = at if symbol.market == "spot" else Us(at - 67 * MILLISECOND)
+    shown = at if symbol.market_type == "spot" else Us(at - 67 * MILLISECOND)
     assert endpoint.decode(body, at).equals(MARKET.truth_book("binance", symbol, shown, 500))
 
 
@@ -307,7 +307,7 @@ class TestFutures:
     )
     def test_our_decoder_reads_the_bars_back_as_the_truth(self, bar: Us, start: str, rows: int) -> None:
         span = TimeRange(parse_time(start), Us(min(parse_time(start) + 499 * bar, NOW - bar)))
-        request = adapter.klines_request(adapter.Query("ETHUSDT", span, 499, bar, kind="linear"))
+        request = adapter.klines_request(adapter.Query("ETHUSDT", span, 499, bar, market_type="linear"))
         answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
         decoded = adapter.decode_klines(answer.content, NOW)
         assert decoded.height == rows
@@ -316,7 +316,9 @@ class TestFutures:
 
     def test_our_decoder_reads_the_trades_back_as_the_truth(self) -> None:
         span = TimeRange(Us(NOW - HOUR), NOW)
-        query = adapter.Query("ETHUSDT", span, 1_000, first_id=self.count_before(span.start), kind="linear")
+        query = adapter.Query(
+            "ETHUSDT", span, 1_000, first_id=self.count_before(span.start), market_type="linear"
+        )
         request = adapter.trades_request(query)
         answer = BINANCE.send("GET", f"/binance{request.path}", b"", **request.params)
         truth = MARKET.truth_trades("binance", PERPETUAL, span)

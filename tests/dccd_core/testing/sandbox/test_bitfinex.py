@@ -114,7 +114,7 @@ def test_the_very_first_rows_are_found() -> None:
 def test_our_decoder_finds_the_spot_markets() -> None:
     [request] = adapter.markets_requests()
     markets = adapter.decode_markets(said(request))
-    known = [symbol for symbol in MARKET.instruments if symbol.market == "spot"]
+    known = [symbol for symbol in MARKET.instruments if symbol.market_type == "spot"]
     assert markets["symbol"].to_list() == [str(symbol) for symbol in known]
     assert markets["market"].to_list() == [adapter.market(symbol) for symbol in known]
     assert "tDOGE:USD" in markets["market"]

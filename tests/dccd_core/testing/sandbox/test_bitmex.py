@@ -135,7 +135,7 @@ class TestOurAdapterReadsTheTruth:
         for symbol, worth in zip(SYMBOLS, (1.0, 1e-6, 1e-8, 1e-8), strict=True):
             asked = Query(adapter.market(symbol), TimeRange(NOW, NOW), 50)
             book = adapter.decode_book(sent(adapter.book_request(asked)), NOW)
-            price = pl.col("price") if symbol.market == "inverse" else 1.0
+            price = pl.col("price") if symbol.market_type == "inverse" else 1.0
             most = book.select((pl.col("amount") * worth / price).max()).item()
             lot = 10 ** -MARKET.instruments[symbol].amount_scale
             assert lot <= most <= 70_000 * lot

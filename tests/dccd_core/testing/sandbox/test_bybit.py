@@ -17,7 +17,7 @@ from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
 EXCHANGE = adapter.EXCHANGE
 SPOT, LINEAR, INVERSE = (Symbol.parse(name) for name in ("ETH/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
-KINDS = [pytest.param(symbol, id=symbol.market) for symbol in (SPOT, LINEAR, INVERSE)]
+KINDS = [pytest.param(symbol, id=symbol.market_type) for symbol in (SPOT, LINEAR, INVERSE)]
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
 BYBIT = InProcess()
@@ -54,11 +54,11 @@ def refusal(path: str, **params: str | int) -> Any:
 
 
 def query(symbol: Symbol, span: TimeRange, limit: int, bar: Us | None = None) -> Query:
-    return Query(adapter.market(symbol), span, limit, bar, kind=symbol.market)
+    return Query(adapter.market(symbol), span, limit, bar, market_type=symbol.market_type)
 
 
 def decoded(symbol: Symbol, data_type: DataType, asked: Query, sandbox: InProcess = BYBIT) -> pl.DataFrame:
-    endpoint = EXCHANGE.endpoint(symbol.market, data_type)
+    endpoint = EXCHANGE.endpoint(symbol.market_type, data_type)
     assert endpoint is not None
     answer = ask(endpoint.request(asked), sandbox)
     assert adapter.verdict(Response(answer.status_code, {}, answer.content, NOW)) is None
@@ -96,7 +96,7 @@ class TestAgainstTheTruth:
     def test_the_oldest_week_begins_at_most_a_week_before_the_first_bar(self, name: str) -> None:
         sandbox, symbol = InProcess(trades_per_day={name: 50}), Symbol.parse(name)
         sandbox.clock(NOW)
-        endpoint = EXCHANGE.endpoint(symbol.market, DataType.OHLC)
+        endpoint = EXCHANGE.endpoint(symbol.market_type, DataType.OHLC)
         assert endpoint is not None
         assert endpoint.oldest is not None
         answer = ask(endpoint.oldest(query(symbol, TimeRange(Us(0), NOW), 1, MINUTE)), sandbox)
@@ -134,8 +134,8 @@ class TestAgainstTheTruth:
         for name, market, listed, contract in found.select("symbol", "market", "listed", "contract").rows():
             symbol = Symbol.parse(name)
             assert market == adapter.market(symbol)
-            assert (listed is None) == (symbol.market == "spot")
-            assert contract == (1.0 if symbol.market == "inverse" else None)
+            assert (listed is None) == (symbol.market_type == "spot")
+            assert contract == (1.0 if symbol.market_type == "inverse" else None)
         [listed] = found.filter(symbol="BTC/USDT:USDT")["listed"].to_physical()
         assert listed == MARKET.instruments[LINEAR].listed
 

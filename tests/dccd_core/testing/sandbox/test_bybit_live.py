@@ -39,15 +39,15 @@ TRADES, OHLC, ORDERBOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 
 
 def trades_of(symbol: Symbol) -> Topic:
-    return Topic(TRADES, adapter.market(symbol), symbol.market)
+    return Topic(TRADES, adapter.market(symbol), symbol.market_type)
 
 
 def bars_of(symbol: Symbol, bar: Us) -> Topic:
-    return Topic(OHLC, adapter.market(symbol), symbol.market, bar)
+    return Topic(OHLC, adapter.market(symbol), symbol.market_type, bar)
 
 
 def book_of(symbol: Symbol, depth: int = 50) -> Topic:
-    return Topic(ORDERBOOK, adapter.market(symbol), symbol.market, depth=depth)
+    return Topic(ORDERBOOK, adapter.market(symbol), symbol.market_type, depth=depth)
 
 
 def talk(kind: str = "spot", now: Us = NOW, *, enforced: bool = False) -> Talk:
@@ -69,7 +69,7 @@ def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[T
     """Return a connection that was agreed to, and all that it sent."""
     [url] = {OURS.url(topic) for topic in topics}
     assert url.removeprefix("wss://stream.bybit.com") in LIVE.paths
-    connection = talk(topics[0].kind, now, enforced=enforced)
+    connection = talk(topics[0].market_type, now, enforced=enforced)
     acts = said(connection, OURS.subscribe(topics, 7))
     assert heard(acts).acks == [Ack(id=7)]
     return connection, acts
@@ -87,7 +87,7 @@ def table(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
 
 def in_base(symbol: Symbol) -> pl.Expr:
     """Convert amounts as the engine does where a channel counts contracts, here of a dollar."""
-    channels = [OURS.channel(symbol.market, data_type) for data_type in (TRADES, ORDERBOOK)]
+    channels = [OURS.channel(symbol.market_type, data_type) for data_type in (TRADES, ORDERBOOK)]
     [contracts] = {channel.contracts for channel in channels if channel}
     return pl.col("amount") / (pl.col("price") if contracts else 1.0)
 
@@ -170,14 +170,18 @@ class TestBars:
         connection, acts = subscribed(topic)
         state = heard(acts).state
         route = next(route for route in VENUE.routes if route.path == "/v5/market/kline")
-        endpoint = adapter.EXCHANGE.endpoint(symbol.market, OHLC)
+        endpoint = adapter.EXCHANGE.endpoint(symbol.market_type, OHLC)
         assert endpoint is not None
         for act in connection.until(Us(NOW + 2 * MINUTE))[::9]:
             found = heard([act], state)
             assert found.at == act.at
             pushed: Any = told([act])[0]["data"]
             start = Us(pushed[0]["start"] * MILLISECOND)
-            params = {"category": topic.kind, "symbol": topic.market, "interval": pushed[0]["interval"]}
+            params = {
+                "category": topic.market_type,
+                "symbol": topic.market,
+                "interval": pushed[0]["interval"],
+            }
             params |= {"start": str(start // MILLISECOND), "limit": "1"}
             body = route.answer(Ask(MARKET, params, act.at, Rule(1, SECOND), Hidden()))
             assert table(found.bars, OHLC).equals(endpoint.decode(body, act.at))
@@ -480,7 +484,7 @@ class TestLimits:
 
 
 def channel_of(symbol: Symbol) -> Channel:
-    channel = OURS.channel(symbol.market, ORDERBOOK)
+    channel = OURS.channel(symbol.market_type, ORDERBOOK)
     assert channel is not None
     return channel
 

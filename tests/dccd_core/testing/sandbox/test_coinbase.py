@@ -120,7 +120,7 @@ def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
         assert endpoint.decode(sent(endpoint.request(query)), NOW).height > 0
     [request] = adapter.products_requests()
     markets = adapter.decode_products(sent(request))
-    spot = [str(symbol) for symbol in MARKET.instruments if symbol.market == "spot"]
+    spot = [str(symbol) for symbol in MARKET.instruments if symbol.market_type == "spot"]
     assert markets["symbol"].to_list() == spot
     assert {"BTC/USD", "BTC/USDT", "QUIET/USD"} <= set(spot)
     assert markets["active"].all()

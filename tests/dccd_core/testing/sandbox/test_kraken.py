@@ -140,7 +140,7 @@ def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
                 assert endpoint.decode(asked(request), NOW).height > 0
     [request] = adapter.markets_requests()
     markets = adapter.decode_markets(asked(request))
-    spot = [symbol for symbol in MARKET.instruments if symbol.market == "spot"]
+    spot = [symbol for symbol in MARKET.instruments if symbol.market_type == "spot"]
     assert markets["symbol"].to_list() == [str(symbol) for symbol in spot]
     assert markets["market"].to_list() == [adapter.market(symbol) for symbol in spot]
     assert markets["active"].all()

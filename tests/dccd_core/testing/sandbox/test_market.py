@@ -81,11 +81,11 @@ def test_bitmex_counts_whole_contracts_in_books_rounded_up() -> None:
         levels, _ = book.levels(book.version(DAY_OF_OUTAGE.start), 500)
         sizes, scale = MARKET.book_sizes("bitmex", symbol, levels)
         amounts = [Decimal(int(lots)).scaleb(-instrument.amount_scale) for lots in levels.amount]
-        if symbol.market == "inverse":
+        if symbol.market_type == "inverse":
             prices = [Decimal(int(ticks)).scaleb(-instrument.price_scale) for ticks in levels.price]
             exact = [amount * price for amount, price in zip(amounts, prices, strict=True)]
         else:
-            exact = [amount.scaleb(6 if symbol.market == "linear" else 8) for amount in amounts]
+            exact = [amount.scaleb(6 if symbol.market_type == "linear" else 8) for amount in amounts]
         assert scale == 0
         assert sizes.tolist() == [ceil(size) for size in exact]
 
@@ -111,7 +111,7 @@ def test_a_market_without_trades_is_refused() -> None:
 
 
 def test_contracts_are_other_markets_than_the_spot_they_are_named_after() -> None:
-    kinds = {symbol.market for symbol in MARKET.instruments}
+    kinds = {symbol.market_type for symbol in MARKET.instruments}
     assert kinds == {"spot", "linear", "inverse"}
     hour = TimeRange(DAY_OF_OUTAGE.start, Us(DAY_OF_OUTAGE.start + HOUR))
     spot, linear = (

@@ -56,7 +56,7 @@ def count_before(text: str, symbol: Symbol = ETH) -> int:
 
 
 def endpoint_of(symbol: Symbol, data_type: DataType) -> Endpoint:
-    endpoint = adapter.EXCHANGE.endpoint(symbol.market, data_type)
+    endpoint = adapter.EXCHANGE.endpoint(symbol.market_type, data_type)
     assert endpoint is not None
     return endpoint
 
@@ -64,7 +64,7 @@ def endpoint_of(symbol: Symbol, data_type: DataType) -> Endpoint:
 def query(
     symbol: Symbol, span: TimeRange, limit: int, bar: Us | None = None, first: int | None = None
 ) -> Query:
-    return Query(adapter.market(symbol), span, limit, bar, first, symbol.market)
+    return Query(adapter.market(symbol), span, limit, bar, first, symbol.market_type)
 
 
 def ask(endpoint: Endpoint, request: adapter.Request, sandbox: InProcess = OKX) -> pl.DataFrame:
@@ -73,10 +73,10 @@ def ask(endpoint: Endpoint, request: adapter.Request, sandbox: InProcess = OKX) 
 
 def in_base(rows: pl.DataFrame, symbol: Symbol) -> pl.DataFrame:
     """Turn contracts into amounts."""
-    if symbol.market == "spot":
+    if symbol.market_type == "spot":
         return rows
-    price = pl.col("price") if symbol.market == "inverse" else 1.0
-    return rows.with_columns(amount=pl.col("amount") * WORTH[symbol.market] / price)
+    price = pl.col("price") if symbol.market_type == "inverse" else 1.0
+    return rows.with_columns(amount=pl.col("amount") * WORTH[symbol.market_type] / price)
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
@@ -156,7 +156,7 @@ def test_our_requests_find_every_market() -> None:
     for row in found.rows(named=True):
         symbol = Symbol.parse(row["symbol"])
         assert row["market"] == adapter.market(symbol)
-        assert row["contract"] == WORTH.get(symbol.market)
+        assert row["contract"] == WORTH.get(symbol.market_type)
     old, new = (found.filter(symbol=name)["listed"].cast(int).item() for name in ("BTC/USDT", "NEW/USDT"))
     assert (old, new) == (None, parse_time("2024-02-10T08:00"))
 

@@ -36,7 +36,7 @@ SHUT = TimeRange(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
 
 
 def topic_of(symbol: Symbol, data_type: DataType = DataType.TRADES, bar: Us | None = None) -> Topic:
-    return Topic(data_type, market(symbol), symbol.market, bar)
+    return Topic(data_type, market(symbol), symbol.market_type, bar)
 
 
 def talk(path: str = BUSINESS, now: Us = NOW, *, enforced: bool = False) -> Talk:
@@ -78,7 +78,7 @@ class TestTrades:
             MARKET.truth_trades("okx", symbol, span(NOW, end)),
         )
         assert wanted.height > 100
-        worth = WORTH[symbol.market] / (pl.col("price") if symbol.market == "inverse" else 1.0)
+        worth = WORTH[symbol.market_type] / (pl.col("price") if symbol.market_type == "inverse" else 1.0)
         assert rows.drop("amount").equals(wanted.drop("amount"))
         amounts = rows.select(pl.col("amount") * worth)["amount"]
         assert amounts.to_list() == pytest.approx(wanted["amount"].to_list(), rel=1e-12)
@@ -403,7 +403,7 @@ def quiet_until(connection: Talk) -> Close:
 
 
 def channel_of(symbol: Symbol) -> Channel:
-    channel = adapter.LIVE.channel(symbol.market, DataType.ORDERBOOK)
+    channel = adapter.LIVE.channel(symbol.market_type, DataType.ORDERBOOK)
     assert channel is not None
     return channel
 
@@ -416,7 +416,7 @@ def level_rows(book: Book) -> list[tuple[float, float]]:
 def truth_rows(symbol: Symbol, at: Us) -> list[tuple[float, float]]:
     """Return the levels there are, with amounts counted as the venue counts them."""
     rows = MARKET.truth_book("okx", symbol, at, 400)
-    worth = (pl.col("price") if symbol.market == "inverse" else 1.0) / pl.lit(WORTH[symbol.market])
+    worth = (pl.col("price") if symbol.market_type == "inverse" else 1.0) / pl.lit(WORTH[symbol.market_type])
     return rows.select("price", (pl.col("amount") * worth).round(9)).rows()
 
 
