@@ -13,7 +13,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake.layout import StreamKey, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
-from dccd_core.lake.live.coverage import Story, withdrawn
+from dccd_core.lake.live.coverage import SegmentCoverage, withdrawn
 from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL
 from dccd_core.lake.partition.merge import Feed, merged
@@ -109,16 +109,16 @@ def _live_rows(
     if span:
         wanted &= _inside(span)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        runs, stories = SortedRuns(family, cast("BinaryIO", file), wanted), list[Story]()
+        runs, coverages = SortedRuns(family, cast("BinaryIO", file), wanted), list[SegmentCoverage]()
         with writing(tempfile.gettempdir()):
             for segment in segments.each_of(live, family):
-                stories.append(story := Story())
+                coverages.append(told := SegmentCoverage())
                 for batch in segment.batches():
-                    story.add(batch.notes)
+                    told.add(batch.notes)
                     runs.add(batch.rows)
                 runs.end_segment()
         goes = dataset.data_type.table.pictures
-        yield runs, [one.span for one in withdrawn(stories, str(dataset.symbol))] if goes else []
+        yield runs, [one.span for one in withdrawn(coverages, str(dataset.symbol))] if goes else []
 
 
 def _pieces(

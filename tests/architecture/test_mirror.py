@@ -53,3 +53,7 @@ def _without_tests() -> set[str]:
 
 def test_every_module_has_its_tests_where_it_stands() -> None:
     assert sorted(_without_tests() - OWED) == []
+
+
+def test_what_has_its_tests_is_owed_no_more() -> None:
+    assert sorted(OWED - _without_tests()) == []

@@ -62,7 +62,7 @@ class _End:
     reason: str
 
 
-class Story:
+class SegmentCoverage:
     """What one segment tells, append after append.
 
     A symbol's coverage goes from its beginning to its end or, where it has none, to where it had come.
@@ -131,39 +131,41 @@ class Story:
             self._covered[symbol].append(TimeRange(start, end))
 
 
-def covered(stories: Sequence[Story], symbol: str) -> list[TimeRange]:
-    whole = union(span for story in stories for span in story.covered(symbol))
-    gone = [piece.span for piece in withdrawn(stories, symbol)]
+def covered(segments: Sequence[SegmentCoverage], symbol: str) -> list[TimeRange]:
+    whole = union(span for segment in segments for span in segment.covered(symbol))
+    gone = [piece.span for piece in withdrawn(segments, symbol)]
     return union(part for span in whole for part in span.minus(gone))
 
 
-def withdrawn(stories: Sequence[Story], symbol: str) -> list[Piece]:
+def withdrawn(segments: Sequence[SegmentCoverage], symbol: str) -> list[Piece]:
     """Return what is said not to be there, whatever was said of it before, in these segments or earlier.
 
     What was asked for since then is there.
     """
-    filled = [span for story in stories for span in story.filled(symbol)]
-    gone = ((one, part) for story in stories for one in story.lost(symbol) for part in one.span.minus(filled))
+    filled = [span for segment in segments for span in segment.filled(symbol)]
+    gone = (
+        (one, part) for segment in segments for one in segment.lost(symbol) for part in one.span.minus(filled)
+    )
     pieces = [Piece(symbol, part.start, part.end, one.reason) for one, part in gone]
     return sorted(pieces, key=lambda one: one.start)
 
 
-def lost(stories: Sequence[Story], symbol: str) -> list[tuple[TimeRange, str]]:
+def lost(segments: Sequence[SegmentCoverage], symbol: str) -> list[tuple[TimeRange, str]]:
     """Return what lies between an end and the next beginning, in whichever segment, with the end's reason.
 
     An end that no beginning follows lasts as long as its segment; one with a reason a moment at least, so
     that it is there for whoever finds the next beginning. One that is told again counts once.
     """
-    whole = covered(stories, symbol)
+    whole = covered(segments, symbol)
     starts = [span.start for span in whole]
     ends = dict[Us, _End]()
-    for end in (end for story in stories for end in story.ends(symbol)):
+    for end in (end for segment in segments for end in segment.ends(symbol)):
         known = ends.get(end.at)
         if not _holds(whole, starts, end.at) and (known is None or known.reason == BROKE_OFF):
             ends[end.at] = end
     stops = sorted([*starts, *ends])
     found: list[tuple[TimeRange, str]] = []
-    for piece in withdrawn(stories, symbol):
+    for piece in withdrawn(segments, symbol):
         found += [(part, piece.reason) for part in piece.span.minus(span for span, _ in found)]
     for at, end in sorted(ends.items()):
         after = bisect_right(stops, at)

@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, par
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.layout import StreamKey, segment_start
 from dccd_core.lake.live import coverage
-from dccd_core.lake.live.coverage import Notes, Piece, Story
+from dccd_core.lake.live.coverage import Notes, Piece, SegmentCoverage
 from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL, Segment, SegmentWriter, find, opened, sync_folder
 from dccd_core.lake.store.folder import Store, writing
@@ -37,7 +37,7 @@ class SealedSegments:
         self._root = root
         self._family = family
         self._runs = runs
-        self._stories: list[Story] = []
+        self._coverages: list[SegmentCoverage] = []
         self._taken: list[Path] = []
         self._kept = dict[tuple[Dataset, str], None]()
         self._after = Us(0)
@@ -69,20 +69,20 @@ class SealedSegments:
 
     def covered(self, dataset: Dataset, key: str) -> list[TimeRange]:
         """Return for which time of the partition all rows were recorded."""
-        whole = coverage.covered(self._stories, str(dataset.symbol))
+        whole = coverage.covered(self._coverages, str(dataset.symbol))
         partition = partition_span(dataset.grain, key)
         return [clipped for span in whole if (clipped := span.clip(partition))]
 
     def lost(self, dataset: Dataset, key: str) -> list[tuple[TimeRange, str]]:
         """Return for which time of the partition it was known that rows were not recorded, and why."""
-        whole = coverage.lost(self._stories, str(dataset.symbol))
+        whole = coverage.lost(self._coverages, str(dataset.symbol))
         partition = partition_span(dataset.grain, key)
         return [(clipped, reason) for span, reason in whole if (clipped := span.clip(partition))]
 
     def withdrawn(self, dataset: Dataset, key: str) -> list[tuple[TimeRange, str]]:
         """Return for which time of the partition what was said before does not hold, and why."""
         partition = partition_span(dataset.grain, key)
-        whole = coverage.withdrawn(self._stories, str(dataset.symbol))
+        whole = coverage.withdrawn(self._coverages, str(dataset.symbol))
         return [(clipped, piece.reason) for piece in whole if (clipped := piece.span.clip(partition))]
 
     def tells_only_losses(self, dataset: Dataset, key: str) -> bool:
@@ -113,25 +113,25 @@ class SealedSegments:
         self._kept.clear()
 
     def _take(self, path: Path, segment: Segment) -> None:
-        story = Story()
+        told = SegmentCoverage()
         for batch in segment.batches():
-            story.add(batch.notes)
+            told.add(batch.notes)
             self._runs.add(batch.rows)
         self._runs.end_segment()
-        self._stories.append(story)
+        self._coverages.append(told)
         self._taken.append(path)
         if segment.torn:
             self.torn.append((str(path), segment.torn))
 
     def _all_parts(self) -> list[tuple[Dataset, str]]:
         parts = set(self._runs.parts())
-        for symbol in sorted({symbol for story in self._stories for symbol in story.symbols}):
+        for symbol in sorted({symbol for told in self._coverages for symbol in told.symbols}):
             dataset = self._family.dataset(symbol)
-            spans = coverage.covered(self._stories, symbol)
-            spans += [piece.span for piece in coverage.withdrawn(self._stories, symbol)]
+            spans = coverage.covered(self._coverages, symbol)
+            spans += [piece.span for piece in coverage.withdrawn(self._coverages, symbol)]
             parts |= {(dataset, key) for span in spans for key in partition_keys(dataset.grain, span)}
             # why a recording ended belongs to the partition that it ended in
-            ends = [span.start for span, _ in coverage.lost(self._stories, symbol)]
+            ends = [span.start for span, _ in coverage.lost(self._coverages, symbol)]
             parts |= {(dataset, partition_key(dataset.grain, at)) for at in ends}
         return sorted(parts, key=lambda part: (str(part[0]), part[1]))
 

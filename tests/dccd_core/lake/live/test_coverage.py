@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.timespan import TimeRange, Us, union
-from dccd_core.lake.live.coverage import BROKE_OFF, Mark, Notes, Piece, Story, covered, lost
+from dccd_core.lake.live.coverage import BROKE_OFF, Mark, Notes, Piece, SegmentCoverage, covered, lost
 
 BTC = "BTC/USDT"
 GAP = "sequence gap in the order book"
@@ -18,9 +18,9 @@ def ended(at: int, reason: str = "") -> Mark:
     return Mark(BTC, Us(at), began=False, reason=reason)
 
 
-def story(*told: Told) -> Story:
+def story(*told: Told) -> SegmentCoverage:
     """Tell, append by append, up to where all symbols had come, and their marks."""
-    made, symbols = Story(), set[str]()
+    made, symbols = SegmentCoverage(), set[str]()
     for until, marks in told:
         symbols |= {mark.symbol for mark in marks}
         at = None if until is None else Us(until)
@@ -28,11 +28,11 @@ def story(*told: Told) -> Story:
     return made
 
 
-def spans(*stories: Story) -> list[tuple[int, int]]:
+def spans(*stories: SegmentCoverage) -> list[tuple[int, int]]:
     return [(span.start, span.end) for span in covered(stories, BTC)]
 
 
-def reasons(*stories: Story) -> list[tuple[int, int, str]]:
+def reasons(*stories: SegmentCoverage) -> list[tuple[int, int, str]]:
     return [(span.start, span.end, reason) for span, reason in lost(stories, BTC)]
 
 
@@ -107,7 +107,7 @@ def test_a_second_beginning_changes_nothing_and_symbols_are_apart() -> None:
 
 
 def test_l1_a_symbol_is_covered_up_to_its_own_proof_whatever_its_neighbours_reached() -> None:
-    made = Story()
+    made = SegmentCoverage()
     made.add(Notes(Us(10), [began(1), Mark("ETH/USDT", Us(1), began=True)], {BTC: Us(9), "ETH/USDT": Us(9)}))
     made.add(Notes(Us(60), reached={"ETH/USDT": Us(58)}))
     assert spans(made) == [(1, 9)]
@@ -131,7 +131,7 @@ def test_what_turned_out_not_to_be_there_is_covered_no_more_whoever_said_so() ->
 def test_what_was_asked_for_after_it_was_found_missing_is_there() -> None:
     made = story((30, [began(5)]))
     made.add(Notes(pieces=[Piece(BTC, Us(12), Us(20), "it drifted")]))
-    later = Story()
+    later = SegmentCoverage()
     later.add(Notes(pieces=[Piece(BTC, Us(12), Us(16))]))
     assert spans(made, later) == [(5, 16), (20, 30)]
     assert reasons(made, later) == [(16, 20, "it drifted")]
@@ -154,7 +154,7 @@ def test_nothing_is_both_covered_and_lost_and_no_loss_counts_twice(
     segments: list[list[Told]], learnt: list[Piece]
 ) -> None:
     stories = [story(*each) for each in segments]
-    stories.append(Story())
+    stories.append(SegmentCoverage())
     stories[-1].add(Notes(pieces=learnt))
     gone = [span for span, _ in lost(stories, BTC)]
     assert sum(span.length for span in gone) == sum(span.length for span in union(gone))
