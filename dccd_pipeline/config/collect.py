@@ -288,7 +288,7 @@ class Entry(Strict):
             hint = f"remove it, only {having(lambda table: table.built_from)} has one"
             raise ConfigError(f"{data_type} takes no derive_from", hint=hint)
         if value and exchange and data_type:
-            kinds = {symbol.market for symbol in info.data.get("symbols", ())}
+            kinds = {symbol.market_type for symbol in info.data.get("symbols", ())}
             if lacking := sorted(kinds - served(exchange, DataType(value)).keys()):
                 said = (
                     f"{exchange.name} serves no {value} of {' and '.join(lacking)} markets to build bars of"

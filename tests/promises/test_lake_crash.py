@@ -48,7 +48,7 @@ with lake.draft(TRADES, DAY) as draft:
     if sys.argv[2] == "appended":
         die()
     {
-        "judged": lambda: setattr(Witness, "verdict", die),
+        "judged": lambda: setattr(Witness, "assess", die),
         "sealed": lambda: setattr(store_module.os, "fsync", die),
         "synced": lambda: setattr(store_module.Path, "replace", die),
         "renamed": lambda: setattr(store_module, "_sync_folder", die),
@@ -184,7 +184,7 @@ def fill(count):
 
 class Witness:
     def see(self, rows): ...
-    def verdict(self, ledger): return ledger
+    def assess(self, ledger): return ledger
 
 print(fill(300_000), fill(1_200_000))
 """
