@@ -133,7 +133,9 @@ def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl
     by_key = {one["partition"]: one for one in asset["latestMaterializationByPartition"] if one}
     assert list(by_key) == MONTHS
     for key, event in by_key.items():
-        said = {entry.pop("label"): next(iter(entry.values()), None) for entry in event["metadataEntries"]}
+        said: dict[str, Any] = {
+            entry.pop("label"): next(iter(entry.values()), None) for entry in event["metadataEntries"]
+        }
         span = partition_span(BTC.grain, key)
         rows = year.filter(pl.col("ts").dt.strftime("%Y-%m") == key)
         first, last = (Us(int(rows["ts"].to_physical()[at])) for at in (0, -1))
