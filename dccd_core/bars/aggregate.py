@@ -17,6 +17,13 @@ from dccd_core.tables import TIME, DataType, empty
 _SHARED: Final = 12
 """Decimals that prices and amounts are brought to before they are added."""
 _WHOLE: Final = pl.Int128()
+PRICES: Final = (
+    pl.col("open").first(),
+    pl.col("high").max(),
+    pl.col("low").min(),
+    pl.col("close").last(),
+)
+"""The prices of one bar out of shorter ones, in order of time."""
 
 
 @dataclass(slots=True)
@@ -53,10 +60,7 @@ class Sums:
             pl.concat(self.parts)
             .group_by("ts", maintain_order=True)
             .agg(
-                pl.col("open").first(),
-                pl.col("high").max(),
-                pl.col("low").min(),
-                pl.col("close").last(),
+                *PRICES,
                 pl.col("volume", "quote_volume", "trades").sum(),
             )
         )

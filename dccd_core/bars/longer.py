@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from dccd_core.bars.aggregate import decimals_of, divided, whole_numbers
+from dccd_core.bars.aggregate import PRICES, decimals_of, divided, whole_numbers
 from dccd_core.domain.barspan import bar_open, format_bar_span, parse_bar_span
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, MONDAY, WEEK, TimeRange, Us, moment, us
@@ -147,10 +147,7 @@ def longer(bars: pl.DataFrame, length: Length, known: Sequence[TimeRange]) -> pl
         .join(whole, on="at", how="semi", maintain_order="left")
         .group_by("at", maintain_order=True)
         .agg(
-            pl.col("open").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
-            pl.col("close").last(),
+            *PRICES,
             *(_sum(name, whole_numbers(pl.col(name), decimals[name])) for name in _SUMS),
             _sum("trades", pl.col("trades")),
         )

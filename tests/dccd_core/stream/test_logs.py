@@ -264,7 +264,7 @@ class TestFullDisk:
         assert (heir.unwritten, heir.recover()) == (0, False)
 
 
-@pytest.mark.skipif(not IO.exists(), reason="nobody counts what is written here")
+@pytest.mark.skipif(not IO.exists(), reason="only Linux counts the bytes that a process writes")
 def test_what_is_kept_aside_is_written_once_however_much_there_is(desk: Desk) -> None:
     """A file that was written anew for each batch took 150 times as much."""
     one = rows(86_400).select(DataType.TRADES.table.schema.names())
