@@ -44,12 +44,12 @@ def test_bars_are_read_value_by_value() -> None:
 def test_trades_are_read_value_by_value() -> None:
     [row] = bitfinex.decode_trades(body("rest_trades_hist.json"), Us(1)).rows(named=True)
     assert row["ts"].isoformat() == "2019-09-03T15:56:54.876000+00:00"
-    assert list(row.values())[1:] == [10682.0, 1.918524, "buy", "388063448"]
+    assert list(row.values())[1:] == [10682.0, 1.918524, "buy", "388063448", None]
 
 
 def test_a_book_is_read_value_by_value() -> None:
     [row] = bitfinex.decode_book(body("rest_book_P2.json"), Us(7)).rows()
-    assert row[1:] == ("bid", 0, 8744.9, 0.45603413)
+    assert row[1:] == ("bid", 0, 8744.9, 0.45603413, None)
 
 
 def test_rows_as_the_stream_sends_them_are_the_same_rows() -> None:
@@ -194,7 +194,7 @@ def test_trades_of_others() -> None:
     assert told.trades is not None
     [row] = told.trades.rows(named=True)
     assert row.pop("ts").isoformat() == "2019-11-25T15:07:55.039000+00:00"
-    assert list(row.values()) == [7244.9, 0.005, "buy", "401597393", "trades:tETHUST", 1]
+    assert list(row.values()) == [7244.9, 0.005, "buy", "401597393", 1, "trades:tETHUST"]
 
 
 def test_tickers_which_nobody_asked_for_are_told_apart() -> None:

@@ -50,7 +50,7 @@ def test_trades_are_read_value_by_value_and_put_in_order() -> None:
     [first] = rows.head(1).rows(named=True)
     assert first["ts"].isoformat() == "2024-11-25T10:34:45.234000+00:00"
     name = "00000000-006d-1000-0000-000e8737d539"
-    assert list(first.values())[1:] == [98949.5, 0.00050535, "sell", name]
+    assert list(first.values())[1:] == [98949.5, 0.00050535, "sell", name, None]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_trades_are_read_value_by_value_and_put_in_order() -> None:
     ],
 )
 def test_pushed_trades_have_the_same_shape(file: str, expected: tuple[object, ...]) -> None:
-    assert decoded(DataType.TRADES, rows_of(file), 1).row(0)[1:] == expected
+    assert decoded(DataType.TRADES, rows_of(file), 1).row(0)[1:] == (*expected, None)
 
 
 def test_the_recorded_book_is_sorted_from_the_best_level_outwards() -> None:
@@ -78,7 +78,7 @@ def test_the_recorded_book_is_sorted_from_the_best_level_outwards() -> None:
 
 def test_a_level_of_2024_has_more_fields() -> None:
     book = decoded(DataType.ORDERBOOK, rows_of("ws_orderbook_l2.json"), 1)
-    assert book.row(0)[1:] == ("ask", 0, 98459.9, 33000.0)
+    assert book.row(0)[1:] == ("ask", 0, 98459.9, 33000.0, None)
 
 
 def test_the_inverse_perpetual_is_found() -> None:

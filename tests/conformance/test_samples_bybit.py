@@ -47,15 +47,15 @@ def test_bars() -> None:
 def test_trades() -> None:
     [row] = rows(DataType.TRADES, "trades_recent")
     name = "a905d5c3-1ed0-4f37-83e4-9c73a2fe2f01"
-    assert row == ("2024-03-08T09:54:39.000+00:00", 27450.5, 0.005, "buy", name)
+    assert row == ("2024-03-08T09:54:39.000+00:00", 27450.5, 0.005, "buy", name, None)
 
 
 def test_book() -> None:
     book = rows(DataType.ORDERBOOK, "orderbook")
     at = "2024-03-08T09:54:39.000+00:00"
     assert len(book) == 6
-    assert book[0] == (at, "bid", 0, 27450.5, 1.5)
-    assert book[5] == (at, "ask", 2, 27452.0, 0.5)
+    assert book[0] == (at, "bid", 0, 27450.5, 1.5, None)
+    assert book[5] == (at, "ask", 2, 27452.0, 0.5, None)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_pushed_trade_is_read_value_by_value() -> None:
     assert found.trades is not None
     assert values(found.trades.row(0)) == (
         *("2024-03-08T09:54:39.000+00:00", 27451.0, 0.01, "buy", "9dc75fca-4bdd-4773-9f78-6f5d7ab2a110"),
-        *("publicTrade.BTCUSDT", 1),
+        *(1, "publicTrade.BTCUSDT"),
     )
 
 

@@ -18,8 +18,8 @@ def test_the_book() -> None:
     body = sample("coinbase/rest_exchange_book_level2.json")
     rows = EXCHANGE.endpoints[DataType.ORDERBOOK].decode(body, Us(1))
     assert [(str(row[0]), *row[1:]) for row in rows.rows()] == [
-        ("2024-01-24 15:32:52.961744+00:00", "bid", 0, 39982.8, 0.01884514),
-        ("2024-01-24 15:32:52.961744+00:00", "ask", 0, 39985.08, 0.07946493),
+        ("2024-01-24 15:32:52.961744+00:00", "bid", 0, 39982.8, 0.01884514, None),
+        ("2024-01-24 15:32:52.961744+00:00", "ask", 0, 39985.08, 0.07946493, None),
     ]
 
 
@@ -40,7 +40,7 @@ def test_a_trade_of_the_feed_has_all_that_a_page_s_row_has(file: str) -> None:
     taker = {"buy": "sell", "sell": "buy"}[match["side"]]
     [(ts, *values)] = rows.rows()
     assert ts.isoformat().replace("+00:00", "Z") == match["time"]
-    assert values == [float(match["price"]), float(match["size"]), taker, str(match["trade_id"])]
+    assert values == [float(match["price"]), float(match["size"]), taker, str(match["trade_id"]), None]
 
 
 # what the feed sends of channels that are listened to, what it sends besides, and what was sent to it;
@@ -78,12 +78,12 @@ def test_another_message_is_not(name: str) -> None:
     [
         (
             "match",
-            (0.00001305, 985.0, "buy", "280232", "matches:SKL-BTC", CAME),
+            (0.00001305, 985.0, "buy", "280232", CAME, "matches:SKL-BTC"),
             "2021-04-17T16:43:37.089723",
         ),
         (
             "last_match",
-            (14.7775, 0.04, "buy", "881613", "matches:BAND-GBP", CAME),
+            (14.7775, 0.04, "buy", "881613", CAME, "matches:BAND-GBP"),
             "2021-04-17T16:43:30.244075",
         ),
     ],

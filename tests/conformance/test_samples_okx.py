@@ -90,17 +90,24 @@ def test_bars_of_a_swap_are_read_value_by_value() -> None:
 
 def test_trades_are_read_value_by_value() -> None:
     rows = decoded("spot", DataType.TRADES, "rest_trades.json")
-    assert plain(rows) == ["2025-05-12T21:59:21.666+00:00", 102_537.9, 0.0000125, "buy", "734864332"]
+    assert plain(rows) == ["2025-05-12T21:59:21.666+00:00", 102_537.9, 0.0000125, "buy", "734864332", None]
     history = decoded("spot", DataType.TRADES, "rest_jkorf_history_trades.json")
-    assert plain(history, 1) == ["2022-06-02T09:20:46.974+00:00", 29_963.2, 0.00001, "sell", "242720720"]
+    assert plain(history, 1) == [
+        "2022-06-02T09:20:46.974+00:00",
+        29_963.2,
+        0.00001,
+        "sell",
+        "242720720",
+        None,
+    ]
 
 
 def test_books_are_read_value_by_value() -> None:
     book = decoded("spot", DataType.ORDERBOOK, "rest_order_book.json")
-    assert plain(book) == ["2024-01-01T00:00:00.000+00:00", "bid", 0, 41_006.7, 0.487921]
-    assert plain(book, 5) == ["2024-01-01T00:00:00.000+00:00", "ask", 2, 41_007.0, 2.0584253]
+    assert plain(book) == ["2024-01-01T00:00:00.000+00:00", "bid", 0, 41_006.7, 0.487921, None]
+    assert plain(book, 5) == ["2024-01-01T00:00:00.000+00:00", "ask", 2, 41_007.0, 2.0584253, None]
     one = decoded("spot", DataType.ORDERBOOK, "rest_jkorf_books.json")
-    assert plain(one, 1) == ["2021-08-26T08:27:16.396+00:00", "ask", 0, 41_006.8, 0.60038921]
+    assert plain(one, 1) == ["2021-08-26T08:27:16.396+00:00", "ask", 0, 41_006.8, 0.60038921, None]
 
 
 def test_the_recorded_pairs_have_no_listing_date() -> None:
@@ -168,11 +175,11 @@ def test_a_pushed_trade_is_read_value_by_value(file: str) -> None:
     wanted = {
         "ws_trades.json": [
             *("2021-08-27T07:21:37.897+00:00", 42_219.9, 0.12060306, "buy", "130639474"),
-            *("trades-all:BTC-USD", 1),
+            *(1, "trades-all:BTC-USD"),
         ],
         "rec2022_ws_trades_push.json": [
             *("2022-05-13T16:26:39.958+00:00", 30_218.8, 1.0, "buy", "7849"),
-            *("trades-all:BTC-USD-220527", 1),
+            *(1, "trades-all:BTC-USD-220527"),
         ],
     }
     assert found.trades is not None
