@@ -8,7 +8,7 @@ from dccd_core.stream.book import Book
 from dccd_core.stream.claim import Claim, Moment
 from dccd_core.stream.compare import Outcome
 from dccd_core.stream.silence import Pace
-from dccd_core.stream.snapshots import BookKeeper, Shot
+from dccd_core.stream.snapshots import BookKeeper, BookSnapshot
 from dccd_core.stream.wanted import Wanted
 
 COMPARE_EVERY: Final = Us(3 * MINUTE)
@@ -81,9 +81,9 @@ class BookTopic:
         """Begin with a snapshot that was asked for."""
         self.keeper.join(start, received)
 
-    def taken(self) -> list[Shot]:
+    def taken(self) -> list[BookSnapshot]:
         """Hand over the pictures there are; the claim is brought up to date with them."""
-        shots, turns = self.keeper.taken()
+        snapshots, turns = self.keeper.taken()
         for turn in turns:
             if turn.began:
                 self.claim.begin(turn.at)
@@ -94,7 +94,7 @@ class BookTopic:
                 self.claim.end(turn.reason, turn.since)
         if self.keeper.known_until is not None:
             self.claim.reach(self.keeper.known_until)
-        return shots
+        return snapshots
 
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""

@@ -118,9 +118,9 @@ class BooksFeed:
         found: list[pl.DataFrame] = []
         for line in self.lines:
             assert isinstance(line.topic, BookTopic)
-            if shots := line.topic.taken():
-                found.append(tables.pictures(line.name, shots))
-                line.seen.crossed += sum(shot.crossed for shot in shots)
+            if snapshots := line.topic.taken():
+                found.append(tables.pictures(line.name, snapshots))
+                line.seen.crossed += sum(snapshot.crossed for snapshot in snapshots)
                 line.seen.rows += found[-1].height
             book = line.topic.keeper.book
             line.seen.bid, line.seen.ask = book.bids.price, book.asks.price

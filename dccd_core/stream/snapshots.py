@@ -16,7 +16,7 @@ _MOST_AT_ONCE: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class BookSnapshot:
     """The best levels of both sides at the moment ``at``; ``received`` is when its proof came.
 
     ``crossed``: the best bid is not below the best ask, though the venue's own numbers prove the book.
@@ -55,7 +55,7 @@ class BookKeeper:
 
     def __init__(self, book: Book, depth: int, every: Us) -> None:
         self.book = book
-        self.shots: list[Shot] = []
+        self.snapshots: list[BookSnapshot] = []
         self.turns: list[Turn] = []
         self.known_until: Us | None = None
         """The time of the last change of a book that is known; None while it is not, or tells no time yet."""
@@ -68,7 +68,7 @@ class BookKeeper:
         """From when on a snapshot is right, once a change is seen to go on from it."""
         self._crossing: Us | None = None
         """Since when nothing is said of a book that nothing proves, because it is crossed."""
-        self._held: list[Shot] = []
+        self._held: list[BookSnapshot] = []
         """The pictures of the time before that; of a book that is proven, those in which it is crossed."""
         self._doubted = False
         self._ended: Us | None = None
@@ -181,10 +181,10 @@ class BookKeeper:
             pictures = self._pictures(at, received)
             self._go_on(pictures, BookChange("", at))
 
-    def taken(self) -> tuple[list[Shot], list[Turn]]:
+    def taken(self) -> tuple[list[BookSnapshot], list[Turn]]:
         """Hand over the pictures and turns there are."""
-        new = self.shots, self.turns
-        self.shots, self.turns = [], []
+        new = self.snapshots, self.turns
+        self.snapshots, self.turns = [], []
         return new
 
     def _agree(self, verdict: Verdict, at: Us | None, received: Us) -> None:
@@ -193,7 +193,7 @@ class BookKeeper:
         if verdict.at is not None and self.known_until is not None:
             self.compared_at = max(self.compared_at or verdict.at, min(verdict.at, self.known_until))
 
-    def _pictures(self, until: Us | None, received: Us) -> list[Shot]:
+    def _pictures(self, until: Us | None, received: Us) -> list[BookSnapshot]:
         """Return the book as it is, for each moment of the grid that is due and before ``until``."""
         due, every = self._due, self._every
         if due is None or until is None or due >= until or until - due > _MOST_AT_ONCE * every:
@@ -202,14 +202,14 @@ class BookKeeper:
         crossed = bool(bids and asks) and float(bids[0][0]) >= float(asks[0][0])
         if crossed:
             self.book.look()
-        return [Shot(Us(at), bids, asks, received, crossed) for at in range(due, until, every)]
+        return [BookSnapshot(Us(at), bids, asks, received, crossed) for at in range(due, until, every)]
 
-    def _go_on(self, pictures: list[Shot], change: BookChange) -> None:
+    def _go_on(self, pictures: list[BookSnapshot], change: BookChange) -> None:
         """Take note that the book was right up to a change and is so with it."""
         at, known = change.at, self.known_until
         if self._begins is not None and known is None:
             self._know(self._begins)
-        self.shots += pictures
+        self.snapshots += pictures
         if at is None:
             if change.bids or change.asks:  # the next pictures may be of before or after it
                 self._end(_NO_TIME)
@@ -218,7 +218,7 @@ class BookKeeper:
             self._end(f"the next change told a time {(at - self._due) // SECOND} s later")
         self._know(at)
 
-    def _weigh(self, pictures: list[Shot], change: BookChange) -> None:
+    def _weigh(self, pictures: list[BookSnapshot], change: BookChange) -> None:
         """Say nothing of a book while it is crossed: it may be lost for that. What is held back counts later.
 
         The pictures of the crossed time itself never do where nothing proves the book.
@@ -233,7 +233,7 @@ class BookKeeper:
             if self.known_until is not None:
                 self._know(since)
                 if self._due is not None and change.at is not None and self._due < change.at:
-                    self.shots += pictures
+                    self.snapshots += pictures
                     pictures = []
                     self._end("the best bid was not below the best ask")
         elif self.book.strange:
@@ -272,6 +272,6 @@ class BookKeeper:
             self.turns.append(Turn(at, began=False, reason=reason, since=since))
             self._ended = at
             if since is not None:
-                self.shots = [shot for shot in self.shots if shot.at < since]
+                self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.at < since]
         self.known_until = self._due = self._begins = self._crossing = None
         self._held = []

@@ -6,7 +6,7 @@ import polars as pl
 
 from dccd_core.adapter.wire import micros
 from dccd_core.domain.timespan import Us
-from dccd_core.stream.snapshots import Shot
+from dccd_core.stream.snapshots import BookSnapshot
 from dccd_core.tables import DataType
 
 
@@ -35,15 +35,17 @@ def of_topics(rows: pl.DataFrame | None, names: Collection[str]) -> pl.DataFrame
     return own if own.height else None
 
 
-def pictures(topic: str, shots: Sequence[Shot]) -> pl.DataFrame:
-    """Return the levels of all shots as rows: prices and amounts as the venue wrote them."""
+def pictures(topic: str, snapshots: Sequence[BookSnapshot]) -> pl.DataFrame:
+    """Return the levels of all snapshots as rows: prices and amounts as the venue wrote them."""
     sides = [
-        (shot, side, levels) for shot in shots for side, levels in (("bid", shot.bids), ("ask", shot.asks))
+        (taken, side, levels)
+        for taken in snapshots
+        for side, levels in (("bid", taken.bids), ("ask", taken.asks))
     ]
-    received = [shot.received for shot, _, levels in sides for _ in levels]
+    received = [taken.received for taken, _, levels in sides for _ in levels]
     return pl.DataFrame(
         {
-            "ts": micros([shot.at for shot, _, levels in sides for _ in levels], Us(1)),
+            "ts": micros([taken.at for taken, _, levels in sides for _ in levels], Us(1)),
             "side": [side for _, side, levels in sides for _ in levels],
             "level": [level for _, _, levels in sides for level in range(len(levels))],
             "price": [price for _, _, levels in sides for price, _ in levels],

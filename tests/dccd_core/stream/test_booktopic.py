@@ -44,7 +44,7 @@ def test_it_is_known_from_the_whole_book_to_the_last_change() -> None:
     topic = begun()
     hear(topic, 101.5, 2)
     hear(topic, 103, 3)
-    assert [shot.at for shot in topic.taken()] == [seconds(100), seconds(101), seconds(102)]
+    assert [snapshot.at for snapshot in topic.taken()] == [seconds(100), seconds(101), seconds(102)]
     assert spans(topic) == [TimeRange(seconds(100), seconds(103))]
     assert (topic.lost, topic.stands, topic.numbered) == (None, True, True)
 
@@ -105,7 +105,7 @@ class TestSpoilt:
         hear(topic, 103.5)
         hear(topic, 104.5, checksum=7)
         hear(topic, 106.5, checksum=7)
-        assert [shot.at for shot in topic.taken()] == [seconds(at) for at in (100, 101, 105, 106)]
+        assert [snapshot.at for snapshot in topic.taken()] == [seconds(at) for at in (100, 101, 105, 106)]
         assert topic.claim.began == seconds(104.5)
         assert topic.stands
 
@@ -151,7 +151,7 @@ class TestWords:
     def test_a_word_proves_a_book_that_does_not_move(self) -> None:
         topic = begun(BEATING)
         topic.word(Word("c", seconds(115)), moment(115))
-        assert [shot.at for shot in topic.taken()] == [seconds(at) for at in range(100, 115)]
+        assert [snapshot.at for snapshot in topic.taken()] == [seconds(at) for at in range(100, 115)]
         assert spans(topic) == [TimeRange(seconds(100), seconds(115))]
 
     def test_but_not_one_whose_lost_changes_would_not_show(self) -> None:

@@ -362,7 +362,7 @@ class TestComparing:
         verdict = one.compared(self.snapshot(2_500, 7, "1.000"), Us(3))
         assert verdict.outcome is Outcome.SAME
         taken, turns = one.taken()
-        assert [(shot.at, shot.received) for shot in taken] == [(n * SECOND, 3) for n in range(3)]
+        assert [(snapshot.at, snapshot.received) for snapshot in taken] == [(n * SECOND, 3) for n in range(3)]
         assert turns == [Turn(at(0), began=True)]
         assert (one.known_until, one.compared_at) == (at(2_500), at(2_500))
 
@@ -371,7 +371,7 @@ class TestComparing:
         one.compare_begin()
         one.compared(self.snapshot(2_500, 7, "1"), Us(3))
         taken, turns = one.taken()
-        assert [shot.at for shot in taken] == [n * SECOND for n in range(3)]
+        assert [snapshot.at for snapshot in taken] == [n * SECOND for n in range(3)]
         assert turns == [Turn(at(0), began=True)]
 
     def test_a_drift_withdraws_what_was_said_since_the_last_comparison(self) -> None:
@@ -387,7 +387,7 @@ class TestComparing:
         verdict = one.compared(self.snapshot(7_400, 29, "30"), Us(0))
         assert verdict.outcome is Outcome.DRIFTED
         taken, turns = one.taken()
-        assert [shot.at for shot in taken] == [n * SECOND for n in range(4)]
+        assert [snapshot.at for snapshot in taken] == [n * SECOND for n in range(4)]
         assert turns[1] == Turn(
             at(7_250),
             began=False,

@@ -12,7 +12,7 @@ from dccd_core.adapter.contract import Request
 from dccd_core.adapter.live import BookChange, BookStart, Channel, Pairs
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
 from dccd_core.stream.book import Book
-from dccd_core.stream.snapshots import BookKeeper, Shot, Turn
+from dccd_core.stream.snapshots import BookKeeper, BookSnapshot, Turn
 
 EVERY = SECOND
 
@@ -30,8 +30,8 @@ def change(ms: int | None, number: int | None, amount: str, *, whole: bool = Fal
     return BookChange("x", time, [("10", amount)], [("11", "1")], whole=whole, first=number, last=number)
 
 
-def shots(keeper: BookKeeper) -> list[tuple[Us, str]]:
-    return [(shot.at, shot.bids[0][1]) for shot in keeper.taken()[0]]
+def snapshots(keeper: BookKeeper) -> list[tuple[Us, str]]:
+    return [(snapshot.at, snapshot.bids[0][1]) for snapshot in keeper.taken()[0]]
 
 
 def test_a_moment_shows_all_changes_up_to_it_and_none_after_it() -> None:
@@ -44,14 +44,14 @@ def test_a_moment_shows_all_changes_up_to_it_and_none_after_it() -> None:
         (3_500, 5, "5"),
     ):
         one.hear(change(ms, number, amount.replace("a", "1"), whole=number == 1), Us(7))
-    assert shots(one) == [(SECOND, "3"), (2 * SECOND, "4"), (3 * SECOND, "4")]
+    assert snapshots(one) == [(SECOND, "3"), (2 * SECOND, "4"), (3 * SECOND, "4")]
 
 
 def test_a_picture_says_when_its_proof_came_and_has_as_many_levels_as_wanted() -> None:
     one = keeper(depth=1)
     one.hear(BookChange("x", at(500), [("10", "1"), ("9", "1")], [("11", "1")], whole=True), Us(1))
     one.hear(BookChange("x", at(1_500), [("8", "1")]), Us(2))
-    assert one.taken()[0] == [Shot(SECOND, [("10", "1")], [("11", "1")], Us(2))]
+    assert one.taken()[0] == [BookSnapshot(SECOND, [("10", "1")], [("11", "1")], Us(2))]
 
 
 def test_a_lost_change_costs_exactly_the_time_up_to_the_next_whole_book() -> None:
@@ -63,7 +63,7 @@ def test_a_lost_change_costs_exactly_the_time_up_to_the_next_whole_book() -> Non
     one.hear(change(4_300, 9, "9", whole=True), Us(0))
     one.hear(change(5_300, 10, "10"), Us(0))
     taken, turns = one.taken()
-    assert [shot.at for shot in taken] == [SECOND, 5 * SECOND]
+    assert [snapshot.at for snapshot in taken] == [SECOND, 5 * SECOND]
     assert turns == [
         Turn(at(300), began=True),
         Turn(at(1_300), began=False, reason="updates 3 to 3 are missing"),
@@ -77,7 +77,7 @@ def test_a_whole_book_that_does_not_follow_leaves_the_time_before_it_unknown() -
     one.hear(change(2_300, 2, "2", whole=True), Us(0))  # follows: venues repeat themselves
     one.hear(change(4_300, 1, "3", whole=True), Us(0))  # the venue counts anew
     taken, turns = one.taken()
-    assert [shot.at for shot in taken] == [SECOND, 2 * SECOND]
+    assert [snapshot.at for snapshot in taken] == [SECOND, 2 * SECOND]
     assert [(turn.at, turn.began) for turn in turns] == [
         (at(300), True),
         (at(2_300), False),
@@ -92,7 +92,7 @@ def test_a_snapshot_without_a_time_is_known_from_the_first_change_on() -> None:
     one.hear(change(1_700, 2, "2"), Us(0))
     one.hear(change(2_100, 3, "3"), Us(0))
     taken, turns = one.taken()
-    assert [(shot.at, shot.bids[0][1]) for shot in taken] == [(2 * SECOND, "2")]
+    assert [(snapshot.at, snapshot.bids[0][1]) for snapshot in taken] == [(2 * SECOND, "2")]
     assert turns == [Turn(at(1_700), began=True)]
 
 
@@ -115,13 +115,13 @@ def test_whatever_is_dropped_no_picture_is_wrong(steps: list[tuple[int, bool]], 
         elif not dropped:
             one.hear(change(ms, number, str(number)), Us(0))
     taken, turns = one.taken()
-    for shot in taken:
-        assert shot.bids == [("10", [amount for time, amount in truth if time <= shot.at][-1])]
-    assert len({shot.at for shot in taken}) == len(taken)
+    for snapshot in taken:
+        assert snapshot.bids == [("10", [amount for time, amount in truth if time <= snapshot.at][-1])]
+    assert len({snapshot.at for snapshot in taken}) == len(taken)
     ends = [turn.at for turn in turns] + ([] if one.known_until is None else [one.known_until])
     known = list(zip(ends[::2], ends[1::2], strict=True))
     grid = [n for start, end in known for n in range(-(-start // EVERY) * EVERY, end, EVERY)]
-    assert [shot.at for shot in taken] == sorted(set(grid))
+    assert [snapshot.at for snapshot in taken] == sorted(set(grid))
 
 
 STARTED = Channel(
@@ -166,7 +166,7 @@ def test_l3_numbers_that_go_back_lose_the_book_with_a_reason(numbering: str) -> 
     assert str(one.book.lost) == turns[1].reason
     last = 5_000 + 60 * (1 if numbering == "bybit" else 3)
     assert str(last) in turns[1].reason
-    assert [shot.at for shot in taken] == [second * SECOND for second in range(15)]
+    assert [snapshot.at for snapshot in taken] == [second * SECOND for second in range(15)]
     assert one.known_until is None
 
 
@@ -178,7 +178,7 @@ def test_l3_a_frozen_book_is_never_taken_for_the_present_one() -> None:
     for second in range(3, 60):
         one.hear(replace(events[-1], at=at(second * 1_000 + 500)), Us(0))
     taken, turns = one.taken()
-    assert [shot.at for shot in taken] == [0, SECOND, 2 * SECOND]
+    assert [snapshot.at for snapshot in taken] == [0, SECOND, 2 * SECOND]
     assert turns[-1] == Turn(
         at(2_760), began=False, reason="after update 5036 came nothing but what was told before, 6 times"
     )
@@ -218,7 +218,7 @@ def test_a_snapshot_that_changes_go_on_from_is_known_from_its_own_time_on() -> N
     for told in stream("binance linear", 1_000, 3_010, 1):
         one.hear(told, Us(0))
     taken, turns = one.taken()
-    assert [(shot.at, shot.bids[0][1]) for shot in taken] == [(n * SECOND, "1") for n in range(4)]
+    assert [(snapshot.at, snapshot.bids[0][1]) for snapshot in taken] == [(n * SECOND, "1") for n in range(4)]
     assert turns == [Turn(at(0), began=True)]
 
 
@@ -230,7 +230,7 @@ def test_a_change_whose_time_is_not_told_leaves_its_time_unknown() -> None:
     one.hear(change(2_500, 3, "3"), Us(0))
     one.hear(change(3_500, 4, "4"), Us(0))
     taken, turns = one.taken()
-    assert [(shot.at, shot.bids[0][1]) for shot in taken] == [(0, "1"), (3 * SECOND, "3")]
+    assert [(snapshot.at, snapshot.bids[0][1]) for snapshot in taken] == [(0, "1"), (3 * SECOND, "3")]
     assert [(turn.at, turn.began) for turn in turns] == [
         (at(0), True),
         (at(500), False),
@@ -243,7 +243,7 @@ def test_l3_a_time_far_ahead_does_not_fill_the_memory_with_pictures() -> None:
     one.hear(change(1_500, 1, "1"), Us(0))
     one.hear(change(86_400_000, 2, "2"), Us(0))
     taken, turns = one.taken()
-    assert [shot.at for shot in taken] == [0, SECOND]
+    assert [snapshot.at for snapshot in taken] == [0, SECOND]
     assert turns[1] == Turn(at(1_500), began=False, reason="the next change told a time 86398 s later")
     assert turns[2] == Turn(at(86_400_000), began=True)
 
@@ -300,7 +300,7 @@ def test_a_crossed_picture_says_so() -> None:
     one.hear(crossing("binance linear", 3_000, 4, [("11", "0"), ("12", "0")]), Us(0))
     one.hear(crossing("binance linear", 60_500, 5, [("9", "1")]), Us(0))
     taken, turns = one.taken()
-    assert [shot.at for shot in taken if shot.crossed] == [2 * SECOND]
+    assert [snapshot.at for snapshot in taken if snapshot.crossed] == [2 * SECOND]
     assert len(taken) == 61
     assert len(turns) == 1
 
@@ -313,7 +313,7 @@ def test_l12_a_book_that_is_crossed_amid_a_moment_is_not_lost() -> None:
     one.hear(BookChange("x", at(1_500), [], [("11", "0"), ("12", "1")]), Us(0))
     one.hear(BookChange("x", at(2_500), [("10", "2")]), Us(0))
     taken, turns = one.taken()
-    assert [(shot.at, shot.bids[0][0], shot.crossed) for shot in taken] == [
+    assert [(snapshot.at, snapshot.bids[0][0], snapshot.crossed) for snapshot in taken] == [
         (0, "10", False),
         (SECOND, "10", False),
         (2 * SECOND, "11", False),
@@ -331,11 +331,11 @@ def test_l12_of_a_proven_book_nothing_is_said_until_it_is_seen_that_it_is_not_lo
     one.hear(BookChange("x", at(1_500), [("11", "1")], first=2, last=2), Us(0))
     one.hear(BookChange("x", at(2_500), [("10", "2")], first=3, last=3), Us(0))
     taken, _ = one.taken()
-    assert ([shot.at for shot in taken], one.known_until) == ([0, SECOND], at(1_500))
+    assert ([snapshot.at for snapshot in taken], one.known_until) == ([0, SECOND], at(1_500))
     one.hear(BookChange("x", at(2_600), [("11", "0")], first=4, last=4), Us(0))
     one.hear(BookChange("x", at(3_900), [("10", "3")], first=5, last=5), Us(0))
     taken, turns = one.taken()
-    assert [(shot.at, shot.crossed) for shot in taken] == [(2 * SECOND, True), (3 * SECOND, False)]
+    assert [(one.at, one.crossed) for one in taken] == [(2 * SECOND, True), (3 * SECOND, False)]
     assert (turns, one.known_until) == ([], at(3_900))
 
 
@@ -346,7 +346,7 @@ def test_l12_the_time_in_which_an_unproven_book_was_crossed_is_not_known() -> No
     one.hear(BookChange("x", at(2_500), [("11", "0")]), Us(0))
     one.hear(BookChange("x", at(3_500), [("11", "0")]), Us(0))
     taken, turns = one.taken()
-    assert [shot.at for shot in taken] == [0, SECOND, 3 * SECOND]
+    assert [snapshot.at for snapshot in taken] == [0, SECOND, 3 * SECOND]
     assert turns == [
         Turn(at(0), began=True),
         Turn(at(1_500), began=False, reason="the best bid was not below the best ask"),
@@ -380,7 +380,7 @@ def test_l3_whatever_is_told_again_no_picture_is_wrong(steps: list[tuple[int, st
         elif heard:
             one.hear(replace(heard[-1 if what == "again" else 0], at=at(ms)), Us(0))
     taken, turns = one.taken()
-    for shot in taken:
-        assert shot.bids == [("10", [amount for time, amount in truth if time <= shot.at][-1])]
+    for snapshot in taken:
+        assert snapshot.bids == [("10", [amount for time, amount in truth if time <= snapshot.at][-1])]
     assert all(before.at < after.at for before, after in pairwise(taken))
     assert [turn.began for turn in turns] == [n % 2 == 0 for n in range(len(turns))]
