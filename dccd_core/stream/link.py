@@ -387,11 +387,11 @@ class Link:
                 self.written_again.set()
 
     async def _set_aside(self) -> None:
-        if strays := list(self._recording.strays):
+        if misplaced := list(self._recording.misplaced):
             at = self._around.time.now(self._clock.steady())
-            aside = await asyncio.to_thread(self._logs.set_aside, strays, at)
-            del self._recording.strays[: len(strays)]
-            for text in self._around.odd.strays(aside, self._clock.steady()):
+            aside = await asyncio.to_thread(self._logs.set_aside, misplaced, at)
+            del self._recording.misplaced[: len(misplaced)]
+            for text in self._around.odd.misplaced(aside, self._clock.steady()):
                 self._around.listener.note(text, wrong=True)
 
     async def _keep_refused(self) -> None:

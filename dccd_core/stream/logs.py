@@ -16,7 +16,7 @@ from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.clock import Clock
 from dccd_core.stream.plan import Listener
-from dccd_core.stream.recording import Batch, Stray
+from dccd_core.stream.recording import Batch, MisplacedRows
 from dccd_core.stream.wanted import Kind
 
 _IDLE: Final = Us(5 * SECOND)
@@ -115,14 +115,14 @@ class Logs:
             for kind, log in list(self._logs.items()):
                 self._write(kind, log, now)
 
-    def set_aside(self, strays: Sequence[Stray], at: Us) -> list[tuple[Dataset, int, Us]]:
+    def set_aside(self, misplaced: Sequence[MisplacedRows], at: Us) -> list[tuple[Dataset, int, Us]]:
         """Keep rows aside that tell a time which had not come, with those of ``at``.
 
         Return of which dataset how many there are, and the time of the first.
         """
-        for stray in strays:
-            self._lake.set_aside(stray.dataset, partition_key(stray.dataset.grain, at), stray.rows)
-        return [(one.dataset, one.rows.height, Us(int(one.rows["ts"].to_physical()[0]))) for one in strays]
+        for own in misplaced:
+            self._lake.set_aside(own.dataset, partition_key(own.dataset.grain, at), own.rows)
+        return [(own.dataset, own.rows.height, Us(int(own.rows["ts"].to_physical()[0]))) for own in misplaced]
 
     def bear(self, error: LakeError) -> None:
         """Keep what cannot be written in memory: a disk may get room again. But not for ever.

@@ -92,10 +92,10 @@ class Oddities:
         ]
         return [text for text in said if text]
 
-    def strays(self, aside: Sequence[tuple[Dataset, int, Us]], steady: Us) -> list[str]:
+    def misplaced(self, aside: Sequence[tuple[Dataset, int, Us]], steady: Us) -> list[str]:
         """Take note of rows that were kept aside: of what, how many, and the time of the first."""
         said = [
-            self.seldom.say(f"{dataset} strays", count, _stray(dataset, first), steady)
+            self.seldom.say(f"{dataset} misplaced", count, _misplaced(dataset, first), steady)
             for dataset, count, first in aside
         ]
         return [text for text in said if text]
@@ -120,7 +120,7 @@ class Oddities:
             self._waiting.append(one)
 
 
-def _stray(dataset: Dataset, first: Us) -> Sentence:
+def _misplaced(dataset: Dataset, first: Us) -> Sentence:
     return lambda count: f"{dataset}: {count} rows came before their time, {iso(first)}, and are kept aside"
 
 

@@ -58,7 +58,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class MisplacedRows:
     """Rows of a dataset's table that cannot be of the time they tell, each with a ``reason``."""
 
     dataset: Dataset
@@ -77,7 +77,7 @@ class Recording:
     """
 
     def __init__(self, seen: Mapping[Dataset, Seen], time: VenueTime, windows: Windows) -> None:
-        self.strays: list[Stray] = []
+        self.misplaced: list[MisplacedRows] = []
         """What is to be kept aside; whoever takes it empties the list."""
         self._seen, self._time, self._windows = seen, time, windows
         self._feeds: dict[Kind, Feed] = {}
@@ -439,5 +439,5 @@ class Recording:
             own = aside.filter(topic=line.name)
             if own.height and set(names) <= set(own.columns):
                 kept = [pl.col(name).cast(TIME) if name == RECEIVED else pl.col(name) for name in names]
-                self.strays.append(Stray(line.wanted.dataset, own.select(*kept, "reason")))
+                self.misplaced.append(MisplacedRows(line.wanted.dataset, own.select(*kept, "reason")))
         return believed

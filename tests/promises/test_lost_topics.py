@@ -104,5 +104,5 @@ def test_l5_a_trade_that_is_kept_aside_is_missing_from_what_is_claimed(
     one.hear(Heard(rows((T + second, 3))), s(T + 11), s(11))
     found = dict(one.batches(s(11)))
     said = [mark.reason for _, batch in found.items() for mark in batch.notes.marks if not mark.began]
-    assert [stray.rows.height for stray in one.strays] == [1]
+    assert [aside.rows.height for aside in one.misplaced] == [1]
     assert said == (["something told a time that cannot be"] if ended else [])

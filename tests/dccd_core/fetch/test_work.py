@@ -267,7 +267,7 @@ def test_h2_trades_are_final_by_later_trades(tmp_path: Path, name: str) -> None:
 
 
 def test_a_row_later_than_the_venues_clock_is_refused_and_claims_nothing(tmp_path: Path) -> None:
-    """A stray of tomorrow among the trades of today must not pass for the end of an answer."""
+    """A row of tomorrow among the trades of today must not pass for the end of an answer."""
     dataset, key = Dataset("bitfinex", BTC, DataType.TRADES), "2024-06-05"
     world = World(tmp_path, exchange="bitfinex")
     tomorrow = (NOW + DAY) // MILLISECOND

@@ -16,7 +16,7 @@ from dccd_core.lake.live.segments import find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream import tables
 from dccd_core.stream.logs import Logs
-from dccd_core.stream.recording import Batch, Stray
+from dccd_core.stream.recording import Batch, MisplacedRows
 from dccd_core.stream.wanted import Kind
 from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import START, Disk
@@ -270,8 +270,8 @@ def test_what_is_kept_aside_is_written_once_however_much_there_is(desk: Desk) ->
     one = rows(86_400).select(DataType.TRADES.table.schema.names())
     before = written()
     for number in range(300):
-        strays = one.with_columns(trade_id=pl.lit(str(number)), reason=pl.lit("it came before its time"))
-        desk.logs.set_aside([Stray(A, strays)], START)
+        misplaced = one.with_columns(trade_id=pl.lit(str(number)), reason=pl.lit("it came before its time"))
+        desk.logs.set_aside([MisplacedRows(A, misplaced)], START)
     took = written() - before
     aside = desk.lake.quarantined(A, "2024-06-05")
     assert aside["trade_id"].to_list() == [str(number) for number in range(300)]
@@ -286,6 +286,7 @@ def written() -> int:
 def test_rows_before_their_time_are_kept_aside_today(desk: Desk) -> None:
     names = DataType.TRADES.table.schema.names()
     early = rows(86_400).select(names).with_columns(reason=pl.lit("it came before its time"))
-    assert desk.logs.set_aside([Stray(A, early)], START) == [(A, 1, parse_time("2024-06-06T12:10:00"))]
+    aside = desk.logs.set_aside([MisplacedRows(A, early)], START)
+    assert aside == [(A, 1, parse_time("2024-06-06T12:10:00"))]
     assert desk.lake.quarantined(A, "2024-06-05").height == 1
     assert desk.lake.quarantined(A, "2024-06-06").height == 0

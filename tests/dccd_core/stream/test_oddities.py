@@ -64,11 +64,11 @@ def test_the_first_messages_of_each_cause_are_kept_in_each_hour() -> None:
 
 def test_rows_that_came_before_their_time_are_said_as_seldom() -> None:
     odd = Oddities()
-    strays = [(BOOK.dataset, 2, AT)]
-    assert odd.strays(strays, steady(0)) == [
+    misplaced = [(BOOK.dataset, 2, AT)]
+    assert odd.misplaced(misplaced, steady(0)) == [
         f"{BOOK.dataset}: 2 rows came before their time, 2024-06-05T12:00:00Z, and are kept aside"
     ]
-    assert odd.strays(strays, steady(1)) == []
+    assert odd.misplaced(misplaced, steady(1)) == []
     assert odd.seldom.due(Us(MINUTE)) == [
         f"{BOOK.dataset}: 2 rows came before their time, 2024-06-05T12:00:00Z, and are kept aside "
         "(in the last 60 s)"

@@ -163,10 +163,10 @@ class TestTrades:
         came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
         one.recording.hear(Heard(came, at=heard.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
-        assert reached(one) is None  # the stray was at some time, nobody knows at which
-        [stray] = one.recording.strays
-        assert stray.rows["trade_id"].to_list() == ["2"]
-        assert "before its time" in stray.rows["reason"][0]
+        assert reached(one) is None  # what is misplaced was at some time, nobody knows at which
+        [aside] = one.recording.misplaced
+        assert aside.rows["trade_id"].to_list() == ["2"]
+        assert "before its time" in aside.rows["reason"][0]
 
     def test_l5_nothing_is_believed_of_a_message_that_tells_a_time_which_has_not_come(self) -> None:
         """Bitfinex 39 of the attack: a subscription's thirty first trades, all of them 61 s too late."""
@@ -177,9 +177,9 @@ class TestTrades:
         one.recording.hear(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
         assert reached(one) is None
-        [stray] = one.recording.strays
-        assert stray.rows["trade_id"].to_list() == ["1", "3", "4"]
-        assert ["in one message" in why for why in stray.rows["reason"]] == [True, True, False]
+        [aside] = one.recording.misplaced
+        assert aside.rows["trade_id"].to_list() == ["1", "3", "4"]
+        assert ["in one message" in why for why in aside.rows["reason"]] == [True, True, False]
 
     def test_one_that_is_too_old_may_stand_beside_good_ones(self) -> None:
         one = connection(a=wanted("A/USD"))

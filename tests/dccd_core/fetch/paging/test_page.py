@@ -20,18 +20,18 @@ def rows(*cells: tuple[int, str, float]) -> pl.DataFrame:
 
 def test_equal_rows_are_one_and_of_unequal_ones_none_is_believed() -> None:
     told = rows((1, "a", 1.0), (2, "b", 1.0), (2, "b", 1.0), (3, "c", 1.0), (3, "c", 2.0))
-    kept, strays = once(told, "trade_id")
+    kept, clash = once(told, "trade_id")
     assert kept["trade_id"].to_list() == ["a", "b"]
-    assert strays is not None
-    assert strays["price"].to_list() == [1.0, 2.0]
-    assert set(strays["reason"]) == {TWICE}
+    assert clash is not None
+    assert clash["price"].to_list() == [1.0, 2.0]
+    assert set(clash["reason"]) == {TWICE}
 
 
 def test_where_no_time_is_told_twice_all_is_kept() -> None:
     told = rows((1, "a", 1.0), (2, "b", 1.0))
-    kept, strays = once(told)
+    kept, clash = once(told)
     assert kept.equals(told)
-    assert strays is None
+    assert clash is None
 
 
 def test_a_window_is_half_open() -> None:
@@ -46,9 +46,9 @@ def test_borders_of_nothing_are_none() -> None:
     assert (earliest(rows()), latest(rows()), trade_ref(rows())) == (None, None, None)
 
 
-def test_strays_are_given_once() -> None:
-    strays = [rows((1, "a", 1.0)), rows()]
-    given = taken(strays)
+def test_misplaced_rows_are_given_once() -> None:
+    misplaced = [rows((1, "a", 1.0)), rows()]
+    given = taken(misplaced)
     assert given is not None
     assert given.height == 1
-    assert taken(strays) is None
+    assert taken(misplaced) is None
