@@ -1,26 +1,18 @@
 """Bring a partition up to date: what is due -> collect -> split_valid -> draft -> commit with the ledger."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from threading import Event
-
-import polars as pl
+from dataclasses import dataclass
 
 from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
-from dccd_core.fetch.work import Haltable, Halted, Progress, Work
-from dccd_core.lake.lake import CompletenessCheck, Lake, State
-from dccd_core.lake.partition.ledger import Asked, Ledger, Source
-from dccd_core.quality.holes import (
-    BookCheck,
-)
+from dccd_core.fetch.work import Halted, Progress, Work
+from dccd_core.lake.lake import Lake, State
 
-__all__ = ["Filled", "Halted", "Progress", "Recorded", "fill", "fold"]
+__all__ = ["Filled", "Halted", "Progress", "fill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,70 +73,6 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     if work.reached is not None and state is None:
         raise _out_of_reach(venue, dataset, key, work.reached)
     return Filled(state, work.requests, work.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a stream brought of one partition.
-
-    ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
-    is missing. ``lost``: those in which something may be, each with the reason. ``withdrawn``: those of
-    which that was learnt later, each with the reason, so that earlier claims are to go, and of order books
-    the pictures, too. ``halt``: once it is set, folding stops at the next portion, and nothing is stored.
-    """
-
-    rows: Iterable[pl.DataFrame]
-    covered: Sequence[TimeRange]
-    lost: Sequence[tuple[TimeRange, str]] = ()
-    withdrawn: Sequence[tuple[TimeRange, str]] = ()
-    halt: Event = field(default_factory=Event)
-
-
-@dataclass(frozen=True, slots=True)
-class _WithLosses:
-    """A judge that knows what a stream lost, and why."""
-
-    judge: CompletenessCheck
-    recorded: Recorded
-
-    def see(self, rows: pl.DataFrame) -> None:
-        self.judge.see(rows)
-
-    def assess(self, ledger: Ledger) -> Ledger:
-        gone = [span for span, _ in self.recorded.withdrawn]
-        ledger = ledger.withdraw(gone).lose(self.recorded.lost)
-        return self.judge.assess(ledger.lose(ledger.unrecorded()))
-
-
-def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
-    """Put what a stream recorded into its partition, and into the ledger what it covers.
-
-    The venue is asked for nothing; what is missing is asked for by ``fill``.
-
-    Raises:
-        Halted: it was told to stop.
-    """
-    now, kept = venue.clock.now(), 0
-    pictures = dataset.data_type.table.pictures
-    with lake.draft(dataset, key) as draft:
-        if pictures:  # other rows that came are right, though some did not come
-            draft.take_back(recorded.withdrawn)
-        work = Work(venue, lake, dataset, key, draft, now, _unheeded, UNKNOWN)
-        counts = dict.fromkeys(recorded.covered, 0)
-        for portion in recorded.rows:
-            kept += work.keep(portion)
-            times = portion["ts"].cast(pl.Int64)
-            for span in counts:
-                counts[span] += int(times.is_between(span.start, span.end, closed="left").sum())
-        asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
-
-        def judge() -> CompletenessCheck:
-            return Haltable(_WithLosses(BookCheck() if pictures else work.judge(), recorded), recorded.halt)
-
-        return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
-
-
-def _unheeded(_: Dataset, __: str, ___: int, ____: Us) -> None: ...
 
 
 def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Us) -> OutOfReach:

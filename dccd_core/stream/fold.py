@@ -1,15 +1,15 @@
 """Live rows made one with history: segments into partitions, and what was missed asked for."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from threading import Event
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.errors import DccdError, OutOfReach
 from dccd_core.domain.timespan import DAY, TimeRange, Us
-from dccd_core.fetch.fill import Filled, Halted, Recorded, fill, fold
+from dccd_core.fetch.fill import Filled, fill
+from dccd_core.fetch.fold import fold_sealed
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
@@ -24,15 +24,6 @@ _LOOK_BACK: Final = Us(32 * DAY)
 """A stream that stood still for longer begins anew: the time between is history's to fill."""
 
 
-@dataclass(slots=True)
-class _Folded:
-    """What one harvest came to."""
-
-    notes: list[str] = field(default_factory=list[str])
-    parts: list[tuple[Dataset, str, Filled]] = field(default_factory=list[tuple[Dataset, str, Filled]])
-    more: bool = False
-
-
 async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Listener) -> None:
     """Fold all sealed segments of the exchange: those of dead and of ended recordings alike.
 
@@ -43,7 +34,7 @@ async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Li
         more, halt = True, Event()
         while more:
             try:
-                folded = await asyncio.to_thread(_fold_some, venue, lake, (data_type, span), halt)
+                folded = await asyncio.to_thread(fold_sealed, venue, lake, data_type, span, halt)
             finally:
                 halt.set()
             for text in folded.notes:
@@ -52,39 +43,6 @@ async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Li
                 if filled.state is not None:
                     listener.folded(dataset, key, filled.state, filled.rows)
             more, halt = folded.more, Event()
-
-
-def _fold_some(venue: Venue, lake: Lake, kind: Kind, halt: Event) -> _Folded:
-    """Fold as much as fits into memory at once."""
-    folded = _Folded()
-    with lake.harvest(venue.exchange.name, *kind) as harvest:
-        for path, dropped in harvest.torn:
-            folded.notes.append(f"{path}: its last {dropped} bytes are torn off, and dropped")
-        for dataset, key in harvest.parts:
-            if harvest.tells_only_losses(dataset, key) and lake.state(dataset, key) is None:
-                continue  # there is no partition whose reader would ask why
-            rows, covered = harvest.rows(dataset, key), harvest.covered(dataset, key)
-            lost, withdrawn = harvest.lost(dataset, key), harvest.withdrawn(dataset, key)
-            recorded = Recorded(rows, covered, lost, withdrawn, halt)
-            try:
-                filled = fold(venue, lake, dataset, key, recorded)
-            except Halted:
-                return folded
-            except DccdError as e:
-                harvest.keep(dataset, key)
-                folded.notes.append(f"{dataset} {key}: cannot be folded, its rows are kept: {e}")
-            else:
-                folded.parts.append((dataset, key, filled))
-                if filled.taken_back:
-                    folded.notes.append(_taken_back(dataset, key, filled.taken_back, withdrawn))
-        harvest.done()
-        folded.more = harvest.more
-    return folded
-
-
-def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[TimeRange, str]]) -> str:
-    reasons = "; ".join(dict.fromkeys(reason for _, reason in gone))
-    return f"{dataset} {key}: {rows} rows are taken out of the partition and kept beside it: {reasons}"
 
 
 async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:

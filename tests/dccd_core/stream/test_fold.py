@@ -1,9 +1,8 @@
 """What was recorded becomes one table with history: folded once, and what was missed asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Event
 
 import polars as pl
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
-from dccd_core.fetch.fill import Halted, Recorded, fold
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
 from dccd_core.lake.lake import Lake, PartitionDraft, State
@@ -201,24 +199,6 @@ def test_a_part_that_cannot_be_folded_keeps_its_rows_and_stops_no_other(
         world.stored(TRADES, DAY_KEY),
         truth(world.market, TRADES, TimeRange(span.start, Us(span.start + MINUTE))),
     )
-
-
-def test_a_fold_that_is_told_to_stop_does_so_in_the_middle_of_a_partition(tmp_path: Path) -> None:
-    world, halt = World(tmp_path), Event()
-    rows = truth(world.market, TRADES, minutes(0, 20))
-    held = truth(world.market, TRADES, minutes(30, 40))
-
-    def portions() -> Iterator[pl.DataFrame]:
-        yield rows
-        halt.set()
-
-    async def go(venue: Venue) -> None:
-        fold(venue, world.lake, TRADES, DAY_KEY, Recorded([held], [minutes(30, 40)]))
-        with pytest.raises(Halted):
-            fold(venue, world.lake, TRADES, DAY_KEY, Recorded(portions(), [minutes(0, 20)], halt=halt))
-
-    world.with_venue(go)
-    assert same(world.stored(TRADES, DAY_KEY), held)
 
 
 def test_a_failing_dataset_stops_no_other_from_being_filled(tmp_path: Path) -> None:
