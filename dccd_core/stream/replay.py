@@ -17,10 +17,8 @@ import polars as pl
 
 from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.adapter.live import Heard
-from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError, Unavailable
-from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
@@ -32,7 +30,6 @@ from dccd_core.stream.mortal import MortalLake
 from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.playback import Differences, Playback
 from dccd_core.stream.run import run_stream
-from dccd_core.tables import DataType
 
 _SEED: Final = 0
 
@@ -191,19 +188,8 @@ def parts(lake: Lake, dataset: Dataset) -> dict[str, Part]:
 
 
 def plan_of(plan: tape.Plan) -> StreamPlan:
-    datasets, paused = map(dataset_of, plan.datasets), map(dataset_of, plan.paused)
+    datasets, paused = map(Dataset.parse, plan.datasets), map(Dataset.parse, plan.paused)
     return StreamPlan(plan.name, tuple(datasets), plan.depth, plan.snapshot_every, frozenset(paused))
-
-
-def dataset_of(name: str) -> Dataset:
-    """Return the dataset that calls itself so.
-
-    >>> str(dataset_of("binance/ohlc/BTC-USDT/1m"))
-    'binance/ohlc/BTC-USDT/1m'
-    """
-    exchange, data_type, slug, *span = name.split("/")
-    bar = parse_bar_span(span[0]) if span else None
-    return Dataset(exchange, Symbol.from_slug(slug), DataType(data_type), bar)
 
 
 def _counting(exchange: Exchange, came: Counter[str]) -> Exchange:

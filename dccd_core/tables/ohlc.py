@@ -43,6 +43,7 @@ def _off_grid(bar: Us) -> pl.Expr:
 TABLE: Final = Table(
     name="ohlc",
     title="bars",
+    row="bar",
     schema=pl.Schema(
         {
             "ts": TIME,

@@ -15,6 +15,7 @@ def _sanity(_: Us | None, __: bool) -> dict[str, pl.Expr]:  # noqa: FBT001 -- as
 TABLE: Final = Table(
     name="orderbook",
     title="order book",
+    row="level",
     schema=pl.Schema(
         {
             "ts": TIME,

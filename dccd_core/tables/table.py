@@ -1,6 +1,6 @@
 """What a data type is made of. Nothing here knows which ones there are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -50,6 +50,8 @@ class Table:
     """What the lake, the configuration and asset keys call it."""
     title: str
     """What people call its rows."""
+    row: str
+    """What people call one of them."""
     schema: pl.Schema
     descriptions: Mapping[str, str]
     """What each column holds, in which unit."""
@@ -91,6 +93,10 @@ class Table:
     synonyms: tuple[str, ...] = ()
     """What others call it."""
 
+    def __post_init__(self) -> None:
+        if wrong := "; ".join(_contradictions(self)):
+            raise ValueError(f"the table {self.name}: {wrong}")
+
     @property
     def numbered(self) -> bool:
         return self.completeness is Completeness.IDS
@@ -107,6 +113,32 @@ class Table:
 
     def empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.schema)
+
+
+def _contradictions(table: Table) -> Iterator[str]:
+    """Say where its parts do not fit together."""
+    columns = set(table.schema)
+    if table.schema.get("ts") != TIME or "ts" not in table.required:
+        yield "ts is to be a required column of type TIME"
+    described = {
+        "descriptions": table.descriptions,
+        "lineage": table.lineage if table.built_from else columns,
+    }
+    for part, told in described.items():
+        yield from (f"{part} says nothing of {name}" for name in table.schema if name not in told)
+    sorted_by = [name for by in table.order for name in by.meta.root_names() if name != ARRIVAL]
+    named: dict[str, Iterable[str]] = {
+        "descriptions": table.descriptions,
+        "required": table.required,
+        "key": table.key,
+        "order": sorted_by,
+        "chart": (table.chart,),
+        "dictionaries": table.dictionaries,
+        "lineage": table.lineage,
+    }
+    for part, names in named.items():
+        yield from (f"{part} names {name}, which is no column" for name in names if name not in columns)
+    yield from (f"{part} is empty" for part in ("key", "order") if not named[part])
 
 
 def finite(name: str) -> pl.Expr:

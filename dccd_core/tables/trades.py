@@ -17,6 +17,7 @@ def _sanity(_: Us | None, __: bool) -> dict[str, pl.Expr]:  # noqa: FBT001 -- as
 TABLE: Final = Table(
     name="trades",
     title="trades",
+    row="trade",
     schema=pl.Schema(
         {
             "ts": TIME,

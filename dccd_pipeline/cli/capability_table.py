@@ -133,7 +133,7 @@ def _live(data_type: DataType, channel: Channel, endpoint: Endpoint | None) -> s
     if table.takes_depth:
         return f"{channel.depths[-1]:,} levels" if channel.depths else "all levels"
     if not table.takes_span:
-        return f"every {table.title.removesuffix('s')}"
+        return f"every {table.row}"
     same = endpoint is not None and endpoint.spans == channel.spans
     spans = (
         f"final {table.title}"

@@ -4,9 +4,10 @@ By syntax, not by text: ``DataType.X``, and a text that is the name of one.
 """
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
-from dccd_core.tables import DataType
+from dccd_core.tables import DataType, Table
 
 ROOT = Path(__file__).parents[2]
 TOPS = ("dccd_core", "dccd_pipeline")
@@ -54,3 +55,15 @@ def test_what_names_a_data_type_is_seen() -> None:
 
 def test_no_data_type_is_named_outside_its_file() -> None:
     assert naming() == {}
+
+
+def unregistered() -> list[str]:
+    """Name the data types that have a file, but no line in the registry."""
+    files = (ROOT / "dccd_core" / "tables").glob("[!_]*.py")
+    found = (getattr(import_module(f"dccd_core.tables.{path.stem}"), "TABLE", None) for path in files)
+    known = {one.table.name for one in DataType}
+    return [one.name for one in found if isinstance(one, Table) and one.name not in known]
+
+
+def test_every_file_of_a_data_type_has_its_line() -> None:
+    assert [f"{name} has no line in dccd_core/tables/__init__.py" for name in unregistered()] == []

@@ -1,61 +1,50 @@
 """Adding a data type takes its file and its line in the registry: here, a made-up one, of a made-up exchange.
 
-It is asked for, recorded, folded, read, refused where it cannot be true, checked and judged.
+Its file and the exchange's stand in ``made_up``. It is asked for, recorded, folded, read, refused where it
+cannot be true, checked, judged and shown. ``test_made_up_project.py`` does the rest, in a copy of all.
 """
 
 import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from email.utils import format_datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import (
-    Endpoint,
-    Exchange,
-    Limit,
-    Markets,
-    Query,
-    Request,
-    Response,
-    TimeWindows,
-)
-from dccd_core.adapter.live import Channel, Heard, Topic
-from dccd_core.adapter.wire import markets, micros, read, table
+from dccd_core import exchanges
+from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, moment, parse_time
 from dccd_core.fetch.estimate import estimate
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition, Source, condition
-from dccd_core.net.clock import ManualClock
+from dccd_core.net.clock import Clock, ManualClock
+from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
+from dccd_core.net.websocket import Socket
 from dccd_core.quality.audit import Audit
 from dccd_core.stream.fold import fold_all
-from dccd_core.stream.recording import Recording
-from dccd_core.stream.venuetime import VenueTime
-from dccd_core.stream.wanted import Seen, Wanted
-from dccd_core.stream.windows import Windows
-from dccd_core.tables import TIME, Completeness, DataType, Table
-from dccd_core.tables.table import by_day, positive
+from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.run import run_stream
+from dccd_core.tables import DataType, Table
+from dccd_pipeline.assets.checks import check_specs
+from dccd_pipeline.assets.metadata import partition_metadata, partition_view
+from dccd_pipeline.assets.spec import dataset_spec
+from dccd_pipeline.cli.capability_table import exchange_table
+from dccd_pipeline.cli.inventory import holdings
+from dccd_pipeline.tags import COLUMN_SCHEMA, DATA_TYPE
+from tests.conformance.made_up.marks import TABLE
 
-TABLE = Table(
-    name="marks",
-    title="mark prices",
-    schema=pl.Schema({"ts": TIME, "mark": pl.Float64()}),
-    descriptions={"ts": "the minute, UTC", "mark": "the mark price at its end"},
-    required=("ts", "mark"),
-    key=("ts",),
-    order=(pl.col("ts"),),
-    grain=by_day,
-    completeness=Completeness.GRID,
-    sanity=lambda _, __: {"mark is no positive number": ~positive("mark")},
-    chart="mark",
-    dictionaries=(),
-    bytes_per_row=8,
-    takes_span=True,
-)
 BTC = Symbol("BTC", "USDT")
 DAY = parse_time("2024-06-05")
 NOW = Us(DAY + 12 * HOUR)
@@ -64,78 +53,78 @@ WRONG = Us(DAY + 7 * MINUTE)
 UNREADABLE = Us(DAY + 70 * MINUTE)
 
 
-@pytest.fixture
-def marks(monkeypatch: pytest.MonkeyPatch) -> DataType:
-    """Register the table, as its line in ``DataType`` would."""
+def member() -> DataType:
+    """Return what its line in ``DataType`` makes of the table."""
     name = str.__new__(DataType, TABLE.name)
     for attribute, value in {"_name_": "MARKS", "_value_": TABLE.name, "table": TABLE}.items():
         setattr(name, attribute, value)
-    monkeypatch.setitem(DataType._value2member_map_, TABLE.name, name)
-    monkeypatch.setitem(DataType._member_map_, "MARKS", name)
-    monkeypatch.setattr(DataType, "_member_names_", [*DataType._member_names_, "MARKS"])
     return name
+
+
+MARKS = member()
+
+
+@pytest.fixture
+def marks(monkeypatch: pytest.MonkeyPatch) -> DataType:
+    """Register the table and the exchange, as their lines would."""
+    monkeypatch.setitem(DataType._value2member_map_, TABLE.name, MARKS)
+    monkeypatch.setitem(DataType._member_map_, "MARKS", MARKS)
+    monkeypatch.setattr(DataType, "_member_names_", [*DataType._member_names_, "MARKS"])
+    monkeypatch.setattr(exchanges, "NAMES", (*exchanges.NAMES, "octopus"))
+    for name in ("octopus", "octopus_live"):
+        module = import_module(f"tests.conformance.made_up.{name}")
+        monkeypatch.setitem(sys.modules, f"dccd_core.exchanges.{name}", module)
+    return MARKS
 
 
 def price(at: int) -> float:
     return -1.0 if at == WRONG else 100.0 + at // MINUTE % 7
 
 
-def ask(query: Query) -> Request:
-    return Request("/marks", {"from": str(query.span.start), "to": str(query.span.end)})
-
-
-def octopus(marks: DataType) -> Exchange:
-    def decode(body: bytes, _: Us) -> pl.DataFrame:
-        rows = read(msgspec.json.Decoder(list[tuple[int, float]]), body)
-        return table(marks, ts=micros([at for at, _ in rows], Us(1)), mark=[mark for _, mark in rows])
-
-    pairs = Markets("", lambda: (Request("/pairs", {}),), lambda _: listed())
-    return Exchange(
-        name="octopus",
-        title="Octopus",
-        rest_url="https://octopus.example",
-        since=DAY,
-        finality_delay=Us(5 * SECOND),
-        limits=(Limit(8, SECOND),),
-        kinds=frozenset({"spot"}),
-        market=lambda symbol: symbol.base + symbol.quote,
-        verdict=lambda _: None,
-        markets=pairs,
-        endpoints={
-            marks: Endpoint(
-                docs="",
-                path="/marks",
-                page_limit=100,
-                paging=TimeWindows(),
-                request=ask,
-                decode=decode,
-                spans=(MINUTE,),
-                oldest=ask,
-            )
-        },
-    )
-
-
-def listed() -> pl.DataFrame:
-    return markets(symbol=["BTC/USDT"], market=["BTCUSDT"], active=[True])
-
-
 class Octopus:
-    """Answers with every minute's mark."""
+    """Answers with every minute's mark until now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     async def send(self, request: Request) -> Response:
-        if request.path == "/pairs":
-            return Response(200, {}, b"", NOW)
-        start, end = max(DAY, int(request.params["from"])), int(request.params["to"])
-        times = range(start, min(end, NOW), MINUTE)
-        rows = [(at, "?" if at == UNREADABLE else price(at)) for at in times][:100]
-        date = {"date": "Wed, 05 Jun 2024 12:00:00 GMT"}
-        return Response(200, date, msgspec.json.encode(rows), NOW)
+        now, rows = self._clock.now(), list[tuple[int, object]]()
+        if request.path == "/marks":
+            start, end = max(DAY, int(request.params["from"])), int(request.params["to"])
+            times = range(start, min(end, now), MINUTE)
+            rows = [(at, "?" if at == UNREADABLE else price(at)) for at in times][:100]
+        date = {"date": format_datetime(moment(now), usegmt=True)}
+        return Response(200, date, msgspec.json.encode(rows), now)
+
+
+class Pushing:
+    """The client's end of a connection: an answer, then every mark as its minute ends."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._said = asyncio.Queue[bytes]()
+        self.heard = clock.steady()
+
+    async def send(self, message: bytes) -> None:
+        said = msgspec.json.decode(message)
+        if "listen" in said:
+            self._said.put_nowait(msgspec.json.encode([said["id"]]))
+
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
+        if self.heard and self._said.empty():
+            minute = self._clock.now() // MINUTE * MINUTE
+            await self._clock.sleep((minute + MINUTE - self._clock.now()) / SECOND)
+            self._said.put_nowait(msgspec.json.encode(["BTCUSDT", minute, price(minute)]))
+        message = await self._said.get()
+        self.heard = max(Us(1), self._clock.steady())
+        return [message], [self._clock.now()]
 
 
 @pytest.fixture
 def venue(marks: DataType) -> Venue:
-    return Venue(octopus(marks), Octopus(), ManualClock(NOW))
+    assert marks == TABLE.name
+    clock = ManualClock(NOW)
+    return Venue(exchanges.get("octopus"), Octopus(clock), clock)
 
 
 @pytest.fixture
@@ -156,23 +145,6 @@ def backfilled(venue: Venue, lake: Lake, dataset: Dataset) -> State:
     return filled.state
 
 
-def recorded(lake: Lake, dataset: Dataset, first: Us, minutes: int) -> None:
-    """Write what a connection brought of some minutes, and what that proves, into a segment."""
-    topic = Topic(dataset.data_type, "BTCUSDT", "spot", MINUTE)
-    wanted = Wanted(dataset, topic, Channel(docs="", spans=(MINUTE,)), Us(5 * SECOND))
-    recording = Recording({dataset: Seen()}, VenueTime(first, ZERO), Windows())
-    recording.add("btc", wanted, ZERO)
-    recording.accept("btc", ZERO)
-    with lake.segment(dataset.exchange, dataset.data_type, MINUTE, first) as writer:
-        for at in (Us(first + minute * MINUTE) for minute in range(minutes)):
-            frame, flags = table(dataset.data_type, ts=pl.Series([at]), mark=[price(at)]), [True]
-            frame = frame.with_columns(topic=pl.lit("btc"), received=pl.lit(at), closed=pl.Series(flags))
-            steady = Us(at + MINUTE - first)
-            recording.hear(Heard(bars=frame, at=Us(at + MINUTE)), at, steady)
-            for _, batch in recording.batches(steady):
-                writer.append(batch.rows, batch.notes)
-
-
 class Told:
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -185,6 +157,26 @@ class Told:
 
     def note(self, text: str, *, wrong: bool) -> None:
         self.notes.append(text)
+
+
+def recorded(lake: Lake, dataset: Dataset, first: Us, minutes: int) -> Told:
+    """Listen to the exchange's WebSocket for some minutes."""
+    told = Told()
+
+    async def record(loop: VirtualLoop) -> None:
+        clock, stop = VirtualClock(loop, first), asyncio.Event()
+        venue = Venue(exchanges.get(dataset.exchange), Octopus(clock), clock)
+
+        @asynccontextmanager
+        async def connect(_: str) -> AsyncGenerator[Socket]:
+            yield Pushing(clock)
+
+        running = run_stream(StreamPlan("all", (dataset,)), venue, connect, lake, stop, told)
+        loop.call_later(minutes * 60 + 30, stop.set)
+        await running
+
+    run_virtually(record)
+    return told
 
 
 def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: Lake, dataset: Dataset) -> None:
@@ -232,8 +224,8 @@ def test_what_it_would_cost_is_known(venue: Venue, lake: Lake, dataset: Dataset)
 
 
 def test_it_is_recorded_folded_and_united_with_history(venue: Venue, lake: Lake, dataset: Dataset) -> None:
-    first, told = Us(DAY + 6 * HOUR), Told()
-    recorded(lake, dataset, first, 10)
+    first = Us(DAY + 6 * HOUR)
+    told = recorded(lake, dataset, first, 10)
     live = lake.scan(dataset).collect()
     assert live["mark"].to_list() == [price(first + at * MINUTE) for at in range(10)]
     asyncio.run(fold_all(venue, lake, [(dataset.data_type, MINUTE)], told))
@@ -248,3 +240,81 @@ def test_it_is_recorded_folded_and_united_with_history(venue: Venue, lake: Lake,
     assert whole.rows == 12 * 60 - 3
     assert {asked.source for asked in whole.ledger.asked} == {Source.REST, Source.STREAM}
     assert condition(whole.ledger, TimeRange(DAY, NOW)) is Condition.DEGRADED  # by the rows that are refused
+
+
+def test_it_is_shown_in_the_inventory(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+    state = backfilled(venue, lake, dataset)
+    [one] = holdings(lake, NOW)
+    assert (one.dataset, one.condition, one.rows, one.partitions) == (dataset, Condition.DEGRADED, 717, 1)
+    assert (one.first, one.last, one.gaps, one.quarantined) == (DAY, NOW - 2 * MINUTE, 2, 2)
+    assert one.bytes == state.bytes
+
+
+@pytest.mark.usefixtures("marks")
+def test_it_is_shown_among_what_the_exchange_serves() -> None:
+    [row] = [row for row in exchange_table(["octopus"]) if row["data_type"] == "marks"]
+    assert (row["reach"], row["spans"], row["page_limit"]) == ("full history", ["1m"], 100)
+    assert (row["paging"], row["limits"]) == ("time windows", ["8 per 1s"])
+    assert (row["live"], row["live_docs"]) == ("final mark prices", "https://octopus.example/live")
+
+
+def test_its_asset_says_what_it_is(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+    state = backfilled(venue, lake, dataset)
+    spec = dataset_spec(dataset, "s3://bucket", "Octopus")
+    assert spec.tags[DATA_TYPE] == "marks"
+    said = partition_metadata(dataset, KEY, {KEY: state})
+    for schema in (spec.metadata[COLUMN_SCHEMA], said[COLUMN_SCHEMA].value):
+        assert isinstance(schema, dg.TableSchema)
+        described = {column.name: column.description for column in schema.columns}
+        assert described == dict(TABLE.descriptions)
+        assert not any(column.constraints.nullable for column in schema.columns)
+    view = partition_view(lake, dataset, KEY)
+    last = view["last_rows"]
+    assert isinstance(last, dg.TableMetadataValue)
+    assert last.records[-1].data["mark"] == price(NOW - 2 * MINUTE)
+    assert "![mark](data:image/png" in str(view["chart"].value)
+    assert {check.name for check in check_specs(dataset)} >= {"sanity", "order_and_uniqueness"}
+
+
+PARTS: dict[str, Any] = {field.name: getattr(TABLE, field.name) for field in fields(Table)}
+OPTIONAL = {"tolerance", "last_wins", "takes_span", "takes_depth", "two_sided", "vast", "synonyms"}
+BUILT = {"built_from", "lineage"}
+
+
+@pytest.mark.parametrize("part", sorted({*PARTS} - OPTIONAL - BUILT))
+def test_a_part_that_is_forgotten_is_named(part: str) -> None:
+    with pytest.raises(TypeError, match=f"'{part}'"):
+        Table(**{name: value for name, value in PARTS.items() if name != part})
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "named"),
+    [
+        ("schema", pl.Schema({"mark": pl.Float64()}), "ts is to be a required column"),
+        (
+            "schema",
+            pl.Schema({**TABLE.schema, "ts": pl.Datetime("ms")}),
+            "ts is to be a required column",
+        ),
+        ("schema", pl.Schema({**TABLE.schema, "index": pl.Float64()}), "descriptions says nothing of index"),
+        ("descriptions", {"ts": "the minute, UTC"}, "descriptions says nothing of mark"),
+        (
+            "descriptions",
+            {**TABLE.descriptions, "index": "the index"},
+            "descriptions names index, which is no column",
+        ),
+        ("required", ("mark",), "ts is to be a required column"),
+        ("required", ("ts", "index"), "required names index, which is no column"),
+        ("key", (), "key is empty"),
+        ("key", ("trade_id",), "key names trade_id, which is no column"),
+        ("order", (), "order is empty"),
+        ("order", (pl.col("ts"), pl.col("level")), "order names level, which is no column"),
+        ("chart", "price", "chart names price, which is no column"),
+        ("dictionaries", ("side",), "dictionaries names side, which is no column"),
+        ("built_from", "trades", "lineage says nothing of mark"),
+        ("lineage", {"open": ("price",)}, "lineage names open, which is no column"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_named(part: str, value: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=f"the table marks: .*{named}"):
+        Table(**{**PARTS, part: value})

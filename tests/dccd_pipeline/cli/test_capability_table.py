@@ -13,6 +13,7 @@ from dccd_core.domain.timespan import DAY, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_core.exchanges.binance_live import LIVE
+from dccd_core.fetch.paging import STYLES
 from dccd_core.tables import DataType
 from dccd_pipeline.cli.capability_table import (
     DOCUMENTS,
@@ -21,6 +22,8 @@ from dccd_pipeline.cli.capability_table import (
     short_markdown,
     updated,
 )
+from tests.dccd_core.fetch.paging import numbered_pages
+from tests.dccd_core.fetch.paging.numbered_pages import NumberedPages
 
 
 @pytest.fixture
@@ -158,3 +161,16 @@ def test_a_document_keeps_what_stands_outside_the_markers() -> None:
 def test_an_unknown_exchange_is_an_error() -> None:
     with pytest.raises(ConfigError, match="did you mean 'binance'"):
         exchange_table(["binanc"])
+
+
+@pytest.mark.usefixtures("venue")
+def test_a_made_up_way_of_paging_is_called_as_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    trades = replace(EXCHANGE.endpoints[DataType.TRADES], paging=NumberedPages(parse_time("2024-01-01")))
+    served = {DataType.TRADES: trades}
+    exchange = replace(get("venue"), kinds=frozenset({"spot"}), endpoints=served, special={})
+    monkeypatch.setitem(sys.modules, "dccd_core.exchanges.venue", SimpleNamespace(EXCHANGE=exchange))
+    with pytest.raises(KeyError, match="NumberedPages"):
+        exchange_table(["venue"])
+    monkeypatch.setitem(STYLES, NumberedPages, numbered_pages.STYLE)
+    [row] = [row for row in exchange_table(["venue"]) if row["data_type"] == "trades"]
+    assert (row["paging"], row["limits"]) == (numbered_pages.STYLE.name, ["6000 per 60s"])
