@@ -32,9 +32,9 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.stream import run
-from dccd_core.stream.plan import StreamHealth, StreamPlan
-from dccd_core.stream.record import Recorder
-from dccd_core.stream.recording import Recording
+from dccd_core.stream.api import StreamHealth, StreamPlan
+from dccd_core.stream.intake import Recording
+from dccd_core.stream.recorder import Recorder
 from dccd_core.tables import TIME, DataType
 
 _LOOK_S: Final = 0.1

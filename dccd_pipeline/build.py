@@ -13,7 +13,7 @@ from dccd_core.domain.timespan import Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job

@@ -23,7 +23,7 @@ from dccd_core.tables import TIME
 
 if TYPE_CHECKING:
     from dccd_core.api.work import Done, Filling
-    from dccd_core.stream.plan import StreamHealth
+    from dccd_core.stream.api import StreamHealth
 
 T = TypeVar("T")
 _GAPS = pl.Schema({"start": TIME, "end": TIME, "missing": pl.Int64(), "why": pl.String()})

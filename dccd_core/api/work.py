@@ -21,8 +21,8 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
 from dccd_core.quality.coverage import gaps
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.fold import fold_all
-from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 
 _LOG: Final = logging.getLogger("dccd")

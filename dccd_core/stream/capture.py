@@ -23,7 +23,7 @@ from dccd_core.net.http import Transport
 from dccd_core.net.sockets import Connect, Way, dialled
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream import tape
-from dccd_core.stream.plan import Listener, RecordStream, StreamPlan
+from dccd_core.stream.api import Listener, RecordStream, StreamPlan
 
 LIMIT: Final = 1 << 30
 _FLUSH_S: Final = 0.5

@@ -15,8 +15,8 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.live.coverage import BROKE_OFF
 from dccd_core.lake.partition.ledger import Lost
+from dccd_core.stream.api import Listener
 from dccd_core.stream.claim import PAUSED, REMOVED
-from dccd_core.stream.plan import Listener
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Kind
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth, StreamPlan
 from dccd_core.stream.booktopic import BookTopic
+from dccd_core.stream.connection import Surroundings
 from dccd_core.stream.feeds import Line
-from dccd_core.stream.link import Surroundings
-from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth, StreamPlan
 
 if TYPE_CHECKING:  # it makes the reports
-    from dccd_core.stream.record import Place
+    from dccd_core.stream.recorder import Place
 
 
 class HealthReport:

@@ -15,8 +15,8 @@ from dccd_core.lake.lake import Lake
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.clock import Clock
-from dccd_core.stream.plan import Listener
-from dccd_core.stream.recording import Batch, MisplacedRows
+from dccd_core.stream.api import Listener
+from dccd_core.stream.intake import Batch, MisplacedRows
 from dccd_core.stream.wanted import Kind
 
 _IDLE: Final = Us(5 * SECOND)

@@ -15,7 +15,7 @@ from dccd_core.net.sockets import Connect
 from dccd_core.net.virtual import VirtualClock
 from dccd_core.net.websocket import Disconnected, Socket
 from dccd_core.stream import tape
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 
 _STEP: Final = MILLISECOND
 """Our two clocks may drift apart by this before it counts as a step."""

@@ -17,8 +17,8 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
+from dccd_core.stream.connection import Link, Surroundings
 from dccd_core.stream.fold import fill_windows
-from dccd_core.stream.link import Link, Surroundings
 from dccd_core.tables import empty
 
 _AT_ONCE: Final = 4

@@ -25,9 +25,9 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.stream import tape
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.fold import fold_all
 from dccd_core.stream.mortal import MortalLake
-from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.playback import Differences, Playback
 from dccd_core.stream.run import run_stream
 

@@ -14,10 +14,10 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Socket
+from dccd_core.stream.api import DatasetHealth, Listener, StreamHealth, StreamPlan
 from dccd_core.stream.compare import Snapshot
-from dccd_core.stream.link import Group, Surroundings
-from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
-from dccd_core.stream.record import Recorder
+from dccd_core.stream.connection import Group, Surroundings
+from dccd_core.stream.recorder import Recorder
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows

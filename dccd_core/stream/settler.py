@@ -13,7 +13,7 @@ from dccd_core.domain.timespan import SECOND, TimeRange
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
 from dccd_core.stream.compare import LEEWAY, Outcome
-from dccd_core.stream.link import Link, Surroundings
+from dccd_core.stream.connection import Link, Surroundings
 from dccd_core.stream.refill import Refill, final_until, newest_only
 from dccd_core.stream.wanted import Question, Wanted
 from dccd_core.tables import DataType

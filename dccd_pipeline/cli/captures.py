@@ -19,7 +19,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, RecordStream, StreamPlan
+from dccd_core.stream.api import Listener, RecordStream, StreamPlan
 from dccd_pipeline.build import record_live
 from dccd_pipeline.cli.options import told
 

@@ -26,7 +26,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import Listener, RecordStream, StreamHealth, StreamPlan
+from dccd_core.stream.api import Listener, RecordStream, StreamHealth, StreamPlan
 from dccd_pipeline.build import build_definitions, record_live
 from dccd_pipeline.cli.config_watch import ConfigWatch
 from dccd_pipeline.config.settings import Settings

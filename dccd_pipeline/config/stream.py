@@ -32,7 +32,7 @@ from dccd_pipeline.config.fields import Day, ExchangeName, Strict, SymbolText, e
 from dccd_pipeline.config.words import having, said_unknown
 
 if TYPE_CHECKING:
-    from dccd_core.stream.plan import StreamPlan
+    from dccd_core.stream.api import StreamPlan
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PACE: Final = re.compile(r"(\d+)(ms|s|m)?")
@@ -137,7 +137,7 @@ class StreamEntry(Strict):
 
     @property
     def plan(self) -> "StreamPlan":
-        from dccd_core.stream.plan import StreamPlan  # noqa: PLC0415 -- it brings the network
+        from dccd_core.stream.api import StreamPlan  # noqa: PLC0415 -- it brings the network
 
         return StreamPlan(self.name, self.datasets, self.depth or _DEPTH, self.snapshot_every or SECOND)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.stream.plan import Phase
+from dccd_core.stream.api import Phase
 from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.runs.alerts import Alarm, post

@@ -12,7 +12,7 @@ import dagster as dg
 import msgspec
 
 from dccd_core.domain.timespan import Us
-from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth
+from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth
 from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.tags import BEAT
 

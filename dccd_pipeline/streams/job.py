@@ -20,7 +20,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.errors import DccdError
-from dccd_core.stream.plan import RecordStream, StreamPlan
+from dccd_core.stream.api import RecordStream, StreamPlan
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.dagster_compat import MAX_RETRIES_TAG
 from dccd_pipeline.resources import LakeResource, Venues

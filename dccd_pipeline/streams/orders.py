@@ -15,7 +15,7 @@ import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.tags import PAUSED, WANTED

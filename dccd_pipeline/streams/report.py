@@ -19,7 +19,7 @@ from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.stream.plan import StreamHealth
+from dccd_core.stream.api import StreamHealth
 from dccd_pipeline.assets.metadata import health_metadata, partition_metadata, partition_view
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.runs.patience import line_of, patiently

@@ -6,7 +6,7 @@ Belongs here: from a sign of life to words. Does not: finding it (status.py), ho
 from collections.abc import Sequence
 
 from dccd_core.domain.timespan import SECOND, Us, iso
-from dccd_core.stream.plan import Phase
+from dccd_core.stream.api import Phase
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
 
 

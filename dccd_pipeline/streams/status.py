@@ -12,7 +12,7 @@ import msgspec
 
 from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import Clock
-from dccd_core.stream.plan import Phase
+from dccd_core.stream.api import Phase
 from dccd_pipeline.runs.processes import process_of
 from dccd_pipeline.streams.heartbeat import Beat
 from dccd_pipeline.streams.orders import read_paused

@@ -13,7 +13,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
-from dccd_core.stream.plan import DatasetHealth, Listener, Phase, StreamHealth, StreamPlan
+from dccd_core.stream.api import DatasetHealth, Listener, Phase, StreamHealth, StreamPlan
 from dccd_pipeline.config.read import parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
 

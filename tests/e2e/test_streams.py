@@ -12,7 +12,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from dccd_core.stream.plan import Phase
+from dccd_core.stream.api import Phase
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.runs.processes import is_there
 from dccd_pipeline.streams.heartbeat import Beat, read_beats

@@ -24,7 +24,7 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.net.websocket import Socket
-from dccd_core.stream.plan import StreamHealth, StreamPlan
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType
 from tests.promises.streams import FastClock

@@ -23,9 +23,9 @@ from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Socket
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.stream.mortal import MortalLake
-from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault

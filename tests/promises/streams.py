@@ -14,8 +14,8 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.fold import fill_windows, fold_all
-from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.testing.sandbox.process import RunningSandbox
 

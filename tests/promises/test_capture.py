@@ -18,9 +18,9 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.stream import tape
+from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.capture import captured
 from dccd_core.stream.fold import fold_all
-from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.replay import Part, Replayed, parts, replay
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType

@@ -20,8 +20,8 @@ from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
+from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.fold import fill_windows, fold_all
-from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.inside import Inside

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.claim import LATENESS, Moment
-from dccd_core.stream.recording import Recording
+from dccd_core.stream.intake import Recording
 from dccd_core.stream.trades import TradeTopic, came
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted

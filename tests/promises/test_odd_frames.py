@@ -20,8 +20,8 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
+from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.fold import fold_all
-from dccd_core.stream.plan import StreamPlan
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType
 from tests.promises.streams import Told

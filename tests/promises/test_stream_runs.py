@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
-from dccd_core.stream.plan import Listener, StreamHealth
+from dccd_core.stream.api import Listener, StreamHealth
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.cli import record
 from dccd_pipeline.cli.instance import open_instance

@@ -26,9 +26,9 @@ from dccd_core.lake.lake import Lake, live_folder
 from dccd_core.lake.live.segments import SegmentInfo, find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
+from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.compare import Snapshot
-from dccd_core.stream.link import Group, Surroundings
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.connection import Group, Surroundings
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows

@@ -17,8 +17,8 @@ from dccd_core.lake import lake as lake_module
 from dccd_core.lake.lake import Lake, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.partition.ledger import Condition, Source
+from dccd_core.stream.api import StreamHealth
 from dccd_core.stream.fold import fill_windows, fold_all
-from dccd_core.stream.plan import StreamHealth
 from dccd_core.stream.wanted import Kind
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind

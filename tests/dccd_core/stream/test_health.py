@@ -7,13 +7,13 @@ from typing import cast
 
 from dccd_core.adapter.live import BookChange
 from dccd_core.domain.timespan import SECOND, ZERO, Us
+from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth, StreamPlan
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
+from dccd_core.stream.connection import Link
 from dccd_core.stream.feeds import Line, topic_of
 from dccd_core.stream.health import HealthReport
-from dccd_core.stream.link import Link
-from dccd_core.stream.plan import DatasetHealth, Phase, StreamHealth, StreamPlan
-from dccd_core.stream.record import Place
+from dccd_core.stream.recorder import Place
 from dccd_core.stream.wanted import Seen, Wanted
 from tests.dccd_core.stream.pushing import BOOK, A, B, Stage, group, play, wanted
 

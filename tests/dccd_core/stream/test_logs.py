@@ -15,8 +15,8 @@ from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.live.segments import find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream import tables
+from dccd_core.stream.intake import Batch, MisplacedRows
 from dccd_core.stream.logs import Logs
-from dccd_core.stream.recording import Batch, MisplacedRows
 from dccd_core.stream.wanted import Kind
 from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import START, Disk

@@ -22,7 +22,7 @@ from dccd_core.domain.timespan import HOUR, MINUTE, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.net.websocket import Socket
-from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.stream.api import Phase, StreamPlan
 from dccd_core.stream.run import channel_of, groups, run_stream
 from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import LIVE, STARTED, URL, Stage, lacking, play, wanted

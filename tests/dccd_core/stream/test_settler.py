@@ -23,8 +23,8 @@ from dccd_core.stream.asking import Answered
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
 from dccd_core.stream.compare import Outcome, Snapshot
+from dccd_core.stream.connection import Link
 from dccd_core.stream.feeds import Line
-from dccd_core.stream.link import Link
 from dccd_core.stream.settler import Settler
 from dccd_core.stream.snapshots import Turn
 from dccd_core.stream.wanted import Kind, Question, Seen, Wanted

@@ -18,7 +18,7 @@ from dccd_core.domain.timespan import HOUR, parse_time
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli.capability_table import matrix_markdown
 from dccd_pipeline.cli.doctor import examinable

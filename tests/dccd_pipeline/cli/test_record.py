@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.cli import record
 from dccd_pipeline.cli.record import chosen, record_all, record_here, refuse_second
 from dccd_pipeline.config.read import load_settings

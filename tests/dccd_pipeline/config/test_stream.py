@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import get
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import listed_spans
 from dccd_pipeline.config.read import SettingsError, json_schema, parse_settings

@@ -12,7 +12,7 @@ import pytest
 
 from dccd_core.domain.timespan import HOUR, MINUTE, Us, parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.stream.api import Phase, StreamPlan
 from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.streams.alerts import Heard, judged, silence_sensor
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat

@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import SECOND, Us
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.streams.heartbeat import KEEPER, beat_of, read_beats, write_beat
 from tests.dccd_pipeline.held import BOOKS, LONG_AFTER, TRADES

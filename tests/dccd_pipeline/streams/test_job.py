@@ -14,7 +14,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.lake.lake import Lake
-from dccd_core.stream.plan import Listener, StreamPlan
+from dccd_core.stream.api import Listener, StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.build import build_definitions, stream_digests, stream_orders
 from dccd_pipeline.runs.patience import patiently

@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.stream.plan import StreamPlan
+from dccd_core.stream.api import StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.build import stream_orders
 from dccd_pipeline.streams.orders import Part, Wishes, in_place

@@ -13,7 +13,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import ManualClock
-from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.stream.api import Phase, StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.streams.heartbeat import Beat, read_beats
 from dccd_pipeline.streams.report import BEAT_EVERY, Report, stream_asset

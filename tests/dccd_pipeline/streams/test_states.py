@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import HOUR, Us, parse_time
-from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.stream.api import Phase, StreamPlan
 from dccd_pipeline.streams import status
 from dccd_pipeline.streams.heartbeat import beat_of
 from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.clock import ManualClock, SystemClock
-from dccd_core.stream.plan import Phase, StreamPlan
+from dccd_core.stream.api import Phase, StreamPlan
 from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.orders import Part, write_paused

@@ -15,10 +15,10 @@ from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
-from dccd_core.stream import record
-from dccd_core.stream.link import Group
-from dccd_core.stream.plan import DatasetHealth, Listener, StreamHealth, StreamPlan
-from dccd_core.stream.record import Recorder
+from dccd_core.stream import recorder
+from dccd_core.stream.api import DatasetHealth, Listener, StreamHealth, StreamPlan
+from dccd_core.stream.connection import Group
+from dccd_core.stream.recorder import Recorder
 from dccd_core.stream.wanted import Kind, Wanted
 from tests.dccd_core.stream.pushing import (
     BOOK,
@@ -108,8 +108,8 @@ class Show:
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show]:
     def make(*groups: Group, lifetime: Us | None = None) -> Show:
         one = Show(Stage(tmp_path, replace(LIVE, lifetime=lifetime)), *groups)
-        monkeypatch.setattr(record, "fold_all", one.folding.fold_all)
-        monkeypatch.setattr(record, "fill_windows", one.folding.fill_windows)
+        monkeypatch.setattr(recorder, "fold_all", one.folding.fold_all)
+        monkeypatch.setattr(recorder, "fill_windows", one.folding.fill_windows)
         return one
 
     return make

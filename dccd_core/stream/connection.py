@@ -17,15 +17,15 @@ from dccd_core.lake.live.coverage import Notes
 from dccd_core.net.clock import Clock
 from dccd_core.net.sockets import dialled
 from dccd_core.net.websocket import Disconnected, Socket
+from dccd_core.stream.api import Listener
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.book import CROSSED, NEW
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.feeds import Line
+from dccd_core.stream.intake import Recording
 from dccd_core.stream.logs import Logs
 from dccd_core.stream.oddities import Oddities
-from dccd_core.stream.plan import Listener
-from dccd_core.stream.recording import Recording
 from dccd_core.stream.session import Session
 from dccd_core.stream.snapshots import DRIFTED, Turn
 from dccd_core.stream.venuetime import VenueTime

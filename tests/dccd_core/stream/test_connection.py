@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import partition_key
 from dccd_core.domain.errors import LakeError, Rejected, Unavailable
 from dccd_core.domain.timespan import HOUR, MILLISECOND, SECOND, Us
 from dccd_core.net.sockets import Way
-from dccd_core.stream.link import Link
+from dccd_core.stream.connection import Link
 from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import (
     BOOK,

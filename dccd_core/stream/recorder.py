@@ -12,12 +12,12 @@ from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.sockets import dialled
+from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.claim import PAUSED, REMOVED
+from dccd_core.stream.connection import Group, Link, Surroundings
 from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
 from dccd_core.stream.health import HealthReport
-from dccd_core.stream.link import Group, Link, Surroundings
-from dccd_core.stream.plan import StreamHealth, StreamPlan
 from dccd_core.stream.settler import Settler
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import PAUSED
-from dccd_core.stream.recording import Batch, Recording
+from dccd_core.stream.intake import Batch, Recording
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 from dccd_core.stream.windows import Windows
