@@ -34,7 +34,7 @@ class Capture:
 
     def __init__(self, writer: tape.TapeWriter, clock: Clock, limit: int, listener: Listener) -> None:
         self._writer, self._clock, self._limit, self._listener = writer, clock, limit, listener
-        self._links, self._requests = count(1), count(1)
+        self._connections, self._requests = count(1), count(1)
         self._over = self._ended = False
         self._beating = asyncio.get_running_loop().call_later(_FLUSH_S, self._beat)
 
@@ -46,19 +46,19 @@ class Capture:
 
         @asynccontextmanager
         async def opened(url: str) -> AsyncGenerator[Socket]:
-            link = next(self._links)
-            self.add(tape.Opening(*self.moment(), link, url))
+            connection = next(self._connections)
+            self.add(tape.Opening(*self.moment(), connection, url))
             async with AsyncExitStack() as stack:
                 try:
                     socket = await stack.enter_async_context(inner(url))
                 except DccdError as e:
-                    self.add(tape.Refused(*self.moment(), link, *_said(e)))
+                    self.add(tape.Refused(*self.moment(), connection, *_said(e)))
                     raise
-                self.add(tape.Opened(*self.moment(), link, socket.heard))
+                self.add(tape.Opened(*self.moment(), connection, socket.heard))
                 try:
-                    yield _Socket(self, socket, link)
+                    yield _Socket(self, socket, connection)
                 finally:
-                    self.add(tape.Left(*self.moment(), link))
+                    self.add(tape.Left(*self.moment(), connection))
 
         return Way(opened, lambda url: dialled(inner, url))
 
@@ -176,8 +176,8 @@ def plain(plan: StreamPlan) -> tape.Plan:
 
 
 class _Socket:
-    def __init__(self, capture: Capture, inner: Socket, link: int) -> None:
-        self._capture, self._inner, self._link = capture, inner, link
+    def __init__(self, capture: Capture, inner: Socket, connection: int) -> None:
+        self._capture, self._inner, self._connection = capture, inner, connection
         self._heard = inner.heard
 
     @property
@@ -185,20 +185,20 @@ class _Socket:
         heard = self._inner.heard
         if heard != self._heard:
             self._heard = heard
-            self._capture.add(tape.Alive(*self._capture.moment(), self._link, heard))
+            self._capture.add(tape.Alive(*self._capture.moment(), self._connection, heard))
         return heard
 
     async def receive(self) -> tuple[list[bytes], list[Us]]:
         try:
             frames, moments = await self._inner.receive()
         except Disconnected as e:
-            self._capture.add(tape.Over(*self._capture.moment(), self._link, str(e.args[0])))
+            self._capture.add(tape.Over(*self._capture.moment(), self._connection, str(e.args[0])))
             raise
-        self._capture.add(tape.Frames(*self._capture.moment(), self._link, frames, moments))
+        self._capture.add(tape.Frames(*self._capture.moment(), self._connection, frames, moments))
         return frames, moments
 
     async def send(self, message: bytes) -> None:
-        self._capture.add(tape.Sent(*self._capture.moment(), self._link, message))
+        self._capture.add(tape.Sent(*self._capture.moment(), self._connection, message))
         await self._inner.send(message)
 
 

@@ -73,7 +73,7 @@ class Surroundings:
     odd: Oddities = field(default_factory=Oddities)
 
 
-class Link:
+class Connection:
     """One connection of a stream."""
 
     def __init__(self, group: Group, around: Surroundings) -> None:
@@ -199,11 +199,11 @@ class Link:
         """How many rows there are that could not be written so far."""
         return self._logs.unwritten
 
-    def replaces(self, before: "Link") -> bool:
+    def replaces(self, before: "Connection") -> bool:
         """Whether everything is recorded here from before the end of what the other one knows."""
         return self.complete.is_set() and self._recording.follows(before._recording)
 
-    def inherit(self, ended: "Link") -> None:
+    def inherit(self, ended: "Connection") -> None:
         """Take over what a connection that is over could not write."""
         self._logs.inherit(ended._logs)
 

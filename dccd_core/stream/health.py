@@ -28,8 +28,9 @@ class HealthReport:
         now = self._clock.steady()
         passed, self._beaten = max(1, now - self._beaten), now
         topics: dict[Dataset, list[Line]] = {}
-        for link in (link for place in places for link in place.links if link.connected):
-            for topic in link.lines():
+        connections = [connection for place in places for connection in place.connections]
+        for connection in connections:
+            for topic in connection.lines() if connection.connected else ():
                 topics.setdefault(topic.wanted.dataset, []).append(topic)
         refused = _refused(places)
         wanted = {one for place in places for one in place.group.datasets}
@@ -38,17 +39,16 @@ class HealthReport:
         datasets = tuple(
             self._dataset(plan, one, topics.get(one, []), refused.get(one), passed) for one in plan.datasets
         )
-        links = [link for place in places for link in place.links]
         phase, why = _overall(datasets, draining=draining)
-        down = [place for place in places if not any(link.connected for link in place.links)]
+        down = [place for place in places if not any(one.connected for one in place.connections)]
         return StreamHealth(
             at=self._clock.now(),
             started=self._started,
-            connections=sum(link.connected for link in links),
+            connections=sum(connection.connected for connection in connections),
             reconnects=sum(place.reconnects for place in places),
             rate=sum(one.rate for one in datasets),
-            messages=sum(place.messages for place in places) + sum(link.messages for link in links),
-            bad=sum(place.bad for place in places) + sum(link.bad for link in links),
+            messages=sum(one.messages for one in (*places, *connections)),
+            bad=sum(one.bad for one in (*places, *connections)),
             datasets=datasets,
             phase=phase,
             tries=max((place.failures for place in down), default=0),

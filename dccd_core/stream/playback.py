@@ -24,7 +24,7 @@ _FIRST: Final = 5
 
 
 @dataclass(slots=True)
-class _Link:
+class _Connection:
     """A connection as it was."""
 
     opening: tape.Opening
@@ -87,8 +87,8 @@ class Playback:
         self.ended: tape.Ended | None = None
         self.plans = list[tape.Planned]()
         self._clock = clock
-        self._links = dict[int, _Link]()
-        self._by_url: defaultdict[str, deque[_Link]] = defaultdict(deque)
+        self._connections = dict[int, _Connection]()
+        self._by_url: defaultdict[str, deque[_Connection]] = defaultdict(deque)
         self._requests = dict[int, _Answer]()
         self._steps = list[tuple[Us, int]]()
         self._zero: int | None = None
@@ -134,15 +134,15 @@ class Playback:
             if not waiting:
                 self.differences.add("connections", f"one more to {url}, which the capture has not")
                 raise Unavailable(f"the capture has no more connections to {url}")
-            link = waiting.popleft()
-            if link.refused is not None:
-                await self.reach(link.refused.at)
-                raise error_of(link.refused)
-            if link.opened is None:
+            connection = waiting.popleft()
+            if connection.refused is not None:
+                await self.reach(connection.refused.at)
+                raise error_of(connection.refused)
+            if connection.opened is None:
                 await asyncio.Event().wait()  # as it was: the recording ended meanwhile
-            assert link.opened is not None
-            await self.reach(link.opened.at)
-            socket = _Socket(self, self._clock, link)
+            assert connection.opened is not None
+            await self.reach(connection.opened.at)
+            socket = _Socket(self, self._clock, connection)
             try:
                 yield socket
             finally:
@@ -203,8 +203,8 @@ class Playback:
     def _take(self, entry: tape.Entry) -> None:
         match entry:
             case tape.Opening():
-                self._links[entry.link] = _Link(entry)
-                self._by_url[entry.url].append(self._links[entry.link])
+                self._connections[entry.connection] = _Connection(entry)
+                self._by_url[entry.url].append(self._connections[entry.connection])
             case tape.Asked():
                 self._requests[entry.number] = _Answer(entry)
             case tape.Answered() | tape.Failed():
@@ -218,18 +218,18 @@ class Playback:
             case tape.Beat():
                 pass
             case _:
-                self._links[entry.link].take(entry)
+                self._connections[entry.connection].take(entry)
 
 
 class _Socket:
     """A connection that says again what it said."""
 
-    def __init__(self, playback: Playback, clock: VirtualClock, link: _Link) -> None:
-        assert link.opened is not None
-        self._playback, self._clock, self._link = playback, clock, link
-        self._batches, self._alive = deque(link.batches), deque(link.alive)
+    def __init__(self, playback: Playback, clock: VirtualClock, connection: _Connection) -> None:
+        assert connection.opened is not None
+        self._playback, self._clock, self._connection = playback, clock, connection
+        self._batches, self._alive = deque(connection.batches), deque(connection.alive)
         self._sent = list[bytes]()
-        self._heard = link.opened.heard
+        self._heard = connection.opened.heard
 
     @property
     def heard(self) -> Us:
@@ -242,25 +242,29 @@ class _Socket:
             await self._playback.reach(self._batches[0].at)
             batch = self._batches.popleft()
             return batch.frames, batch.moments
-        if self._link.over is None:
+        if self._connection.over is None:
             await asyncio.Event().wait()  # it was we who ended it
-        assert self._link.over is not None
-        await self._playback.reach(self._link.over.at)
-        raise Disconnected(self._link.over.why, hint="connect again")
+        assert self._connection.over is not None
+        await self._playback.reach(self._connection.over.at)
+        raise Disconnected(self._connection.over.why, hint="connect again")
 
     async def send(self, message: bytes) -> None:
-        if self._link.over is not None and not self._batches and self._playback.is_past(self._link.over.at):
-            raise Disconnected(self._link.over.why, hint="connect again")
+        if (
+            self._connection.over is not None
+            and not self._batches
+            and self._playback.is_past(self._connection.over.at)
+        ):
+            raise Disconnected(self._connection.over.why, hint="connect again")
         self._sent.append(message)
 
     def compare(self) -> None:
         """Hold what was sent against what was sent then."""
-        url = self._link.opening.url
-        for n, (was, now) in enumerate(zip(self._link.sent, self._sent, strict=False)):
+        url = self._connection.opening.url
+        for n, (was, now) in enumerate(zip(self._connection.sent, self._sent, strict=False)):
             if was != now:
                 self._playback.differences.add("sent", f"{url}, message {n + 1}: {now!r}, then {was!r}")
-        if len(self._sent) != len(self._link.sent):
-            text = f"{url}: {len(self._sent)} messages, then {len(self._link.sent)}"
+        if len(self._sent) != len(self._connection.sent):
+            text = f"{url}: {len(self._sent)} messages, then {len(self._connection.sent)}"
             self._playback.differences.add("sent", text)
 
 

@@ -15,7 +15,7 @@ from dccd_core.net.sockets import dialled
 from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.claim import PAUSED, REMOVED
-from dccd_core.stream.connection import Group, Link, Surroundings
+from dccd_core.stream.connection import Connection, Group, Surroundings
 from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
 from dccd_core.stream.health import HealthReport
 from dccd_core.stream.settler import Settler
@@ -44,7 +44,7 @@ class Place:
     """The place of one group: the connections it has now, and what became of those before."""
 
     group: Group
-    links: list[Link] = field(default_factory=list[Link])
+    connections: list[Connection] = field(default_factory=list[Connection])
     """One; two while one takes over from the other."""
     reconnects: int = 0
     failures: int = 0
@@ -58,29 +58,30 @@ class Place:
     """Why the venue lets no connection in, if it never let in one."""
     _refused: dict[str, str] = field(default_factory=dict[str, str])
 
-    def forget(self, link: Link) -> None:
-        self._refused = _refused_after(self._refused, link)
-        self.links.remove(link)
-        self.messages += link.messages
-        self.bad += link.bad
+    def forget(self, connection: Connection) -> None:
+        self._refused = _refused_after(self._refused, connection)
+        self.connections.remove(connection)
+        self.messages += connection.messages
+        self.bad += connection.bad
 
     @property
     def refused(self) -> dict[str, str]:
         """What the venue said of each topic that it does not send."""
         refused = self._refused
-        for link in self.links:
-            refused = _refused_after(refused, link)
+        for connection in self.connections:
+            refused = _refused_after(refused, connection)
         return {name: said for name, said in refused.items() if name in self.group.wanted}
 
     @property
     def hopeless(self) -> bool:
         """Whether the venue sends nothing of all this."""
-        rejected = self.rejected is not None and not any(link.messages for link in self.links)
-        return rejected or set(self.group.wanted) <= set(self.refused)
+        never = self.rejected is not None and not any(one.messages for one in self.connections)
+        return never or set(self.group.wanted) <= set(self.refused)
 
 
-def _refused_after(refused: dict[str, str], link: Link) -> dict[str, str]:
-    return {name: said for name, said in refused.items() if name not in link.accepted} | link.refused
+def _refused_after(refused: dict[str, str], connection: Connection) -> dict[str, str]:
+    still = {name: said for name, said in refused.items() if name not in connection.accepted}
+    return still | connection.refused
 
 
 class Recorder:
@@ -126,7 +127,7 @@ class Recorder:
         """
         for place in self._places:
             self._begin(place)
-        settler = Settler(self._venue, self._around, self._links)
+        settler = Settler(self._venue, self._around, self._connections)
         self._work |= {
             asyncio.create_task(one)
             for one in (self._fold_often(), self._beat_often(), settler.run(), self._change_often(plans))
@@ -157,8 +158,8 @@ class Recorder:
                 if task.done() and not task.cancelled():
                     task.result()
 
-    def _links(self) -> list[Link]:
-        return [link for place in self._places for link in place.links if link.connected]
+    def _connections(self) -> list[Connection]:
+        return [one for place in self._places for one in place.connections if one.connected]
 
     def _kinds(self) -> list[Kind]:
         return list(dict.fromkeys((one.data_type, one.span) for one in self._plan.datasets))
@@ -172,8 +173,8 @@ class Recorder:
         except DccdError as e:
             self._listener.note(f"nobody knows what was recorded before: {e}", wrong=True)
             return
-        for link in (link for place in self._places for link in place.links):
-            link.resume(found)
+        for connection in (connection for place in self._places for connection in place.connections):
+            connection.resume(found)
         self._around.windows.resume(found)
 
     def _begin(self, place: Place) -> None:
@@ -188,31 +189,31 @@ class Recorder:
 
     async def _keep(self, place: Place) -> None:
         """Keep one group connected, for ever."""
-        link, running = self._open(place)
+        connection, running = self._open(place)
         life_s = self._life()
         try:
             while True:
                 if not await self._ends(running, life_s):
-                    link, running, life_s = await self._hand_over(place, link, running)
+                    connection, running, life_s = await self._hand_over(place, connection, running)
                     continue
-                place.forget(link)
-                good = self._clock.steady() - link.opened > _GOOD_LIFE
+                place.forget(connection)
+                good = self._clock.steady() - connection.opened > _GOOD_LIFE
                 place.failures = 0 if good else place.failures + 1
                 await self._pause(place, running)
                 place.reconnects += 1
-                ended = link
-                link, running = self._open(place)
-                link.inherit(ended)
+                ended = connection
+                connection, running = self._open(place)
+                connection.inherit(ended)
                 life_s = self._life()
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            place.unwritten = link.unwritten
+            place.unwritten = connection.unwritten
 
-    def _open(self, place: Place) -> tuple[Link, asyncio.Task[str]]:
-        link = Link(place.group, self._around)
-        place.links.append(link)
-        return link, asyncio.create_task(link.run())
+    def _open(self, place: Place) -> tuple[Connection, asyncio.Task[str]]:
+        connection = Connection(place.group, self._around)
+        place.connections.append(connection)
+        return connection, asyncio.create_task(connection.run())
 
     def _life(self) -> float | None:
         lifetime = self._around.live.lifetime
@@ -231,22 +232,22 @@ class Recorder:
         return running.done()
 
     async def _hand_over(
-        self, place: Place, link: Link, running: asyncio.Task[str]
-    ) -> tuple[Link, asyncio.Task[str], float | None]:
+        self, place: Place, connection: Connection, running: asyncio.Task[str]
+    ) -> tuple[Connection, asyncio.Task[str], float | None]:
         """Open the successor of a connection that its venue is about to cut; end it when that records.
 
         Return the one to go on with, and how long until the next is opened: a successor that fails changes
         nothing as yet.
         """
         successor, its_running = self._open(place)
-        ready = asyncio.create_task(self._replaced(link, successor))
+        ready = asyncio.create_task(self._replaced(connection, successor))
         timer = asyncio.create_task(self._clock.sleep(_OVERLAP_S))
         try:
             await asyncio.wait([running, its_running, ready, timer], return_when=asyncio.FIRST_COMPLETED)
             if its_running.done() and not running.done():
                 self._drop(place, successor, its_running)
-                return link, running, _SUCCEED_AGAIN_S
-            link.stop("its successor has taken over")
+                return connection, running, _SUCCEED_AGAIN_S
+            connection.stop("its successor has taken over")
             await asyncio.gather(running, return_exceptions=True)
         except asyncio.CancelledError:
             its_running.cancel()
@@ -255,15 +256,15 @@ class Recorder:
         finally:
             ready.cancel()
             timer.cancel()
-        place.forget(link)
-        successor.inherit(link)
+        place.forget(connection)
+        successor.inherit(connection)
         return successor, its_running, self._life()
 
-    async def _replaced(self, link: Link, successor: Link) -> None:
-        while not successor.replaces(link):
+    async def _replaced(self, connection: Connection, successor: Connection) -> None:
+        while not successor.replaces(connection):
             await self._clock.sleep(_LOOK_S)
 
-    def _drop(self, place: Place, successor: Link, ended: asyncio.Task[str]) -> None:
+    def _drop(self, place: Place, successor: Connection, ended: asyncio.Task[str]) -> None:
         place.forget(successor)
         reason, _ = self._reason(place, ended)
         self._listener.note(
@@ -322,7 +323,7 @@ class Recorder:
             while plans is not None and not plans.empty():
                 await self._change(plans.get_nowait())
             for place in list(self._places):
-                for name in {name for link in place.links for name in link.full}:
+                for name in {name for connection in place.connections for name in connection.full}:
                     self._move(place, name)
             await self._clock.sleep(_LOOK_S)
 
@@ -346,8 +347,8 @@ class Recorder:
                 if all(one.dataset != dataset for one in ones):
                     continue
                 place.group.wanted[name] = [one for one in ones if one.dataset != dataset]
-                for link in place.links:
-                    link.drop(name, dataset, reason)
+                for connection in place.connections:
+                    connection.drop(name, dataset, reason)
                 if not place.group.wanted[name]:
                     del place.group.wanted[name]
             if not place.group.wanted:
@@ -361,8 +362,8 @@ class Recorder:
             room = name in place.group.wanted or len(place.group.wanted) < live.most
             if place is not but and place.group.url == url and room:
                 place.group.wanted.setdefault(name, []).append(one)
-                for link in place.links:
-                    link.add(name, one)
+                for connection in place.connections:
+                    connection.add(name, one)
                 return
         place = Place(Group(url, {name: [one]}))
         self._places.append(place)
@@ -376,8 +377,8 @@ class Recorder:
         self._moves.tries(name, now)
         self._listener.note(f"{self._around.exchange} {name}: {_MOVED}", wrong=False)
         for one in place.group.wanted.pop(name):
-            for link in place.links:
-                link.drop(name, one.dataset, _MOVED)
+            for connection in place.connections:
+                connection.drop(name, one.dataset, _MOVED)
             self._give_place(one, but=place)
 
     async def _fold_often(self) -> None:
@@ -386,11 +387,11 @@ class Recorder:
         hour = self._hour()
         while True:
             await self._clock.sleep(_LOOK_S)
-            again = [link for link in self._links() if link.written_again.is_set()]
+            again = [connection for connection in self._connections() if connection.written_again.is_set()]
             if again or self._hour() != hour:
                 hour = self._hour()
-                for link in again:
-                    link.written_again.clear()
+                for connection in again:
+                    connection.written_again.clear()
                 await self._fold(fill=True)
 
     def _hour(self) -> int:
@@ -400,8 +401,8 @@ class Recorder:
     async def _fold(self, *, fill: bool) -> None:
         try:
             for place in self._places:
-                for link in list(place.links):
-                    await link.rotate()
+                for connection in list(place.connections):
+                    await connection.rotate()
             await fold_all(self._venue, self._lake, self._kinds(), self._listener)
             if fill:
                 await fill_windows(self._venue, self._lake, self._plan.datasets, self._listener)

@@ -17,7 +17,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
-from dccd_core.stream.connection import Link, Surroundings
+from dccd_core.stream.connection import Connection, Surroundings
 from dccd_core.stream.fold import fill_windows
 from dccd_core.tables import empty
 
@@ -35,7 +35,7 @@ _LATE: Final = Us(7 * SECOND)
 """What is missing for so long although the venue sends its dataset again gets a reason."""
 
 
-_Missing: TypeAlias = tuple[Link, Dataset, list[TimeRange]]
+_Missing: TypeAlias = tuple[Connection, Dataset, list[TimeRange]]
 """What is missing of a dataset, and a connection that brings it again."""
 
 
@@ -57,7 +57,7 @@ class _State:
 class _Job:
     """Windows that one question is about; ``ids``: those that are missing in the only one, if known."""
 
-    link: Link
+    connection: Connection
     dataset: Dataset
     windows: list[TimeRange]
     ids: range | None = None
@@ -73,11 +73,13 @@ class Refill:
     Args:
         venue: whom to ask.
         around: what the connections share.
-        links: gives those there are just now.
+        connections: gives those there are just now.
     """
 
-    def __init__(self, venue: Venue, around: Surroundings, links: Callable[[], Sequence[Link]]) -> None:
-        self._venue, self._around, self._links = venue, around, links
+    def __init__(
+        self, venue: Venue, around: Surroundings, connections: Callable[[], Sequence[Connection]]
+    ) -> None:
+        self._venue, self._around, self._connections = venue, around, connections
         self._clock = around.clock
         self._work: set[asyncio.Task[None]] = set()
         self._busy: set[Dataset] = set()
@@ -110,38 +112,38 @@ class Refill:
     def _next(self) -> _Job | None:
         now = self._clock.steady()
         while self._missing:
-            link, dataset, _ = self._missing.popleft()
+            connection, dataset, _ = self._missing.popleft()
             windows, state = self._around.windows.open(dataset), self._states.get(dataset)
             if not windows or state is None or state.next > now or dataset in self._busy:
                 continue
-            if (job := self._job(link, dataset, windows)) is not None:
+            if (job := self._job(connection, dataset, windows)) is not None:
                 self._busy.add(dataset)
                 return job
         return None
 
     def _open(self) -> Iterator[_Missing]:
         """Yield what is missing of each dataset that is recorded."""
-        for link in self._links():
-            for dataset in [line.wanted.dataset for line in link.lines()]:
+        for connection in self._connections():
+            for dataset in [line.wanted.dataset for line in connection.lines()]:
                 if dataset.data_type.table.pictures:
                     continue  # its past cannot be asked for
                 if windows := self._around.windows.open(dataset):
                     self._states.setdefault(dataset, _State(self._clock.steady()))
-                    yield link, dataset, windows
+                    yield connection, dataset, windows
                 else:
                     self._states.pop(dataset, None)
 
-    def _job(self, link: Link, dataset: Dataset, windows: list[TimeRange]) -> _Job | None:
+    def _job(self, connection: Connection, dataset: Dataset, windows: list[TimeRange]) -> _Job | None:
         """Return what of a dataset is to be asked for now: what is shown by now, or will soon be gone."""
         if newest_only(self._venue, dataset):
-            return _Job(link, dataset, windows)
+            return _Job(connection, dataset, windows)
         if windows[0].length > _LONG:
-            return _Job(link, dataset, windows[:1])
+            return _Job(connection, dataset, windows[:1])
         for window in windows:
             if (ids := self._ids(dataset, window)) is not None:
-                return _Job(link, dataset, [window], ids)
+                return _Job(connection, dataset, [window], ids)
         parts = self._shown(dataset, windows)
-        return _Job(link, dataset, parts) if parts else None
+        return _Job(connection, dataset, parts) if parts else None
 
     def _shown(self, dataset: Dataset, windows: list[TimeRange]) -> list[TimeRange]:
         """Return what of windows one question can be about: what is final by now."""
@@ -230,7 +232,7 @@ class Refill:
         if left := self._around.windows.open(job.dataset):
             if state.times >= _MOST_TRIES:
                 reason = "the venue's newest rows do not reach up to what came since"
-                self._give_up(_Job(job.link, job.dataset, left), reason)
+                self._give_up(_Job(job.connection, job.dataset, left), reason)
             elif left[-1].end > final:
                 state.next = Us(self._clock.steady() + _AGAIN)
             self._states[job.dataset] = state
@@ -283,7 +285,7 @@ class Refill:
     def _name_reasons(self) -> None:
         """Say why what is missing for long is not there yet; whoever fills it takes that back."""
         now = self._clock.steady()
-        for link, dataset, windows in self._missing:
+        for connection, dataset, windows in self._missing:
             state = self._states[dataset]
             if now - state.since < _LATE:
                 continue
@@ -292,7 +294,7 @@ class Refill:
                 reason = self._why(dataset, parts, state)
                 pieces = [Piece(str(dataset.symbol), part.start, part.end, reason) for part in parts]
                 rows = tables.columns(dataset.data_type).to_frame()
-                self._write(_Job(link, dataset, parts), rows, pieces)
+                self._write(_Job(connection, dataset, parts), rows, pieces)
                 state.named += parts
 
     def _why(self, dataset: Dataset, parts: Sequence[TimeRange], state: _State) -> str:
@@ -307,10 +309,10 @@ class Refill:
         return f"not there yet: it waits for its turn in what {exchange.title} lets us ask"
 
     def _write(self, job: _Job, rows: pl.DataFrame, pieces: Sequence[Piece]) -> None:
-        dataset, link, others = job.dataset, job.link, self._links()
+        dataset, connection, others = job.dataset, job.connection, self._connections()
         columns = tables.columns(dataset.data_type)
         whole = rows.with_columns(symbol=pl.lit(str(dataset.symbol)))
-        kept = link if link in others or not others else others[0]
+        kept = connection if connection in others or not others else others[0]
         kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))
 
 

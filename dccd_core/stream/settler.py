@@ -13,7 +13,7 @@ from dccd_core.domain.timespan import SECOND, TimeRange
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
 from dccd_core.stream.compare import LEEWAY, Outcome
-from dccd_core.stream.connection import Link, Surroundings
+from dccd_core.stream.connection import Connection, Surroundings
 from dccd_core.stream.refill import Refill, final_until, newest_only
 from dccd_core.stream.wanted import Question, Wanted
 from dccd_core.tables import DataType
@@ -28,15 +28,17 @@ class Settler:
     Args:
         venue: whom.
         around: what the connections share.
-        links: gives those there are just now.
+        connections: gives those there are just now.
     """
 
-    def __init__(self, venue: Venue, around: Surroundings, links: Callable[[], Sequence[Link]]) -> None:
-        self._venue, self._around, self._links = venue, around, links
+    def __init__(
+        self, venue: Venue, around: Surroundings, connections: Callable[[], Sequence[Connection]]
+    ) -> None:
+        self._venue, self._around, self._connections = venue, around, connections
         self._clock = around.clock
         self._allowances: dict[tuple[str, DataType], Allowance] = {}
         self._asking: dict[Dataset, asyncio.Task[None]] = {}
-        self._refill = Refill(venue, around, links)
+        self._refill = Refill(venue, around, connections)
 
     async def run(self) -> None:
         """Settle what is due, for ever."""
@@ -64,30 +66,30 @@ class Settler:
             self._venue.told = None
 
     def _ask(self) -> None:
-        asked = [(question, link) for link in self._links() for question in link.questions()]
-        for question, link in sorted(asked, key=lambda one: one[0].since):  # who waits for longest
+        due = [(question, whom) for whom in self._connections() for question in whom.questions()]
+        for question, connection in sorted(due, key=lambda one: one[0].since):  # who waits for longest
             dataset, now = question.wanted.dataset, self._clock.steady()
             if dataset in self._asking or len(self._asking) >= _AT_ONCE:
                 continue
             final = final_until(self._venue, self._around, dataset)
             if self._allowance(dataset).allows(now) and question.since < final:
-                link.ask(question)
+                connection.ask(question)
                 self._allowance(dataset).spend(1, now)
-                self._asking[dataset] = asyncio.create_task(self._settle(link, question))
+                self._asking[dataset] = asyncio.create_task(self._settle(connection, question))
 
     def _compare(self) -> None:
-        for link in self._links():
-            for name, wanted in link.books_to_compare():
+        for connection in self._connections():
+            for name, wanted in connection.books_to_compare():
                 dataset, now = wanted.dataset, self._clock.steady()
                 if dataset in self._asking or len(self._asking) >= _AT_ONCE:
                     continue
                 if self._allowance(dataset).allows(now):
                     self._allowance(dataset).spend(1, now)
-                    self._asking[dataset] = asyncio.create_task(self._compare_one(link, name, wanted))
+                    self._asking[dataset] = asyncio.create_task(self._compare_one(connection, name, wanted))
 
-    async def _compare_one(self, link: Link, name: str, wanted: Wanted) -> None:
+    async def _compare_one(self, connection: Connection, name: str, wanted: Wanted) -> None:
         """Hold a book against a snapshot; a difference counts only once what may explain it has come."""
-        if (book := link.compare(name)) is None:
+        if (book := connection.compare(name)) is None:
             return
         channel = wanted.channel
         if not book.numbered or (channel.check is None and channel.start is None):
@@ -95,7 +97,7 @@ class Settler:
         try:
             snapshot = await self._around.show_book(wanted, name)
         except DccdError:
-            link.compared(book, Outcome.UNKNOWN)
+            connection.compared(book, Outcome.UNKNOWN)
             return
         for wait_s in (0.0, 0.5, LEEWAY / SECOND):
             await self._clock.sleep(wait_s)
@@ -104,7 +106,7 @@ class Settler:
             verdict = book.keeper.compared(snapshot, self._clock.now(), late=late, silent=silent)
             if verdict.outcome is not Outcome.WAIT:
                 break
-        link.compared(book, verdict.outcome)
+        connection.compared(book, verdict.outcome)
         if verdict.outcome is Outcome.SAME and wanted.channel.beats is None:
             book.pace.beat(self._clock.steady())  # it is quiet
 
@@ -114,7 +116,7 @@ class Settler:
             self._allowances[key] = allowance(self._venue, dataset, self._clock.steady())
         return self._allowances[key]
 
-    async def _settle(self, link: Link, question: Question) -> None:
+    async def _settle(self, connection: Connection, question: Question) -> None:
         dataset = question.wanted.dataset
         span = TimeRange(question.since, final_until(self._venue, self._around, dataset))
         newest = newest_only(self._venue, dataset)
@@ -127,7 +129,7 @@ class Settler:
             return  # it stays unproven, and its health says so
         self._allowance(dataset).spend(told.requests - 1, self._clock.steady())
         if newest or told.rows.height or told.span.start <= question.since:
-            link.answer(question, told.rows, told.span)
+            connection.answer(question, told.rows, told.span)
 
     async def _newest(self, dataset: Dataset, span: TimeRange) -> Answered:
         """Ask for the newest rows of a span: it begins later where they do not reach back to its start.

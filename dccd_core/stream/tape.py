@@ -57,21 +57,21 @@ class Planned(_Entry, tag="p"):
 
 
 class Opening(_Entry, tag="o"):
-    """A connection is opened, the ``link``-th of all."""
+    """A connection is opened, the ``connection``-th of all."""
 
-    link: int
+    connection: int
     url: str
 
 
 class Opened(_Entry, tag="O"):
-    link: int
+    connection: int
     heard: Us
 
 
 class Refused(_Entry, tag="r"):
     """It did not come to be: an error of ours by its name, what it says, how long to wait."""
 
-    link: int
+    connection: int
     error: str
     message: str
     hint: str = ""
@@ -81,7 +81,7 @@ class Refused(_Entry, tag="r"):
 class Frames(_Entry, tag="f"):
     """One batch, as ``Socket.receive`` gave it."""
 
-    link: int
+    connection: int
     frames: list[bytes]
     moments: list[Us]
 
@@ -89,26 +89,26 @@ class Frames(_Entry, tag="f"):
 class Alive(_Entry, tag="h"):
     """Something came that is no message."""
 
-    link: int
+    connection: int
     heard: Us
 
 
 class Sent(_Entry, tag="s"):
-    link: int
+    connection: int
     message: bytes
 
 
 class Over(_Entry, tag="c"):
     """The other side is gone."""
 
-    link: int
+    connection: int
     why: str
 
 
 class Left(_Entry, tag="l"):
     """We ended it."""
 
-    link: int
+    connection: int
 
 
 class Asked(_Entry, tag="q"):

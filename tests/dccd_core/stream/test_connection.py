@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import partition_key
 from dccd_core.domain.errors import LakeError, Rejected, Unavailable
 from dccd_core.domain.timespan import HOUR, MILLISECOND, SECOND, Us
 from dccd_core.net.sockets import Way
-from dccd_core.stream.connection import Link
+from dccd_core.stream.connection import Connection
 from dccd_core.tables import DataType
 from tests.dccd_core.stream.pushing import (
     BOOK,
@@ -35,26 +35,26 @@ pytestmark = pytest.mark.usefixtures("inline")
 FIRST = START // SECOND
 
 
-async def ended(stage: Stage, link: Link, seconds: float) -> str:
+async def ended(stage: Stage, connection: Connection, seconds: float) -> str:
     """Let it record for so long."""
-    running = asyncio.create_task(link.run())
+    running = asyncio.create_task(connection.run())
     await stage.clock.sleep(seconds)
-    link.stop("enough")
+    connection.stop("enough")
     return await running
 
 
 def test_a_refused_topic_is_told_once_and_the_others_go_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.refuses["b.trades"] = "no such market"
-    link = Link(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.around(A, B))
 
     async def scene() -> None:
-        assert await ended(stage, link, 30) == "enough"
+        assert await ended(stage, connection, 30) == "enough"
 
     play(scene())
-    assert link.complete.is_set()
-    assert link.refused == {"b.trades": "no such market"}
-    assert link.accepted == {"a.trades"}
+    assert connection.complete.is_set()
+    assert connection.refused == {"b.trades": "no such market"}
+    assert connection.accepted == {"a.trades"}
     assert len(stage.notes("x/trades/B-USD")) == len(stage.notes("refuses it: no such market")) == 1
     seconds, covered = stage.recorded(A)
     assert len(seconds) > 20
@@ -65,22 +65,22 @@ def test_a_refused_topic_is_told_once_and_the_others_go_on(tmp_path: Path) -> No
 def test_when_every_topic_is_refused_the_connection_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.refuses = {"a.trades": "closed", "b.trades": "closed too"}
-    link = Link(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.around(A, B))
 
     async def scene() -> None:
-        assert await link.run() == "every subscription was refused: closed"
+        assert await connection.run() == "every subscription was refused: closed"
 
     play(scene())
-    assert link.refused == stage.venue.refuses
+    assert connection.refused == stage.venue.refuses
     assert len(stage.notes("refuses it")) == 2
 
 
 def test_a_connection_on_which_nothing_comes_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(A), stage.around(A))
+    connection = Connection(group(A), stage.around(A))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(20)
         stage.venue.silent = True
         assert "nothing came for 30 s" in await running
@@ -94,13 +94,13 @@ def test_a_connection_on_which_nothing_comes_is_given_up(tmp_path: Path) -> None
 def test_l1_a_quiet_symbol_ends_nothing_and_nobody_vouches_for_it(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.mute.add("b.trades")
-    link = Link(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.around(A, B))
 
     async def scene() -> None:
-        assert await ended(stage, link, 100) == "enough"
+        assert await ended(stage, connection, 100) == "enough"
 
     play(scene())
-    assert link.complete.is_set()
+    assert connection.complete.is_set()
     assert stage.recorded(B) == ([], [])
     assert len(stage.recorded(A)[1]) == 1
 
@@ -111,10 +111,10 @@ def test_segments_follow_one_another_without_a_window(
 ) -> None:
     monkeypatch.setattr(f"dccd_core.stream.logs.{what}", most)
     stage = Stage(tmp_path)
-    link = Link(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
 
     async def scene() -> None:
-        await ended(stage, link, 60)
+        await ended(stage, connection, 60)
 
     play(scene())
     assert len(stage.segments()) > 6
@@ -129,10 +129,10 @@ def test_segments_follow_one_another_without_a_window(
 
 def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(BOOK), stage.around(BOOK))
+    connection = Connection(group(BOOK), stage.around(BOOK))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(10.1)
         stage.venue.sockets[0].say("book", "c.orderbook", (FIRST + 10) * SECOND + 1, 10**9)
         for n in range(1, 4):
@@ -141,9 +141,9 @@ def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(
             )
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        await link.rotate()
+        await connection.rotate()
         stage.venue.silent = True
-        link.stop("enough")
+        connection.stop("enough")
         await running
 
     play(scene())
@@ -155,22 +155,22 @@ def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(
 class TestFullDisk:
     def test_rows_are_kept_and_written_when_there_is_room_again(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        link = Link(group(A, B), stage.around(A, B))
+        connection = Connection(group(A, B), stage.around(A, B))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(20)
             disk.room = 100
             await stage.clock.sleep(60)
-            assert link.unwritten > 50
+            assert connection.unwritten > 50
             disk.room = 1 << 40
             await stage.clock.sleep(20)
-            link.stop("enough")
+            connection.stop("enough")
             await running
 
         play(scene())
         assert len(stage.notes("kept in memory")) == 1
-        assert link.unwritten == 0
+        assert connection.unwritten == 0
         for one in (A, B):
             seconds, covered = stage.recorded(one)
             assert consecutive(seconds)
@@ -184,18 +184,18 @@ class TestFullDisk:
     ) -> None:
         """2,000 bytes are room for its header, and for no rows."""
         stage = Stage(tmp_path)
-        link = Link(group(A), stage.around(A))
+        connection = Connection(group(A), stage.around(A))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(20)
-            await link.rotate()
+            await connection.rotate()
             disk.room = room
             await stage.clock.sleep(5)
-            assert link.unwritten
+            assert connection.unwritten
             disk.room = 1 << 40
             await stage.clock.sleep(5)
-            link.stop("enough")
+            connection.stop("enough")
             await running
 
         play(scene())
@@ -206,10 +206,10 @@ class TestFullDisk:
 
     def test_after_minutes_it_fails(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        link = Link(group(A), stage.around(A))
+        connection = Connection(group(A), stage.around(A))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(10)
             disk.room = 0
             with pytest.raises(LakeError, match="No space left"):
@@ -221,7 +221,7 @@ class TestFullDisk:
     def test_what_a_connection_could_not_write_the_next_one_writes(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
         around = stage.around(A)
-        first, second = Link(group(A), around), Link(group(A), around)
+        first, second = Connection(group(A), around), Connection(group(A), around)
 
         async def scene() -> None:
             running = asyncio.create_task(first.run())
@@ -260,15 +260,15 @@ class TestBooks:
         stage = Stage(tmp_path)
         stage.unstarted = [Unavailable("503")]
         stage.venue.skipped.add(("c.orderbook", FIRST + 20))
-        link = Link(group(COUNTED, BOOK), stage.around(COUNTED, BOOK))
+        connection = Connection(group(COUNTED, BOOK), stage.around(COUNTED, BOOK))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(15)
-            assert link.complete.is_set()
+            assert connection.complete.is_set()
             stage.unstarted = [Unavailable("503 again")]
             await stage.clock.sleep(75)
-            link.stop("enough")
+            connection.stop("enough")
             await running
 
         play(scene())
@@ -288,11 +288,11 @@ class TestBooks:
     def test_a_defect_while_one_is_begun_ends_the_recording_and_is_seen(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [ZeroDivisionError("a defect")]
-        link = Link(group(A, BOOK), stage.around(A, BOOK))
+        connection = Connection(group(A, BOOK), stage.around(A, BOOK))
 
         async def scene() -> None:
             with pytest.raises(ZeroDivisionError, match="a defect"):
-                await link.run()
+                await connection.run()
 
         play(scene())
         assert not any(info.living for info in stage.segments())
@@ -300,10 +300,10 @@ class TestBooks:
     def test_one_that_never_begins_is_asked_for_ever_more_rarely(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [Rejected("no such market")] * 100
-        link = Link(group(A, BOOK), stage.around(A, BOOK))
+        connection = Connection(group(A, BOOK), stage.around(A, BOOK))
 
         async def scene() -> None:
-            await ended(stage, link, 600)
+            await ended(stage, connection, 600)
 
         play(scene())
         assert 6 <= len(stage.notes("no snapshot to begin the book with: no such market")) <= 8
@@ -314,10 +314,10 @@ class TestBooks:
     ) -> None:
         book = wanted("C/USD", DataType.ORDERBOOK, PLAIN)
         stage = Stage(tmp_path)
-        link = Link(group(COUNTED, book), stage.around(COUNTED, book))
+        connection = Connection(group(COUNTED, book), stage.around(COUNTED, book))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(1.5)
             (socket,) = stage.venue.sockets
             socket.say("book", "c.orderbook", (FIRST + 1) * SECOND, FIRST + 1)
@@ -328,7 +328,7 @@ class TestBooks:
             assert [topics for _, _, *topics in socket.sent[1:]] == [["c.orderbook"]] * 2
             socket.say("book", "c.orderbook", (FIRST + 14) * SECOND, FIRST + 13)
             await stage.clock.sleep(10)
-            link.stop("enough")
+            connection.stop("enough")
             await running
             assert len(socket.sent) == 3
 
@@ -340,10 +340,10 @@ class TestBooks:
         """Although it takes longer to say so than a lost book is given."""
         books = [wanted(f"C{n}/USD", DataType.ORDERBOOK, PLAIN) for n in range(100)]
         stage = Stage(tmp_path, live=replace(LIVE, pace=Us(SECOND // 4)))
-        link = Link(group(*books), stage.around(*books))
+        connection = Connection(group(*books), stage.around(*books))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(1.5)
             (socket,) = stage.venue.sockets
             for n in range(100):
@@ -359,7 +359,7 @@ class TestBooks:
                 said = len(socket.sent)
             await stage.clock.sleep(20)
             assert len(socket.sent) == 201
-            link.stop("enough")
+            connection.stop("enough")
             await running
 
         play(scene())
@@ -367,18 +367,18 @@ class TestBooks:
 
 def test_what_a_message_nobody_understands_told_is_a_window(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(20.5)
         stage.venue.sockets[0].say("what?")
         await stage.clock.sleep(20)
-        link.stop("enough")
+        connection.stop("enough")
         await running
 
     play(scene())
-    assert link.bad == 1
+    assert connection.bad == 1
     assert len(stage.notes("1 messages could not be understood")) == 1
     [kept] = stage.lake.refused("x")
     assert (kept.frame, kept.url) == (b'["what?"]', "wss://x/")
@@ -391,17 +391,17 @@ def test_what_a_message_nobody_understands_told_is_a_window(tmp_path: Path) -> N
 @pytest.mark.parametrize("leap", [HOUR, -HOUR])
 def test_our_clock_may_leap(tmp_path: Path, leap: int) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(A), stage.around(A))
+    connection = Connection(group(A), stage.around(A))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(20)
         stage.clock.set(Us(stage.clock.now() + leap))
         stage.venue.leap = -leap // SECOND  # the venue's stays where it was
         await stage.clock.sleep(5)
-        await link.rotate()
+        await connection.rotate()
         await stage.clock.sleep(20)
-        link.stop("enough")
+        connection.stop("enough")
         await running
 
     play(scene())
@@ -413,14 +413,14 @@ def test_our_clock_may_leap(tmp_path: Path, leap: int) -> None:
 
 def test_l5_what_a_venue_says_whose_clock_leaps_ahead_claims_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(20)
         stage.venue.leap = 3_600
         await stage.clock.sleep(10)
-        link.stop("enough")
+        connection.stop("enough")
         await running
 
     play(scene())
@@ -437,14 +437,14 @@ def test_l5_what_a_venue_says_whose_clock_leaps_ahead_claims_nothing(tmp_path: P
 
 def test_a_venue_whose_clock_leaps_back_is_recorded_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    link = Link(group(A), stage.around(A))
+    connection = Connection(group(A), stage.around(A))
 
     async def scene() -> None:
-        running = asyncio.create_task(link.run())
+        running = asyncio.create_task(connection.run())
         await stage.clock.sleep(20)
         stage.venue.leap = -3_600
         await stage.clock.sleep(20)
-        link.stop("enough")
+        connection.stop("enough")
         await running
 
     play(scene())
@@ -463,10 +463,10 @@ class TestThreads:
     @pytest.mark.parametrize("times", [1, 3])
     def test_cancelled_while_it_writes(self, tmp_path: Path, disk: Disk, times: int) -> None:
         stage = Stage(tmp_path)
-        link = Link(group(A, B), stage.around(A, B))
+        connection = Connection(group(A, B), stage.around(A, B))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(10)
             disk.reached.clear()
             disk.free.clear()
@@ -481,7 +481,7 @@ class TestThreads:
                 await running
 
         play(scene())
-        assert link.unwritten == 0
+        assert connection.unwritten == 0
         for one in (A, B):
             seconds, covered = stage.recorded(one)
             assert consecutive(seconds)
@@ -491,17 +491,17 @@ class TestThreads:
 
     def test_the_disk_does_not_hold_up_the_connection(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        link = Link(group(A), stage.around(A))
+        connection = Connection(group(A), stage.around(A))
 
         async def scene() -> None:
-            running = asyncio.create_task(link.run())
+            running = asyncio.create_task(connection.run())
             await stage.clock.sleep(5)
             disk.free.clear()
-            before = link.messages
+            before = connection.messages
             await stage.clock.sleep(100)
-            assert link.messages > before + 90
+            assert connection.messages > before + 90
             disk.free.set()
-            link.stop("enough")
+            connection.stop("enough")
             await running
 
         play(scene())
@@ -515,10 +515,10 @@ def test_l15_notes_name_the_address_that_is_really_used(tmp_path: Path) -> None:
     stage.venue.refuses["b.trades"] = "no such market"
     around = stage.around(A, B)
     way = Way(around.connect, lambda _: "ws://me:secret@proxy:9/x")
-    link = Link(group(A, B), replace(around, connect=way))
+    connection = Connection(group(A, B), replace(around, connect=way))
 
     async def scene() -> None:
-        await ended(stage, link, 10)
+        await ended(stage, connection, 10)
 
     play(scene())
     [note] = stage.notes("refuses it")

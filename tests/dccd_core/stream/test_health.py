@@ -10,7 +10,7 @@ from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth, StreamPlan
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
-from dccd_core.stream.connection import Link
+from dccd_core.stream.connection import Connection
 from dccd_core.stream.feeds import Line, topic_of
 from dccd_core.stream.health import HealthReport
 from dccd_core.stream.recorder import Place
@@ -21,7 +21,7 @@ NONE = wanted("NONE/USD")
 
 
 @dataclass
-class FakeLink:
+class FakeConnection:
     own: list[Line]
     connected: bool = True
     messages: int = 0
@@ -52,9 +52,9 @@ class Show:
             line.topic.accept(Moment(now, self.clock.now()))
         return line
 
-    def place(self, *ones: Wanted, links: Sequence[FakeLink] = ()) -> Place:
+    def place(self, *ones: Wanted, connections: Sequence[FakeConnection] = ()) -> Place:
         place = Place(group(*ones))
-        place.links = [cast("Link", link) for link in links]
+        place.connections = [cast("Connection", connection) for connection in connections]
         return place
 
     def health(self, *places: Place, draining: bool = False) -> StreamHealth:
@@ -67,17 +67,17 @@ class Show:
 class TestPhases:
     def test_nothing_is_recorded_before_a_connection_is(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A)
-        off = FakeLink([show.line(A)], connected=False)
+        off = FakeConnection([show.line(A)], connected=False)
         assert show.phases(show.place(A)) == [Phase.CONNECTING]
-        assert show.phases(show.place(A, links=[off])) == [Phase.CONNECTING]
-        assert show.phases(show.place(A, links=[FakeLink([show.line(A, accepted=False)])])) == [
+        assert show.phases(show.place(A, connections=[off])) == [Phase.CONNECTING]
+        assert show.phases(show.place(A, connections=[FakeConnection([show.line(A, accepted=False)])])) == [
             Phase.CONNECTING
         ]
 
     def test_one_that_is_not_heard_of_is_silent_since_then(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A, B)
         one, other = show.line(A), show.line(B)
-        place = show.place(A, B, links=[FakeLink([one, other])])
+        place = show.place(A, B, connections=[FakeConnection([one, other])])
         assert show.health(place).phase is Phase.RECORDING
         began = show.clock.now()
         for _ in range(70):
@@ -93,13 +93,13 @@ class TestPhases:
         old = show.line(A)
         show.wait(60)
         new = show.line(A)
-        place = show.place(A, links=[FakeLink([old]), FakeLink([new])])
+        place = show.place(A, connections=[FakeConnection([old]), FakeConnection([new])])
         assert show.phases(place) == [Phase.RECORDING]
 
     def test_a_book_that_is_lost_is_not_recorded(self, tmp_path: Path) -> None:
         show = Show(tmp_path, BOOK)
         line = show.line(BOOK)
-        place = show.place(BOOK, links=[FakeLink([line])])
+        place = show.place(BOOK, connections=[FakeConnection([line])])
         assert show.phases(place) == [Phase.CONNECTING]
         whole = BookChange("c", show.clock.now(), [("9", "1")], [("11", "1")], whole=True, last=1)
         assert isinstance(line.topic, BookTopic)
@@ -108,9 +108,9 @@ class TestPhases:
 
     def test_what_is_refused_paused_or_not_listed(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A, B, NONE)
-        link = FakeLink([show.line(A, accepted=False)], refused={"a.trades": "no such market"})
+        connection = FakeConnection([show.line(A, accepted=False)], refused={"a.trades": "no such market"})
         show.plan = StreamPlan("majors", show.plan.datasets, paused=frozenset({B.dataset}))
-        health = show.health(show.place(A, links=[link]))
+        health = show.health(show.place(A, connections=[connection]))
         assert [one.phase for one in health.datasets] == [Phase.REFUSED, Phase.PAUSED, Phase.REFUSED]
         said = [one.refused for one in health.datasets]
         assert said == ["no such market", None, "the venue does not list it"]
@@ -123,10 +123,10 @@ class TestPhases:
 
     def test_it_is_recorded_only_when_all_that_is_wanted_is(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A, B)
-        link = FakeLink([show.line(A), show.line(B, accepted=False)])
-        health = show.health(show.place(A, B, links=[link]))
+        connection = FakeConnection([show.line(A), show.line(B, accepted=False)])
+        health = show.health(show.place(A, B, connections=[connection]))
         assert (health.phase, health.why) == (Phase.CONNECTING, "1 of 2 datasets")
-        assert show.health(show.place(A, B, links=[link]), draining=True).phase is Phase.DRAINING
+        assert show.health(show.place(A, B, connections=[connection]), draining=True).phase is Phase.DRAINING
 
 
 class TestNumbers:
@@ -136,7 +136,7 @@ class TestNumbers:
         for line, at in zip(lines, (50, 70), strict=False):
             line.claim.begin(Us(10 * SECOND))
             line.claim.reach(Us(at * SECOND))
-        place = show.place(A, links=[FakeLink([line]) for line in lines])
+        place = show.place(A, connections=[FakeConnection([line]) for line in lines])
         assert show.health(place).datasets[0].proven == 70 * SECOND
         assert show.health().datasets[0].proven is None
 
@@ -172,7 +172,7 @@ class TestNumbers:
 
     def test_connections_and_what_went_wrong_with_them(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A, B)
-        up = show.place(A, links=[FakeLink([show.line(A)], messages=7, bad=1)])
+        up = show.place(A, connections=[FakeConnection([show.line(A)], messages=7, bad=1)])
         down = show.place(B)
         down.reconnects, down.failures, down.why, down.messages = 3, 2, "the venue is closed", 5
         health = show.health(up, down)

@@ -23,7 +23,7 @@ from dccd_core.stream.asking import Answered
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Moment
 from dccd_core.stream.compare import Outcome, Snapshot
-from dccd_core.stream.connection import Link
+from dccd_core.stream.connection import Connection
 from dccd_core.stream.feeds import Line
 from dccd_core.stream.settler import Settler
 from dccd_core.stream.snapshots import Turn
@@ -43,7 +43,7 @@ Kept = tuple[Kind, pl.DataFrame, Notes]
 
 
 @dataclass
-class FakeLink:
+class FakeConnection:
     """``asks`` are its questions, each as long as nobody answered it."""
 
     wanted: list[Wanted]
@@ -93,12 +93,12 @@ class Show:
         self,
         folder: Path,
         patch: pytest.MonkeyPatch,
-        link: FakeLink,
+        connection: FakeConnection,
         limit: int = 6_000,
         paging: IdWindows | None = None,
     ) -> None:
         self.stage = Stage(folder)
-        self.clock, self.link = self.stage.clock, link
+        self.clock, self.connection = self.stage.clock, connection
         exchange = desk.exchange()
         trades = exchange.endpoints[DataType.TRADES]
         trades = trades if paging is None else replace(trades, paging=paging)
@@ -106,7 +106,7 @@ class Show:
         endpoints = {**exchange.endpoints, DataType.TRADES: trades, DataType.ORDERBOOK: books}
         exchange = replace(exchange, limits=(Limit(limit, MINUTE, "public"),), endpoints=endpoints)
         self.venue = Venue(exchange, desk.Desk(self.clock), self.clock)
-        around = self.stage.around(*link.wanted, BOOK)
+        around = self.stage.around(*connection.wanted, BOOK)
         self.around = replace(around, show_book=self._show)
         self.around.time.tell(self.clock.now(), self.clock.steady())
         self.shown: Snapshot | None = None
@@ -147,7 +147,7 @@ class Show:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Settler]:
-        own = Settler(self.venue, self.around, lambda: [cast("Link", self.link)])
+        own = Settler(self.venue, self.around, lambda: [cast("Connection", self.connection)])
         task = asyncio.create_task(own.run())
         try:
             yield own
@@ -198,103 +198,103 @@ class TestQuestions:
     def test_a_silent_topic_is_asked_for_up_to_where_rows_are_final(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
+        connection = FakeConnection([A])
+        show = Show(tmp_path, monkeypatch, connection)
         final, since = show.final, Us(show.now - MINUTE)
-        link.asks = [question(A, since)]
+        connection.asks = [question(A, since)]
         show.run(3)
         assert show.spans == [TimeRange(since, final)]
-        assert link.answers == [("A/USD", 0, TimeRange(since, final))]
+        assert connection.answers == [("A/USD", 0, TimeRange(since, final))]
 
     def test_one_after_the_other_as_the_allowance_lets(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([A, B, C])
-        show = Show(tmp_path, monkeypatch, link, limit=60)  # so one in twenty seconds
-        link.asks = [question(one, Us(show.now - MINUTE)) for one in (A, B, C)]
+        connection = FakeConnection([A, B, C])
+        show = Show(tmp_path, monkeypatch, connection, limit=60)  # so one in twenty seconds
+        connection.asks = [question(one, Us(show.now - MINUTE)) for one in (A, B, C)]
         show.run(15)
-        assert link.asked == ["A/USD"]
-        link.asked.clear()
+        assert connection.asked == ["A/USD"]
+        connection.asked.clear()
         show.run(45)
-        assert link.asked == ["A/USD", "B/USD", "C/USD"]
+        assert connection.asked == ["A/USD", "B/USD", "C/USD"]
 
     def test_what_cannot_be_final_yet_is_not_asked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        link.asks = [question(A, show.now)]
+        connection = FakeConnection([A])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.asks = [question(A, show.now)]
         show.run(0.9)
         assert show.spans == []
 
     def test_no_answer_proves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        link.asks = [question(A, Us(show.now - MINUTE))]
+        connection = FakeConnection([A])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.asks = [question(A, Us(show.now - MINUTE))]
 
         def fail(_: TimeRange) -> Answered:
             raise Unavailable("nobody is there")
 
         show.tells = fail
         show.run(3)
-        assert (len(show.spans), link.answers) == (1, [])
+        assert (len(show.spans), connection.answers) == (1, [])
 
     def test_an_answer_that_does_not_reach_back_proves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([A])
-        show = Show(tmp_path, monkeypatch, link)
-        link.asks = [question(A, Us(show.now - MINUTE))]
+        connection = FakeConnection([A])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.asks = [question(A, Us(show.now - MINUTE))]
         show.tells = lambda span: Answered(_rows(), TimeRange(Us(span.start + 1), span.end), 1)
         show.run(3)
-        assert link.answers == []
+        assert connection.answers == []
 
 
 class TestNewestOnly:
     """Of a venue that shows the newest rows only, however busy its market is."""
 
-    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeLink, Us]:
-        link = FakeLink([A])
-        show = Show(folder, patch, link)
+    def show(self, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Show, FakeConnection, Us]:
+        connection = FakeConnection([A])
+        show = Show(folder, patch, connection)
         show.newest_only = True
         since = Us(show.now - MINUTE)
-        link.asks = [question(A, since)]
-        return show, link, since
+        connection.asks = [question(A, since)]
+        return show, connection, since
 
     def test_rows_that_reach_back_settle_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        show, link, since = self.show(tmp_path, monkeypatch)
+        show, connection, since = self.show(tmp_path, monkeypatch)
         final = show.final
         old = _rows(since - 5, since - 3, since)
         show.newest = lambda: Answered(old, TimeRange(Us(since - 9), since), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 3, TimeRange(Us(since - 9), final))]
+        assert connection.answers == [("A/USD", 3, TimeRange(Us(since - 9), final))]
 
     def test_one_that_is_too_new_may_be_on_its_way(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        show, link, since = self.show(tmp_path, monkeypatch)
+        show, connection, since = self.show(tmp_path, monkeypatch)
         final = show.final
         rows = _rows(since, final + 1)
         show.newest = lambda: Answered(rows, TimeRange(Us(since - 9), Us(final + 1)), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 1, TimeRange(Us(since - 9), final))]
+        assert connection.answers == [("A/USD", 1, TimeRange(Us(since - 9), final))]
 
     def test_a_burst_that_pushed_all_else_out_is_no_silence(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All rows are newer than what is final: what is final has none, and is not known to have none."""
-        show, link, _ = self.show(tmp_path, monkeypatch)
+        show, connection, _ = self.show(tmp_path, monkeypatch)
         at, final = show.now, show.final
         show.newest = lambda: Answered(_rows(at - 3, at - 2, at), TimeRange(Us(at - 4), at), 1)
         show.run(3)
-        assert link.answers == [("A/USD", 0, TimeRange(final, final))]
+        assert connection.answers == [("A/USD", 0, TimeRange(final, final))]
 
     def test_no_rows_at_all_are_no_silence_either(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        show, link, _ = self.show(tmp_path, monkeypatch)
+        show, connection, _ = self.show(tmp_path, monkeypatch)
         show.run(3)
-        assert (link.asked, link.answers) == (["A/USD"], [])
+        assert (connection.asked, connection.answers) == (["A/USD"], [])
 
 
 class TestBooks:
@@ -309,40 +309,40 @@ class TestBooks:
     def test_a_quiet_book_that_is_the_venues_is_no_silent_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([BOOK])
-        show = Show(tmp_path, monkeypatch, link)
-        link.book = self.begun(show)
+        connection = FakeConnection([BOOK])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.book = self.begun(show)
         show.shown = Snapshot(BookChange("c", None, [("9", "1")], [("11", "1")], whole=True), asked=100)
         show.run(10)
-        assert link.book.lost is None
-        assert link.book.pace.heard > 0
+        assert connection.book.lost is None
+        assert connection.book.pace.heard > 0
 
     def test_one_that_differs_is_lost_only_after_what_may_explain_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([BOOK])
-        show = Show(tmp_path, monkeypatch, link)
-        link.book = self.begun(show)
+        connection = FakeConnection([BOOK])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.book = self.begun(show)
         show.shown = Snapshot(BookChange("c", None, [("9", "7")], [("11", "1")], whole=True), asked=100)
         show.run(3)
-        assert link.book.lost is None
-        link.asked.clear()
+        assert connection.book.lost is None
+        connection.asked.clear()
         show.run(10)
-        assert link.book.lost is not None
-        assert "we have 1.0, the venue has 7.0" in link.book.lost
+        assert connection.book.lost is not None
+        assert "we have 1.0, the venue has 7.0" in connection.book.lost
 
     def test_nobody_who_shows_it_proves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = FakeLink([BOOK])
-        show = Show(tmp_path, monkeypatch, link)
-        link.book = self.begun(show)
+        connection = FakeConnection([BOOK])
+        show = Show(tmp_path, monkeypatch, connection)
+        connection.book = self.begun(show)
         show.run(10)
-        assert (link.book.lost, link.book.pace.heard) == (None, 0)
+        assert (connection.book.lost, connection.book.pace.heard) == (None, 0)
 
 
 def test_the_venues_time_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    show = Show(tmp_path, monkeypatch, FakeLink([A]))
+    show = Show(tmp_path, monkeypatch, FakeConnection([A]))
     show.venue.told = Us(77 * SECOND), show.clock.steady()
     show.run(0.5)
     assert show.around.time.now(Us(0)) == 78 * SECOND
