@@ -33,7 +33,7 @@ from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.stream import run
 from dccd_core.stream.api import StreamHealth, StreamPlan
-from dccd_core.stream.intake import Recording
+from dccd_core.stream.intake import Intake
 from dccd_core.stream.recorder import Recorder
 from dccd_core.tables import TIME, DataType
 
@@ -89,7 +89,7 @@ class Meter:
 
     def install(self) -> None:
         """Look over the shoulders of the recorder that is made next."""
-        append, hear, made, meter = SegmentWriter.append, Recording.hear, run.Recorder, self
+        append, hear, made, meter = SegmentWriter.append, Intake.hear, run.Recorder, self
 
         def timed_append(self: SegmentWriter, rows: pl.DataFrame, notes: Notes) -> None:
             append(self, rows, notes)
@@ -97,7 +97,7 @@ class Meter:
                 meter.take(rows)
 
         def timed_hear(
-            self: Recording,
+            self: Intake,
             heard: Heard,
             received: Us,
             steady: Us,
@@ -112,7 +112,7 @@ class Meter:
             return meter.recorder
 
         SegmentWriter.append = timed_append
-        Recording.hear = timed_hear
+        Intake.hear = timed_hear
         run.Recorder = noted  # pyright: ignore[reportAttributeAccessIssue] -- a function makes one as well
 
     def take(self, rows: pl.DataFrame) -> None:

@@ -23,7 +23,7 @@ from dccd_core.stream.book import CROSSED, NEW
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.compare import Outcome, Snapshot
 from dccd_core.stream.feeds import Line
-from dccd_core.stream.intake import Recording
+from dccd_core.stream.intake import Intake
 from dccd_core.stream.logs import Logs
 from dccd_core.stream.oddities import Oddities
 from dccd_core.stream.session import Session
@@ -91,10 +91,10 @@ class Connection:
         self._around = around
         self._live, self._clock = around.live, around.clock
         topics = {name: ones[0].topic for name, ones in group.wanted.items()}
-        self._recording = Recording(around.seen, around.time, around.windows)
+        self._intake = Intake(around.seen, around.time, around.windows)
         for name, ones in group.wanted.items():
             for one in ones:
-                self._recording.add(name, one, self.opened)
+                self._intake.add(name, one, self.opened)
         self._session = Session(self._live, topics, self.opened)
         self._logs = Logs(around.lake, around.exchange, around.clock, around.listener)
         self._books = Attempts()
@@ -139,19 +139,19 @@ class Connection:
 
     def resume(self, recorded: Mapping[Dataset, Turn]) -> None:
         """Note where earlier runs stopped recording datasets, and why."""
-        self._recording.resume(recorded)
+        self._intake.resume(recorded)
 
     def add(self, name: str, wanted: Wanted) -> None:
         """Record a dataset too; the others go on."""
-        topics = {one.name for one in self._recording.lines}
-        self._recording.add(name, wanted, self._clock.steady())
+        topics = {one.name for one in self._intake.lines}
+        self._intake.add(name, wanted, self._clock.steady())
         if name not in topics:
             self._session.add({name: wanted.topic})
 
     def drop(self, name: str, dataset: Dataset, reason: str) -> None:
         """Record a dataset no longer; the others go on."""
-        self._recording.drop(dataset, reason, self._clock.steady())
-        if all(one.name != name for one in self._recording.lines):
+        self._intake.drop(dataset, reason, self._clock.steady())
+        if all(one.name != name for one in self._intake.lines):
             self._session.leave(name)
             self.accepted.discard(name)
             self.refused.pop(name, None)
@@ -163,32 +163,32 @@ class Connection:
 
     def lines(self) -> Iterator[Line]:
         """Yield how each dataset is."""
-        yield from self._recording.lines
+        yield from self._intake.lines
 
     def questions(self) -> list[Question]:
         """Return what only REST can settle, and is due."""
-        return self._recording.questions(self._clock.steady()) if self.connected else []
+        return self._intake.questions(self._clock.steady()) if self.connected else []
 
     def ask(self, question: Question) -> None:
         """Note that a question is being asked."""
-        self._recording.ask(question, self._clock.steady())
+        self._intake.ask(question, self._clock.steady())
 
     def answer(self, question: Question, rows: pl.DataFrame, span: TimeRange) -> None:
         """Take the answer to a question: all rows there were in ``span``."""
-        if self.connected and (why := self._recording.answer(question, rows, span, self._clock.steady())):
+        if self.connected and (why := self._intake.answer(question, rows, span, self._clock.steady())):
             self._revive(question.name, why)
 
     def books_to_compare(self) -> list[tuple[str, Wanted]]:
         """Return the books that are to be held against what REST says."""
-        return self._recording.books_to_compare(self._clock.steady()) if self.connected else []
+        return self._intake.books_to_compare(self._clock.steady()) if self.connected else []
 
     def compare(self, name: str) -> BookTopic | None:
         """Begin to compare a book; None when that makes no sense now."""
-        return self._recording.compare(name, self._clock.steady())
+        return self._intake.compare(name, self._clock.steady())
 
     def compared(self, book: BookTopic, outcome: Outcome) -> None:
         """Note what came of a comparison."""
-        self._recording.compared(book, outcome, self._clock.steady())
+        self._intake.compared(book, outcome, self._clock.steady())
 
     def keep(self, kind: Kind, rows: pl.DataFrame, notes: Notes) -> None:
         """Write down rows that were asked for, and what they prove."""
@@ -201,7 +201,7 @@ class Connection:
 
     def replaces(self, before: "Connection") -> bool:
         """Whether everything is recorded here from before the end of what the other one knows."""
-        return self.complete.is_set() and self._recording.follows(before._recording)
+        return self.complete.is_set() and self._intake.follows(before._intake)
 
     def inherit(self, ended: "Connection") -> None:
         """Take over what a connection that is over could not write."""
@@ -234,7 +234,7 @@ class Connection:
             for name in first:
                 self._accept(name)  # what came before the venue's word came by the same subscription
             concerned = self._session.concerned(heard.bad) if heard.bad else frozenset[str]()
-            self._recording.hear(heard, moments[-1], steady, concerned)
+            self._intake.hear(heard, moments[-1], steady, concerned)
             for name in news:
                 if name not in first:
                     self._accept(name)
@@ -269,22 +269,22 @@ class Connection:
                 await self._write_all()
             for text in self._around.odd.seldom.due(self._clock.steady()):
                 self._around.listener.note(text, wrong=True)
-            for name, why in self._recording.look(self._clock.steady()).items():
+            for name, why in self._intake.look(self._clock.steady()).items():
                 self._revive(name, why)
-            if self._recording.complete(self._clock.steady()) and self._session.settled:
+            if self._intake.complete(self._clock.steady()) and self._session.settled:
                 self.complete.set()
 
     def _revive(self, name: str, why: str) -> None:
         """Subscribe anew to a topic that died; if no other is heard of either, give the connection up."""
         datasets = ", ".join(str(one.dataset) for one in self.group.wanted.get(name, ()))
-        if self._recording.silent(self._clock.steady()):
+        if self._intake.silent(self._clock.steady()):
             self.stop(f"{_NOTHING}: {datasets}: {why}")
             return
         self._around.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
         self._session.resubscribe(name)
 
     def _accept(self, name: str) -> None:
-        self._recording.accept(name, self._clock.steady())
+        self._intake.accept(name, self._clock.steady())
         self.accepted.add(name)
         self.refused.pop(name, None)
         if all(one.channel.start is None for one in self.group.wanted.get(name, ())):
@@ -311,11 +311,11 @@ class Connection:
 
     def _look_at_books(self) -> None:
         """Begin anew every book that is lost; the others go on."""
-        now, lost = self._clock.steady(), self._recording.lost_books()
+        now, lost = self._clock.steady(), self._intake.lost_books()
         for name, reason in lost.items():
             if name not in self._starting and self._books.due(name, now):
                 self._begin_anew(name, reason, now)
-        failing = self._recording.failing_books() | set(self._starting)
+        failing = self._intake.failing_books() | set(self._starting)
         for attempts in (self._books, self._renewed):
             attempts.stand(failing, now)
 
@@ -323,7 +323,7 @@ class Connection:
         again, wanted = self._books.again(name), self.group.wanted[name][0]
         if (again or reason != NEW) and self._renews(name, reason, now):
             return
-        if wanted.channel.start is not None and not self._recording.waits(name, now):
+        if wanted.channel.start is not None and not self._intake.waits(name, now):
             return  # a snapshot that is older than all changes would be of no use
         self._books.tries(name, now)
         if reason != NEW:
@@ -337,8 +337,8 @@ class Connection:
     def _renews(self, name: str, reason: str, now: Us) -> bool:
         """Whether no snapshot would help: nothing comes, or not what there is. Then that is seen to first."""
         asked_for = self.group.wanted[name][0].channel.start is not None
-        if self._recording.hushed(name, now):
-            if self._recording.silent(now):
+        if self._intake.hushed(name, now):
+            if self._intake.silent(now):
                 self.stop(f"{_NOTHING}: {reason}")
                 return True
             if asked_for:
@@ -348,7 +348,7 @@ class Connection:
         if not wrong or not self._renewed.due(name, now):
             return False
         self._mended[name] = reason
-        self._recording.give_up(name, reason, now)  # a snapshot is of use once it is agreed to anew
+        self._intake.give_up(name, reason, now)  # a snapshot is of use once it is agreed to anew
         self._renew(name, reason, now)
         return True
 
@@ -363,7 +363,7 @@ class Connection:
     async def _start_book(self, name: str, wanted: Wanted) -> None:
         try:
             start = await self._around.start_book(wanted, name)
-            self._recording.join(name, start, self._clock.now())
+            self._intake.join(name, start, self._clock.now())
         except DccdError as e:
             self._around.listener.note(
                 f"{wanted.dataset}: no snapshot to begin the book with: {e}", wrong=True
@@ -375,7 +375,7 @@ class Connection:
             del self._starting[name]
 
     async def _write_all(self) -> None:
-        self._logs.put(self._recording.batches(self._clock.steady()))
+        self._logs.put(self._intake.batches(self._clock.steady()))
         try:
             await asyncio.to_thread(self._logs.write)
             await self._set_aside()
@@ -387,10 +387,10 @@ class Connection:
                 self.written_again.set()
 
     async def _set_aside(self) -> None:
-        if misplaced := list(self._recording.misplaced):
+        if misplaced := list(self._intake.misplaced):
             at = self._around.time.now(self._clock.steady())
             aside = await asyncio.to_thread(self._logs.set_aside, misplaced, at)
-            del self._recording.misplaced[: len(misplaced)]
+            del self._intake.misplaced[: len(misplaced)]
             for text in self._around.odd.misplaced(aside, self._clock.steady()):
                 self._around.listener.note(text, wrong=True)
 
@@ -411,7 +411,7 @@ class Connection:
         await self._close(reason)
 
     async def _close(self, reason: str) -> None:
-        self._recording.end(reason, self._clock.steady())
+        self._intake.end(reason, self._clock.steady())
         try:
             async with self._flushing:
                 await self._write_all()

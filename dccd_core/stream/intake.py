@@ -65,7 +65,7 @@ class MisplacedRows:
     rows: pl.DataFrame
 
 
-class Recording:
+class Intake:
     """Takes what one connection brings and hands it over in batches, one per kind of segment.
 
     ``steady`` in its methods is now on our clock that is never stepped.
@@ -142,7 +142,7 @@ class Recording:
             for line in self.lines
         )
 
-    def follows(self, before: "Recording") -> bool:
+    def follows(self, before: "Intake") -> bool:
         """Whether no time lies between another recording of the same and this one, as far as both know."""
         others = {line.wanted.dataset: line.known_until for line in before.lines}
         pairs = ((line.claim.began, others.get(line.wanted.dataset)) for line in self.lines)

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.claim import LATENESS, Moment
-from dccd_core.stream.intake import Recording
+from dccd_core.stream.intake import Intake
 from dccd_core.stream.trades import TradeTopic, came
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
@@ -96,7 +96,7 @@ def test_l5_a_trade_that_is_kept_aside_is_missing_from_what_is_claimed(
     dataset = Dataset("x", Symbol.parse("BTC/USDT"), DataType.TRADES)
     time = VenueTime(s(T), s(0))
     time.tell(s(T), s(0))
-    one = Recording({dataset: Seen()}, time, Windows())
+    one = Intake({dataset: Seen()}, time, Windows())
     one.add("t", Wanted(dataset, Topic(DataType.TRADES, "BTC"), channel), s(0))
     one.accept("t", s(0))
     one.hear(Heard(rows((T + 9, 1), (T + 10, 2))), s(T + 10), s(10))

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import PAUSED
-from dccd_core.stream.intake import Batch, Recording
+from dccd_core.stream.intake import Batch, Intake
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 from dccd_core.stream.windows import Windows
@@ -41,34 +41,34 @@ class Connection:
     def __init__(self, seen: dict[Dataset, Seen], **topics: Sequence[Wanted]) -> None:
         self.windows = Windows()
         self.steady = ZERO
-        self.recording = Recording(seen, VenueTime(ZERO, ZERO), self.windows)
+        self.intake = Intake(seen, VenueTime(ZERO, ZERO), self.windows)
         for name, ones in topics.items():
             for one in ones:
-                self.recording.add(name, one, self.steady)
+                self.intake.add(name, one, self.steady)
 
     def accept(self, *names: str) -> None:
         for name in names:
-            self.recording.accept(name, self.steady)
+            self.intake.accept(name, self.steady)
 
     def hear(self, heard: Heard, received: Us = ZERO, *concerned: str) -> None:
         self.steady = max(self.steady, heard.at or ZERO)
-        self.recording.hear(heard, received, self.steady, frozenset(concerned))
+        self.intake.hear(heard, received, self.steady, frozenset(concerned))
 
     def wait(self, seconds: int) -> None:
         """Let time pass in which nothing comes."""
         self.steady = Us(self.steady + seconds * SECOND)
 
     def end(self, reason: str) -> None:
-        self.recording.end(reason, self.steady)
+        self.intake.end(reason, self.steady)
 
     def batches(self) -> dict[Kind, Batch]:
-        return dict(self.recording.batches(self.steady))
+        return dict(self.intake.batches(self.steady))
 
     def taken(self, kind: Kind) -> Batch:
         return self.batches()[kind]
 
     def lost_books(self) -> dict[str, str]:
-        return self.recording.lost_books()
+        return self.intake.lost_books()
 
 
 def connection(**topics: Wanted | Sequence[Wanted]) -> Connection:
@@ -141,43 +141,43 @@ class TestTrades:
         for second in range(130, 165):
             one.hear(trades(("a", second, second)))
         one.batches()
-        [question] = one.recording.questions(one.steady)
+        [question] = one.intake.questions(one.steady)
         assert (question.name, question.since) == ("b", 129 * SECOND)
         nothing = empty(DataType.TRADES)
         until = TimeRange(question.since, Us(155 * SECOND))
-        assert one.recording.answer(question, nothing, until, one.steady) is None
+        assert one.intake.answer(question, nothing, until, one.steady) is None
         assert reached(one, symbol="B/USD") == 155 * SECOND
         later = pl.DataFrame({"ts": [156 * SECOND], "price": [1.0], "amount": [1.0], "trade_id": ["1130"]})
         later = pl.concat([nothing, later.cast({"ts": TIME})], how="diagonal")
-        dead = one.recording.answer(question, later, TimeRange(until.end, Us(158 * SECOND)), one.steady)
+        dead = one.intake.answer(question, later, TimeRange(until.end, Us(158 * SECOND)), one.steady)
         assert dead == "it was silent, although something was traded at 1970-01-01T00:02:36Z"
         assert marks(one.taken(TRADES)) == [("B/USD", 155 * SECOND, False)]
 
     def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))
-        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a")
         heard = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
         assert heard.trades is not None
         came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
-        one.recording.hear(Heard(came, at=heard.at), ZERO, one.steady)
+        one.intake.hear(Heard(came, at=heard.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
         assert reached(one) is None  # what is misplaced was at some time, nobody knows at which
-        [aside] = one.recording.misplaced
+        [aside] = one.intake.misplaced
         assert aside.rows["trade_id"].to_list() == ["2"]
         assert "before its time" in aside.rows["reason"][0]
 
     def test_l5_nothing_is_believed_of_a_message_that_tells_a_time_which_has_not_come(self) -> None:
         """Bitfinex 39 of the attack: a subscription's thirty first trades, all of them 61 s too late."""
         one = connection(a=wanted("A/USD", TRADES, BEATING), b=wanted("B/USD", TRADES, BEATING))
-        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a", "b")
-        one.recording.hear(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
+        one.intake.hear(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
         assert reached(one) is None
-        [aside] = one.recording.misplaced
+        [aside] = one.intake.misplaced
         assert aside.rows["trade_id"].to_list() == ["1", "3", "4"]
         assert ["in one message" in why for why in aside.rows["reason"]] == [True, True, False]
 
@@ -185,9 +185,9 @@ class TestTrades:
         one = connection(a=wanted("A/USD"))
         one.steady = Us(4_000 * DAY)
         now = one.steady // SECOND
-        one.recording._time.tell(one.steady, one.steady)  # pyright: ignore[reportPrivateUsage]
+        one.intake._time.tell(one.steady, one.steady)  # pyright: ignore[reportPrivateUsage]
         one.accept("a")
-        one.recording.hear(trades(("a", 0, 1), ("a", now, 2)), ZERO, one.steady)
+        one.intake.hear(trades(("a", 0, 1), ("a", now, 2)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
 
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:
@@ -231,7 +231,7 @@ class TestTrades:
         one.hear(trades(("a", 26, 26), ("b", 26, 126)))  # b lacks six, and a who knows
         one.batches()
         one.wait(5)
-        one.recording.look(one.steady)
+        one.intake.look(one.steady)
         one.batches()
         one.end("gone")
         batch = one.taken(TRADES)
@@ -353,13 +353,13 @@ class TestBars:
         batch = one.taken(BARS)
         assert (batch.rows.height, batch.notes.reached) == (0, {"A/USD": 3 * MINUTE})
         one.wait(3)
-        [question] = one.recording.questions(one.steady)
+        [question] = one.intake.questions(one.steady)
         assert question.since == 3 * MINUTE
         told = bars((3, True), at=0).bars
         assert told is not None
         span = TimeRange(question.since, Us(4 * MINUTE))
         shown = told.select(DataType.OHLC.table.schema.names()).with_columns(volume=pl.lit(7.0))
-        assert one.recording.answer(question, shown, span, one.steady) is None  # it is alive
+        assert one.intake.answer(question, shown, span, one.steady) is None  # it is alive
         batch = one.taken(BARS)
         assert (batch.rows["volume"].to_list(), batch.notes.reached) == ([7.0], {"A/USD": 4 * MINUTE})
 
@@ -394,17 +394,17 @@ class TestLeft:
         """What was open before is asked for, what the user paused is not."""
         one = connection(a=wanted("A/USD"), b=wanted("B/USD"))
         dataset = wanted("A/USD").dataset
-        one.recording._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
+        one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a", "b")
         one.hear(trades(("a", 100, 1), ("a", 105, 2)))
-        one.recording.give_up("a", "gone", one.steady)
+        one.intake.give_up("a", "gone", one.steady)
         one.wait(15)
-        one.recording.drop(dataset, PAUSED, one.steady)
+        one.intake.drop(dataset, PAUSED, one.steady)
         paused = [mark for mark in one.taken(TRADES).notes.marks if mark.reason == PAUSED]
         assert [(mark.symbol, mark.at, mark.began) for mark in paused] == [("A/USD", 120 * SECOND, False)]
         one.wait(100)
-        one.recording.add("a", wanted("A/USD"), one.steady)
+        one.intake.add("a", wanted("A/USD"), one.steady)
         one.accept("a")
         one.hear(trades(("a", 230, 9)))
         one.batches()
