@@ -126,8 +126,8 @@ class Meter:
 
     def _messages(self) -> int:
         """Count what came, of which no more than a beat every few seconds is told."""
-        around = getattr(self.recorder, "_around", None)
-        return sum(seen.messages for seen in around.seen.values()) if around else 0
+        context = getattr(self.recorder, "_context", None)
+        return sum(seen.messages for seen in context.seen.values()) if context else 0
 
     def done(self) -> Recorded:
         self.recorded.to_buffer, self.recorded.to_disk = _lag(self.buffered), _lag(self._stored)

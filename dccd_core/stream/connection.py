@@ -56,7 +56,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class StreamContext:
     """What all connections of a stream share."""
 
     exchange: str
@@ -76,9 +76,9 @@ class Surroundings:
 class Connection:
     """One connection of a stream."""
 
-    def __init__(self, group: Group, around: Surroundings) -> None:
+    def __init__(self, group: Group, context: StreamContext) -> None:
         self.group = group
-        self.opened = around.clock.steady()
+        self.opened = context.clock.steady()
         self.complete = asyncio.Event()
         """Set as soon as everything that the venue agreed to send is recorded without a gap."""
         self.messages = 0
@@ -88,15 +88,15 @@ class Connection:
         self.connected = False
         self.written_again = asyncio.Event()
         """Set when a disk that was full has room again."""
-        self._around = around
-        self._live, self._clock = around.live, around.clock
+        self._context = context
+        self._live, self._clock = context.live, context.clock
         topics = {name: ones[0].topic for name, ones in group.wanted.items()}
-        self._intake = Intake(around.seen, around.time, around.windows)
+        self._intake = Intake(context.seen, context.time, context.windows)
         for name, ones in group.wanted.items():
             for one in ones:
                 self._intake.add(name, one, self.opened)
         self._session = Session(self._live, topics, self.opened)
-        self._logs = Logs(around.lake, around.exchange, around.clock, around.listener)
+        self._logs = Logs(context.lake, context.exchange, context.clock, context.listener)
         self._books = Attempts()
         """Lost books that are asked to begin anew."""
         self._renewed = Attempts()
@@ -116,7 +116,7 @@ class Connection:
         """
         self._over = asyncio.get_running_loop().create_future()
         reason = "the recording was ended"
-        async with self._around.connect(self.group.url) as socket:
+        async with self._context.connect(self.group.url) as socket:
             self.connected = True
             work = [
                 asyncio.create_task(one)
@@ -267,8 +267,8 @@ class Connection:
                 await self.rotate()
             async with self._flushing:
                 await self._write_all()
-            for text in self._around.odd.seldom.due(self._clock.steady()):
-                self._around.listener.note(text, wrong=True)
+            for text in self._context.odd.seldom.due(self._clock.steady()):
+                self._context.listener.note(text, wrong=True)
             for name, why in self._intake.look(self._clock.steady()).items():
                 self._revive(name, why)
             if self._intake.complete(self._clock.steady()) and self._session.settled:
@@ -280,7 +280,7 @@ class Connection:
         if self._intake.silent(self._clock.steady()):
             self.stop(f"{_NOTHING}: {datasets}: {why}")
             return
-        self._around.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
+        self._context.listener.note(f"{datasets}: {why}; it is subscribed to anew", wrong=True)
         self._session.resubscribe(name)
 
     def _accept(self, name: str) -> None:
@@ -293,21 +293,21 @@ class Connection:
     def _spoilt(self, bad: Sequence[tuple[bytes, str]]) -> None:
         self.bad += len(bad)
         now = self._clock.now(), self._clock.steady()
-        for text in self._around.odd.refuse(self._place(), self.group.url, bad, now):
-            self._around.listener.note(text, wrong=True)
+        for text in self._context.odd.refuse(self._place(), self.group.url, bad, now):
+            self._context.listener.note(text, wrong=True)
 
     def _tell_unanswered(self) -> None:
         for name in self._session.unanswered():
             datasets = ", ".join(str(one.dataset) for one in self.group.wanted.get(name, ()))
             said = f"{datasets}: nobody answered its subscription; it is subscribed to anew"
-            self._around.listener.note(said, wrong=True)
+            self._context.listener.note(said, wrong=True)
 
     def _tell_refusals(self) -> None:
         for name, said in self._session.refused.items():
             if name not in self.refused:
                 self.refused[name] = said
                 datasets = ", ".join(str(one.dataset) for one in self.group.wanted[name])
-                self._around.listener.note(f"{datasets}: {self._place()} refuses it: {said}", wrong=True)
+                self._context.listener.note(f"{datasets}: {self._place()} refuses it: {said}", wrong=True)
 
     def _look_at_books(self) -> None:
         """Begin anew every book that is lost; the others go on."""
@@ -328,7 +328,7 @@ class Connection:
         self._books.tries(name, now)
         if reason != NEW:
             said = f"{wanted.dataset}: the order book is begun anew: {reason}"
-            self._around.listener.note(said, wrong=True)
+            self._context.listener.note(said, wrong=True)
         if wanted.channel.start is not None:
             self._starting[name] = asyncio.create_task(self._start_book(name, wanted))
         elif again or reason != NEW:  # the first whole book comes by itself
@@ -357,15 +357,15 @@ class Connection:
         if self._renewed.due(name, now):
             self._renewed.tries(name, now)
             said = f"{self.group.wanted[name][0].dataset}: {reason}; it is subscribed to anew"
-            self._around.listener.note(said, wrong=True)
+            self._context.listener.note(said, wrong=True)
             self._session.resubscribe(name)
 
     async def _start_book(self, name: str, wanted: Wanted) -> None:
         try:
-            start = await self._around.start_book(wanted, name)
+            start = await self._context.start_book(wanted, name)
             self._intake.join(name, start, self._clock.now())
         except DccdError as e:
-            self._around.listener.note(
+            self._context.listener.note(
                 f"{wanted.dataset}: no snapshot to begin the book with: {e}", wrong=True
             )
         except Exception as e:  # noqa: BLE001 -- a defect: ``run`` raises it
@@ -388,18 +388,18 @@ class Connection:
 
     async def _set_aside(self) -> None:
         if misplaced := list(self._intake.misplaced):
-            at = self._around.time.now(self._clock.steady())
+            at = self._context.time.now(self._clock.steady())
             aside = await asyncio.to_thread(self._logs.set_aside, misplaced, at)
             del self._intake.misplaced[: len(misplaced)]
-            for text in self._around.odd.misplaced(aside, self._clock.steady()):
-                self._around.listener.note(text, wrong=True)
+            for text in self._context.odd.misplaced(aside, self._clock.steady()):
+                self._context.listener.note(text, wrong=True)
 
     async def _keep_refused(self) -> None:
-        if refused := self._around.odd.taken():
+        if refused := self._context.odd.taken():
             try:
-                await asyncio.to_thread(self._around.lake.refuse, self._around.exchange, refused)
+                await asyncio.to_thread(self._context.lake.refuse, self._context.exchange, refused)
             except LakeError:
-                self._around.odd.restore(refused)
+                self._context.odd.restore(refused)
                 raise
 
     async def _end(self, work: Sequence[asyncio.Task[str]], reason: str) -> None:
@@ -419,7 +419,7 @@ class Connection:
             self._logs.close()
 
     def _place(self) -> str:
-        return str(Where(self._around.exchange, dialled(self._around.connect, self.group.url)))
+        return str(Where(self._context.exchange, dialled(self._context.connect, self.group.url)))
 
 
 async def _to_its_end(work: Coroutine[object, object, None]) -> None:

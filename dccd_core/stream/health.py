@@ -7,7 +7,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth, StreamPlan
 from dccd_core.stream.booktopic import BookTopic
-from dccd_core.stream.connection import Surroundings
+from dccd_core.stream.connection import StreamContext
 from dccd_core.stream.feeds import Line
 
 if TYPE_CHECKING:  # it makes the reports
@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # it makes the reports
 class HealthReport:
     """Makes one report after another; rates are those since the last one."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around, self._clock = around, around.clock
-        self._started = around.clock.now()
+    def __init__(self, context: StreamContext) -> None:
+        self._context, self._clock = context, context.clock
+        self._started = context.clock.now()
         self._counted: dict[Dataset, int] = {}
-        self._beaten = around.clock.steady()
+        self._beaten = context.clock.steady()
 
     def report(self, plan: StreamPlan, places: "Sequence[Place]", *, draining: bool) -> StreamHealth:
         """Return how all is now."""
@@ -58,7 +58,7 @@ class HealthReport:
     def _dataset(
         self, plan: StreamPlan, dataset: Dataset, topics: list[Line], refused: str | None, passed: int
     ) -> DatasetHealth:
-        seen = self._around.seen[dataset]
+        seen = self._context.seen[dataset]
         before = self._counted.get(dataset, 0)
         self._counted[dataset] = seen.messages
         phase, since = self._phase(dataset in plan.paused, topics, refused)

@@ -15,7 +15,7 @@ from dccd_core.net.sockets import dialled
 from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.attempts import Attempts
 from dccd_core.stream.claim import PAUSED, REMOVED
-from dccd_core.stream.connection import Connection, Group, Surroundings
+from dccd_core.stream.connection import Connection, Group, StreamContext
 from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
 from dccd_core.stream.health import HealthReport
 from dccd_core.stream.settler import Settler
@@ -92,7 +92,7 @@ class Recorder:
         venue: the REST side.
         lake: where it is kept.
         groups: the topics of each connection.
-        around: what the connections share.
+        context: what the connections share.
         find: looks up what is added later.
     """
 
@@ -102,17 +102,17 @@ class Recorder:
         venue: Venue,
         lake: Lake,
         groups: Sequence[Group],
-        around: Surroundings,
+        context: StreamContext,
         find: Find,
     ) -> None:
-        self._plan, self._venue, self._lake, self._around = plan, venue, lake, around
-        self._clock, self._listener, self._find = around.clock, around.listener, find
+        self._plan, self._venue, self._lake, self._context = plan, venue, lake, context
+        self._clock, self._listener, self._find = context.clock, context.listener, find
         self._places = [Place(group) for group in groups]
         self._work: set[asyncio.Task[None]] = set()
         self._keeping: dict[int, asyncio.Task[None]] = {}
         self._moves = Attempts()
         self._draining = False
-        self._health = HealthReport(around)
+        self._health = HealthReport(context)
 
     async def run(self, stop: asyncio.Event, plans: "asyncio.Queue[StreamPlan] | None" = None) -> None:
         """Record until ``stop`` is set; then write everything down and end.
@@ -127,7 +127,7 @@ class Recorder:
         """
         for place in self._places:
             self._begin(place)
-        settler = Settler(self._venue, self._around, self._connections)
+        settler = Settler(self._venue, self._context, self._connections)
         self._work |= {
             asyncio.create_task(one)
             for one in (self._fold_often(), self._beat_often(), settler.run(), self._change_often(plans))
@@ -175,7 +175,7 @@ class Recorder:
             return
         for connection in (connection for place in self._places for connection in place.connections):
             connection.resume(found)
-        self._around.windows.resume(found)
+        self._context.windows.resume(found)
 
     def _begin(self, place: Place) -> None:
         self._keeping[id(place)] = asyncio.create_task(self._keep(place))
@@ -211,12 +211,12 @@ class Recorder:
             place.unwritten = connection.unwritten
 
     def _open(self, place: Place) -> tuple[Connection, asyncio.Task[str]]:
-        connection = Connection(place.group, self._around)
+        connection = Connection(place.group, self._context)
         place.connections.append(connection)
         return connection, asyncio.create_task(connection.run())
 
     def _life(self) -> float | None:
-        lifetime = self._around.live.lifetime
+        lifetime = self._context.live.lifetime
         return None if lifetime is None else max(1.0, (lifetime - _LEAD) / SECOND)
 
     async def _ends(self, running: asyncio.Task[str], within_s: float | None) -> bool:
@@ -268,7 +268,7 @@ class Recorder:
         place.forget(successor)
         reason, _ = self._reason(place, ended)
         self._listener.note(
-            f"{self._around.exchange} {self._at(place)}: a new connection did not come to be, the old one "
+            f"{self._context.exchange} {self._at(place)}: a new connection did not come to be, the old one "
             f"goes on: {reason}",
             wrong=True,
         )
@@ -281,7 +281,7 @@ class Recorder:
         wait_s, place.why = max(wait_s, at_least_s), reason
         self._refuse_emptiness()
         self._listener.note(
-            f"{self._around.exchange} {self._at(place)}: {reason}; {len(place.group.datasets)} datasets, "
+            f"{self._context.exchange} {self._at(place)}: {reason}; {len(place.group.datasets)} datasets, "
             f"connecting again in {wait_s:.1f} s",
             wrong=True,
         )
@@ -301,7 +301,7 @@ class Recorder:
 
     def _at(self, place: Place) -> str:
         """Return where the connection really goes: it may be a proxy that the user named."""
-        return dialled(self._around.connect, place.group.url)
+        return dialled(self._context.connect, place.group.url)
 
     def _refuse_emptiness(self) -> None:
         """End the stream when the venue refused everything that it was to bring."""
@@ -309,12 +309,12 @@ class Recorder:
             return
         place = self._places[0]
         name, wanted = next(iter(place.group.wanted.items()))
-        with located(Where(self._around.exchange, self._at(place), str(wanted[0].dataset.symbol))):
+        with located(Where(self._context.exchange, self._at(place), str(wanted[0].dataset.symbol))):
             if place.rejected:
                 raise place.rejected
             raise Rejected(
                 f"the venue refused every subscription, {name}: {place.refused[name]}",
-                hint=f"see `dccd exchanges {self._around.exchange}` for what it serves",
+                hint=f"see `dccd exchanges {self._context.exchange}` for what it serves",
             )
 
     async def _change_often(self, plans: "asyncio.Queue[StreamPlan] | None") -> None:
@@ -335,7 +335,7 @@ class Recorder:
         for dataset in had - set(wanted):
             await self._leave(dataset, PAUSED if dataset in plan.paused else REMOVED)
         for dataset in plan.datasets:
-            self._around.seen.setdefault(dataset, Seen())
+            self._context.seen.setdefault(dataset, Seen())
         for dataset in wanted:
             if dataset not in had and (one := await self._find(plan, dataset)) is not None:
                 self._give_place(one)
@@ -356,7 +356,7 @@ class Recorder:
 
     def _give_place(self, one: Wanted, *, but: Place | None = None) -> None:
         """Give a dataset to a connection that has room, or to a new one."""
-        live = self._around.live
+        live = self._context.live
         url, name = live.url(one.topic), live.name(one.topic)
         for place in self._places:
             room = name in place.group.wanted or len(place.group.wanted) < live.most
@@ -375,7 +375,7 @@ class Recorder:
         if name not in place.group.wanted or not self._moves.due(name, now):
             return
         self._moves.tries(name, now)
-        self._listener.note(f"{self._around.exchange} {name}: {_MOVED}", wrong=False)
+        self._listener.note(f"{self._context.exchange} {name}: {_MOVED}", wrong=False)
         for one in place.group.wanted.pop(name):
             for connection in place.connections:
                 connection.drop(name, one.dataset, _MOVED)

@@ -17,7 +17,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.stream import tables
 from dccd_core.stream.asking import Answered, newest_rows, rows_between, rows_of_ids, shows_newest_only
-from dccd_core.stream.connection import Connection, Surroundings
+from dccd_core.stream.connection import Connection, StreamContext
 from dccd_core.stream.fold import fill_windows
 from dccd_core.tables import empty
 
@@ -72,15 +72,15 @@ class Refill:
 
     Args:
         venue: whom to ask.
-        around: what the connections share.
+        context: what the connections share.
         connections: gives those there are just now.
     """
 
     def __init__(
-        self, venue: Venue, around: Surroundings, connections: Callable[[], Sequence[Connection]]
+        self, venue: Venue, context: StreamContext, connections: Callable[[], Sequence[Connection]]
     ) -> None:
-        self._venue, self._around, self._connections = venue, around, connections
-        self._clock = around.clock
+        self._venue, self._context, self._connections = venue, context, connections
+        self._clock = context.clock
         self._work: set[asyncio.Task[None]] = set()
         self._busy: set[Dataset] = set()
         self._states: dict[Dataset, _State] = {}
@@ -113,7 +113,7 @@ class Refill:
         now = self._clock.steady()
         while self._missing:
             connection, dataset, _ = self._missing.popleft()
-            windows, state = self._around.windows.open(dataset), self._states.get(dataset)
+            windows, state = self._context.windows.open(dataset), self._states.get(dataset)
             if not windows or state is None or state.next > now or dataset in self._busy:
                 continue
             if (job := self._job(connection, dataset, windows)) is not None:
@@ -127,7 +127,7 @@ class Refill:
             for dataset in [line.wanted.dataset for line in connection.lines()]:
                 if dataset.data_type.table.pictures:
                     continue  # its past cannot be asked for
-                if windows := self._around.windows.open(dataset):
+                if windows := self._context.windows.open(dataset):
                     self._states.setdefault(dataset, _State(self._clock.steady()))
                     yield connection, dataset, windows
                 else:
@@ -160,14 +160,14 @@ class Refill:
 
     def _shown_until(self, dataset: Dataset) -> Us:
         """Return the moment before which rows are final by any answer: those tell whole seconds only."""
-        now = Us(self._around.time.now(self._clock.steady()) - SECOND)
+        now = Us(self._context.time.now(self._clock.steady()) - SECOND)
         return settled(dataset, now, self._venue.exchange.finality_delay)
 
     def _ids(self, dataset: Dataset, window: TimeRange) -> range | None:
         """Return the ids that are missing in a window, if asking for them settles it: it may be at once."""
         if not dataset.data_type.table.numbered:
             return None
-        ids, endpoint = self._around.windows.ids(dataset, window), self._venue.endpoint(dataset)
+        ids, endpoint = self._context.windows.ids(dataset, window), self._venue.endpoint(dataset)
         if ids is None or not (style_of(endpoint).by_ids or not ids):
             return None
         return ids if len(ids) <= _MOST_PAGES * endpoint.page_limit else None
@@ -183,9 +183,9 @@ class Refill:
                 final = self._shown_until(job.dataset)
                 self._keep_newest(job, await newest_rows(self._venue, job.dataset), final, state)
             elif job.whole.length > _LONG and len(job.windows) == 1:
-                around = self._around
-                await fill_windows(self._venue, around.lake, [job.dataset], around.listener)
-                self._around.windows.settled(job.dataset, job.whole)
+                context = self._context
+                await fill_windows(self._venue, context.lake, [job.dataset], context.listener)
+                self._context.windows.settled(job.dataset, job.whole)
             else:
                 self._keep(job, await rows_between(self._venue, job.dataset, self._asked(job)))
         except (OutOfReach, PayloadError, Rejected) as e:
@@ -218,7 +218,7 @@ class Refill:
                 state.next = Us(self._clock.steady() + _AGAIN)
                 return
         self._write(job, told.rows, [Piece(str(job.dataset.symbol), window.start, window.end)])
-        self._around.windows.settled(job.dataset, window, ids.stop - 1)
+        self._context.windows.settled(job.dataset, window, ids.stop - 1)
         self._states.pop(job.dataset, None)
 
     def _keep_newest(self, job: _Job, told: Answered, final: Us, state: _State) -> None:
@@ -229,7 +229,7 @@ class Refill:
         if told.rows.height:
             told = replace(told, span=TimeRange(told.span.start, max(told.span.end, final)))
         self._keep(job, told)
-        if left := self._around.windows.open(job.dataset):
+        if left := self._context.windows.open(job.dataset):
             if state.times >= _MOST_TRIES:
                 reason = "the venue's newest rows do not reach up to what came since"
                 self._give_up(_Job(job.connection, job.dataset, left), reason)
@@ -253,7 +253,7 @@ class Refill:
                 reason = f"{self._venue.exchange.title} shows {self._venue.endpoint(dataset).reach} only"
                 pieces.append(Piece(str(dataset.symbol), window.start, covered.start, reason))
             last_id = self._last_id(dataset, window, kept[-1])
-            self._around.windows.settled(dataset, TimeRange(window.start, covered.end), last_id)
+            self._context.windows.settled(dataset, TimeRange(window.start, covered.end), last_id)
         if pieces:
             self._write(job, pl.concat(kept), pieces)
             self._states.pop(dataset, None)
@@ -263,7 +263,7 @@ class Refill:
         numbered = dataset.data_type.table.numbered
         if not numbered or style_of(self._venue.endpoint(dataset)).by_ids is None:
             return None
-        before = self._around.windows.id_before(dataset, window.start)
+        before = self._context.windows.id_before(dataset, window.start)
         if before is None or not rows.height:
             return before
         ids = rows["trade_id"].cast(pl.Int64).unique().sort()
@@ -278,9 +278,9 @@ class Refill:
         pieces = [Piece(symbol, window.start, window.end, reason) for window in job.windows]
         self._write(job, tables.columns(job.dataset.data_type).to_frame(), pieces)
         for window in job.windows:
-            self._around.windows.settled(job.dataset, window)
+            self._context.windows.settled(job.dataset, window)
         said = f"{job.dataset}: {job.whole} was missed and is not asked for any more: {reason}"
-        self._around.listener.note(said, wrong=True)
+        self._context.listener.note(said, wrong=True)
 
     def _name_reasons(self) -> None:
         """Say why what is missing for long is not there yet; whoever fills it takes that back."""
@@ -303,7 +303,7 @@ class Refill:
             return f"not there yet, asked {state.times} times: {state.error}"
         if newest_only(self._venue, dataset):
             return f"not there yet: {exchange.title}'s newest rows do not reach up to what came since"
-        if parts[-1].end > final_until(self._venue, self._around, dataset):
+        if parts[-1].end > final_until(self._venue, self._context, dataset):
             what, delay_s = dataset.data_type.table.title, exchange.finality_delay // SECOND
             return f"not there yet: {exchange.title}'s {what} are final {delay_s} s later"
         return f"not there yet: it waits for its turn in what {exchange.title} lets us ask"
@@ -316,9 +316,9 @@ class Refill:
         kept.keep((dataset.data_type, dataset.span), whole.select(columns.names()), Notes(pieces=pieces))
 
 
-def final_until(venue: Venue, around: Surroundings, dataset: Dataset) -> Us:
+def final_until(venue: Venue, context: StreamContext, dataset: Dataset) -> Us:
     """Return the moment before which the venue's rows do not change any more."""
-    return settled(dataset, around.time.now(around.clock.steady()), venue.exchange.finality_delay)
+    return settled(dataset, context.time.now(context.clock.steady()), venue.exchange.finality_delay)
 
 
 def newest_only(venue: Venue, dataset: Dataset) -> bool:

@@ -16,7 +16,7 @@ from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.api import DatasetHealth, Listener, StreamHealth, StreamPlan
 from dccd_core.stream.compare import Snapshot
-from dccd_core.stream.connection import Group, Surroundings
+from dccd_core.stream.connection import Group, StreamContext
 from dccd_core.stream.recorder import Recorder
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
@@ -75,7 +75,7 @@ async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until 
     async def show_book(one: Wanted, name: str) -> Snapshot:
         return await _shown(venue, one, name)
 
-    around = Surroundings(
+    context = StreamContext(
         exchange=venue.exchange.name,
         live=live,
         lake=lake,
@@ -96,7 +96,7 @@ async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until 
             listener.note(f"{dataset}: it cannot be recorded: {e}", wrong=True)
             return None
 
-    await Recorder(plan, venue, lake, list(groups(live, wanted)), around, find).run(stop, plans)
+    await Recorder(plan, venue, lake, list(groups(live, wanted)), context, find).run(stop, plans)
 
 
 async def _shown(venue: Venue, one: Wanted, name: str) -> Snapshot:

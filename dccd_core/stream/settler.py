@@ -13,7 +13,7 @@ from dccd_core.domain.timespan import SECOND, TimeRange
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
 from dccd_core.stream.compare import LEEWAY, Outcome
-from dccd_core.stream.connection import Connection, Surroundings
+from dccd_core.stream.connection import Connection, StreamContext
 from dccd_core.stream.refill import Refill, final_until, newest_only
 from dccd_core.stream.wanted import Question, Wanted
 from dccd_core.tables import DataType
@@ -27,18 +27,18 @@ class Settler:
 
     Args:
         venue: whom.
-        around: what the connections share.
+        context: what the connections share.
         connections: gives those there are just now.
     """
 
     def __init__(
-        self, venue: Venue, around: Surroundings, connections: Callable[[], Sequence[Connection]]
+        self, venue: Venue, context: StreamContext, connections: Callable[[], Sequence[Connection]]
     ) -> None:
-        self._venue, self._around, self._connections = venue, around, connections
-        self._clock = around.clock
+        self._venue, self._context, self._connections = venue, context, connections
+        self._clock = context.clock
         self._allowances: dict[tuple[str, DataType], Allowance] = {}
         self._asking: dict[Dataset, asyncio.Task[None]] = {}
-        self._refill = Refill(venue, around, connections)
+        self._refill = Refill(venue, context, connections)
 
     async def run(self) -> None:
         """Settle what is due, for ever."""
@@ -62,7 +62,7 @@ class Settler:
 
     def _tell_time(self) -> None:
         if (told := self._venue.told) is not None:
-            self._around.time.tell(*told)
+            self._context.time.tell(*told)
             self._venue.told = None
 
     def _ask(self) -> None:
@@ -71,7 +71,7 @@ class Settler:
             dataset, now = question.wanted.dataset, self._clock.steady()
             if dataset in self._asking or len(self._asking) >= _AT_ONCE:
                 continue
-            final = final_until(self._venue, self._around, dataset)
+            final = final_until(self._venue, self._context, dataset)
             if self._allowance(dataset).allows(now) and question.since < final:
                 connection.ask(question)
                 self._allowance(dataset).spend(1, now)
@@ -95,7 +95,7 @@ class Settler:
         if not book.numbered or (channel.check is None and channel.start is None):
             await self._clock.sleep(LEEWAY / SECOND)  # what REST shows is told by its time only
         try:
-            snapshot = await self._around.show_book(wanted, name)
+            snapshot = await self._context.show_book(wanted, name)
         except DccdError:
             connection.compared(book, Outcome.UNKNOWN)
             return
@@ -118,7 +118,7 @@ class Settler:
 
     async def _settle(self, connection: Connection, question: Question) -> None:
         dataset = question.wanted.dataset
-        span = TimeRange(question.since, final_until(self._venue, self._around, dataset))
+        span = TimeRange(question.since, final_until(self._venue, self._context, dataset))
         newest = newest_only(self._venue, dataset)
         try:
             if newest:

@@ -33,8 +33,8 @@ from dccd_core.net.clock import Clock, ManualClock
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Socket
 from dccd_core.quality.audit import Audit
-from dccd_core.stream.fold import fold_all
 from dccd_core.stream.api import StreamPlan
+from dccd_core.stream.fold import fold_all
 from dccd_core.stream.run import run_stream
 from dccd_core.tables import DataType, Table
 from dccd_pipeline.assets.checks import check_specs

@@ -28,7 +28,7 @@ from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
 from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.compare import Snapshot
-from dccd_core.stream.connection import Group, Surroundings
+from dccd_core.stream.connection import Group, StreamContext
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
@@ -223,7 +223,7 @@ class PushingVenue:
 
 @dataclass
 class Stage:
-    """A recorder's surroundings."""
+    """What a recorder is given, made for a test."""
 
     folder: Path
     live: Live = LIVE
@@ -236,9 +236,9 @@ class Stage:
         self.lake = Lake(self.folder)
         self.venue = PushingVenue(self.clock)
 
-    def around(self, *ones: Wanted) -> Surroundings:
+    def context(self, *ones: Wanted) -> StreamContext:
         seen = {one.dataset: Seen() for one in ones}
-        return Surroundings(
+        return StreamContext(
             exchange="x",
             live=self.live,
             lake=self.lake,

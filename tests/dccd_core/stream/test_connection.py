@@ -46,7 +46,7 @@ async def ended(stage: Stage, connection: Connection, seconds: float) -> str:
 def test_a_refused_topic_is_told_once_and_the_others_go_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.refuses["b.trades"] = "no such market"
-    connection = Connection(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.context(A, B))
 
     async def scene() -> None:
         assert await ended(stage, connection, 30) == "enough"
@@ -65,7 +65,7 @@ def test_a_refused_topic_is_told_once_and_the_others_go_on(tmp_path: Path) -> No
 def test_when_every_topic_is_refused_the_connection_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.refuses = {"a.trades": "closed", "b.trades": "closed too"}
-    connection = Connection(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.context(A, B))
 
     async def scene() -> None:
         assert await connection.run() == "every subscription was refused: closed"
@@ -77,7 +77,7 @@ def test_when_every_topic_is_refused_the_connection_is_given_up(tmp_path: Path) 
 
 def test_a_connection_on_which_nothing_comes_is_given_up(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(A), stage.around(A))
+    connection = Connection(group(A), stage.context(A))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -94,7 +94,7 @@ def test_a_connection_on_which_nothing_comes_is_given_up(tmp_path: Path) -> None
 def test_l1_a_quiet_symbol_ends_nothing_and_nobody_vouches_for_it(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.mute.add("b.trades")
-    connection = Connection(group(A, B), stage.around(A, B))
+    connection = Connection(group(A, B), stage.context(A, B))
 
     async def scene() -> None:
         assert await ended(stage, connection, 100) == "enough"
@@ -111,7 +111,7 @@ def test_segments_follow_one_another_without_a_window(
 ) -> None:
     monkeypatch.setattr(f"dccd_core.stream.logs.{what}", most)
     stage = Stage(tmp_path)
-    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.context(A, BOOK))
 
     async def scene() -> None:
         await ended(stage, connection, 60)
@@ -129,7 +129,7 @@ def test_segments_follow_one_another_without_a_window(
 
 def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(BOOK), stage.around(BOOK))
+    connection = Connection(group(BOOK), stage.context(BOOK))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -155,7 +155,7 @@ def test_a_book_that_was_begun_anew_right_before_a_rotation_is_known_ever_after(
 class TestFullDisk:
     def test_rows_are_kept_and_written_when_there_is_room_again(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        connection = Connection(group(A, B), stage.around(A, B))
+        connection = Connection(group(A, B), stage.context(A, B))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -184,7 +184,7 @@ class TestFullDisk:
     ) -> None:
         """2,000 bytes are room for its header, and for no rows."""
         stage = Stage(tmp_path)
-        connection = Connection(group(A), stage.around(A))
+        connection = Connection(group(A), stage.context(A))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -206,7 +206,7 @@ class TestFullDisk:
 
     def test_after_minutes_it_fails(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        connection = Connection(group(A), stage.around(A))
+        connection = Connection(group(A), stage.context(A))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -220,8 +220,8 @@ class TestFullDisk:
 
     def test_what_a_connection_could_not_write_the_next_one_writes(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        around = stage.around(A)
-        first, second = Connection(group(A), around), Connection(group(A), around)
+        context = stage.context(A)
+        first, second = Connection(group(A), context), Connection(group(A), context)
 
         async def scene() -> None:
             running = asyncio.create_task(first.run())
@@ -260,7 +260,7 @@ class TestBooks:
         stage = Stage(tmp_path)
         stage.unstarted = [Unavailable("503")]
         stage.venue.skipped.add(("c.orderbook", FIRST + 20))
-        connection = Connection(group(COUNTED, BOOK), stage.around(COUNTED, BOOK))
+        connection = Connection(group(COUNTED, BOOK), stage.context(COUNTED, BOOK))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -288,7 +288,7 @@ class TestBooks:
     def test_a_defect_while_one_is_begun_ends_the_recording_and_is_seen(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [ZeroDivisionError("a defect")]
-        connection = Connection(group(A, BOOK), stage.around(A, BOOK))
+        connection = Connection(group(A, BOOK), stage.context(A, BOOK))
 
         async def scene() -> None:
             with pytest.raises(ZeroDivisionError, match="a defect"):
@@ -300,7 +300,7 @@ class TestBooks:
     def test_one_that_never_begins_is_asked_for_ever_more_rarely(self, tmp_path: Path) -> None:
         stage = Stage(tmp_path)
         stage.unstarted = [Rejected("no such market")] * 100
-        connection = Connection(group(A, BOOK), stage.around(A, BOOK))
+        connection = Connection(group(A, BOOK), stage.context(A, BOOK))
 
         async def scene() -> None:
             await ended(stage, connection, 600)
@@ -314,7 +314,7 @@ class TestBooks:
     ) -> None:
         book = wanted("C/USD", DataType.ORDERBOOK, PLAIN)
         stage = Stage(tmp_path)
-        connection = Connection(group(COUNTED, book), stage.around(COUNTED, book))
+        connection = Connection(group(COUNTED, book), stage.context(COUNTED, book))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -340,7 +340,7 @@ class TestBooks:
         """Although it takes longer to say so than a lost book is given."""
         books = [wanted(f"C{n}/USD", DataType.ORDERBOOK, PLAIN) for n in range(100)]
         stage = Stage(tmp_path, live=replace(LIVE, pace=Us(SECOND // 4)))
-        connection = Connection(group(*books), stage.around(*books))
+        connection = Connection(group(*books), stage.context(*books))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -367,7 +367,7 @@ class TestBooks:
 
 def test_what_a_message_nobody_understands_told_is_a_window(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.context(A, BOOK))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -391,7 +391,7 @@ def test_what_a_message_nobody_understands_told_is_a_window(tmp_path: Path) -> N
 @pytest.mark.parametrize("leap", [HOUR, -HOUR])
 def test_our_clock_may_leap(tmp_path: Path, leap: int) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(A), stage.around(A))
+    connection = Connection(group(A), stage.context(A))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -413,7 +413,7 @@ def test_our_clock_may_leap(tmp_path: Path, leap: int) -> None:
 
 def test_l5_what_a_venue_says_whose_clock_leaps_ahead_claims_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(A, BOOK), stage.around(A, BOOK))
+    connection = Connection(group(A, BOOK), stage.context(A, BOOK))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -437,7 +437,7 @@ def test_l5_what_a_venue_says_whose_clock_leaps_ahead_claims_nothing(tmp_path: P
 
 def test_a_venue_whose_clock_leaps_back_is_recorded_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    connection = Connection(group(A), stage.around(A))
+    connection = Connection(group(A), stage.context(A))
 
     async def scene() -> None:
         running = asyncio.create_task(connection.run())
@@ -463,7 +463,7 @@ class TestThreads:
     @pytest.mark.parametrize("times", [1, 3])
     def test_cancelled_while_it_writes(self, tmp_path: Path, disk: Disk, times: int) -> None:
         stage = Stage(tmp_path)
-        connection = Connection(group(A, B), stage.around(A, B))
+        connection = Connection(group(A, B), stage.context(A, B))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -491,7 +491,7 @@ class TestThreads:
 
     def test_the_disk_does_not_hold_up_the_connection(self, tmp_path: Path, disk: Disk) -> None:
         stage = Stage(tmp_path)
-        connection = Connection(group(A), stage.around(A))
+        connection = Connection(group(A), stage.context(A))
 
         async def scene() -> None:
             running = asyncio.create_task(connection.run())
@@ -513,9 +513,9 @@ class TestThreads:
 def test_l15_notes_name_the_address_that_is_really_used(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.venue.refuses["b.trades"] = "no such market"
-    around = stage.around(A, B)
-    way = Way(around.connect, lambda _: "ws://me:secret@proxy:9/x")
-    connection = Connection(group(A, B), replace(around, connect=way))
+    context = stage.context(A, B)
+    way = Way(context.connect, lambda _: "ws://me:secret@proxy:9/x")
+    connection = Connection(group(A, B), replace(context, connect=way))
 
     async def scene() -> None:
         await ended(stage, connection, 10)

@@ -37,16 +37,16 @@ class Show:
     def __init__(self, folder: Path, *ones: Wanted) -> None:
         stage = Stage(folder)
         self.clock = stage.clock
-        self.around = stage.around(*ones)
+        self.context = stage.context(*ones)
         self.plan = StreamPlan("majors", tuple(one.dataset for one in ones))
-        self.report = HealthReport(self.around)
+        self.report = HealthReport(self.context)
 
     def wait(self, seconds: float) -> None:
         play(self.clock.sleep(seconds))
 
     def line(self, one: Wanted, *, accepted: bool = True) -> Line:
         now = self.clock.steady()
-        line = Line(str(one.dataset.symbol), one, self.around.seen[one.dataset], topic_of(one, now))
+        line = Line(str(one.dataset.symbol), one, self.context.seen[one.dataset], topic_of(one, now))
         if accepted:
             line.accepted = now
             line.topic.accept(Moment(now, self.clock.now()))
@@ -142,7 +142,7 @@ class TestNumbers:
 
     def test_rates_are_those_since_the_last_report(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A)
-        seen: Seen = show.around.seen[A.dataset]
+        seen: Seen = show.context.seen[A.dataset]
         seen.messages = 100
         show.wait(10)
         assert show.health().datasets[0].rate == 10.0
@@ -152,7 +152,7 @@ class TestNumbers:
 
     def test_what_was_seen_is_told(self, tmp_path: Path) -> None:
         show = Show(tmp_path, A)
-        show.around.seen[A.dataset] = Seen(5, 4, Us(9), Us(3), 2, Us(8), 1.5, 1.0, 2.0, 1)
+        show.context.seen[A.dataset] = Seen(5, 4, Us(9), Us(3), 2, Us(8), 1.5, 1.0, 2.0, 1)
         assert show.health().datasets[0] == DatasetHealth(
             A.dataset,
             last=Us(9),

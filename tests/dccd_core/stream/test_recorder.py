@@ -76,10 +76,10 @@ class Show:
         self.stage = stage
         self.venue = stage.venue
         self.folding = Folding(stage)
-        around = stage.around(*ones)
+        context = stage.context(*ones)
         plan = StreamPlan("majors", tuple(one.dataset for one in ones))
         venue = Venue(get("binance"), Nobody(), stage.clock)
-        self.recorder = Recorder(plan, venue, stage.lake, groups, around, stage.find)
+        self.recorder = Recorder(plan, venue, stage.lake, groups, context, stage.find)
 
     async def run(self, script: Callable[[], Coroutine[object, object, None]]) -> None:
         """Follow the script, then stop."""

@@ -35,7 +35,7 @@ class TestWindows:
         cut = Us(start + 10 * MINUTE)
         assert connection.pieces == [Piece("A/USD", start, cut), Piece("A/USD", cut, Us(start + 15 * MINUTE))]
         assert sum(rows.height for _, rows, _ in connection.kept) == 4
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_only_what_was_answered_is_said_to_be_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -51,7 +51,7 @@ class TestWindows:
         show.run(1.5)
         assert connection.pieces == [Piece("A/USD", start, half)]
         assert connection.kept[0][1].height == 1
-        assert show.around.windows.open(A.dataset) == [TimeRange(half, Us(start + MINUTE))]
+        assert show.context.windows.open(A.dataset) == [TimeRange(half, Us(start + MINUTE))]
 
     def test_what_is_out_of_reach_is_given_up_with_the_reason_and_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,7 +67,7 @@ class TestWindows:
         show.tells = refuse
         show.run(3)
         assert connection.pieces == [Piece("A/USD", start, Us(start + MINUTE), "it is too long ago")]
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
         assert show.stage.notes("is not asked for any more") != []
 
     def test_a_venue_that_does_not_answer_is_asked_ever_more_rarely_and_at_last_no_more(
@@ -97,7 +97,7 @@ class TestWindows:
         show.leave(A, start, Us(start + 2 * HOUR))
         show.run(3)
         assert (show.filled, show.spans, connection.kept) == ([[A.dataset]], [], [])
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_what_is_not_final_yet_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         connection = FakeConnection([A])
@@ -122,7 +122,7 @@ class TestWindows:
         assert [one.start for one in show.spans] == [start]
         assert start < show.spans[0].end < end
         show.run(5)
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
         assert len(show.spans) == 2
 
     def test_the_past_of_a_book_is_nobodys_to_fill(
@@ -150,7 +150,7 @@ class TestNewestOnly:
         [(_, kept, _)] = connection.kept
         assert kept["ts"].to_physical().to_list() == [start, start + 5]
         assert connection.pieces == [Piece("A/USD", start, end)]
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_they_reach_up_to_what_was_final_when_they_were_asked_for(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,7 +183,7 @@ class TestNewestOnly:
             Piece("A/USD", Us(end - 9), end),
             Piece("A/USD", start, Us(end - 9), "X shows the last 5 rows only"),
         ]
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_what_lies_wholly_before_them_is_given_up_at_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -196,7 +196,7 @@ class TestNewestOnly:
         show.newest = lambda: Answered(rows_of(end + 5), TimeRange(Us(end + 3), Us(end + 5)), 1)
         show.run(3)
         assert connection.pieces == [Piece("A/USD", start, end, "X shows the last 5 rows only")]
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_no_rows_at_all_are_asked_for_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +216,7 @@ class TestNewestOnly:
 
 def leave_ids(show: Show, start: Us, end: Us, last: int, before: int) -> None:
     """Let a window be open of which is known which ids are missing: those after ``last``, to ``before``."""
-    windows = show.around.windows
+    windows = show.context.windows
     windows.began(A.dataset, 1, Us(start - MINUTE))
     windows.ended(A.dataset, 1, Turn(start, began=False, reason="gone", id=last))
     windows.began(A.dataset, 2, end, before)
@@ -242,7 +242,7 @@ class TestIds:
         assert (show.ids, show.spans) == ([range(8, 10)], [])
         assert connection.pieces == [Piece("A/USD", start, now)]
         assert connection.kept[0][1].height == 2
-        assert show.around.windows.open(A.dataset) == []
+        assert show.context.windows.open(A.dataset) == []
 
     def test_nobody_is_asked_where_none_is_missing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -286,7 +286,7 @@ class TestIds:
     ) -> None:
         """What was missed until the venue agreed is asked for before anything comes."""
         show, connection, now = self.show(tmp_path, monkeypatch)
-        windows, agreed = show.around.windows, Us(now - 5 * SECOND)
+        windows, agreed = show.context.windows, Us(now - 5 * SECOND)
         windows.began(A.dataset, 1, Us(now - HOUR))
         windows.ended(A.dataset, 1, Turn(Us(now - MINUTE), began=False, reason="gone", id=7))
         windows.agreed(A.dataset, 2, agreed)
@@ -307,7 +307,7 @@ class TestManyWindows:
         """Bitfinex begins with a hundred bars, without the quiet ones."""
         connection = FakeConnection([BARS])
         show = Show(tmp_path, monkeypatch, connection)
-        windows, start = show.around.windows, Us(show.now // MINUTE * MINUTE - AGO)
+        windows, start = show.context.windows, Us(show.now // MINUTE * MINUTE - AGO)
         for n in range(0, 4, 2):
             windows.began(BARS.dataset, 1, Us(start + n * MINUTE))
             windows.ended(BARS.dataset, 1, Turn(Us(start + (n + 1) * MINUTE), began=False, reason="quiet"))

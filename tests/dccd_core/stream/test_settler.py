@@ -106,9 +106,9 @@ class Show:
         endpoints = {**exchange.endpoints, DataType.TRADES: trades, DataType.ORDERBOOK: books}
         exchange = replace(exchange, limits=(Limit(limit, MINUTE, "public"),), endpoints=endpoints)
         self.venue = Venue(exchange, desk.Desk(self.clock), self.clock)
-        around = self.stage.around(*connection.wanted, BOOK)
-        self.around = replace(around, show_book=self._show)
-        self.around.time.tell(self.clock.now(), self.clock.steady())
+        context = self.stage.context(*connection.wanted, BOOK)
+        self.context = replace(context, show_book=self._show)
+        self.context.time.tell(self.clock.now(), self.clock.steady())
         self.shown: Snapshot | None = None
         self.spans: list[TimeRange] = []
         self.tells: Callable[[TimeRange], Answered] = lambda span: Answered(_rows(), span, 1)
@@ -131,12 +131,12 @@ class Show:
     @property
     def final(self) -> Us:
         """Where rows of trades are final, about now."""
-        return Us(self.around.time.now(self.clock.steady()) - 2 * SECOND)
+        return Us(self.context.time.now(self.clock.steady()) - 2 * SECOND)
 
     def leave(self, one: Wanted, start: Us, end: Us) -> None:
         """Let a window be open."""
-        self.around.windows.resume({one.dataset: Turn(start, began=False, reason="gone")})
-        self.around.windows.began(one.dataset, 1, end)
+        self.context.windows.resume({one.dataset: Turn(start, began=False, reason="gone")})
+        self.context.windows.began(one.dataset, 1, end)
 
     def run(self, seconds: float) -> None:
         play(self._run(seconds))
@@ -147,7 +147,7 @@ class Show:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Settler]:
-        own = Settler(self.venue, self.around, lambda: [cast("Connection", self.connection)])
+        own = Settler(self.venue, self.context, lambda: [cast("Connection", self.connection)])
         task = asyncio.create_task(own.run())
         try:
             yield own
@@ -345,5 +345,5 @@ def test_the_venues_time_is_handed_on(tmp_path: Path, monkeypatch: pytest.Monkey
     show = Show(tmp_path, monkeypatch, FakeConnection([A]))
     show.venue.told = Us(77 * SECOND), show.clock.steady()
     show.run(0.5)
-    assert show.around.time.now(Us(0)) == 78 * SECOND
+    assert show.context.time.now(Us(0)) == 78 * SECOND
     assert show.venue.told is None
