@@ -54,6 +54,11 @@ def sides(body: bytes, _: Us) -> pl.DataFrame:
     return rows_of([*page["old"], *page["new"]])
 
 
+def listed(body: bytes, _: Us) -> pl.DataFrame:
+    pages = read(msgspec.json.Decoder(list[dict[str, list[Trade]]]), body)
+    return rows_of([one for page in pages for some in page.values() for one in some])
+
+
 def whole(texts: list[str]) -> str:
     return f"[{','.join(texts)}]"
 
@@ -67,11 +72,17 @@ def halved(texts: list[str]) -> str:
     return f'{{"result": {{"old": {whole(texts[:middle])}, "new": {whole(texts[middle:])}}}}}'
 
 
+def in_list(texts: list[str]) -> str:
+    middle = len(texts) // 2
+    return f'[{{"bids": {whole(texts[:middle])}, "asks": {whole(texts[middle:])}}}]'
+
+
 Format = tuple[Decode, Callable[[list[str]], str]]
 FORMATS: list[Format] = [
     (plain, whole),
     (wrapped, within),
     (sides, halved),
+    (listed, in_list),
 ]
 
 

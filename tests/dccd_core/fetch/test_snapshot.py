@@ -37,7 +37,7 @@ def test_as_many_levels_as_are_wanted_are_kept_at_the_venues_time(tmp_path: Path
     assert filled.state is not None
     assert (filled.requests, filled.rows, filled.state.rows) == (1, 10, 10)
     [asked] = filled.state.ledger.asked
-    assert asked.source is Source.REST
+    assert (asked.source, asked.requests, asked.rows) == (Source.REST, 1, 10)
     assert asked.span == TimeRange(Us(NOW - 3 * SECOND), Us(NOW - 3 * SECOND + 1))
 
 
@@ -77,6 +77,7 @@ def test_a_level_that_cannot_be_true_is_kept_beside_the_others(tmp_path: Path) -
         if "bids" not in book:
             return response
         book["bids"][1][1] = "-1"
+        book["bids"].append(["0.5", "1"])  # one more than was asked for
         book["asks"][0][0] = "?"
         return replace(response, body=msgspec.json.encode(book))
 

@@ -17,7 +17,9 @@ NUMBERED = st.lists(NUMBER, unique_by=lambda one: one[1], max_size=20)
 def arrived(rows: list[tuple[int, str | None]]) -> pl.DataFrame:
     names = pl.Series("trade_id", [name for _, name in rows], dtype=pl.String)
     times = pl.Series("ts", [at for at, _ in rows], dtype=pl.Int64).cast(TIME)
-    return pl.DataFrame([times, names]).with_row_index(ARRIVAL)
+    return (
+        pl.DataFrame([times, names]).with_row_index(ARRIVAL).sample(fraction=1, shuffle=True, seed=len(rows))
+    )
 
 
 def in_order(rows: list[tuple[int, str | None]]) -> list[tuple[int, str | None]]:
