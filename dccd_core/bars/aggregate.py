@@ -18,12 +18,12 @@ _SHARED: Final = 12
 """Decimals that prices and amounts are brought to before they are added."""
 _WHOLE: Final = pl.Int128()
 PRICES: Final = (
-    pl.col("open").first(),
+    pl.col("open").drop_nulls().first(),
     pl.col("high").max(),
     pl.col("low").min(),
-    pl.col("close").last(),
+    pl.col("close").drop_nulls().last(),
 )
-"""The prices of one bar out of shorter ones, in order of time."""
+"""The prices of one bar out of shorter ones, in order of time; those that are null are none of it."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 A bar is built only when the ledger of the trades covers all of it, without a gap in it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 
 from dccd_core.bars.aggregate import Sums
-from dccd_core.domain.barspan import bar_open
+from dccd_core.bars.claims import claims, opening_in, touched
 from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_keys, partition_span
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Asked, Source
-from dccd_core.quality.holes import AFTER_END, BEFORE_LISTING, NO_TRADES, BarCheck, Evidence
+from dccd_core.quality.holes import NO_TRADES, BarCheck, Evidence
 from dccd_core.tables import TIME, DataType
 
 
@@ -54,46 +54,30 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     """
     assert dataset.span is not None
     trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
+    bar = dataset.span
     held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
     wanted = due(span, held.ledger if held else None, span.end)
     if within:
-        wanted = _whole_bars([part for one in wanted if (part := one.clip(within))], dataset.span)
-    known = _whole_bars(union(part for day in _known(lake, trades, span) for part in day), dataset.span)
-    alive = _alive(span, style.life, dataset.span, now)
-    parts = [
-        part for one in wanted for other in known if (part := one.clip(other)) and (part := part.clip(alive))
-    ]
-    proven = [
-        (part, why)
-        for one in wanted
-        for outside, why in (
-            (TimeRange(span.start, alive.start), BEFORE_LISTING),
-            (TimeRange(alive.end, span.end), AFTER_END),
-        )
-        if (part := one.clip(outside))
-    ]
-    if not parts and not proven:
+        wanted = [part for one in wanted if (part := one.clip(within))]
+    known = union(part for day in _known(lake, trades, touched(span, bar)) for part in day)
+    found = claims(span, wanted, known, bar, style.life, now)
+    if not found.parts and not found.outside:
         return Filled(held)
+    proven = list(found.outside)
     asked = [Asked(part, Source.DERIVED, now, 0, 0) for part, _ in proven]
     with lake.draft(dataset, key) as draft:
-        for part in parts:
-            bars = _bars(lake, trades, part, dataset.span, style, partial(progress, dataset, key, 0))
+        for part in found.parts:
+            opening = opening_in(part, bar)
+            bars = _bars(lake, trades, opening, bar, style, partial(progress, dataset, key, 0))
             progress(dataset, key, bars.height, part.end)
             draft.append(bars)
             asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
-            if not style.sparse and (quiet := _before_first(bars, part)):
+            if not style.sparse and (quiet := _before_first(bars, opening)):
                 proven.append((quiet, NO_TRADES))
         quiet_runs = Us(span.length + 1) if style.sparse else Us(0)
         evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
-        state = draft.commit(asked, lambda: BarCheck(dataset.span or Us(0), evidence))
+        state = draft.commit(asked, lambda: BarCheck(bar, evidence))
     return Filled(state, 0, sum(one.rows for one in asked))
-
-
-def _alive(span: TimeRange, life: ListingPeriod, bar: Us, now: Us) -> TimeRange:
-    """Return the part of ``span`` in which there can be bars; an end that is to come may still be put off."""
-    start = min(span.end, max(span.start, life.listed or span.start))
-    ended = bar_open(life.ended, bar) if life.ended is not None and life.ended <= now else span.end
-    return TimeRange(start, max(start, min(span.end, ended)))
 
 
 def _known(lake: Lake, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
@@ -102,12 +86,6 @@ def _known(lake: Lake, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRa
         if state := lake.state(trades, day):
             gaps = [gap.span for gap in state.ledger.gaps()]
             yield [part for covered in state.ledger.covered() for part in covered.minus(gaps)]
-
-
-def _whole_bars(spans: Iterable[TimeRange], bar: Us) -> list[TimeRange]:
-    """Return what of ``spans`` whole bars fill."""
-    cut = [(bar_open(Us(span.start + bar - 1), bar), bar_open(span.end, bar)) for span in spans]
-    return [TimeRange(start, end) for start, end in cut if start < end]
 
 
 def _before_first(bars: pl.DataFrame, part: TimeRange) -> TimeRange | None:

@@ -21,6 +21,7 @@ from dccd_core.tables import TIME, DataType
 _MONTHS: Final = re.compile(r"(\d+)mo")
 _YEAR: Final = 12
 _SUMS: Final = ("volume", "quote_volume")
+_MOVED: Final = ("open", "high", "low", "close")
 _AT_ONCE: Final = 500_000
 """Short bars that are read at once: some 50 MB."""
 
@@ -87,6 +88,12 @@ def closes_at(opened: Us, length: Length, bars: int = 1) -> Us:
     return us(day.replace(year=day.year + months // _YEAR, month=months % _YEAR + 1))
 
 
+def next_open(at: Us, length: Length) -> Us:
+    """Return the first open of a long bar that is not before ``at``."""
+    opened = opens_at(at, length)
+    return at if opened == at else closes_at(opened, length)
+
+
 def proven(ledgers: Iterable[Ledger]) -> list[TimeRange]:
     """Return the time of which every row is there or proven not to be.
 
@@ -106,8 +113,7 @@ def whole_bars(spans: Iterable[TimeRange], length: Length) -> list[TimeRange]:
     """Return what of ``spans``, which do not touch, whole long bars fill."""
     found = list[TimeRange]()
     for span in spans:
-        start, end = opens_at(span.start, length), opens_at(span.end, length)
-        start = start if start == span.start else closes_at(start, length)
+        start, end = next_open(span.start, length), opens_at(span.end, length)
         if start < end:
             found.append(TimeRange(start, end))
     return found
@@ -127,7 +133,9 @@ def longer(bars: pl.DataFrame, length: Length, known: Sequence[TimeRange]) -> pl
     """Return the long bars that ``bars`` make, in order of time.
 
     Open first, close last, highest high, lowest low, sums of volumes and counts; a sum of which a part is
-    not known is not known. A long bar in which nothing was traded is left out where the short ones are.
+    not known is not known. A long bar in which nothing was traded is left out where the short ones are. A
+    short one in which nothing was traded stands at an old price, which is none of the long one's if it has
+    others.
 
     Args:
         bars: of the table, of one span that ``divides`` the length, in order of time.
@@ -141,19 +149,23 @@ def longer(bars: pl.DataFrame, length: Length, known: Sequence[TimeRange]) -> pl
     firsts = opens.unique(maintain_order=True)
     spans = [TimeRange(at, closes_at(at, length)) for at in map(Us, firsts.to_list())]
     whole = pl.DataFrame({"at": firsts, "whole": _within(spans, known)}).filter("whole")
+    quiet = (pl.col("volume") == 0) & (pl.col("trades").fill_null(0) == 0) & (pl.col("high") == pl.col("low"))
     decimals = {name: decimals_of(bars[name].drop_nulls()) for name in _SUMS}
     made = (
-        bars.with_columns(at=opens)
+        bars.with_columns(pl.when(~quiet).then(pl.col(*_MOVED)), at=opens, last=pl.col("close"))
         .join(whole, on="at", how="semi", maintain_order="left")
         .group_by("at", maintain_order=True)
         .agg(
             *PRICES,
+            pl.col("last").last(),
             *(_sum(name, whole_numbers(pl.col(name), decimals[name])) for name in _SUMS),
             _sum("trades", pl.col("trades")),
         )
     )
     return made.with_columns(
-        *(divided(made[name], decimals[name]) for name in _SUMS), ts=pl.col("at").cast(TIME)
+        pl.col(*_MOVED).fill_null(pl.col("last")),
+        *(divided(made[name], decimals[name]) for name in _SUMS),
+        ts=pl.col("at").cast(TIME),
     ).select(table.schema.names())
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from dccd_core.bars.longer import Length, closes_at, divides, longer, opens_at, pieces, proven, whole_bars
+from dccd_core.bars.longer import Length, divides, longer, next_open, pieces, proven, whole_bars
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import TimeRange, Us
+from dccd_core.domain.timespan import TimeRange
 from dccd_core.lake.lake import Lake
 
 
@@ -56,13 +56,8 @@ def _opening_in(run: TimeRange, wanted: TimeRange, length: Length) -> TimeRange 
     shared = run.clip(wanted)
     if shared is None:
         return None
-    start, end = (_next_open(at, length) for at in (shared.start, shared.end))
+    start, end = (next_open(at, length) for at in (shared.start, shared.end))
     return TimeRange(start, end) if start < end else None
-
-
-def _next_open(at: Us, length: Length) -> Us:
-    opened = opens_at(at, length)
-    return at if opened == at else closes_at(opened, length)
 
 
 def _market(dataset: Dataset) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
-"""Bars built from trades: assets downstream of the trades of the same symbols.
+"""Bars built from what is stored: assets downstream of the trades, or shorter bars, of the same symbols.
 
 Belongs here: key -> derive -> materialisation, and the comparison with the venue's own bars. Does not: how
-bars are built (dccd_core.bars.derive).
+bars are built (dccd_core.bars: derive, lengthen).
 See https://docs.dagster.io/guides/build/assets/passing-data-between-assets
 """
 
@@ -13,6 +13,7 @@ import dagster as dg
 
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.bars.derive import Style, derive
+from dccd_core.bars.lengthen import Short, lengthen
 from dccd_core.domain.dataset import Dataset, ListingPeriod
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
@@ -22,25 +23,16 @@ from dccd_core.net.clock import SystemClock
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import entry_assets
 from dccd_pipeline.assets.run import Run
-from dccd_pipeline.assets.spec import dataset_spec
+from dccd_pipeline.assets.spec import dataset_spec, lineage
 from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.sources import said_source, short_span
 from dccd_pipeline.resources import Venues
 
 
 def derived_assets(entry: Entry, store: str) -> dg.AssetsDefinition:
-    """Return one asset of bars per symbol of ``entry``, built from the trades in ``store``."""
-    title = get(entry.exchange).title
-    specs = [
-        dataset_spec(
-            dataset,
-            store,
-            f"{title} {dataset.symbol} {dataset.data_type}, built from its trades.",
-            deps=[dg.AssetDep(dg.AssetKey(_source(dataset).parts), partition_mapping=_BY_TIME)],
-        )
-        for dataset in entry.datasets
-    ]
+    """Return one asset of bars per symbol of ``entry``, built from what it derives them from in ``store``."""
     checks = equal_specs(entry.datasets, "the newest bars are those of the venue itself")
-    return entry_assets(entry, specs, _build, checks)
+    return entry_assets(entry, [_spec(entry, dataset, store) for dataset in entry.datasets], _build, checks)
 
 
 with warnings.catch_warnings():
@@ -48,9 +40,17 @@ with warnings.catch_warnings():
     _BY_TIME = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
-def _source(dataset: Dataset) -> Dataset:
-    assert dataset.source is not None, "the configuration refuses it"
-    return dataset.source
+def _spec(entry: Entry, dataset: Dataset, store: str) -> dg.AssetSpec:
+    source = entry.built_from(dataset)
+    assert source is not None, "the configuration refuses it"
+    title, rows = get(entry.exchange).title, said_source(entry.derive_from or "")
+    spec = dataset_spec(
+        dataset,
+        store,
+        f"{title} {dataset.symbol} {dataset.data_type}, built from its {rows}.",
+        deps=[dg.AssetDep(dg.AssetKey(source.parts), partition_mapping=_BY_TIME)],
+    )
+    return spec.merge_attributes(metadata=lineage(dataset, source))
 
 
 def _endpoint(dataset: Dataset) -> Endpoint | None:
@@ -66,9 +66,12 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
         style = Style(life=_life(run.entry, dataset))
         if endpoint:
             style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
-        filled = await asyncio.to_thread(
-            derive, run.lake, dataset, key, style, clock.now(), told, within=run.within
-        )
+        where, when = (run.lake, dataset, key), (clock.now(), told)
+        if short := short_span(run.entry.derive_from):
+            made_of = Short(short, style)
+            filled = await asyncio.to_thread(lengthen, *where, made_of, *when, within=run.within)
+        else:
+            filled = await asyncio.to_thread(derive, *where, style, *when, within=run.within)
         if filled.state and filled.state.rows:
             newest[dataset] = max(key, newest.get(dataset, key))
         return filled

@@ -296,7 +296,7 @@ class Run:
     def _note(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
         """Have the checks read what is new, and tell Dagster of it, or of what it does not know yet.
 
-        Bars built from trades cost no request, and neither does it to learn that trading has ended.
+        Bars built from what is stored cost no request, and neither does it to learn that trading has ended.
         """
         news = filled.requests > 0 or state != self.states[dataset].get(key)
         self.states[dataset][key] = state
@@ -314,7 +314,7 @@ class Run:
                 metadata={
                     **partition_metadata(dataset, key, states, store, self.entry.within),
                     **partition_view(self.lake, dataset, key),
-                    **(lineage(dataset) if self.entry.derive_from else {}),
+                    **lineage(dataset, self.entry.built_from(dataset)),
                 },
                 tags={DATA_VERSION: state.content_hash},
             )

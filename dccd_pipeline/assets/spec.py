@@ -26,8 +26,7 @@ def dataset_spec(
     deps: Sequence[dg.AssetDep] = (),
     partitions_def: dg.PartitionsDefinition | None = None,
 ) -> dg.AssetSpec:
-    """Return the asset of a dataset in ``store``. Bars have a lineage where ``deps`` has what makes them."""
-    made = any(dep.asset_key == _key(source) for dep in deps) if (source := dataset.source) else False
+    """Return the asset of a dataset in ``store``."""
     return dg.AssetSpec(
         dataset.parts,
         deps=deps,
@@ -44,7 +43,6 @@ def dataset_spec(
         metadata={
             COLUMN_SCHEMA: column_schema(dataset.data_type),
             URI: uri_of(f"{store.partition('?')[0].rstrip('/')}/{dataset_folder(dataset)}"),
-            **(lineage(dataset) if made else {}),
         },
     )
 
@@ -63,13 +61,19 @@ def column_schema(data_type: DataType) -> dg.TableSchema:
     return dg.TableSchema(columns)
 
 
-def lineage(dataset: Dataset) -> dict[str, dg.MetadataValue]:
-    """Say of which columns each column is computed; nothing where rows are computed of no others."""
-    if (source := dataset.source) is None:
+def lineage(dataset: Dataset, source: Dataset | None) -> dict[str, dg.MetadataValue]:
+    """Say of which columns of ``source`` each column is computed; nothing where it is of no others.
+
+    Each column of bars is computed of the same one of shorter bars.
+    """
+    if source is None:
         return {}
+    table = dataset.data_type.table
+    alike = {name: (name,) for name in table.schema}
+    of = alike if source.data_type is dataset.data_type else table.lineage
     columns = {
-        name: [dg.TableColumnDep(_key(source), column) for column in columns]
-        for name, columns in dataset.data_type.table.lineage.items()
+        name: [dg.TableColumnDep(dg.AssetKey(source.parts), column) for column in columns]
+        for name, columns in of.items()
     }
     return {COLUMN_LINEAGE: dg.MetadataValue.column_lineage(dg.TableColumnLineage(columns))}
 
@@ -79,7 +83,3 @@ def uri_of(place: str) -> str:
     if "://" in place:
         return place
     return f"file://{quote(Path(place).absolute().as_posix(), safe='/=:@+,')}"
-
-
-def _key(dataset: Dataset) -> dg.AssetKey:
-    return dg.AssetKey(dataset.parts)

@@ -38,6 +38,7 @@ from dccd_pipeline.config.capabilities import (
 )
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.sources import said_source
 from dccd_pipeline.dagster_compat import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -135,17 +136,13 @@ async def listed_since(settings: Settings, dataset: Dataset) -> Us:
     exchange, now = get(dataset.exchange), present()
     settings.require_open(exchange)
     entry = _entry(settings, dataset, partition_key(dataset.grain, now))
-    source = entry.source(dataset.symbol)
-    first = max(exchange.since, askable_since(source, dataset.span, now))
+    source, asked = entry.source(dataset.symbol), entry.asked_for(dataset)
+    first = max(exchange.since, askable_since(source, asked.span, now))
     if source.reach != FULL:
         return first
     async with venues_of(settings).connect(dataset.exchange) as venue:
-        listed = max(first, await venue.listed_since(_asked_for(entry, dataset)))
+        listed = max(first, await venue.listed_since(asked))
     return partition_span(dataset.grain, partition_key(dataset.grain, listed)).start
-
-
-def _asked_for(entry: Entry, dataset: Dataset) -> Dataset:
-    return (dataset.source if entry.derive_from else None) or dataset
 
 
 def _within(dataset: Dataset, keys: Sequence[str], start: Us, end: Us | None) -> TimeRange | None:
@@ -181,18 +178,18 @@ def keys_of(settings: Settings, dataset: Dataset, start: Us, end: Us | None) -> 
 
 
 def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Us, now: Us) -> None:
-    exchange, endpoint = get(dataset.exchange), entry.source(dataset.symbol)
-    today, since = partition_key(dataset.grain, now), endpoint.reach.since(now, dataset.span)
+    exchange, endpoint, asked = get(dataset.exchange), entry.source(dataset.symbol), entry.asked_for(dataset)
+    today, since = partition_key(dataset.grain, now), endpoint.reach.since(now, asked.span)
     if endpoint.reach == NOW:
         if today != partition_key(dataset.grain, start):
             said = f"{exchange.title} shows only the present {dataset}"
             raise ConfigError(said, hint=f"write --start {today}")
-    elif start < askable_since(endpoint, dataset.span, now):
+    elif start < askable_since(endpoint, asked.span, now):
         known = f", now from {said_time(since)} on" if since else ""
         hints = [f"write --start {later(since, now) if since else today}"]
         if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market_type, dataset.span, start):
             hints.append(f"take it from {' or '.join(others)}")
-        said = f"{exchange.title} serves {endpoint.reach} of {dataset}{known}"
+        said = f"{exchange.title} serves {endpoint.reach} of {asked}{known}"
         raise ConfigError(said, hint=", or ".join(hints))
 
 
@@ -289,8 +286,9 @@ def _refuse_plan(entry: Entry, dataset: Dataset) -> None:
         hint = "leave --dry-run out"
         raise ConfigError(f"{dataset} is one request for the present: nothing to estimate", hint=hint)
     if entry.derive_from:
-        hint = f"leave --dry-run out, or estimate the {entry.derive_from}"
-        raise ConfigError(f"{dataset} is built of stored {entry.derive_from}: nothing to estimate", hint=hint)
+        rows = said_source(entry.derive_from)
+        hint = f"leave --dry-run out, or estimate the {rows}"
+        raise ConfigError(f"{dataset} is built of stored {rows}: nothing to estimate", hint=hint)
 
 
 def venues_of(settings: Settings) -> Venues:
@@ -331,6 +329,7 @@ def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
         raise next(mistake for mistake in mistakes if isinstance(mistake, ConfigError)) from e
     start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
     life = settings.life_of(dataset.exchange, dataset.symbol)
+    entry = entry.built_of(known.origins if known else {})
     return entry.living({dataset.symbol: life}).model_copy(update={"start": moment(start).date()})
 
 

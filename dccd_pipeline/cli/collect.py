@@ -38,7 +38,7 @@ def chosen_entries(settings: Settings, words: Sequence[str]) -> Chosen:
     """
     if not settings.collect:
         raise ConfigError("nothing is collected", hint=f"add an entry under collect: in {settings.source}")
-    entries = sorted(settings.collect, key=lambda entry: entry.derive_from is not None)
+    entries = sorted(settings.collect, key=lambda entry: entry.turn)
     if not words:
         return [(entry, list(entry.datasets)) for entry in entries if entry.enabled]
     named = [e for e in entries if e.name == words[0]] or [

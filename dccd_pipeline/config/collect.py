@@ -6,8 +6,9 @@ sound, so that no mistake hides another. Mistakes are ConfigErrors: pydantic kno
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import (
     Field,
@@ -21,7 +22,7 @@ from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, moment, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import (
@@ -46,13 +47,9 @@ from dccd_pipeline.config.fields import (
     exchange_of,
     read_day,
 )
+from dccd_pipeline.config.sources import TRADES, read_source, refuse_months, refuse_unfilled, short_span
 from dccd_pipeline.config.words import having, said_unknown
 
-_SOURCES: Final = tuple(dict.fromkeys(t.built_from for t in (one.table for one in DataType) if t.built_from))
-if TYPE_CHECKING:
-    _Source = str
-else:
-    _Source = Literal[_SOURCES]
 _DEPTH: Final = 100
 _NEVER: Final = "never"
 _RECENT: Final = "recent"
@@ -72,9 +69,12 @@ def _endpoints(data: Mapping[str, Any], data_type: DataType | None = None) -> di
 
 
 def _source(data: Mapping[str, Any]) -> dict[str, Endpoint]:
-    """Return what is asked for the entry's rows, by kind of market: for derived bars the trades."""
+    """Return what is asked for the entry's rows, by kind of market: for derived bars the trades.
+
+    Nothing for what is built of bars: how far those reach says the entry that collects them.
+    """
     source = data.get("derive_from")
-    return _endpoints(data, DataType(source) if source else None)
+    return {} if short_span(source) else _endpoints(data, DataType(source) if source else None)
 
 
 def _first_day(data: Mapping[str, Any]) -> date:
@@ -110,14 +110,6 @@ def _wrong(
 def _default_name(data: dict[str, Any]) -> str:
     span = (format_bar_span(data["span"]),) if data["span"] else ()
     return "_".join((data["exchange"], data["data_type"], *span))
-
-
-def _refuse_uneven(span: Us, known: Iterable[Us]) -> None:
-    if DAY % span and span not in known:
-        unit = next(unit for unit in (HOUR, MINUTE, SECOND) if span % unit == 0)
-        even = [Us(n * unit) for n in range(1, DAY // unit + 1) if DAY // unit % n == 0]
-        said = f"{format_bar_span(span)} bars of trades do not divide a day"
-        raise ConfigError(said, hint=f"nearest is {nearest_span(span, even)}")
 
 
 def _refuse_unserved_span(data: Mapping[str, Any], span: Us, endpoints: Mapping[str, Endpoint]) -> None:
@@ -173,14 +165,17 @@ class Entry(Strict):
     exchange: ExchangeName = Field(examples=[NAMES[0]])
     """The exchange to ask."""
 
-    data_type: DataType = Field(examples=list(_SOURCES))
+    data_type: DataType = Field(examples=list(TRADES))
     """What to collect."""
 
     symbols: tuple[SymbolText, ...] = Field(min_length=1, examples=[["BTC/USDT", "ETH/USDT"]])
     """Markets in unified notation: BTC/USDT spot, BTC/USDT:USDT linear, BTC/USD:BTC inverse perpetual."""
 
-    derive_from: _Source | None = Field(default=None, examples=list(_SOURCES))
-    """Build the bars from the collected trades instead of asking for bars. Only for ohlc."""
+    derive_from: str | None = Field(default=None, examples=[*TRADES, "1h"])
+    """Build the bars from the collected trades, or from shorter collected bars, instead of asking for bars.
+
+    Only for ohlc: trades, or the length of the shorter bars, which must divide that of these.
+    """
 
     span: Us | None = Field(default=None, validate_default=True, examples=["1m", "1h", 60])
     """Length of a bar, like 1m, or in seconds. Only for ohlc, which needs it."""
@@ -211,6 +206,7 @@ class Entry(Strict):
     """What its job and schedule are called. Without it: exchange_ohlc_span, exchange_trades."""
 
     _lives: Mapping[Symbol, SymbolLife] = PrivateAttr(default_factory=dict[Symbol, SymbolLife])
+    _origins: Mapping[Symbol, "Entry"] = PrivateAttr(default_factory=dict[Symbol, "Entry"])
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -244,23 +240,60 @@ class Entry(Strict):
         told._lives = lives
         return told
 
+    @property
+    def turn(self) -> tuple[bool, Us]:
+        """When it is to be brought up to date, among others: after what it is built of."""
+        built_of_bars = short_span(self.derive_from) is not None
+        return self.derive_from is not None, (built_of_bars and self.span) or ZERO
+
+    @property
+    def origins(self) -> Mapping[Symbol, "Entry"]:
+        """The entries that collect what its bars are built of, as far as it was told."""
+        return self._origins
+
+    def built_of(self, origins: Mapping[Symbol, "Entry"]) -> "Entry":
+        """Return the entry, told which ones collect what its bars are built of.
+
+        What is built of bars begins with them where nobody said since when.
+        """
+        told = self.model_copy()
+        if origins and short_span(self.derive_from) and "start" not in self.model_fields_set:
+            told = self.model_copy(update={"start": max(origin.start for origin in origins.values())})
+        told._origins = origins
+        return told
+
+    def built_from(self, dataset: Dataset) -> Dataset | None:
+        """Return of what stored rows those of ``dataset`` are built; None: the exchange is asked for them."""
+        if self.derive_from is None:
+            return None
+        return replace(dataset, span=short) if (short := short_span(self.derive_from)) else dataset.source
+
+    def asked_for(self, dataset: Dataset) -> Dataset:
+        """Return what the exchange is asked for, so that there are rows of ``dataset`` in the end."""
+        source = self.built_from(dataset)
+        if source is None:
+            return dataset
+        origin = self._origins.get(dataset.symbol)
+        return origin.asked_for(source) if origin else source
+
     def joined(self, other: "Entry") -> "Entry":
         """Return the entry with the symbols of ``other`` too, which is made alike."""
         symbols = tuple(dict.fromkeys((*self.symbols, *other.symbols)))
         told = self.model_copy(update={"symbols": symbols})
+        told = told.built_of({**self._origins, **other._origins})
         return told.living({**self._lives, **other._lives})
 
     def life_of(self, symbol: Symbol) -> SymbolLife:
         return self._lives.get(symbol, SymbolLife())
 
     def source(self, symbol: Symbol) -> Endpoint:
-        """Return what is asked for the rows of ``symbol``: for derived bars its trades."""
-        data_type = DataType(self.derive_from) if self.derive_from else self.data_type
-        return served(get(self.exchange), data_type)[symbol.market_type]
+        """Return what is asked for the rows of ``symbol``: for derived bars its trades, or shorter bars."""
+        asked = self.asked_for(Dataset(self.exchange, symbol, self.data_type, self.span))
+        return served(get(self.exchange), asked.data_type)[symbol.market_type]
 
     def askable(self, dataset: Dataset, keys: Iterable[str], now: Us) -> list[str]:
         """Return the partitions that can be asked for now: within the reach, and in the symbol's life."""
-        since = askable_since(self.source(dataset.symbol), dataset.span, now)
+        since = askable_since(self.source(dataset.symbol), self.asked_for(dataset).span, now)
         life, form = self.life_of(dataset.symbol), FORMATS[dataset.grain]
         first = max(partition_key(dataset.grain, since), f"{life.listed:{form}}" if life.listed else "")
         last = f"{life.delisted:{form}}" if life.delisted else None
@@ -280,14 +313,15 @@ class Entry(Strict):
             raise ConfigError(f"{exchange.name} serves no {data_type}{gone}", hint=hint)
         return data_type
 
-    @field_validator("derive_from")
+    @field_validator("derive_from", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
-    def _derivable(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _derivable(cls, typed: str | int | None, info: ValidationInfo) -> str | None:
         data_type, exchange = info.data.get("data_type"), exchange_of(info)
-        if value and data_type and value != data_type.table.built_from:
+        if typed is not None and data_type and data_type.table.built_from is None:
             hint = f"remove it, only {having(lambda table: table.built_from)} has one"
             raise ConfigError(f"{data_type} takes no derive_from", hint=hint)
-        if value and exchange and data_type:
+        value = None if typed is None else read_source(typed)
+        if value in TRADES and exchange and data_type:
             kinds = {symbol.market_type for symbol in info.data.get("symbols", ())}
             if lacking := sorted(kinds - served(exchange, DataType(value)).keys()):
                 said = (
@@ -299,6 +333,7 @@ class Entry(Strict):
     @field_validator("span", mode="plain", json_schema_input_type=str | int | None)
     @classmethod
     def _served_span(cls, value: str | int | None, info: ValidationInfo) -> Us | None:
+        refuse_months(value)
         span = None if value is None else parse_bar_span(value)
         data_type, endpoints = info.data.get("data_type"), _endpoints(info.data)
         if span and data_type and not data_type.table.takes_span:
@@ -308,8 +343,8 @@ class Entry(Strict):
         if span is None and data_type and data_type.table.takes_span:
             hint = f"write one of {listed_spans(known)}" if known else "write it like 1m"
             raise ConfigError(f"missing, {data_type} needs one", hint=hint)
-        if span and info.data.get("derive_from"):
-            _refuse_uneven(span, known)
+        if span and (source := info.data.get("derive_from")):
+            refuse_unfilled(source, span, known)
         elif span and endpoints:
             _refuse_unserved_span(info.data, span, endpoints)
         return span
@@ -322,6 +357,9 @@ class Entry(Strict):
         if value != _RECENT:
             return read_day(value)
         source = _source(info.data)
+        if short_span(info.data.get("derive_from")):
+            hint = "leave start out: they begin with those they are built of"
+            raise ConfigError("recent says nothing of bars that are built of stored ones", hint=hint)
         if source and all(one.reach == FULL for one in source.values()):
             said = f"{info.data['exchange']} serves the full history, so recent says nothing"
             raise ConfigError(said, hint=f"write a day, {_first_day(info.data)} or later")

@@ -27,11 +27,11 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import Lake
-from dccd_core.tables import DataType
 from dccd_pipeline.config.accepted import AcceptedGap, by_dataset
 from dccd_pipeline.config.capabilities import closed_on
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText
+from dccd_pipeline.config.origins import clash, underived, unread, with_origins
 from dccd_pipeline.config.stream import StreamEntry
 
 AnEntry = TypeVar("AnEntry", Entry, StreamEntry)
@@ -182,16 +182,17 @@ class Settings(Strict):
     def _sound_together(
         cls, raw: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> tuple[Entry, ...]:
-        entries, known, lines = _read(raw, validate, Entry)
+        _, known, lines = _read(raw, validate, Entry)
         exchanges: Mapping[str, ExchangeSettings] | None = info.data.get("exchanges")
-        lines += [*_clashes(known), *_underived(known, _unread(raw, known))]
+        known = with_origins(known)
+        lines += [*_clashes(known), *underived(known, unread(raw, known))]
         if exchanges is not None:
             lines += [*_unreachable(known, exchanges), *_delisted(known, exchanges)]
             lines += _stray_lives(known, exchanges)
         if lines:
             raise ValidationError.from_exception_data("collect", lines)
         lives = {name: own.symbols for name, own in (exchanges or {}).items()}
-        return tuple(entry.living(lives.get(entry.exchange, {})) for entry in entries)
+        return tuple(entry.living(lives.get(entry.exchange, {})) for entry in known.values())
 
     @field_validator("stream", mode="wrap")
     @classmethod
@@ -255,12 +256,12 @@ def _clashes(entries: Mapping[int, Entry]) -> Iterator[InitErrorDetails]:
             first, m = datasets.setdefault(dataset, (at, n))
             if (first, m) != (at, n):
                 said = f"{dataset} is already collected by collect[{first}].symbols[{m}]"
-                yield _clash((at, "symbols", n), said, "remove one of the two")
+                yield clash((at, "symbols", n), said, "remove one of the two")
         first = names.setdefault(entry.name, at)
         if first != at:
             said = f"{entry.name} is already the name of collect[{first}]"
             hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
-            yield _clash((at, "name"), said, hint)
+            yield clash((at, "name"), said, hint)
 
 
 def _stream_clashes(
@@ -275,48 +276,15 @@ def _stream_clashes(
             if first != at or dataset in entry.datasets[:n]:
                 said = f"{dataset} is already recorded by stream[{first}]"
                 place = (at, "symbols", n // len(entry.data_types))
-                yield _clash(place, said, "remove one of the two")
+                yield clash(place, said, "remove one of the two")
         first = names.setdefault(entry.name, at)
         if first != at:
             said = f"{entry.name} is already the name of stream[{first}]"
             hint = f"give one of the two a name of its own, like {entry.name}_{at + 1}"
-            yield _clash((at, "name"), said, hint)
+            yield clash((at, "name"), said, hint)
         if entry.job in collected:
             said = f"its job would be called like that of collect[{collected[entry.job]}]"
-            yield _clash((at, "name"), said, f"give one of the two another name, like {entry.name}_live")
-
-
-def _unread(raw: object, read: Mapping[int, Entry]) -> set[str]:
-    """Name the exchanges of entries for what bars are built of, whose symbols other mistakes hide."""
-    items = list(enumerate(cast("list[object]", raw) if isinstance(raw, list) else ()))
-    left = [
-        cast("dict[str, object]", item) for at, item in items if at not in read and isinstance(item, dict)
-    ]
-    sources = [one.table.built_from for one in DataType if one.table.built_from]
-    return {str(item.get("exchange")) for item in left if item.get("data_type") in sources}
-
-
-def _underived(entries: Mapping[int, Entry], unread: set[str]) -> Iterator[InitErrorDetails]:
-    """Say which trades are missing that bars are to be built of."""
-    collected = {
-        (entry.exchange, entry.data_type.value, symbol): entry
-        for entry in entries.values()
-        if not entry.derive_from
-        for symbol in entry.symbols
-    }
-    for at, entry in entries.items():
-        for n, symbol in enumerate(entry.symbols if entry.derive_from else ()):
-            rows = str(entry.derive_from)
-            source = collected.get((entry.exchange, rows, symbol))
-            if source is None and entry.exchange in unread:
-                continue
-            if source is None:
-                said = f"no entry collects the {entry.exchange} {rows} of {symbol}, of which to build bars"
-                hint = f"add {{exchange: {entry.exchange}, symbols: [{symbol}], data_type: {rows}}}"
-                yield _clash((at, "symbols", n), said, hint)
-            elif entry.start < source.start:
-                said = f"the {rows} of {symbol} are collected from {source.start} on only"
-                yield _clash((at, "start"), said, f"write {source.start}, or let the {rows} start earlier")
+            yield clash((at, "name"), said, f"give one of the two another name, like {entry.name}_live")
 
 
 def _unreachable(
@@ -328,7 +296,7 @@ def _unreachable(
         if first.setdefault(entry.exchange, at) != at:
             continue
         if refusal := _closed(get(entry.exchange), exchanges):
-            yield _clash((at, "exchange"), str(refusal.args[0]), refusal.hint)
+            yield clash((at, "exchange"), str(refusal.args[0]), refusal.hint)
 
 
 def _closed(exchange: Exchange, exchanges: Mapping[str, ExchangeSettings]) -> ConfigError | None:
@@ -349,7 +317,7 @@ def _delisted(
             life = lives.get(symbol)
             if life and life.delisted and life.delisted < entry.start:
                 said = f"{symbol} was delisted on {life.delisted}, before the start, {entry.start}"
-                yield _clash((at, "symbols", n), said, life.hint or "remove it, or start earlier")
+                yield clash((at, "symbols", n), said, life.hint or "remove it, or start earlier")
 
 
 def _stray_lives(
@@ -362,12 +330,7 @@ def _stray_lives(
             near = get_close_matches(str(symbol), collected, 1, 0.75)
             if str(symbol) not in collected and near and near[0] not in map(str, own.symbols):
                 said = f"exchanges.{name}.symbols.{symbol} is of no entry"
-                yield _clash((collected[near[0]], "symbols"), said, f"did you mean {near[0]}?")
-
-
-def _clash(loc: tuple[int | str, ...], said: str, hint: str) -> InitErrorDetails:
-    error = ConfigError(said, hint=hint)
-    return InitErrorDetails(type="value_error", loc=loc, input=None, ctx={"error": error})
+                yield clash((collected[near[0]], "symbols"), said, f"did you mean {near[0]}?")
 
 
 def off_lines(settings: Settings) -> list[str]:

@@ -158,6 +158,26 @@ def test_a_sum_of_which_a_part_is_unknown_is_unknown() -> None:
     assert made["volume"].to_list() == [0.2, 0.1]
 
 
+def test_a_quiet_bar_at_the_old_price_has_no_part_in_the_prices_of_a_longer_one() -> None:
+    """Until now a quiet minute opened the hour, and could be its highest or its lowest."""
+    opens = [Us(START + n * MINUTE) for n in range(4)]
+    flat, traded = (9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0), (2.0, 3.0, 1.0, 2.5, 0.1, 1.0, 1)
+    later = (2.5, 2.5, 2.5, 2.5, 0.0, 0.0, 0)
+
+    def made(*rows: tuple[float | None, ...]) -> tuple[object, ...]:
+        timed = [(moment(at), *row) for at, row in zip(opens, rows, strict=False)]
+        frame = pl.DataFrame(timed, schema=DataType.OHLC.table.schema, orient="row")
+        return longer(frame, HOUR, [ALL]).row(0)[1:]
+
+    assert made(flat, traded, later) == traded
+    assert made(later, traded, later) == traded
+    assert made(flat, flat) == flat
+    untold = (*flat[:5], None, None)
+    assert made(untold, traded)[:5] == traded[:5], "of a venue that does not tell how many were traded"
+    rounded = (9.0, 9.5, 9.0, 9.0, 0.0, 0.0, None)
+    assert made(rounded, traded)[:4] == (9.0, 9.5, 1.0, 2.5), "it moved, so something was"
+
+
 def test_explained_time_is_proven_and_accepted_or_unexplained_time_is_not() -> None:
     hours = [TimeRange(Us(START + n * HOUR), Us(START + (n + 1) * HOUR)) for n in range(8)]
     asked = Asked(TimeRange(START, Us(START + 8 * HOUR)), Source.REST, START, 1, 0)

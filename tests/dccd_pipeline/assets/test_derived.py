@@ -15,7 +15,7 @@ import yaml
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, iso, parse_time, us
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, iso, parse_time, us
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
@@ -27,7 +27,8 @@ from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.spec import column_schema
 from dccd_pipeline.build import build_definitions, silent
-from dccd_pipeline.cli.backfill import backfill, keys_of
+from dccd_pipeline.cli.backfill import backfill, keys_of, orders_of, run_order
+from dccd_pipeline.cli.collect import chosen_entries
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.tags import CATCH_UP
@@ -86,7 +87,7 @@ class Desk:
         self.definitions = build_definitions(self.settings)
 
     def run(self, dataset: Dataset, *keys: str, **tags: str) -> dg.ExecuteInProcessResult:
-        span = "_1m" if dataset.span else ""
+        span = f"_{dataset.parts[-1]}" if dataset.span else ""
         job = self.definitions.resolve_job_def(f"{dataset.exchange}_{dataset.data_type}{span}")
         result = self.executed(job, {**ranged(keys[0], keys[-1]), **tags})
         assert result.success
@@ -157,8 +158,9 @@ def expected(sandbox: RunningSandbox, bars: Dataset, *days: str) -> pl.DataFrame
     """Return the venue's own bars of these days, from the first trade in them on."""
     span = TimeRange(partition_span(trades_of(bars).grain, days[0]).start, day_end(days[-1]))
     first = sandbox.market.truth_trades(bars.exchange, bars.symbol, span)["ts"][0]
-    truth = sandbox.market.truth_bars(bars.exchange, bars.symbol, MINUTE, span)
-    return truth.filter(pl.col("ts") + pl.duration(minutes=1) > first).select(SHARED)
+    bar = bars.span or MINUTE
+    truth = sandbox.market.truth_bars(bars.exchange, bars.symbol, bar, span)
+    return truth.filter(pl.col("ts") + pl.duration(microseconds=bar) > first).select(SHARED)
 
 
 def day_end(key: str) -> Us:
@@ -392,6 +394,80 @@ def test_the_command_builds_bars_as_the_entry_says(desk: Desk, sandbox: RunningS
         assert done.complete
     assert desk.rows(KRAKEN).select(SHARED).equals(expected(sandbox, KRAKEN, *DAYS))
     assert done.job == "kraken_ohlc_1m"
+
+
+HOURS, DAILY = (replace(KRAKEN, span=span) for span in (HOUR, DAY))
+YEAR = "2024"
+
+
+def chained(raw: dict[str, Any]) -> dict[str, Any]:
+    """Build hours of the minutes, and days of the hours; the entries stand in the wrong order."""
+    bars = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "ohlc"}
+    days, hours = {**bars, "span": "1d", "derive_from": "1h"}, {**bars, "span": "1h", "derive_from": "1m"}
+    return {**raw, "collect": [days, hours, *raw["collect"]]}
+
+
+def test_bars_of_bars_are_downstream_of_those(instance: dg.DagsterInstance, raw: dict[str, Any]) -> None:
+    desk = Desk(instance, chained(raw))
+    graph = desk.definitions.get_repository_def().asset_graph
+    for dataset, source in ((DAILY, HOURS), (HOURS, KRAKEN), (KRAKEN, trades_of(KRAKEN))):
+        assert graph.get(asset(dataset)).parent_keys == {asset(source)}
+        metadata = graph.get(asset(dataset)).metadata
+        columns = metadata["dagster/column_lineage"].value.deps_by_column
+        assert {dep.asset_key for deps in columns.values() for dep in deps} == {asset(source)}
+    assert columns["volume"][0].column_name == "amount"
+    hourly = graph.get(asset(HOURS))
+    columns = hourly.metadata["dagster/column_lineage"].value.deps_by_column
+    assert {name: [dep.column_name for dep in deps] for name, deps in columns.items()} == {
+        name: [name] for name in KRAKEN.data_type.table.schema
+    }
+    assert hourly.description == "Kraken BTC/USD ohlc, built from its 1m bars."
+    assert hourly.tags["dccd/market_type"] == "spot"
+    assert [str(entry.start) for entry in desk.settings.collect][:2] == ["2024-03-01"] * 2
+
+
+def test_bars_of_bars_are_those_of_the_venue_and_come_after_what_they_are_built_of(
+    raw: dict[str, Any], sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    """In a chain, as `dccd collect` runs it; what is to come is built when it is there, and nothing twice."""
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        desk = Desk(instance, chained(raw))
+        desk.run(trades_of(KRAKEN), DAYS[0])
+        entries = [entry for entry, _ in chosen_entries(desk.settings, ["kraken"])]
+        assert [entry.name for entry in entries] == [
+            *("kraken_trades", "kraken_ohlc_1m", "kraken_ohlc_1h", "kraken_ohlc_1d")
+        ]
+        for day in DAYS:
+            desk.run(trades_of(KRAKEN), day)
+            asked = sandbox.stats().count()
+            desk.run(KRAKEN, MONTH)
+            for dataset in (HOURS, DAILY):
+                (event,) = desk.run(dataset, YEAR).get_asset_materialization_events()
+                assert event.partition == YEAR
+                assert event.asset_key == asset(dataset)
+                assert "dagster/column_lineage" in event.materialization.metadata
+                truth = expected(sandbox, dataset, *DAYS[: DAYS.index(day) + 1])
+                assert desk.rows(dataset).select(SHARED).equals(truth)
+                state = desk.lake.state(dataset, YEAR)
+                assert state
+                assert (state.ledger.gaps(), state.ledger.requests) == ((), 0)
+                assert state.ledger.covered() == [TimeRange(parse_time("2024-01-01"), day_end(day))]
+            assert sandbox.stats().count() == asked + 3  # for the comparisons
+        assert read_again(desk.run(DAILY, YEAR)) == {"0"}
+
+
+def test_the_command_builds_bars_of_bars(
+    instance: dg.DagsterInstance, raw: dict[str, Any], sandbox: RunningSandbox
+) -> None:
+    desk = Desk(instance, chained(raw))
+    start, end = (parse_time(day) for day in (DAYS[0], "2024-04-01"))
+    for bars in (trades_of(KRAKEN), KRAKEN, HOURS, DAILY):
+        (order,) = orders_of(desk.settings, [bars], start, end)
+        done = run_order(desk.settings, order, instance, silent)
+        assert done.complete, done.failure
+    assert done.job == "kraken_ohlc_1d"
+    assert desk.rows(DAILY).select(SHARED).equals(expected(sandbox, DAILY, *DAYS))
 
 
 def test_the_command_builds_bars_from_before_the_entry_begins(

@@ -139,6 +139,22 @@ def test_derived_bars_reach_as_far_as_the_trades() -> None:
         planned(settings, KRAKEN_HOURS, ["2023"])
 
 
+def test_bars_of_bars_reach_as_far_as_what_those_are_made_of() -> None:
+    days = Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, DAY)
+    trades = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "start": "2024-01-01"}
+    hours = {**trades, "data_type": "ohlc", "span": "1h"}
+    chain = [trades, {**hours, "derive_from": "trades"}, {**hours, "span": "1d", "derive_from": "1h"}]
+    settings = Settings.model_validate({"collect": chain})
+    assert keys(days, "2023-01-01", "2024-03-01", settings) == ["2023", "2024"]
+    with pytest.raises(ConfigError, match="is built of stored 1h bars: nothing to estimate -> leave --dry"):
+        planned(settings, days, ["2023"])
+    asked = {key: value for key, value in hours.items() if key != "start"}
+    recent = [{**asked, "start": "recent"}, {**asked, "span": "1d", "derive_from": "1h"}]
+    settings = Settings.model_validate({"collect": recent})
+    with pytest.raises(ConfigError, match="serves the last 720 rows of kraken/ohlc/BTC-USD/1h, now from"):
+        keys(days, "2023-01-01", None, settings)
+
+
 def test_a_closed_exchange_is_asked_for_its_past_and_elsewhere() -> None:
     with pytest.raises(ConfigError, match=r"BitMEX closed on 2026-09-23 -> set exchanges\.bitmex\.rest_url"):
         keys(BITMEX_TRADES, "2024-01-01", "2024-01-02")

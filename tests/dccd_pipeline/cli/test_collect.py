@@ -10,6 +10,8 @@ TRADES = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "
 SETTINGS = Settings.model_validate(
     {
         "collect": [
+            {**TRADES, "data_type": "ohlc", "span": "1w", "derive_from": "1d", "name": "weeks"},
+            {**TRADES, "data_type": "ohlc", "span": "1d", "derive_from": "1h", "name": "days"},
             {**TRADES, "data_type": "ohlc", "span": "1h", "derive_from": "trades", "name": "built"},
             TRADES,
             {
@@ -30,17 +32,17 @@ def chosen(*words: str) -> list[tuple[str, list[str]]]:
 
 
 def test_entries_are_chosen_by_name_exchange_and_symbol() -> None:
-    assert [name for name, _ in chosen()] == ["kraken_trades", "majors", "built"]  # built of the first
+    assert [name for name, _ in chosen()] == ["kraken_trades", "majors", "built", "days", "weeks"]
     assert chosen("majors") == chosen("Binance") == [("majors", ["BTC/USDT", "ETH/USDT"])]
     assert chosen("binance", "eth/usdt") == [("majors", ["ETH/USDT"])]
-    assert [name for name, _ in chosen("kraken", "BTC-USD")] == ["kraken_trades", "built"]
+    assert [name for name, _ in chosen("kraken", "BTC-USD")] == ["kraken_trades", "built", "days", "weeks"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("major",), "called 'major' -> did you mean majors?"),
-        (("zzz",), "configured: kraken_trades, kraken, majors, binance, built"),
+        (("zzz",), "configured: kraken_trades, kraken, majors, binance, built, days, weeks"),
         (("majors", "LTC/USDT"), "majors does not collect LTC/USDT -> configured: BTC/USDT, ETH/USDT"),
     ],
 )

@@ -293,8 +293,51 @@ def test_only_bars_are_derived_and_only_from_trades() -> None:
     assert refused({**BASIC, "derive_from": "trades"}) == {
         "derive_from": "trades takes no derive_from -> remove it, only ohlc has one"
     }
-    with pytest.raises(ValidationError, match="literal_error"):
-        Entry.model_validate({**KRAKEN, "derive_from": "ohlc"})
+    assert refused({**BASIC, "derive_from": "1h"}) == {
+        "derive_from": "trades takes no derive_from -> remove it, only ohlc has one"
+    }
+    assert refused({**KRAKEN, "derive_from": "ohlc"}) == {
+        "derive_from": "'ohlc' is neither trades nor the length of a bar -> write trades, or a length like 1h"
+    }
+
+
+def test_bars_are_derived_from_shorter_ones_that_fill_them() -> None:
+    """Spans of a week and more, and those that the exchange has not, too; 0e899d4 knows trades only."""
+    for source, span in (("1m", "1h"), (60, "7m"), ("1h", "1d"), ("1d", "1w"), ("1w", "2w"), ("1h", "7h")):
+        entry = Entry.model_validate({**BARS, "derive_from": source, "span": span})
+        assert (entry.derive_from, entry.span) == ("1m" if source == 60 else source, parse_bar_span(span))
+        assert entry.built_from(entry.datasets[0]) == Dataset(
+            "binance", Symbol("BTC", "USDT"), DataType.OHLC, parse_bar_span(source)
+        )
+    for source, span in (("2h", "1h"), ("3h", "4h"), ("1w", "10d"), ("5d", "1w"), ("1h", "1h")):
+        assert refused({**BARS, "derive_from": source, "span": span}).keys() == {"span"}
+    assert refused({**BARS, "derive_from": "1m", "span": "1h", "start": "recent"}) == {
+        "start": "recent says nothing of bars that are built of stored ones"
+        " -> leave start out: they begin with those they are built of"
+    }
+    assert Entry.model_validate(BARS).built_from(Entry.model_validate(BARS).datasets[0]) is None
+
+
+def test_of_bars_of_bars_the_exchange_is_asked_for_what_the_first_are_built_of() -> None:
+    asked = Entry.model_validate({**KRAKEN, "span": "1m", "start": "recent"})
+    traded = Entry.model_validate({**KRAKEN, "span": "1m", "derive_from": "trades", "start": "2024-02-03"})
+    bars = Entry.model_validate({**KRAKEN, "span": "1d", "derive_from": "1m"})
+    symbol, (dataset,) = bars.symbols[0], bars.datasets
+    now, years = parse_time("2026-03-01"), ["2024", "2025", "2026"]
+    told = bars.built_of({symbol: asked})
+    assert (told.asked_for(dataset), told.start) == (asked.datasets[0], asked.start)
+    assert told.source(symbol) == get("kraken").endpoints[DataType.OHLC]
+    assert told.askable(dataset, years, now) == ["2026"], "720 minutes"
+    told = bars.built_of({symbol: traded})
+    assert (told.asked_for(dataset), told.start) == (dataset.source, date(2024, 2, 3))
+    assert told.source(symbol) == get("kraken").endpoints[DataType.TRADES]
+    assert told.askable(dataset, years, now) == years
+    week = Entry.model_validate({**KRAKEN, "span": "1w", "derive_from": "1d", "start": "2025-01-01"})
+    chain = week.built_of({symbol: told})
+    assert (chain.asked_for(chain.datasets[0]), chain.start) == (dataset.source, date(2025, 1, 1))
+    assert [one.turn for one in (asked, traded, told, chain)] == sorted(
+        one.turn for one in (chain, told, traded, asked)
+    )
 
 
 @pytest.mark.usefixtures("venue")

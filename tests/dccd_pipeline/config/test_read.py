@@ -141,7 +141,18 @@ REFUSALS = [
     # derive_from
     (
         entry("derive_from: ohlc"),
-        "collect[0].derive_from: should be 'trades', not 'ohlc' -> write derive_from: trades",
+        "collect[0].derive_from: 'ohlc' is neither trades nor the length of a bar"
+        " -> write trades, or a length like 1h",
+    ),
+    (
+        entry("derive_from: 2mo"),
+        "collect[0].derive_from: bars of 2 calendar months are not stored, they have no fixed length"
+        ' -> collect 1d; Lake.scan(..., span="2mo") makes them of it while it is read',
+    ),
+    (
+        entry("span: 1h, derive_from: 1m"),
+        "collect[0].symbols[0]: no entry collects the binance 1m bars of BTC/USDT, of which to build bars"
+        " -> add {exchange: binance, symbols: [BTC/USDT], data_type: ohlc, span: 1m}",
     ),
     (
         entry("derive_from: trades"),
@@ -154,8 +165,21 @@ REFUSALS = [
     (entry("span: 2d"), f"collect[0].span: binance serves no 2d bars -> nearest is 1d, it serves {SPANS}"),
     (
         entry("span: 1M"),
-        "collect[0].span: span '1M' is not a bar length"
-        " -> a month has no fixed length: collect 1d and aggregate",
+        "collect[0].span: bars of 1 calendar months are not stored, they have no fixed length"
+        ' -> collect 1d; Lake.scan(..., span="1mo") makes them of it while it is read',
+    ),
+    (
+        entry("span: 90m, derive_from: 1h"),
+        "collect[0].span: 1h bars do not fill 90m bars exactly -> nearest is 2h",
+    ),
+    (
+        entry("span: 1h, derive_from: 60m"),
+        "collect[0].span: 1h bars cannot be built of 1h bars, which are not shorter"
+        " -> write a span longer than 1h, or derive them from shorter bars",
+    ),
+    (
+        entry("span: 1w, derive_from: 42h"),
+        "collect[0].span: 42h bars do not fill 1w bars exactly -> nearest is 210h",
     ),
     (
         entry("data_type: trades, span: 1m"),

@@ -199,6 +199,38 @@ def test_trades_that_cannot_be_read_are_not_said_to_be_missing() -> None:
     assert places == {"collect.0.symbols", "collect.0.symbols.0"}
 
 
+def test_bars_of_bars_need_those_and_begin_with_them() -> None:
+    """In chains, and in any order of the entries."""
+    hours = {**DERIVED, "span": "1h", "derive_from": "1m"}
+    weeks = {**DERIVED, "span": "1w", "derive_from": "1h"}
+    minutes = {**DERIVED, "start": "2024-06-01"}
+    trades = {**TRADES, "start": "2024-01-01"}
+    settings = Settings.model_validate({"collect": [weeks, hours, minutes, trades]})
+    assert [entry.start for entry in settings.collect] == [*[date(2024, 6, 1)] * 3, date(2024, 1, 1)]
+    (dataset, _), symbol = settings.collect[0].datasets, settings.collect[0].symbols[0]
+    assert settings.collect[0].asked_for(dataset) == settings.collect[3].datasets[0]
+    assert settings.collect[0].origins[symbol].name == "kraken_ohlc_1h"
+    missing = "no entry collects the kraken 1h bars of {0}, of which to build bars -> add {1}"
+    add = "{{exchange: kraken, symbols: [{0}], data_type: ohlc, span: 1h}}"
+    assert said({"collect": [weeks, minutes, trades]}) == [
+        (f"collect.0.symbols.{n}", missing.format(symbol, add.format(symbol)))
+        for n, symbol in enumerate(TRADES["symbols"])
+    ]
+    early = {**hours, "start": "2024-01-01"}
+    line = "the 1m bars of {} are collected from 2024-06-01 on only"
+    assert [text.partition(" -> ")[0] for _, text in said({"collect": [early, minutes, trades]})] == [
+        line.format(symbol) for symbol in TRADES["symbols"]
+    ]
+
+
+def test_bars_that_cannot_be_read_are_not_said_to_be_missing() -> None:
+    hours = {**BARS, "span": "1h", "derive_from": "1m"}
+    assert {place for place, _ in said({"collect": [hours, {**BARS, "symbols": ["BTCUSDT"]}]})} == {
+        "collect.1.symbols",
+        "collect.1.symbols.0",
+    }
+
+
 BITMEX: dict[str, Any] = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "data_type": "trades"}
 
 
