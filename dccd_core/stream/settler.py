@@ -9,9 +9,10 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, PayloadError
-from dccd_core.domain.timespan import SECOND, TimeRange
+from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.stream.asking import Allowance, Answered, allowance, newest_rows, rows_between
+from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.compare import LEEWAY, Outcome
 from dccd_core.stream.connection import Connection, StreamContext
 from dccd_core.stream.refill import Refill, final_until, newest_only
@@ -20,6 +21,8 @@ from dccd_core.tables import DataType
 
 _LOOK_S: Final = 0.5
 _AT_ONCE: Final = 4
+_LAG: Final = Us(60 * SECOND)
+"""Of a stream that lags by more a snapshot says nothing."""
 
 
 class Settler:
@@ -99,9 +102,10 @@ class Settler:
         except DccdError:
             connection.compared(book, Outcome.UNKNOWN)
             return
-        for wait_s in (0.0, 0.5, LEEWAY / SECOND):
-            await self._clock.sleep(wait_s)
-            late = wait_s * SECOND >= LEEWAY
+        came = self._clock.steady()
+        for patience in (ZERO, Us(SECOND // 2), LEEWAY):
+            await self._until(came, patience, book)
+            late = patience >= LEEWAY and book.lag <= _LAG
             silent = book.pace.silent(self._clock.steady())
             verdict = book.keeper.compared(snapshot, self._clock.now(), late=late, silent=silent)
             if verdict.outcome is not Outcome.WAIT:
@@ -109,6 +113,11 @@ class Settler:
         connection.compared(book, verdict.outcome)
         if verdict.outcome is Outcome.SAME and wanted.channel.beats is None:
             book.pace.beat(self._clock.steady())  # it is quiet
+
+    async def _until(self, came: Us, patience: Us, book: BookTopic) -> None:
+        """Wait until what happened before ``came`` is here, and ``patience`` more: a stream may lag."""
+        while (left := came + patience + (min(book.lag, _LAG) if patience else 0) - self._clock.steady()) > 0:
+            await self._clock.sleep(left / SECOND)
 
     def _allowance(self, dataset: Dataset) -> Allowance:
         key = dataset.symbol.market_type, dataset.data_type

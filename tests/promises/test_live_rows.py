@@ -204,6 +204,35 @@ def test_l12_a_book_that_drifts_unseen_is_found_by_comparing_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("exchange", "linear"), MARKETS, ids=IDS)
+def test_l12_a_book_that_comes_late_has_not_drifted(exchange: str, *, linear: bool, tmp_path: Path) -> None:
+    """What REST shows is ten seconds ahead of what is pushed: that is a lag, nothing is wrong or missing."""
+    hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", linear=linear))
+    p = played(Scene((hit, other), [fault(KIND.LAG, hit, 40, seconds=10)], 400), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert not p.said(f"{hit}.*(anew|taken out|drifted)")
+    assert p.lost_s(other) == 0
+    # what did not come during the ten seconds is proven when it comes
+    assert p.lost_s(hit) < 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data_type", [DataType.TRADES, DataType.OHLC], ids=str)
+@pytest.mark.parametrize("exchange", OPEN)
+def test_l1_what_comes_late_is_not_missing(exchange: str, data_type: DataType, tmp_path: Path) -> None:
+    """REST shows rows that are on their way to us: the topic is alive, its claim waits for them."""
+    hit, other = of(data_type, datasets(exchange, "BTC", "ETH"))[:2]
+    p = played(Scene((hit, other), [fault(KIND.LAG, hit, 40, seconds=10)], 400), tmp_path)
+    assert p.struck
+    assert_true(p)
+    assert not p.said(f"{hit}.*anew"), "subscribed to anew"
+    for one in (hit, other):
+        assert p.lost_s(one) < 1, one
+        assert p.behind(one) == 0, one
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", OPEN)
 def test_l12_a_book_that_drifted_and_is_crossed_by_it_was_wrong_before(exchange: str, tmp_path: Path) -> None:
     """The price falls below a bid that was left over: the pictures since it was are wrong, too."""
