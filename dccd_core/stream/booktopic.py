@@ -3,7 +3,7 @@
 from typing import Final
 
 from dccd_core.adapter.live import BookChange, Word
-from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.stream.book import Book
 from dccd_core.stream.claim import Claim, Moment
 from dccd_core.stream.compare import Outcome
@@ -34,8 +34,6 @@ class BookTopic:
         self.keeper = BookKeeper(
             Book(wanted.channel, wanted.topic.depth, wanted.precision), wanted.depth, wanted.every
         )
-        self.lag = ZERO
-        """How old its last change was when it came."""
         self._channel = wanted.channel
         self._accepted = False
         self._numbered = False
@@ -73,7 +71,7 @@ class BookTopic:
         self._break_off(moment)
         self.pace.hear(moment.steady, 1)
         if change.at is not None:
-            self.lag = Us(max(0, moment.venue - change.at))
+            self.pace.lag = Us(max(0, moment.venue - change.at))
         if change.last is not None:
             self._numbered = True
             self._doubted = False  # it is lost by this, or nothing was missing

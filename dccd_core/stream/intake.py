@@ -247,7 +247,11 @@ class Intake:
         """Return what only REST can settle, and is due."""
         moment = self._moment(steady)
         told = [(line, line.topic.question(moment)) for line in self.lines if line.accepted is not None]
-        return [Question(line.name, line.wanted, since) for line, since in told if since is not None]
+        return [
+            Question(line.name, line.wanted, since, line.topic.pace.lag)
+            for line, since in told
+            if since is not None
+        ]
 
     def ask(self, question: Question, steady: Us) -> None:
         """Note that a question is being asked."""

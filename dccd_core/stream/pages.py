@@ -32,6 +32,8 @@ _OFTEN: Final = Us(2 * SECOND)
 _SELDOM: Final = Us(30 * SECOND)
 _LATE: Final = Us(10 * SECOND)
 """How long after its time a trade has come, unless it was lost."""
+_LAGS: Final = Us(5 * SECOND)
+"""What comes so late comes regularly late."""
 _KEPT: Final = 2_000
 """So many of the newest trades are kept to be compared: no venue shows more on a page."""
 _FRAMES: Final = 50
@@ -97,6 +99,7 @@ class PagedTopic:
         self._accepted, self._last, self._lost_until = moment.venue, None, ZERO
         self._kept_since = self._proven = ZERO
         self.pace.beat(moment.steady)
+        self.pace.lag = ZERO
 
     def take(
         self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
@@ -113,6 +116,8 @@ class PagedTopic:
         self.pace.hear(moment.steady, told.height)
         if self._accepted is None:
             return
+        if self._last is not None:  # a subscription begins with old ones
+            self.pace.lag = Us(max(0, moment.venue - told.last))
         came = rows()
         self._keep(came)
         if not spoilt:
@@ -185,6 +190,8 @@ class PagedTopic:
         shown = self._missing(rows, max(span.start, self._kept_since, self.claim.began or self._since()))
         self._withdraw_earlier(rows, span)
         self._withdraw(shown.filter(_at < (self.claim.reached or ZERO)), rows)
+        if self._lags(span.start, moment):
+            return None
         start = max(span.start, self._since(), self._kept_since)
         missing = shown.filter(_at >= start)
         last = self._since() if self._last is None else self._last
@@ -203,6 +210,13 @@ class PagedTopic:
         if moment.steady - self.pace.heard > _LATE and moment.venue - (first := _first(after)) > _LATE:
             return f"it was silent, although something was traded at {iso(first)}"
         return None
+
+    def _lags(self, start: Us, moment: Moment) -> bool:
+        """Whether a page that begins at ``start`` shows nothing but what is on its way to us."""
+        last = self._last
+        if last is None or last >= start - 1 or self.pace.lag < _LAGS:
+            return False
+        return moment.venue - last <= self.pace.lag + _LATE
 
     def _since(self) -> Us:
         """Return up to when all is settled."""

@@ -22,7 +22,7 @@ from dccd_core.tables import DataType
 _LOOK_S: Final = 0.5
 _AT_ONCE: Final = 4
 _LAG: Final = Us(60 * SECOND)
-"""Of a stream that lags by more a snapshot says nothing."""
+"""What comes later than this is not waited for."""
 
 
 class Settler:
@@ -105,7 +105,7 @@ class Settler:
         came = self._clock.steady()
         for patience in (ZERO, Us(SECOND // 2), LEEWAY):
             await self._until(came, patience, book)
-            late = patience >= LEEWAY and book.lag <= _LAG
+            late = patience >= LEEWAY and book.pace.lag <= _LAG
             silent = book.pace.silent(self._clock.steady())
             verdict = book.keeper.compared(snapshot, self._clock.now(), late=late, silent=silent)
             if verdict.outcome is not Outcome.WAIT:
@@ -116,7 +116,9 @@ class Settler:
 
     async def _until(self, came: Us, patience: Us, book: BookTopic) -> None:
         """Wait until what happened before ``came`` is here, and ``patience`` more: a stream may lag."""
-        while (left := came + patience + (min(book.lag, _LAG) if patience else 0) - self._clock.steady()) > 0:
+        while (
+            left := came + patience + (min(book.pace.lag, _LAG) if patience else 0) - self._clock.steady()
+        ) > 0:
             await self._clock.sleep(left / SECOND)
 
     def _allowance(self, dataset: Dataset) -> Allowance:
@@ -137,6 +139,8 @@ class Settler:
         except DccdError:
             return  # it stays unproven, and its health says so
         self._allowance(dataset).spend(told.requests - 1, self._clock.steady())
+        if told.rows.height:  # they may be on their way to us
+            await self._clock.sleep(min(question.lag, _LAG) / SECOND)
         if newest or told.rows.height or told.span.start <= question.since:
             connection.answer(question, told.rows, told.span)
 

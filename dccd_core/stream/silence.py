@@ -32,6 +32,8 @@ class Pace:
         self._most = most
         self.heard = now
         """When it was last heard of, or proven to be quiet."""
+        self.lag = ZERO
+        """How old the newest of it was when it came."""
         self._count = 0.0
         self._time_s = 0.0
         self._asked_again = ZERO

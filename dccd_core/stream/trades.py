@@ -212,6 +212,7 @@ class TradeTopic:
         self._lost_until = ZERO
         self._ids = IdRun() if self._numbered else None
         self.pace.beat(moment.steady)
+        self.pace.lag = ZERO
 
     def take(
         self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
@@ -227,6 +228,8 @@ class TradeTopic:
         self.pace.hear(moment.steady, told.height)
         if self._accepted is None:
             return
+        if self._last is not None:  # a subscription begins with old ones
+            self.pace.lag = Us(max(0, moment.venue - told.last))
         if spoilt and not self._numbered:
             self._last = max(told.last, self._last or told.last)
             return

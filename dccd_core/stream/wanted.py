@@ -36,11 +36,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether there were rows of a topic from ``since`` (venue time) on that did not come."""
+    """Whether there were rows of a topic from ``since`` (venue time) on that did not come.
+
+    ``lag``: how old they are at present when they come.
+    """
 
     name: str
     wanted: Wanted
     since: Us
+    lag: Us = ZERO
 
 
 @dataclass(slots=True)
