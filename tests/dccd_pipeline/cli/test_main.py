@@ -1,180 +1,27 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import dagster as dg
-import jsonschema
-import polars as pl
 import pytest
-import yaml
-from click.testing import CliRunner, Result
 from rich.console import Console
 
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import HOUR, parse_time
-from dccd_core.exchanges import NAMES
+from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import Lake
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.api import StreamPlan
-from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.cli.capability_table import matrix_markdown
-from dccd_pipeline.cli.doctor import examinable
+from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.cli.instance import open_instance
-from dccd_pipeline.cli.main import main
-from dccd_pipeline.config.read import embedded_settings, parse_settings
-from dccd_pipeline.config.settings import Origin
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.tags import STREAM
-from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, bars, hold, whole
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused
+from tests.dccd_pipeline.held import HOURS, TRADES
 from tests.dccd_pipeline.streamed import FakeRecorder, health
 
-CONFIG = """
-store: ./lake
-exchanges: {binance: {rest_url: "%s", budget: 0.5}}
-collect:
-  - {exchange: binance, symbols: [BTC/USDT, ETH/USDT], data_type: ohlc, span: 1h, start: 2024-01-01}
-"""
-BTC_HOURS = ("binance", "BTC/USDT", "--data-type", "ohlc", "--span", "1h")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder of its own with a configuration whose exchange is nowhere."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DCCD_CONFIG", raising=False)
-    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
-    (tmp_path / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9")
-    return tmp_path
-
-
-@pytest.fixture
-def lake(project: Path) -> Lake:
-    """A lake with a year of hours and, with a gap, a month of minutes."""
-    lake = Lake(project / "lake")
-    hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
-    opens = list(whole(MINUTES, "2024-01"))
-    hold(lake, MINUTES, "2024-01", bars(opens[:100] + opens[110:]))
-    return lake
-
-
-def dccd(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
-
-
-def refused(*arguments: str) -> str:
-    """Return the one line that says why not."""
-    result = dccd(*arguments)
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    return line
-
-
-def test_a_sound_configuration_is_counted(project: Path) -> None:
-    result = dccd("config", "check")
-    assert result.exit_code == 0
-    assert result.stdout == "dccd.yaml: 1 entries, 2 datasets, all can be collected\n"
-
-
-def test_each_mistake_in_the_configuration_is_a_line(project: Path) -> None:
-    (project / "dccd.yaml").write_text("stor: x\ncollect: [{exchange: binanc}]")
-    result = dccd("config", "check")
-    assert result.exit_code == 2
-    assert {line.partition(": ")[0] for line in result.stderr.splitlines()} == {
-        "stor",
-        "collect[0].exchange",
-        "collect[0].data_type",
-        "collect[0].symbols",
-    }
-    assert dccd("inventory").exit_code == 2
-
-
-def test_the_schema_is_one_that_the_configuration_passes(project: Path) -> None:
-    schema = json.loads(dccd("config", "schema").stdout)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    raw = yaml.safe_load((project / "dccd.yaml").read_text().replace("2024-01-01", "'2024-01-01'"))
-    jsonschema.validate(raw, schema)
-
-
-def test_what_exchanges_serve_is_a_table_or_json() -> None:
-    table = dccd("exchanges").stdout
-    assert all(word in table for word in ("binance", "ohlc", "trades", "orderbook", "full history"))
-    rows = json.loads(dccd("exchanges", "kraken", "--json").stdout)
-    assert [row["data_type"] for row in rows] == ["ohlc", "trades", "orderbook"]
-    one = dccd("exchanges", "kraken").stdout
-    assert "What Kraken serves" in one
-    assert "1 per 1s a market (ohlc)" in one
-    assert rows[0]["docs"] in one
-    assert dccd("exchanges", "--markdown").stdout == matrix_markdown()
-    assert refused("exchanges", "binanc") == "unknown exchange 'binanc' -> did you mean 'binance'?"
-
-
-def test_the_inventory_is_a_table_or_json(lake: Lake) -> None:
-    table = dccd("inventory").stdout
-    assert "2 datasets" in table
-    lines = {line.split("│")[1].strip(): line for line in table.splitlines() if "binance" in line}
-    assert "available" in lines["binance/ohlc/BTC-USDT/1h"]
-    assert "8,784" in lines["binance/ohlc/BTC-USDT/1h"]
-    assert "degraded" in lines["binance/ohlc/BTC-USDT/1m"]
-
-    hours, minutes = json.loads(dccd("inventory", "--json").stdout)
-    assert (hours["dataset"], hours["condition"], hours["rows"]) == (str(HOURS), "available", 8_784)
-    assert (minutes["dataset"], minutes["condition"], minutes["gaps"]) == (str(MINUTES), "degraded", 1)
-
-
-def test_an_empty_lake_is_listed_too() -> None:
-    assert "0 datasets" in dccd("inventory").stdout
-    assert json.loads(dccd("inventory", "--json").stdout) == []
-
-
-def test_rows_are_shown_as_a_table(lake: Lake) -> None:
-    result = dccd("read", *BTC_HOURS, "--start", "2024-03-01", "--end", "2024-03-01T05:00Z")
-    assert result.exit_code == 0
-    assert "shape: (5, 8)" in result.stdout
-    assert "2024-03-01 04:00:00 UTC" in result.stdout
-
-
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    "rows.parquet": pl.read_parquet,
-    "rows.json": pl.read_ndjson,
-    "rows.csv": pl.read_csv,
-}
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_rows_are_written_to_a_file(lake: Lake, project: Path, name: str) -> None:
-    span = ("--start", "2024-03-01", "--end", "2024-03-02")
-    assert dccd("read", *BTC_HOURS, *span, "-o", name).exit_code == 0
-    rows = READERS[name](project / name)
-    assert rows.height == 24
-    assert rows.columns == ["ts", "open", "high", "low", "close", "volume", "quote_volume", "trades"]
-    if name.endswith(".parquet"):
-        assert rows["ts"].to_physical().diff().unique().drop_nulls().to_list() == [HOUR]
-
-
-def test_what_cannot_be_read_is_refused(lake: Lake) -> None:
-    assert refused("read", *BTC_HOURS, "-o", "rows.xlsx") == (
-        "cannot write rows.xlsx -> end it in .csv, .parquet, .json"
-    )
-    nothing = refused("read", "binance", "ETH/USDT", "--data-type", "trades")
-    assert nothing.startswith("the lake holds nothing of binance/trades/ETH-USDT")
-
-
-def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: Lake) -> None:
-    Path(lake.path(HOURS, "2024")).write_bytes(b"PAR1 not at all PAR1")
-    result = dccd("read", *BTC_HOURS)
-    assert result.exit_code == 1
-    assert lake.path(HOURS, "2024") in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.mark.parametrize(
@@ -224,59 +71,6 @@ def test_a_dry_run_says_what_it_would_cost(project: Path, sandbox: RunningSandbo
     trades = ("binance", "BTC/USDT", "--data-type", "trades", "--start", "2024-01-01", "--end", "2024-01-02")
     assert json.loads(dccd("backfill", *trades, "--dry-run", "--json").stdout)["rows"] == 6_000
     assert not (project / "lake").exists()
-
-
-def findings(exit_code: int, *names: str) -> dict[str, set[bool]]:
-    """Return for each exchange in the order of the answer which marks it got."""
-    result = dccd("doctor", *names, "--json")
-    assert result.exit_code == exit_code, result.output
-    marks: dict[str, set[bool]] = {}
-    for one in json.loads(result.stdout):
-        assert one.keys() == {"exchange", "subject", "ok", "said", "hint"}
-        marks.setdefault(one["exchange"], set()).add(one["ok"])
-    return marks
-
-
-def test_the_doctor_asks_the_configured_exchanges_or_those_named(
-    project: Path, sandbox: RunningSandbox
-) -> None:
-    urls = ", ".join(f'{name}: {{rest_url: "{sandbox.rest_url(name)}"}}' for name in ("kraken", "binance"))
-    (project / "dccd.yaml").write_text(f"exchanges: {{{urls}}}")
-    assert findings(0) == {"binance": {True}, "kraken": {True}}
-    assert findings(0, "kraken") == {"kraken": {True}}
-    said = dccd("doctor", "kraken")
-    assert said.exit_code == 0
-    assert said.stdout.startswith("ok   kraken connection: answered in ")
-    assert refused("doctor", "krakn") == "unknown exchange 'krakn' -> did you mean 'kraken'?"
-    assert refused("doctor", "bitmex").startswith("BitMEX closed on 2026-09-23 -> set exchanges.bitmex")
-
-
-def test_the_doctor_says_what_is_not_well(project: Path) -> None:
-    (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9")
-    result = dccd("doctor")
-    assert result.exit_code == 1
-    (line,) = result.stdout.splitlines()
-    assert line.startswith("FAIL binance connection: ")
-    assert " -> " in line
-
-
-def test_without_a_configuration_every_open_exchange_is_examined() -> None:
-    assert examinable(embedded_settings()) == [name for name in NAMES if name != "bitmex"]
-    assert examinable(parse_settings("", Origin("dccd.yaml", Path()))) == examinable(embedded_settings())
-    some = "exchanges: {bitmex: {rest_url: http://h}, kraken: {budget: 0.5}}"
-    assert examinable(parse_settings(some, Origin("dccd.yaml", Path()))) == ["kraken"]
-
-
-STREAMS = "\nstream:\n  - {name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}\n"
-
-
-@pytest.fixture
-def own_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration with a stream, and an instance beside it."""
-    monkeypatch.setenv("DAGSTER_HOME", "restored at the end")
-    monkeypatch.delenv("DAGSTER_HOME")
-    (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9" + STREAMS)
-    return project
 
 
 @pytest.mark.slow  # SQLite waits for half a minute
@@ -363,10 +157,6 @@ def test_a_stream_here_says_why_it_failed(own_home: Path, monkeypatch: pytest.Mo
     result = dccd("stream", "--here", "majors")
     assert result.exit_code == 1
     assert result.stderr.endswith("failed: disk full\n")
-
-
-def test_the_check_counts_streams(own_home: Path) -> None:
-    assert dccd("config", "check").stdout.splitlines()[-1] == "1 streams, 1 datasets, all can be recorded"
 
 
 @pytest.fixture
