@@ -6,7 +6,7 @@ See https://docs.dagster.io/guides/build/assets/metadata-and-tags
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import dagster as dg
@@ -15,7 +15,7 @@ import polars.selectors as cs
 from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import MILLISECOND, TimeRange, iso
+from dccd_core.domain.timespan import MILLISECOND, TimeRange, Us, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Hole
 from dccd_pipeline.assets.progress import condition_of, progress
@@ -99,15 +99,25 @@ def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
 
 
 def last_rows(lake: Lake, dataset: Dataset, key: str) -> dg.MetadataValue:
-    """Return the partition's last rows; the others never become Python objects."""
-    rows = (
-        lake.scan(dataset, partition_span(dataset.grain, key))
-        .tail(_SHOWN_ROWS)
-        .with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), cs.enum().cast(pl.String))
-        .collect(engine="streaming")
-    )
-    records = [dg.TableRecord(row) for row in rows.iter_rows(named=True)]
+    """Return the partition's last rows; of the others hardly any are read: a day may have millions."""
+    rows = dataset.data_type.table.empty()
+    for span in _ends(partition_span(dataset.grain, key), lake.state(dataset, key)):
+        rows = lake.scan(dataset, span).tail(_SHOWN_ROWS).collect()
+        if rows.height == _SHOWN_ROWS:
+            break
+    told = rows.with_columns(cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), cs.enum().cast(pl.String))
+    records = [dg.TableRecord(row) for row in told.iter_rows(named=True)]
     return dg.MetadataValue.table(records, schema=column_schema(dataset.data_type))
+
+
+def _ends(whole: TimeRange, state: State | None) -> Iterator[TimeRange]:
+    """Yield the end of a partition, where its last rows should be, then ever more of it, at last all."""
+    if state and state.first is not None and state.last is not None:
+        back = 1 + 4 * _SHOWN_ROWS * (state.last - state.first) // state.rows
+        while (start := state.last - back) > whole.start:
+            yield TimeRange(Us(start), whole.end)
+            back *= 16
+    yield whole
 
 
 def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:

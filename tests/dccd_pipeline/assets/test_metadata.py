@@ -1,5 +1,7 @@
 import base64
 import io
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us
+from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import Lake
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
@@ -147,6 +149,34 @@ def test_the_last_ten_rows_are_shown_as_they_are_stored(tmp_path: Path) -> None:
     assert [record["ts"] for record in records] == [f"2024-02-01T00:{n:02}:00Z" for n in range(2, 12)]
     stored = lake.scan(MINUTES).tail(10).drop("ts").collect().rows(named=True)
     assert [{name: value for name, value in record.items() if name != "ts"} for record in records] == stored
+
+
+@pytest.mark.parametrize(
+    "minutes",
+    [range(41_760), [*range(30_000), 41_000], [0, *range(41_700, 41_709)], [0, 41_759], range(10)],
+    ids=["evenly", "hardly any at the end", "crowded at the end", "two", "all at the start"],
+)
+def test_of_a_partition_no_more_is_read_than_its_last_rows_need(
+    tmp_path: Path, minutes: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until now all of it was, a second time: 170 ms of CPU for a day of two million trades."""
+    lake, asked = Lake(tmp_path), list[TimeRange]()
+    span = partition_span(MINUTES.grain, "2024-02")
+    opens = [Us(span.start + n * MINUTE) for n in minutes]
+    hold(lake, MINUTES, "2024-02", bars(opens))
+    scan = Lake.scan
+
+    def watched(self: Lake, dataset: Dataset, part: TimeRange) -> pl.LazyFrame:
+        asked.append(part)
+        return scan(self, dataset, part)
+
+    monkeypatch.setattr(Lake, "scan", watched)
+    told = last_rows(lake, MINUTES, "2024-02")
+    assert isinstance(told, dg.TableMetadataValue)
+    assert [record.data["ts"] for record in told.records] == [iso(at) for at in opens[-10:]]
+    if len(opens) == 41_760:
+        assert sum(part.length for part in asked) < span.length / 100
+    assert all(before.start > after.start for before, after in pairwise(asked))
 
 
 def test_of_nothing_no_row_is_shown(tmp_path: Path) -> None:
