@@ -20,7 +20,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import Lake
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_pipeline.assets.remaining import said_length
-from dccd_pipeline.config.capabilities import limits_of, weight_per_minute
+from dccd_pipeline.config.capabilities import limits_of, present, weight_per_minute
 from dccd_pipeline.config.collect import Entry, is_unbounded
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.resources import Venues
@@ -50,7 +50,7 @@ def _parts(one: Estimate) -> tuple[int, int, int, int]:
 
 def said_cost(entry: Entry, dataset: Dataset, cost: Estimate, share: float | None = None) -> str:
     """Say for people what a history costs."""
-    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type)
+    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type, present())
     minutes = cost.weight / (weight_per_minute(limits) * (share or DEFAULT_SHARE))
     length = said_length(Us(round(minutes * HOUR / 60)))
     return f"about {cost.rows:,} rows, {decimal(cost.bytes)}, {length} of asking, since {entry.start}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import dagster as dg
-from pydantic import ValidationError
 
 from dccd_core.adapter.contract import FULL, NOW
 from dccd_core.domain.dataset import FORMATS, Dataset, partition_key, partition_keys, partition_span
@@ -37,6 +36,7 @@ from dccd_pipeline.config.capabilities import (
     weight_per_minute,
 )
 from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.read import entry_of
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.config.sources import said_source
 from dccd_pipeline.dagster_compat import (
@@ -187,7 +187,9 @@ def _refuse_out_of_reach(entry: Entry, dataset: Dataset, start: Us, now: Us) -> 
     elif start < askable_since(endpoint, asked.span, now):
         known = f", now from {said_time(since)} on" if since else ""
         hints = [f"write --start {later(since, now) if since else today}"]
-        if others := elsewhere(exchange, dataset.data_type, dataset.symbol.market_type, dataset.span, start):
+        if others := elsewhere(
+            exchange, dataset.data_type, dataset.symbol.market_type, dataset.span, start, now
+        ):
             hints.append(f"take it from {' or '.join(others)}")
         said = f"{exchange.title} serves {endpoint.reach} of {asked}{known}"
         raise ConfigError(said, hint=", or ".join(hints))
@@ -301,7 +303,7 @@ def pace(settings: Settings, dataset: Dataset) -> float:
     """Return how much weight a minute the budget gives requests for ``dataset``."""
     own = settings.exchanges.get(dataset.exchange)
     share = own.budget if own and own.budget else DEFAULT_SHARE
-    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type)
+    limits = limits_of(get(dataset.exchange), dataset.symbol.market_type, dataset.data_type, present())
     return share * weight_per_minute(limits)
 
 
@@ -322,11 +324,7 @@ def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
         "span": dataset.parts[-1] if dataset.span else None,
         "derive_from": known.derive_from if known else None,
     }
-    try:
-        entry = Entry.model_validate(asked)
-    except ValidationError as e:
-        mistakes = (mistake.get("ctx", {}).get("error") for mistake in e.errors())
-        raise next(mistake for mistake in mistakes if isinstance(mistake, ConfigError)) from e
+    entry = entry_of(asked, present())
     start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
     life = settings.life_of(dataset.exchange, dataset.symbol)
     entry = entry.built_of(known.origins if known else {})

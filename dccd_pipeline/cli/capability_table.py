@@ -15,7 +15,7 @@ from dccd_core.domain.timespan import SECOND, moment
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.paging import style_of
 from dccd_core.tables import DataType
-from dccd_pipeline.config.capabilities import KINDS, closed_on, limits_of, pushed, served
+from dccd_pipeline.config.capabilities import KINDS, closed_on, limits_of, present, pushed, served
 
 DOCUMENTS: Final = ("README.md", "docs/exchanges.md")
 _HEAD: Final = (
@@ -107,7 +107,8 @@ def _rows(exchange: Exchange, data_type: DataType) -> list[Capability]:
 
 
 def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
-    endpoint, last = served(exchange, data_type).get(kind), closed_on(exchange)
+    now = present()
+    endpoint, last = served(exchange, data_type, now).get(kind), closed_on(exchange, now)
     channel = pushed(exchange, data_type, [kind]).get(kind)
     return Capability(
         exchange=exchange.name,
@@ -120,7 +121,7 @@ def _row(exchange: Exchange, kind: str, data_type: DataType) -> Capability:
         spans=[format_bar_span(span) for span in endpoint.spans] if endpoint else [],
         page_limit=endpoint.page_limit if endpoint else None,
         paging=style_of(endpoint).name if endpoint else None,
-        limits=list(map(_limit, limits_of(exchange, kind, data_type))) if endpoint else [],
+        limits=list(map(_limit, limits_of(exchange, kind, data_type, now))) if endpoint else [],
         docs=endpoint.docs if endpoint else None,
         live=_live(data_type, channel, endpoint) if channel else None,
         live_docs=channel.docs if channel else None,
@@ -160,10 +161,10 @@ def _cells(row: Capability) -> tuple[str, ...]:
 
 
 def _line(exchange: Exchange) -> tuple[str, ...]:
-    last = closed_on(exchange)
+    last = closed_on(exchange, present())
     title = f"{exchange.title} (closed {last})" if last else exchange.title
     kinds = [kind for kind in KINDS if kind in exchange.kinds]
-    endpoints = [served(exchange, data_type) for data_type in DataType]
+    endpoints = [served(exchange, data_type, present()) for data_type in DataType]
     told = [_told({kind: one.get(kind) for kind in kinds}) for one in endpoints]
     live = [data_type.table.title for data_type in DataType if pushed(exchange, data_type)]
     return (title, ", ".join(kinds), *told, ", ".join(live) or "-")

@@ -15,6 +15,7 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_pipeline.cli.backfill import Order, Result, run_order
 from dccd_pipeline.config.capabilities import present
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 
 STORE: Final = "./data/demo"
@@ -63,7 +64,7 @@ def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
     ]
     exchanges: dict[str, dict[str, Any]] = {name: {"rest_url": url} for name, url in rest_urls.items()}
     exchanges["kraken"]["symbols"] = {NEWCOMER: {"listed": "2019-09-30"}}
-    return Settings.model_validate({"store": STORE, "exchanges": exchanges, "collect": collect})
+    return settings_of({"store": STORE, "exchanges": exchanges, "collect": collect})
 
 
 def _data_type(more: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.doctor import Finding, examine
 from dccd_pipeline.build import default_resources
-from dccd_pipeline.config.capabilities import closed_on
+from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.resources import Venues
@@ -23,7 +23,7 @@ def examinable(settings: Settings) -> list[str]:
     """
     configured = {*settings.exchanges, *(entry.exchange for entry in settings.collect)}
     named = configured if settings.source != EMBEDDED and configured else set(NAMES)
-    return [name for name in NAMES if name in named and closed_on(get(name)) is None]
+    return [name for name in NAMES if name in named and closed_on(get(name), present()) is None]
 
 
 async def examined(settings: Settings, names: Sequence[str]) -> dict[str, list[Finding]]:

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.partition.ledger import Accepted
@@ -38,14 +37,6 @@ class AcceptedGap(Strict):
 
     why: str = Field(min_length=1, examples=["bars off the grid after an outage"])
     """What is known of it. It is shown wherever the gap is."""
-
-    @field_validator("end")
-    @classmethod
-    def _after_start(cls, end: str, info: ValidationInfo) -> str:
-        start = info.data.get("start")
-        if start and parse_time(end) <= parse_time(start):
-            raise ConfigError(f"{end} is not after start, {start}", hint="end is the first moment not meant")
-        return end
 
     @property
     def span(self) -> TimeRange:

@@ -30,20 +30,22 @@ def present() -> Us:
     return us(datetime.now(UTC))
 
 
-def closed_on(exchange: Exchange) -> date | None:
+def closed_on(exchange: Exchange, now: Us) -> date | None:
     """Return the day an exchange closed, the last there is data of; None while it is open."""
-    if exchange.closed is None or exchange.closed > present():
+    if exchange.closed is None or exchange.closed > now:
         return None
     return moment(Us(exchange.closed - 1)).date()
 
 
-def served(exchange: Exchange, data_type: DataType, kinds: Iterable[str] = KINDS) -> dict[str, Endpoint]:
+def served(
+    exchange: Exchange, data_type: DataType, now: Us, kinds: Iterable[str] = KINDS
+) -> dict[str, Endpoint]:
     """Return what serves ``data_type`` for each of these kinds of market that the exchange has it for.
 
     One that has closed shows no present any more.
     """
     found = {kind: exchange.endpoint(kind, data_type) for kind in kinds if kind in exchange.kinds}
-    gone = closed_on(exchange) is not None
+    gone = closed_on(exchange, now) is not None
     return {kind: one for kind, one in found.items() if one and not (gone and one.reach == NOW)}
 
 
@@ -56,24 +58,26 @@ def askable_since(endpoint: Endpoint, bar: Us | None, now: Us) -> Us:
     return Us(now - DAY) if since is None else since
 
 
-def elsewhere(exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us) -> list[str]:
+def elsewhere(
+    exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us, now: Us
+) -> list[str]:
     """Name a few other open exchanges that can be asked for the same from ``start`` on."""
-    others = [other for name in NAMES if name != exchange.name and not closed_on(other := get(name))]
-    return [other.name for other in others if can_ask(other, data_type, kind, bar, start)][:_NAMED]
+    others = [other for name in NAMES if name != exchange.name and not closed_on(other := get(name), now)]
+    return [other.name for other in others if can_ask(other, data_type, kind, bar, start, now)][:_NAMED]
 
 
-def can_ask(exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us) -> bool:
+def can_ask(exchange: Exchange, data_type: DataType, kind: str, bar: Us | None, start: Us, now: Us) -> bool:
     """Tell whether an exchange serves this from ``start`` on."""
-    endpoint = served(exchange, data_type).get(kind)
+    endpoint = served(exchange, data_type, now).get(kind)
     if endpoint is None or (bar and bar not in endpoint.spans):
         return False
-    return max(exchange.since, askable_since(endpoint, bar, present())) <= start
+    return max(exchange.since, askable_since(endpoint, bar, now)) <= start
 
 
-def limits_of(exchange: Exchange, kind: str, data_type: DataType) -> list[Limit]:
+def limits_of(exchange: Exchange, kind: str, data_type: DataType, now: Us) -> list[Limit]:
     """Return the limits that count the requests for a data type."""
-    endpoint = served(exchange, data_type)[kind]
-    bar, now = (endpoint.spans or (None,))[0], present()
+    endpoint = served(exchange, data_type, now)[kind]
+    bar = (endpoint.spans or (None,))[0]
     span = TimeRange(Us(now - (bar or MINUTE)), now)
     first_id = 1 if style_of(endpoint).by_ids else None
     query = Query(exchange.market(_EXAMPLES[kind]), span, 1, bar=bar, first_id=first_id, market_type=kind)

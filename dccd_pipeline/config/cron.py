@@ -1,12 +1,11 @@
 """When an entry runs: intervals that cron can say exactly, and cron expressions that really fire. All UTC."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, Us
 
 
 def _step(n: int) -> str:
@@ -39,8 +38,8 @@ def parse_interval(value: str | int) -> Us:
     return interval
 
 
-def parse_cron(text: str) -> str:
-    """Return ``text``, tidied, when Dagster accepts it, it means what it seems to say, and it ever fires."""
+def parse_cron(text: str, now: Us) -> str:
+    """Return ``text``, tidied, if Dagster accepts it, it means what it seems to say, and will yet fire."""
     # Dagster takes more than a second to import: only who writes a cron waits for it.
     from dccd_pipeline.dagster_compat import (  # noqa: PLC0415
         cron_string_iterator,
@@ -56,7 +55,7 @@ def parse_cron(text: str) -> str:
         hint = "steps end at 59 minutes and 23 hours"
         raise ConfigError(f"{text!r} has a step longer than its field and would run more often", hint=hint)
     try:
-        next(cron_string_iterator(datetime.now(UTC).timestamp(), text, "UTC"))
+        next(cron_string_iterator(now // SECOND, text, "UTC"))
     except ValueError:
         hint = "choose a day that the month has"
         raise ConfigError(f"{text!r} names a date that never comes", hint=hint) from None

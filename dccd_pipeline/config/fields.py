@@ -1,6 +1,6 @@
 """What several parts of ``dccd.yaml`` are made of: exchanges, symbols, days, and what a symbol lives through.
 
-Belongs here: reading what was typed. Does not: what can be collected of it (collect.py).
+Belongs here: reading what was typed. Does not: whether it can be had (rules.py).
 """
 
 import re
@@ -16,27 +16,24 @@ from pydantic import (
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
-    field_validator,
 )
 
 from dccd_core.adapter.contract import Exchange
+from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import ListingPeriod
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
-from dccd_pipeline.config.capabilities import KINDS, example_of, served
+from dccd_pipeline.config.words import said_unknown
 
 _CODE: Final = r"[^\s/:_-]+"
 # TUSD and BUSD are left out: DOTUSD is DOT/USD, not DO/TUSD.
 _GLUED: Final = re.compile(
     r"(\w+?)[-_]?(USDT|USDC|FDUSD|USD|EUR|GBP|JPY|TRY|BRL|AUD|CAD|CHF|DAI|BTC|ETH|BNB)(?:_(\w+))?"
 )
-
-
-def exchange_of(info: ValidationInfo) -> Exchange | None:
-    return get(info.data["exchange"]) if "exchange" in info.data else None
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def named_exchange(text: str) -> Exchange:
@@ -82,27 +79,26 @@ def _symbol(value: object, info: ValidationInfo) -> Symbol:
         raise ConfigError(
             "YAML reads this symbol as true or false", hint="put it into quotes, like 'NO/USDT'"
         )
-    text, exchange = str(value), exchange_of(info)
-    symbol = _parsed(text, exchange.name if exchange else "EXCHANGE")
+    text = str(value)
+    symbol = _parsed(text, info.data.get("exchange", "EXCHANGE"))  # the hint is to be a command that works
     if text.islower():
         raise ConfigError(f"symbol {text!r} is in lower case", hint=f"write {text.upper()}")
-    if exchange:
-        _refuse_unserved(exchange, symbol, info.data.get("data_type"))
     return symbol
 
 
-def _refuse_unserved(exchange: Exchange, symbol: Symbol, data_type: DataType | None) -> None:
-    kind = symbol.market_type
-    having = served(exchange, data_type) if data_type else dict.fromkeys(exchange.kinds)
-    if kind in having:
-        return
-    near = next(near for near in KINDS if near in (having or exchange.kinds))
-    hint = f"its {near} market would be {example_of(near, symbol)}"
-    if kind not in exchange.kinds:
-        raise ConfigError(f"{exchange.name} has no {kind} markets, so no {symbol}", hint=hint)
-    others = [other for other in DataType if kind in served(exchange, other)]
-    hint = f"{hint}; of {symbol} it serves {', '.join(others)}" if others else hint
-    raise ConfigError(f"{exchange.name} serves no {data_type} of {kind} markets", hint=hint)
+def _data_type(value: object) -> DataType:
+    if value not in tuple(DataType):
+        said, hint = said_unknown(value)
+        raise ConfigError(said, hint=hint)
+    return DataType(str(value))
+
+
+def _plain_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        near = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
+        said = f"{name!r} is not letters, digits and _ after a letter"
+        raise ConfigError(said, hint=f"write {near if near[:1].isalpha() else f'n{near}'}")
+    return name
 
 
 def read_day(value: object) -> date:
@@ -122,6 +118,15 @@ SymbolText = Annotated[
     PlainValidator(_symbol),
     WithJsonSchema({"type": "string", "pattern": f"^{_CODE}/{_CODE}(:{_CODE})?$"}),
 ]
+DataTypeName = Annotated[
+    DataType, PlainValidator(_data_type), WithJsonSchema({"type": "string", "enum": list(DataType)})
+]
+EntryName = Annotated[
+    str,
+    AfterValidator(_plain_name),
+    Field(examples=["majors"], json_schema_extra={"pattern": f"^{_NAME.pattern}$"}),
+]
+BarLength = Annotated[Us, PlainValidator(parse_bar_span, json_schema_input_type=str | int)]
 Day = Annotated[date, BeforeValidator(read_day, json_schema_input_type=date)]
 
 
@@ -142,14 +147,6 @@ class SymbolLife(Strict):
 
     renamed_to: SymbolText | None = Field(default=None, examples=["POL/USDT"])
     """What it is called since; errors say so."""
-
-    @field_validator("delisted")
-    @classmethod
-    def _after_listing(cls, delisted: date | None, info: ValidationInfo) -> date | None:
-        listed = info.data.get("listed")
-        if delisted and listed and delisted < listed:
-            raise ConfigError(f"{delisted} is before it was listed, {listed}", hint="exchange the two")
-        return delisted
 
     @property
     def bounds(self) -> ListingPeriod:

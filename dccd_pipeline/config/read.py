@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +13,15 @@ from pydantic_core import ErrorDetails
 
 from dccd_core.api.configured import config_file
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import Us
 from dccd_pipeline.config.accepted import AcceptedGap
-from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.capabilities import present
+from dccd_pipeline.config.collect import Entry, TypedEntry
+from dccd_pipeline.config.collect_rules import COLLECT_RULES
+from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
-from dccd_pipeline.config.settings import Alerts, ExchangeSettings, Origin, Settings
+from dccd_pipeline.config.rules import problems_of
+from dccd_pipeline.config.settings import Alerts, ExchangeSettings, Origin, Settings, TypedSettings
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.config.words import meant
 
@@ -29,14 +34,14 @@ _DATE: Final = "tag:yaml.org,2002:timestamp"
 _TEXT: Final = "tag:yaml.org,2002:str"
 
 _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
-    "collect": Entry,
+    "collect": TypedEntry,
     "stream": StreamEntry,
     "exchanges": ExchangeSettings,
     "alerts": Alerts,
     "accepted": AcceptedGap,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
-    Settings: ("archive",),
+    TypedSettings: ("archive",),
     ExchangeSettings: ("archive_url",),
 }
 _LIFE: Final = len(("exchanges", "name", "symbols", "symbol"))
@@ -86,25 +91,56 @@ def embedded_settings() -> Settings:
     return parse_settings(text, Origin(EMBEDDED, Path.cwd()))
 
 
-def parse_settings(text: str, origin: Origin) -> Settings:
-    """Read YAML text; ``origin`` is where it came from.
+def parse_settings(text: str, origin: Origin, now: Us | None = None) -> Settings:
+    """Read YAML text; ``origin`` is where it came from, ``now`` the time it is.
 
     Raises:
         SettingsError: it is no YAML, or asks for something impossible.
     """
     try:
-        return Settings.model_validate(_construct(text), context=origin)
+        return settings_of(_construct(text), origin, now)
     except yaml.YAMLError as e:
         raise SettingsError(_syntax(e, text), source=origin.source) from e
-    except ValidationError as e:
-        raise SettingsError("\n".join(_lines(e.errors(include_url=False))), source=origin.source) from e
+    except SettingsError:
+        raise
     except ValueError as e:  # a number that YAML knows by its looks and Python cannot read
         raise SettingsError(f"the file: {e}", source=origin.source) from e
 
 
+def settings_of(raw: object, origin: Origin = Origin(), now: Us | None = None) -> Settings:  # noqa: B008 -- frozen
+    """Return the settings that builtins, as YAML gives them, mean.
+
+    Raises:
+        SettingsError: they ask for something impossible; it says all that is wrong with them.
+    """
+    now = present() if now is None else now
+    try:
+        typed = TypedSettings.model_validate(raw)
+    except ValidationError as e:
+        mistakes = e.errors(include_url=False)
+        found = [*_problems(mistakes), *problems_of(sound_part(raw, _unsound(mistakes)), now)]
+    else:
+        if not (found := problems_of(whole_draft(typed), now)):
+            return Settings.of(typed, origin, now)
+    lines = map(str, sorted(found, key=lambda problem: _rank(problem.where)))
+    raise SettingsError("\n".join(lines), source=origin.source)
+
+
+def entry_of(raw: Mapping[str, object], now: Us) -> Entry:
+    """Return the entry that nobody has configured, but that could be.
+
+    Raises:
+        ConfigError: its exchange does not serve it.
+    """
+    typed = TypedEntry.model_validate(raw)
+    for problem in problems_of(Draft({}, [Part((), typed)]), now, COLLECT_RULES):
+        raise ConfigError(problem.said, hint=problem.hint)
+    return Entry.of(typed, {}, now)
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of ``dccd.yaml``, for editors that complete and check while one types."""
-    return Settings.model_json_schema()
+    return TypedSettings.model_json_schema()
 
 
 def read_config(file: Path) -> str:
@@ -187,16 +223,35 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
     return f"line {line + 1}, column {column + 1}: {said}{hint}"
 
 
-def _lines(mistakes: list[ErrorDetails]) -> Iterator[str]:
+def _unsound(mistakes: list[ErrorDetails]) -> list[Place]:
+    """Return where nothing can be gone by, keys included that an unknown one may have been meant to be."""
+    return [mistake["loc"] for mistake in mistakes] + list(_misspelt(mistakes))
+
+
+def _misspelt(mistakes: list[ErrorDetails]) -> set[Place]:
+    """Return the keys that unknown ones may have been meant to be."""
     unknown = [mistake["loc"] for mistake in mistakes if mistake["type"] == "extra_forbidden"]
-    meant = {(*loc[:-1], near) for loc in unknown for near in _near(loc)}
+    return {(*loc[:-1], near) for loc in unknown for near in _near(loc)}
+
+
+def _problems(mistakes: list[ErrorDetails]) -> Iterator[Problem]:
+    misspelt = _misspelt(mistakes)
     for mistake in mistakes:
         absent = mistake["type"] == "missing" or mistake["input"] is None
         all_wrong = mistake["type"] == "too_short" and mistake["input"]
-        if all_wrong or (absent and mistake["loc"] in meant):
-            continue  # the lines of its items, or of the misspelt key, say it already
-        line = f"{_place(mistake['loc'])}: {_said(mistake)}"
-        yield " ".join(line.split())  # what was typed may hold a line break
+        if not all_wrong and not (absent and mistake["loc"] in misspelt):
+            # else the lines of its items, or of the misspelt key, say it already
+            yield Problem(mistake["loc"], _said(mistake))
+
+
+def _rank(place: Place) -> list[int]:
+    """Return by what problems are put in order: that of the sections, the entries, and their keys."""
+    keys = [list(_model(place[: at + 1]).model_fields) for at in range(len(place))]
+    return [part if isinstance(part, int) else _index(part, of) for part, of in zip(place, keys, strict=True)]
+
+
+def _index(key: str, keys: list[str]) -> int:
+    return keys.index(key) if key in keys else len(keys)
 
 
 def _said(mistake: ErrorDetails) -> str:
@@ -229,7 +284,7 @@ def _model(loc: tuple[int | str, ...]) -> type[BaseModel]:
     """Return the model that the key at ``loc`` stands in."""
     if loc[0] == "exchanges" and len(loc) > _LIFE:
         return SymbolLife
-    return _SECTIONS[loc[0]] if len(loc) > 1 else Settings
+    return _SECTIONS[loc[0]] if len(loc) > 1 else TypedSettings
 
 
 def _example(loc: tuple[int | str, ...]) -> str:
@@ -238,9 +293,3 @@ def _example(loc: tuple[int | str, ...]) -> str:
         return ""
     example = str(field.examples[0]).replace("'", "")  # a list as YAML writes it
     return f" -> write {loc[-1]}: {example}"
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    """Write a place as people read it: ``collect[1].span``."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
-    return "".join(parts).removeprefix(".") or "the file"

@@ -67,7 +67,7 @@ class Case:
 def cases() -> Iterator[Case]:
     for name in NAMES:
         for data_type in DataType:
-            for kind, endpoint in served(get(name), data_type).items():
+            for kind, endpoint in served(get(name), data_type, present()).items():
                 symbol = "BTC/USD" if kind == "spot" and name in IN_USD else SYMBOLS[kind]
                 bar = min((one for one in endpoint.spans if one >= MINUTE), default=None)
                 yield Case(Dataset(name, Symbol.parse(symbol), data_type, bar), endpoint)

@@ -30,7 +30,7 @@ from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of
 from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.capabilities import present
-from dccd_pipeline.config.read import parse_settings
+from dccd_pipeline.config.read import parse_settings, settings_of
 from dccd_pipeline.config.settings import Origin, Settings
 from dccd_pipeline.tags import CATCH_UP
 from tests.e2e.project import RANGE, ranged
@@ -91,7 +91,7 @@ class Desk:
             "start": "2024-01-01",
         }
         raw = {"store": str(self._store), "exchanges": {"binance": own}, "collect": [entry]}
-        self.settings = Settings.model_validate(raw)
+        self.settings = settings_of(raw)
         self.definitions = build_definitions(self.settings)
 
     def run(
@@ -251,7 +251,7 @@ def test_a_schedule_tries_yesterday_where_nobody_knows_how_far_back_it_goes(
     trades = Dataset("bybit", Symbol("ETH", "USDT"), DataType.TRADES)
     own = {"bybit": {"rest_url": sandbox.rest_url("bybit")}}
     entry = {"exchange": "bybit", "symbols": ["ETH/USDT"], "data_type": "trades", "start": "recent"}
-    settings = Settings.model_validate({"store": str(tmp_path), "exchanges": own, "collect": [entry]})
+    settings = settings_of({"store": str(tmp_path), "exchanges": own, "collect": [entry]})
     job = build_definitions(settings).resolve_job_def("bybit_trades")
     days = [partition_key(trades.grain, Us(present() - back)) for back in (DAY, ZERO)]
     refusal = f"{days[0]} cannot be had: Bybit serves the last 60 rows"
@@ -276,7 +276,7 @@ def bitmex(store: Path, rest_url: str | None) -> Settings:
     ]
     own = {"bitmex": {"rest_url": rest_url}} if rest_url else {}
     collect = [{**entry, "start": "2026-09-01"} for entry in entries] if rest_url else []
-    return Settings.model_validate({"store": str(store), "exchanges": own, "collect": collect})
+    return settings_of({"store": str(store), "exchanges": own, "collect": collect})
 
 
 @pytest.fixture

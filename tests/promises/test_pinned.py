@@ -23,7 +23,7 @@ from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 from dccd_pipeline import build
 from dccd_pipeline.cli.main import main
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.read import json_schema, settings_of
 from tests.dccd_core.lake.samples import DAY, TRADES, numbered
 
 PINNED = Path(__file__).with_name("pinned.txt")
@@ -81,14 +81,14 @@ def commands(command: click.Command, *path: str) -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    schema = Settings.model_json_schema()
+    schema = json_schema()
     yield from (f"config {key}" for key in schema["properties"])
     for told in schema["$defs"].values():
         yield from (f"config .. {key}" for key in told.get("properties", ()))
 
 
 def dagster() -> Iterator[str]:
-    definitions = build.build_definitions(Settings.model_validate(SETTINGS))
+    definitions = build.build_definitions(settings_of(SETTINGS))
     for asset in definitions.assets or ():
         specs = [asset] if isinstance(asset, dg.AssetSpec) else list(getattr(asset, "specs", ()))
         for spec in specs:

@@ -25,7 +25,7 @@ from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill
 from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.cli.main import main
-from dccd_pipeline.config.read import SettingsError, parse_settings
+from dccd_pipeline.config.read import SettingsError, parse_settings, settings_of
 from dccd_pipeline.config.settings import Alerts, Origin, Settings
 from dccd_pipeline.runs.failures import failure_sensor
 from tests.dccd_core.lake.samples import SPAN, live, record, trades
@@ -116,7 +116,7 @@ def years(store: str, sandbox: RunningSandbox) -> Settings:
     entry = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
     reach = {"binance": {"rest_url": sandbox.rest_url("binance")}}
     collect = [{**entry, "start": "2023-01-01"}]
-    return Settings.model_validate({"store": store, "exchanges": reach, "collect": collect})
+    return settings_of({"store": store, "exchanges": reach, "collect": collect})
 
 
 def test_d3_ticks_leave_a_partition_alone_whose_file_vanished(
@@ -373,7 +373,7 @@ def test_d9_a_wrong_word_is_answered_with_the_right_one(text: str, said: str) ->
 def test_d11_a_range_before_the_start_is_refused_in_a_line(project: Path, tags: dict[str, str]) -> None:
     """0e899d4: "a defect of dccd, please report it"."""
     entry = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1m"}
-    settings = Settings.model_validate({"store": str(project / "lake"), "collect": [entry]})
+    settings = settings_of({"store": str(project / "lake"), "collect": [entry]})
     job = build_definitions(settings).resolve_job_def("binance_ohlc_1m")
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from dccd_core.lake.lake import Lake
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli.main import main
-from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.capabilities import present
+from dccd_pipeline.config.read import entry_of
 
 CONFIG = """
 store: ./lake
@@ -90,9 +91,9 @@ ENTRY: dict[str, Any] = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_t
 
 
 def test_an_entry_may_end_be_off_or_by_hand_only(project: Path, sandbox: RunningSandbox) -> None:
-    assert Entry.model_validate(ENTRY).scheduled
-    assert not Entry.model_validate({**ENTRY, "enabled": False}).scheduled
-    assert not Entry.model_validate({**ENTRY, "every": "never"}).scheduled
+    assert entry_of(ENTRY, present()).scheduled
+    assert not entry_of({**ENTRY, "enabled": False}, present()).scheduled
+    assert not entry_of({**ENTRY, "every": "never"}, present()).scheduled
     entries = [
         "{%s, start: 2024-01-01, end: 2024-02-10}",
         "{%s, name: idle, start: 2024-01-01, enabled: false}",

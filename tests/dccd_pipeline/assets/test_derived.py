@@ -30,7 +30,7 @@ from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of, orders_of, run_order
 from dccd_pipeline.cli.collect import chosen_entries
 from dccd_pipeline.config.capabilities import present
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.tags import CATCH_UP
 from tests.e2e.project import RANGE, Project, ranged
 
@@ -82,7 +82,7 @@ class Desk:
 
     def __init__(self, instance: dg.DagsterInstance, raw: dict[str, Any]) -> None:
         self.instance = instance
-        self.settings = Settings.model_validate(raw)
+        self.settings = settings_of(raw)
         self.lake = Lake(self.settings.store)
         self.definitions = build_definitions(self.settings)
 

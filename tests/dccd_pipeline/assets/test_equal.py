@@ -14,7 +14,7 @@ from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, newest_part
 from dccd_pipeline.assets.history import history_assets
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.read import settings_of
 from tests.dccd_core.fetch.world import NOW, World, bars
 
 KEY = "2024-06"
@@ -79,7 +79,7 @@ def test_h13_a_venue_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> None:
 def test_h13_all_bars_have_the_check(tmp_path: Path, name: str) -> None:
     quote = "USD" if name in ("coinbase", "kraken") else "USDT"
     collect = {"exchange": name, "symbols": [f"BTC/{quote}"], "data_type": "ohlc", "span": "1h"}
-    settings = Settings.model_validate({"store": str(tmp_path), "collect": [collect]})
+    settings = settings_of({"store": str(tmp_path), "collect": [collect]})
     checks = [spec.name for spec in history_assets(settings.collect[0], settings.store).check_specs]
     assert CHECK in checks
 

@@ -14,6 +14,7 @@ from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME, DataType
 from dccd_pipeline.build import build_definitions
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 
 BTC, ETH = (
@@ -26,7 +27,7 @@ NOW = parse_time("2026-01-01")
 def settings(tmp_path: Path) -> Settings:
     collect = {"exchange": "binance", "symbols": ["BTC/USDT", "ETH/USDT"], "data_type": "ohlc", "span": "1m"}
     nowhere = {"binance": {"rest_url": "http://127.0.0.1:9"}}
-    return Settings.model_validate({"store": str(tmp_path), "collect": [collect], "exchanges": nowhere})
+    return settings_of({"store": str(tmp_path), "collect": [collect], "exchanges": nowhere})
 
 
 def hold(lake: Lake, dataset: Dataset, key: str, at: Us, **wrong: float) -> None:

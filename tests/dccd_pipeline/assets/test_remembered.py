@@ -12,6 +12,7 @@ from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress,
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, run_order
 from dccd_pipeline.cli.collect import chosen_entries, tick_orders
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 from tests.dccd_pipeline.held import HOURS
 
@@ -35,7 +36,7 @@ def made(sandbox: RunningSandbox, store: Path) -> Settings:
     sandbox.reset()
     reach = {"binance": {"rest_url": sandbox.rest_url("binance")}}
     collect = [{**ENTRY, "start": "2023-01-01"}]
-    return Settings.model_validate({"store": str(store), "exchanges": reach, "collect": collect})
+    return settings_of({"store": str(store), "exchanges": reach, "collect": collect})
 
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:

@@ -8,10 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._utils.schedules import cron_string_iterator
-from pydantic import ValidationError
 
 from dccd_pipeline.assets.schedules import entry_schedule
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.read import SettingsError, settings_of
 
 NOON = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
 TRADES = {"symbols": ["BTC/USDT"], "data_type": "trades"}
@@ -32,7 +31,7 @@ def tick(instance: dg.DagsterInstance) -> Tick:
     """Return the first and the last partition that a tick of the last entry asks for."""
 
     def run(*collect: dict[str, Any], exchanges: dict[str, Any] | None = None) -> tuple[str, str]:
-        entry = Settings.model_validate({"collect": collect, "exchanges": exchanges or {}}).collect[-1]
+        entry = settings_of({"collect": collect, "exchanges": exchanges or {}}).collect[-1]
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=NOON)
         (request,) = entry_schedule(entry, running=False).evaluate_tick(context).run_requests or []
         return request.tags[ASSET_PARTITION_RANGE_START_TAG], request.tags[ASSET_PARTITION_RANGE_END_TAG]
@@ -84,7 +83,7 @@ CRON = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "trades", "
 def test_a_cron_is_meant_in_the_time_zone_and_runs_once_a_day_whatever_the_clocks_do(
     cron: str, since: str, ticks: list[str]
 ) -> None:
-    settings = Settings.model_validate({"collect": [{**CRON, "cron": cron}], "timezone": "Europe/Paris"})
+    settings = settings_of({"collect": [{**CRON, "cron": cron}], "timezone": "Europe/Paris"})
     made = entry_schedule(settings.collect[0], "", settings.timezone, running=False)
     assert made.execution_timezone == "Europe/Paris"
     began = datetime.fromisoformat(f"{since}T00:00+00:00").timestamp()
@@ -94,7 +93,7 @@ def test_a_cron_is_meant_in_the_time_zone_and_runs_once_a_day_whatever_the_clock
 
 
 def test_an_interval_stays_utc_and_a_zone_that_is_none_is_refused() -> None:
-    settings = Settings.model_validate({"collect": [{**CRON, "every": "1d"}], "timezone": "Europe/Paris"})
+    settings = settings_of({"collect": [{**CRON, "every": "1d"}], "timezone": "Europe/Paris"})
     assert entry_schedule(settings.collect[0], "", "Europe/Paris", running=False).execution_timezone == "UTC"
-    with pytest.raises(ValidationError, match="'Europe/Pari' is no time zone -> did you mean Europe/Paris"):
-        Settings.model_validate({"timezone": "Europe/Pari"})
+    with pytest.raises(SettingsError, match="'Europe/Pari' is no time zone -> did you mean Europe/Paris"):
+        settings_of({"timezone": "Europe/Pari"})

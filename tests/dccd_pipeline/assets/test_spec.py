@@ -15,8 +15,8 @@ from dccd_core.lake.layout import dataset_folder
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.spec import column_schema, uri_of
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.config.capabilities import pushed, served
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.capabilities import present, pushed, served
+from dccd_pipeline.config.read import settings_of
 
 SYMBOLS = {"spot": "BTC/USDT", "linear": "BTC/USDT:USDT", "inverse": "BTC/USD:BTC"}
 STORE = "s3://bucket/lake"
@@ -26,13 +26,13 @@ DERIVED = Us(12 * HOUR)
 def collected() -> Iterator[dict[str, Any]]:
     for name in NAMES:
         for data_type in DataType:
-            for kind, endpoint in served(get(name), data_type).items():
+            for kind, endpoint in served(get(name), data_type, present()).items():
                 entry = {"exchange": name, "symbols": [SYMBOLS[kind]], "data_type": data_type.value}
                 bar = next((one for one in endpoint.spans if one != DERIVED), None)
                 span = {"span": format_bar_span(bar)} if bar else {}
                 yield {**entry, **span, "name": f"{name}_{data_type}_{kind}"}
                 source = data_type.table.built_from
-                made_of = served(get(name), DataType(source)).get(kind) if source else None
+                made_of = served(get(name), DataType(source), present()).get(kind) if source else None
                 if made_of and made_of.reach == FULL:
                     derived = {"span": format_bar_span(DERIVED), "derive_from": source}
                     yield {**entry, **derived, "name": f"{name}_{kind}_derived"}
@@ -58,7 +58,7 @@ def streamed() -> Iterator[dict[str, Any]]:
 def specs() -> list[dg.AssetSpec]:
     nowhere = {name: {"rest_url": "http://127.0.0.1:9"} for name in NAMES}
     raw = {"store": STORE, "exchanges": nowhere, "collect": list(collected()), "stream": list(streamed())}
-    assets = build_definitions(Settings.model_validate(raw)).assets or ()
+    assets = build_definitions(settings_of(raw)).assets or ()
     found = [
         [asset] if isinstance(asset, dg.AssetSpec) else list(getattr(asset, "specs", ())) for asset in assets
     ]
@@ -93,7 +93,7 @@ def test_every_exchange_data_type_and_kind_of_market_is_among_them() -> None:
     had = {(one.exchange, one.data_type, one.symbol.market_type) for one in HELD}
     for name in NAMES:
         for data_type in DataType:
-            for kind in (*served(get(name), data_type), *pushed(get(name), data_type)):
+            for kind in (*served(get(name), data_type, present()), *pushed(get(name), data_type)):
                 assert (name, data_type, kind) in had
     assert MADE
 

@@ -18,6 +18,7 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, keys_of, order_of, pace, plan
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, TRADES
 
@@ -35,7 +36,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 def settings(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
     sandbox.reset()
-    return Settings.model_validate(
+    return settings_of(
         {
             "store": str(tmp_path / "lake"),
             "exchanges": {"binance": {"rest_url": sandbox.rest_url("binance")}},
@@ -133,7 +134,7 @@ def test_how_far_a_number_of_trades_reaches_is_not_claimed() -> None:
 def test_derived_bars_reach_as_far_as_the_trades() -> None:
     trades = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "start": "2024-01-01"}
     bars = {**trades, "data_type": "ohlc", "span": "1h", "derive_from": "trades"}
-    settings = Settings.model_validate({"collect": [trades, bars]})
+    settings = settings_of({"collect": [trades, bars]})
     assert keys(KRAKEN_HOURS, "2023-01-01", "2024-03-01", settings) == ["2023", "2024"]
     with pytest.raises(ConfigError, match="is built of stored trades: nothing to estimate"):
         planned(settings, KRAKEN_HOURS, ["2023"])
@@ -144,13 +145,13 @@ def test_bars_of_bars_reach_as_far_as_what_those_are_made_of() -> None:
     trades = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "start": "2024-01-01"}
     hours = {**trades, "data_type": "ohlc", "span": "1h"}
     chain = [trades, {**hours, "derive_from": "trades"}, {**hours, "span": "1d", "derive_from": "1h"}]
-    settings = Settings.model_validate({"collect": chain})
+    settings = settings_of({"collect": chain})
     assert keys(days, "2023-01-01", "2024-03-01", settings) == ["2023", "2024"]
     with pytest.raises(ConfigError, match="is built of stored 1h bars: nothing to estimate -> leave --dry"):
         planned(settings, days, ["2023"])
     asked = {key: value for key, value in hours.items() if key != "start"}
     recent = [{**asked, "start": "recent"}, {**asked, "span": "1d", "derive_from": "1h"}]
-    settings = Settings.model_validate({"collect": recent})
+    settings = settings_of({"collect": recent})
     with pytest.raises(ConfigError, match="serves the last 720 rows of kraken/ohlc/BTC-USD/1h, now from"):
         keys(days, "2023-01-01", None, settings)
 
@@ -166,7 +167,7 @@ def test_a_closed_exchange_is_asked_for_its_past_and_elsewhere() -> None:
 
 def test_a_delisted_symbol_is_asked_for_while_it_lived() -> None:
     life = {"delisted": "2024-02-01", "renamed_to": "POL/USDT"}
-    settings = Settings.model_validate({"exchanges": {"binance": {"symbols": {"BTC/USDT": life}}}})
+    settings = settings_of({"exchanges": {"binance": {"symbols": {"BTC/USDT": life}}}})
     assert keys(MINUTES, "2024-01-01", "2024-04-01", settings) == ["2024-01", "2024-02"]
     with pytest.raises(ConfigError, match="was delisted on 2024-02-01 -> it is called POL/USDT now"):
         keys(MINUTES, "2024-03-01", "2024-04-01", settings)
@@ -247,7 +248,7 @@ def test_a_plan_knows_what_the_settings_say_of_a_symbol_s_life(
 ) -> None:
     life = {"BTC/USDT": {"listed": "2024-03-01", "delisted": "2024-03-10"}}
     known = {"rest_url": sandbox.rest_url("binance"), "symbols": life}
-    known_life = Settings.model_validate(
+    known_life = settings_of(
         {
             "store": str(settings.store),
             "exchanges": {"binance": known},

@@ -4,10 +4,11 @@ import pytest
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import parse_time
 from dccd_pipeline.cli.collect import chosen_entries, planned_orders, tick_orders
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 
 TRADES = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades", "start": "2024-01-01"}
-SETTINGS = Settings.model_validate(
+SETTINGS = settings_of(
     {
         "collect": [
             {**TRADES, "data_type": "ohlc", "span": "1w", "derive_from": "1d", "name": "weeks"},

@@ -15,7 +15,6 @@ from dccd_pipeline.config.capabilities import (
     elsewhere,
     later,
     limits_of,
-    present,
     said_time,
     served,
     weight_per_minute,
@@ -25,18 +24,18 @@ AT = parse_time("2026-03-01T12:00")
 
 
 def test_an_exchange_closes_when_its_time_has_come() -> None:
-    assert closed_on(EXCHANGE) is None
-    assert closed_on(replace(EXCHANGE, closed=Us(present() + DAY))) is None
-    assert closed_on(replace(EXCHANGE, closed=parse_time("2020-03-01T04:00"))) == date(2020, 3, 1)
-    assert closed_on(replace(EXCHANGE, closed=parse_time("2020-03-01"))) == date(2020, 2, 29)
+    assert closed_on(EXCHANGE, AT) is None
+    assert closed_on(replace(EXCHANGE, closed=Us(AT + DAY)), AT) is None
+    assert closed_on(replace(EXCHANGE, closed=parse_time("2020-03-01T04:00")), AT) == date(2020, 3, 1)
+    assert closed_on(replace(EXCHANGE, closed=parse_time("2020-03-01")), AT) == date(2020, 2, 29)
 
 
 def test_a_closed_exchange_shows_no_present() -> None:
     closed = replace(EXCHANGE, closed=parse_time("2020-03-01"))
-    assert served(EXCHANGE, DataType.ORDERBOOK).keys() == {"spot", "linear"}
-    assert served(closed, DataType.ORDERBOOK) == {}
-    assert served(closed, DataType.TRADES) == served(EXCHANGE, DataType.TRADES)
-    assert served(EXCHANGE, DataType.TRADES, ["linear", "inverse"]).keys() == {"linear"}
+    assert served(EXCHANGE, DataType.ORDERBOOK, AT).keys() == {"spot", "linear"}
+    assert served(closed, DataType.ORDERBOOK, AT) == {}
+    assert served(closed, DataType.TRADES, AT) == served(EXCHANGE, DataType.TRADES, AT)
+    assert served(EXCHANGE, DataType.TRADES, AT, ["linear", "inverse"]).keys() == {"linear"}
 
 
 @pytest.mark.parametrize(
@@ -57,30 +56,30 @@ def test_how_far_back_can_be_asked(reach: Reach, bar: Us | None, since: Us) -> N
 
 def test_others_are_named_that_are_open_and_go_back_as_far() -> None:
     def others(data_type: DataType, kind: str, bar: Us | None, start: str) -> list[str]:
-        return elsewhere(get("kraken"), data_type, kind, bar, parse_time(start))
+        return elsewhere(get("kraken"), data_type, kind, bar, parse_time(start), parse_time("2026-10-01"))
 
     assert others(DataType.OHLC, "spot", MINUTE, "2020-01-01") == ["binance", "bybit", "okx"]
     assert others(DataType.OHLC, "spot", MINUTE, "2014-01-01") == ["bitfinex"]
     assert others(DataType.TRADES, "inverse", None, "2020-01-01") == []  # BitMEX had them
-    assert not can_ask(get("okx"), DataType.TRADES, "spot", None, parse_time("2020-01-01"))
+    assert not can_ask(get("okx"), DataType.TRADES, "spot", None, parse_time("2020-01-01"), AT)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_endpoint_has_limits(name: str) -> None:
     exchange = get(name)
     for data_type in DataType:
-        for kind in served(exchange, data_type):
-            limits = limits_of(exchange, kind, data_type)
+        for kind in served(exchange, data_type, AT):
+            limits = limits_of(exchange, kind, data_type, AT)
             assert set(limits) <= set(exchange.limits)
             assert weight_per_minute(limits) > 0
 
 
 def test_the_limits_are_those_of_the_pool() -> None:
-    spot = weight_per_minute(limits_of(EXCHANGE, "spot", DataType.TRADES))
-    assert spot == 6_000 != weight_per_minute(limits_of(EXCHANGE, "linear", DataType.TRADES))
+    spot = weight_per_minute(limits_of(EXCHANGE, "spot", DataType.TRADES, AT))
+    assert spot == 6_000 != weight_per_minute(limits_of(EXCHANGE, "linear", DataType.TRADES, AT))
     bitfinex = get("bitfinex")
-    assert weight_per_minute(limits_of(bitfinex, "spot", DataType.OHLC)) == 30
-    assert weight_per_minute(limits_of(bitfinex, "spot", DataType.TRADES)) == 15
+    assert weight_per_minute(limits_of(bitfinex, "spot", DataType.OHLC, AT)) == 30
+    assert weight_per_minute(limits_of(bitfinex, "spot", DataType.TRADES, AT)) == 15
 
 
 def test_times_are_written_as_short_as_they_can_be() -> None:

@@ -16,8 +16,10 @@ from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_core.tables import DataType
+from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import SymbolLife
+from dccd_pipeline.config.read import SettingsError, entry_of, settings_of
 
 BASIC: dict[str, Any] = {"exchange": "binance", "symbols": ["BTC/USDT", "ETH/USDT"], "data_type": "trades"}
 BARS: dict[str, Any] = {**BASIC, "data_type": "ohlc", "span": "1m"}
@@ -49,20 +51,26 @@ def venue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dccd_core.exchanges.venue", SimpleNamespace(EXCHANGE=exchange))
 
 
+def made(raw: dict[str, Any]) -> Entry:
+    return entry_of(raw, present())
+
+
 def refused(raw: dict[str, Any]) -> dict[str, str]:
-    with pytest.raises(ValidationError) as e:
-        Entry.model_validate(raw)
-    found = [mistake for mistake in e.value.errors() if mistake["type"] == "value_error"]
-    return {".".join(map(str, mistake["loc"])): str(mistake.get("ctx", {})["error"]) for mistake in found}
+    """Return what is said of an entry, but for what other entries and keys are to make up for."""
+    with pytest.raises(SettingsError) as e:
+        settings_of({"collect": [raw]})
+    lines = (line for line in e.value.lines if "of which to build" not in line and "rest_url" not in line)
+    said = (line.removeprefix("collect[0].").partition(": ") for line in lines)
+    return {re.sub(r"\[(\d+)\]", r".\1", place): text for place, _, text in said}
 
 
 def test_datasets_are_one_per_symbol() -> None:
     btc, eth = Symbol("BTC", "USDT"), Symbol("ETH", "USDT")
-    assert Entry.model_validate(BARS).datasets == (
+    assert made(BARS).datasets == (
         Dataset("binance", btc, DataType.OHLC, MINUTE),
         Dataset("binance", eth, DataType.OHLC, MINUTE),
     )
-    assert Entry.model_validate(BASIC).datasets == (
+    assert made(BASIC).datasets == (
         Dataset("binance", btc, DataType.TRADES),
         Dataset("binance", eth, DataType.TRADES),
     )
@@ -78,7 +86,7 @@ def test_datasets_are_one_per_symbol() -> None:
     ],
 )
 def test_names(raw: dict[str, Any], name: str) -> None:
-    assert Entry.model_validate(raw).name == name
+    assert made(raw).name == name
 
 
 @pytest.mark.parametrize(
@@ -89,17 +97,17 @@ def test_names_refused_come_with_one_that_would_do(typed: str, near: str) -> Non
     assert refused({**BASIC, "name": typed}) == {
         "name": f"{typed!r} is not letters, digits and _ after a letter -> write {near}"
     }
-    assert Entry.model_validate({**BASIC, "name": near}).name == near
+    assert made({**BASIC, "name": near}).name == near
 
 
 @pytest.mark.parametrize("typed", ["1h", 3600, "3600s", "60m"])
 def test_spans_are_normalised(typed: str | int) -> None:
-    assert Entry.model_validate({**BARS, "span": typed}).span == HOUR
+    assert made({**BARS, "span": typed}).span == HOUR
 
 
 def test_every_span_the_exchange_serves_is_taken() -> None:
     for span in EXCHANGE.endpoints[DataType.OHLC].spans:
-        assert Entry.model_validate({**BARS, "span": span // SECOND}).span == span
+        assert made({**BARS, "span": span // SECOND}).span == span
 
 
 @pytest.mark.parametrize(
@@ -112,21 +120,21 @@ def test_every_span_the_exchange_serves_is_taken() -> None:
     ],
 )
 def test_when_it_runs(when: dict[str, Any], cron: str) -> None:
-    assert Entry.model_validate({**BASIC, **when}).cron_schedule == cron
+    assert made({**BASIC, **when}).cron_schedule == cron
 
 
 def test_start_is_where_the_exchange_begins_unless_given() -> None:
-    assert Entry.model_validate(BASIC).start == date(2017, 7, 14)
-    assert Entry.model_validate({**BASIC, "start": "2017-07-14"}).start == date(2017, 7, 14)
-    assert Entry.model_validate({**BASIC, "start": date(2024, 1, 1)}).start == date(2024, 1, 1)
+    assert made(BASIC).start == date(2017, 7, 14)
+    assert made({**BASIC, "start": "2017-07-14"}).start == date(2017, 7, 14)
+    assert made({**BASIC, "start": date(2024, 1, 1)}).start == date(2024, 1, 1)
 
 
 @pytest.mark.usefixtures("venue")
 def test_depth_is_100_or_all_there_is() -> None:
-    assert Entry.model_validate(BASIC).depth is None
-    assert Entry.model_validate(BOOK).depth == 100
-    assert Entry.model_validate({**BOOK, "depth": 5000}).depth == 5000
-    assert Entry.model_validate({**BOOK, "exchange": "venue", "symbols": ["BTC/USD:BTC"]}).depth == 25
+    assert made(BASIC).depth is None
+    assert made(BOOK).depth == 100
+    assert made({**BOOK, "depth": 5000}).depth == 5000
+    assert made({**BOOK, "exchange": "venue", "symbols": ["BTC/USD:BTC"]}).depth == 25
 
 
 @pytest.mark.usefixtures("venue")
@@ -177,7 +185,7 @@ def test_lower_case_symbols_are_refused_but_mixed_case_is_a_name() -> None:
     assert refused({**BASIC, "symbols": ["btc/usdt"]}) == {
         "symbols.0": "symbol 'btc/usdt' is in lower case -> write BTC/USDT"
     }
-    assert Entry.model_validate({**BASIC, "symbols": ["TSLAx/USD"]}).symbols == (Symbol("TSLAx", "USD"),)
+    assert made({**BASIC, "symbols": ["TSLAx/USD"]}).symbols == (Symbol("TSLAx", "USD"),)
 
 
 def test_what_hangs_on_an_unknown_exchange_is_still_checked_as_far_as_it_can_be() -> None:
@@ -194,9 +202,9 @@ def test_what_hangs_on_an_unknown_exchange_is_still_checked_as_far_as_it_can_be(
 
 
 def test_entries_are_frozen_values() -> None:
-    entry = Entry.model_validate(BARS)
-    assert entry == Entry.model_validate({**BARS, "span": 60})
-    assert hash(entry) == hash(Entry.model_validate(BARS))
+    entry = made(BARS)
+    assert entry == made({**BARS, "span": 60})
+    assert hash(entry) == hash(made(BARS))
     with pytest.raises(ValidationError, match="frozen"):
         entry.__setattr__("span", parse_bar_span("5m"))
 
@@ -204,7 +212,7 @@ def test_entries_are_frozen_values() -> None:
 @pytest.mark.usefixtures("venue")
 def test_each_kind_of_market_is_served_in_its_own_way() -> None:
     at_venue = {"exchange": "venue", "symbols": ["BTC/USDT:USDT"]}
-    assert Entry.model_validate({**BARS, **at_venue}).span == MINUTE
+    assert made({**BARS, **at_venue}).span == MINUTE
     assert refused({**BARS, **at_venue, "span": "1h"}) == {
         "span": "venue serves no 1h bars -> nearest is 1m, it serves 1m"
     }
@@ -254,7 +262,7 @@ def test_a_day_that_can_be_asked_for_today_is_refused_because_tomorrow_it_cannot
 
 def test_recent_is_the_year_in_which_the_reach_begins() -> None:
     def start(**changes: Any) -> date:
-        return Entry.model_validate({**KRAKEN, "start": "recent", **changes}).start
+        return made({**KRAKEN, "start": "recent", **changes}).start
 
     def year(days: float) -> date:
         return (datetime.now(UTC) - timedelta(days=days)).date().replace(month=1, day=1)
@@ -263,7 +271,7 @@ def test_recent_is_the_year_in_which_the_reach_begins() -> None:
     assert start(span="1d") == year(720)
     assert start(exchange="okx", data_type="trades", span=None) == year(90)
     assert start(exchange="bybit", data_type="trades", span=None) == year(1)
-    assert Entry.model_validate(KRAKEN).start == year(30)  # all there is
+    assert made(KRAKEN).start == year(30)  # all there is
     assert start(data_type="orderbook", span=None) == year(0)
     assert refused({**BASIC, "start": "recent"}) == {
         "start": "binance serves the full history, so recent says nothing -> write a day, 2017-07-14 or later"
@@ -271,18 +279,18 @@ def test_recent_is_the_year_in_which_the_reach_begins() -> None:
 
 
 def test_an_order_book_starts_whenever_one_likes() -> None:
-    assert Entry.model_validate({**BOOK, "start": "2019-01-01"}).start == date(2019, 1, 1)
-    assert Entry.model_validate(BOOK).start == date(2017, 7, 14)
+    assert made({**BOOK, "start": "2019-01-01"}).start == date(2019, 1, 1)
+    assert made(BOOK).start == date(2017, 7, 14)
 
 
 def test_derived_bars_reach_as_far_as_the_trades_and_have_any_span_that_divides_a_day() -> None:
     derived = {**KRAKEN, "derive_from": "trades"}
-    entry = Entry.model_validate({**derived, "span": "10m", "start": "2015-01-01"})
+    entry = made({**derived, "span": "10m", "start": "2015-01-01"})
     assert entry.datasets == (Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, parse_bar_span("10m")),)
     assert entry.source(entry.symbols[0]) == get("kraken").endpoints[DataType.TRADES]
-    assert Entry.model_validate(derived).start == date(2013, 9, 10)
+    assert made(derived).start == date(2013, 9, 10)
     weeks = {"exchange": "bybit", "symbols": ["BTC/USDT"], "span": "1w"}
-    assert Entry.model_validate({**derived, **weeks}).span == parse_bar_span("1w")  # the exchange has it too
+    assert made({**derived, **weeks}).span == parse_bar_span("1w")  # the exchange has it too
     assert refused({**derived, "start": "recent"}).keys() == {"start"}
     for typed, near in (("7m", "6m"), ("50m", "48m"), ("7h", "6h"), ("77s", "75s"), ("2d", "1d")):
         said = f"{typed} bars of trades do not divide a day -> nearest is {near}"
@@ -304,7 +312,7 @@ def test_only_bars_are_derived_and_only_from_trades() -> None:
 def test_bars_are_derived_from_shorter_ones_that_fill_them() -> None:
     """Spans of a week and more, and those that the exchange has not, too; 0e899d4 knows trades only."""
     for source, span in (("1m", "1h"), (60, "7m"), ("1h", "1d"), ("1d", "1w"), ("1w", "2w"), ("1h", "7h")):
-        entry = Entry.model_validate({**BARS, "derive_from": source, "span": span})
+        entry = made({**BARS, "derive_from": source, "span": span})
         assert (entry.derive_from, entry.span) == ("1m" if source == 60 else source, parse_bar_span(span))
         assert entry.built_from(entry.datasets[0]) == Dataset(
             "binance", Symbol("BTC", "USDT"), DataType.OHLC, parse_bar_span(source)
@@ -315,13 +323,13 @@ def test_bars_are_derived_from_shorter_ones_that_fill_them() -> None:
         "start": "recent says nothing of bars that are built of stored ones"
         " -> leave start out: they begin with those they are built of"
     }
-    assert Entry.model_validate(BARS).built_from(Entry.model_validate(BARS).datasets[0]) is None
+    assert made(BARS).built_from(made(BARS).datasets[0]) is None
 
 
 def test_of_bars_of_bars_the_exchange_is_asked_for_what_the_first_are_built_of() -> None:
-    asked = Entry.model_validate({**KRAKEN, "span": "1m", "start": "recent"})
-    traded = Entry.model_validate({**KRAKEN, "span": "1m", "derive_from": "trades", "start": "2024-02-03"})
-    bars = Entry.model_validate({**KRAKEN, "span": "1d", "derive_from": "1m"})
+    asked = made({**KRAKEN, "span": "1m", "start": "recent"})
+    traded = made({**KRAKEN, "span": "1m", "derive_from": "trades", "start": "2024-02-03"})
+    bars = made({**KRAKEN, "span": "1d", "derive_from": "1m"})
     symbol, (dataset,) = bars.symbols[0], bars.datasets
     now, years = parse_time("2026-03-01"), ["2024", "2025", "2026"]
     told = bars.built_of({symbol: asked})
@@ -332,7 +340,7 @@ def test_of_bars_of_bars_the_exchange_is_asked_for_what_the_first_are_built_of()
     assert (told.asked_for(dataset), told.start) == (dataset.source, date(2024, 2, 3))
     assert told.source(symbol) == get("kraken").endpoints[DataType.TRADES]
     assert told.askable(dataset, years, now) == years
-    week = Entry.model_validate({**KRAKEN, "span": "1w", "derive_from": "1d", "start": "2025-01-01"})
+    week = made({**KRAKEN, "span": "1w", "derive_from": "1d", "start": "2025-01-01"})
     chain = week.built_of({symbol: told})
     assert (chain.asked_for(chain.datasets[0]), chain.start) == (dataset.source, date(2025, 1, 1))
     assert [one.turn for one in (asked, traded, told, chain)] == sorted(
@@ -359,9 +367,9 @@ BITMEX: dict[str, Any] = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "dat
 
 
 def test_of_a_closed_exchange_the_past_is_collected_and_no_more() -> None:
-    entry = Entry.model_validate(BITMEX)
+    entry = made(BITMEX)
     assert (entry.last_day, entry.scheduled) == (date(2026, 9, 23), False)
-    assert (Entry.model_validate(BASIC).last_day, Entry.model_validate(BASIC).scheduled) == (None, True)
+    assert (made(BASIC).last_day, made(BASIC).scheduled) == (None, True)
     said = "BitMEX closed on 2026-09-23, nothing new comes -> remove {}"
     assert refused({**BITMEX, "every": "1h"}) == {"every": said.format("every")}
     assert refused({**BITMEX, "cron": "0 2 * * *"}) == {"cron": said.format("cron")}
@@ -376,10 +384,10 @@ def test_of_a_closed_exchange_the_past_is_collected_and_no_more() -> None:
 def test_partitions_can_be_asked_for_within_the_reach_and_the_life_of_a_symbol() -> None:
     now = parse_time("2026-03-01T12:00")
     months = ["2025-12", "2026-01", "2026-02", "2026-03"]
-    entry = Entry.model_validate({**KRAKEN, "span": "30m"})
+    entry = made({**KRAKEN, "span": "30m"})
     (dataset,) = entry.datasets
     assert entry.askable(dataset, months, now) == ["2026-02", "2026-03"]  # 15 days
-    derived = Entry.model_validate({**KRAKEN, "span": "30m", "derive_from": "trades"})
+    derived = made({**KRAKEN, "span": "30m", "derive_from": "trades"})
     assert derived.askable(dataset, months, now) == months
 
     def living(**life: str) -> Entry:
@@ -393,12 +401,12 @@ def test_partitions_can_be_asked_for_within_the_reach_and_the_life_of_a_symbol()
 
 
 def test_of_order_books_only_the_present_can_be_asked_for() -> None:
-    entry = Entry.model_validate(BOOK)
+    entry = made(BOOK)
     days = ["2026-02-28", "2026-03-01"]
     assert entry.askable(entry.datasets[0], days, parse_time("2026-03-01")) == days[1:]
 
 
 def test_of_a_number_of_trades_two_days_may_hold_some() -> None:
-    entry = Entry.model_validate({**BASIC, "exchange": "bybit"})
+    entry = made({**BASIC, "exchange": "bybit"})
     days = ["2026-02-27", "2026-02-28", "2026-03-01"]
     assert entry.askable(entry.datasets[0], days, parse_time("2026-03-01T00:05")) == days[1:]

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import SECOND, Us, us
+from dccd_core.domain.timespan import SECOND, Us, parse_time, us
 from dccd_pipeline.config.cron import CRONS, parse_cron, parse_interval
+
+NOW = parse_time("2026-03-01")
 
 
 def test_the_intervals_are_those_that_cron_says_exactly() -> None:
@@ -57,7 +59,7 @@ def test_intervals_refused(text: str, line: str) -> None:
 
 @pytest.mark.parametrize("text", ["0 2 * * *", "*/7 * * * *", "@daily", "0 0 29 2 *", "30 6 * * MON-FRI"])
 def test_cron_expressions_kept(text: str) -> None:
-    assert parse_cron(f" {text}\n") == text
+    assert parse_cron(f" {text}\n", NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,16 @@ def test_cron_expressions_kept(text: str) -> None:
 )
 def test_what_is_no_cron_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is no cron expression -> write minute, hour, day"):
-        parse_cron(text)
+        parse_cron(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["*/90 * * * *", "0 */36 * * *"])
 def test_a_step_that_would_mean_something_else_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="has a step longer than its field"):
-        parse_cron(text)
+        parse_cron(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["0 0 31 4 *", "0 0 31 2,4,6 *"])
 def test_a_date_that_never_comes_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="names a date that never comes"):
-        parse_cron(text)
+        parse_cron(text, NOW)

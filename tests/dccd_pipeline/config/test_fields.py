@@ -22,10 +22,6 @@ def test_a_life_is_what_somebody_knows_of_it() -> None:
     ("raw", "said"),
     [
         ({"listed": "2024-13-01"}, "'2024-13-01' is no day -> write it like 2024-01-01"),
-        (
-            {"listed": "2024-01-02", "delisted": "2024-01-01"},
-            "2024-01-01 is before it was listed, 2024-01-02 -> exchange the two",
-        ),
         ({"renamed_to": "POLUSDT"}, "symbol 'POLUSDT' is not in unified notation -> write POL/USDT"),
     ],
     ids=str,

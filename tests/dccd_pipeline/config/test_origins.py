@@ -1,10 +1,12 @@
-"""Which entry collects what another builds its bars of; what is said when none does is in test_settings."""
+"""Which entry collects what another builds its bars of; what is said when none does is in test_rules."""
 
 from typing import Any
 
 from dccd_core.domain.timespan import DAY, MINUTE
+from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.collect import Entry
-from dccd_pipeline.config.origins import underived, unread, with_origins
+from dccd_pipeline.config.origins import with_origins
+from dccd_pipeline.config.read import entry_of
 
 TRADES: dict[str, Any] = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "trades"}
 BARS: dict[str, Any] = {**TRADES, "data_type": "ohlc"}
@@ -17,7 +19,7 @@ CHAIN = [
 
 
 def entries(*raw: dict[str, Any]) -> dict[int, Entry]:
-    return {at: Entry.model_validate(one) for at, one in enumerate(raw)}
+    return {at: entry_of(one, present()) for at, one in enumerate(raw)}
 
 
 def test_each_entry_of_a_chain_knows_the_one_before() -> None:
@@ -25,7 +27,6 @@ def test_each_entry_of_a_chain_knows_the_one_before() -> None:
     assert [told[at].span for at in told] == [DAY, 60 * MINUTE, MINUTE, None]
     symbol = told[0].symbols[0]
     assert [told[at].origins.get(symbol) for at in told] == [told[1], told[2], told[3], None]
-    assert list(underived(told, set())) == []
 
 
 def test_symbols_may_come_from_different_entries_and_some_from_none() -> None:
@@ -37,17 +38,3 @@ def test_symbols_may_come_from_different_entries_and_some_from_none() -> None:
         "ETH/USD": "2026-11-03",
     }
     assert str(told[0].start) == "2026-11-03", "the later one, for all of them"
-    lacking = {(0, "symbols", 2), (1, "symbols", 0), (2, "symbols", 0)}  # and nobody collects the trades
-    assert {line.get("loc") for line in underived(told, set())} == lacking
-
-
-def test_what_other_mistakes_hide_is_not_said_to_be_missing() -> None:
-    raw = [{**BARS, "span": "1m", "symbols": ["BTCUSD"]}, CHAIN[1], "x"]
-    read = {1: Entry.model_validate(CHAIN[1])}
-    hidden = unread(raw, read)
-    assert hidden == {("kraken", "ohlc")}
-    assert list(underived(with_origins(read), hidden)) == []
-    assert [line.get("loc") for line in underived(with_origins(read), {("kraken", "trades")})] == [
-        (1, "symbols", 0)
-    ]
-    assert unread({}, {}) == set()

@@ -267,10 +267,10 @@ collect:
         "collect[0].symbols[0]",
         "collect[0].span",
         "collect[0].every",
+        "collect[1].symbols[1]",
         "collect[1].start",
         "collect[2].exchange",
         "collect[2].cron",
-        "collect[1].symbols[1]",
     ]
 
 
@@ -288,6 +288,7 @@ collect:
   - {exchange: bitmex, symbols: [BTC/USD:BTC], data_type: trades, every: 1h}
   - {exchange: bybit, symbols: [BTC/USDT], data_type: ohlc, span: 1m, derive_from: trades, start: recent}
   - {exchange: binance, symbols: [MATIC/USDT], data_type: ohlc, span: 1h, start: 2025-01-01}
+  - {exchange: kraken, symbols: [ETH/USD], data_type: trades}
 """
     said = [line.partition(" -> ") for line in lines(text)]
     assert [what.partition(": ")[0] for what, _, _ in said] == [
@@ -297,9 +298,9 @@ collect:
         "collect[3].start",
         "collect[4].start",
         "collect[5].depth",
+        "collect[6].exchange",
         "collect[6].every",
         "collect[7].symbols[0]",
-        "collect[6].exchange",
         "collect[8].symbols[0]",
     ]
     assert all(way_out for _, _, way_out in said)
@@ -413,7 +414,7 @@ def test_the_schema_accepts_what_loads_and_refuses_what_does_not() -> None:
         {"collect": [{**typed["collect"][0], "name": "my-name"}]},
     ]
     assert [check.is_valid(typed) for typed in broken] == [False] * 6
-    assert all(field["description"] for field in schema["$defs"]["Entry"]["properties"].values())
+    assert all(field["description"] for field in schema["$defs"]["TypedEntry"]["properties"].values())
 
 
 GARBAGE = st.recursive(

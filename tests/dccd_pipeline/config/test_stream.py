@@ -176,9 +176,9 @@ def test_a_dataset_is_recorded_once_and_a_name_given_once() -> None:
     second = "name: majors, symbols: [ETH/USDT, BTC/USDT]"
     way_out = "remove one of the two"
     assert lines(entry(), entry(second), entry("name: twice, symbols: [A/USDT, A/USDT]")) == (
-        f"stream[1].symbols[1]: binance/trades/BTC-USDT is already recorded by stream[0] -> {way_out}",
         "stream[1].name: majors is already the name of stream[0]"
         " -> give one of the two a name of its own, like majors_2",
+        f"stream[1].symbols[1]: binance/trades/BTC-USDT is already recorded by stream[0] -> {way_out}",
         f"stream[2].symbols[1]: binance/trades/A-USDT is already recorded by stream[2] -> {way_out}",
     )
 
@@ -196,8 +196,8 @@ def test_what_is_collected_may_be_recorded_too_but_not_under_one_name() -> None:
 def test_clashes_show_beside_other_mistakes() -> None:
     first, second = entry(), entry("name: other, snapshot_every: 1s")
     assert [line.partition(": ")[0] for line in lines(first, second)] == [
-        "stream[1].snapshot_every",
         "stream[1].symbols[0]",
+        "stream[1].snapshot_every",
     ]
 
 
