@@ -6,7 +6,7 @@ from typing import Final
 
 from dccd_core.tables import DataType, Table
 
-_OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
+OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     "ws_url": ("websocket_url", "wss_url", "socket_url", "stream_url"),
     "rest_url": ("url", "api_url", "base_url", "http_url"),
     "symbols": ("symbol", "pair", "pairs", "markets", "instruments"),
@@ -30,7 +30,7 @@ def meant(word: object, known: Iterable[str]) -> str | None:
     ('ohlc', 'span', None)
     """
     text, words = str(word).strip().lower(), list(known)
-    others = {one.value: one.table.synonyms for one in DataType} | _OTHERS
+    others = {one.value: one.table.synonyms for one in DataType} | OTHERS
     if ours := next((ours for ours in words if text in others.get(ours, ())), None):
         return ours
     near = get_close_matches(text, words, 1)
