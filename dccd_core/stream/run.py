@@ -111,7 +111,8 @@ async def _shown(venue: Venue, one: Wanted, name: str) -> Snapshot:
 
         return Snapshot(await venue.ask(one.dataset, check.request(one.topic), numbered), check.levels)
     endpoint = venue.endpoint(one.dataset)
-    request = endpoint.request(venue.query(one.dataset, TimeRange(ZERO, ZERO), one.depth))
+    depth = max(one.depth, min(one.topic.depth, endpoint.page_limit))  # what has gone down is compared, too
+    request = endpoint.request(venue.query(one.dataset, TimeRange(ZERO, ZERO), depth))
 
     def plain(response: Response) -> BookChange:
         rows = endpoint.decode(response.body, response.venue_time)

@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -27,8 +28,11 @@ SEEDS = range(int(os.environ.get("DCCD_ATTACK", "0")), int(os.environ.get("DCCD_
 """``python -m tests.promises.attack VENUE SEED`` shows one of them, and all that happened."""
 
 
-@pytest.mark.parametrize("seed", SEEDS[:3])
-@pytest.mark.parametrize("exchange", OPEN)
+FOUND = [("bitfinex", 148)]
+"""Went wrong, and no other test shows it: a wrong amount deep in a book is there when the price comes back."""
+
+
+@pytest.mark.parametrize(("exchange", "seed"), [*product(OPEN, SEEDS[:3]), *FOUND])
 def test_what_is_claimed_is_so_whatever_happened(exchange: str, seed: int, tmp_path: Path) -> None:
     one = attack(exchange, seed, tmp_path)
     assert one.exceptions == [], str(one)
