@@ -29,7 +29,7 @@ SEEDS = range(int(os.environ.get("DCCD_ATTACK", "0")), int(os.environ.get("DCCD_
 
 
 FOUND = [("bitfinex", 148)]
-"""Went wrong, and no other test shows it: a wrong amount deep in a book is there when the price comes back."""
+"""Went wrong, and no other test shows it: a wrong amount that went down in a book was not compared."""
 
 
 @pytest.mark.parametrize(("exchange", "seed"), [*product(OPEN, SEEDS[:3]), *FOUND])
