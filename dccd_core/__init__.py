@@ -13,7 +13,7 @@ net        network and clock
 lake       partitions in a store: layout, atomic Parquet, ledger, reader
 quality    pure checks over rows and ledger
 fetch      history: plan, page, collect, fill a partition
-bars       bars out of trades: built, compared
+bars       bars out of trades, longer ones out of shorter: built, read, compared
 stream     live: sessions, order books, recordings; folded into the same partitions
 api        one class for whoever reads, fills and records: ``Lake``
 testing    shipped doubles: the sandbox
