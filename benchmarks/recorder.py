@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.job import StreamJob, read_stream_job
-from dccd_core.adapter.live import Heard
+from dccd_core.adapter.live import DecodedBatch
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
@@ -98,14 +98,14 @@ class Meter:
 
         def timed_hear(
             self: Intake,
-            heard: Heard,
+            batch: DecodedBatch,
             received: Us,
             steady: Us,
             concerned: frozenset[str] = frozenset(),
         ) -> None:
-            hear(self, heard, received, steady, concerned)
-            if heard.trades is not None:
-                meter.buffered.append(_late(heard.trades))
+            hear(self, batch, received, steady, concerned)
+            if batch.trades is not None:
+                meter.buffered.append(_late(batch.trades))
 
         def noted(*arguments: object) -> Recorder:
             meter.recorder = made(*arguments)  # pyright: ignore[reportArgumentType] -- whatever they are

@@ -15,7 +15,7 @@ from dccd_core.domain.timespan import DAY, HOUR, ZERO, TimeRange, Us, us
 from dccd_core.tables import TIME, DataType
 
 if TYPE_CHECKING:  # it builds on Request and Limit
-    from dccd_core.adapter.live import Live
+    from dccd_core.adapter.live import WebSocketApi
 
 
 _LAST: Final = 1 << 62
@@ -284,7 +284,7 @@ class Exchange:
     )
     used: Callable[[Mapping[str, str]], int | None] | None = None
     closed: Us | None = None
-    live: "Live | None" = None
+    live: "WebSocketApi | None" = None
 
     def endpoint(self, kind: str, data_type: DataType) -> Endpoint | None:
         """Return what serves ``data_type`` for a kind of market, if anything does."""

@@ -1,4 +1,4 @@
-"""From a batch of WebSocket messages to ``Heard``: what every exchange's ``hear`` needs."""
+"""From a batch of WebSocket messages to ``DecodedBatch``: what every exchange's ``decode`` needs."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter import wire
-from dccd_core.adapter.live import BookChange, Heard
+from dccd_core.adapter.live import BookChange, DecodedBatch
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Us
 from dccd_core.tables import RECEIVED, DataType
@@ -18,7 +18,7 @@ from dccd_core.tables import RECEIVED, DataType
 T = TypeVar("T")
 B = TypeVar("B", bound=wire.Bar)
 
-Hear: TypeAlias = Callable[[Sequence[bytes], Sequence[Us], object], Heard]
+Decode: TypeAlias = Callable[[Sequence[bytes], Sequence[Us], object], DecodedBatch]
 After: TypeAlias = Callable[[bytes, object], object]
 _FULL: Final = re.compile("too many|limit|exceed|maximum|max ", re.IGNORECASE)
 _NUMBERS: Final = re.compile(r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})? )*")
@@ -29,8 +29,8 @@ def _the_same(_: bytes, state: object) -> object:
     return state
 
 
-def isolating(read: Hear, after: After = _the_same) -> Hear:
-    """Return a ``hear`` that spoils no message for another one's fault.
+def isolating(read: Decode, after: After = _the_same) -> Decode:
+    """Return a ``decode`` that spoils no message for another one's fault.
 
     Args:
         read: reads a batch at once, and raises PayloadError when one of its messages is not understood.
@@ -40,22 +40,22 @@ def isolating(read: Hear, after: After = _the_same) -> Hear:
             of it may count all the same.
     """
 
-    def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
+    def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
         if not frames:
-            return Heard(state=state)
+            return DecodedBatch(state=state)
         try:
-            heard = read(frames, received, state)
-            _check_levels(heard.books)
+            decoded = read(frames, received, state)
+            _check_levels(decoded.books)
         except PayloadError as e:
             if len(frames) == 1:
-                return Heard(bad=[(frames[0], str(e))], state=after(frames[0], state))
+                return DecodedBatch(bad=[(frames[0], str(e))], state=after(frames[0], state))
         else:
-            return heard
+            return decoded
         half = len(frames) // 2
-        first = hear(frames[:half], received[:half], state)
-        return _joined(first, hear(frames[half:], received[half:], first.state))
+        first = decode(frames[:half], received[:half], state)
+        return _joined(first, decode(frames[half:], received[half:], first.state))
 
-    return hear
+    return decode
 
 
 def read_frames(decoder: msgspec.json.Decoder[list[T]], frames: Sequence[bytes]) -> list[T]:
@@ -107,7 +107,7 @@ def rows_of(decoder: msgspec.json.Decoder[list[list[T]]], told: Came[msgspec.Raw
 
 
 def live_trades(came: Came[T], **columns: pl.Series | Sequence[object]) -> pl.DataFrame | None:
-    """Return trades as ``Heard`` wants them, in the order in which they came; None when there are none.
+    """Return trades as ``DecodedBatch`` wants them, in the order in which they came; None without any.
 
     Args:
         came: the rows.
@@ -147,9 +147,9 @@ def _check_levels(books: Sequence[BookChange]) -> None:
         raise PayloadError(f"unexpected message: {text[:40]!r}.. are no levels", hint=wire.CHANGED)
 
 
-def _joined(first: Heard, second: Heard) -> Heard:
+def _joined(first: DecodedBatch, second: DecodedBatch) -> DecodedBatch:
     times = [one.at for one in (first, second) if one.at is not None]
-    return Heard(
+    return DecodedBatch(
         _concat(first.trades, second.trades),
         _concat(first.bars, second.bars),
         first.books + second.books,

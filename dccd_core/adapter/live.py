@@ -84,7 +84,7 @@ class Word:
 
 
 @dataclass(slots=True)
-class Heard:
+class DecodedBatch:
     """What a batch of messages says, in the order in which they came.
 
     ``trades`` and ``bars`` are rows of the data type's table with two columns more, ``topic`` (its name) and
@@ -92,7 +92,7 @@ class Heard:
     it is final, null where it never says so. ``at`` is the newest time the venue told in any message.
     ``words`` are what the venue said of single topics besides their own rows. ``restart`` says why the
     connection is to be given up for a new one. ``bad`` are messages that could not be understood, each with
-    the reason. ``state`` is what ``Live.hear`` wants to be told with the next batch.
+    the reason. ``state`` is what ``Live.decode`` wants to be told with the next batch.
     """
 
     trades: pl.DataFrame | None = None
@@ -173,12 +173,12 @@ def _nobody(_: bytes, __: object) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class WebSocketApi:
     """An exchange's WebSocket.
 
     ``url`` gives a topic's address: what shares one may share a connection, at most ``most`` topics each.
     ``name`` is what messages call a topic. ``subscribe`` and ``unsubscribe`` write one message, numbered
-    ``id``, for at most ``batch`` topics; ``unsubscribe`` is told the state of the last ``Heard``.
+    ``id``, for at most ``batch`` topics; ``unsubscribe`` is told the state of the last ``DecodedBatch``.
     ``topics_in`` names the topics that a frame speaks of which could not be understood, by what of it can be
     read and the state; empty when nobody can say: then it may be of any.
     Messages of ours keep ``pace`` apart; ``greeting`` goes before all others. ``ping`` is sent whenever
@@ -191,7 +191,7 @@ class Live:
     name: Callable[[Topic], str]
     subscribe: Callable[[Sequence[Topic], int], bytes]
     unsubscribe: Callable[[Sequence[Topic], int, object], bytes]
-    hear: Callable[[Sequence[bytes], Sequence[Us], object], Heard]
+    decode: Callable[[Sequence[bytes], Sequence[Us], object], DecodedBatch]
     connects: Limit
     topics_in: Callable[[bytes, object], tuple[str, ...]] = _nobody
     channels: Mapping[DataType, Channel]

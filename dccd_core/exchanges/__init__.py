@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from dccd_core.adapter.contract import Exchange
-from dccd_core.adapter.live import Live
+from dccd_core.adapter.live import WebSocketApi
 from dccd_core.domain.errors import ConfigError
 
 # fmt: off
@@ -50,5 +50,5 @@ def _with_live(name: str) -> Exchange | None:
     if find_spec(module) is None:
         return None
     live: object = import_module(module).LIVE
-    assert isinstance(live, Live)
+    assert isinstance(live, WebSocketApi)
     return replace(_exchange(name), live=live)

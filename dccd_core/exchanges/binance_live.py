@@ -31,7 +31,7 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit, Query, Request
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, says_full
-from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.errors import PayloadError
@@ -147,14 +147,14 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"method": method, "params": [name(topic) for topic in topics], "id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
     try:
         messages = read_frames(_READ_PUSHED, frames)
     except PayloadError:
         if len(frames) == 1 and _of_no_market(frames[0]):
-            return Heard()
+            return DecodedBatch()
         raise
-    return _heard(messages, received)
+    return _decoded(messages, received)
 
 
 def _of_no_market(frame: bytes) -> bool:
@@ -163,8 +163,8 @@ def _of_no_market(frame: bytes) -> bool:
     return named is not None and named.stream.startswith("!")
 
 
-def _heard(messages: Sequence[Pushed], received: Sequence[Us]) -> Heard:
-    trades, bars, heard, newest = Came[AggTradePushed](), Came[Candle](), Heard(), 0
+def _decoded(messages: Sequence[Pushed], received: Sequence[Us]) -> DecodedBatch:
+    trades, bars, decoded, newest = Came[AggTradePushed](), Came[Candle](), DecodedBatch(), 0
     for message, came in zip(messages, received, strict=True):
         match message.data:
             case AggTradePushed(E=at) as trade:
@@ -172,15 +172,15 @@ def _heard(messages: Sequence[Pushed], received: Sequence[Us]) -> Heard:
             case KlinePushed(k=bar, E=at):
                 bars.add(_named(message), came, bar)
             case DepthPushed(E=at) as depth:
-                heard.books.append(_book_change(_named(message), depth))
+                decoded.books.append(_book_change(_named(message), depth))
             case Shutdown():
-                heard.restart, at = "Binance is about to shut this server down", None
+                decoded.restart, at = "Binance is about to shut this server down", None
             case None:
-                heard.acks.append(_ack(message))
+                decoded.acks.append(_ack(message))
                 at = None
         newest = max(newest, at or 0)
-    heard.at = Us(newest * MILLISECOND) if newest else None
-    heard.trades = live_trades(
+    decoded.at = Us(newest * MILLISECOND) if newest else None
+    decoded.trades = live_trades(
         trades,
         ts=wire.micros([row.T for row in trades.rows]),
         price=[row.p for row in trades.rows],
@@ -188,7 +188,7 @@ def _heard(messages: Sequence[Pushed], received: Sequence[Us]) -> Heard:
         side=["sell" if row.m else "buy" for row in trades.rows],
         trade_id=[row.a for row in trades.rows],
     )
-    heard.bars = live_bars(
+    decoded.bars = live_bars(
         bars,
         [row.x for row in bars.rows],
         ts=wire.micros([row.t for row in bars.rows]),
@@ -196,7 +196,7 @@ def _heard(messages: Sequence[Pushed], received: Sequence[Us]) -> Heard:
         quote_volume=[row.q for row in bars.rows],
         trades=[row.n for row in bars.rows],
     )
-    return heard
+    return decoded
 
 
 def _named(message: Pushed) -> str:
@@ -240,12 +240,12 @@ def decode_book_start(body: bytes, topic: str) -> BookChange:
     return BookChange(topic, at, book.bids, book.asks, whole=True, last=book.lastUpdateId)
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=url,
     name=name,
     subscribe=partial(_message, "SUBSCRIBE"),
     unsubscribe=lambda topics, number, _: _message("UNSUBSCRIBE", topics, number),
-    hear=isolating(hear),
+    decode=isolating(decode),
     topics_in=topics_in,
     connects=Limit(300, Us(5 * MINUTE)),
     channels={

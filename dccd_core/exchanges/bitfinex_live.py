@@ -33,7 +33,17 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic, Word
+from dccd_core.adapter.live import (
+    Ack,
+    BookChange,
+    Channel,
+    DecodedBatch,
+    Pairs,
+    Precision,
+    Topic,
+    WebSocketApi,
+    Word,
+)
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
@@ -151,22 +161,22 @@ class Batch:
         self._trades, self._bars = Came[bytes](), Came[bytes]()
         self._words = dict[str, Word]()
         """The newest of each topic."""
-        self._heard = Heard()
+        self._decoded = DecodedBatch()
 
     def note(self, event: Event) -> None:
         """Take what is said of the connection or of a subscription."""
         match event:
             case Event(event="subscribed", chanId=int(channel)):
                 self._topics[channel] = event.topic
-                self._heard.acks.append(Ack(event.topic))
+                self._decoded.acks.append(Ack(event.topic))
             case Event(event="unsubscribed", chanId=int(channel)):
                 self._topics[channel] = ""
             case Event(event="info" | "error", code=code) if code in _RESTARTS:
-                self._heard.restart = f"{code} {event.msg}"
+                self._decoded.restart = f"{code} {event.msg}"
             case Event(event="error"):
                 self._note_error(event)
             case Event(event="info", code=None, platform=Platform(status=0)):
-                self._heard.restart = "Bitfinex is being maintained"
+                self._decoded.restart = "Bitfinex is being maintained"
             case Event(event="conf", status="OK") | Event(event="info", code=None):
                 pass
             case _:
@@ -178,11 +188,11 @@ class Batch:
         if event.code in _NOT_LEFT:
             self._topics |= {event.chanId: ""} if event.chanId in self._topics else {}
         elif event.code != _DOUBLE:
-            self._heard.acks.append(Ack(topic, error=said, full=event.code == _FULL))
+            self._decoded.acks.append(Ack(topic, error=said, full=event.code == _FULL))
         elif topic in self._topics.values():
-            self._heard.acks.append(Ack(topic))
+            self._decoded.acks.append(Ack(topic))
         else:  # it has a channel of which nobody said the number: another connection may have one
-            self._heard.acks.append(Ack(topic, error=said, full=True))
+            self._decoded.acks.append(Ack(topic, error=said, full=True))
 
     def take(self, message: Sequence[msgspec.Raw], received: Us) -> None:
         """Read ``[channel,rows,number,time]``, or ``[channel,"te",row,number,time]`` and the like."""
@@ -194,16 +204,16 @@ class Batch:
         channel, number, millis = numbers
         if not self._known.leads_to(number):
             self.broken = True
-            self._heard.restart = f"message {number} came after {self._known.last}: something is lost"
+            self._decoded.restart = f"message {number} came after {self._known.last}: something is lost"
             return
         self._known, time = Connection(last=number), Us(millis * MILLISECOND)
-        self._heard.at = max(time, self._heard.at or time)
+        self._decoded.at = max(time, self._decoded.at or time)
         topic, value = self._topics.get(channel, ""), bytes(message[2])
         if topic:
             before = self._words.get(topic)
             self._words[topic] = Word(topic, max(time, before.at) if before else time)
         if topic.startswith("book:") and what != b'"hb"':
-            self._heard.books.append(_book_change(BookChange(topic, time, last=number), what, value))
+            self._decoded.books.append(_book_change(BookChange(topic, time, last=number), what, value))
         elif topic:
             self._add(topic, received, what, value)
 
@@ -218,19 +228,19 @@ class Batch:
         elif what not in (b'"hb"', b'"tu"'):
             raise PayloadError(f"{what!r} on the channel {topic}", hint=wire.CHANGED)
 
-    def heard(self) -> Heard:
-        heard, trades = self._heard, read_frames(READ_TRADES, self._trades.rows)
+    def decoded(self) -> DecodedBatch:
+        decoded, trades = self._decoded, read_frames(READ_TRADES, self._trades.rows)
         bars = Came(self._bars.topics, self._bars.times, read_frames(READ_CANDLES, self._bars.rows))
-        heard.state = replace(self._known, topics=self._topics, broken=self.broken)
-        heard.words = list(self._words.values())
-        heard.trades = live_trades(self._trades, **trade_columns(trades))
-        heard.bars = live_bars(
+        decoded.state = replace(self._known, topics=self._topics, broken=self.broken)
+        decoded.words = list(self._words.values())
+        decoded.trades = live_trades(self._trades, **trade_columns(trades))
+        decoded.bars = live_bars(
             bars,
             [None] * len(bars.rows),
             ts=wire.micros([row.open_time for row in bars.rows]),
             volume=[row.volume for row in bars.rows],
         )
-        return heard
+        return decoded
 
 
 def _known(state: object) -> Connection:
@@ -261,7 +271,7 @@ def _after(frame: bytes, state: object) -> Connection:
     return replace(known, unread=known.unread + 1)
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     batch = Batch(_known(state))
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if batch.broken:
@@ -270,7 +280,7 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Hear
             batch.note(message)
         else:
             batch.take(message, came)
-    return batch.heard()
+    return batch.decoded()
 
 
 def _rows(text: bytes) -> tuple[Sequence[bytes], bool]:
@@ -304,12 +314,12 @@ def checksum(bids: Pairs, asks: Pairs, _: Precision | None) -> int:
     return unsigned - (unsigned >> 31 << 32)
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "wss://api-pub.bitfinex.com/ws/2",
     name=name,
     subscribe=subscribe,
     unsubscribe=unsubscribe,
-    hear=isolating(hear, _after),
+    decode=isolating(decode, _after),
     topics_in=topics_in,
     connects=Limit(20, MINUTE),
     channels={

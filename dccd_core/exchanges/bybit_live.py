@@ -35,7 +35,7 @@ import polars as pl
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of, says_full
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, Us
@@ -133,14 +133,14 @@ class Early:
     bars: Came[KlinePushed]
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     """Take a batch; ``state`` is the connection's kind of market, before an answer has told it ``Early``."""
     told = {channel: Came[msgspec.Raw]() for channel in ("publicTrade", "kline")}
-    heard, books, newest = Heard(state=state), list[Pushed](), 0
+    decoded, books, newest = DecodedBatch(state=state), list[Pushed](), 0
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         channel = message.topic.partition(".")[0]
         if not channel:
-            _answer(message, heard)
+            _answer(message, decoded)
             continue
         newest = max(newest, message.ts or 0)
         if channel == "orderbook":
@@ -149,15 +149,15 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Hear
             told[channel].add(message.topic, came, message.data)
         else:
             raise PayloadError(f"a message of no channel of ours: {message.topic}", hint=wire.CHANGED)
-    heard.at = Us(newest * MILLISECOND) if newest else None
-    heard.trades = _trades(rows_of(_READ_TRADES, told["publicTrade"]))
-    _hear_bars(rows_of(_READ_KLINES, told["kline"]), state, heard)
+    decoded.at = Us(newest * MILLISECOND) if newest else None
+    decoded.trades = _trades(rows_of(_READ_TRADES, told["publicTrade"]))
+    _decode_bars(rows_of(_READ_KLINES, told["kline"]), state, decoded)
     found = read_frames(_READ_BOOKS, [message.data for message in books])
-    heard.books = list(map(_book_change, books, found))
-    return heard
+    decoded.books = list(map(_book_change, books, found))
+    return decoded
 
 
-def _answer(message: Pushed, heard: Heard) -> None:
+def _answer(message: Pushed, decoded: DecodedBatch) -> None:
     """Read an answer to a request of ours; an error without a number concerns all that were not answered."""
     op, said = message.op or "", message.ret_msg or ""
     if op not in ("", "subscribe"):  # pongs, answers to leaving, and what else tells of no topic
@@ -167,16 +167,16 @@ def _answer(message: Pushed, heard: Heard) -> None:
     if not agrees and message.success is not False:
         raise PayloadError("neither data nor an answer to a request", hint=wire.CHANGED)
     number = int(asked[2]) if asked else None
-    if asked and not isinstance(heard.state, str):
-        heard.state = asked[1]
+    if asked and not isinstance(decoded.state, str):
+        decoded.state = asked[1]
     if before := _SUBSCRIBED.search(said):
-        heard.acks.append(Ack(before[1]))
+        decoded.acks.append(Ack(before[1]))
     elif agrees:
-        heard.acks.append(Ack(id=number))
+        decoded.acks.append(Ack(id=number))
     else:
         why = said.partition("topic:")[0]
         full = _LONG in why or says_full(why)
-        heard.acks.append(Ack(id=number, error=said or "refused", full=full))
+        decoded.acks.append(Ack(id=number, error=said or "refused", full=full))
 
 
 def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
@@ -190,18 +190,18 @@ def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
     )
 
 
-def _hear_bars(came: Came[KlinePushed], before: object, heard: Heard) -> None:
+def _decode_bars(came: Came[KlinePushed], before: object, decoded: DecodedBatch) -> None:
     """Take bars, and those that wait in the state before; without a kind of market they all wait on."""
     if isinstance(before, Early):
         early = before.bars
         came = Came(early.topics + came.topics, early.times + came.times, early.rows + came.rows)
-    kind = heard.state if isinstance(heard.state, str) else None
+    kind = decoded.state if isinstance(decoded.state, str) else None
     bars = _bars(came, kind)
     if kind is not None:
-        heard.bars = bars
+        decoded.bars = bars
     elif came.rows:
         newest = slice(-_MOST_EARLY, None)
-        heard.state = Early(Came(came.topics[newest], came.times[newest], came.rows[newest]))
+        decoded.state = Early(Came(came.topics[newest], came.times[newest], came.rows[newest]))
 
 
 def _bars(came: Came[KlinePushed], kind: str | None) -> pl.DataFrame | None:
@@ -230,12 +230,12 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
 
 
 _BOOKS: Final = Channel(docs=f"{_DOCS}/orderbook", depths=(1, 50, 200, 1_000))
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda topic: f"wss://stream.bybit.com/v5/public/{topic.market_type}",
     name=name,
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
-    hear=isolating(hear),
+    decode=isolating(decode),
     topics_in=topics_in,
     connects=Limit(500, Us(5 * MINUTE)),
     channels={

@@ -35,7 +35,7 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, says_full
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic, Word
+from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges.coinbase import EXCHANGE, Trade, trade_columns
@@ -142,9 +142,9 @@ def unsubscribe(topics: Sequence[Topic], _: int, __: object) -> bytes:
     return msgspec.json.encode({"type": "unsubscribe", "channels": _channels(topics)})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
     trades, books, beats = Came[MatchPushed](), list[SnapshotPushed | UpdatePushed](), list[HeartbeatPushed]()
-    heard = Heard()
+    decoded = DecodedBatch()
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         match message:
             case MatchPushed():
@@ -154,21 +154,21 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
             case HeartbeatPushed():
                 beats.append(message)
             case SubscriptionsPushed():
-                heard.acks += _acks(message)
+                decoded.acks += _acks(message)
             case ErrorPushed():
-                _hear_error(message, heard)
-    heard.trades = live_trades(trades, **trade_columns(trades.rows))
+                _decode_error(message, decoded)
+    decoded.trades = live_trades(trades, **trade_columns(trades.rows))
     news = [row.time for row in trades.rows if not isinstance(row, LastMatchPushed)]
     texts = [*(book.time for book in books), *(beat.time for beat in beats), *news]
     told: list[Us | None] = wire.iso_micros(texts).to_physical().to_list()
-    heard.books = [_book_change(book, at) for book, at in zip(books, told, strict=False)]
-    heard.at = max((at for at in told if at is not None), default=None)
-    heard.words = [
+    decoded.books = [_book_change(book, at) for book, at in zip(books, told, strict=False)]
+    decoded.at = max((at for at in told if at is not None), default=None)
+    decoded.words = [
         Word(f"{_MATCHES}:{beat.product_id}", at, beat.last_trade_id or None)
         for beat, at in zip(beats, told[len(books) :], strict=False)
         if at is not None
     ]
-    return heard
+    return decoded
 
 
 def _acks(message: SubscriptionsPushed) -> Iterator[Ack]:
@@ -178,12 +178,12 @@ def _acks(message: SubscriptionsPushed) -> Iterator[Ack]:
             yield from (Ack(f"{channel}:{product}") for product in listed.product_ids or ())
 
 
-def _hear_error(message: ErrorPushed, heard: Heard) -> None:
+def _decode_error(message: ErrorPushed, decoded: DecodedBatch) -> None:
     said, what = f"{message.message}: {message.reason}", message.message.lower()
     if "subscri" not in what:
-        heard.restart = f"Coinbase says {said}"
-    elif "unsubscri" not in what and (ack := Ack(error=said, full=says_full(said))) not in heard.acks:
-        heard.acks.append(ack)
+        decoded.restart = f"Coinbase says {said}"
+    elif "unsubscri" not in what and (ack := Ack(error=said, full=says_full(said))) not in decoded.acks:
+        decoded.acks.append(ack)
 
 
 def _book_change(book: SnapshotPushed | UpdatePushed, at: Us | None) -> BookChange:
@@ -206,12 +206,12 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
 
 
 _TRADES: Final = Channel(docs=f"{_DOCS}#matches-channel", consecutive=True, beats=SECOND)
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "wss://ws-feed.exchange.coinbase.com",
     name=name,
     subscribe=subscribe,
     unsubscribe=unsubscribe,
-    hear=isolating(hear),
+    decode=isolating(decode),
     topics_in=topics_in,
     connects=Limit(8, SECOND),
     channels={

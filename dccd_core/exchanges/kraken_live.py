@@ -43,7 +43,16 @@ from dccd_core.adapter.frames import (
     read_frames,
     says_full,
 )
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Pairs, Precision, Topic
+from dccd_core.adapter.live import (
+    Ack,
+    BookChange,
+    Channel,
+    DecodedBatch,
+    Pairs,
+    Precision,
+    Topic,
+    WebSocketApi,
+)
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
@@ -168,30 +177,30 @@ def _message(method: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"method": method, "params": params, "req_id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
-    heard, answered = Heard(), list[str | None]()
+def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
+    decoded, answered = DecodedBatch(), list[str | None]()
     told: dict[str, list[tuple[Pushed, Us]]] = {channel: [] for channel in _CHANNELS.values()}
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         if message.channel in told and message.type in _TYPES:
             told[message.channel].append((message, came))
         else:
-            _hear_other(message, heard)
+            _decode_other(message, decoded)
             answered.append(message.time_out)
-    _hear_trades_and_books(told, answered, heard)
-    _hear_bars(told["ohlc"], heard)
-    return heard
+    _decode_trades_and_books(told, answered, decoded)
+    _decode_bars(told["ohlc"], decoded)
+    return decoded
 
 
-def _hear_other(message: Pushed, heard: Heard) -> None:
+def _decode_other(message: Pushed, decoded: DecodedBatch) -> None:
     match message.channel or message.method:
         case "heartbeat" | "pong":
             pass
         case "status":
             [told] = read_frames(_READ_STATUS, [bytes(message.data)])
             if down := next((status.system for status in told if status.system in _DOWN), None):
-                heard.restart = f"Kraken's engine is down: {down}"
+                decoded.restart = f"Kraken's engine is down: {down}"
         case "subscribe" | "error":
-            heard.acks.append(_ack(message))
+            decoded.acks.append(_ack(message))
         case "unsubscribe":
             pass  # what could not be ended was over, or goes on: both are heard
         case other:
@@ -213,14 +222,16 @@ def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iter
     return ((message, came, row) for (message, came), rows in zip(told, data, strict=True) for row in rows)
 
 
-def _hear_trades_and_books(told: Mapping[str, Told], answered: Sequence[str | None], heard: Heard) -> None:
+def _decode_trades_and_books(
+    told: Mapping[str, Told], answered: Sequence[str | None], decoded: DecodedBatch
+) -> None:
     trades = Came[TradePushed]()
     for _, came, row in _rows_told(_READ_TRADES_PUSHED, told["trade"]):
         trades.add(_name("trade", row.symbol), came, row)
     books = [(message, row) for message, _, row in _rows_told(_READ_BOOKS_PUSHED, told["book"])]
     texts = [row.timestamp for row in trades.rows], [row.timestamp for _, row in books]
     times = wire.iso_micros([*texts[0], *texts[1], *answered])
-    heard.trades = live_trades(
+    decoded.trades = live_trades(
         trades,
         ts=times.head(len(trades.rows)),
         price=[row.price for row in trades.rows],
@@ -229,11 +240,11 @@ def _hear_trades_and_books(told: Mapping[str, Told], answered: Sequence[str | No
         trade_id=[row.trade_id for row in trades.rows],
     )
     moments: list[Us | None] = times.to_physical().to_list()
-    heard.at = max((at for at in moments if at is not None), default=None)
+    decoded.at = max((at for at in moments if at is not None), default=None)
     for (message, row), at in zip(books, moments[len(trades.rows) :], strict=False):
         topic, bids, asks = _name("book", row.symbol), _levels(row.bids), _levels(row.asks)
         whole = message.type == "snapshot"
-        heard.books.append(BookChange(topic, at, bids, asks, whole=whole, checksum=row.checksum))
+        decoded.books.append(BookChange(topic, at, bids, asks, whole=whole, checksum=row.checksum))
 
 
 def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
@@ -244,7 +255,7 @@ def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
     return told
 
 
-def _hear_bars(told: Told, heard: Heard) -> None:
+def _decode_bars(told: Told, decoded: DecodedBatch) -> None:
     """Keep rows as they came; those that a topic begins with oldest first, whatever their order there."""
     bars, opens = Came[CandlePushed](), list[Us]()
     rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
@@ -253,7 +264,7 @@ def _hear_bars(told: Told, heard: Heard) -> None:
         for opened, (_, came, row) in sorted(group, key=itemgetter(0)):
             bars.add(_name("ohlc", row.symbol, row.interval), came, row)
             opens.append(opened)
-    heard.bars = live_bars(
+    decoded.bars = live_bars(
         bars,
         [None] * len(opens),
         ts=wire.micros(opens, Us(1)),
@@ -293,12 +304,12 @@ def topics_in(frame: bytes, _: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "wss://ws.kraken.com/v2",
     name=name,
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
-    hear=isolating(hear),
+    decode=isolating(decode),
     topics_in=topics_in,
     connects=Limit(120, Us(10 * MINUTE)),
     channels={

@@ -29,7 +29,7 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
@@ -115,15 +115,15 @@ def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({"id": str(number), "op": op, "args": [_arg(topic) for topic in topics]})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
-    heard, books = Heard(), Came[Pushed]()
+def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
+    decoded, books = DecodedBatch(), Came[Pushed]()
     told = {DataType.TRADES: Came[msgspec.Raw](), DataType.OHLC: Came[msgspec.Raw]()}
     spoken = [(frame, came) for frame, came in zip(frames, received, strict=True) if frame != b"pong"]
     messages = read_frames(_READ_PUSHED, [frame for frame, _ in spoken])
     for message, (_, came) in zip(messages, spoken, strict=True):
         data_type = _PUSHED.get(message.arg.channel) if message.arg and message.arg.instId else None
         if message.event:
-            _hear_event(message, heard)
+            _decode_event(message, decoded)
         elif message.arg is None or data_type is None:
             raise PayloadError(f"a message of no channel of ours: {message.arg}", hint=wire.CHANGED)
         elif data_type is DataType.ORDERBOOK:
@@ -132,10 +132,10 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
             told[data_type].add(message.arg.name, came, message.data)
     trades = rows_of(_READ_TRADES, told[DataType.TRADES])
     bars = rows_of(_READ_CANDLES, told[DataType.OHLC])
-    heard.books = _book_changes(books)
-    heard.trades = live_trades(trades, **trade_columns(trades.rows))
+    decoded.books = _book_changes(books)
+    decoded.trades = live_trades(trades, **trade_columns(trades.rows))
     ours = list(zip(bars.topics, bars.rows, strict=True))
-    heard.bars = live_bars(
+    decoded.bars = live_bars(
         bars,
         [row.confirm == "1" for row in bars.rows],
         ts=wire.micros([row.ts for row in bars.rows]),
@@ -144,9 +144,9 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
     )
     times = [row.ts * MILLISECOND for row in trades.rows]
     times += [_begun(topic, row) for topic, row in ours]
-    times += [change.at for change in heard.books if change.at is not None]
-    heard.at = Us(max(times)) if times else None
-    return heard
+    times += [change.at for change in decoded.books if change.at is not None]
+    decoded.at = Us(max(times)) if times else None
+    return decoded
 
 
 def _begun(topic: str, bar: Candle) -> int:
@@ -174,19 +174,19 @@ def _book_change(topic: str, action: str | None, book: BookPushed) -> BookChange
     )
 
 
-def _hear_event(message: Pushed, heard: Heard) -> None:
+def _decode_event(message: Pushed, decoded: DecodedBatch) -> None:
     code, said = str(message.code), f"{message.code or ''} {message.msg or ''}"
     topic = message.arg.name if message.arg and message.arg.instId else None
     match message.event:
         case "subscribe" if topic:
-            heard.acks.append(Ack(topic))
+            decoded.acks.append(Ack(topic))
         case "error":
             number = int(message.id) if message.id and message.id.isdecimal() else None
-            heard.acks.append(Ack(topic, number, said, full=code in _FULL))
+            decoded.acks.append(Ack(topic, number, said, full=code in _FULL))
         case "notice" if code == _GOING_DOWN:
-            heard.restart = f"OKX is about to close this connection: {said}"
+            decoded.restart = f"OKX is about to close this connection: {said}"
         case "channel-conn-count-error":
-            heard.acks.append(Ack(error="too many connections have this channel", full=True))
+            decoded.acks.append(Ack(error="too many connections have this channel", full=True))
         case "unsubscribe":
             pass
         case "subscribe":
@@ -224,12 +224,12 @@ _CHANNELS: Final = {
     ),
 }
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=url,
     name=name,
     subscribe=partial(_message, "subscribe"),
     unsubscribe=lambda topics, number, _: _message("unsubscribe", topics, number),
-    hear=isolating(hear),
+    decode=isolating(decode),
     topics_in=topics_in,
     connects=Limit(3, SECOND),
     channels=_CHANNELS,

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from dccd_core.adapter.live import BookChange, Live
+from dccd_core.adapter.live import BookChange, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
 from dccd_core.domain.timespan import TimeRange, Us
@@ -60,7 +60,7 @@ class StreamContext:
     """What all connections of a stream share."""
 
     exchange: str
-    live: Live
+    live: WebSocketApi
     lake: Lake
     clock: Clock
     connect: Callable[[str], AbstractAsyncContextManager[Socket]]
@@ -228,19 +228,19 @@ class Connection:
             frames, moments = await socket.receive()
             self.messages += len(frames)
             steady = self._clock.steady()
-            heard = self._session.hear(frames, moments, steady)
+            batch = self._session.hear(frames, moments, steady)
             news = self._session.accepted()
             first = [name for name in news if name not in self.accepted]
             for name in first:
                 self._accept(name)  # what came before the venue's word came by the same subscription
-            concerned = self._session.concerned(heard.bad) if heard.bad else frozenset[str]()
-            self._intake.hear(heard, moments[-1], steady, concerned)
+            concerned = self._session.concerned(batch.bad) if batch.bad else frozenset[str]()
+            self._intake.hear(batch, moments[-1], steady, concerned)
             for name in news:
                 if name not in first:
                     self._accept(name)
             self._tell_refusals()
-            if heard.bad:
-                self._spoilt(heard.bad)
+            if batch.bad:
+                self._spoilt(batch.bad)
             self._look_at_books()
             if reason := self._session.over(self._clock.steady()):
                 return reason

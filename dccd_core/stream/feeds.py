@@ -51,7 +51,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Incoming:
     """What came since it was last looked at.
 
     ``spoilt`` are topics of which something may have been lost; ``numbered``: ids prove some of the trades.
@@ -83,7 +83,7 @@ class Feed(Protocol):
 
     lines: list[Line]
 
-    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+    def take(self, incoming: Incoming, moment: Moment) -> pl.DataFrame | None:
         """Let the topics have what came; return the rows to keep, with ``topic`` and ``received``."""
         ...
 
@@ -94,17 +94,17 @@ class TradesFeed:
 
     lines: list[Line] = field(default_factory=list[Line])
 
-    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+    def take(self, incoming: Incoming, moment: Moment) -> pl.DataFrame | None:
         own = set[str]()
-        for line in self.lines if heard.traded else ():
+        for line in self.lines if incoming.traded else ():
             assert isinstance(line.topic, TradeTopic | PagedTopic)
-            if (told := heard.traded.get(line.name)) is not None:
-                rows = heard.trades_of(line.name)
-                line.topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
+            if (told := incoming.traded.get(line.name)) is not None:
+                rows = incoming.trades_of(line.name)
+                line.topic.take(told, rows, moment, spoilt=line.name in incoming.spoilt)
                 _count(line, told)
                 own.add(line.name)
-        _hear_words(self.lines, heard, moment)
-        return heard.trades if len(own) == len(heard.traded) else tables.of_topics(heard.trades, own)
+        _take_words(self.lines, incoming, moment)
+        return incoming.trades if len(own) == len(incoming.traded) else tables.of_topics(incoming.trades, own)
 
 
 @dataclass(slots=True)
@@ -113,8 +113,8 @@ class BooksFeed:
 
     lines: list[Line] = field(default_factory=list[Line])
 
-    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
-        _hear_words(self.lines, heard, moment)
+    def take(self, incoming: Incoming, moment: Moment) -> pl.DataFrame | None:
+        _take_words(self.lines, incoming, moment)
         found: list[pl.DataFrame] = []
         for line in self.lines:
             assert isinstance(line.topic, BookTopic)
@@ -139,16 +139,16 @@ class BarsFeed:
         self._final = FinalBars(bar, finality_delay)
         self._proven: list[pl.DataFrame] = []
 
-    def take(self, heard: Heard, moment: Moment) -> pl.DataFrame | None:
+    def take(self, incoming: Incoming, moment: Moment) -> pl.DataFrame | None:
         found, self._proven = self._proven, []
-        self._break_off(heard, moment)
+        self._break_off(incoming, moment)
         built = [(line, line.topic) for line in self.lines if isinstance(line.topic, BuiltTopic)]
         for line, topic in built:
-            if (told := heard.traded.get(line.name)) is not None:
-                rows = heard.trades_of(line.name)
-                found += topic.take(told, rows, moment, spoilt=line.name in heard.spoilt)
-        found += self._flagged(heard, moment)
-        _hear_words(self.lines, heard, moment)
+            if (told := incoming.traded.get(line.name)) is not None:
+                rows = incoming.trades_of(line.name)
+                found += topic.take(told, rows, moment, spoilt=line.name in incoming.spoilt)
+        found += self._flagged(incoming, moment)
+        _take_words(self.lines, incoming, moment)
         for _, topic in built:
             found += topic.settled()
         found += self._unflagged()
@@ -178,17 +178,17 @@ class BarsFeed:
     def _pushed(self) -> list[tuple[Line, BarTopic]]:
         return [(line, line.topic) for line in self.lines if isinstance(line.topic, BarTopic)]
 
-    def _break_off(self, heard: Heard, moment: Moment) -> None:
+    def _break_off(self, incoming: Incoming, moment: Moment) -> None:
         """Forget what is held back of topics that are heard of again after their beat was late."""
         beating = [(line.name, topic) for line, topic in self._pushed() if topic.beats]
-        if beating and (heard.words or heard.bars is not None):
-            names = {word.topic for word in heard.words}
-            names |= set() if heard.bars is None else set(heard.bars["topic"].unique().to_list())
+        if beating and (incoming.words or incoming.bars is not None):
+            names = {word.topic for word in incoming.words}
+            names |= set() if incoming.bars is None else set(incoming.bars["topic"].unique().to_list())
             for name in [name for name, topic in beating if name in names and topic.break_off(moment)]:
                 self._final.drop(name)
 
-    def _flagged(self, heard: Heard, moment: Moment) -> list[pl.DataFrame]:
-        own = tables.of_topics(heard.bars, [line.name for line, _ in self._pushed()])
+    def _flagged(self, incoming: Incoming, moment: Moment) -> list[pl.DataFrame]:
+        own = tables.of_topics(incoming.bars, [line.name for line, _ in self._pushed()])
         if own is None:
             return []
         told, unflagged = came(own, self._price), set[str]()
@@ -196,7 +196,7 @@ class BarsFeed:
             unflagged = set(own.filter(pl.col("closed").is_null())["topic"].to_list())
         for line, topic in self._pushed():
             if line.name in told:
-                spoilt, flagged = line.name in heard.spoilt, line.name not in unflagged
+                spoilt, flagged = line.name in incoming.spoilt, line.name not in unflagged
                 if not topic.come(told[line.name], moment, spoilt=spoilt, flagged=flagged):
                     self._final.drop(line.name, before=told[line.name].first)
         return [self._final.hear(own)]
@@ -258,15 +258,15 @@ def stored(kind: Kind, lines: Sequence[Line], rows: pl.DataFrame | None) -> pl.D
     return tables.stored(kind[0], rows, {line.name: line.symbol for line in lines})
 
 
-def _hear_words(lines: Sequence[Line], heard: Heard, moment: Moment) -> None:
+def _take_words(lines: Sequence[Line], incoming: Incoming, moment: Moment) -> None:
     """Tell the topics; one that came in a batch with something lost may have come before it."""
-    if not heard.words:
+    if not incoming.words:
         return
     by_name = {line.name: line for line in lines}
-    for word in heard.words:
+    for word in incoming.words:
         if (line := by_name.get(word.topic)) is None:
             continue
-        if word.topic in heard.spoilt and word.last_id is None:
+        if word.topic in incoming.spoilt and word.last_id is None:
             line.topic.pace.beat(moment.steady)
         else:
             line.topic.word(word, moment)

@@ -11,8 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from dccd_core.adapter import live
-from dccd_core.adapter.live import BookChange, Word
+from dccd_core.adapter.live import BookChange, DecodedBatch, Word
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us
@@ -22,7 +21,7 @@ from dccd_core.stream.bartopics import BarTopic, BuiltTopic
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import ANEW, NOT_UNDERSTOOD, Moment
 from dccd_core.stream.compare import Outcome
-from dccd_core.stream.feeds import BarsFeed, Feed, Heard, Line, feed_of, standing, stored, topic_of
+from dccd_core.stream.feeds import BarsFeed, Feed, Incoming, Line, feed_of, standing, stored, topic_of
 from dccd_core.stream.pages import PagedTopic
 from dccd_core.stream.silence import Pace
 from dccd_core.stream.snapshots import Turn
@@ -155,29 +154,29 @@ class Intake:
             self._accept(line, steady)
 
     def hear(
-        self, heard: live.Heard, received: Us, steady: Us, concerned: frozenset[str] = frozenset()
+        self, batch: DecodedBatch, received: Us, steady: Us, concerned: frozenset[str] = frozenset()
     ) -> None:
         """Take what a batch of messages said.
 
         Args:
-            heard: what.
+            batch: what.
             received: when its last message came.
             steady: now.
             concerned: the topics that its bad messages may have been of; empty: of any.
         """
         latest, moment = self._time.latest(steady), self._moment(steady)
-        if self._pace is not None and (heard.books or heard.trades is not None or heard.bars is not None):
+        if self._pace is not None and (batch.books or batch.trades is not None or batch.bars is not None):
             self._pace.hear(steady, 1)
-        if heard.at is not None and heard.at <= latest:
-            self._time.sample(heard.at, steady)
-        if heard.bad:
+        if batch.at is not None and batch.at <= latest:
+            self._time.sample(batch.at, steady)
+        if batch.bad:
             self._take(steady)  # what came before it is beyond doubt
             self._spoil(concerned, NOT_UNDERSTOOD, moment)
-        self._hear_books(heard, received, moment, concerned)
-        trades, bars = (self._believed(rows, latest, moment) for rows in (heard.trades, heard.bars))
+        self._take_books(batch, received, moment, concerned)
+        trades, bars = (self._believed(rows, latest, moment) for rows in (batch.trades, batch.bars))
         self._trades += [trades] if trades is not None else []
         self._bars += [bars] if bars is not None else []
-        self._words += [word for word in heard.words if word.at <= latest]
+        self._words += [word for word in batch.words if word.at <= latest]
         if self._spoilt:
             self._take(steady)  # and so is what comes after its batch
 
@@ -324,7 +323,7 @@ class Intake:
 
     def _take(self, steady: Us) -> None:
         """Let the topics have what came."""
-        heard = Heard(
+        incoming = Incoming(
             tables.joined(self._trades),
             tables.joined(self._bars),
             self._words,
@@ -335,7 +334,7 @@ class Intake:
         self._spoilt.clear()
         moment = self._moment(steady)
         for kind, feed in self._feeds.items():
-            if (rows := feed.take(heard, moment)) is not None:
+            if (rows := feed.take(incoming, moment)) is not None:
                 self._ready[kind].append(stored(kind, feed.lines, rows))
             for line in feed.lines:
                 if line.claim.turns:
@@ -399,24 +398,26 @@ class Intake:
                     feed.drop(line.name)  # a later version of what is held back may be what was lost
                 self._spoilt.add(line.name)
 
-    def _hear_books(self, heard: live.Heard, received: Us, moment: Moment, concerned: frozenset[str]) -> None:
+    def _take_books(
+        self, batch: DecodedBatch, received: Us, moment: Moment, concerned: frozenset[str]
+    ) -> None:
         """Let books have what came of them.
 
         What was not understood may have come amid it. Where no number would show that, what came in its batch
         is no book, not even a whole one; where a checksum does, the doubt goes on after the batch.
         """
         latest, doubted = self._time.latest(moment.steady), dict[str, BookTopic]()
-        if heard.bad:
+        if batch.bad:
             books = ((line.name, line.topic) for line in self.lines if isinstance(line.topic, BookTopic))
             doubted = {name: topic for name, topic in books if not concerned or name in concerned}
-        for change in heard.books:
+        for change in batch.books:
             topic = doubted.get(change.topic)
             if topic is None or topic.proven or change.last is not None:
-                self._hear_book(change, received, moment, latest)
+                self._take_book(change, received, moment, latest)
         for topic in doubted.values():
             topic.spoil(NOT_UNDERSTOOD)
 
-    def _hear_book(self, change: BookChange, received: Us, moment: Moment, latest: Us) -> None:
+    def _take_book(self, change: BookChange, received: Us, moment: Moment, latest: Us) -> None:
         at = change.at
         strange = at is not None and not moment.venue - _AGES <= at <= latest
         believed = replace(change, at=None) if strange else change

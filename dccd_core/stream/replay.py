@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import Exchange, Request, Response
-from dccd_core.adapter.live import Heard
+from dccd_core.adapter.live import DecodedBatch
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError, Unavailable
 from dccd_core.domain.timespan import TimeRange, Us, iso
@@ -197,17 +197,17 @@ def _counting(exchange: Exchange, came: Counter[str]) -> Exchange:
     live = exchange.live
     assert live is not None
 
-    def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
-        heard = live.hear(frames, received, state)
-        came.update(frames=len(frames), trades=_height(heard.trades), bars=_height(heard.bars))
-        came["book changes"] += len(heard.books)
-        came["answers"] += len(heard.acks)
-        came["words of topics"] += len(heard.words)
-        came["not understood"] += len(heard.bad)
-        came["restarts"] += heard.restart is not None
-        return heard
+    def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
+        batch = live.decode(frames, received, state)
+        came.update(frames=len(frames), trades=_height(batch.trades), bars=_height(batch.bars))
+        came["book changes"] += len(batch.books)
+        came["answers"] += len(batch.acks)
+        came["words of topics"] += len(batch.words)
+        came["not understood"] += len(batch.bad)
+        came["restarts"] += batch.restart is not None
+        return batch
 
-    return replace(exchange, live=replace(live, hear=hear))
+    return replace(exchange, live=replace(live, decode=decode))
 
 
 def _height(rows: pl.DataFrame | None) -> int:

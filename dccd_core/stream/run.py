@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
 from dccd_core.adapter.contract import Request, Response
-from dccd_core.adapter.live import BookChange, Channel, Live, Precision, Topic
+from dccd_core.adapter.live import BookChange, Channel, Precision, Topic, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
 from dccd_core.domain.timespan import ZERO, TimeRange
@@ -135,7 +135,7 @@ async def _tell_of_waiting(plan: StreamPlan, clock: Clock, listener: Listener) -
         listener.beat(StreamHealth(clock.now(), started, 0, 0, 0.0, 0, 0, datasets, why=why))
 
 
-def groups(live: Live, wanted: list[Wanted]) -> Iterator[Group]:
+def groups(live: WebSocketApi, wanted: list[Wanted]) -> Iterator[Group]:
     """Part what is wanted into connections: by address, and no more topics each than the venue allows."""
     by_url: dict[str, dict[str, list[Wanted]]] = {}
     for one in wanted:
@@ -147,7 +147,7 @@ def groups(live: Live, wanted: list[Wanted]) -> Iterator[Group]:
             yield Group(url, {name: topics[name] for name in names[at : at + live.most]})
 
 
-def channel_of(live: Live, dataset: Dataset, depth: int) -> Channel:
+def channel_of(live: WebSocketApi, dataset: Dataset, depth: int) -> Channel:
     """Return what brings a dataset.
 
     Raises:
@@ -164,7 +164,7 @@ def channel_of(live: Live, dataset: Dataset, depth: int) -> Channel:
     return channel
 
 
-def _live(venue: Venue) -> Live:
+def _live(venue: Venue) -> WebSocketApi:
     if venue.exchange.live is None:
         raise ConfigError(f"{venue.exchange.title} pushes nothing", hint="collect it instead")
     return venue.exchange.live

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dccd_core.adapter.live import Ack, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.timespan import SECOND, Us
 
 _ANSWER_WITHIN: Final = Us(30 * SECOND)
@@ -43,7 +43,7 @@ class Session:
         now: a clock that is never stepped, as in all other methods; not the time of day.
     """
 
-    def __init__(self, live: Live, topics: Mapping[str, Topic], now: Us) -> None:
+    def __init__(self, live: WebSocketApi, topics: Mapping[str, Topic], now: Us) -> None:
         self.refused: dict[str, str] = {}
         """What the venue said of topics that it does not send."""
         self.full: set[str] = set()
@@ -85,15 +85,15 @@ class Session:
         wanted = self._next_message if self._may_send() else self._next_ping
         return max(self._next_message, min(wanted, self._next_ping))
 
-    def hear(self, frames: Sequence[bytes], received: Sequence[Us], now: Us) -> Heard:
+    def hear(self, frames: Sequence[bytes], received: Sequence[Us], now: Us) -> DecodedBatch:
         """Take messages as they came, with the time of day at which they did."""
         self._heard = now
-        heard = self._live.hear(frames, received, self._state)
-        self._state = heard.state
-        for ack in heard.acks:
+        batch = self._live.decode(frames, received, self._state)
+        self._state = batch.state
+        for ack in batch.acks:
             self._settle(ack)
-        self._restart = self._restart or heard.restart
-        return heard
+        self._restart = self._restart or batch.restart
+        return batch
 
     def concerned(self, bad: Sequence[tuple[bytes, str]]) -> frozenset[str]:
         """Return the topics that messages may have been of which nobody understands; empty: any."""

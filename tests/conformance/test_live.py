@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import polars as pl
 import pytest
 
-from dccd_core.adapter.live import Ack, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import NAMES, get
@@ -84,7 +84,7 @@ WORDS = {b"ping"}
 """What OKX wants to be said that is no JSON."""
 
 
-def live_of(name: str) -> Live:
+def live_of(name: str) -> WebSocketApi:
     live = get(name).live
     assert live
     return live
@@ -148,22 +148,22 @@ class Line:
     received: Sequence[Us]
 
     @property
-    def live(self) -> Live:
+    def live(self) -> WebSocketApi:
         return live_of(self.name)
 
-    def heard(self, cuts: Iterable[int] = ()) -> list[Heard]:
+    def decoded(self, cuts: Iterable[int] = ()) -> list[DecodedBatch]:
         """Hear it in batches that end at ``cuts``."""
-        result: list[Heard] = []
+        result: list[DecodedBatch] = []
         state: object = None
         for start, end in pairwise([0, *sorted({*cuts} - {0, len(self.frames)}), len(self.frames)]):
-            result.append(self.live.hear(self.frames[start:end], self.received[start:end], state))
+            result.append(self.live.decode(self.frames[start:end], self.received[start:end], state))
             state = result[-1].state
         return result
 
     @cached_property
-    def whole(self) -> Heard:
-        [heard] = self.heard()
-        return heard
+    def whole(self) -> DecodedBatch:
+        [decoded] = self.decoded()
+        return decoded
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -173,7 +173,7 @@ class Line:
             if frame[:1] in b"{[":
                 kinds.setdefault(json.dumps(kind_of(json.loads(frame))), place)
         places = list(kinds.values())
-        states = [None, *(part.state for part in self.heard(places)[:-1])][-len(places) :]
+        states = [None, *(part.state for part in self.decoded(places)[:-1])][-len(places) :]
         return [Sample(self.frames[place], state) for place, state in zip(places, states, strict=True)]
 
 
@@ -205,7 +205,7 @@ def _line(name: str, path: str, topics: Sequence[Topic]) -> Line:
     return Line(name, topics, [one.text.encode() for one in told], [one.at for one in told])
 
 
-def joined(parts: Sequence[Heard]) -> dict[str, object]:
+def joined(parts: Sequence[DecodedBatch]) -> dict[str, object]:
     """Return what batches say together; only within a topic does the order of rows count."""
     result: dict[str, object] = {}
     for what in ("trades", "bars"):
@@ -221,13 +221,13 @@ def joined(parts: Sequence[Heard]) -> dict[str, object]:
     return result
 
 
-def told_of(heard: Mapping[str, Any]) -> set[str]:
+def told_of(decoded: Mapping[str, Any]) -> set[str]:
     """Return the topics of which anything was said."""
-    return {*heard["trades of"], *heard["bars of"], *(change.topic for change in heard["books"])}
+    return {*decoded["trades of"], *decoded["bars of"], *(change.topic for change in decoded["books"])}
 
 
-def silent(heard: Heard) -> bool:
-    return joined([replace(heard, bad=[])]) == joined([Heard()])
+def silent(decoded: DecodedBatch) -> bool:
+    return joined([replace(decoded, bad=[])]) == joined([DecodedBatch()])
 
 
 def spoilt(value: Any, strange: Iterator[object]) -> Iterator[object]:
@@ -313,21 +313,21 @@ def test_what_is_said_to_a_venue_is_json_or_a_word_of_its_own(name: str) -> None
 def test_a_venue_agrees_to_every_topic_by_the_name_that_it_has_here(name: str) -> None:
     """To messages of as many topics as ``batch`` says, with the venue's limits in force."""
     for line in lines(name):
-        heard = joined([line.whole])
-        assert (heard["bad"], heard["restart"]) == ([], False)
+        decoded = joined([line.whole])
+        assert (decoded["bad"], decoded["restart"]) == ([], False)
         names = {line.live.name(topic) for topic in line.topics}
-        acks = cast(list[Ack], heard["acks"])
+        acks = cast(list[Ack], decoded["acks"])
         assert {ack.topic for ack in acks if ack.topic} <= names
         assert [ack.error for ack in acks if ack.error] == []
-        assert told_of(heard) == names
+        assert told_of(decoded) == names
 
 
 @each_open
 def test_it_does_not_matter_how_messages_are_cut_into_batches(name: str) -> None:
     for line in lines(name):
         whole = joined([line.whole])
-        assert whole == joined(line.heard(range(len(line.frames))))
-        assert whole == joined(line.heard(range(0, len(line.frames), 7)))
+        assert whole == joined(line.decoded(range(len(line.frames))))
+        assert whole == joined(line.decoded(range(0, len(line.frames), 7)))
 
 
 @each_open
@@ -335,12 +335,13 @@ def test_hearing_the_same_again_says_the_same(name: str) -> None:
     """So it changes neither what it is given nor anything else."""
     for line in lines(name):
         half = len(line.frames) // 2
-        first = line.live.hear(line.frames[:half], line.received[:half], None)
+        first = line.live.decode(line.frames[:half], line.received[:half], None)
         second, again = (
-            joined([line.live.hear(line.frames[half:], line.received[half:], first.state)]) for _ in range(2)
+            joined([line.live.decode(line.frames[half:], line.received[half:], first.state)])
+            for _ in range(2)
         )
         assert second == again
-        assert joined([line.live.hear(line.frames[:half], line.received[:half], None)]) == joined([first])
+        assert joined([line.live.decode(line.frames[:half], line.received[:half], None)]) == joined([first])
 
 
 @each_open
@@ -348,26 +349,26 @@ def test_nothing_says_nothing(name: str) -> None:
     for line in lines(name):
         state = line.whole.state
         for before in (None, state):
-            heard = line.live.hear([], [], before)
-            assert silent(heard)
-            assert heard.bad == []
-        more = line.live.hear(line.frames[-1:], line.received[-1:], line.live.hear([], [], state).state)
-        assert joined([more]) == joined([line.live.hear(line.frames[-1:], line.received[-1:], state)])
+            decoded = line.live.decode([], [], before)
+            assert silent(decoded)
+            assert decoded.bad == []
+        more = line.live.decode(line.frames[-1:], line.received[-1:], line.live.decode([], [], state).state)
+        assert joined([more]) == joined([line.live.decode(line.frames[-1:], line.received[-1:], state)])
 
 
 @each_open
 def test_what_is_no_message_is_told_and_spoils_no_other(name: str) -> None:
     for line in lines(name):
         frames, received = list(line.frames[:60]), list(line.received[:60])
-        good = joined([line.live.hear(frames, received, None)])
+        good = joined([line.live.decode(frames, received, None)])
         for place, text in enumerate(HOSTILE):
             frames.insert(2 * place + 1, text)
             received.insert(2 * place + 1, received[2 * place])
-        heard = joined([line.live.hear(frames, received, None)])
-        bad = cast(list[tuple[bytes, str]], heard["bad"])
+        decoded = joined([line.live.decode(frames, received, None)])
+        bad = cast(list[tuple[bytes, str]], decoded["bad"])
         assert [frame for frame, _ in bad] == HOSTILE
         assert all(reason for _, reason in bad)
-        assert {**heard, "bad": []} == good
+        assert {**decoded, "bad": []} == good
 
 
 @each_open
@@ -375,9 +376,9 @@ def test_a_message_that_was_cut_says_nothing(name: str) -> None:
     for line in lines(name):
         for frame, state in line.samples:
             for end in {1, len(frame) // 3, len(frame) // 2, len(frame) - 1}:
-                heard = line.live.hear([frame[:end]], [NOW], state)
-                assert silent(heard)
-                assert [text for text, _ in heard.bad] == [frame[:end]]
+                decoded = line.live.decode([frame[:end]], [NOW], state)
+                assert silent(decoded)
+                assert [text for text, _ in decoded.bad] == [frame[:end]]
 
 
 @each_open
@@ -386,10 +387,10 @@ def test_a_message_with_a_strange_value_never_raises(name: str) -> None:
     for line in lines(name):
         for frame, state in line.samples:
             for other in spoilt(json.loads(frame), strange):
-                heard = line.live.hear([json.dumps(other).encode()], [NOW], state)
-                levels = [level for change in heard.books for level in (*change.bids, *change.asks)]
+                decoded = line.live.decode([json.dumps(other).encode()], [NOW], state)
+                levels = [level for change in decoded.books for level in (*change.bids, *change.asks)]
                 assert all(math.isfinite(float(text)) for level in levels for text in level)
-                line.live.hear([frame], [NOW], heard.state)
+                line.live.decode([frame], [NOW], decoded.state)
 
 
 @each_open

@@ -11,7 +11,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import BookChange, Heard
+from dccd_core.adapter.live import BookChange, DecodedBatch
 from dccd_core.domain.timespan import Us
 from tests.conformance.test_live import OPEN, Line, each_open, joined, kind_of, lines, told_of
 
@@ -56,25 +56,25 @@ class Case:
         return {self.markets[name] for name in self.right}
 
     @cached_property
-    def good(self) -> Heard:
+    def good(self) -> DecodedBatch:
         return self.own(self.frame)
 
     @cached_property
-    def whole(self) -> Heard:
+    def whole(self) -> DecodedBatch:
         return self.among(self.frame)
 
-    def own(self, frame: bytes) -> Heard:
-        return self.line.live.hear([frame], [Us(self.place)], self.state)
+    def own(self, frame: bytes) -> DecodedBatch:
+        return self.line.live.decode([frame], [Us(self.place)], self.state)
 
     def named(self, frame: bytes) -> set[str]:
         """Return the topics of this connection that a frame is said to be of."""
         return {*self.line.live.topics_in(frame, self.state)} & self.markets.keys()
 
-    def among(self, frame: bytes) -> Heard:
+    def among(self, frame: bytes) -> DecodedBatch:
         """Hear its neighbours with a frame in its place."""
         first, end = max(0, self.place - AROUND), min(self.place + 1 + AROUND, len(self.line.frames))
         frames = [*self.line.frames[first : self.place], frame, *self.line.frames[self.place + 1 : end]]
-        return self.line.live.hear(frames, [Us(n) for n in range(first, end)], self.start)
+        return self.line.live.decode(frames, [Us(n) for n in range(first, end)], self.start)
 
 
 @cache
@@ -97,7 +97,7 @@ def cases(name: str) -> list[Case]:
 def _states(line: Line, cuts: Sequence[int]) -> dict[int, object]:
     """Return the state of a connection before each of some frames."""
     places = sorted({*cuts} - {0})
-    return {0: None, **dict(zip(places, (part.state for part in line.heard(places)), strict=False))}
+    return {0: None, **dict(zip(places, (part.state for part in line.decoded(places)), strict=False))}
 
 
 def cells(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
@@ -148,21 +148,21 @@ def replaced(frame: bytes, path: Sequence[Any], other: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def rows_without(heard: Heard, place: int) -> dict[str, list[tuple[object, ...]]]:
+def rows_without(decoded: DecodedBatch, place: int) -> dict[str, list[tuple[object, ...]]]:
     """Return rows but those of the frame at a place, by topic."""
     result: dict[str, list[tuple[object, ...]]] = {}
-    for frame in (heard.trades, heard.bars):
+    for frame in (decoded.trades, decoded.bars):
         if frame is not None:
             for row in frame.filter(pl.col("received") != place).rows(named=True):
                 result.setdefault(row["topic"], []).append(tuple(row.values()))
     return result
 
 
-def changes_without(heard: Heard, own: Sequence[BookChange]) -> list[BookChange]:
-    return [change for change in heard.books if change not in own]
+def changes_without(decoded: DecodedBatch, own: Sequence[BookChange]) -> list[BookChange]:
+    return [change for change in decoded.books if change not in own]
 
 
-def check(case: Case, odd: bytes) -> Heard:
+def check(case: Case, odd: bytes) -> DecodedBatch:
     """Assert that an odd frame changes nothing that its neighbours say, and names no other market."""
     own, among, whole = case.own(odd), case.among(odd), case.whole
     if case.line.name in COUNTED and among.restart and (own.restart or not case.named(odd)):

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic, Word
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, Us
@@ -101,17 +101,17 @@ def more(message: bytes, *numbers: int) -> bytes:
     return b"%s%s]" % (message[:-1], b"".join(b",%d" % number for number in numbers))
 
 
-def heard(*frames: bytes, topics: dict[int, str] | None = None) -> Heard:
-    told = LIVE.hear(frames, [Us(1)] * len(frames), Connection(topics or {}))
+def decoded(*frames: bytes, topics: dict[int, str] | None = None) -> DecodedBatch:
+    told = LIVE.decode(frames, [Us(1)] * len(frames), Connection(topics or {}))
     assert (told.bad, told.restart) == ([], None)
     return told
 
 
-def talk(name: str) -> Heard:
+def talk(name: str) -> DecodedBatch:
     """Hear the answer and the message of a subscription."""
     told = json.loads(body(f"{name}.json"))
     [frame] = told["frames"]
-    return heard(json.dumps(told["ack"]).encode(), more(json.dumps(frame).encode(), 1, AT))
+    return decoded(json.dumps(told["ack"]).encode(), more(json.dumps(frame).encode(), 1, AT))
 
 
 def test_what_was_sent_then_is_what_we_send() -> None:
@@ -125,21 +125,22 @@ def test_what_was_sent_then_is_what_we_send() -> None:
 
 
 def test_the_greeting_and_the_answers() -> None:
-    assert heard(recorded("event_info"), recorded("event_conf")) == Heard(state=Connection())
-    told = heard(recorded("subscribed_book"), recorded("subscribed_trades"))
+    assert decoded(recorded("event_info"), recorded("event_conf")) == DecodedBatch(state=Connection())
+    told = decoded(recorded("subscribed_book"), recorded("subscribed_trades"))
     assert told.acks == [Ack("book:tTESTBTC:TESTUSD"), Ack("trades:tBFTUSD")]
     assert told.state == Connection({232957: "book:tTESTBTC:TESTUSD", 232959: "trades:tBFTUSD"})
 
 
 def test_a_heartbeat_tells_number_and_time() -> None:
-    told = heard(more(recorded("heartbeat_seq"), AT), topics={204928: "trades:tX"})
+    told = decoded(more(recorded("heartbeat_seq"), AT), topics={204928: "trades:tX"})
     at = Us(AT * MILLISECOND)
-    assert told == Heard(at=at, state=Connection({204928: "trades:tX"}, 127), words=[Word("trades:tX", at)])
+    state = Connection({204928: "trades:tX"}, 127)
+    assert told == DecodedBatch(at=at, state=state, words=[Word("trades:tX", at)])
 
 
 def test_the_recorded_trades_are_read_value_by_value() -> None:
     message = recorded("trades_snapshot")
-    trades = heard(more(message, AT), topics={232959: "trades:tBFTUSD"}).trades
+    trades = decoded(more(message, AT), topics={232959: "trades:tBFTUSD"}).trades
     assert trades is not None
     rows = json.loads(message)[1][::-1]
     assert trades["trade_id"].to_list() == [str(row[0]) for row in rows]
@@ -153,7 +154,7 @@ def test_the_recorded_trades_are_read_value_by_value() -> None:
 
 def test_the_recorded_book_is_kept_as_it_was_written() -> None:
     message = recorded("book_snapshot")
-    [book] = heard(more(message, AT), topics={232957: "book:tX"}).books
+    [book] = decoded(more(message, AT), topics={232957: "book:tX"}).books
     rows = json.loads(message, parse_float=str, parse_int=str)[1]
     bids = [(price, amount) for price, _, amount in rows if not amount.startswith("-")]
     asks = [(price, amount[1:]) for price, _, amount in rows if amount.startswith("-")]
@@ -164,7 +165,7 @@ def test_the_recorded_book_is_kept_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("name", ["book_delete", "book_update"])
 def test_a_recorded_change_takes_a_level_away(name: str) -> None:
-    told = heard(more(recorded(name), AT), topics={225206: "book:tX"})
+    told = decoded(more(recorded(name), AT), topics={225206: "book:tX"})
     at = Us(AT * MILLISECOND)
     assert told.books == [BookChange("book:tX", at, [("215350", "0")], [], last=18)]
 
@@ -200,11 +201,11 @@ def test_trades_of_others() -> None:
 def test_tickers_which_nobody_asked_for_are_told_apart() -> None:
     """Before the answer that says what they are they are passed over, like all that comes early."""
     early = [recorded("subscribed_trades"), more(recorded("ticker_update"), AT)]
-    told = LIVE.hear(early, [Us(1)] * 2, None)
+    told = LIVE.decode(early, [Us(1)] * 2, None)
     assert (told.bad, told.trades, told.bars, told.books) == ([], None, None, [])
-    assert heard(recorded("subscribed_ticker")).acks == [Ack("ticker:tBFTUSD")]
+    assert decoded(recorded("subscribed_ticker")).acks == [Ack("ticker:tBFTUSD")]
     channel = json.loads(recorded("ticker_update"))[0]
     state = Connection({channel: "ticker:tBFTUSD"})
-    told = LIVE.hear(early[1:], [Us(1)], state)
+    told = LIVE.decode(early[1:], [Us(1)], state)
     assert [frame for frame, _ in told.bad] == early[1:]
     assert LIVE.topics_in(early[1], state) == ("ticker:tBFTUSD",)

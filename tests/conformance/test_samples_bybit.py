@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dccd_core.adapter.contract import Response
-from dccd_core.adapter.live import Ack, BookChange, Heard
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch
 from dccd_core.domain.timespan import MILLISECOND, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
@@ -84,8 +84,8 @@ def ws(name: str) -> bytes:
     return sample(f"bybit/ws_{name}.json")
 
 
-def heard(*frames: bytes, state: object = "linear") -> Heard:
-    return LIVE.hear(frames, [Us(1)] * len(frames), state)
+def decoded(*frames: bytes, state: object = "linear") -> DecodedBatch:
+    return LIVE.decode(frames, [Us(1)] * len(frames), state)
 
 
 def values(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -101,7 +101,7 @@ def test_every_recorded_message_is_accounted_for() -> None:
 
 
 def test_a_pushed_bar_is_read_value_by_value() -> None:
-    found = heard(ws("kline"))
+    found = decoded(ws("kline"))
     assert (found.bad, found.at) == ([], 1_672_324_988_882 * MILLISECOND)
     assert found.bars is not None
     assert values(found.bars.row(0)) == (
@@ -114,7 +114,7 @@ def test_a_pushed_bar_is_read_value_by_value() -> None:
 def test_a_pushed_trade_is_read_value_by_value() -> None:
     """The name of the sample's topic is none of the venue's; the rest looks as it should."""
     frame = ws("public_trade").replace(b"trade.linear.", b"publicTrade.")
-    found = heard(frame)
+    found = decoded(frame)
     assert (found.bad, found.at) == ([], 1_709_891_679_005 * MILLISECOND)
     assert found.trades is not None
     assert values(found.trades.row(0)) == (
@@ -124,7 +124,7 @@ def test_a_pushed_trade_is_read_value_by_value() -> None:
 
 
 def test_pushed_books_are_read_value_by_value_and_follow_each_other() -> None:
-    found = heard(ws("orderbook_snapshot"), ws("orderbook_delta"))
+    found = decoded(ws("orderbook_snapshot"), ws("orderbook_delta"))
     assert (found.bad, found.at) == ([], 1_709_891_679_500 * MILLISECOND)
     first, second = found.books
     assert first == BookChange(
@@ -152,9 +152,9 @@ def test_pushed_books_are_read_value_by_value_and_follow_each_other() -> None:
 
 def test_answers_agree_and_refuse() -> None:
     ours = ws("subscription_ack").replace(b"sub-orderbook-1", b"linear:1")
-    assert heard(ours, state=None) == Heard(acks=[Ack(id=1)], state="linear")
+    assert decoded(ours, state=None) == DecodedBatch(acks=[Ack(id=1)], state="linear")
     refused = [Ack(error="Invalid topic: invalid.topic.BTCUSDT")]
-    assert heard(ws("subscription_failure")) == Heard(acks=refused, state="linear")
+    assert decoded(ws("subscription_failure")) == DecodedBatch(acks=refused, state="linear")
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_answers_agree_and_refuse() -> None:
 )
 def test_what_belongs_to_nothing_is_bad_rather_than_silent(name: str) -> None:
     frame = sample(f"bybit/{name}.json")
-    assert [text for text, _ in heard(frame).bad] == [frame]
+    assert [text for text, _ in decoded(frame).bad] == [frame]

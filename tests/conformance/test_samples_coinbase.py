@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic
 from dccd_core.domain.timespan import Us, parse_time
 from dccd_core.exchanges.coinbase import EXCHANGE
 from dccd_core.exchanges.coinbase_live import LIVE
@@ -51,8 +51,8 @@ WS_SENT = ("sent_subscribe",)
 CAME = parse_time("2021-04-17T16:43:38")
 
 
-def heard(name: str) -> Heard:
-    return LIVE.hear([sample(f"coinbase/rec2021_ws_{name}.json")], [CAME], None)
+def decoded(name: str) -> DecodedBatch:
+    return LIVE.decode([sample(f"coinbase/rec2021_ws_{name}.json")], [CAME], None)
 
 
 def test_every_message_of_the_feed_is_known() -> None:
@@ -64,12 +64,12 @@ def test_every_message_of_the_feed_is_known() -> None:
 
 @pytest.mark.parametrize("name", WS_DECLARED)
 def test_a_message_of_a_channel_that_is_listened_to_is_understood(name: str) -> None:
-    assert heard(name).bad == []
+    assert decoded(name).bad == []
 
 
 @pytest.mark.parametrize("name", [*WS_UNDECLARED, *WS_SENT])
 def test_another_message_is_not(name: str) -> None:
-    [(_, reason)] = heard(name).bad
+    [(_, reason)] = decoded(name).bad
     assert "unexpected message" in reason
 
 
@@ -89,7 +89,7 @@ def test_another_message_is_not(name: str) -> None:
     ],
 )
 def test_a_trade_as_it_is_pushed(name: str, row: tuple[object, ...], time: str) -> None:
-    result = heard(name)
+    result = decoded(name)
     assert result.trades is not None
     assert result.trades.drop("ts").rows() == [row]
     assert result.trades["ts"].to_physical().to_list() == [parse_time(time)]
@@ -97,7 +97,7 @@ def test_a_trade_as_it_is_pushed(name: str, row: tuple[object, ...], time: str) 
 
 
 def test_a_book_as_it_is_pushed() -> None:
-    result = heard("snapshot")
+    result = decoded("snapshot")
     [whole] = result.books
     told = json.loads(sample("coinbase/rec2021_ws_snapshot.json"))
     assert (whole.topic, whole.whole, whole.at, result.at) == ("level2_batch:BAND-GBP", True, None, None)
@@ -105,13 +105,13 @@ def test_a_book_as_it_is_pushed() -> None:
     assert [list(level) for level in whole.asks] == told["asks"]
     assert (whole.bids[0], len(whole.bids)) == (("14.7693", "27.51"), 152)
     assert (whole.asks[0], len(whole.asks)) == (("14.8024", "12.77"), 166)
-    [change] = heard("l2update").books
+    [change] = decoded("l2update").books
     assert (change.topic, change.bids, change.asks) == (
         *("level2_batch:SKL-BTC", []),
         [("0.00001306", "660.5")],
     )
     assert change.at == parse_time("2021-04-17T16:43:37.075687")
-    [change] = heard("l2update_delete").books
+    [change] = decoded("l2update_delete").books
     assert (change.topic, change.bids, change.asks) == ("level2_batch:SKL-USD", [("0.7885", "0.0")], [])
     assert change.at == parse_time("2021-04-17T16:43:37.077621")
 
@@ -119,6 +119,7 @@ def test_a_book_as_it_is_pushed() -> None:
 def test_answers_are_of_what_was_asked() -> None:
     """The recording subscribed to ``level2``, which takes a key by now."""
     asked = json.loads(sample("coinbase/rec2021_ws_sent_subscribe.json"))
-    assert set(heard("subscriptions").acks) == {Ack(f"level2:{product}") for product in asked["product_ids"]}
+    acks = {Ack(f"level2:{product}") for product in asked["product_ids"]}
+    assert set(decoded("subscriptions").acks) == acks
     ours = json.loads(LIVE.subscribe([Topic(DataType.ORDERBOOK, "SKL-USD")], 1))
     assert ours["type"] == asked["type"]

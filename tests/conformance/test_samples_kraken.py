@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Cursor, Response
-from dccd_core.adapter.live import Ack, Heard
+from dccd_core.adapter.live import Ack, DecodedBatch
 from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from dccd_core.tables import DataType
@@ -112,8 +112,8 @@ WS_DECLARED = ("book_snapshot", "book_update", "ohlc_update", "pong", "subscribe
 WS_UNDECLARED = ("l3_snapshot", "l3_update_add", "l3_update_delete", "ticker_snapshot")
 
 
-def heard(name: str) -> Heard:
-    return kraken_live.LIVE.hear([body(f"ws_v2_{name}")], [AT], None)
+def decoded_live(name: str) -> DecodedBatch:
+    return kraken_live.LIVE.decode([body(f"ws_v2_{name}")], [AT], None)
 
 
 def test_every_message_of_the_websocket_is_known() -> None:
@@ -124,17 +124,17 @@ def test_every_message_of_the_websocket_is_known() -> None:
 
 @pytest.mark.parametrize("name", WS_DECLARED)
 def test_a_message_of_a_channel_that_is_listened_to_is_understood(name: str) -> None:
-    assert heard(name).bad == []
+    assert decoded_live(name).bad == []
 
 
 @pytest.mark.parametrize("name", WS_UNDECLARED)
 def test_a_message_of_another_channel_is_not(name: str) -> None:
-    [(_, reason)] = heard(name).bad
+    [(_, reason)] = decoded_live(name).bad
     assert "unexpected message" in reason
 
 
 def test_trades_as_they_are_pushed() -> None:
-    result = heard("trade_update")
+    result = decoded_live("trade_update")
     assert result.trades is not None
     assert result.trades.drop("ts").rows() == [
         (105944.2, 0.00027625, "buy", "10218208", AT, "trade@BTC/USD"),
@@ -146,7 +146,7 @@ def test_trades_as_they_are_pushed() -> None:
 
 
 def test_a_bar_as_it_is_pushed() -> None:
-    result = heard("ohlc_update")
+    result = decoded_live("ohlc_update")
     assert result.bars is not None
     row = result.bars.row(0, named=True)
     assert row.pop("ts").isoformat() == "2023-10-04T16:25:00+00:00"
@@ -159,17 +159,17 @@ def test_a_bar_as_it_is_pushed() -> None:
 
 
 def test_a_book_as_it_is_pushed() -> None:
-    result = heard("book_snapshot")
+    result = decoded_live("book_snapshot")
     [whole] = result.books
     assert (whole.topic, whole.whole, whole.checksum) == ("book@BTC/USD", True, 2439117997)
     assert whole.bids == [("105944.20", "0.136"), ("105935.40", "0.024"), ("105920.10", "0.052")]
     assert whole.asks == [("105944.30", "0.136"), ("105946.90", "0.095"), ("105955.80", "0.003")]
     assert whole.at == result.at == parse_time("2023-10-06T17:35:55.440295")
-    [change] = heard("book_update").books
+    [change] = decoded_live("book_update").books
     assert (change.whole, change.checksum) == (False, 2114181697)
     assert (change.bids, change.asks) == ([("105944.20", "0.250")], [])
 
 
 def test_answers() -> None:
-    assert heard("subscribe_response").acks == [Ack("ticker@BTC/USD")]
-    assert heard("pong").at == parse_time("2023-09-25T09:05:00.123500")
+    assert decoded_live("subscribe_response").acks == [Ack("ticker@BTC/USD")]
+    assert decoded_live("pong").at == parse_time("2023-09-25T09:05:00.123500")

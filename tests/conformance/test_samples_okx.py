@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Response
-from dccd_core.adapter.live import Ack, Heard
+from dccd_core.adapter.live import Ack, DecodedBatch
 from dccd_core.domain.timespan import DAY, MILLISECOND, Us
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
@@ -126,8 +126,8 @@ def test_swaps_are_read_value_by_value() -> None:
     assert markets.drop("listed").row(1) == ("ETH/USDT:USDT", "ETH-USDT-SWAP", True, 0.1, None, None, None)
 
 
-def heard(*frames: bytes) -> Heard:
-    return okx_live.LIVE.hear(frames, [Us(1)] * len(frames), None)
+def decoded_live(*frames: bytes) -> DecodedBatch:
+    return okx_live.LIVE.decode(frames, [Us(1)] * len(frames), None)
 
 
 def test_every_recorded_message_is_accounted_for() -> None:
@@ -136,7 +136,7 @@ def test_every_recorded_message_is_accounted_for() -> None:
 
 
 def test_pushed_books_are_read_value_by_value() -> None:
-    found = heard(*(body(file) for file in PUSHED))
+    found = decoded_live(*(body(file) for file in PUSHED))
     assert (found.bad, found.at) == ([], 1_597_026_383_085 * MILLISECOND)
     first, second = found.books
     assert (first.topic, first.whole, first.previous, first.last) == ("books:BTC-USDT", True, None, 123_456)
@@ -158,7 +158,7 @@ def test_pushed_books_are_read_value_by_value() -> None:
 
 def test_a_pushed_bar_is_read_value_by_value() -> None:
     """The sample is of the day of Hong Kong, which nothing asks for; ours looks the same."""
-    found = heard(body("ws_candle.json").replace(b"candle1D", b"candle1Dutc"))
+    found = decoded_live(body("ws_candle.json").replace(b"candle1D", b"candle1Dutc"))
     assert found.bars is not None
     assert plain(found.bars) == [
         "2020-08-10T02:26:23.085+00:00",
@@ -171,7 +171,7 @@ def test_a_pushed_bar_is_read_value_by_value() -> None:
 @pytest.mark.parametrize("file", ["ws_trades.json", "rec2022_ws_trades_push.json"])
 def test_a_pushed_trade_is_read_value_by_value(file: str) -> None:
     """The samples are of joined fills; a single one looks the same, but for their count."""
-    found = heard(body(file).replace(b'"trades"', b'"trades-all"'))
+    found = decoded_live(body(file).replace(b'"trades"', b'"trades-all"'))
     wanted = {
         "ws_trades.json": [
             *("2021-08-27T07:21:37.897+00:00", 42_219.9, 0.12060306, "buy", "130639474"),
@@ -187,7 +187,7 @@ def test_a_pushed_trade_is_read_value_by_value(file: str) -> None:
 
 
 def test_a_recorded_answer_agrees() -> None:
-    assert heard(body(ANSWERS[0])) == Heard(acks=[Ack("tickers:BTC-USD-220527")])
+    assert decoded_live(body(ANSWERS[0])) == DecodedBatch(acks=[Ack("tickers:BTC-USD-220527")])
 
 
 def test_a_recorded_subscription_is_like_ours_but_for_the_number() -> None:
@@ -199,6 +199,6 @@ def test_a_recorded_subscription_is_like_ours_but_for_the_number() -> None:
 
 @pytest.mark.parametrize("file", [*OTHERS, *UNPROVEN])
 def test_what_belongs_to_no_channel_of_ours_is_not_taken_for_something_else(file: str) -> None:
-    found = heard(body(file))
+    found = decoded_live(body(file))
     assert [frame for frame, _ in found.bad] == [body(file)]
     assert (found.trades, found.bars, found.books) == (None, None, [])

@@ -7,7 +7,7 @@ import msgspec
 import polars as pl
 
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.live import Ack, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.wire import micros, table
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.tables import DataType
@@ -19,7 +19,7 @@ def said(word: str, topics: Sequence[Topic], number: int) -> bytes:
     return msgspec.json.encode({word: [topic.market for topic in topics], "id": number})
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
     """Read ``["BTCUSDT", minute in us, mark]``, and the answer to a subscription, ``[id]``."""
     told = [msgspec.json.decode(frame, type=list[Any]) for frame in frames]
     came = [(one, at) for one, at in zip(told, received, strict=True) if len(one) > 1]
@@ -30,15 +30,16 @@ def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
         closed=pl.lit(True),  # noqa: FBT003 -- a literal of the column
     )
     last = max((one[1] + MINUTE for one, _ in came), default=None)
-    return Heard(bars=rows if came else None, acks=[Ack(id=one[0]) for one in told if len(one) == 1], at=last)
+    acks = [Ack(id=one[0]) for one in told if len(one) == 1]
+    return DecodedBatch(bars=rows if came else None, acks=acks, at=last)
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "wss://octopus.example",
     name=lambda topic: topic.market,
     subscribe=lambda topics, number: said("listen", topics, number),
     unsubscribe=lambda topics, number, _: said("leave", topics, number),
-    hear=hear,
+    decode=decode,
     connects=Limit(8, MINUTE),
     channels={MARKS: Channel(docs="https://octopus.example/live", spans=(MINUTE,))},
     silence=Us(3 * MINUTE),

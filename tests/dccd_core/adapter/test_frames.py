@@ -16,14 +16,14 @@ from dccd_core.adapter.frames import (
     read_frames,
     rows_of,
 )
-from dccd_core.adapter.live import Ack, BookChange, Heard
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import Us
 
 READ = msgspec.json.Decoder(list[int])
 
 
-def _hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
+def _decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     numbers = read_frames(READ, frames)
     came = Came[int]()
     for number, moment in zip(numbers, received, strict=True):
@@ -32,44 +32,45 @@ def _hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Hea
     books = [BookChange("t", Us(number)) for number in numbers]
     said = f"{state}{numbers[0]}" if numbers else None
     newest = Us(max(numbers)) if numbers else None
-    return Heard(trades, None, books, [Ack(id=number) for number in numbers], newest, None, [], said)
+    return DecodedBatch(trades, None, books, [Ack(id=number) for number in numbers], newest, None, [], said)
 
 
 @given(st.lists(st.one_of(st.integers(0, 9), st.just("x"), st.just("1},{2"), st.just("1,2")), max_size=12))
 def test_every_good_message_counts_and_every_bad_one_is_told(messages: list[int | str]) -> None:
     frames = [str(message).encode() for message in messages]
     good = [message for message in messages if isinstance(message, int)]
-    heard = isolating(_hear)(frames, [Us(n) for n in range(len(frames))], "")
-    assert [frame for frame, _ in heard.bad] == [str(m).encode() for m in messages if isinstance(m, str)]
-    assert [book.at for book in heard.books] == good
-    assert [ack.id for ack in heard.acks] == good
-    assert heard.at == max(good, default=None)
-    ids = [] if heard.trades is None else heard.trades["trade_id"].to_list()
+    decoded = isolating(_decode)(frames, [Us(n) for n in range(len(frames))], "")
+    assert [frame for frame, _ in decoded.bad] == [str(m).encode() for m in messages if isinstance(m, str)]
+    assert [book.at for book in decoded.books] == good
+    assert [ack.id for ack in decoded.acks] == good
+    assert decoded.at == max(good, default=None)
+    ids = [] if decoded.trades is None else decoded.trades["trade_id"].to_list()
     assert ids == [str(number) for number in good]
-    at = [] if heard.trades is None else heard.trades["received"].to_list()
+    at = [] if decoded.trades is None else decoded.trades["received"].to_list()
     assert at == [n for n, message in enumerate(messages) if isinstance(message, int)]
 
 
 def test_what_a_bad_message_says_wrong_is_kept() -> None:
-    heard = isolating(_hear)([b"1", b'{"a":1}'], [Us(0), Us(1)], "")
-    assert "Expected `int`" in heard.bad[0][1]
+    decoded = isolating(_decode)([b"1", b'{"a":1}'], [Us(0), Us(1)], "")
+    assert "Expected `int`" in decoded.bad[0][1]
 
 
 def test_the_state_passes_through_the_good_parts_in_order() -> None:
-    assert isolating(_hear)([b"1", b"x", b"3"], [Us(0)] * 3, "s").state == "s13"
+    assert isolating(_decode)([b"1", b"x", b"3"], [Us(0)] * 3, "s").state == "s13"
 
 
 def test_the_state_is_told_of_a_bad_message_too() -> None:
-    heard = isolating(_hear, lambda frame, state: f"{state}<{frame.decode()}>")
-    assert heard([b"1", b"x", b"3", b"y"], [Us(0)] * 4, "s").state == "s1<x>3<y>"
+    decoded = isolating(_decode, lambda frame, state: f"{state}<{frame.decode()}>")
+    assert decoded([b"1", b"x", b"3", b"y"], [Us(0)] * 4, "s").state == "s1<x>3<y>"
 
 
 def test_a_book_s_bad_level_spoils_no_other_book_of_the_batch() -> None:
-    def hear(frames: Sequence[bytes], _: Sequence[Us], state: object) -> Heard:
+    def decode(frames: Sequence[bytes], _: Sequence[Us], state: object) -> DecodedBatch:
         levels = [(frame.decode(), "1") for frame in frames]
-        return Heard(books=[BookChange(f"t{level[0]}", None, [level]) for level in levels], state=state)
+        books = [BookChange(f"t{level[0]}", None, [level]) for level in levels]
+        return DecodedBatch(books=books, state=state)
 
-    told = isolating(hear)([b"1", b"0.-10000", b"2", b"3"], [Us(0)] * 4, None)
+    told = isolating(decode)([b"1", b"0.-10000", b"2", b"3"], [Us(0)] * 4, None)
     assert [change.topic for change in told.books] == ["t1", "t2", "t3"]
     assert [frame for frame, _ in told.bad] == [b"0.-10000"]
 
@@ -77,14 +78,14 @@ def test_a_book_s_bad_level_spoils_no_other_book_of_the_batch() -> None:
 def test_a_value_that_no_column_holds_is_bad_too() -> None:
     read = msgspec.json.Decoder(list[str])
 
-    def hear(frames: Sequence[bytes], received: Sequence[Us], _: object) -> Heard:
+    def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
         came = Came[str](["t"] * len(frames), list(received), read_frames(read, frames))
-        return Heard(live_trades(came, ts=pl.Series(received), price=came.rows, amount=came.rows))
+        return DecodedBatch(live_trades(came, ts=pl.Series(received), price=came.rows, amount=came.rows))
 
-    heard = isolating(hear)([b'"1.5"', b'"dear"', b'"2.5"'], [Us(0)] * 3, None)
-    assert [frame for frame, _ in heard.bad] == [b'"dear"']
-    assert heard.trades is not None
-    assert heard.trades["price"].to_list() == [1.5, 2.5]
+    decoded = isolating(decode)([b'"1.5"', b'"dear"', b'"2.5"'], [Us(0)] * 3, None)
+    assert [frame for frame, _ in decoded.bad] == [b'"dear"']
+    assert decoded.trades is not None
+    assert decoded.trades["price"].to_list() == [1.5, 2.5]
 
 
 def test_several_values_in_one_message_are_no_message() -> None:
@@ -98,10 +99,10 @@ def test_a_message_nested_without_end_is_no_message() -> None:
 
 
 def test_nobody_is_asked_to_read_nothing() -> None:
-    def hear(frames: Sequence[bytes], _: Sequence[Us], __: object) -> Heard:
-        return Heard(state=frames[0])
+    def decode(frames: Sequence[bytes], _: Sequence[Us], __: object) -> DecodedBatch:
+        return DecodedBatch(state=frames[0])
 
-    assert isolating(hear)([], [], "before") == Heard(state="before")
+    assert isolating(decode)([], [], "before") == DecodedBatch(state="before")
 
 
 @pytest.mark.parametrize("text", ["1", "0", "0.10", "12.5e-7", "1E+3"])
@@ -118,9 +119,9 @@ def test_a_level_that_is_no_number_spoils_its_message(text: str, place: int) -> 
         assert "are no levels" in reason
 
 
-def heard_levels(*levels: tuple[str, str]) -> Heard:
+def heard_levels(*levels: tuple[str, str]) -> DecodedBatch:
     books = [BookChange("t", None, levels), BookChange("t", None, (), levels)]
-    return isolating(lambda _, __, ___: Heard(books=books))([b"1"], [Us(0)], None)
+    return isolating(lambda _, __, ___: DecodedBatch(books=books))([b"1"], [Us(0)], None)
 
 
 def test_rows_of_messages_have_the_topic_and_the_moment_of_theirs() -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import binance
 from dccd_core.exchanges.binance_live import LIVE
@@ -21,8 +21,8 @@ def pushed(stream: str, **data: object) -> bytes:
     return msgspec.json.encode({"stream": stream, "data": {"E": 61_000, **data}})
 
 
-def heard(*messages: bytes) -> Heard:
-    return LIVE.hear(messages, [Us(n) for n in range(len(messages))], None)
+def decoded(*messages: bytes) -> DecodedBatch:
+    return LIVE.decode(messages, [Us(n) for n in range(len(messages))], None)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_only_spot_has_bars_of_a_second() -> None:
 
 
 def test_live_trades_are_those_of_history() -> None:
-    live = heard(pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)).trades
+    live = decoded(pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)).trades
     assert live is not None
     assert live.drop("topic", "received").equals(
         binance.decode_trades(msgspec.json.encode([TRADE]), Us(1)).drop("received")
@@ -70,7 +70,7 @@ def test_live_trades_are_those_of_history() -> None:
 
 def test_a_bar_is_told_with_the_venue_s_flag() -> None:
     messages = [pushed("btcusdt@kline_1m", e="kline", k={**BAR, "x": closed}) for closed in (False, True)]
-    bars = heard(*messages).bars
+    bars = decoded(*messages).bars
     assert bars is not None
     assert bars["closed"].to_list() == [False, True]
     history = binance.decode_klines(b'[[60000,"1","3","0.5","2","4",119999,"5",6]]', Us(1))
@@ -78,7 +78,7 @@ def test_a_bar_is_told_with_the_venue_s_flag() -> None:
 
 
 def test_a_change_of_a_book_has_the_engine_s_time_where_it_is_told() -> None:
-    spot, linear = heard(pushed("a", **DEPTH), pushed("b", **DEPTH, pu=3, T=60_500)).books
+    spot, linear = decoded(pushed("a", **DEPTH), pushed("b", **DEPTH, pu=3, T=60_500)).books
     assert spot == BookChange("a", Us(61_000 * MILLISECOND), [("1.50", "0")], [], first=5, last=9)
     assert linear == BookChange(
         "b", Us(60_500 * MILLISECOND), [("1.50", "0")], [], first=5, last=9, previous=3
@@ -106,12 +106,12 @@ def test_a_book_begins_with_what_rest_says() -> None:
     ],
 )
 def test_answers(answer: bytes, ack: Ack) -> None:
-    assert heard(answer) == Heard(acks=[ack])
+    assert decoded(answer) == DecodedBatch(acks=[ack])
 
 
 @pytest.mark.parametrize("text", [b"{}", b'{"result":null}', b'{"stream":"a"}', b'{"stream":"a","id":1}'])
 def test_what_agrees_to_nothing_is_no_agreement_to_everything(text: bytes) -> None:
-    result = heard(text)
+    result = decoded(text)
     assert result.acks == []
     assert [frame for frame, _ in result.bad] == [text]
 
@@ -126,7 +126,7 @@ def test_what_agrees_to_nothing_is_no_agreement_to_everything(text: bytes) -> No
 )
 def test_a_connection_that_takes_no_more_says_so(answer: bytes, error: str | None) -> None:
     expected = error or "2 Invalid request: limit of streams"
-    assert heard(answer).acks == [Ack(id=5, error=expected, full=True)]
+    assert decoded(answer).acks == [Ack(id=5, error=expected, full=True)]
 
 
 def test_l10_the_time_of_a_message_is_not_needed() -> None:
@@ -137,7 +137,7 @@ def test_l10_the_time_of_a_message_is_not_needed() -> None:
         pushed("btcusdt@depth@100ms", **DEPTH, pu=3, T=60_500).replace(b'"E":61000,', b""),
         pushed("!serverShutdown", e="serverShutdown").replace(b'"E":61000', b'"E":"soon"'),
     ]
-    found = heard(*frames)
+    found = decoded(*frames)
     assert found.bad == []
     assert found.trades is not None
     assert found.bars is not None
@@ -148,9 +148,9 @@ def test_l10_the_time_of_a_message_is_not_needed() -> None:
 
 def test_l8_news_of_no_market_cost_none() -> None:
     news = pushed("!maintenance", e="maintenance", when="soon")
-    assert heard(news) == Heard()
+    assert decoded(news) == DecodedBatch()
     good = pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)
-    found = heard(good, news, good)
+    found = decoded(good, news, good)
     assert found.bad == []
     assert found.trades is not None
     assert found.trades["received"].to_list() == [0, 2]
@@ -159,7 +159,7 @@ def test_l8_news_of_no_market_cost_none() -> None:
 @pytest.mark.parametrize("stream", ["btcusdt@aggTrade", "btcusdt@trade", ""])
 def test_an_event_that_nobody_knows_is_bad_in_a_market_s_stream(stream: str) -> None:
     frame, good = pushed(stream, e="news"), pushed("btcusdt@aggTrade", e="aggTrade", **TRADE)
-    found = heard(good, frame, good)
+    found = decoded(good, frame, good)
     assert [text for text, _ in found.bad] == [frame]
     assert found.trades is not None
     assert found.trades.height == 2
@@ -174,14 +174,14 @@ def test_an_event_that_nobody_knows_is_bad_in_a_market_s_stream(stream: str) -> 
     ],
 )
 def test_l8_rows_of_no_stream_are_not_dropped_in_silence(frame: bytes) -> None:
-    assert [text for text, _ in heard(frame).bad] == [frame]
+    assert [text for text, _ in decoded(frame).bad] == [frame]
 
 
 @pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
 def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
     odd = pushed("btcusdt@depth@100ms", **{**DEPTH, "a": [["1.6", "1"], ["1.7", amount]]})
     other = pushed("ethusdt@depth@100ms", **DEPTH)
-    found = heard(other, odd, other)
+    found = decoded(other, odd, other)
     assert [text for text, _ in found.bad] == [odd]
     assert [change.topic for change in found.books] == ["ethusdt@depth@100ms"] * 2
     assert LIVE.topics_in(odd, None) == ("btcusdt@depth@100ms",)
@@ -219,7 +219,7 @@ def test_ids_of_trades_follow_one_another_on_either_server() -> None:
 
 
 def test_a_server_that_says_it_will_go_down_is_left() -> None:
-    restart = heard(pushed("!serverShutdown", e="serverShutdown")).restart
+    restart = decoded(pushed("!serverShutdown", e="serverShutdown")).restart
     assert restart is not None
     assert "shut this server down" in restart
     assert LIVE.lifetime == DAY

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic, Word
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic, Word
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import bitfinex, bitfinex_live
 from dccd_core.stream.book import Book
@@ -25,10 +25,10 @@ OPEN = bitfinex_live.Connection(NAMES, 7)
 AT = 1_700_000_000_000
 
 
-def heard(*messages: object, state: object = OPEN) -> Heard:
+def decoded(*messages: object, state: object = OPEN) -> DecodedBatch:
     """Hear messages (JSON, or bytes as they are), the first of which came at 100."""
     frames = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
-    return LIVE.hear(frames, [Us(100 + n) for n in range(len(frames))], state)
+    return LIVE.decode(frames, [Us(100 + n) for n in range(len(frames))], state)
 
 
 def numbered(*messages: Sequence[object]) -> list[list[object]]:
@@ -40,7 +40,7 @@ def test_a_connection_begins_with_the_flags() -> None:
     assert [json.loads(text) for text in LIVE.greeting] == [
         {"event": "conf", "flags": 32_768 + 65_536 + 131_072}
     ]
-    assert heard({"event": "conf", "status": "OK", "flags": 229_376}) == Heard(state=OPEN)
+    assert decoded({"event": "conf", "status": "OK", "flags": 229_376}) == DecodedBatch(state=OPEN)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_connection_begins_with_the_flags() -> None:
 def test_a_topic_is_called_what_the_answer_calls_it(topic: Topic, name: str, words: dict[str, str]) -> None:
     assert LIVE.name(topic) == name
     assert json.loads(LIVE.subscribe([topic], 1)) == {"event": "subscribe", **words}
-    answer = heard({"event": "subscribed", "chanId": 4, "pair": "x", **words}, state=None)
+    answer = decoded({"event": "subscribed", "chanId": 4, "pair": "x", **words}, state=None)
     assert answer.acks == [Ack(name)]
     assert answer.state == bitfinex_live.Connection({4: name})
 
@@ -76,11 +76,11 @@ def test_who_leaves_names_the_channel() -> None:
 
 
 def test_what_still_comes_of_a_channel_that_was_left_is_passed_over_but_counted() -> None:
-    left = heard({"event": "unsubscribed", "status": "OK", "chanId": 3})
-    assert left == Heard(state=bitfinex_live.Connection({**NAMES, 3: ""}, 7))
+    left = decoded({"event": "unsubscribed", "status": "OK", "chanId": 3})
+    assert left == DecodedBatch(state=bitfinex_live.Connection({**NAMES, 3: ""}, 7))
     again = {"event": "subscribed", "channel": "book", "symbol": "tBTCUSD", "chanId": 4}
     old, new, late = numbered([3, [9, 1, 5]], [4, [[8, 1, 5]]], [3, "cs", 5])
-    back = heard(old, again, new, late, state=left.state)
+    back = decoded(old, again, new, late, state=left.state)
     assert [change.bids for change in back.books] == [[("8", "5")]]
     assert (back.restart, back.bad) == (None, [])
     assert json.loads(LIVE.unsubscribe([BOOK], 1, back.state))["chanId"] == 4
@@ -106,7 +106,7 @@ def test_what_still_comes_of_a_channel_that_was_left_is_passed_over_but_counted(
     ],
 )
 def test_a_refusal_says_of_what_and_why(error: dict[str, object], ack: Ack) -> None:
-    assert heard({"event": "error", **error}) == Heard(acks=[ack], state=OPEN)
+    assert decoded({"event": "error", **error}) == DecodedBatch(acks=[ack], state=OPEN)
 
 
 @pytest.mark.parametrize(
@@ -119,37 +119,37 @@ def test_a_refusal_says_of_what_and_why(error: dict[str, object], ack: Ack) -> N
     ],
 )
 def test_what_ends_a_connection(event: dict[str, object], reason: str) -> None:
-    assert heard(event) == Heard(restart=reason, state=OPEN)
+    assert decoded(event) == DecodedBatch(restart=reason, state=OPEN)
 
 
 @pytest.mark.parametrize("code", [10400, 10401])
 @pytest.mark.parametrize("channel", [{}, {"chanId": 0}])
 def test_what_cannot_be_left_ends_no_connection(code: int, channel: dict[str, int]) -> None:
     """It is not there, which is what was wanted; the other channels have nothing to do with it."""
-    assert heard({"event": "error", "code": code, "msg": "no", **channel}) == Heard(state=OPEN)
+    assert decoded({"event": "error", "code": code, "msg": "no", **channel}) == DecodedBatch(state=OPEN)
 
 
 def test_of_a_channel_that_the_venue_does_not_know_nothing_is_taken_any_more() -> None:
-    left = heard({"event": "error", "code": 10401, "msg": "not subscribed", "chanId": 3})
-    assert left == Heard(state=bitfinex_live.Connection({**NAMES, 3: ""}, 7))
+    left = decoded({"event": "error", "code": 10401, "msg": "not subscribed", "chanId": 3})
+    assert left == DecodedBatch(state=bitfinex_live.Connection({**NAMES, 3: ""}, 7))
 
 
 def test_what_is_subscribed_to_twice_is_agreed_to_where_its_channel_is_known() -> None:
     double = {"event": "error", "code": 10301, "msg": "dup", "channel": "book", "symbol": "tBTCUSD"}
-    assert heard(double) == Heard(acks=[Ack("book:tBTCUSD")], state=OPEN)
+    assert decoded(double) == DecodedBatch(acks=[Ack("book:tBTCUSD")], state=OPEN)
 
 
 def test_one_whose_channel_nobody_knows_is_another_connections() -> None:
     """The answer that named it was damaged: the others go on here."""
     double = {"event": "error", "code": 10301, "msg": "dup", "channel": "trades", "symbol": "tX"}
-    assert heard(double) == Heard(acks=[Ack("trades:tX", error="10301 dup", full=True)], state=OPEN)
+    assert decoded(double) == DecodedBatch(acks=[Ack("trades:tX", error="10301 dup", full=True)], state=OPEN)
 
 
 @pytest.mark.parametrize("platform", [{"platform": {"status": 1, "new": "x"}}, {"platform": {}}, {}])
 def test_l10_the_greeting_of_a_venue_that_works_is_nothing(platform: dict[str, object]) -> None:
     """It came without a platform, too."""
     info = {"event": "info", "version": 2, "serverId": "x", **platform}
-    assert heard(info, state=None) == Heard(state=bitfinex_live.Connection())
+    assert decoded(info, state=None) == DecodedBatch(state=bitfinex_live.Connection())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_l10_the_greeting_of_a_venue_that_works_is_nothing(platform: dict[str, o
 def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object) -> None:
     before, after = numbered([1, "te", [5, AT, 1, 10]], [1, "hb"])
     subscribed = {"event": "subscribed", "channel": "trades", "symbol": "tETHUSD", "chanId": 9}
-    told = heard(before, event, subscribed, after)
+    told = decoded(before, event, subscribed, after)
     [(text, reason)] = told.bad
     assert text == (event if isinstance(event, bytes) else json.dumps(event).encode())
     assert reason
@@ -216,7 +216,7 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(event: object
 def test_l8_what_is_not_understood_is_counted_and_names_its_topic(message: Sequence[object]) -> None:
     """Its number can be read, or is the only one that is missing: nothing of other channels is."""
     before, _, after = numbered([1, "te", [5, AT, 1, 10]], [], [1, "hb"])
-    told = heard(before, message, after)
+    told = decoded(before, message, after)
     [(text, _)] = told.bad
     assert text == json.dumps(message).encode()
     assert told.trades is not None
@@ -230,7 +230,7 @@ def test_l8_what_is_not_understood_is_counted_and_names_its_topic(message: Seque
 @pytest.mark.parametrize("message", [[3, "hb"], [3, "new", 1, 9], [3, {}, 9, AT]], ids=str)
 def test_what_is_lost_besides_a_message_that_is_not_understood_ends_the_connection(message: object) -> None:
     [after] = [[1, "hb", 11, AT]]
-    told = heard([1, "hb", 8, AT], message, after)
+    told = decoded([1, "hb", 8, AT], message, after)
     assert (told.restart or "").endswith(": something is lost")
 
 
@@ -238,9 +238,9 @@ def test_what_is_lost_besides_a_message_that_is_not_understood_ends_the_connecti
 def test_what_nobody_can_read_at_all_takes_no_number(text: bytes) -> None:
     """It may have been of any channel."""
     assert LIVE.topics_in(text, OPEN) == ()
-    missed = heard([1, "hb", 8, AT], text, [1, "hb", 10, AT])
+    missed = decoded([1, "hb", 8, AT], text, [1, "hb", 10, AT])
     assert missed.restart == "message 10 came after 8: something is lost"
-    assert heard([1, "hb", 8, AT], text, [1, "hb", 9, AT]).restart is None
+    assert decoded([1, "hb", 8, AT], text, [1, "hb", 9, AT]).restart is None
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_l7_messages_before_their_answer_are_counted_and_passed_over() -> None:
     early = [[232954, "hb"], [232954, [[9, 1, 2]]], [232954, "te", [5, AT, 1, 10]], [232954, "cs", 5]]
     answer = {"event": "subscribed", "channel": "trades", "symbol": "tETHUSD", "chanId": 232954}
     *before, after = numbered(*early, [232954, "te", [6, AT, 1, 10]])
-    told = heard(*before, answer, after)
+    told = decoded(*before, answer, after)
     assert (told.bad, told.restart, told.acks) == ([], None, [Ack("trades:tETHUSD")])
     assert told.trades is not None
     assert told.trades.select("trade_id", "topic").rows() == [("6", "trades:tETHUSD")]
@@ -281,7 +281,7 @@ def test_l7_messages_before_their_answer_are_counted_and_passed_over() -> None:
 
 def test_a_trade_is_taken_when_it_comes_first() -> None:
     row, same = [5, AT, -0.25, 10.5], [5, AT, -0.25, 10.5]
-    told = heard(*numbered([1, "te", row], [1, "tu", same], [1, "te", [9, AT, 1, 11, "new"]]))
+    told = decoded(*numbered([1, "te", row], [1, "tu", same], [1, "te", [9, AT, 1, 11, "new"]]))
     assert told.trades is not None
     assert told.trades["trade_id"].to_list() == ["5", "9"]
     assert told.trades.drop("ts").row(0) == (10.5, 0.25, "sell", "5", 100, "trades:tBTCUSD")
@@ -291,7 +291,7 @@ def test_a_trade_is_taken_when_it_comes_first() -> None:
 
 def test_the_trades_that_a_channel_begins_with_are_turned_round() -> None:
     """They come newest first; trades of one moment would stand in another order than in history."""
-    told = heard(*numbered([1, [[7, AT, 1, 1], [6, AT, 1, 1], [5, AT - 9, -1, 1]]], [1, []]))
+    told = decoded(*numbered([1, [[7, AT, 1, 1], [6, AT, 1, 1], [5, AT - 9, -1, 1]]], [1, []]))
     assert told.trades is not None
     assert told.trades["trade_id"].to_list() == ["5", "6", "7"]
     assert told.trades["received"].to_list() == [100] * 3
@@ -299,7 +299,7 @@ def test_the_trades_that_a_channel_begins_with_are_turned_round() -> None:
 
 def test_live_trades_are_those_of_history() -> None:
     rows = [[5, AT, -0.25, 10.5], [6, AT, 1e-8, 73218], [9, AT + 1, 3, 0.1]]
-    told = heard(*numbered(*([1, "te", row] for row in rows)))
+    told = decoded(*numbered(*([1, "te", row] for row in rows)))
     assert told.trades is not None
     history = bitfinex.decode_trades(json.dumps(rows).encode(), Us(AT))
     assert told.trades.drop("topic", "received").equals(history.drop("received"))
@@ -307,7 +307,8 @@ def test_live_trades_are_those_of_history() -> None:
 
 def test_bars_begin_with_some_of_before_and_are_told_again_as_they_grow() -> None:
     candle = [AT, 1, 2, 4, 0.5, 9]
-    told = heard(*numbered([2, [candle, [AT - 60_000, 1, 1, 1, 1, 1]]], [2, [AT, 1, 3, 4, 0.5, 10]], [2, []]))
+    first = [candle, [AT - 60_000, 1, 1, 1, 1, 1]]
+    told = decoded(*numbered([2, first], [2, [AT, 1, 3, 4, 0.5, 10]], [2, []]))
     assert told.bars is not None
     assert told.bars["ts"].to_physical().to_list() == [t * MILLISECOND for t in (AT - 60_000, AT, AT)]
     assert told.bars.select("open", "high", "low", "close", "volume").rows()[1:] == [
@@ -333,20 +334,20 @@ def test_a_level_is_kept_as_it_is_written(
     row: bytes, bids: list[tuple[str, str]], asks: list[tuple[str, str]]
 ) -> None:
     at = Us(AT * MILLISECOND)
-    assert heard(b"[3,%s,8,%d]" % (row, AT)).books == [BookChange("book:tBTCUSD", at, bids, asks, last=8)]
-    assert heard(b"[3,[%s],8,%d]" % (row, AT)).books == [
+    assert decoded(b"[3,%s,8,%d]" % (row, AT)).books == [BookChange("book:tBTCUSD", at, bids, asks, last=8)]
+    assert decoded(b"[3,[%s],8,%d]" % (row, AT)).books == [
         BookChange("book:tBTCUSD", at, bids, asks, whole=True, last=8)
     ]
 
 
 def test_a_list_of_levels_is_the_whole_book_whenever_it_comes() -> None:
-    told = heard(*numbered([3, [[9, 1, 2], [10, 1, -4]]], [3, [9, 0, 1]], [3, [[8, 1, 1]]], [3, []]))
+    told = decoded(*numbered([3, [[9, 1, 2], [10, 1, -4]]], [3, [9, 0, 1]], [3, [[8, 1, 1]]], [3, []]))
     assert [change.whole for change in told.books] == [True, False, True, True]
     assert [len(change.bids) + len(change.asks) for change in told.books] == [2, 1, 1, 0]
 
 
 def test_a_checksum_is_of_the_book_before_it() -> None:
-    told = heard(*numbered([3, "cs", -1776482690]))
+    told = decoded(*numbered([3, "cs", -1776482690]))
     at = Us(AT * MILLISECOND)
     assert told.books == [BookChange("book:tBTCUSD", at, last=8, checksum=-1776482690)]
 
@@ -369,7 +370,7 @@ def test_a_book_is_proven_by_its_checksum() -> None:
     text = ":".join(f"{50 - n}:1:{51 + n}:-1" for n in range(25))
     proof = int.from_bytes(crc32(text.encode()).to_bytes(4, "big"), "big", signed=True)
     deep = [3, [25, 1, 5]]
-    told = heard(*numbered([3, levels], deep, [3, "cs", proof], [3, [49, 1, 5]], [3, "cs", proof]))
+    told = decoded(*numbered([3, levels], deep, [3, "cs", proof], [3, [49, 1, 5]], [3, "cs", proof]))
     book = Book(channel, 100)
     assert [book.apply(change) for change in told.books] == [True, True, True, True, False]
     assert "checksum" in (book.lost or "")
@@ -378,12 +379,12 @@ def test_a_book_is_proven_by_its_checksum() -> None:
 def test_a_book_may_cross_until_all_of_a_change_has_come() -> None:
     """One change of the venue's book comes as several messages."""
     book = Book(LIVE.channels[DataType.ORDERBOOK], 100)
-    told = heard(*numbered([3, [[9, 1, 1], [10, 1, -1]]], [3, [10, 1, 1]], [3, [10, 0, -1]]))
+    told = decoded(*numbered([3, [[9, 1, 1], [10, 1, -1]]], [3, [10, 1, 1]], [3, [10, 0, -1]]))
     assert all(book.apply(change) for change in told.books)
 
 
 def test_the_newest_time_is_told_also_by_heartbeats() -> None:
-    assert heard([1, "hb", 8, AT + 5], [3, "hb", 9, AT + 3]) == Heard(
+    assert decoded([1, "hb", 8, AT + 5], [3, "hb", 9, AT + 3]) == DecodedBatch(
         at=Us((AT + 5) * MILLISECOND),
         state=bitfinex_live.Connection(NAMES, 9),
         words=[word(1, 5), word(3, 3)],
@@ -397,16 +398,17 @@ def word(channel: int, millis: int) -> Word:
 def test_every_message_of_a_channel_is_a_word_of_its_topic() -> None:
     """The newest of a batch says what the others did."""
     row = [5, AT, 1, 10]
-    told = heard(*numbered([1, "te", row], [2, [AT, 1, 1, 1, 1, 1]], [1, "tu", row], [3, "cs", 5], [2, "hb"]))
+    bar = [AT, 1, 1, 1, 1, 1]
+    told = decoded(*numbered([1, "te", row], [2, bar], [1, "tu", row], [3, "cs", 5], [2, "hb"]))
     assert told.words == [word(1, 2), word(2, 4), word(3, 3)]
-    assert heard([3, "hb", 8, AT + 9], [3, [9, 1, 1], 9, AT + 7]).words == [word(3, 9)]
+    assert decoded([3, "hb", 8, AT + 9], [3, [9, 1, 1], 9, AT + 7]).words == [word(3, 9)]
 
 
 def test_a_message_of_no_topic_that_is_not_understood_or_after_a_jump_is_none() -> None:
     left = bitfinex_live.Connection({**NAMES, 3: ""}, 7)
-    assert heard([3, [9, 1, 1], 8, AT], [99, "hb", 9, AT], state=left).words == []
-    assert heard([3, [9, "x", 1], 8, AT], {"event": "info", "version": 2}).words == []
-    assert heard([1, "hb", 8, AT], [3, "hb", 10, AT], [2, "hb", 11, AT]).words == [word(1, 0)]
+    assert decoded([3, [9, 1, 1], 8, AT], [99, "hb", 9, AT], state=left).words == []
+    assert decoded([3, [9, "x", 1], 8, AT], {"event": "info", "version": 2}).words == []
+    assert decoded([1, "hb", 8, AT], [3, "hb", 10, AT], [2, "hb", 11, AT]).words == [word(1, 0)]
 
 
 def test_a_channel_that_is_quiet_says_so_every_15_seconds() -> None:
@@ -418,15 +420,15 @@ def test_a_channel_that_is_quiet_says_so_every_15_seconds() -> None:
 @pytest.mark.parametrize("number", [9, 7, 6, 1])
 def test_a_jump_ends_the_connection_and_what_comes_after_it_does_not_count(number: int) -> None:
     """Its times would say that everything up to them has come."""
-    told = heard([1, "te", [5, AT, 1, 10], number, AT + 9], [3, [9, 1, 1], number + 1, AT + 10])
+    told = decoded([1, "te", [5, AT, 1, 10], number, AT + 9], [3, [9, 1, 1], number + 1, AT + 10])
     assert told.restart == f"message {number} came after 7: something is lost"
     assert (told.trades, told.books, told.at) == (None, [], None)
-    later = heard([3, [9, 1, 1], 8, AT + 11], {"event": "unsubscribed", "chanId": 3}, state=told.state)
-    assert later == Heard(state=told.state)
+    later = decoded([3, [9, 1, 1], 8, AT + 11], {"event": "unsubscribed", "chanId": 3}, state=told.state)
+    assert later == DecodedBatch(state=told.state)
 
 
 def test_any_number_may_be_the_first() -> None:
-    told = heard([3, "hb", 127, AT], state=bitfinex_live.Connection(NAMES))
+    told = decoded([3, "hb", 127, AT], state=bitfinex_live.Connection(NAMES))
     assert (told.restart, told.state) == (None, bitfinex_live.Connection(NAMES, 127))
 
 
@@ -441,9 +443,9 @@ def test_it_does_not_matter_how_messages_are_batched(cuts: list[int]) -> None:
         [3, [9, 0, 1], 99, AT],
         [3, [9, 0, 1], 100, AT],
     ]
-    whole, state, parts = heard(*messages), OPEN, list[Heard]()
+    whole, state, parts = decoded(*messages), OPEN, list[DecodedBatch]()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(messages)], strict=True):
-        part = heard(*messages[start:end], state=state)
+        part = decoded(*messages[start:end], state=state)
         assert isinstance(part.state, bitfinex_live.Connection)
         state = part.state
         parts.append(part)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Query
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
@@ -64,12 +64,12 @@ def pushed_book(
     return pushed("orderbook.50.BTCUSDT", told, **{"type": "delta", "cts": 7, **more})
 
 
-def heard(*frames: bytes, state: object = "spot") -> Heard:
-    return LIVE.hear(frames, [Us(1_000 + n) for n in range(len(frames))], state)
+def decoded(*frames: bytes, state: object = "spot") -> DecodedBatch:
+    return LIVE.decode(frames, [Us(1_000 + n) for n in range(len(frames))], state)
 
 
-def understood(*frames: bytes, state: object = "spot") -> Heard:
-    found = heard(*frames, state=state)
+def understood(*frames: bytes, state: object = "spot") -> DecodedBatch:
+    found = decoded(*frames, state=state)
     assert found.bad == []
     return found
 
@@ -190,7 +190,7 @@ class TestAnswers:
         ],
     )
     def test_pongs_and_answers_to_leaving_say_nothing(self, frame: bytes) -> None:
-        assert understood(frame) == Heard(state="spot")
+        assert understood(frame) == DecodedBatch(state="spot")
 
     @pytest.mark.parametrize(
         "frame",
@@ -202,14 +202,14 @@ class TestAnswers:
     )
     def test_l8_what_answers_no_subscription_tells_of_no_topic(self, frame: bytes) -> None:
         """So it neither spoils nor refuses one."""
-        assert understood(frame) == Heard(state="spot")
+        assert understood(frame) == DecodedBatch(state="spot")
 
     @pytest.mark.parametrize(
         "told", [{"op": None}, {"req_id": ""}, {"req_id": "12"}, {"req_id": "x:1"}, {"success": None}]
     )
     def test_an_agreement_to_no_request_of_ours_is_not_understood(self, told: dict[str, object]) -> None:
         frame = answer(**{"req_id": "spot:1", **told})
-        assert [text for text, _ in heard(frame).bad] == [frame]
+        assert [text for text, _ in decoded(frame).bad] == [frame]
 
     def test_one_bad_topic_costs_no_other_one(self) -> None:
         """The venue refuses the whole request; then each is asked for alone."""
@@ -267,7 +267,7 @@ class TestLiveTrades:
     def test_a_row_of_another_shape_spoils_its_message_alone(self, other: dict[str, object]) -> None:
         wrong = pushed("publicTrade.BTCUSDT", [pushed_trade("1"), pushed_trade("2", **other)])
         good = pushed("publicTrade.BTCUSDT", [pushed_trade("3")])
-        found = heard(good, wrong, good)
+        found = decoded(good, wrong, good)
         assert [text for text, _ in found.bad] == [wrong]
         assert found.trades is not None
         assert found.trades["received"].to_list() == [1_000, 1_002]
@@ -328,7 +328,7 @@ class TestLiveBars:
     def test_another_shape_is_bad_even_where_it_is_left_out(self, other: dict[str, object]) -> None:
         frame = pushed("kline.1.BTCUSDT", [{**pushed_kline(), **other}])
         for state in (None, "spot", "inverse"):
-            assert [text for text, _ in heard(frame, state=state).bad] == [frame]
+            assert [text for text, _ in decoded(frame, state=state).bad] == [frame]
 
 
 def followed(*frames: bytes) -> Book:
@@ -362,7 +362,7 @@ class TestLiveBooks:
         told = {"b": [["8", "1"], ["7", amount]], "a": [], "u": 18}
         odd = pushed("orderbook.50.BTCUSDT", told, type="delta")
         other = odd.replace(b"BTCUSDT", b"ETHUSDT").replace(json.dumps(amount).encode(), b'"2"')
-        found = heard(other, odd, other)
+        found = decoded(other, odd, other)
         assert [frame for frame, _ in found.bad] == [odd]
         assert [change.topic for change in found.books] == ["orderbook.50.ETHUSDT"] * 2
         assert LIVE.topics_in(odd, None) == ("orderbook.50.BTCUSDT",)
@@ -434,7 +434,7 @@ class TestLiveBooks:
         ],
     )
     def test_another_shape_is_bad(self, frame: bytes) -> None:
-        assert [text for text, _ in heard(frame).bad] == [frame]
+        assert [text for text, _ in decoded(frame).bad] == [frame]
 
 
 class TestHearing:
@@ -497,7 +497,7 @@ class TestHearing:
     )
     def test_what_is_none_of_its_messages_is_bad_and_spoils_no_other(self, frame: bytes) -> None:
         good = pushed("publicTrade.BTCUSDT", [pushed_trade()])
-        found = heard(good, frame, good, frame)
+        found = decoded(good, frame, good, frame)
         assert [text for text, _ in found.bad] == [frame, frame]
         assert all(reason for _, reason in found.bad)
         assert found.trades is not None
@@ -519,12 +519,12 @@ class TestHearing:
             answer(req_id="inverse:3"),
         ]
         turned, times = [frames[n] for n in order], [Us(n) for n in range(8)]
-        whole = LIVE.hear(turned, times, "inverse")
+        whole = LIVE.decode(turned, times, "inverse")
         state: object = "inverse"
-        parts = list[Heard]()
+        parts = list[DecodedBatch]()
         bounds = [0, *sorted(cuts), 8]
         for start, end in pairwise(bounds):
-            parts.append(LIVE.hear(turned[start:end], times[start:end], state))
+            parts.append(LIVE.decode(turned[start:end], times[start:end], state))
             state = parts[-1].state
         for column in ("trades", "bars"):
             some = [frame for part in parts if (frame := getattr(part, column)) is not None]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, Heard, Topic, Word
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic, Word
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.coinbase import EXCHANGE
@@ -24,12 +24,12 @@ def topic(data_type: DataType, market: str = "BTC-USD") -> Topic:
     return Topic(data_type, market, bar=MINUTE if data_type is OHLC else None)
 
 
-def heard(*frames: bytes, state: object = None) -> Heard:
-    return LIVE.hear(frames, [Us(CAME + number) for number in range(len(frames))], state)
+def decoded(*frames: bytes, state: object = None) -> DecodedBatch:
+    return LIVE.decode(frames, [Us(CAME + number) for number in range(len(frames))], state)
 
 
-def understood(*frames: bytes, state: object = None) -> Heard:
-    result = heard(*frames, state=state)
+def understood(*frames: bytes, state: object = None) -> DecodedBatch:
+    result = decoded(*frames, state=state)
     assert result.bad == []
     return result
 
@@ -383,13 +383,13 @@ class TestTopicsOfBadMessages:
         ],
     )
     def test_l8_they_are_read_out_of_what_is_left(self, text: bytes, topics: tuple[str, ...]) -> None:
-        assert [frame for frame, _ in heard(text).bad] == [text]
+        assert [frame for frame, _ in decoded(text).bad] == [text]
         assert LIVE.topics_in(text, None) == topics
 
     def test_l8_other_products_of_its_batch_are_kept(self) -> None:
         first, other = snapshot("10 1", "11 1"), snapshot("5 1", "6 1", "A-B")
         bad = snapshot("40531.19 0.-10000", "", "OLD-USD")
-        result = heard(first, self.NEVER, other, bad, update("buy 10 2", 1))
+        result = decoded(first, self.NEVER, other, bad, update("buy 10 2", 1))
         assert [frame for frame, _ in result.bad] == [self.NEVER, bad]
         assert [change.topic[13:] for change in result.books] == ["BTC-USD", "A-B", "BTC-USD"]
 
@@ -403,7 +403,7 @@ class TestTopicsOfBadMessages:
         }[kind]
         cut = whole[: place % len(whole)]
         own = "level2_batch:A-B" if kind in ("l2update", "snapshot") else "matches:A-B"
-        assert [frame for frame, _ in heard(cut).bad] == [cut]
+        assert [frame for frame, _ in decoded(cut).bad] == [cut]
         assert LIVE.topics_in(cut, None) in ((), (own,))
 
 
@@ -437,7 +437,7 @@ class TestBadMessages:
         ],
     )
     def test_only_the_bad_message_is_lost(self, bad: bytes) -> None:
-        result = heard(match(1, 1), bad, beat(1, 2), update("buy 1 1", 3))
+        result = decoded(match(1, 1), bad, beat(1, 2), update("buy 1 1", 3))
         assert [text for text, _ in result.bad] == [bad]
         assert result.trades is not None
         assert result.trades.select("trade_id", "received").rows() == [("1", CAME)]
@@ -446,10 +446,10 @@ class TestBadMessages:
 
     def test_two_values_in_one_message_are_no_two_messages(self) -> None:
         double = match(1, 1) + b"," + match(2, 1)
-        assert [text for text, _ in heard(match(3, 1), double).bad] == [double]
+        assert [text for text, _ in decoded(match(3, 1), double).bad] == [double]
 
     def test_nothing_says_nothing(self) -> None:
-        result = heard()
+        result = decoded()
         assert (result.trades, result.books, result.acks, result.bad, result.at) == (None, [], [], [], None)
 
     def test_fields_unheard_of_change_nothing(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, Heard, Pairs, Precision, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.timespan import MINUTE, Us, parse_time
 from dccd_core.exchanges import kraken, kraken_live
@@ -50,13 +50,13 @@ def topic(
     return Topic(data_type, market, bar=span, depth=depth, live_name=live_name)
 
 
-def heard(*frames: bytes, state: object = None) -> Heard:
+def decoded(*frames: bytes, state: object = None) -> DecodedBatch:
     moments = [Us(CAME + number) for number in range(len(frames))]
-    return kraken_live.LIVE.hear(frames, moments, state)
+    return kraken_live.LIVE.decode(frames, moments, state)
 
 
-def understood(*frames: bytes, state: object = None) -> Heard:
-    result = heard(*frames, state=state)
+def understood(*frames: bytes, state: object = None) -> DecodedBatch:
+    result = decoded(*frames, state=state)
     assert result.bad == []
     return result
 
@@ -98,7 +98,7 @@ def candle(minute: int, price: float, volume: float = 2.0) -> bytes:
     return msgspec.json.encode({**row, "volume": volume, "trades": 1, "interval_begin": begin, "interval": 1})
 
 
-def bars(result: Heard) -> list[tuple[int, float, int]]:
+def bars(result: DecodedBatch) -> list[tuple[int, float, int]]:
     """Return minute, close and number of trades."""
     if result.bars is None:
         return []
@@ -308,7 +308,7 @@ class TestBooksPushed:
         spoilt = book("1.5 2").replace(b'"price":1.5,"qty":2', b"!")
         price, amount = (place % text).split()
         spoilt = spoilt.replace(b"!", f'"price":{price},"qty":{amount}'.encode())
-        result = heard(book("1.1 1"), spoilt, book("1.2 1"))
+        result = decoded(book("1.1 1"), spoilt, book("1.2 1"))
         assert [change.bids[0][0] for change in result.books] == ["1.1", "1.2"]
         assert [frame for frame, _ in result.bad] == [spoilt]
         assert "are no levels" in result.bad[0][1]
@@ -457,7 +457,7 @@ class TestTopicsOfBadMessages:
         ],
     )
     def test_l8_they_are_read_out_of_what_is_left(self, text: bytes, topics: tuple[str, ...]) -> None:
-        assert [frame for frame, _ in heard(text).bad] == [text]
+        assert [frame for frame, _ in decoded(text).bad] == [text]
         assert sorted(kraken_live.LIVE.topics_in(text, None)) == sorted(topics)
 
     WHOLE = (pushed("trade", TRADE), pushed("ohlc", CANDLE), book("1 1"))
@@ -520,10 +520,10 @@ class TestBatches:
 
     @pytest.mark.parametrize("bad", BAD)
     def test_a_bad_message_spoils_no_other(self, bad: bytes) -> None:
-        alone = heard(bad)
+        alone = decoded(bad)
         assert [frame for frame, _ in alone.bad] == [bad]
         frames: Sequence[bytes] = [*self.GOOD, bad, *self.GOOD, bad]
-        result = heard(*frames)
+        result = decoded(*frames)
         assert [frame for frame, _ in result.bad] == [bad, bad]
         twice = understood(*self.GOOD, *self.GOOD)
         assert (result.books, result.acks, result.at) == (twice.books, twice.acks, twice.at)
@@ -533,5 +533,5 @@ class TestBatches:
             assert mine.drop("received").equals(theirs.drop("received"))
 
     def test_what_a_bad_one_s_neighbours_said_of_bars_is_kept(self) -> None:
-        result = heard(pushed("ohlc", candle(0, 5.0)), b"bad", pushed("ohlc", candle(2, 7.0)))
+        result = decoded(pushed("ohlc", candle(0, 5.0)), b"bad", pushed("ohlc", candle(2, 7.0)))
         assert bars(result) == [(0, 5.0, 1), (2, 7.0, 1)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit, Query
-from dccd_core.adapter.live import Ack, BookChange, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx, okx_live
 from dccd_core.stream.book import Book
@@ -60,12 +60,12 @@ def book(
     return pushed("books", {**told, **more}, action=action)
 
 
-def heard(*frames: bytes) -> Heard:
-    return okx_live.LIVE.hear(frames, [Us(1_000 + n) for n in range(len(frames))], None)
+def decoded(*frames: bytes) -> DecodedBatch:
+    return okx_live.LIVE.decode(frames, [Us(1_000 + n) for n in range(len(frames))], None)
 
 
-def understood(*frames: bytes) -> Heard:
-    found = heard(*frames)
+def understood(*frames: bytes) -> DecodedBatch:
+    found = decoded(*frames)
     assert found.bad == []
     return found
 
@@ -205,7 +205,7 @@ def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
     levels = [["8", "1", "0", "1"], ["7", amount, "0", "1"]]
     odd = pushed("books", good, {**good, "asks": levels}, good, action="update")
     other = pushed("books", good, market="ETH-USDT", action="update")
-    found = heard(other, odd, other)
+    found = decoded(other, odd, other)
     assert [frame for frame, _ in found.bad] == [odd]
     assert [change.topic for change in found.books] == ["books:ETH-USDT"] * 2
     assert okx_live.LIVE.topics_in(odd, None) == ("books:BTC-USDT",)
@@ -290,7 +290,7 @@ ARG = {"channel": "books", "instId": "BTC-USDT"}
 )
 def test_answers(told: bytes, acks: list[Ack]) -> None:
     """Only some errors say which message they answer; none has to say which topic."""
-    assert understood(told) == Heard(acks=acks)
+    assert understood(told) == DecodedBatch(acks=acks)
 
 
 def test_a_connection_that_is_about_to_be_closed_is_left() -> None:
@@ -334,7 +334,7 @@ def test_a_refusal_for_what_is_wrong_in_a_topic_is_no_full_connection() -> None:
     ],
 )
 def test_l8_an_event_of_no_topic_costs_none(told: bytes) -> None:
-    assert understood(told) == Heard()
+    assert understood(told) == DecodedBatch()
 
 
 def session(*topics: Topic) -> Session:
@@ -417,7 +417,7 @@ BAD = [
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(bad: bytes) -> None:
     before, after = pushed("trades-all", trade("1")), pushed("trades-all", trade("2"))
-    found = heard(before, b"pong", bad, book(2, 1), after)
+    found = decoded(before, b"pong", bad, book(2, 1), after)
     assert [frame for frame, _ in found.bad] == [bad]
     assert found.trades is not None
     assert found.trades.select("trade_id", "received").rows() == [("1", 1_000), ("2", 1_004)]
@@ -441,8 +441,8 @@ def test_it_does_not_matter_how_messages_are_batched(kinds: list[str], cuts: set
         for n, kind in enumerate(kinds)
     ]
     at = sorted(cut for cut in {0, *cuts, len(frames)} if cut <= len(frames))
-    parts = [heard(*frames[start:end]) for start, end in pairwise(at)]
-    whole = heard(*frames)
+    parts = [decoded(*frames[start:end]) for start, end in pairwise(at)]
+    whole = decoded(*frames)
     for rows in ("trades", "bars"):
         frame: pl.DataFrame | None = getattr(whole, rows)
         told = [getattr(part, rows).drop("received") for part in parts if getattr(part, rows) is not None]

@@ -17,7 +17,7 @@ import polars as pl
 
 from dccd_core.adapter.contract import Limit, Request
 from dccd_core.adapter.frames import Came, live_trades
-from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
@@ -52,9 +52,9 @@ STARTED = Channel(docs="", start=BookStart(_begin_book, _decode_start, 100))
 """Its venue pushes only changes of books."""
 
 
-def hear(frames: Sequence[bytes], received: Sequence[Us], state: object) -> Heard:
+def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     """Read messages of the venue below: lists whose first says what the others are."""
-    heard, came = Heard(state=state), Came[tuple[int, int]]()
+    heard, came = DecodedBatch(state=state), Came[tuple[int, int]]()
     for frame, moment in zip(frames, received, strict=True):
         match json.loads(frame):
             case ["trade", topic, at, number]:
@@ -90,12 +90,12 @@ def name_of(topic: Topic) -> str:
     return f"{topic.market.split('/')[0].lower()}.{topic.data_type}"
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda topic: URL if topic.market_type == "spot" else f"{URL}{topic.market_type}",
     name=name_of,
     subscribe=_say("sub"),
     unsubscribe=lambda topics, number, _: _say("leave")(topics, number),
-    hear=hear,
+    decode=decode,
     connects=Limit(1, MINUTE),
     channels={DataType.TRADES: PLAIN, DataType.ORDERBOOK: STARTED},
     pace=Us(SECOND // 5),
@@ -226,7 +226,7 @@ class Stage:
     """What a recorder is given, made for a test."""
 
     folder: Path
-    live: Live = LIVE
+    live: WebSocketApi = LIVE
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     told: Told = field(default_factory=Told)
     unstarted: list[Exception] = field(default_factory=list[Exception])

@@ -14,7 +14,7 @@ from dccd_core.stream.feeds import (
     BarsFeed,
     BooksFeed,
     Feed,
-    Heard,
+    Incoming,
     Line,
     TradesFeed,
     feed_of,
@@ -81,14 +81,14 @@ def bars(*rows: tuple[str, int, bool | None]) -> pl.DataFrame:
     return frame
 
 
-def heard(
+def incoming(
     *,
     trades: pl.DataFrame | None = None,
     bars: pl.DataFrame | None = None,
     words: tuple[Word, ...] = (),
     spoilt: tuple[str, ...] = (),
-) -> Heard:
-    return Heard(trades, bars, words, frozenset(spoilt))
+) -> Incoming:
+    return Incoming(trades, bars, words, frozenset(spoilt))
 
 
 def test_what_follows_a_topic_is_told_by_what_is_wanted() -> None:
@@ -107,11 +107,11 @@ def test_what_follows_a_topic_is_told_by_what_is_wanted() -> None:
 class TestTrades:
     def test_rows_of_topics_that_are_not_wanted_are_left_out(self) -> None:
         feed = fed(TradesFeed(), line("a", wanted("A/USD", TRADES)))
-        rows = feed.take(heard(trades=trades(("b", 1, 1), ("a", 2, 2))), moment(2))
+        rows = feed.take(incoming(trades=trades(("b", 1, 1), ("a", 2, 2))), moment(2))
         assert rows is not None
         assert rows["trade_id"].to_list() == ["2"]
-        assert feed.take(heard(trades=trades(("b", 3, 3))), moment(3)) is None
-        assert feed.take(heard(), moment(3)) is None
+        assert feed.take(incoming(trades=trades(("b", 3, 3))), moment(3)) is None
+        assert feed.take(incoming(), moment(3)) is None
 
     def test_each_topic_is_given_its_own_rows(self) -> None:
         numbered = Channel(docs="", consecutive=True)
@@ -120,8 +120,8 @@ class TestTrades:
             line("b", wanted("B/USD", TRADES, numbered)),
         )
         feed = fed(TradesFeed(), one, other)
-        feed.take(heard(trades=trades(("a", 10, 1), ("b", 10, 2), ("a", 11, 2), ("b", 11, 4))), moment(11))
-        feed.take(heard(trades=trades(("a", 15, 3), ("b", 15, 5))), moment(15))
+        feed.take(incoming(trades=trades(("a", 10, 1), ("b", 10, 2), ("a", 11, 2), ("b", 11, 4))), moment(11))
+        feed.take(incoming(trades=trades(("a", 15, 3), ("b", 15, 5))), moment(15))
         assert (one.claim.reached, other.claim.reached) == (seconds(13), seconds(10) + 1)  # b lacks 3
 
     def test_a_word_is_for_its_topic_alone_and_counts_after_the_rows(self) -> None:
@@ -129,20 +129,20 @@ class TestTrades:
         one, other = line("a", wanted("A/USD", TRADES, beating)), line("b", wanted("B/USD", TRADES, beating))
         feed = fed(TradesFeed(), one, other)
         words = (Word("a", seconds(20)), Word("nobody", seconds(30)))
-        feed.take(heard(trades=trades(("a", 10, 1)), words=words), moment(20))
+        feed.take(incoming(trades=trades(("a", 10, 1)), words=words), moment(20))
         assert (one.claim.began, one.claim.reached) == (seconds(10) + 1, seconds(18))
         assert other.claim.reached is None
 
     def test_a_word_in_a_spoilt_batch_is_a_sign_of_life_and_no_proof(self) -> None:
         one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Us(SECOND))))
         feed = fed(TradesFeed(), one)
-        feed.take(heard(words=(Word("a", seconds(20)),), spoilt=("a",)), moment(20))
+        feed.take(incoming(words=(Word("a", seconds(20)),), spoilt=("a",)), moment(20))
         assert (one.claim.reached, one.topic.pace.heard) == (None, seconds(20))
 
     def test_one_that_knows_the_last_id_proves_even_then(self) -> None:
         one = line("a", wanted("A/USD", TRADES, Channel(docs="", beats=Us(SECOND), consecutive=True)))
         feed = fed(TradesFeed(), one)
-        feed.take(heard(words=(Word("a", seconds(20), 7),), spoilt=("a",)), moment(20))
+        feed.take(incoming(words=(Word("a", seconds(20), 7),), spoilt=("a",)), moment(20))
         assert one.claim.began == seconds(20) + 1
 
 
@@ -150,8 +150,8 @@ class TestBars:
     def test_bars_without_a_flag_are_kept_until_their_own_topic_goes_on(self) -> None:
         one, other = line("a", wanted("A/USD", BARS)), line("b", wanted("B/USD", BARS))
         feed = fed(BarsFeed(MINUTE, SETTLE), one, other)
-        assert feed.take(heard(bars=bars(("a", 3, None), ("b", 3, None))), moment(236)) is None
-        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(245))
+        assert feed.take(incoming(bars=bars(("a", 3, None), ("b", 3, None))), moment(236)) is None
+        rows = feed.take(incoming(bars=bars(("a", 4, None))), moment(245))
         assert rows is not None
         assert rows.select("topic", pl.col("ts").to_physical()).rows() == [("a", 3 * MINUTE)]
         assert (one.claim.reached, other.claim.reached) == (4 * MINUTE, 3 * MINUTE)
@@ -159,9 +159,9 @@ class TestBars:
     def test_the_last_version_counts(self) -> None:
         feed = fed(BarsFeed(MINUTE, SETTLE), line("a", wanted("A/USD", BARS)))
         first = bars(("a", 3, None))
-        feed.take(heard(bars=first), moment(225))
-        feed.take(heard(bars=first.with_columns(close=pl.lit(2.0))), moment(235))
-        rows = feed.take(heard(bars=bars(("a", 4, None))), moment(245))
+        feed.take(incoming(bars=first), moment(225))
+        feed.take(incoming(bars=first.with_columns(close=pl.lit(2.0))), moment(235))
+        rows = feed.take(incoming(bars=bars(("a", 4, None))), moment(245))
         assert rows is not None
         assert rows["close"].to_list() == [2.0]
 
@@ -169,7 +169,7 @@ class TestBars:
         one = line("a", wanted("A/USD", BARS))
         feed = BarsFeed(MINUTE, SETTLE)
         fed(feed, one)
-        feed.take(heard(bars=bars(("a", 3, None))), moment(200))
+        feed.take(incoming(bars=bars(("a", 3, None))), moment(200))
         assert isinstance(one.topic, BarTopic)
         held = feed.held("a")
         assert held is not None
@@ -178,18 +178,18 @@ class TestBars:
         assert dead is None
         feed.prove("a", proven, Us(99))
         feed.prove("a", proven.clear(), Us(99))
-        rows = feed.take(heard(), moment(251))
+        rows = feed.take(incoming(), moment(251))
         assert rows is not None
         assert rows.select("topic", "received").rows() == [("a", 99)]
-        assert feed.take(heard(bars=bars(("a", 3, None))), moment(251)) is None  # it comes late
-        assert feed.take(heard(bars=bars(("a", 4, None))), moment(252)) is None
+        assert feed.take(incoming(bars=bars(("a", 3, None))), moment(251)) is None  # it comes late
+        assert feed.take(incoming(bars=bars(("a", 4, None))), moment(252)) is None
 
     def test_what_is_dropped_never_becomes_final(self) -> None:
         feed = BarsFeed(MINUTE, SETTLE)
         fed(feed, line("a", wanted("A/USD", BARS)))
-        feed.take(heard(bars=bars(("a", 3, None))), moment(200))
+        feed.take(incoming(bars=bars(("a", 3, None))), moment(200))
         feed.drop("a")
-        assert feed.take(heard(bars=bars(("a", 4, None))), moment(225)) is None
+        assert feed.take(incoming(bars=bars(("a", 4, None))), moment(225)) is None
 
 
 class TestBooks:
@@ -200,17 +200,19 @@ class TestBooks:
         for at in (1, 2.5):
             whole = BookChange("a", seconds(at), [("10", "1")], [("11", "1")], whole=at == 1, last=round(at))
             one.topic.hear(whole, seconds(at), moment(at))
-        rows = feed.take(heard(), moment(3))
+        rows = feed.take(incoming(), moment(3))
         assert rows is not None
         assert (rows.height, one.seen.bid, one.seen.ask, one.seen.crossed) == (4, 10.0, 11.0, 0)
-        assert feed.take(heard(), moment(4)) is None
+        assert feed.take(incoming(), moment(4)) is None
 
 
 class TestStored:
     def test_columns_symbols_and_counts(self) -> None:
         one, other = line("a", wanted("A/USD", TRADES)), line("b", wanted("B/USD", TRADES))
         came = trades(("a", 1, 5), ("b", 2, 6), ("a", 3, 8))
-        rows = stored(TRADES, [one, other], fed(TradesFeed(), one, other).take(heard(trades=came), moment(4)))
+        rows = stored(
+            TRADES, [one, other], fed(TradesFeed(), one, other).take(incoming(trades=came), moment(4))
+        )
         assert rows.schema == tables.columns(DataType.TRADES)
         assert rows["symbol"].to_list() == ["A/USD", "B/USD", "A/USD"]
         assert (one.seen.rows, one.seen.messages, one.seen.price, one.seen.last) == (2, 2, 8.0, 7)

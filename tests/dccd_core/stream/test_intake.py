@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from dccd_core.adapter.frames import Came, live_bars, live_trades
-from dccd_core.adapter.live import BookChange, Channel, Heard, Topic, Word
+from dccd_core.adapter.live import BookChange, Channel, DecodedBatch, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MINUTE, SECOND, ZERO, TimeRange, Us
@@ -50,7 +50,7 @@ class Connection:
         for name in names:
             self.intake.accept(name, self.steady)
 
-    def hear(self, heard: Heard, received: Us = ZERO, *concerned: str) -> None:
+    def hear(self, heard: DecodedBatch, received: Us = ZERO, *concerned: str) -> None:
         self.steady = max(self.steady, heard.at or ZERO)
         self.intake.hear(heard, received, self.steady, frozenset(concerned))
 
@@ -76,7 +76,7 @@ def connection(**topics: Wanted | Sequence[Wanted]) -> Connection:
     return Connection({one.dataset: Seen() for ones in by_name.values() for one in ones}, **by_name)
 
 
-def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
+def trades(*rows: tuple[str, int, int], at: int | None = None) -> DecodedBatch:
     """Return trades: topic, second, id; the price is 10, the amount 2."""
     came = Came[int]()
     for topic, _, number in rows:
@@ -89,7 +89,7 @@ def trades(*rows: tuple[str, int, int], at: int | None = None) -> Heard:
         trade_id=came.rows,
     )
     newest = max([second for _, second, _ in rows], default=0) if at is None else at
-    return Heard(frame, at=Us(newest * SECOND))
+    return DecodedBatch(frame, at=Us(newest * SECOND))
 
 
 def marks(batch: Batch) -> list[tuple[str, int, bool]]:
@@ -161,7 +161,7 @@ class TestTrades:
         heard = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
         assert heard.trades is not None
         came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
-        one.intake.hear(Heard(came, at=heard.at), ZERO, one.steady)
+        one.intake.hear(DecodedBatch(came, at=heard.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
         assert reached(one) is None  # what is misplaced was at some time, nobody knows at which
         [aside] = one.intake.misplaced
@@ -280,12 +280,12 @@ class Bar:
     open = high = low = close = 1.0
 
 
-def bars(*rows: tuple[int, bool | None], at: int) -> Heard:
+def bars(*rows: tuple[int, bool | None], at: int) -> DecodedBatch:
     came = Came[Bar]()
     for _ in rows:
         came.add("a", Us(7), Bar())
     opens = pl.Series([minute * MINUTE for minute, _ in rows])
-    return Heard(
+    return DecodedBatch(
         bars=live_bars(came, [flag for _, flag in rows], ts=opens, volume=[1.0] * len(rows)), at=Us(at)
     )
 
@@ -332,12 +332,12 @@ class TestBars:
         for kind in (TRADES, BARS):
             one = connection(a=wanted("A/USD", kind, Channel(docs="", beats=Us(15 * SECOND))))
             one.accept("a")
-            one.hear(Heard(words=[Word("a", Us(61 * SECOND))], at=Us(61 * SECOND)))
+            one.hear(DecodedBatch(words=[Word("a", Us(61 * SECOND))], at=Us(61 * SECOND)))
             one.batches()
             word = Word("a", Us(200 * SECOND))
-            one.hear(Heard(words=[word], bad=BAD, at=word.at))
+            one.hear(DecodedBatch(words=[word], bad=BAD, at=word.at))
             assert reached(one, kind) is None
-            one.hear(Heard(words=[Word("a", Us(300 * SECOND))], at=Us(300 * SECOND)))
+            one.hear(DecodedBatch(words=[Word("a", Us(300 * SECOND))], at=Us(300 * SECOND)))
             batch = one.taken(kind)
             begins = 300 * SECOND + (0 if kind is BARS else 1)
             assert marks(batch)[-1:] == [("A/USD", begins, True)]
@@ -348,7 +348,7 @@ class TestBars:
         one.accept("a")
         one.hear(bars((3, None), at=3 * MINUTE + 50 * SECOND))
         one.batches()
-        one.hear(Heard(bad=BAD, at=Us(3 * MINUTE + 55 * SECOND)))
+        one.hear(DecodedBatch(bad=BAD, at=Us(3 * MINUTE + 55 * SECOND)))
         one.hear(bars((4, None), at=4 * MINUTE + 5 * SECOND))
         batch = one.taken(BARS)
         assert (batch.rows.height, batch.notes.reached) == (0, {"A/USD": 3 * MINUTE})
@@ -412,10 +412,10 @@ class TestLeft:
         assert one.windows.open(dataset) == [TimeRange(Us(103 * SECOND), Us(120 * SECOND)), again]
 
 
-def change(ms: int, number: int, *, whole: bool = False) -> Heard:
+def change(ms: int, number: int, *, whole: bool = False) -> DecodedBatch:
     at = Us(ms * SECOND // 1_000)
     level = [("10", str(number))]
-    return Heard(books=[BookChange("a", at, level, [("11", "1")], whole, number, number)], at=at)
+    return DecodedBatch(books=[BookChange("a", at, level, [("11", "1")], whole, number, number)], at=at)
 
 
 class TestBooks:
@@ -444,7 +444,7 @@ class TestBooks:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         one.hear(change(500, 1, whole=True), Us(9))
-        one.hear(Heard(bad=BAD), Us(9))
+        one.hear(DecodedBatch(bad=BAD), Us(9))
         assert one.lost_books() == {}
 
     def test_a_book_that_came_in_one_batch_with_a_bad_message_is_none(self) -> None:
@@ -456,8 +456,8 @@ class TestBooks:
             changes = [
                 BookChange(name, Us(half * SECOND // 2), [("10", str(half))], []) for half in range(1, 9)
             ]
-            one.hear(Heard(books=[whole, *changes], bad=BAD if name == "a" else []), Us(9), name)
-        one.hear(Heard(books=[BookChange("a", Us(9 * SECOND), [("10", "9")], [])]), Us(9))
+            one.hear(DecodedBatch(books=[whole, *changes], bad=BAD if name == "a" else []), Us(9), name)
+        one.hear(DecodedBatch(books=[BookChange("a", Us(9 * SECOND), [("10", "9")], [])]), Us(9))
         batch = one.taken(BOOKS)
         assert set(batch.rows["symbol"]) == {"B/USD"}
         assert set(batch.notes.reached) == {"B/USD"}
@@ -467,6 +467,6 @@ class TestBooks:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         whole = BookChange("a", Us(1), [("10", "1")], [("11", "1")], whole=True)
-        one.hear(Heard(books=[whole], at=Us(1)), Us(9))
-        one.hear(Heard(bad=BAD), Us(9))
+        one.hear(DecodedBatch(books=[whole], at=Us(1)), Us(9))
+        one.hear(DecodedBatch(bad=BAD), Us(9))
         assert one.lost_books() == {"a": "a message could not be understood"}

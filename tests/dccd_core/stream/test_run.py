@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Exchange, Markets, Request, Response
-from dccd_core.adapter.live import Channel, Live, Pairs, Precision
+from dccd_core.adapter.live import Channel, Pairs, Precision, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError, ExchangeError, Rejected
 from dccd_core.domain.symbol import Symbol
@@ -68,7 +68,7 @@ def _requests() -> tuple[Request, ...]:
     return (Request("/symbols", {}),)
 
 
-def exchange(live: Live | None) -> Exchange:
+def exchange(live: WebSocketApi | None) -> Exchange:
     markets = Markets("", _requests, _decode_markets)
     return replace(get("binance"), name="x", title="X", live=live, markets=markets, market=str)
 
@@ -94,7 +94,7 @@ class Mute:
 
 
 class Show:
-    def __init__(self, folder: Path, desk: Desk, live: Live | Exchange | None = LIVE) -> None:
+    def __init__(self, folder: Path, desk: Desk, live: WebSocketApi | Exchange | None = LIVE) -> None:
         self.stage = Stage(folder)
         self.desk = desk
         self.stop = asyncio.Event()

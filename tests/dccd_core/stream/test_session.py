@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.live import Ack, Heard, Live, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
@@ -17,17 +17,17 @@ def _say(verb: str, topics: Sequence[Topic], number: int) -> bytes:
     return json.dumps([verb, number, *(topic.market for topic in topics)]).encode()
 
 
-def _hear(frames: Sequence[bytes], _: Sequence[Us], state: object) -> Heard:
+def _decode(frames: Sequence[bytes], _: Sequence[Us], state: object) -> DecodedBatch:
     """Messages are acks: [id, topic, error], or the reason of a restart."""
-    heard = Heard(state=(state or 0, len(frames)))
+    decoded = DecodedBatch(state=(state or 0, len(frames)))
     for frame in frames:
         said = json.loads(frame)
         if isinstance(said, str):
-            heard.restart = said
+            decoded.restart = said
         else:
             number, topic, error = said
-            heard.acks.append(Ack(topic, number, error))
-    return heard
+            decoded.acks.append(Ack(topic, number, error))
+    return decoded
 
 
 def _subscribe(topics: Sequence[Topic], number: int) -> bytes:
@@ -42,12 +42,12 @@ def _ping(number: int) -> bytes:
     return b"ping %d" % number
 
 
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "ws://x/",
     name=lambda topic: topic.market,
     subscribe=_subscribe,
     unsubscribe=_leave,
-    hear=_hear,
+    decode=_decode,
     connects=Limit(1, MINUTE),
     channels={},
     batch=2,
@@ -67,7 +67,7 @@ def sent(session: Session, until: int) -> list[tuple[int, bytes]]:
     return [(at, message) for at in range(until) for message in session.due(Us(at * SECOND))]
 
 
-def answer(session: Session, *acks: object, at: int = 0) -> Heard:
+def answer(session: Session, *acks: object, at: int = 0) -> DecodedBatch:
     return session.hear([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Us(at * SECOND))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic
 from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
@@ -46,15 +46,15 @@ class Listener:
         for topic in topics:
             self.say(adapter.LIVE.subscribe([topic], 1))
 
-    def say(self, words: bytes) -> Heard:
+    def say(self, words: bytes) -> DecodedBatch:
         return self.hear(self.talk.say(words.decode()))
 
-    def until(self, end: Us) -> Heard:
+    def until(self, end: Us) -> DecodedBatch:
         return self.hear(self.talk.until(end))
 
-    def hear(self, acts: Sequence[Act]) -> Heard:
+    def hear(self, acts: Sequence[Act]) -> DecodedBatch:
         frames = [act.text.encode() for act in messages(acts)]
-        heard = adapter.LIVE.hear(frames, [act.at for act in acts], self.state)
+        heard = adapter.LIVE.decode(frames, [act.at for act in acts], self.state)
         self.state = heard.state
         self.heard = [*getattr(self, "heard", []), heard]
         return heard
@@ -226,7 +226,7 @@ class TestBooks:
         assert "checksum" in (book.lost or "")
 
 
-def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> Heard:
+def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> DecodedBatch:
     """Hear five seconds, of which a fault spoilt some."""
     listener = Listener()
     line = Line("bitfinex", LIVE, listener.talk.side, lambda _fault, _message: None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
@@ -58,9 +58,9 @@ def said(connection: Talk, message: bytes) -> list[Act]:
     return connection.say(message.decode())
 
 
-def heard(acts: Sequence[Act], state: object = None) -> Heard:
+def heard(acts: Sequence[Act], state: object = None) -> DecodedBatch:
     came = messages(acts)
-    found = OURS.hear([act.text.encode() for act in came], [act.at for act in came], state)
+    found = OURS.decode([act.text.encode() for act in came], [act.at for act in came], state)
     assert found.bad == []
     return found
 
@@ -75,7 +75,7 @@ def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[T
     return connection, acts
 
 
-def listened(topic: Topic, end: Us, now: Us = NOW) -> Heard:
+def listened(topic: Topic, end: Us, now: Us = NOW) -> DecodedBatch:
     connection, acts = subscribed(topic, now=now)
     return heard([*acts, *connection.until(end)])
 
@@ -129,7 +129,7 @@ class TestTrades:
         connection, _ = subscribed(topic)
         left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
         before = heard(connection.until(left)).trades
-        assert heard(said(connection, OURS.unsubscribe([topic], 8, None))) == Heard()
+        assert heard(said(connection, OURS.unsubscribe([topic], 8, None))) == DecodedBatch()
         assert connection.until(back) == []
         assert heard(said(connection, OURS.subscribe([topic], 9))).acks == [Ack(id=9)]
         after = heard(connection.until(end)).trades
@@ -356,7 +356,7 @@ class TestFaults:
         acts = connection.until(Us(NOW + 10 * SECOND))
         spoilt = line(connection, StreamFault(kind=kind, nth=3), acts)
         frames = [act.text.encode() for act in messages(spoilt)]
-        found = OURS.hear(frames, [act.at for act in acts], None)
+        found = OURS.decode(frames, [act.at for act in acts], None)
         assert [text for text, _ in found.bad] == [frames[2]]
         kept = heard([*acts[:2], *acts[3:]]).trades
         assert found.trades is not None
@@ -436,14 +436,14 @@ class TestWords:
         assert answer.pop("conn_id")
         assert answer == {"success": True, "ret_msg": "pong", "req_id": "9", "op": "ping"}
         assert OURS.ping
-        assert heard(said(talk("linear"), OURS.ping(3))) == Heard()
+        assert heard(said(talk("linear"), OURS.ping(3))) == DecodedBatch()
 
     def test_an_operation_that_it_does_not_know_is_none_of_a_topic(self) -> None:
         acts = talk().say({"op": "sing"})
         assert [(answer["success"], answer["ret_msg"]) for answer in told(acts)] == [
             (False, "error:invalid op")
         ]
-        assert heard(acts) == Heard()
+        assert heard(acts) == DecodedBatch()
 
     @pytest.mark.parametrize("words", ["garbage", "", {"op": "subscribe", "args": "x"}, []])
     def test_what_it_does_not_understand_is_an_error(self, words: object) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, Heard, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic
 from dccd_core.bars.live import BuiltBars
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
@@ -49,15 +49,15 @@ class Listener:
         self.state: object = None
         self.first = self.say(ADAPTER.subscribe(topics, 1))
 
-    def say(self, words: bytes) -> Heard:
+    def say(self, words: bytes) -> DecodedBatch:
         return self.hear(self.talk.say(words.decode()))
 
-    def until(self, end: Us) -> Heard:
+    def until(self, end: Us) -> DecodedBatch:
         return self.hear(self.talk.until(end))
 
-    def hear(self, acts: Sequence[Act]) -> Heard:
+    def hear(self, acts: Sequence[Act]) -> DecodedBatch:
         frames = [act.text.encode() for act in messages(acts)]
-        heard = ADAPTER.hear(frames, [act.at for act in acts], self.state)
+        heard = ADAPTER.decode(frames, [act.at for act in acts], self.state)
         self.state = heard.state
         return heard
 
@@ -215,14 +215,14 @@ class TestBooks:
         assert outcomes == {True, False}
 
 
-def spoilt(listener: Listener, acts: Sequence[Act], *faults: StreamFault) -> Heard:
+def spoilt(listener: Listener, acts: Sequence[Act], *faults: StreamFault) -> DecodedBatch:
     """Hear acts, of which faults spoilt some."""
     line = Line("coinbase", LIVE, listener.talk.side, lambda _fault, _message: None)
     return listener.hear(line.sent(acts, StreamInjector(faults, 1), listener.talk.now))
 
 
 class TestWhatIsMissing:
-    def after(self, *faults: StreamFault, seconds: int = 30) -> Heard:
+    def after(self, *faults: StreamFault, seconds: int = 30) -> DecodedBatch:
         listener = Listener(TRADES)
         acts = listener.talk.until(Us(NOW + seconds * SECOND))
         pieces = [
@@ -230,7 +230,7 @@ class TestWhatIsMissing:
         ]
         line = Line("coinbase", LIVE, listener.talk.side, lambda _fault, _message: None)
         injector = StreamInjector(faults, 1)
-        heard, trades = Heard(), list[pl.DataFrame]()
+        heard, trades = DecodedBatch(), list[pl.DataFrame]()
         for piece in pieces:
             one = listener.hear(line.sent(piece, injector, piece[-1].at))
             heard.bad += one.bad
@@ -239,7 +239,7 @@ class TestWhatIsMissing:
         heard.trades = pl.concat(trades)
         return heard
 
-    def missing(self, heard: Heard) -> list[int]:
+    def missing(self, heard: DecodedBatch) -> list[int]:
         """Return the trades after the first that came which only other numbers and heartbeats tell of."""
         assert heard.trades is not None
         came = {int(number) for number in heard.trades["trade_id"]}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import BookChange, Heard, Precision, Topic
+from dccd_core.adapter.live import BookChange, DecodedBatch, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
@@ -56,10 +56,10 @@ def order(channel: str, *symbols: str, **params: object) -> dict[str, object]:
     return {"method": "subscribe", "params": {"channel": channel, "symbol": symbols, **params}, "req_id": 7}
 
 
-def heard(acts: Sequence[Act], state: object = None) -> Heard:
+def heard(acts: Sequence[Act], state: object = None) -> DecodedBatch:
     """Return what our adapter makes of it."""
     sent = messages(acts)
-    result = ADAPTER.hear([one.text.encode() for one in sent], [one.at for one in sent], state)
+    result = ADAPTER.decode([one.text.encode() for one in sent], [one.at for one in sent], state)
     assert result.bad == []
     return result
 

@@ -132,7 +132,7 @@ class TestSubscriptions:
         assert one.of() == []
         assert [struck.message.topic for struck in one.struck] == [name_of(what)]
         frames = [message.text.encode() for message in one.answers()]
-        heard = one.live.hear(frames, [NOW] * len(frames), None)
+        heard = one.live.decode(frames, [NOW] * len(frames), None)
         assert [ack.error for ack in heard.acks if ack.error]
         one.subscribe(one.topics[0])
         one.until(END)

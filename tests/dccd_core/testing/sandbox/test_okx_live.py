@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.adapter.live import Ack, BookChange, Channel, Heard, Topic
+from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
@@ -56,9 +56,9 @@ def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[T
     return connection, [act for act in messages(acts) if act.topic]
 
 
-def heard(acts: Sequence[Act]) -> Heard:
+def heard(acts: Sequence[Act]) -> DecodedBatch:
     came = messages(acts)
-    found = adapter.LIVE.hear([act.text.encode() for act in came], [act.at for act in came], None)
+    found = adapter.LIVE.decode([act.text.encode() for act in came], [act.at for act in came], None)
     assert found.bad == []
     return found
 
@@ -97,7 +97,7 @@ class TestTrades:
         connection, _ = subscribed(topic)
         left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
         before = heard(connection.until(left)).trades
-        assert heard(said(connection, adapter.LIVE.unsubscribe([topic], 8, None))) == Heard()
+        assert heard(said(connection, adapter.LIVE.unsubscribe([topic], 8, None))) == DecodedBatch()
         assert messages(connection.until(back)) == []
         said(connection, adapter.LIVE.subscribe([topic], 9))
         after = heard(connection.until(end)).trades
@@ -290,7 +290,7 @@ class TestWords:
     def test_who_subscribes_twice_is_agreed_to_twice_and_sent_once(self) -> None:
         topic = topic_of(BTC, DataType.ORDERBOOK)
         connection, _ = subscribed(topic)
-        assert heard(said(connection, adapter.LIVE.subscribe([topic], 2))) == Heard(
+        assert heard(said(connection, adapter.LIVE.subscribe([topic], 2))) == DecodedBatch(
             acks=[Ack("books:BTC-USDT")]
         )
         changes = heard(connection.until(Us(NOW + SECOND))).books
@@ -333,7 +333,7 @@ class TestWords:
         assert adapter.LIVE.ping is not None
         acts = said(talk(), adapter.LIVE.ping(1))
         assert [act.text for act in messages(acts)] == ["pong"]
-        assert heard(acts) == Heard()
+        assert heard(acts) == DecodedBatch()
 
     def test_it_says_that_it_will_go_down(self) -> None:
         assert heard(talk().side.notice(NOW)).restart is not None

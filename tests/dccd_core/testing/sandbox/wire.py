@@ -134,7 +134,7 @@ class Wire:
         """Return what is new of order books, as the venue's adapter reads it."""
         acts = [act for act in self.got[self.heard :] if isinstance(act, Message)]
         self.heard = len(self.got)
-        heard = self.live.hear([act.text.encode() for act in acts], [act.at for act in acts], self.state)
+        heard = self.live.decode([act.text.encode() for act in acts], [act.at for act in acts], self.state)
         self.state = heard.state
         return heard.books
 
