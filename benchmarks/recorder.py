@@ -89,21 +89,21 @@ class Meter:
 
     def install(self) -> None:
         """Look over the shoulders of the recorder that is made next."""
-        append, hear, made, meter = SegmentWriter.append, Intake.hear, run.Recorder, self
+        append, receive, made, meter = SegmentWriter.append, Intake.receive, run.Recorder, self
 
         def timed_append(self: SegmentWriter, rows: pl.DataFrame, notes: Notes) -> None:
             append(self, rows, notes)
             if rows.height:
                 meter.take(rows)
 
-        def timed_hear(
+        def timed_receive(
             self: Intake,
             batch: DecodedBatch,
             received: Us,
             steady: Us,
             concerned: frozenset[str] = frozenset(),
         ) -> None:
-            hear(self, batch, received, steady, concerned)
+            receive(self, batch, received, steady, concerned)
             if batch.trades is not None:
                 meter.buffered.append(_late(batch.trades))
 
@@ -112,7 +112,7 @@ class Meter:
             return meter.recorder
 
         SegmentWriter.append = timed_append
-        Intake.hear = timed_hear
+        Intake.receive = timed_receive
         run.Recorder = noted  # pyright: ignore[reportAttributeAccessIssue] -- a function makes one as well
 
     def take(self, rows: pl.DataFrame) -> None:

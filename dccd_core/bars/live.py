@@ -29,7 +29,7 @@ class FinalBars:
         self._known: dict[str, Us] = {}
         """Bars of a topic that opened before are known: versions of them that come late are older ones."""
 
-    def hear(self, bars: pl.DataFrame) -> pl.DataFrame:
+    def add(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Take bars as they came, with ``topic`` and ``closed``; return those that are final by flag."""
         unflagged = bars.filter(pl.col("closed").is_null())
         if self._known and unflagged.height:
@@ -82,7 +82,7 @@ class BuiltBars:
         self.held: list[pl.DataFrame] = []
         """Trades of bars that are not final yet."""
 
-    def hear(self, trades: pl.DataFrame) -> None:
+    def add(self, trades: pl.DataFrame) -> None:
         self.held.append(trades)
 
     def settled(self, at: Us) -> pl.DataFrame | None:

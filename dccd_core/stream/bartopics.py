@@ -96,7 +96,7 @@ class BarTopic:
             return True
         unbroken = not (self.pace.silent(moment.steady) or spoilt or self._asked)
         self._asked = False
-        self.pace.hear(moment.steady, told.height)
+        self.pace.count(moment.steady, told.height)
         if self._accepted is None:
             return unbroken
         if not unbroken:
@@ -230,7 +230,7 @@ class BarTopic:
         It is when the next bar begins soon after it came; else REST has to show it.
         """
         hushed = moment.steady - self._came > _HUSH
-        self.pace.hear(moment.steady, told.height)
+        self.pace.count(moment.steady, told.height)
         self._came = moment.steady
         if self._accepted is None:
             return
@@ -326,7 +326,7 @@ class BuiltTopic:
     ) -> list[pl.DataFrame]:
         """Take trades as they came; return the bars that are final by them."""
         if self._built:
-            self._built.hear(rows())
+            self._built.add(rows())
         else:
             newest = pl.concat([*self._left, rows()])
             self._left = [newest.filter(pl.col("ts").to_physical() > told.last - self._bar)]
@@ -340,7 +340,7 @@ class BuiltTopic:
             if turn.began:
                 self._built = BuiltBars(self._bar, ZERO, turn.at)
                 for trades in self._left:
-                    self._built.hear(trades)
+                    self._built.add(trades)
                 self._left = []
             else:
                 found += self._until(turn.at)

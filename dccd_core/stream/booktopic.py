@@ -66,10 +66,10 @@ class BookTopic:
         self._accepted = True
         self.pace.beat(moment.steady)
 
-    def hear(self, change: BookChange, received: Us, moment: Moment) -> None:
+    def update(self, change: BookChange, received: Us, moment: Moment) -> None:
         """Take a change as it came."""
         self._break_off(moment)
-        self.pace.hear(moment.steady, 1)
+        self.pace.count(moment.steady, 1)
         if change.at is not None:
             self.pace.lag = Us(max(0, moment.venue - change.at))
         if change.last is not None:
@@ -77,7 +77,7 @@ class BookTopic:
             self._doubted = False  # it is lost by this, or nothing was missing
         elif change.whole or change.checksum is not None:
             self._doubted = False
-        self.keeper.hear(change, received)
+        self.keeper.update(change, received)
 
     def join(self, start: BookChange, received: Us) -> None:
         """Begin with a snapshot that was asked for."""

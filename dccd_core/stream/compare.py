@@ -98,7 +98,7 @@ class Comparison:
         self._useless = ""
         """Why this comparison leads to nothing."""
 
-    def hear(self, change: BookChange) -> None:
+    def update(self, change: BookChange) -> None:
         """Take a change that the book took."""
         if self._useless:
             return
@@ -107,7 +107,7 @@ class Comparison:
             self._useless = "the venue counted anew meanwhile"
         self._changes.append((change.at, change.last if change.last is not None else newest))
         for side in (self._bids, self._asks):
-            side.hear(change, len(self._changes), self._book)
+            side.update(change, len(self._changes), self._book)
         if len(self._changes) + self._bids.heard + self._asks.heard > _MOST:
             self._useless = "too much changed meanwhile"
             self._changes.clear()
@@ -217,7 +217,7 @@ class _Side:
         if (known := book.end(side)) is not None:
             self.end = min(self.end, known)
 
-    def hear(self, change: BookChange, number: int, book: Book) -> None:
+    def update(self, change: BookChange, number: int, book: Book) -> None:
         pairs = change.bids if self.sign < 0 else change.asks
         told = {self.sign * float(price): float(amount) for price, amount in pairs}
         if change.whole:

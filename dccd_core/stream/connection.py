@@ -228,13 +228,13 @@ class Connection:
             frames, moments = await socket.receive()
             self.messages += len(frames)
             steady = self._clock.steady()
-            batch = self._session.hear(frames, moments, steady)
+            batch = self._session.receive(frames, moments, steady)
             news = self._session.accepted()
             first = [name for name in news if name not in self.accepted]
             for name in first:
                 self._accept(name)  # what came before the venue's word came by the same subscription
             concerned = self._session.concerned(batch.bad) if batch.bad else frozenset[str]()
-            self._intake.hear(batch, moments[-1], steady, concerned)
+            self._intake.receive(batch, moments[-1], steady, concerned)
             for name in news:
                 if name not in first:
                     self._accept(name)

@@ -199,7 +199,7 @@ class BarsFeed:
                 spoilt, flagged = line.name in incoming.spoilt, line.name not in unflagged
                 if not topic.come(told[line.name], moment, spoilt=spoilt, flagged=flagged):
                     self._final.drop(line.name, before=told[line.name].first)
-        return [self._final.hear(own)]
+        return [self._final.add(own)]
 
     def _unflagged(self) -> list[pl.DataFrame]:
         alive = {line.name: topic.alive for line, topic in self._pushed() if topic.alive is not None}

@@ -153,7 +153,7 @@ class Intake:
         for line in self._of(name):
             self._accept(line, steady)
 
-    def hear(
+    def receive(
         self, batch: DecodedBatch, received: Us, steady: Us, concerned: frozenset[str] = frozenset()
     ) -> None:
         """Take what a batch of messages said.
@@ -166,7 +166,7 @@ class Intake:
         """
         latest, moment = self._time.latest(steady), self._moment(steady)
         if self._pace is not None and (batch.books or batch.trades is not None or batch.bars is not None):
-            self._pace.hear(steady, 1)
+            self._pace.count(steady, 1)
         if batch.at is not None and batch.at <= latest:
             self._time.sample(batch.at, steady)
         if batch.bad:
@@ -428,7 +428,7 @@ class Intake:
                 seen.last = received
                 if believed.at is not None:
                     seen.lag = Us(received - believed.at)
-                topic.hear(believed, received, moment)
+                topic.update(believed, received, moment)
 
     def _believed(self, rows: pl.DataFrame | None, latest: Us, moment: Moment) -> pl.DataFrame | None:
         """Return the rows whose time can be; the others are kept aside, and missing where they belong."""

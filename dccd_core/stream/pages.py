@@ -113,7 +113,7 @@ class PagedTopic:
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
         allowed = self.pace.allowed  # by what was known before: a silence does not explain itself
-        self.pace.hear(moment.steady, told.height)
+        self.pace.count(moment.steady, told.height)
         if self._accepted is None:
             return
         if self._last is not None:  # a subscription begins with old ones

@@ -85,7 +85,7 @@ class Session:
         wanted = self._next_message if self._may_send() else self._next_ping
         return max(self._next_message, min(wanted, self._next_ping))
 
-    def hear(self, frames: Sequence[bytes], received: Sequence[Us], now: Us) -> DecodedBatch:
+    def receive(self, frames: Sequence[bytes], received: Sequence[Us], now: Us) -> DecodedBatch:
         """Take messages as they came, with the time of day at which they did."""
         self._heard = now
         batch = self._live.decode(frames, received, self._state)

@@ -39,7 +39,7 @@ class Pace:
         self._asked_again = ZERO
         self._next = ZERO
 
-    def hear(self, now: Us, count: int) -> None:
+    def count(self, now: Us, count: int) -> None:
         """Note that ``count`` messages came since this was last noted."""
         if now > self.heard:
             passed_s = (now - self.heard) / SECOND

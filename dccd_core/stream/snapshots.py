@@ -75,7 +75,7 @@ class BookKeeper:
         """Where it was last known, before it was not."""
         self._comparison: Comparison | None = None
 
-    def hear(self, change: BookChange, received: Us) -> None:
+    def update(self, change: BookChange, received: Us) -> None:
         """Take a change as it came; one whose time is not to be believed without it."""
         book, at, due = self.book, change.at, self._due
         pictures = self._pictures(at, received) if due is not None and at is not None and due < at else []
@@ -87,7 +87,7 @@ class BookKeeper:
         if not known or not book.fresh or self._unproven(change):
             return
         if self._comparison is not None:
-            self._comparison.hear(change)
+            self._comparison.update(change)
         until = self.known_until
         crossed = book.crossed_since is not None or (pictures and book.suspicious)
         if crossed or self._held or self._crossing is not None:
@@ -115,7 +115,7 @@ class BookKeeper:
         if start.at is not None:
             self._begins, self._due = start.at, self._next(start.at)
         for change in waiting:
-            self.hear(change, received)
+            self.update(change, received)
 
     def lose(self, reason: str) -> None:
         """Give the book up until a whole one comes."""

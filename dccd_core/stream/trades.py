@@ -225,7 +225,7 @@ class TradeTopic:
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
-        self.pace.hear(moment.steady, told.height)
+        self.pace.count(moment.steady, told.height)
         if self._accepted is None:
             return
         if self._last is not None:  # a subscription begins with old ones

@@ -99,9 +99,9 @@ def test_l5_a_trade_that_is_kept_aside_is_missing_from_what_is_claimed(
     one = Intake({dataset: Seen()}, time, Windows())
     one.add("t", Wanted(dataset, Topic(DataType.TRADES, "BTC"), channel), s(0))
     one.accept("t", s(0))
-    one.hear(DecodedBatch(rows((T + 9, 1), (T + 10, 2))), s(T + 10), s(10))
+    one.receive(DecodedBatch(rows((T + 9, 1), (T + 10, 2))), s(T + 10), s(10))
     list(one.batches(s(10)))
-    one.hear(DecodedBatch(rows((T + second, 3))), s(T + 11), s(11))
+    one.receive(DecodedBatch(rows((T + second, 3))), s(T + 11), s(11))
     found = dict(one.batches(s(11)))
     said = [mark.reason for _, batch in found.items() for mark in batch.notes.marks if not mark.began]
     assert [aside.rows.height for aside in one.misplaced] == [1]

@@ -39,7 +39,7 @@ def closes(bars: pl.DataFrame | None) -> list[tuple[str, float]]:
 
 def test_flagged_bars_are_final_when_the_venue_says_so() -> None:
     bars = FinalBars(MINUTE, SETTLE)
-    final = bars.hear(pushed(("a", 0, 1.0, False), ("a", 0, 2.0, True), ("b", 0, 3.0, False)))
+    final = bars.add(pushed(("a", 0, 1.0, False), ("a", 0, 2.0, True), ("b", 0, 3.0, False)))
     assert closes(final) == [("a", 2.0)]
     assert "closed" not in final.columns
     assert (
@@ -49,9 +49,9 @@ def test_flagged_bars_are_final_when_the_venue_says_so() -> None:
 
 def test_unflagged_bars_wait_for_their_own_topic_to_pass_their_end() -> None:
     bars = FinalBars(MINUTE, SETTLE)
-    assert closes(bars.hear(pushed(("a", 0, 1.0, None), ("b", 0, 9.0, None)))) == []
+    assert closes(bars.add(pushed(("a", 0, 1.0, None), ("b", 0, 9.0, None)))) == []
     assert closes(bars.settled({"a": Us(MINUTE + SETTLE - 1)})) == []
-    bars.hear(pushed(("a", 1, 5.0, None), ("a", 0, 2.0, None)))  # the one before is corrected
+    bars.add(pushed(("a", 1, 5.0, None), ("a", 0, 2.0, None)))  # the one before is corrected
     assert closes(bars.settled({"a": Us(MINUTE + SETTLE)})) == [("a", 2.0)]
     assert closes(bars.settled({"a": Us(MINUTE + SETTLE)})) == []
     assert closes(bars.settled({"a": Us(2 * MINUTE + SETTLE)})) == [("a", 5.0)]
@@ -60,7 +60,7 @@ def test_unflagged_bars_wait_for_their_own_topic_to_pass_their_end() -> None:
 
 def test_bars_of_one_topic_are_forgotten_without_the_others() -> None:
     bars = FinalBars(MINUTE, SETTLE)
-    bars.hear(pushed(("a", 0, 1.0, None), ("a", 1, 2.0, None), ("b", 0, 9.0, None)))
+    bars.add(pushed(("a", 0, 1.0, None), ("a", 1, 2.0, None), ("b", 0, 9.0, None)))
     bars.drop("a", before=Us(MINUTE))
     late = dict.fromkeys("ab", Us(5 * MINUTE))
     assert (held := bars.of("a")) is not None
@@ -72,10 +72,10 @@ def test_a_version_that_comes_late_of_a_bar_that_is_known_is_none() -> None:
     """Kraken 96 of the attack: REST had shown the bar, and what lagged by ten seconds took its place."""
     bars = FinalBars(MINUTE, SETTLE)
     late = dict.fromkeys("ab", Us(5 * MINUTE))
-    bars.hear(pushed(("a", 0, 1.0, None), ("b", 0, 8.0, None)))
+    bars.add(pushed(("a", 0, 1.0, None), ("b", 0, 8.0, None)))
     bars.know("a", Us(MINUTE))
     bars.know("a", ZERO)  # an answer that is older
-    bars.hear(pushed(("a", 0, 2.0, None), ("a", 1, 3.0, None), ("b", 0, 9.0, None)))
+    bars.add(pushed(("a", 0, 2.0, None), ("a", 1, 3.0, None), ("b", 0, 9.0, None)))
     assert closes(bars.settled(late)) == [("a", 3.0), ("b", 9.0)]
 
 
@@ -101,9 +101,9 @@ def values(bars: pl.DataFrame | None, names: Sequence[str]) -> list[tuple[object
 
 def test_bars_are_built_from_all_trades_of_their_time() -> None:
     bars = BuiltBars(MINUTE, SETTLE, Us(1))
-    bars.hear(trades((0, 59, 7.0), (1, 60, 1.0), (2, 61, 3.0), (3, 119, 2.0), (4, 120, 9.0)))
+    bars.add(trades((0, 59, 7.0), (1, 60, 1.0), (2, 61, 3.0), (3, 119, 2.0), (4, 120, 9.0)))
     assert bars.settled(Us(2 * MINUTE + SETTLE - 1)) is None
-    bars.hear(trades((3, 119, 2.0)))  # told again
+    bars.add(trades((3, 119, 2.0)))  # told again
     built = bars.settled(Us(2 * MINUTE + SETTLE))
     names = ["open", "high", "low", "close", "volume", "quote_volume", "trades", "received", "topic"]
     assert values(built, names) == [(MINUTE, 1.0, 3.0, 1.0, 2.0, 0.3, None, None, 3, "a")]
@@ -113,18 +113,18 @@ def test_bars_are_built_from_all_trades_of_their_time() -> None:
 
 def test_trades_of_one_moment_count_in_the_order_of_their_ids() -> None:
     bars = BuiltBars(MINUTE, SETTLE, ZERO)
-    bars.hear(trades((10, 5, 10.0), (9, 5, 9.0), (11, 5, 11.0), (8, 4, 8.0)))
+    bars.add(trades((10, 5, 10.0), (9, 5, 9.0), (11, 5, 11.0), (8, 4, 8.0)))
     assert values(bars.settled(Us(5 * MINUTE)), ["open", "close"]) == [(0, 8.0, 11.0)]
 
 
 def test_a_bar_that_began_before_the_recording_is_not_built() -> None:
     bars = BuiltBars(MINUTE, SETTLE, Us(30 * SECOND))
-    bars.hear(trades((1, 40, 1.0), (2, 70, 2.0)))
+    bars.add(trades((1, 40, 1.0), (2, 70, 2.0)))
     assert bars.since == MINUTE
     assert values(bars.settled(Us(5 * MINUTE)), ["close"]) == [(MINUTE, 2.0)]
 
 
 def test_minutes_without_trades_have_no_bar() -> None:
     bars = BuiltBars(MINUTE, SETTLE, ZERO)
-    bars.hear(trades((1, 10, 1.0), (2, 200, 2.0)))
+    bars.add(trades((1, 10, 1.0), (2, 200, 2.0)))
     assert values(bars.settled(Us(10 * MINUTE)), ["close"]) == [(0, 1.0), (3 * MINUTE, 2.0)]

@@ -224,7 +224,7 @@ class TestAnswers:
                 bad = [name for name in asked["args"] if "BAD" in name]
                 text = f"error:handler not found,topic:{bad[0]}" if bad else ""
                 said = answer(success=not bad, ret_msg=text, req_id=asked["req_id"])
-                session.hear([said], [at], at)
+                session.receive([said], [at], at)
         assert sorted(session.accepted()) == ["publicTrade.A", "publicTrade.C"]
         assert session.refused == {"publicTrade.BAD": "error:handler not found,topic:publicTrade.BAD"}
 

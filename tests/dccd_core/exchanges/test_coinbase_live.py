@@ -311,7 +311,7 @@ class TestAnswers:
                 subscribed += [one for one in good if one not in subscribed]
                 frames = [REFUSED] * 2 if "A-B" in asked else []
                 frames += [listed(matches=subscribed)] if good else []
-                session.hear(frames, [CAME] * len(frames), now)
+                session.receive(frames, [CAME] * len(frames), now)
         assert session.settled
         assert session.refused == {"matches:A-B": "Failed to subscribe: A-B is not a valid product"}
         assert sorted(session.accepted()) == ["matches:X-USD", "matches:Y-USD"]

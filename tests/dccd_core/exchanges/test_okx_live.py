@@ -350,13 +350,13 @@ def test_one_wrong_topic_is_found_among_the_others() -> None:
         event("subscribe", arg={"channel": name, "instId": "BTC-USDT"}) for name in ("trades-all", "candle1m")
     ]
     error = event("error", code="60018", msg="it doesn't exist")
-    started.hear([agreed[0], error, agreed[1]], [Us(1)] * 3, now)
+    started.receive([agreed[0], error, agreed[1]], [Us(1)] * 3, now)
     assert started.accepted() == ["trades-all:BTC-USDT", "candle1m:BTC-USDT"]
     asked = list[bytes]()
     for seconds in range(1, 4):
         for text in started.due(Us(seconds * SECOND)):
             asked.append(text)
-            started.hear([error if b"NO-PE" in text else agreed[1]], [Us(1)], now)
+            started.receive([error if b"NO-PE" in text else agreed[1]], [Us(1)], now)
     assert asked == [okx_live.LIVE.subscribe([wrong], 2), okx_live.LIVE.subscribe([BARS], 3)]
     assert started.refused == {"trades-all:NO-PE": "60018 it doesn't exist"}
     assert started.settled
@@ -364,14 +364,14 @@ def test_one_wrong_topic_is_found_among_the_others() -> None:
 
 def test_a_book_is_begun_anew_by_leaving_it_which_is_no_agreement_to_send_it() -> None:
     started = session(BOOK)
-    started.hear([event("subscribe", arg=ARG)], [Us(1)], Us(0))
+    started.receive([event("subscribe", arg=ARG)], [Us(1)], Us(0))
     assert started.accepted() == ["books:BTC-USDT"]
     started.resubscribe("books:BTC-USDT")
     sent = [text for seconds in (1, 2) for text in started.due(Us(seconds * SECOND))]
     assert sent == [okx_live.LIVE.unsubscribe([BOOK], 2, None), okx_live.LIVE.subscribe([BOOK], 3)]
-    started.hear([event("unsubscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
+    started.receive([event("unsubscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
     assert (started.accepted(), started.settled) == ([], False)
-    started.hear([event("subscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
+    started.receive([event("subscribe", arg=ARG)], [Us(1)], Us(2 * SECOND))
     assert (started.accepted(), started.settled) == (["books:BTC-USDT"], True)
 
 

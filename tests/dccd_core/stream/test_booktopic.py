@@ -26,13 +26,13 @@ def begun(channel: Channel = PLAIN, number: int | None = 1) -> BookTopic:
     topic = BookTopic(wanted(channel), seconds(99))
     topic.accept(moment(99))
     whole = BookChange("c", seconds(100), BIDS, ASKS, whole=True, last=number)
-    topic.hear(whole, seconds(100), moment(100))
+    topic.update(whole, seconds(100), moment(100))
     return topic
 
 
 def hear(topic: BookTopic, at: float, number: int | None = None, checksum: int | None = None) -> None:
     change = BookChange("c", seconds(at), [("10", str(at))], first=number, last=number, checksum=checksum)
-    topic.hear(change, seconds(at), moment(at))
+    topic.update(change, seconds(at), moment(at))
 
 
 def spans(topic: BookTopic) -> list[TimeRange]:

@@ -115,7 +115,7 @@ class Case:
                 verdicts.append(comparison.verdict(snapshot))
             told = market.told(event, numbered=self.numbered)
             assert book.apply(told)
-            comparison.hear(told)
+            comparison.update(told)
         return [*verdicts, comparison.verdict(snapshot, late=True)]
 
     def shows_drift(self) -> bool:
@@ -238,7 +238,7 @@ def test_a_snapshot_newer_than_what_came_waits_for_it() -> None:
     assert judge(comparison, 100, 2, levels(10, "7", "2", "3")).outcome is Outcome.WAIT
     told = change(90, 2, [("10", "7")])
     assert book.apply(told)
-    comparison.hear(told)
+    comparison.update(told)
     assert judge(comparison, 100, 2, levels(10, "7", "2", "3")) == Verdict(
         Outcome.SAME, at=at(100), current=True
     )
@@ -251,7 +251,7 @@ def test_without_numbers_a_difference_says_something_only_after_a_while(ms: int 
     assert judge(comparison, ms, None, levels(10, "7", "2", "3"), late=True).outcome is Outcome.DRIFTED
     told = change(90, None, [("10", "7")])
     assert book.apply(told)
-    comparison.hear(told)
+    comparison.update(told)
     found = judge(comparison, ms, None, levels(10, "7", "2", "3"))
     assert found == Verdict(Outcome.SAME, at=at(ms or 0))
 
@@ -261,7 +261,7 @@ def test_without_numbers_a_level_told_anew_meanwhile_proves_no_drift() -> None:
     for ms, amount in ((90, "7"), (5_000, "8")):
         told = change(ms, None, [("10", amount)])
         assert book.apply(told)
-        comparison.hear(told)
+        comparison.update(told)
     assert judge(comparison, 100, None, levels(10, "7", "2", "3")).outcome is Outcome.SAME
     assert judge(comparison, 100, None, levels(10, "6", "2", "3")).outcome is Outcome.UNKNOWN
     assert judge(comparison, 100, None, levels(10, "6", "5", "3")).outcome is Outcome.DRIFTED
@@ -279,7 +279,7 @@ def test_levels_pushed_out_of_the_depth_may_change_untold(next_best: str) -> Non
     comparison = Comparison(book, 2, at(0))
     for told in (change(100, None, [("10.5", "1")]), change(200, None, [("10.5", "0"), (next_best, "5")])):
         book.apply(told)
-        comparison.hear(told)
+        comparison.update(told)
     assert judge(comparison, 3_000, None, [("10", "1"), (next_best, "5")], late=True).outcome is Outcome.SAME
     found = judge(comparison, 3_000, None, [("10", "1"), ("7", "5")], late=True)
     assert found == Verdict(Outcome.DRIFTED, "bid 1, price 7.0: we have nothing, the venue has 5.0")
@@ -289,7 +289,7 @@ def test_a_price_that_leaves_what_is_known_leaves_it_open() -> None:
     book, comparison = begun(number=None, bids=[(str(price), "1") for price in range(900, 600, -1)])
     gone = change(100, None, [(str(price), "0") for price in range(900, 700, -1)])
     book.apply(gone)
-    comparison.hear(gone)
+    comparison.update(gone)
     said = Verdict(Outcome.UNKNOWN, "the price has left the best bids that were compared")
     assert judge(comparison, 3_000, None, levels(700, "1", "1", "1"), late=True) == said
 
@@ -308,14 +308,14 @@ def test_levels_beyond_the_snapshot_that_a_book_began_with_are_not_compared() ->
 def test_a_whole_book_pushed_meanwhile_tells_of_every_level() -> None:
     book, comparison = begun()
     book.apply(told := change(100, 2, levels(10, "1", "8"), [("11", "1")], whole=True))
-    comparison.hear(told)
+    comparison.update(told)
     assert judge(comparison, 150, 2, levels(10, "1", "8"), asked=9).outcome is Outcome.SAME
     assert judge(comparison, 50, 1, levels(10, "1", "2", "3")).outcome is Outcome.SAME
 
 
 def test_a_venue_that_counts_anew_is_not_compared() -> None:
     book, comparison = begun(number=50)
-    comparison.hear(replace(change(100, 3, [("10", "4")]), previous=50))
+    comparison.update(replace(change(100, 3, [("10", "4")]), previous=50))
     assert book
     assert judge(comparison, 150, 3, levels(10, "4")) == Verdict(
         Outcome.UNKNOWN, "the venue counted anew meanwhile"
@@ -325,7 +325,7 @@ def test_a_venue_that_counts_anew_is_not_compared() -> None:
 def test_what_changes_meanwhile_is_kept_up_to_a_bound() -> None:
     book, comparison = begun()
     for number in range(2, 60_000):
-        comparison.hear(change(number, number, [("10", str(number))]))
+        comparison.update(change(number, number, [("10", str(number))]))
     assert book
     assert judge(comparison, 1, 9, levels(10, "4")) == Verdict(Outcome.UNKNOWN, "too much changed meanwhile")
 
@@ -345,7 +345,7 @@ def kept(numbering: str, number: int) -> BookKeeper:
     start = BookStart(lambda _: Request("/", {}), lambda _, name: BookChange(name, None), levels=99)
     asked = numbering == "binance linear"
     one = BookKeeper(Book(Channel(docs="", start=start if asked else None)), 2, SECOND)
-    (one.join if asked else one.hear)(pushed(0, number, "1", whole=True), Us(0))
+    (one.join if asked else one.update)(pushed(0, number, "1", whole=True), Us(0))
     return one
 
 
@@ -378,11 +378,11 @@ class TestComparing:
         one = kept("bybit", 0)
         numbers = (pushed(250 * n, n, str(n)) for n in range(1, 100))
         for told in islice(numbers, 13):
-            one.hear(told, Us(0))
+            one.update(told, Us(0))
         one.compare_begin()
         assert one.compared(self.snapshot(3_400, 13, "13"), Us(0)).outcome is Outcome.SAME
         for told in islice(numbers, 16):
-            one.hear(told, Us(0))
+            one.update(told, Us(0))
         one.compare_begin()
         verdict = one.compared(self.snapshot(7_400, 29, "30"), Us(0))
         assert verdict.outcome is Outcome.DRIFTED
@@ -399,7 +399,7 @@ class TestComparing:
 
     def test_a_drift_that_was_never_compared_withdraws_all_since_the_book_began(self) -> None:
         one = kept("bybit", 0)
-        one.hear(pushed(1_500, 1, "1"), Us(0))
+        one.update(pushed(1_500, 1, "1"), Us(0))
         one.compare_begin()
         one.compared(self.snapshot(1_900, 1, "5"), Us(0))
         taken, turns = one.taken()
@@ -408,7 +408,7 @@ class TestComparing:
 
     def test_a_venue_that_is_ahead_ends_the_book_where_it_is_known(self) -> None:
         one = kept("bybit", 0)
-        one.hear(pushed(1_500, 1, "1"), Us(0))
+        one.update(pushed(1_500, 1, "1"), Us(0))
         one.compare_begin()
         ahead = self.snapshot(9_000, 5, "5")
         assert one.compared(ahead, Us(0)).outcome is Outcome.WAIT
@@ -420,7 +420,7 @@ class TestComparing:
     def test_a_book_that_begins_anew_is_not_compared(self) -> None:
         one = kept("bybit", 0)
         assert one.compare_begin()
-        one.hear(pushed(1_500, 90, "1", whole=True), Us(0))
+        one.update(pushed(1_500, 90, "1", whole=True), Us(0))
         assert one.compared(self.snapshot(1_500, 90, "1"), Us(0)).outcome is Outcome.UNKNOWN
         one.lose("for some reason")
         assert one.compare_begin() is None

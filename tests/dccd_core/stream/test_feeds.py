@@ -199,7 +199,7 @@ class TestBooks:
         assert isinstance(one.topic, BookTopic)
         for at in (1, 2.5):
             whole = BookChange("a", seconds(at), [("10", "1")], [("11", "1")], whole=at == 1, last=round(at))
-            one.topic.hear(whole, seconds(at), moment(at))
+            one.topic.update(whole, seconds(at), moment(at))
         rows = feed.take(incoming(), moment(3))
         assert rows is not None
         assert (rows.height, one.seen.bid, one.seen.ask, one.seen.crossed) == (4, 10.0, 11.0, 0)

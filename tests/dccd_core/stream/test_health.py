@@ -82,7 +82,7 @@ class TestPhases:
         began = show.clock.now()
         for _ in range(70):
             show.wait(1)
-            one.topic.pace.hear(show.clock.steady(), 1)
+            one.topic.pace.count(show.clock.steady(), 1)
         health = show.health(place)
         assert [each.phase for each in health.datasets] == [Phase.RECORDING, Phase.SILENT]
         assert [each.since for each in health.datasets] == [None, began]
@@ -103,7 +103,7 @@ class TestPhases:
         assert show.phases(place) == [Phase.CONNECTING]
         whole = BookChange("c", show.clock.now(), [("9", "1")], [("11", "1")], whole=True, last=1)
         assert isinstance(line.topic, BookTopic)
-        line.topic.hear(whole, ZERO, Moment(show.clock.steady(), show.clock.now()))
+        line.topic.update(whole, ZERO, Moment(show.clock.steady(), show.clock.now()))
         assert show.phases(place) == [Phase.RECORDING]
 
     def test_what_is_refused_paused_or_not_listed(self, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Connection:
 
     def hear(self, heard: DecodedBatch, received: Us = ZERO, *concerned: str) -> None:
         self.steady = max(self.steady, heard.at or ZERO)
-        self.intake.hear(heard, received, self.steady, frozenset(concerned))
+        self.intake.receive(heard, received, self.steady, frozenset(concerned))
 
     def wait(self, seconds: int) -> None:
         """Let time pass in which nothing comes."""
@@ -161,7 +161,7 @@ class TestTrades:
         heard = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
         assert heard.trades is not None
         came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
-        one.intake.hear(DecodedBatch(came, at=heard.at), ZERO, one.steady)
+        one.intake.receive(DecodedBatch(came, at=heard.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
         assert reached(one) is None  # what is misplaced was at some time, nobody knows at which
         [aside] = one.intake.misplaced
@@ -174,7 +174,7 @@ class TestTrades:
         one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a", "b")
-        one.intake.hear(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
+        one.intake.receive(trades(("a", 70, 1), ("b", 90, 2), ("a", 95, 3), ("a", 155, 4)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
         assert reached(one) is None
         [aside] = one.intake.misplaced
@@ -187,7 +187,7 @@ class TestTrades:
         now = one.steady // SECOND
         one.intake._time.tell(one.steady, one.steady)  # pyright: ignore[reportPrivateUsage]
         one.accept("a")
-        one.intake.hear(trades(("a", 0, 1), ("a", now, 2)), ZERO, one.steady)
+        one.intake.receive(trades(("a", 0, 1), ("a", now, 2)), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["2"]
 
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:

@@ -68,7 +68,7 @@ def sent(session: Session, until: int) -> list[tuple[int, bytes]]:
 
 
 def answer(session: Session, *acks: object, at: int = 0) -> DecodedBatch:
-    return session.hear([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Us(at * SECOND))
+    return session.receive([json.dumps(ack).encode() for ack in acks], [ZERO] * len(acks), Us(at * SECOND))
 
 
 def test_greetings_then_subscriptions_in_batches_one_message_at_a_time() -> None:

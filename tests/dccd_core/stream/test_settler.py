@@ -303,7 +303,7 @@ class TestBooks:
         moment = Moment(show.clock.steady(), show.now)
         one.accept(moment)
         whole = BookChange("c", show.now, [("9", "1")], [("11", "1")], whole=True)
-        one.hear(whole, show.now, moment)
+        one.update(whole, show.now, moment)
         return one
 
     def test_a_quiet_book_that_is_the_venues_is_no_silent_one(

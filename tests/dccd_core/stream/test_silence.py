@@ -13,7 +13,7 @@ def every(step: float, count: int) -> tuple[Pace, Us]:
     pace, now = Pace(ZERO), ZERO
     for _ in range(count):
         now = Us(now + round(step * SECOND))
-        pace.hear(now, 1)
+        pace.count(now, 1)
     return pace, now
 
 
@@ -37,9 +37,9 @@ def test_a_flood_makes_nobody_impatient_and_a_trickle_nobody_careless() -> None:
 
 def test_many_at_once_are_many() -> None:
     pace = Pace(ZERO)
-    pace.hear(Us(10 * SECOND), 100)
+    pace.count(Us(10 * SECOND), 100)
     assert pace.allowed == 10 * SECOND
-    pace.hear(Us(200 * SECOND), 1)
+    pace.count(Us(200 * SECOND), 1)
     assert 30 * SECOND < pace.allowed < 60 * SECOND
 
 
@@ -47,7 +47,7 @@ def test_it_forgets() -> None:
     pace, now = every(0.1, 1_000)
     for _ in range(60):
         now = Us(now + 20 * SECOND)
-        pace.hear(now, 1)
+        pace.count(now, 1)
     assert pace.allowed > 60 * SECOND
 
 
@@ -61,7 +61,7 @@ def test_a_word_ends_a_silence_but_is_no_row() -> None:
 
 def test_no_time_that_goes_back_makes_it_fresher() -> None:
     pace, now = every(1, 100)
-    pace.hear(Us(now - 50 * SECOND), 1)
+    pace.count(Us(now - 50 * SECOND), 1)
     pace.beat(Us(now - 50 * SECOND))
     assert pace.heard == now
 
@@ -78,7 +78,7 @@ def test_it_is_asked_about_ever_more_rarely_until_it_is_heard_of() -> None:
     assert asked == [11, 10, 20, 40, 80, 160, 320, 600]
     pace.beat(now)  # REST says that it is quiet: it may be asked about as rarely as that
     assert not pace.due(Us(now + 599 * SECOND))
-    pace.hear(now, 1)
+    pace.count(now, 1)
     pace.ask(Us(now + 601 * SECOND))
     assert pace.due(Us(now + 611 * SECOND))
 
@@ -98,7 +98,7 @@ def test_it_stays_within_its_bounds(steps: list[tuple[float, int]]) -> None:
     pace, now = Pace(ZERO), ZERO
     for step, count in steps:
         now = Us(now + round(step * SECOND))
-        pace.hear(now, count)
+        pace.count(now, count)
         assert 10 * SECOND <= pace.allowed <= 10 * MINUTE
 
 
@@ -107,5 +107,5 @@ def test_independent_trades_are_hardly_ever_silent() -> None:
     for _ in range(20_000):
         now = Us(now + round(random.expovariate(0.5) * SECOND))
         silent += pace.silent(now)
-        pace.hear(now, 1)
+        pace.count(now, 1)
     assert silent == 0

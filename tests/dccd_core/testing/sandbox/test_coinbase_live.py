@@ -129,7 +129,7 @@ class TestTrades:
         assert heard.at is not None
         for symbol in (BTC, DOGE):
             built = BuiltBars(MINUTE, Us(0), start)
-            built.hear(heard.trades.filter(topic=f"matches:{coinbase.market(symbol)}"))
+            built.add(heard.trades.filter(topic=f"matches:{coinbase.market(symbol)}"))
             bars = built.settled(heard.at)
             truth = MARKET.truth_bars("coinbase", symbol, MINUTE, TimeRange(built.since, end)).filter(
                 pl.col("ts").cast(pl.Int64) + MINUTE <= heard.at

@@ -453,7 +453,7 @@ class TestKeepingAlive:
             for text in session.due(steady):
                 acts = messages(connection.say(text.decode()))
                 sent = [act.text.encode() for act in acts]
-                session.hear(sent, [act.at for act in acts], steady)
+                session.receive(sent, [act.at for act in acts], steady)
             steady = Us(steady + 100 * MILLISECOND)
         assert session.accepted() == list(topics)[:-1]
         assert session.refused == {"trade@NOPE/USD": "Currency pair not supported NOPE/USD"}
