@@ -79,7 +79,7 @@ def says_full(error: str) -> bool:
 
 
 @dataclass(slots=True)
-class Came(Generic[T]):
+class TaggedRows(Generic[T]):
     """Rows as they came, each with the name of its topic and the moment its message came."""
 
     topics: list[str] = field(default_factory=list[str])
@@ -92,49 +92,49 @@ class Came(Generic[T]):
         self.rows.append(row)
 
 
-def rows_of(decoder: msgspec.json.Decoder[list[list[T]]], told: Came[msgspec.Raw]) -> Came[T]:
+def rows_of(decoder: msgspec.json.Decoder[list[list[T]]], raw: TaggedRows[msgspec.Raw]) -> TaggedRows[T]:
     """Read messages that are lists of rows, all at once.
 
     Raises:
         PayloadError: one of them is not of the decoder's shape.
     """
-    rows = Came[T]()
-    lists = read_frames(decoder, told.rows)
-    for topic, received, found in zip(told.topics, told.times, lists, strict=True):
+    rows = TaggedRows[T]()
+    lists = read_frames(decoder, raw.rows)
+    for topic, received, found in zip(raw.topics, raw.times, lists, strict=True):
         for row in found:
             rows.add(topic, received, row)
     return rows
 
 
-def live_trades(came: Came[T], **columns: pl.Series | Sequence[object]) -> pl.DataFrame | None:
+def live_trades(tagged: TaggedRows[T], **columns: pl.Series | Sequence[object]) -> pl.DataFrame | None:
     """Return trades as ``DecodedBatch`` wants them, in the order in which they came; None without any.
 
     Args:
-        came: the rows.
+        tagged: the rows.
         columns: as for ``wire.table``, a value for each row.
 
     Raises:
         PayloadError: a value does not fit its column.
     """
-    return _rows(DataType.TRADES, came, columns) if came.rows else None
+    return _rows(DataType.TRADES, tagged, columns) if tagged.rows else None
 
 
 def live_bars(
-    came: Came[B], closed: Sequence[bool | None], **columns: pl.Series | Sequence[object]
+    tagged: TaggedRows[B], closed: Sequence[bool | None], **columns: pl.Series | Sequence[object]
 ) -> pl.DataFrame | None:
     """Return bars like ``live_trades``; ``closed`` is the venue's flag; prices are taken from the rows."""
-    if not came.rows:
+    if not tagged.rows:
         return None
-    prices = {name: [getattr(row, name) for row in came.rows] for name in ("open", "high", "low", "close")}
-    rows = _rows(DataType.OHLC, came, {**prices, **columns})
+    prices = {name: [getattr(row, name) for row in tagged.rows] for name in ("open", "high", "low", "close")}
+    rows = _rows(DataType.OHLC, tagged, {**prices, **columns})
     return rows.with_columns(pl.Series("closed", closed, dtype=pl.Boolean))
 
 
-def _rows(data_type: DataType, came: Came[T], columns: wire.Columns) -> pl.DataFrame:
+def _rows(data_type: DataType, tagged: TaggedRows[T], columns: wire.Columns) -> pl.DataFrame:
     """Put rows beside their topics and times: by whole columns, as an expression costs more than a batch."""
     rows = wire.untidy(data_type, columns)
-    topics = pl.Series("topic", came.topics, dtype=pl.String)
-    received = pl.Series(RECEIVED, came.times, dtype=pl.Int64)
+    topics = pl.Series("topic", tagged.topics, dtype=pl.String)
+    received = pl.Series(RECEIVED, tagged.times, dtype=pl.Int64)
     if RECEIVED in data_type.table.schema:
         return rows.replace_column(rows.get_column_index(RECEIVED), received).hstack([topics])
     return rows.hstack([topics, received])

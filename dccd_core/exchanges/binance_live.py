@@ -30,7 +30,7 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit, Query, Request
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, says_full
+from dccd_core.adapter.frames import TaggedRows, isolating, live_bars, live_trades, read_frames, says_full
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.barspan import format_bar_span
@@ -164,7 +164,7 @@ def _of_no_market(frame: bytes) -> bool:
 
 
 def _decoded(messages: Sequence[Pushed], received: Sequence[Us]) -> DecodedBatch:
-    trades, bars, decoded, newest = Came[AggTradePushed](), Came[Candle](), DecodedBatch(), 0
+    trades, bars, decoded, newest = TaggedRows[AggTradePushed](), TaggedRows[Candle](), DecodedBatch(), 0
     for message, came in zip(messages, received, strict=True):
         match message.data:
             case AggTradePushed(E=at) as trade:

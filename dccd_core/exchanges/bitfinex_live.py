@@ -32,7 +32,7 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames
+from dccd_core.adapter.frames import TaggedRows, isolating, live_bars, live_trades, read_frames
 from dccd_core.adapter.live import (
     Ack,
     BookChange,
@@ -158,7 +158,7 @@ class Batch:
     def __init__(self, known: Connection) -> None:
         self.broken = known.broken
         self._known, self._topics = known, dict(known.topics)
-        self._trades, self._bars = Came[bytes](), Came[bytes]()
+        self._trades, self._bars = TaggedRows[bytes](), TaggedRows[bytes]()
         self._words = dict[str, Word]()
         """The newest of each topic."""
         self._decoded = DecodedBatch()
@@ -230,7 +230,7 @@ class Batch:
 
     def decoded(self) -> DecodedBatch:
         decoded, trades = self._decoded, read_frames(READ_TRADES, self._trades.rows)
-        bars = Came(self._bars.topics, self._bars.times, read_frames(READ_CANDLES, self._bars.rows))
+        bars = TaggedRows(self._bars.topics, self._bars.times, read_frames(READ_CANDLES, self._bars.rows))
         decoded.state = replace(self._known, topics=self._topics, broken=self.broken)
         decoded.words = list(self._words.values())
         decoded.trades = live_trades(self._trades, **trade_columns(trades))

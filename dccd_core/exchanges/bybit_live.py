@@ -34,7 +34,15 @@ import polars as pl
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of, says_full
+from dccd_core.adapter.frames import (
+    TaggedRows,
+    isolating,
+    live_bars,
+    live_trades,
+    read_frames,
+    rows_of,
+    says_full,
+)
 from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
@@ -130,12 +138,12 @@ def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
 class Early:
     """Bars that came before the connection's kind of market was told."""
 
-    bars: Came[KlinePushed]
+    bars: TaggedRows[KlinePushed]
 
 
 def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     """Take a batch; ``state`` is the connection's kind of market, before an answer has told it ``Early``."""
-    told = {channel: Came[msgspec.Raw]() for channel in ("publicTrade", "kline")}
+    told = {channel: TaggedRows[msgspec.Raw]() for channel in ("publicTrade", "kline")}
     decoded, books, newest = DecodedBatch(state=state), list[Pushed](), 0
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         channel = message.topic.partition(".")[0]
@@ -179,38 +187,39 @@ def _answer(message: Pushed, decoded: DecodedBatch) -> None:
         decoded.acks.append(Ack(id=number, error=said or "refused", full=full))
 
 
-def _trades(came: Came[TradePushed]) -> pl.DataFrame | None:
+def _trades(tagged: TaggedRows[TradePushed]) -> pl.DataFrame | None:
     return live_trades(
-        came,
-        ts=wire.micros([row.T for row in came.rows]),
-        price=[row.p for row in came.rows],
-        amount=[row.v for row in came.rows],
-        side=["buy" if row.S == "Buy" else "sell" for row in came.rows],
-        trade_id=[row.i for row in came.rows],
+        tagged,
+        ts=wire.micros([row.T for row in tagged.rows]),
+        price=[row.p for row in tagged.rows],
+        amount=[row.v for row in tagged.rows],
+        side=["buy" if row.S == "Buy" else "sell" for row in tagged.rows],
+        trade_id=[row.i for row in tagged.rows],
     )
 
 
-def _decode_bars(came: Came[KlinePushed], before: object, decoded: DecodedBatch) -> None:
+def _decode_bars(tagged: TaggedRows[KlinePushed], before: object, decoded: DecodedBatch) -> None:
     """Take bars, and those that wait in the state before; without a kind of market they all wait on."""
     if isinstance(before, Early):
         early = before.bars
-        came = Came(early.topics + came.topics, early.times + came.times, early.rows + came.rows)
+        topics, times = early.topics + tagged.topics, early.times + tagged.times
+        tagged = TaggedRows(topics, times, early.rows + tagged.rows)
     kind = decoded.state if isinstance(decoded.state, str) else None
-    bars = _bars(came, kind)
+    bars = _bars(tagged, kind)
     if kind is not None:
         decoded.bars = bars
-    elif came.rows:
+    elif tagged.rows:
         newest = slice(-_MOST_EARLY, None)
-        decoded.state = Early(Came(came.topics[newest], came.times[newest], came.rows[newest]))
+        decoded.state = Early(TaggedRows(tagged.topics[newest], tagged.times[newest], tagged.rows[newest]))
 
 
-def _bars(came: Came[KlinePushed], kind: str | None) -> pl.DataFrame | None:
+def _bars(tagged: TaggedRows[KlinePushed], kind: str | None) -> pl.DataFrame | None:
     base, quote = "volume", "quote_volume"
     if kind == "inverse":
         base, quote = quote, base
-    volumes = {base: [row.volume for row in came.rows], quote: [row.turnover for row in came.rows]}
-    closed = [row.confirm for row in came.rows]
-    return live_bars(came, closed, ts=wire.micros([row.start for row in came.rows]), **volumes)
+    volumes = {base: [row.volume for row in tagged.rows], quote: [row.turnover for row in tagged.rows]}
+    closed = [row.confirm for row in tagged.rows]
+    return live_bars(tagged, closed, ts=wire.micros([row.start for row in tagged.rows]), **volumes)
 
 
 def _book_change(message: Pushed, told: BookPushed) -> BookChange:

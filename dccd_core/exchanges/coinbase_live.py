@@ -34,7 +34,7 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_trades, read_frames, says_full
+from dccd_core.adapter.frames import TaggedRows, isolating, live_trades, read_frames, says_full
 from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi, Word
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.timespan import SECOND, Us
@@ -143,7 +143,11 @@ def unsubscribe(topics: Sequence[Topic], _: int, __: object) -> bytes:
 
 
 def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
-    trades, books, beats = Came[MatchPushed](), list[SnapshotPushed | UpdatePushed](), list[HeartbeatPushed]()
+    trades, books, beats = (
+        TaggedRows[MatchPushed](),
+        list[SnapshotPushed | UpdatePushed](),
+        list[HeartbeatPushed](),
+    )
     decoded = DecodedBatch()
     for message, came in zip(read_frames(_READ_PUSHED, frames), received, strict=True):
         match message:

@@ -36,7 +36,7 @@ import msgspec
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.frames import (
-    Came,
+    TaggedRows,
     isolating,
     live_bars,
     live_trades,
@@ -225,7 +225,7 @@ def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iter
 def _decode_trades_and_books(
     told: Mapping[str, Told], answered: Sequence[str | None], decoded: DecodedBatch
 ) -> None:
-    trades = Came[TradePushed]()
+    trades = TaggedRows[TradePushed]()
     for _, came, row in _rows_told(_READ_TRADES_PUSHED, told["trade"]):
         trades.add(_name("trade", row.symbol), came, row)
     books = [(message, row) for message, _, row in _rows_told(_READ_BOOKS_PUSHED, told["book"])]
@@ -257,7 +257,7 @@ def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
 
 def _decode_bars(told: Told, decoded: DecodedBatch) -> None:
     """Keep rows as they came; those that a topic begins with oldest first, whatever their order there."""
-    bars, opens = Came[CandlePushed](), list[Us]()
+    bars, opens = TaggedRows[CandlePushed](), list[Us]()
     rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
     times: list[Us] = wire.iso_micros([row.interval_begin for *_, row in rows]).to_physical().to_list()
     for _, group in groupby(zip(times, rows, strict=True), key=lambda one: id(one[1][0])):

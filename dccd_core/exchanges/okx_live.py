@@ -28,7 +28,7 @@ import msgspec
 
 from dccd_core.adapter import wire
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.frames import Came, isolating, live_bars, live_trades, read_frames, rows_of
+from dccd_core.adapter.frames import TaggedRows, isolating, live_bars, live_trades, read_frames, rows_of
 from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.adapter.scraps import is_whole, texts_at
 from dccd_core.domain.errors import PayloadError
@@ -116,8 +116,8 @@ def _message(op: str, topics: Sequence[Topic], number: int) -> bytes:
 
 
 def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
-    decoded, books = DecodedBatch(), Came[Pushed]()
-    told = {DataType.TRADES: Came[msgspec.Raw](), DataType.OHLC: Came[msgspec.Raw]()}
+    decoded, books = DecodedBatch(), TaggedRows[Pushed]()
+    told = {DataType.TRADES: TaggedRows[msgspec.Raw](), DataType.OHLC: TaggedRows[msgspec.Raw]()}
     spoken = [(frame, came) for frame, came in zip(frames, received, strict=True) if frame != b"pong"]
     messages = read_frames(_READ_PUSHED, [frame for frame, _ in spoken])
     for message, (_, came) in zip(messages, spoken, strict=True):
@@ -155,7 +155,7 @@ def _begun(topic: str, bar: Candle) -> int:
     return bar.ts * MILLISECOND + lasted
 
 
-def _book_changes(told: Came[Pushed]) -> list[BookChange]:
+def _book_changes(told: TaggedRows[Pushed]) -> list[BookChange]:
     books = read_frames(_READ_BOOKS, [message.data for message in told.rows])
     return [
         _book_change(topic, message.action, book)

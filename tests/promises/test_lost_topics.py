@@ -3,8 +3,7 @@
 import polars as pl
 import pytest
 
-from dccd_core.adapter.frames import Came as Frames
-from dccd_core.adapter.frames import live_trades
+from dccd_core.adapter.frames import TaggedRows, live_trades
 from dccd_core.adapter.live import Channel, DecodedBatch, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
@@ -33,7 +32,7 @@ def at(seconds: float) -> Moment:
 
 def rows(*trades: tuple[float, int]) -> pl.DataFrame:
     """Return trades: second and id."""
-    frames = Frames[int]()
+    frames = TaggedRows[int]()
     for _, number in trades:
         frames.add("t", Us(7), number)
     frame = live_trades(

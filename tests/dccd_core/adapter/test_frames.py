@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.frames import (
-    Came,
+    TaggedRows,
     isolating,
     live_bars,
     live_trades,
@@ -25,7 +25,7 @@ READ = msgspec.json.Decoder(list[int])
 
 def _decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     numbers = read_frames(READ, frames)
-    came = Came[int]()
+    came = TaggedRows[int]()
     for number, moment in zip(numbers, received, strict=True):
         came.add("t", moment, number)
     trades = live_trades(came, ts=pl.Series(numbers), price=numbers, amount=numbers, trade_id=numbers)
@@ -79,7 +79,7 @@ def test_a_value_that_no_column_holds_is_bad_too() -> None:
     read = msgspec.json.Decoder(list[str])
 
     def decode(frames: Sequence[bytes], received: Sequence[Us], _: object) -> DecodedBatch:
-        came = Came[str](["t"] * len(frames), list(received), read_frames(read, frames))
+        came = TaggedRows[str](["t"] * len(frames), list(received), read_frames(read, frames))
         return DecodedBatch(live_trades(came, ts=pl.Series(received), price=came.rows, amount=came.rows))
 
     decoded = isolating(decode)([b'"1.5"', b'"dear"', b'"2.5"'], [Us(0)] * 3, None)
@@ -125,7 +125,7 @@ def heard_levels(*levels: tuple[str, str]) -> DecodedBatch:
 
 
 def test_rows_of_messages_have_the_topic_and_the_moment_of_theirs() -> None:
-    told = Came[msgspec.Raw]()
+    told = TaggedRows[msgspec.Raw]()
     for topic, moment, message in (("a", 1, b"[1,2]"), ("b", 2, b"[]"), ("c", 3, b"[3]")):
         told.add(topic, Us(moment), msgspec.Raw(message))
     came = rows_of(msgspec.json.Decoder(list[list[int]]), told)
@@ -133,7 +133,7 @@ def test_rows_of_messages_have_the_topic_and_the_moment_of_theirs() -> None:
 
 
 def test_rows_keep_the_order_in_which_they_came() -> None:
-    came = Came[int]([str(n) for n in range(3)], [Us(5)] * 3, [3, 1, 2])
+    came = TaggedRows[int]([str(n) for n in range(3)], [Us(5)] * 3, [3, 1, 2])
     rows = live_trades(came, ts=pl.Series(came.rows), price=came.rows, amount=came.rows, trade_id=came.rows)
     assert rows is not None
     assert rows["trade_id"].to_list() == ["3", "1", "2"]
@@ -141,5 +141,5 @@ def test_rows_keep_the_order_in_which_they_came() -> None:
 
 
 def test_nothing_came() -> None:
-    assert live_trades(Came[int](), ts=pl.Series([])) is None
-    assert live_bars(Came[pl.Series](), []) is None  # pyright: ignore[reportArgumentType] -- no rows, no prices
+    assert live_trades(TaggedRows[int](), ts=pl.Series([])) is None
+    assert live_bars(TaggedRows[pl.Series](), []) is None  # pyright: ignore[reportArgumentType] -- no rows, no prices

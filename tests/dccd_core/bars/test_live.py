@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dccd_core.adapter.frames import Came, live_bars, live_trades
+from dccd_core.adapter.frames import TaggedRows, live_bars, live_trades
 from dccd_core.bars.live import BuiltBars, FinalBars
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us
 
@@ -20,7 +20,7 @@ class Bar:
 
 def pushed(*rows: tuple[str, int, float, bool | None]) -> pl.DataFrame:
     """Return bars as they come: topic, minute of its open, close, flag."""
-    came = Came[Bar]()
+    came = TaggedRows[Bar]()
     for topic, _, close, _ in rows:
         came.add(topic, Us(0), Bar(close))
     frame = live_bars(
@@ -81,7 +81,7 @@ def test_a_version_that_comes_late_of_a_bar_that_is_known_is_none() -> None:
 
 def trades(*rows: tuple[int, int, float]) -> pl.DataFrame:
     """Return trades as they come: id, second, price."""
-    came = Came[int]()
+    came = TaggedRows[int]()
     for number, _, _ in rows:
         came.add("a", Us(number), number)
     frame = live_trades(

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from dccd_core.adapter.contract import Limit, Request
-from dccd_core.adapter.frames import Came, live_trades
+from dccd_core.adapter.frames import TaggedRows, live_trades
 from dccd_core.adapter.live import Ack, BookChange, BookStart, Channel, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import Unavailable
@@ -54,7 +54,7 @@ STARTED = Channel(docs="", start=BookStart(_begin_book, _decode_start, 100))
 
 def decode(frames: Sequence[bytes], received: Sequence[Us], state: object) -> DecodedBatch:
     """Read messages of the venue below: lists whose first says what the others are."""
-    heard, came = DecodedBatch(state=state), Came[tuple[int, int]]()
+    heard, came = DecodedBatch(state=state), TaggedRows[tuple[int, int]]()
     for frame, moment in zip(frames, received, strict=True):
         match json.loads(frame):
             case ["trade", topic, at, number]:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dccd_core.adapter.frames import Came, live_bars, live_trades
+from dccd_core.adapter.frames import TaggedRows, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
@@ -53,7 +53,7 @@ def fed(feed: Feed, *lines: Line) -> Feed:
 
 
 def trades(*rows: tuple[str, float, int]) -> pl.DataFrame:
-    came = Came[int]()
+    came = TaggedRows[int]()
     for topic, _, number in rows:
         came.add(topic, Us(7), number)
     frame = live_trades(
@@ -72,7 +72,7 @@ class Bar:
 
 
 def bars(*rows: tuple[str, int, bool | None]) -> pl.DataFrame:
-    came = Came[Bar]()
+    came = TaggedRows[Bar]()
     for topic, _, _ in rows:
         came.add(topic, Us(7), Bar())
     opens = pl.Series([minute * MINUTE for _, minute, _ in rows])

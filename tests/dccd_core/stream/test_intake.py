@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dccd_core.adapter.frames import Came, live_bars, live_trades
+from dccd_core.adapter.frames import TaggedRows, live_bars, live_trades
 from dccd_core.adapter.live import BookChange, Channel, DecodedBatch, Topic, Word
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
@@ -50,9 +50,9 @@ class Connection:
         for name in names:
             self.intake.accept(name, self.steady)
 
-    def hear(self, heard: DecodedBatch, received: Us = ZERO, *concerned: str) -> None:
-        self.steady = max(self.steady, heard.at or ZERO)
-        self.intake.receive(heard, received, self.steady, frozenset(concerned))
+    def receive(self, batch: DecodedBatch, received: Us = ZERO, *concerned: str) -> None:
+        self.steady = max(self.steady, batch.at or ZERO)
+        self.intake.receive(batch, received, self.steady, frozenset(concerned))
 
     def wait(self, seconds: int) -> None:
         """Let time pass in which nothing comes."""
@@ -78,7 +78,7 @@ def connection(**topics: Wanted | Sequence[Wanted]) -> Connection:
 
 def trades(*rows: tuple[str, int, int], at: int | None = None) -> DecodedBatch:
     """Return trades: topic, second, id; the price is 10, the amount 2."""
-    came = Came[int]()
+    came = TaggedRows[int]()
     for topic, _, number in rows:
         came.add(topic, Us(7), number)
     frame = live_trades(
@@ -105,7 +105,7 @@ class TestTrades:
     def test_they_are_complete_from_right_after_the_first_one(self) -> None:
         one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 11, 2)))
+        one.receive(trades(("a", 10, 1), ("a", 11, 2)))
         batch = one.taken(TRADES)
         assert marks(batch) == [
             ("A/USD", 10 * SECOND + 1, True)
@@ -118,16 +118,16 @@ class TestTrades:
 
     def test_what_comes_before_the_venue_agreed_is_kept_but_proves_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))
-        one.hear(trades(("a", 10, 1)))
+        one.receive(trades(("a", 10, 1)))
         batch = one.taken(TRADES)
         assert (batch.rows.height, batch.notes.marks, batch.notes.reached) == (1, [], {})
 
     def test_l1_a_neighbour_proves_nothing(self) -> None:
         one = connection(a=wanted("A/USD", TRADES, BEATING), b=wanted("B/USD", TRADES, BEATING))
         one.accept("a", "b")
-        one.hear(trades(("a", 101, 1), ("b", 101, 7)))
+        one.receive(trades(("a", 101, 1), ("b", 101, 7)))
         for second in range(102, 140):
-            one.hear(trades(("a", second, second)))
+            one.receive(trades(("a", second, second)))
         assert one.taken(TRADES).notes.reached == {"A/USD": 139 * SECOND - SKEW, "B/USD": 101 * SECOND + 1}
 
     def test_l1_a_topic_that_is_silent_for_long_is_asked_about(self) -> None:
@@ -136,10 +136,10 @@ class TestTrades:
         one.wait(100)
         one.accept("a", "b")
         for second in range(100, 130):
-            one.hear(trades(("a", second, second), ("b", second, 1_000 + second)))
+            one.receive(trades(("a", second, second), ("b", second, 1_000 + second)))
         one.batches()
         for second in range(130, 165):
-            one.hear(trades(("a", second, second)))
+            one.receive(trades(("a", second, second)))
         one.batches()
         [question] = one.intake.questions(one.steady)
         assert (question.name, question.since) == ("b", 129 * SECOND)
@@ -158,10 +158,10 @@ class TestTrades:
         one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a")
-        heard = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
-        assert heard.trades is not None
-        came = heard.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
-        one.intake.receive(DecodedBatch(came, at=heard.at), ZERO, one.steady)
+        batch = trades(("a", 100, 1), ("a", 86_500, 2), ("a", 101, 3))
+        assert batch.trades is not None
+        came = batch.trades.with_columns(received=pl.Series([7, 8, 9], dtype=pl.Int64))
+        one.intake.receive(DecodedBatch(came, at=batch.at), ZERO, one.steady)
         assert one.taken(TRADES).rows["trade_id"].to_list() == ["1", "3"]
         assert reached(one) is None  # what is misplaced was at some time, nobody knows at which
         [aside] = one.intake.misplaced
@@ -193,13 +193,13 @@ class TestTrades:
     def test_a_wrong_clock_of_ours_claims_nothing(self) -> None:
         one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1)), Us(10**18))
+        one.receive(trades(("a", 10, 1)), Us(10**18))
         assert reached(one) == 10 * SECOND + 1
 
     def test_the_end_is_where_the_venues_time_was(self) -> None:
         one = connection(a=wanted("A/USD"))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.receive(trades(("a", 10, 1), ("a", 20, 2)))
         one.taken(TRADES)
         one.end("gone")
         batch = one.taken(TRADES)
@@ -210,13 +210,13 @@ class TestTrades:
         """Of what came in one batch with the bad message nobody knows which row came before it."""
         one = connection(a=wanted("A/USD", TRADES, BEATING))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.receive(trades(("a", 10, 1), ("a", 20, 2)))
         one.taken(TRADES)
-        one.hear(trades(("a", 21, 3)))
+        one.receive(trades(("a", 21, 3)))
         spoilt = trades(("a", 22, 4), ("a", 30, 6))
         spoilt.bad = BAD
-        one.hear(spoilt)
-        one.hear(trades(("a", 31, 7)))
+        one.receive(spoilt)
+        one.receive(trades(("a", 31, 7)))
         batch = one.taken(TRADES)
         assert marks(batch) == [("A/USD", 21 * SECOND - SKEW, False), ("A/USD", 31 * SECOND + 1, True)]
         assert batch.rows["trade_id"].to_list() == ["3", "4", "6", "7"]
@@ -226,9 +226,9 @@ class TestTrades:
         one = connection(a=wanted("A/USD"), b=numbered)
         one.accept("a", "b")
         for second in range(10, 20):
-            one.hear(trades(("a", second, second), ("b", second, 100 + second)))
+            one.receive(trades(("a", second, second), ("b", second, 100 + second)))
         one.batches()
-        one.hear(trades(("a", 26, 26), ("b", 26, 126)))  # b lacks six, and a who knows
+        one.receive(trades(("a", 26, 26), ("b", 26, 126)))  # b lacks six, and a who knows
         one.batches()
         one.wait(5)
         one.intake.look(one.steady)
@@ -245,20 +245,20 @@ class TestTrades:
         one.accept("a")
         spoilt = trades(("a", 10, 1))
         spoilt.bad = BAD
-        one.hear(spoilt)
+        one.receive(spoilt)
         assert one.taken(TRADES).notes.marks == []
 
     def test_a_new_segment_says_again_from_where_it_is_complete(self) -> None:
         one = connection(a=wanted("A/USD", TRADES, BEATING))
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.receive(trades(("a", 10, 1), ("a", 20, 2)))
         batch = one.taken(TRADES)
         assert [(mark.at, mark.began) for mark in batch.standing] == [(20 * SECOND - SKEW, True)]
 
     def test_contracts_become_amounts_of_the_base(self) -> None:
         linear, inverse = wanted("A/USD:USD", contract=0.01), wanted("A/USD:A", contract=100.0)
         one = connection(a=linear, b=inverse, c=wanted("A/USD"))
-        one.hear(trades(("a", 1, 1), ("b", 1, 1), ("c", 1, 1)))
+        one.receive(trades(("a", 1, 1), ("b", 1, 1), ("c", 1, 1)))
         batch = one.taken(TRADES)
         assert batch.rows["amount"].to_list() == [0.02, 20.0, 2.0]
 
@@ -266,7 +266,7 @@ class TestTrades:
         seen = {wanted("A/USD").dataset: Seen()}
         one = Connection(seen, a=[wanted("A/USD")])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 20, 2)))
+        one.receive(trades(("a", 10, 1), ("a", 20, 2)))
         one.taken(TRADES)
         assert seen[wanted("A/USD").dataset] == Seen(
             messages=2, rows=2, last=Us(7), lag=Us(7 - 20 * SECOND), price=10.0
@@ -281,7 +281,7 @@ class Bar:
 
 
 def bars(*rows: tuple[int, bool | None], at: int) -> DecodedBatch:
-    came = Came[Bar]()
+    came = TaggedRows[Bar]()
     for _ in rows:
         came.add("a", Us(7), Bar())
     opens = pl.Series([minute * MINUTE for minute, _ in rows])
@@ -294,10 +294,10 @@ class TestBars:
     def test_they_are_complete_from_the_one_that_was_running(self) -> None:
         one = connection(a=wanted("A/USD", BARS))
         one.accept("a")
-        one.hear(bars((3, False), at=3 * MINUTE + 30 * SECOND))
+        one.receive(bars((3, False), at=3 * MINUTE + 30 * SECOND))
         batch = one.taken(BARS)
         assert marks(batch) == [("A/USD", 3 * MINUTE, True)]
-        one.hear(bars((3, True), (4, False), at=4 * MINUTE + 5 * SECOND))
+        one.receive(bars((3, True), (4, False), at=4 * MINUTE + 5 * SECOND))
         batch = one.taken(BARS)
         assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
         assert batch.notes.reached == {"A/USD": 4 * MINUTE}
@@ -306,7 +306,7 @@ class TestBars:
         built = Channel(docs="", from_trades=True, beats=Us(MINUTE))
         one = connection(a=[wanted("A/USD"), wanted("A/USD", BARS, built)])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
+        one.receive(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
         found = one.batches()
         assert found[TRADES].rows.height == 3
         assert found[BARS].rows["ts"].cast(pl.Int64).to_list() == [MINUTE]
@@ -317,12 +317,12 @@ class TestBars:
         built = Channel(docs="", from_trades=True, beats=Us(MINUTE))
         one = connection(a=[wanted("A/USD", BARS, built)])
         one.accept("a")
-        one.hear(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
+        one.receive(trades(("a", 10, 1), ("a", 70, 2), ("a", 126, 3)))
         assert marks(one.taken(BARS)) == [("A/USD", MINUTE, True)]
         spoilt = trades(("a", 130, 5))
         spoilt.bad = BAD
-        one.hear(spoilt)
-        one.hear(trades(("a", 170, 6), ("a", 198, 7), ("a", 222, 8), ("a", 246, 9)))
+        one.receive(spoilt)
+        one.receive(trades(("a", 170, 6), ("a", 198, 7), ("a", 222, 8), ("a", 246, 9)))
         batch = one.taken(BARS)
         assert marks(batch) == [("A/USD", 2 * MINUTE, False), ("A/USD", 3 * MINUTE, True)]
         assert batch.rows["ts"].cast(pl.Int64).to_list() == [3 * MINUTE]
@@ -332,12 +332,12 @@ class TestBars:
         for kind in (TRADES, BARS):
             one = connection(a=wanted("A/USD", kind, Channel(docs="", beats=Us(15 * SECOND))))
             one.accept("a")
-            one.hear(DecodedBatch(words=[Word("a", Us(61 * SECOND))], at=Us(61 * SECOND)))
+            one.receive(DecodedBatch(words=[Word("a", Us(61 * SECOND))], at=Us(61 * SECOND)))
             one.batches()
             word = Word("a", Us(200 * SECOND))
-            one.hear(DecodedBatch(words=[word], bad=BAD, at=word.at))
+            one.receive(DecodedBatch(words=[word], bad=BAD, at=word.at))
             assert reached(one, kind) is None
-            one.hear(DecodedBatch(words=[Word("a", Us(300 * SECOND))], at=Us(300 * SECOND)))
+            one.receive(DecodedBatch(words=[Word("a", Us(300 * SECOND))], at=Us(300 * SECOND)))
             batch = one.taken(kind)
             begins = 300 * SECOND + (0 if kind is BARS else 1)
             assert marks(batch)[-1:] == [("A/USD", begins, True)]
@@ -346,10 +346,10 @@ class TestBars:
         """It was held back; the next bar would make it final as it was: REST says what it was."""
         one = connection(a=wanted("A/USD", BARS, Channel(docs="", fills_quiet=True)))
         one.accept("a")
-        one.hear(bars((3, None), at=3 * MINUTE + 50 * SECOND))
+        one.receive(bars((3, None), at=3 * MINUTE + 50 * SECOND))
         one.batches()
-        one.hear(DecodedBatch(bad=BAD, at=Us(3 * MINUTE + 55 * SECOND)))
-        one.hear(bars((4, None), at=4 * MINUTE + 5 * SECOND))
+        one.receive(DecodedBatch(bad=BAD, at=Us(3 * MINUTE + 55 * SECOND)))
+        one.receive(bars((4, None), at=4 * MINUTE + 5 * SECOND))
         batch = one.taken(BARS)
         assert (batch.rows.height, batch.notes.reached) == (0, {"A/USD": 3 * MINUTE})
         one.wait(3)
@@ -367,18 +367,18 @@ class TestBars:
         built = wanted("B/USD", BARS, Channel(docs="", from_trades=True, beats=Us(MINUTE)))
         one = connection(a=wanted("A/USD", BARS), b=built)
         one.accept("a", "b")
-        one.hear(trades(("b", 10, 1), ("b", 70, 2), ("b", 126, 3)))
-        one.hear(bars((1, True), at=130 * SECOND))
+        one.receive(trades(("b", 10, 1), ("b", 70, 2), ("b", 126, 3)))
+        one.receive(bars((1, True), at=130 * SECOND))
         batch = one.taken(BARS)
         assert sorted(batch.rows["symbol"].to_list()) == ["A/USD", "B/USD"]
 
     def test_quiet_bars_lie_between_those_that_came(self) -> None:
         one = connection(a=wanted("A/USD", BARS, Channel(docs="", fills_quiet=True)))
         one.accept("a")
-        one.hear(bars((3, None), at=3 * MINUTE + 59 * SECOND))
+        one.receive(bars((3, None), at=3 * MINUTE + 59 * SECOND))
         one.wait(20)
-        one.hear(bars((6, None), at=4 * MINUTE + 25 * SECOND))
-        one.hear(bars((7, None), at=4 * MINUTE + 30 * SECOND))
+        one.receive(bars((6, None), at=4 * MINUTE + 25 * SECOND))
+        one.receive(bars((7, None), at=4 * MINUTE + 30 * SECOND))
         batch = one.taken(BARS)
         assert batch.rows.sort("ts").select(pl.col("ts").cast(pl.Int64) // MINUTE, "volume").rows() == [
             (3, 1.0),
@@ -397,7 +397,7 @@ class TestLeft:
         one.intake._time.tell(Us(99 * SECOND), Us(100 * SECOND))  # pyright: ignore[reportPrivateUsage]
         one.steady = Us(100 * SECOND)
         one.accept("a", "b")
-        one.hear(trades(("a", 100, 1), ("a", 105, 2)))
+        one.receive(trades(("a", 100, 1), ("a", 105, 2)))
         one.intake.give_up("a", "gone", one.steady)
         one.wait(15)
         one.intake.drop(dataset, PAUSED, one.steady)
@@ -406,7 +406,7 @@ class TestLeft:
         one.wait(100)
         one.intake.add("a", wanted("A/USD"), one.steady)
         one.accept("a")
-        one.hear(trades(("a", 230, 9)))
+        one.receive(trades(("a", 230, 9)))
         one.batches()
         again = TimeRange(Us(220 * SECOND), Us(230 * SECOND + 1))  # since then the venue sends it
         assert one.windows.open(dataset) == [TimeRange(Us(103 * SECOND), Us(120 * SECOND)), again]
@@ -423,8 +423,8 @@ class TestBooks:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         assert one.lost_books() == {"a": "no snapshot yet"}
-        for heard in (change(500, 1, whole=True), change(1_500, 2), change(2_500, 3)):
-            one.hear(heard, Us(9))
+        for batch in (change(500, 1, whole=True), change(1_500, 2), change(2_500, 3)):
+            one.receive(batch, Us(9))
         batch = one.taken(BOOKS)
         assert batch.notes.reached == {"A/USD": 5 * SECOND // 2}
         assert marks(batch) == [("A/USD", SECOND // 2, True)]
@@ -436,15 +436,15 @@ class TestBooks:
             (2 * SECOND, "bid", 0, 2.0, 9),
             (2 * SECOND, "ask", 0, 1.0, 9),
         ]
-        one.hear(change(3_500, 9), Us(9))
+        one.receive(change(3_500, 9), Us(9))
         assert one.lost_books() == {"a": "updates 4 to 8 are missing"}
         assert marks(one.taken(BOOKS)) == [("A/USD", 5 * SECOND // 2, False)]
 
     def test_a_bad_message_leaves_a_book_alone_that_proves_itself(self) -> None:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
-        one.hear(change(500, 1, whole=True), Us(9))
-        one.hear(DecodedBatch(bad=BAD), Us(9))
+        one.receive(change(500, 1, whole=True), Us(9))
+        one.receive(DecodedBatch(bad=BAD), Us(9))
         assert one.lost_books() == {}
 
     def test_a_book_that_came_in_one_batch_with_a_bad_message_is_none(self) -> None:
@@ -456,8 +456,8 @@ class TestBooks:
             changes = [
                 BookChange(name, Us(half * SECOND // 2), [("10", str(half))], []) for half in range(1, 9)
             ]
-            one.hear(DecodedBatch(books=[whole, *changes], bad=BAD if name == "a" else []), Us(9), name)
-        one.hear(DecodedBatch(books=[BookChange("a", Us(9 * SECOND), [("10", "9")], [])]), Us(9))
+            one.receive(DecodedBatch(books=[whole, *changes], bad=BAD if name == "a" else []), Us(9), name)
+        one.receive(DecodedBatch(books=[BookChange("a", Us(9 * SECOND), [("10", "9")], [])]), Us(9))
         batch = one.taken(BOOKS)
         assert set(batch.rows["symbol"]) == {"B/USD"}
         assert set(batch.notes.reached) == {"B/USD"}
@@ -467,6 +467,6 @@ class TestBooks:
         one = connection(a=wanted("A/USD", BOOKS))
         one.accept("a")
         whole = BookChange("a", Us(1), [("10", "1")], [("11", "1")], whole=True)
-        one.hear(DecodedBatch(books=[whole], at=Us(1)), Us(9))
-        one.hear(DecodedBatch(bad=BAD), Us(9))
+        one.receive(DecodedBatch(books=[whole], at=Us(1)), Us(9))
+        one.receive(DecodedBatch(bad=BAD), Us(9))
         assert one.lost_books() == {"a": "a message could not be understood"}
