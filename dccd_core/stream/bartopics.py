@@ -11,7 +11,7 @@ from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, Us, iso
 from dccd_core.stream.claim import ANEW, Claim, Moment
 from dccd_core.stream.silence import Pace
-from dccd_core.stream.trades import Came, TradeTopic
+from dccd_core.stream.trades import TopicSummary, TradeTopic
 from dccd_core.tables import DataType
 
 _PRICES: Final = ("open", "high", "low", "close")
@@ -84,7 +84,9 @@ class BarTopic:
         self._newest, self._shown_from = None, ZERO
         self.pace.beat(moment.steady)
 
-    def come(self, told: Came, moment: Moment, *, spoilt: bool = False, flagged: bool = True) -> bool:
+    def take(
+        self, summary: TopicSummary, moment: Moment, *, spoilt: bool = False, flagged: bool = True
+    ) -> bool:
         """Take note that bars came, final or not; their times are when they opened.
 
         ``flagged``: the venue says of them whether they are final. Return whether those before them that are
@@ -92,19 +94,19 @@ class BarTopic:
         """
         if not flagged and not self._beats:
             self._uncounted = True
-            self._come_uncounted(told, moment, spoilt=spoilt)
+            self._take_uncounted(summary, moment, spoilt=spoilt)
             return True
         unbroken = not (self.pace.silent(moment.steady) or spoilt or self._asked)
         self._asked = False
-        self.pace.count(moment.steady, told.height)
+        self.pace.count(moment.steady, summary.height)
         if self._accepted is None:
             return unbroken
         if not unbroken:
             self._end(_SILENT)
         if not spoilt:
-            self.claim.begin(told.first)
+            self.claim.begin(summary.first)
             if not self._beats:
-                self._live_until(Us(told.last + self._finality_delay))
+                self._live_until(Us(summary.last + self._finality_delay))
         return unbroken
 
     def finish(self, finals: Sequence[ClosedBar]) -> list[ClosedBar]:
@@ -224,22 +226,22 @@ class BarTopic:
             self.pace.beat(moment.steady)
         return dead, fresh
 
-    def _come_uncounted(self, told: Came, moment: Moment, *, spoilt: bool) -> None:
+    def _take_uncounted(self, summary: TopicSummary, moment: Moment, *, spoilt: bool) -> None:
         """Take bars of which each version tells all of it until then: only the last one is to be there.
 
         It is when the next bar begins soon after it came; else REST has to show it.
         """
         hushed = moment.steady - self._came > _HUSH
-        self.pace.count(moment.steady, told.height)
+        self.pace.count(moment.steady, summary.height)
         self._came = moment.steady
         if self._accepted is None:
             return
         if self._newest is not None and hushed:
-            self._shown_from = max(self._shown_from, told.last)
-        self._newest = max(told.last, self._newest or told.last)
+            self._shown_from = max(self._shown_from, summary.last)
+        self._newest = max(summary.last, self._newest or summary.last)
         if spoilt:
             self.doubt(ZERO, "")
-        self.claim.begin(told.first)
+        self.claim.begin(summary.first)
         if self._shown_from <= (self.claim.reached or ZERO):
             self._live_until(Us(self._newest + self._finality_delay))
 
@@ -322,15 +324,15 @@ class BuiltTopic:
         return self._trades.answer(rows, until, moment)
 
     def take(
-        self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
+        self, summary: TopicSummary, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
     ) -> list[pl.DataFrame]:
         """Take trades as they came; return the bars that are final by them."""
         if self._built:
             self._built.add(rows())
         else:
             newest = pl.concat([*self._left, rows()])
-            self._left = [newest.filter(pl.col("ts").to_physical() > told.last - self._bar)]
-        self._trades.take(told, rows, moment, spoilt=spoilt)
+            self._left = [newest.filter(pl.col("ts").to_physical() > summary.last - self._bar)]
+        self._trades.take(summary, rows, moment, spoilt=spoilt)
         return self.settled()
 
     def settled(self) -> list[pl.DataFrame]:

@@ -16,7 +16,7 @@ from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_ba
 from dccd_core.stream.booktopic import BookTopic
 from dccd_core.stream.claim import Claim, Moment
 from dccd_core.stream.pages import PagedTopic
-from dccd_core.stream.trades import Came, TradeTopic, came
+from dccd_core.stream.trades import TopicSummary, TradeTopic, summarize
 from dccd_core.stream.wanted import Kind, Seen, Wanted
 from dccd_core.tables import Completeness
 
@@ -64,9 +64,9 @@ class Incoming:
     numbered: bool = True
 
     @cached_property
-    def traded(self) -> Mapping[str, Came]:
+    def traded(self) -> Mapping[str, TopicSummary]:
         """What came of each topic of trades."""
-        return {} if self.trades is None else came(self.trades, numbered=self.numbered)
+        return {} if self.trades is None else summarize(self.trades, numbered=self.numbered)
 
     def trades_of(self, name: str) -> Callable[[], pl.DataFrame]:
         """Return what gives the trades of one topic."""
@@ -98,10 +98,10 @@ class TradesFeed:
         own = set[str]()
         for line in self.lines if incoming.traded else ():
             assert isinstance(line.topic, TradeTopic | PagedTopic)
-            if (told := incoming.traded.get(line.name)) is not None:
+            if (summary := incoming.traded.get(line.name)) is not None:
                 rows = incoming.trades_of(line.name)
-                line.topic.take(told, rows, moment, spoilt=line.name in incoming.spoilt)
-                _count(line, told)
+                line.topic.take(summary, rows, moment, spoilt=line.name in incoming.spoilt)
+                _count(line, summary)
                 own.add(line.name)
         _take_words(self.lines, incoming, moment)
         return incoming.trades if len(own) == len(incoming.traded) else tables.of_topics(incoming.trades, own)
@@ -144,9 +144,9 @@ class BarsFeed:
         self._break_off(incoming, moment)
         built = [(line, line.topic) for line in self.lines if isinstance(line.topic, BuiltTopic)]
         for line, topic in built:
-            if (told := incoming.traded.get(line.name)) is not None:
+            if (summary := incoming.traded.get(line.name)) is not None:
                 rows = incoming.trades_of(line.name)
-                found += topic.take(told, rows, moment, spoilt=line.name in incoming.spoilt)
+                found += topic.take(summary, rows, moment, spoilt=line.name in incoming.spoilt)
         found += self._flagged(incoming, moment)
         _take_words(self.lines, incoming, moment)
         for _, topic in built:
@@ -154,10 +154,10 @@ class BarsFeed:
         found += self._unflagged()
         final = tables.joined(found)
         whole = None if final is None else tables.joined([final, *self._chained(final)])
-        told = {} if whole is None else came(whole, self._price)
+        summaries = {} if whole is None else summarize(whole, self._price)
         for line in self.lines:
-            if line.name in told:
-                _count(line, told[line.name])
+            if line.name in summaries:
+                _count(line, summaries[line.name])
         return whole
 
     def held(self, name: str) -> pl.DataFrame | None:
@@ -191,14 +191,14 @@ class BarsFeed:
         own = tables.of_topics(incoming.bars, [line.name for line, _ in self._pushed()])
         if own is None:
             return []
-        told, unflagged = came(own, self._price), set[str]()
+        summaries, unflagged = summarize(own, self._price), set[str]()
         if own["closed"].null_count():
             unflagged = set(own.filter(pl.col("closed").is_null())["topic"].to_list())
         for line, topic in self._pushed():
-            if line.name in told:
+            if line.name in summaries:
                 spoilt, flagged = line.name in incoming.spoilt, line.name not in unflagged
-                if not topic.come(told[line.name], moment, spoilt=spoilt, flagged=flagged):
-                    self._final.drop(line.name, before=told[line.name].first)
+                if not topic.take(summaries[line.name], moment, spoilt=spoilt, flagged=flagged):
+                    self._final.drop(line.name, before=summaries[line.name].first)
         return [self._final.add(own)]
 
     def _unflagged(self) -> list[pl.DataFrame]:
@@ -272,9 +272,9 @@ def _take_words(lines: Sequence[Line], incoming: Incoming, moment: Moment) -> No
             line.topic.word(word, moment)
 
 
-def _count(line: Line, told: Came) -> None:
+def _count(line: Line, summary: TopicSummary) -> None:
     """Note what came."""
-    seen, (height, _, last, _, received, price) = line.seen, told
+    seen, (height, _, last, _, received, price) = line.seen, summary
     seen.rows += height
     seen.messages += height
     seen.last, seen.price, seen.lag = received, price, Us(received - last - line.bar)

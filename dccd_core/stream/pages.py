@@ -18,7 +18,7 @@ from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us, iso
 from dccd_core.stream.claim import ANEW, LATENESS, Claim, Moment
 from dccd_core.stream.silence import Pace
-from dccd_core.stream.trades import Came
+from dccd_core.stream.trades import TopicSummary
 
 _LONGEST: Final = Us(30 * SECOND)
 """No silence is longer without a page being asked for."""
@@ -102,27 +102,27 @@ class PagedTopic:
         self.pace.lag = ZERO
 
     def take(
-        self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
+        self, summary: TopicSummary, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
     ) -> None:
         """Take trades as they came.
 
         Args:
-            told: what they are.
+            summary: what they are.
             rows: gives them.
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
         allowed = self.pace.allowed  # by what was known before: a silence does not explain itself
-        self.pace.count(moment.steady, told.height)
+        self.pace.count(moment.steady, summary.height)
         if self._accepted is None:
             return
         if self._last is not None:  # a subscription begins with old ones
-            self.pace.lag = Us(max(0, moment.venue - told.last))
+            self.pace.lag = Us(max(0, moment.venue - summary.last))
         came = rows()
         self._keep(came)
         if not spoilt:
-            self._follow(told, came, allowed)
-        self._last = max(told.last, self._last or told.last)
+            self._follow(summary, came, allowed)
+        self._last = max(summary.last, self._last or summary.last)
 
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole: that it is alive."""
@@ -239,9 +239,9 @@ class PagedTopic:
         if (newest := _last(rows)) is not None:
             self._kept_since = max(self._kept_since, Us(newest + 1))
 
-    def _follow(self, told: Came, came: pl.DataFrame, allowed: Us) -> None:
+    def _follow(self, summary: TopicSummary, came: pl.DataFrame, allowed: Us) -> None:
         """Doubt the silences before and between what came that are too long; close what was left open."""
-        begins = max(Us(told.first + 1), self._lost_until)
+        begins = max(Us(summary.first + 1), self._lost_until)
         for doubt in self._doubts:
             doubt.end = max(begins, doubt.start) if doubt.end is None else doubt.end
         if self.claim.reached is None:  # what is in doubt is not claimed, so it is none
@@ -249,7 +249,7 @@ class PagedTopic:
             self._doubts.clear()
             return
         before = max(self._last or ZERO, self._proven)
-        if before and told.last - min(before, told.first) > allowed:
+        if before and summary.last - min(before, summary.first) > allowed:
             times = np.sort(np.append(came["ts"].to_physical().to_numpy(), before))
             for place in np.flatnonzero(np.diff(times) > allowed):
                 self._add(_silence(Us(int(times[place])), Us(int(times[place + 1]) + 1)))

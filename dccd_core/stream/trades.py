@@ -23,8 +23,8 @@ _COUNTED_ANEW: Final = "the venue began to count its trades anew"
 Int64s = NDArray[np.int64]
 
 
-class Came(NamedTuple):
-    """What came of one topic: how many rows there were, and between which venue times.
+class TopicSummary(NamedTuple):
+    """What came of one topic in sum: how many rows there were, and between which venue times.
 
     ``ids`` are the first and the last id and how many there are, where all of them are numbers.
     ``received``: when the last one came; ``price``: of the last one.
@@ -38,7 +38,7 @@ class Came(NamedTuple):
     price: float | None = None
 
 
-def came(rows: pl.DataFrame, price: str = "price", *, numbered: bool = True) -> dict[str, Came]:
+def summarize(rows: pl.DataFrame, price: str = "price", *, numbered: bool = True) -> dict[str, TopicSummary]:
     """Say of each topic what came of it.
 
     Args:
@@ -55,13 +55,13 @@ def came(rows: pl.DataFrame, price: str = "price", *, numbered: bool = True) -> 
     if (name := tables.alone(rows)) is not None:  # as in a flood
         count, first, last, received, shown = rows.select(*said).row(0)
         ids = _ids(rows["number"]) if numbered else None
-        return {name: Came(count, first, last, ids, received, shown)}
-    number, found = pl.col("number"), dict[str, Came]()
+        return {name: TopicSummary(count, first, last, ids, received, shown)}
+    number, found = pl.col("number"), dict[str, TopicSummary]()
     low, high = number.min().alias("low"), number.max().alias("high")
     ids = [low, high, number.n_unique(), number.null_count().alias("none")] if numbered else []
     for name, count, first, last, received, shown, *numbers in rows.group_by("topic").agg(*said, *ids).rows():
         known = tuple(numbers[:3]) if numbers and not numbers[3] else None
-        found[name] = Came(count, first, last, known, received, shown)
+        found[name] = TopicSummary(count, first, last, known, received, shown)
     return found
 
 
@@ -215,31 +215,31 @@ class TradeTopic:
         self.pace.lag = ZERO
 
     def take(
-        self, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
+        self, summary: TopicSummary, rows: Callable[[], pl.DataFrame], moment: Moment, *, spoilt: bool = False
     ) -> None:
         """Take trades as they came.
 
         Args:
-            told: what they are.
+            summary: what they are.
             rows: gives them.
             moment: now.
             spoilt: something that nobody understood came with them, which may have been one of them.
         """
-        self.pace.count(moment.steady, told.height)
+        self.pace.count(moment.steady, summary.height)
         if self._accepted is None:
             return
         if self._last is not None:  # a subscription begins with old ones
-            self.pace.lag = Us(max(0, moment.venue - told.last))
+            self.pace.lag = Us(max(0, moment.venue - summary.last))
         if spoilt and not self._numbered:
-            self._last = max(told.last, self._last or told.last)
+            self._last = max(summary.last, self._last or summary.last)
             return
-        if self._ids and told.ids is None:
+        if self._ids and summary.ids is None:
             self.claim.end("trades came without ids")
             self._ids = IdRun()
         elif self._ids:
-            self._take_ids(self._ids, told, rows, moment)
+            self._take_ids(self._ids, summary, rows, moment)
         else:
-            self._take_times(told, rows)
+            self._take_times(summary, rows)
 
     def word(self, word: Word, moment: Moment) -> None:
         """Take note of what the venue says of the topic as a whole."""
@@ -329,14 +329,16 @@ class TradeTopic:
         assert self._beats is not None
         return Us(_BEATS * self._beats + _PATIENCE)
 
-    def _take_ids(self, ids: IdRun, told: Came, rows: Callable[[], pl.DataFrame], moment: Moment) -> None:
-        assert told.ids is not None
-        low, high, count = told.ids
-        if ids.whole is not None and high <= ids.whole.last and told.first > ids.whole.end + LATENESS:
+    def _take_ids(
+        self, ids: IdRun, summary: TopicSummary, rows: Callable[[], pl.DataFrame], moment: Moment
+    ) -> None:
+        assert summary.ids is not None
+        low, high, count = summary.ids
+        if ids.whole is not None and high <= ids.whole.last and summary.first > ids.whole.end + LATENESS:
             self.claim.end(_COUNTED_ANEW)
             ids = self._ids = IdRun()
         if high - low + 1 == count and (ids.whole is None or low <= ids.whole.last + 1):
-            found = [Stretch(low, high, told.first, told.last)]
+            found = [Stretch(low, high, summary.first, summary.last)]
         else:
             found = stretches(rows())
         if ids.whole is None:
@@ -352,13 +354,13 @@ class TradeTopic:
         self.claim.last_id = ids.whole.last
         self._last = max(ids.whole.end, self._last or ids.whole.end)
 
-    def _take_times(self, told: Came, rows: Callable[[], pl.DataFrame]) -> None:
+    def _take_times(self, summary: TopicSummary, rows: Callable[[], pl.DataFrame]) -> None:
         """Believe what came, but for what a silence that is too long to be one may have swallowed."""
         before = self._last
-        if before is not None and told.last - min(before, told.first) > self._allowed:
+        if before is not None and summary.last - min(before, summary.first) > self._allowed:
             self._end_at_silences(before, rows())
-        self._begin(told.first)
-        self._last = max(told.last, before or told.last)
+        self._begin(summary.first)
+        self._last = max(summary.last, before or summary.last)
         self.claim.reach(Us(self._last - LATENESS))
 
     def _end_at_silences(self, before: Us, rows: pl.DataFrame) -> None:

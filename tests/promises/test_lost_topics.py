@@ -10,7 +10,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.stream.claim import LATENESS, Moment
 from dccd_core.stream.intake import Intake
-from dccd_core.stream.trades import TradeTopic, came
+from dccd_core.stream.trades import TradeTopic, summarize
 from dccd_core.stream.venuetime import VenueTime
 from dccd_core.stream.wanted import Seen, Wanted
 from dccd_core.stream.windows import Windows
@@ -48,7 +48,7 @@ def rows(*trades: tuple[float, int]) -> pl.DataFrame:
 
 def take(topic: TradeTopic, now: float, *trades: tuple[float, int]) -> None:
     frame = rows(*trades)
-    topic.take(came(frame)["t"], lambda: frame, at(now))
+    topic.take(summarize(frame)["t"], lambda: frame, at(now))
 
 
 def begun(channel: Channel) -> TradeTopic:

@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit
-from dccd_core.adapter.live import Channel, Heard, Live
+from dccd_core.adapter.live import Channel, DecodedBatch, WebSocketApi
 from dccd_core.domain.timespan import MINUTE
 from dccd_core.tables import DataType
 
 COMMON, LINEAR = Channel(docs="common"), Channel(docs="linear")
-LIVE = Live(
+LIVE = WebSocketApi(
     url=lambda _: "wss://x",
     name=lambda topic: topic.market,
     subscribe=lambda _, __: b"",
     unsubscribe=lambda _, __, ___: b"",
-    hear=lambda _, __, ___: Heard(),
+    decode=lambda _, __, ___: DecodedBatch(),
     connects=Limit(1, MINUTE),
     channels={DataType.TRADES: COMMON},
     special={

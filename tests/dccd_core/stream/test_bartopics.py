@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.timespan import MINUTE, SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.bartopics import BarTopic, BuiltTopic, ClosedBar, quiet_bars
-from dccd_core.stream.trades import Came, came
+from dccd_core.stream.trades import TopicSummary, summarize
 from dccd_core.tables import TIME, DataType
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
@@ -27,7 +27,7 @@ def minutes(count: float) -> Us:
 def come(topic: BarTopic, at: float, *opens: int, spoilt: bool = False) -> bool:
     """Let versions of bars come, at a second."""
     times = [minutes(one) for one in opens]
-    return topic.come(Came(len(opens), min(times), max(times)), moment(at), spoilt=spoilt)
+    return topic.take(TopicSummary(len(opens), min(times), max(times)), moment(at), spoilt=spoilt)
 
 
 def finish(topic: BarTopic, *finals: tuple[int, float]) -> list[tuple[int, float]]:
@@ -144,8 +144,8 @@ class TestPushed:
 def push(topic: BarTopic, at: float, *opens: int, spoilt: bool = False) -> None:
     """Let versions of bars come that nobody flags."""
     times = [minutes(one) for one in opens]
-    told = Came(len(opens), min(times), max(times))
-    topic.come(told, moment(at), spoilt=spoilt, flagged=False)
+    told = TopicSummary(len(opens), min(times), max(times))
+    topic.take(told, moment(at), spoilt=spoilt, flagged=False)
 
 
 class TestUncounted:
@@ -332,7 +332,7 @@ class Built:
 
     def give(self, at: float, *rows: tuple[float, int], spoilt: bool = False) -> None:
         frame = trades(*rows)
-        self._keep(self.topic.take(came(frame)["a"], lambda: frame, moment(at), spoilt=spoilt))
+        self._keep(self.topic.take(summarize(frame)["a"], lambda: frame, moment(at), spoilt=spoilt))
 
     def look(self, at: float) -> None:
         self.topic.look(moment(at))

@@ -9,7 +9,7 @@ from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.stream.claim import LATENESS
 from dccd_core.stream.pages import PagedTopic
-from dccd_core.stream.trades import came
+from dccd_core.stream.trades import summarize
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 from tests.dccd_core.stream.test_trades import by_rest, trades
 
@@ -27,7 +27,7 @@ def begun(*rows: tuple[float, int], at: float = 100) -> PagedTopic:
 def give(topic: PagedTopic, *rows: tuple[float, int], spoilt: bool = False) -> None:
     for row in rows:
         frame = trades(row)
-        topic.take(came(frame)["a"], lambda frame=frame: frame, moment(row[0]), spoilt=spoilt)
+        topic.take(summarize(frame)["a"], lambda frame=frame: frame, moment(row[0]), spoilt=spoilt)
 
 
 def page(topic: PagedTopic, rows: Rows, since: float, until: float, at: float | None = None) -> str | None:
@@ -73,7 +73,7 @@ class TestPages:
         topic = begun()
         for at, number in rows:
             frame = trades((at, number))
-            topic.take(came(frame)["a"], lambda frame=frame: frame, moment(at + 15))
+            topic.take(summarize(frame)["a"], lambda frame=frame: frame, moment(at + 15))
         assert page(topic, [*rows, *every(1, 131, 140)], 90, 140, at=145) is None
         assert topic.claim.reached == seconds(130)
         assert reasons(topic.claim) == []
@@ -150,7 +150,7 @@ class TestOwnMessages:
     def test_nor_is_one_within_what_came_at_once(self) -> None:
         topic = begun(*every(1, 101, 141))
         frame = trades((141, 97), (170, 98), (171, 99))
-        topic.take(came(frame)["a"], lambda: frame, moment(171))
+        topic.take(summarize(frame)["a"], lambda: frame, moment(171))
         assert page(topic, [(170, 98), (171, 99)], 170, 172) is None
         assert reasons(topic.claim) == ["nothing came for 29 s"]
         assert claimed(topic.claim) == [
@@ -203,7 +203,7 @@ class TestOwnMessages:
         """Only the newest trades are kept to be compared."""
         topic = begun((101, 1))
         flood = trades(*[(102 + n / 1_000, n) for n in range(5_000)])
-        topic.take(came(flood)["a"], lambda: flood, moment(107))
+        topic.take(summarize(flood)["a"], lambda: flood, moment(107))
         told = [(102 + n / 1_000, n) for n in range(4_000)]
         assert page(topic, told, 90, 106) is None
         assert claimed(topic.claim) == [TimeRange(Us(seconds(101) + 1), seconds(106))]

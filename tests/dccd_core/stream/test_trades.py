@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dccd_core.adapter.live import Channel, Word
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us
 from dccd_core.stream.claim import LATENESS
-from dccd_core.stream.trades import Came, IdRun, Stretch, TradeTopic, came, stretches
+from dccd_core.stream.trades import IdRun, Stretch, TopicSummary, TradeTopic, stretches, summarize
 from dccd_core.tables import TIME, DataType, empty
 from tests.dccd_core.stream.claims import claimed, moment, reasons, seconds
 
@@ -38,7 +38,7 @@ def by_rest(*rows: tuple[float, int]) -> pl.DataFrame:
 
 def give(topic: TradeTopic, at: float, *rows: tuple[float, int | str | None], spoilt: bool = False) -> None:
     frame = trades(*rows)
-    topic.take(came(frame)["a"], lambda: frame, moment(at), spoilt=spoilt)
+    topic.take(summarize(frame)["a"], lambda: frame, moment(at), spoilt=spoilt)
 
 
 def begun(channel: Channel, *rows: tuple[float, int | str | None]) -> TradeTopic:
@@ -53,29 +53,29 @@ def begun(channel: Channel, *rows: tuple[float, int | str | None]) -> TradeTopic
 class TestCame:
     def test_each_topic_has_its_own(self) -> None:
         rows = pl.concat([trades((5, 1), (2, 3), (9, 2)), trades((7, 7), topic="b")])
-        assert came(rows) == {
-            "a": Came(3, seconds(2), seconds(9), (1, 3, 3), Us(2), 3.0),
-            "b": Came(1, seconds(7), seconds(7), (7, 7, 1), Us(0), 1.0),
+        assert summarize(rows) == {
+            "a": TopicSummary(3, seconds(2), seconds(9), (1, 3, 3), Us(2), 3.0),
+            "b": TopicSummary(1, seconds(7), seconds(7), (7, 7, 1), Us(0), 1.0),
         }
 
     def test_the_same_trade_twice_is_one_id(self) -> None:
-        assert came(trades((1, 1), (1, 1), (2, 3)))["a"].ids == (1, 3, 2)
+        assert summarize(trades((1, 1), (1, 1), (2, 3)))["a"].ids == (1, 3, 2)
 
     @pytest.mark.parametrize("odd", ["x", None, "1.5", "99999999999999999999"])
     def test_among_ids_that_are_no_numbers_none_proves_anything(self, odd: str | None) -> None:
         """1, 2 and 4 with one that counts as another would look as if 3 had come."""
-        assert came(trades((1, 1), (2, 2), (3, odd), (4, 4)))["a"].ids is None
+        assert summarize(trades((1, 1), (2, 2), (3, odd), (4, 4)))["a"].ids is None
 
     def test_bars_have_no_ids(self) -> None:
-        assert came(trades((1, 1)).drop("trade_id"))["a"].ids is None
-        assert came(trades((1, 1)), numbered=False)["a"].ids is None
+        assert summarize(trades((1, 1)).drop("trade_id"))["a"].ids is None
+        assert summarize(trades((1, 1)), numbered=False)["a"].ids is None
 
     @given(st.lists(st.integers(1, 8), min_size=1, max_size=8))
     def test_ids_are_counted_alike_alone_and_beside_others(self, numbers: list[int]) -> None:
         rows = trades(*[(at, number) for at, number in enumerate(numbers)])
         expected = min(numbers), max(numbers), len(set(numbers))
-        assert came(rows)["a"].ids == expected
-        assert came(pl.concat([rows, trades((0, 9), topic="b")]))["a"].ids == expected
+        assert summarize(rows)["a"].ids == expected
+        assert summarize(pl.concat([rows, trades((0, 9), topic="b")]))["a"].ids == expected
 
 
 class TestStretches:
