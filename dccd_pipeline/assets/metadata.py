@@ -15,13 +15,11 @@ import polars.selectors as cs
 from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import MILLISECOND, TimeRange, Us, iso
+from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Hole
 from dccd_pipeline.assets.progress import condition_of, progress
 from dccd_pipeline.assets.spec import column_schema, uri_of
-from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
-from dccd_pipeline.streams.states import said_of, said_of_dataset, said_price, said_second
 from dccd_pipeline.tags import COLUMN_SCHEMA, PARTITION_ROW_COUNT, PROGRESS, ROW_COUNT, URI
 
 _WIDTH, _HEIGHT = 360, 72
@@ -118,41 +116,6 @@ def _ends(whole: TimeRange, state: State | None) -> Iterator[TimeRange]:
             yield TimeRange(Us(start), whole.end)
             back *= 16
     yield whole
-
-
-def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:
-    """Describe how a stream is, and in a table how each of its datasets is."""
-    counts = {
-        "connections": beat.connections,
-        "reconnects": beat.reconnects,
-        "messages": beat.messages,
-        "bad_messages": beat.bad,
-    }
-    return {
-        "state": dg.MetadataValue.text(said_of(beat)),
-        "at": dg.MetadataValue.text(said_second(beat.at)),
-        "recording_since": dg.MetadataValue.text(said_second(beat.started)),
-        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
-        "messages_per_s": dg.MetadataValue.float(beat.rate),
-        "datasets": dg.MetadataValue.table([dg.TableRecord(health_row(one)) for one in beat.datasets]),
-    }
-
-
-def health_row(one: DatasetBeat) -> dict[str, str | int | float]:
-    """Say for people how one dataset of a stream is."""
-    return {
-        "dataset": one.dataset,
-        "state": said_of_dataset(one),
-        "price": said_price(one),
-        "last_message": said_second(one.last),
-        "proven_until": said_second(one.proven),
-        "lag_ms": "-" if one.lag is None else round(one.lag / MILLISECOND),
-        "messages_per_s": one.rate,
-        "messages": one.messages,
-        "rows": one.rows,
-        "invalid_intervals": one.invalid,
-        "crossed": one.crossed,
-    }
 
 
 def _png(prices: Sequence[float]) -> bytes:

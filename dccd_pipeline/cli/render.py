@@ -180,7 +180,7 @@ def status(streams: "Sequence[StreamState]", runs: "Sequence[RunState]", now: Us
     table(f"{len(streams)} streams{of}", head, cells, numbers)
     for one in streams:
         if one.beat and one.beat.datasets:
-            from dccd_pipeline.assets.metadata import health_row  # noqa: PLC0415 -- it brings Dagster
+            from dccd_pipeline.streams.states import health_row  # noqa: PLC0415 -- it brings Dagster
 
             rows = [health_row(dataset) for dataset in one.beat.datasets]
             drawn = [[escape(local(str(cell), zone)) for cell in row.values()] for row in rows]

@@ -27,3 +27,17 @@ def hearing_signals() -> Generator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def old_handlers() -> Generator[None]:
+    """Put Dagster's handlers of signals back in the end: asyncio leaves the defaults."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in _SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -17,7 +17,7 @@ from typing import Final
 
 import dagster as dg
 
-from dccd_pipeline.streams.job import old_handlers
+from dccd_pipeline.runs.signals import old_handlers
 
 LOOK_EVERY_S: Final = 3.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

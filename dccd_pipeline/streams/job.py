@@ -25,6 +25,7 @@ from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.dagster_compat import MAX_RETRIES_TAG
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.runs.patience import line_of, patiently
+from dccd_pipeline.runs.signals import old_handlers
 from dccd_pipeline.streams.orders import Wishes, in_place, read_wishes
 from dccd_pipeline.streams.report import Report
 from dccd_pipeline.tags import STOPPED, STREAM
@@ -202,17 +203,3 @@ class Recording:
         except Exception as e:
             said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
             raise dg.Failure(said, allow_retries=False) from e
-
-
-@contextmanager
-def old_handlers() -> Generator[None]:
-    """Put Dagster's handlers of signals back in the end: asyncio leaves the defaults."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {one: signal.getsignal(one) for one in _SIGNALS}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

@@ -20,10 +20,11 @@ from dccd_core.lake.lake import Lake, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import StreamHealth
-from dccd_pipeline.assets.metadata import health_metadata, partition_metadata, partition_view
+from dccd_pipeline.assets.metadata import partition_metadata, partition_view
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat, beat_of, write_beat
+from dccd_pipeline.streams.states import health_metadata
 from dccd_pipeline.tags import DATA_VERSION
 
 BEAT_EVERY: Final = Us(10 * SECOND)

@@ -1,11 +1,14 @@
 """The words for how a stream is: the same ones in ``dccd status``, on its asset, and in alerts.
 
-Belongs here: from a sign of life to words. Does not: finding it (status.py), how it comes to be (the core).
+Belongs here: from a sign of life to words, and to metadata. Does not: finding it (status.py), how it
+comes to be (the core).
 """
 
 from collections.abc import Sequence
 
-from dccd_core.domain.timespan import SECOND, Us, iso
+import dagster as dg
+
+from dccd_core.domain.timespan import MILLISECOND, SECOND, Us, iso
 from dccd_core.stream.api import Phase
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat
 
@@ -57,6 +60,41 @@ def said_price(one: DatasetBeat) -> str:
 def said_second(at: int | None) -> str:
     """Write a moment to the second: beyond, it does not matter to people."""
     return "-" if at is None else iso(Us(at - at % SECOND))
+
+
+def health_metadata(beat: Beat) -> dict[str, dg.MetadataValue]:
+    """Describe how a stream is, and in a table how each of its datasets is."""
+    counts = {
+        "connections": beat.connections,
+        "reconnects": beat.reconnects,
+        "messages": beat.messages,
+        "bad_messages": beat.bad,
+    }
+    return {
+        "state": dg.MetadataValue.text(said_of(beat)),
+        "at": dg.MetadataValue.text(said_second(beat.at)),
+        "recording_since": dg.MetadataValue.text(said_second(beat.started)),
+        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
+        "messages_per_s": dg.MetadataValue.float(beat.rate),
+        "datasets": dg.MetadataValue.table([dg.TableRecord(health_row(one)) for one in beat.datasets]),
+    }
+
+
+def health_row(one: DatasetBeat) -> dict[str, str | int | float]:
+    """Say for people how one dataset of a stream is."""
+    return {
+        "dataset": one.dataset,
+        "state": said_of_dataset(one),
+        "price": said_price(one),
+        "last_message": said_second(one.last),
+        "proven_until": said_second(one.proven),
+        "lag_ms": "-" if one.lag is None else round(one.lag / MILLISECOND),
+        "messages_per_s": one.rate,
+        "messages": one.messages,
+        "rows": one.rows,
+        "invalid_intervals": one.invalid,
+        "crossed": one.crossed,
+    }
 
 
 def _number(value: float | None) -> str:

@@ -68,22 +68,6 @@ def test_a_signal_drains_and_cancels_and_says_that_no_user_did(
     assert run.tags[STOPPED] == f"{run.run_id} its process was told to end ({number.name})"
 
 
-def test_the_handlers_of_signals_are_those_of_before() -> None:
-    async def taken() -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print)
-
-    def mine(_number: int, _frame: object) -> None: ...
-
-    before = signal.signal(signal.SIGTERM, mine)
-    try:
-        with job.old_handlers():
-            asyncio.run(taken())
-            assert signal.getsignal(signal.SIGTERM) is not mine
-        assert signal.getsignal(signal.SIGTERM) is mine
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def ended_elsewhere(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> Act:
     def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
         patiently(end, 60)
