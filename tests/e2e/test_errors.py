@@ -7,7 +7,6 @@ from threading import Thread
 
 import dagster as dg
 import pytest
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.symbol import Symbol
@@ -66,8 +65,8 @@ def test_an_unlisted_symbol_fails_and_its_neighbour_does_not(sandbox: RunningSan
         assert run.status is dg.DagsterRunStatus.FAILURE
         assert materialised(instance, BTC_HOURS) == {"2024"}
         assert materialised(instance, NOPE) == set()
-        assert status(instance, project, BTC_HOURS, "2024") is AssetPartitionStatus.MATERIALIZED
-        assert status(instance, project, NOPE, "2024") is AssetPartitionStatus.FAILED
+        assert status(instance, project, BTC_HOURS, "2024") is dg.AssetPartitionStatus.MATERIALIZED
+        assert status(instance, project, NOPE, "2024") is dg.AssetPartitionStatus.FAILED
         assert not instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
 
 
@@ -93,14 +92,14 @@ def test_a_refusal_in_the_middle_stores_what_came_before_it(sandbox: RunningSand
     with project.instance() as instance:
         assert "2024-01" in materialised(instance, BTC)
         assert "2024-02" not in materialised(instance, BTC)
-        assert status(instance, project, BTC, "2024-02") is AssetPartitionStatus.FAILED
+        assert status(instance, project, BTC, "2024-02") is dg.AssetPartitionStatus.FAILED
 
         sandbox.faults([])
         asked = sandbox.stats().count()
         done = project.job("binance_ohlc_1m", {"dagster/partition": "2024-02"})
         assert done.returncode == 0
         assert sandbox.stats().count() - asked == pages("2024-02") - 2
-        assert status(instance, project, BTC, "2024-02") is AssetPartitionStatus.MATERIALIZED
+        assert status(instance, project, BTC, "2024-02") is dg.AssetPartitionStatus.MATERIALIZED
     known = project.lake.scan(BTC, months("2024-01", "2024-02")).collect()
     assert known.equals(truth(sandbox, BTC, months("2024-01", "2024-02")))
 

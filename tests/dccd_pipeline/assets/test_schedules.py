@@ -6,11 +6,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster._utils.schedules import cron_string_iterator
 
 from dccd_pipeline.assets.schedules import entry_schedule
 from dccd_pipeline.config.read import SettingsError, settings_of
+from dccd_pipeline.dagster_compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    cron_string_iterator,
+)
 
 NOON = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
 TRADES = {"symbols": ["BTC/USDT"], "data_type": "trades"}

@@ -2,7 +2,6 @@ from datetime import UTC
 from itertools import islice, pairwise
 
 import pytest
-from dagster._utils.schedules import cron_string_iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import SECOND, Us, parse_time, us
 from dccd_pipeline.config.cron import CRONS, parse_cron, parse_interval
+from dccd_pipeline.dagster_compat import cron_string_iterator
 
 NOW = parse_time("2026-03-01")
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
-from dagster._core.launcher.base import WorkerStatus
 from msgspec.structs import replace
 
+from dccd_pipeline.dagster_compat import WorkerStatus
 from dccd_pipeline.runs.launcher import WatchfulRunLauncher
 from dccd_pipeline.runs.processes import Process
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import dagster as dg
 import msgspec
 import pytest
-from dagster._core.events import EngineEventData
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
 from dccd_core.domain.timespan import HOUR, MINUTE, Us, us
 from dccd_core.net.clock import Clock, ManualClock, SystemClock
 from dccd_pipeline.build import stream_digests, stream_orders
+from dccd_pipeline.dagster_compat import CheckRunHealthResult, WorkerStatus
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.job import stream_job
 from dccd_pipeline.streams.orders import read_wishes
@@ -180,7 +179,7 @@ def test_a_process_that_died_is_the_reason(instance: dg.DagsterInstance) -> None
     killed = (
         "Run execution process for 1 was terminated by signal 9 (SIGKILL). This usually indicates memory."
     )
-    instance.report_engine_event(killed, run, EngineEventData())
+    instance.report_engine_event(killed, run)
     instance.report_run_failed(run)
     said = failure_of(instance, run.run_id)
     assert said.startswith("its process died: ")
