@@ -1,20 +1,30 @@
-"""Where the configuration is, and which store it names; all else in it is no business of the core."""
+"""Where the configuration is, and what of it ``Lake()`` goes by: the store, other servers, accepted gaps.
+
+All else in it is no business of the core, and neither is whether the rest is right.
+"""
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import yaml
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import TimeRange, parse_time
+from dccd_core.lake.partition.ledger import Accepted
 
 DEFAULT_STORE: Final = "./data"
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A variable of the environment, as a configuration names it."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^?]*)?(\?one_writer=true)?")
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_CHECK: Final = "see dccd config check"
 
 
 def config_file() -> Path:
@@ -22,21 +32,70 @@ def config_file() -> Path:
     return Path(os.environ.get("DCCD_CONFIG") or "dccd.yaml")
 
 
-def configured_store() -> str:
-    """Return the store of the configuration; where there is none, ``./data``.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Other servers than the exchange's own: scheme, host and prefix of their addresses."""
+
+    rest_url: str | None = None
+    ws_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What the core takes from a configuration. ``raw``: the text of all of it, by key."""
+
+    store: str
+    raw: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)  # it may hold a secret
+
+    def reach(self, exchange: str) -> Reach:
+        """Return the servers to ask in an exchange's stead.
+
+        Raises:
+            ConfigError: they are none, or a variable of the environment is not set.
+        """
+        own = _mapping(
+            _mapping(self.raw.get("exchanges"), "exchanges").get(exchange), f"exchanges.{exchange}"
+        )
+        rest_url, ws_url = (_text(own, key, f"exchanges.{exchange}.{key}") for key in ("rest_url", "ws_url"))
+        return Reach(rest_url, ws_url)
+
+    def accepted(self) -> dict[str, list[Accepted]]:
+        """Return the known irregularities by the name of their dataset.
+
+        Raises:
+            ConfigError: one is no such thing.
+        """
+        found: dict[str, list[Accepted]] = {}
+        raw = self.raw.get("accepted") or ()
+        gaps = cast("list[object]", raw) if isinstance(raw, list | tuple) else [raw]
+        for at, one in enumerate(gaps):
+            place = f"accepted[{at}]"
+            gap = _mapping(one, place)
+            dataset, start, end, why = (
+                _needed(gap, key, place) for key in ("dataset", "start", "end", "why")
+            )
+            span = TimeRange(parse_time(start), parse_time(end))
+            found.setdefault(str(Dataset.parse(dataset)), []).append(Accepted(span, why))
+        return found
+
+
+def configured() -> Configured:
+    """Read the configuration as far as the core goes by it; where there is none, the store is ``./data``.
 
     Raises:
         ConfigError: the file cannot be read, or what it names is no store.
     """
     file = config_file()
     if not file.exists() and not os.environ.get("DCCD_CONFIG"):
-        return store_at(DEFAULT_STORE, Path.cwd())
+        return Configured(store_at(DEFAULT_STORE, Path.cwd()))
     try:
-        named = _store_in(file.read_text("utf-8-sig"))
+        typed: object = yaml.load(file.read_text("utf-8-sig"), _LOADER)  # noqa: S506 -- it makes texts only
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         said = " ".join(str(e).split())
-        raise ConfigError(f"{file} cannot be read: {said}", hint="see dccd config check") from e
-    return store_at(named, file.absolute().parent)
+        raise ConfigError(f"{file} cannot be read: {said}", hint=_CHECK) from e
+    raw = _mapping(typed, "the file")
+    store = _text(raw, "store", "store")
+    return Configured(store_at(DEFAULT_STORE if store is None else store, file.absolute().parent), raw)
 
 
 def store_at(store: str, folder: Path) -> str:
@@ -69,12 +128,27 @@ def with_variables(text: str) -> str:
             raise ConfigError(f"the environment variable {match[1]} is not set")
         return found
 
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)
 
 
-def _store_in(text: str) -> str:
-    """Return what stands under ``store``; what else there is may be wrong, or not be known here."""
-    root = yaml.compose(text, _LOADER)
-    pairs: list[tuple[yaml.Node, yaml.Node]] = root.value if isinstance(root, yaml.MappingNode) else []
-    named = [str(value.value) for key, value in pairs if key.value == "store"]
-    return with_variables(named[-1]) if named else DEFAULT_STORE
+def _mapping(raw: object, place: str) -> dict[str, object]:
+    if raw is None or raw == "":
+        return {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{place}: should be keys with values", hint=_CHECK)
+    return cast("dict[str, object]", raw)
+
+
+def _text(raw: Mapping[str, object], key: str, place: str) -> str | None:
+    """Return a text as it is meant, None where there is none."""
+    typed = raw.get(key)
+    if typed is not None and not isinstance(typed, str):
+        raise ConfigError(f"{place}: should be text", hint=_CHECK)
+    return None if typed is None else with_variables(typed)
+
+
+def _needed(raw: Mapping[str, object], key: str, place: str) -> str:
+    text = _text(raw, key, f"{place}.{key}")
+    if not text:
+        raise ConfigError(f"{place}.{key}: missing", hint=_CHECK)
+    return text

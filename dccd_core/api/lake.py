@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import polars as pl
 
 from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
-from dccd_core.api.configured import configured_store
+from dccd_core.api.configured import Configured, Reach, configured
 from dccd_core.bars.longer import Length, Months, parse_length, said_length
 from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_span
@@ -34,7 +34,8 @@ class Lake(lake.Lake):
 
     Args:
         url: a folder or ``s3://bucket/prefix``; without it the store that the configuration names
-            (``$DCCD_CONFIG``, else ``./dccd.yaml``).
+            (``$DCCD_CONFIG``, else ``./dccd.yaml``); then the servers and accepted gaps that it names count
+            as well.
         live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
         accepted: known irregularities by the name of their dataset, which count as explained.
 
@@ -52,7 +53,9 @@ class Lake(lake.Lake):
         live: Path | None = None,
         accepted: Mapping[str, Sequence[Accepted]] | None = None,
     ) -> None:
-        super().__init__(configured_store() if url is None else url, live, accepted)
+        self._configured = configured() if url is None else Configured(str(url))
+        gaps = self._configured.accepted() if accepted is None else accepted
+        super().__init__(self._configured.store if url is None else url, live, gaps)
 
     def datasets(self) -> list[Dataset]:
         """Return what there is, sorted by name: ``str()`` of each is the name that is understood here."""
@@ -166,7 +169,8 @@ class Lake(lake.Lake):
 
         wanted = range_of(start, end, SystemClock().now())
         assert wanted is not None
-        return await backfill(self, dataset_of(dataset), wanted, progress, rest_url)
+        found = dataset_of(dataset)
+        return await backfill(self, found, wanted, progress, rest_url or self._reach(found.exchange).rest_url)
 
     def record(
         self,
@@ -217,13 +221,19 @@ class Lake(lake.Lake):
             progress: is told every few seconds how it goes; what goes wrong is logged (``dccd``), too.
             depth: levels a side of order books.
             snapshot_every: how often a picture of an order book is kept: ``1s``, ``1m``.
-            rest_url: another server than the exchange's own.
+            rest_url: another server than the exchange's own, or than the one that the configuration names.
             ws_url: likewise.
         """
-        from dccd_core.api.work import Reach, plan_of, record  # noqa: PLC0415 -- as in abackfill
+        from dccd_core.api.work import plan_of, record  # noqa: PLC0415 -- as in abackfill
 
         plan = plan_of([dataset_of(one) for one in datasets], depth, snapshot_every)
-        await record(self, plan, seconds, progress, Reach(rest_url, ws_url))
+        known = self._reach(plan.datasets[0].exchange)
+        reach = Reach(rest_url or known.rest_url, ws_url or known.ws_url)
+        await record(self, plan, seconds, progress, reach)
+
+    def _reach(self, exchange: str) -> Reach:
+        """Return the servers to ask that the configuration names, if this is its store."""
+        return self._configured.reach(exchange)
 
     def _held(self, dataset: Dataset | str) -> Dataset:
         """Return a dataset that the lake holds.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from dccd_core.api.configured import Reach
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.errors import ConfigError, DccdError, IncompleteError
@@ -51,14 +52,6 @@ class Done:
     dataset: Dataset
     rows: int
     requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Other servers than the exchange's own: scheme, host and prefix of their addresses."""
-
-    rest_url: str | None = None
-    ws_url: str | None = None
 
 
 @dataclass(slots=True)

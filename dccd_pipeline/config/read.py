@@ -1,7 +1,6 @@
 """From a YAML file to ``Settings``, or to one clear line for each mistake in it."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dccd_core.api.configured import config_file
+from dccd_core.api.configured import VARIABLE, config_file, with_variables
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Us
 from dccd_pipeline.config.accepted import AcceptedGap
@@ -29,7 +28,6 @@ EMBEDDED: Final = "embedded defaults"
 """The ``source`` of settings that no file gave."""
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DATE: Final = "tag:yaml.org,2002:timestamp"
 _TEXT: Final = "tag:yaml.org,2002:str"
 
@@ -195,18 +193,14 @@ def _prepare(node: yaml.Node, seen: set[int], loader: yaml.SafeLoader) -> None:
 
 def _expand(node: yaml.Node, loader: yaml.SafeLoader) -> None:
     """Put the value of a variable in the place of ``${NAME}``."""
-
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            said = f"the environment variable {match[1]} is not set"
-            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
-        return found
-
-    if "${" not in str(node.value):
+    typed = str(node.value)
+    if "${" not in typed:
         return
-    alone = _VARIABLE.fullmatch(str(node.value))  # between braces it stands in quotes, even for a number
-    node.value = _VARIABLE.sub(value, str(node.value))
+    try:
+        node.value = with_variables(typed)
+    except ConfigError as e:
+        raise yaml.MarkedYAMLError(problem=str(e), problem_mark=node.start_mark) from e
+    alone = VARIABLE.fullmatch(typed)  # between braces it stands in quotes, even for a number
     if alone or getattr(node, "style", None) is None:
         node.tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))
 

@@ -1,11 +1,13 @@
-"""The store of the configuration, and nothing else of it."""
+"""What ``Lake()`` goes by of the configuration: the store, other servers, accepted gaps, and nothing else."""
 
 from pathlib import Path
 
 import pytest
 
-from dccd_core.api.configured import config_file, configured_store
+from dccd_core.api.configured import Reach, config_file, configured
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.timespan import TimeRange, parse_time
+from dccd_core.lake.partition.ledger import Accepted
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +18,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_file_it_is_data_in_this_folder(tmp_path: Path) -> None:
-    assert configured_store() == str(tmp_path / "data")
+    assert configured().store == str(tmp_path / "data")
     assert config_file() == Path("dccd.yaml")
 
 
@@ -24,12 +26,12 @@ def test_a_folder_counts_from_the_file_that_names_it(tmp_path: Path, monkeypatch
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text("store: ../lake\n")
     monkeypatch.setenv("DCCD_CONFIG", "conf/mine.yaml")
-    assert Path(configured_store()).resolve() == tmp_path / "lake"
+    assert Path(configured().store).resolve() == tmp_path / "lake"
 
 
 def test_a_bucket_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "dccd.yaml").write_text("store: s3://bucket/prefix/\n")
-    assert configured_store() == "s3://bucket/prefix"
+    assert configured().store == "s3://bucket/prefix"
 
 
 def test_what_else_is_wrong_in_the_file_does_not_matter(
@@ -37,7 +39,7 @@ def test_what_else_is_wrong_in_the_file_does_not_matter(
 ) -> None:
     monkeypatch.setenv("WHERE", "lake")
     (tmp_path / "dccd.yaml").write_text("colect: 7\nalerts: {to: ['${NOT_SET}']}\nstore: ./${WHERE}\n")
-    assert configured_store() == str(tmp_path / "lake")
+    assert configured().store == str(tmp_path / "lake")
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,50 @@ def test_what_else_is_wrong_in_the_file_does_not_matter(
 def test_a_store_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "dccd.yaml").write_text(text)
     with pytest.raises(ConfigError, match=said):
-        configured_store()
+        configured()
 
 
 def test_a_file_that_is_named_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCCD_CONFIG", "elsewhere.yaml")
     with pytest.raises(ConfigError, match=r"elsewhere\.yaml cannot be read"):
-        configured_store()
+        configured()
+
+
+SERVERS = """
+exchanges:
+  binance: {rest_url: "http://127.0.0.1:8900/binance", ws_url: "ws://127.0.0.1:${PORT}/binance", budget: 7}
+  kraken: {symbols: {BTC/USD: {listed: soon}}}
+"""
+
+
+def test_servers_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configured().reach("binance") == Reach()
+    (tmp_path / "dccd.yaml").write_text(SERVERS)
+    assert configured().reach("kraken") == Reach()
+    with pytest.raises(ConfigError, match="PORT is not set"):
+        configured().reach("binance")
+    monkeypatch.setenv("PORT", "9")
+    assert configured().reach("binance") == Reach("http://127.0.0.1:8900/binance", "ws://127.0.0.1:9/binance")
+
+
+def test_accepted_gaps_are_those_of_the_file(tmp_path: Path) -> None:
+    gap = "{dataset: binance/trades/BTC-USDT, start: 2023-01-01, end: 2023-01-02T03:00, why: lost}"
+    (tmp_path / "dccd.yaml").write_text(f"accepted: [{gap}]")
+    span = TimeRange(parse_time("2023-01-01"), parse_time("2023-01-02T03:00"))
+    assert configured().accepted() == {"binance/trades/BTC-USDT": [Accepted(span, "lost")]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("exchanges: [binance]", "exchanges: should be keys with values -> see dccd config check"),
+        ("exchanges: {binance: {rest_url: [x]}}", r"exchanges\.binance\.rest_url: should be text"),
+        ("accepted: [{dataset: binance/trades/BTC-USDT}]", r"accepted\[0\]\.start: missing"),
+        ("accepted: {a: b}", r"accepted\[0\]\.dataset: missing"),
+        ("[]", "the file: should be keys with values"),
+    ],
+)
+def test_what_cannot_be_gone_by_is_said_and_not_ignored(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "dccd.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        _ = configured().reach("binance"), configured().accepted()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import dccd_core
 from dccd_core import ConfigError, Dataset, Lake, LakeError, TimeRange
 from dccd_core.domain.timespan import HOUR, SECOND, Us, parse_time
 from dccd_core.lake.live.coverage import Notes
-from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import NoCheck
 from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered
 
@@ -91,6 +92,28 @@ def test_without_an_address_it_is_the_store_of_the_configuration(
     (tmp_path / "dccd.yaml").write_text("store: ./mine\n")
     monkeypatch.setenv("DCCD_CONFIG", str(tmp_path / "dccd.yaml"))
     assert Lake().url == str(tmp_path / "mine")
+
+
+class OneHole(NoCheck):
+    """Says that a second of trades is missing."""
+
+    def assess(self, ledger: Ledger) -> Ledger:
+        return replace(ledger, holes=(Hole(TimeRange(SPAN.start, Us(SPAN.start + SECOND)), 3),))
+
+
+def test_what_the_configuration_accepts_counts_as_explained(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At b59a4a8 only the pipeline knew it."""
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered(range(10)))
+        draft.commit([], OneHole)
+    config = Path(lake.url).parent / "dccd.yaml"
+    gap = f"{{dataset: {NAME}, start: 2000-01-01, end: 2100-01-01, why: known}}"
+    config.write_text(f"store: {lake.url}\naccepted: [{gap}]\n")
+    monkeypatch.setenv("DCCD_CONFIG", str(config))
+    assert [hole.proof for hole in lake.states(TRADES)[DAY].ledger.holes] == [None]
+    assert [hole.proof for hole in Lake().states(TRADES)[DAY].ledger.holes] == ["accepted: known"]
 
 
 def test_importing_the_core_costs_nothing() -> None:

@@ -58,6 +58,20 @@ def test_a_backfill_is_stored_told_of_and_not_repeated(lake: Lake, sandbox: Runn
     assert (again.rows, again.requests) == (0, 0)
 
 
+def test_the_servers_of_the_configuration_are_asked(
+    tmp_path: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file names a proxy for whoever reads it: at b59a4a8 the exchange itself was asked."""
+    urls = f"{{rest_url: '{sandbox.rest_url('binance')}', ws_url: '{sandbox.ws_url('binance')}'}}"
+    (tmp_path / "dccd.yaml").write_text(f"store: lake\nexchanges: {{binance: {urls}}}\n")
+    monkeypatch.setenv("DCCD_CONFIG", str(tmp_path / "dccd.yaml"))
+    assert Lake().backfill(NAME, *DAYS).rows == 48
+    Lake().record("binance/trades/BTC-USDT", seconds=4)
+    assert Lake().read("binance/trades/BTC-USDT").height > 0
+    elsewhere = Lake(tmp_path / "other")
+    assert elsewhere.backfill(NAME, *DAYS, rest_url=sandbox.rest_url("binance")).rows == 48
+
+
 def test_in_a_notebook_it_is_awaited_or_just_called(lake: Lake, sandbox: RunningSandbox) -> None:
     url = sandbox.rest_url("binance")
 
