@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
@@ -103,14 +102,6 @@ def test_what_the_replay_does_otherwise_is_said(tmp_path: Path) -> None:
     again = replay([tmp_path / "changed"], tmp_path / "again")
     assert again.differences["sent"] > 0
     assert "books5" in " ".join(again.first_differences)
-
-
-def test_captures_of_two_streams_are_not_one(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        plan = tape.Plan(name, ("binance/trades/BTC-USDT",), 10, SECOND)
-        tape.TapeWriter(tmp_path / name, tape.About("4", "binance", plan, Us(0))).close()
-    with pytest.raises(ConfigError, match="not of one stream"):
-        replay([tmp_path / "one", tmp_path / "two"], tmp_path / "lake")
 
 
 def test_a_capture_of_a_real_connection(tmp_path: Path) -> None:
