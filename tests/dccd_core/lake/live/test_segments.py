@@ -172,7 +172,8 @@ def test_whatever_is_cut_off_all_batches_before_it_are_there(
     good = ends[place % len(ends)] if at_an_end else place % (len(content) + 1)
     cut = content[:good] + bytes(zeros)
     path.write_bytes(cut)
-    good += len(cut[good:]) - len(cut[good:].lstrip(b"\0")) if content[good:].startswith(cut[good:]) else 0
+    while good < len(cut) and content[good : good + 1] == b"\0":  # a batch may end in zeros
+        good += 1
     batches, end = surviving(ends, good)
     if good >= ends[0] or not zeros or good == 0:
         assert read(str(path)) == (known(PORTIONS[:batches]), len(cut) - end)
