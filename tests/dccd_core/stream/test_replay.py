@@ -55,14 +55,20 @@ def test_it_says_how_each_capture_ended(tmp_path: Path, last: list[tape.Entry], 
 
 def test_the_same_captures_give_the_same(tmp_path: Path) -> None:
     last = [tape.Stopping(*at(40)), tape.Ended(*at(41))]
-    folders = [captured(tmp_path / "one", [BEGIN, *last]), captured(tmp_path / "two", [BEGIN, *last])]
+    later = Us(BEGAN + MINUTE)
+    folders = [
+        captured(tmp_path / "one", [BEGIN, *last]),
+        captured(tmp_path / "two", [BEGIN, *last], PLAN, later),
+    ]
     first, second = (replay(folders, tmp_path / name) for name in ("here", "there"))
     assert msgspec.json.encode(first) == msgspec.json.encode(second)
     assert first.ended == ["stopped", "stopped"]
     times = [note.partition(" ")[0] for note in first.notes]
     assert times == sorted(times)
     assert times
-    assert {time[:17] for time in times} == {"2024-01-31T12:00:"}, "by the clock of the recording"
+    assert {time[:17] for time in times} == {"2024-01-31T12:00:", "2024-01-31T12:01:"}, (
+        "by the clock of the recording"
+    )
 
 
 def test_every_dataset_that_was_ever_wanted_is_told(tmp_path: Path) -> None:
