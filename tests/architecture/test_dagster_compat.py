@@ -11,6 +11,11 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "dccd_pipeline").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 EXCEPTIONS = {
+    # Whether Dagster reads the names that it documents as text only.
+    "tests/dccd_pipeline/test_tags.py": [
+        "dagster._core.definitions.data_version.DATA_VERSION_TAG",
+        "dagster._core.definitions.metadata.metadata_set.TableMetadataSet",
+    ],
     "tests/dccd_pipeline/runs/test_launcher.py": ["dagster._core.events.EngineEventData"],
 }
 """What only tests use. ``EngineEventData``: what Dagster's launcher writes of a process it has started."""
