@@ -16,7 +16,7 @@ from dccd_core.domain.errors import Banned, ConfigError
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock
-from dccd_core.net.ratelimit.sharedwindow import Booking, SharedWindow, Shut
+from dccd_core.net.ratelimit.sharedwindow import Booking, BreakerOpen, SharedWindow
 
 _LOG: Final = logging.getLogger(__name__)
 _BREAKER_ONLY: Final = Limit(10**9, SECOND)
@@ -75,8 +75,8 @@ class RateLimiter:
         Raises:
             Banned: it is open for longer than ``patience_s``.
         """
-        while shut := self._window.shut():
-            await self._outlast(shut)
+        while breaker := self._window.breaker():
+            await self._outlast(breaker)
 
     async def spend(self, weight: int) -> Booking:
         """Wait until ``weight`` is allowed, and book it. Send at once what was booked.
@@ -91,7 +91,7 @@ class RateLimiter:
         async with self._queue:
             try:
                 while not isinstance(answer := self._window.book(weight, place), Booking):
-                    if isinstance(answer, Shut):
+                    if isinstance(answer, BreakerOpen):
                         await self._outlast(answer)
                     else:
                         place = answer.place
@@ -127,15 +127,15 @@ class RateLimiter:
                     hint="raise the exchange's budget in dccd.yaml, or ask for less at once",
                 )
 
-    async def _outlast(self, shut: Shut) -> None:
-        left_s = (shut.until - self._clock.now()) / SECOND
+    async def _outlast(self, breaker: BreakerOpen) -> None:
+        left_s = (breaker.until - self._clock.now()) / SECOND
         if left_s > self._patience_s:
             raise Banned(
-                f"{shut.reason} - no request goes out before {iso(shut.until)}",
+                f"{breaker.reason} - no request goes out before {iso(breaker.until)}",
                 wait_s=left_s,
                 hint="wait until then; asking on would make it longer",
             )
-        await self._sleep_until(shut.until)
+        await self._sleep_until(breaker.until)
 
     async def _sleep_until(self, moment: Us) -> None:
         seconds = max(0.0, (moment - self._clock.now()) / SECOND)

@@ -5,8 +5,8 @@
    first, never squeezes two periods' worth into one of the venue's windows. What the fastest answer took
    is taken off again, but for a 100th of the period: the next request is on its way about as long. In the
    first seconds that is not yet known. What comes very late is taken for a slow answer instead.
-2. What is in flight stands in ``flying``; what was answered moves to ``answered``, which keeps a running
-   total, so that the weight of any period is the difference of two rows.
+2. What is in flight stands in table ``flying``; what was answered moves to ``answered``, which keeps a
+   running total, so that the weight of any period is the difference of two rows.
 3. When the venue tells its own count, then that and what is in flight may not pass the limit either: other
    programs may share the address. The count belongs to one window of the venue's clock and ends with it.
 4. Who has to wait stands in ``line``, and who comes later leaves that much weight alone: a heavy request is
@@ -106,7 +106,7 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Queued:
     """Not yet: look again at ``ready``. ``place`` is where one stands in the line."""
 
     ready: Us
@@ -114,7 +114,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
+class BreakerOpen:
     """The breaker is open until then."""
 
     until: Us
@@ -135,15 +135,15 @@ class SharedWindow:
     def close(self) -> None:
         self._file.close()
 
-    def book(self, weight: int, place: int | None = None) -> Booking | Turn | Shut:
+    def book(self, weight: int, place: int | None = None) -> Booking | Queued | BreakerOpen:
         """Book ``weight`` if it is allowed now; else take, or keep, a place in the line."""
         return self._file.transact(lambda db: self._book(db, weight, place))
 
-    def shut(self) -> Shut | None:
+    def breaker(self) -> BreakerOpen | None:
         """Return until when the breaker is open, if it is."""
         now = self._clock.now()
         until, reason = self._file.transact(lambda db: _one(db, "SELECT until, reason FROM breaker"))
-        return Shut(until, reason) if now < until else None
+        return BreakerOpen(until, reason) if now < until else None
 
     def leave(self, place: int) -> None:
         """Give up a place in the line."""
@@ -158,11 +158,11 @@ class SharedWindow:
         update = "UPDATE breaker SET until = ?1, reason = ?2 WHERE until < ?1"
         return self._file.transact(lambda db: db.execute(update, (until, reason)).rowcount) == 1
 
-    def _book(self, db: Connection, weight: int, place: int | None) -> Booking | Turn | Shut:
+    def _book(self, db: Connection, weight: int, place: int | None) -> Booking | Queued | BreakerOpen:
         now = self._now(db)
         until, reason = _one(db, "SELECT until, reason FROM breaker")
         if now < until:
-            return Shut(until, reason)
+            return BreakerOpen(until, reason)
         ahead, checked = _ahead(db, now, place)
         fastest, believed = _one(db, "SELECT fastest, believed FROM way")
         known = fastest if now >= believed else 0
@@ -171,7 +171,7 @@ class SharedWindow:
             *(_cap_ready(db, cap, known, now, ahead + weight) for cap in self.caps),
         )
         if ready > now:
-            return _stand_in_line(db, now, weight, place, min(ready, checked))
+            return _queue_up(db, now, weight, place, min(ready, checked))
         if place is not None:
             db.execute("DELETE FROM line WHERE at = ?", (place,))
         at = _free_key(db, "SELECT max(at) FROM flying", now)
@@ -183,7 +183,7 @@ class SharedWindow:
         cap = self.caps[0]
         used, window, low = _one(db, "SELECT used, window, ahead_low FROM venue")
         ends = Us((window + 1) * self._venue_period - low)
-        if now >= ends or used + _flying(db, cap, now) + weight <= cap.amount:
+        if now >= ends or used + _in_flight(db, cap, now) + weight <= cap.amount:
             return now
         return min(ends, Us(now + _RECHECK)) if used + weight <= cap.amount else ends
 
@@ -200,9 +200,9 @@ class SharedWindow:
         if used is None:
             db.execute("UPDATE venue SET used = used + ?", (booking.weight,))
         else:
-            self._hear(db, now, booking, used, at)
+            self._note_count(db, now, booking, used, at)
 
-    def _hear(self, db: Connection, now: Us, booking: Booking, used: int, at: Us) -> None:
+    def _note_count(self, db: Connection, now: Us, booking: Booking, used: int, at: Us) -> None:
         """Note the venue's count, if it is sure to which of its windows that belongs.
 
         The answer was dated, in whole seconds, between booking and now. So every answer says how far the
@@ -243,7 +243,7 @@ def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Us, weight: int) -> 
     since = now - cap.leaves_after(fastest)
     (total,) = _one(db, "SELECT total FROM answered ORDER BY at DESC LIMIT 1")
     (gone,) = _one(db, "SELECT total FROM answered WHERE at <= ? ORDER BY at DESC LIMIT 1", since)
-    excess = total - gone + _flying(db, cap, now) + weight - cap.amount
+    excess = total - gone + _in_flight(db, cap, now) + weight - cap.amount
     if excess <= 0:
         return now
     leaving = "SELECT min(at) FROM answered WHERE at > ? AND total >= ?"
@@ -254,7 +254,7 @@ def _cap_ready(db: Connection, cap: Cap, fastest: int, now: Us, weight: int) -> 
     return Us(max(now + _RECHECK, oldest + cap.period))
 
 
-def _flying(db: Connection, cap: Cap, now: Us) -> int:
+def _in_flight(db: Connection, cap: Cap, now: Us) -> int:
     since = now - cap.period - cap.lateness
     (weight,) = _one(db, "SELECT coalesce(sum(weight), 0) FROM flying WHERE at > ?", since)
     return weight
@@ -268,11 +268,11 @@ def _ahead(db: Connection, now: Us, place: int | None) -> tuple[int, Us]:
     return weight, until
 
 
-def _stand_in_line(db: Connection, now: Us, weight: int, place: int | None, ready: Us) -> Turn:
+def _queue_up(db: Connection, now: Us, weight: int, place: int | None, ready: Us) -> Queued:
     db.execute("DELETE FROM line WHERE until <= ?", (now,))
     place = _free_key(db, "SELECT max(at) FROM line", now) if place is None else place
     db.execute("INSERT OR REPLACE INTO line VALUES (?, ?, ?)", (place, weight, ready + _GRACE))
-    return Turn(ready, place)
+    return Queued(ready, place)
 
 
 def _forget(db: Connection, before: int) -> None:

@@ -9,7 +9,7 @@ from dccd_core.adapter.contract import Limit
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_core.net.ratelimit.sharedwindow import Booking, Cap, SharedWindow, Shut, Turn
+from dccd_core.net.ratelimit.sharedwindow import Booking, BreakerOpen, Cap, Queued, SharedWindow
 
 NOON = parse_time("2026-11-22T12:00:00Z")
 LIMITS = (Limit(100, MINUTE),)
@@ -38,7 +38,7 @@ class Bench:
 
     def wait_s(self, weight: int, place: int | None = None) -> float:
         answer = self.tally.book(weight, place)
-        assert isinstance(answer, Turn)
+        assert isinstance(answer, Queued)
         if place is None:
             self.tally.leave(answer.place)
         return (answer.ready - self.clock.now()) / SECOND
@@ -135,14 +135,16 @@ def test_a_time_that_all_answers_take_does_not_make_a_period_longer(tmp_path: Pa
 def test_others_share_and_see_the_same(bench: Bench) -> None:
     bench.spent(60)
     other = SharedWindow(bench.path, LIMITS, 1.0, bench.clock)
-    assert isinstance(other.book(41), Turn)
-    assert isinstance(SharedWindow(bench.path, LIMITS, 1.0, bench.clock).book(40), Turn), "the 41 came first"
+    assert isinstance(other.book(41), Queued)
+    assert isinstance(SharedWindow(bench.path, LIMITS, 1.0, bench.clock).book(40), Queued), (
+        "the 41 came first"
+    )
 
 
 def test_a_place_in_the_line_is_kept_free_and_lost_with_its_owner(bench: Bench) -> None:
     bench.spent(50)
     heavy = bench.tally.book(60)
-    assert isinstance(heavy, Turn)
+    assert isinstance(heavy, Queued)
     assert heavy.ready == NOON + MINUTE
     assert bench.wait_s(30) == bench.wait_s(41) == 60
     bench.after(60)
@@ -154,7 +156,7 @@ def test_who_waits_behind_looks_again_when_those_before_are_overdue(bench: Bench
     bench.after(10).spent(50)
     bench.after(10).spent(50, used=100)
     heavy = bench.tally.book(50)
-    assert isinstance(heavy, Turn)
+    assert isinstance(heavy, Queued)
     assert heavy.ready == NOON + 70 * SECOND
     assert bench.wait_s(50) == 51
 
@@ -162,7 +164,7 @@ def test_who_waits_behind_looks_again_when_those_before_are_overdue(bench: Bench
 def test_who_comes_in_time_gets_the_place(bench: Bench) -> None:
     bench.spent(50)
     heavy = bench.tally.book(60)
-    assert isinstance(heavy, Turn)
+    assert isinstance(heavy, Queued)
     assert bench.after(59).wait_s(60, heavy.place) == 1
     bench.after(1).booked(60, heavy.place)
     bench.booked(40)
@@ -171,8 +173,8 @@ def test_who_comes_in_time_gets_the_place(bench: Bench) -> None:
 def test_the_line_is_first_come_first_served(bench: Bench) -> None:
     bench.spent(100)
     first, second = bench.tally.book(70), bench.tally.book(30)
-    assert isinstance(first, Turn)
-    assert isinstance(second, Turn)
+    assert isinstance(first, Queued)
+    assert isinstance(second, Queued)
     bench.after(60).booked(30, second.place)
     bench.booked(70, first.place)
     assert bench.wait_s(1) == 60
@@ -194,9 +196,9 @@ def test_a_breaker_is_seen_by_all_and_only_prolonged(bench: Bench) -> None:
     other = SharedWindow(bench.path, LIMITS, 1.0, bench.clock)
     assert bench.tally.trip(Us(NOON + MINUTE), "HTTP 429")
     assert not bench.tally.trip(Us(NOON + SECOND), "HTTP 418")
-    assert other.book(1) == Shut(Us(NOON + MINUTE), "HTTP 429")
+    assert other.book(1) == BreakerOpen(Us(NOON + MINUTE), "HTTP 429")
     assert other.trip(Us(NOON + HOUR), "HTTP 418")
-    assert bench.tally.book(1) == Shut(Us(NOON + HOUR), "HTTP 418")
+    assert bench.tally.book(1) == BreakerOpen(Us(NOON + HOUR), "HTTP 418")
     bench.after(3_600).booked(1)
 
 
@@ -217,10 +219,10 @@ class TestVenueCount:
 
     def test_in_flight_comes_on_top_and_is_soon_looked_at_again(self, bench: Bench) -> None:
         bench.after(10)
-        flying = bench.booked(20)
+        in_flight = bench.booked(20)
         bench.spent(1, used=70)
         assert bench.wait_s(20) == 0.05
-        bench.tally.settle(flying, 71, bench.clock.now())
+        bench.tally.settle(in_flight, 71, bench.clock.now())
         bench.booked(20)
 
     def test_overtaken_answers_change_nothing(self, bench: Bench) -> None:
@@ -245,23 +247,23 @@ class TestVenueCount:
 
     def test_an_answer_that_may_count_the_window_before_is_not_taken(self, bench: Bench) -> None:
         bench.after(59.95)
-        flying = bench.booked(1)
+        in_flight = bench.booked(1)
         bench.after(0.1)
-        bench.tally.settle(flying, 100, Us(NOON + MINUTE))
+        bench.tally.settle(in_flight, 100, Us(NOON + MINUTE))
         bench.booked(1)
 
     def test_an_answer_from_the_window_before_is_not_taken(self, bench: Bench) -> None:
         bench.after(50)
-        flying = bench.booked(1)
+        in_flight = bench.booked(1)
         bench.after(11).spent(1, used=99)
-        bench.tally.settle(flying, 5, Us(NOON + 59 * SECOND))
+        bench.tally.settle(in_flight, 5, Us(NOON + 59 * SECOND))
         assert bench.wait_s(2) == 59
 
     def test_what_was_answered_without_a_sure_count_is_added(self, bench: Bench) -> None:
         bench.after(59.95)
-        flying = bench.booked(5)
+        in_flight = bench.booked(5)
         bench.after(0.1).spent(1, used=50)
-        bench.tally.settle(flying, 100, Us(NOON + MINUTE))
+        bench.tally.settle(in_flight, 100, Us(NOON + MINUTE))
         bench.spent(5)
         assert bench.wait_s(41) == pytest.approx(59.95)
         bench.booked(40)
@@ -281,17 +283,17 @@ class TestSteppedClock:
         bench.tally.trip(Us(bench.clock.now() + 20 * SECOND), "HTTP 429")
         bench.after(-5 * 3_600)
         shut = bench.tally.book(1)
-        assert isinstance(shut, Shut)
+        assert isinstance(shut, BreakerOpen)
         assert shut.until - bench.clock.now() == pytest.approx(20 * SECOND, abs=5 * MILLISECOND)
         bench.after(20.1)
         assert bench.wait_s(1) == pytest.approx(40, abs=0.2)
         bench.after(41).booked(100)
 
     def test_back_while_in_flight(self, bench: Bench) -> None:
-        flying = bench.booked(100)
+        in_flight = bench.booked(100)
         bench.after(-3_600)
         assert bench.wait_s(1) == pytest.approx(60, abs=0.1)
-        bench.tally.settle(flying, 90, bench.clock.now())
+        bench.tally.settle(in_flight, 90, bench.clock.now())
         bench.after(66).spent(100, used=100)
         assert bench.wait_s(1) > 50
 
@@ -304,7 +306,7 @@ class TestSteppedClock:
 
     def test_back_while_somebody_in_the_line_died(self, bench: Bench) -> None:
         bench.spent(50)
-        assert isinstance(bench.tally.book(60), Turn)
+        assert isinstance(bench.tally.book(60), Queued)
         bench.after(-7_200).booked(50)
 
     def test_forward_frees_at_most_one_more_period_and_the_venue_s_count_ends_even_that(
