@@ -125,7 +125,7 @@ class Refusal(msgspec.Struct, array_like=True, tag="error", gc=False):
     """``["error",10020,"symbol: invalid"]``."""
 
     code: int
-    said: str
+    message: str
 
 
 class Trouble(msgspec.Struct, gc=False):
@@ -268,7 +268,7 @@ def _error_in(body: bytes) -> tuple[int | str, str] | None:
         trouble = wire.read_error(_READ_TROUBLE, body)
         return trouble and (trouble.error, trouble.error_description)
     refusal = wire.read_error(_READ_REFUSAL, body)
-    return refusal and (refusal.code, refusal.said)
+    return refusal and (refusal.code, refusal.message)
 
 
 EXCHANGE = Exchange(

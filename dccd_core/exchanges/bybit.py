@@ -139,7 +139,7 @@ class Instrument(msgspec.Struct, gc=False):
     launchTime: wire.Millis | Literal[""] = ""
 
 
-class Said(msgspec.Struct, gc=False):
+class Status(msgspec.Struct, gc=False):
     retCode: int
     retMsg: str = ""
 
@@ -149,7 +149,7 @@ _READ_KLINES: Final = msgspec.json.Decoder(Answer[Rows[Kline]], strict=False)
 _READ_TRADES: Final = msgspec.json.Decoder(Answer[Rows[Trade]], strict=False)
 _READ_BOOK: Final = msgspec.json.Decoder(Answer[Book], strict=False)
 _READ_INSTRUMENTS: Final = msgspec.json.Decoder(Answer[Rows[Instrument]], strict=False)
-_READ_SAID: Final = msgspec.json.Decoder(Said, strict=False)
+_READ_STATUS: Final = msgspec.json.Decoder(Status, strict=False)
 
 
 def market(symbol: Symbol) -> str:
@@ -248,7 +248,7 @@ def verdict(response: Response) -> DccdError | None:
     """Judge by status first, then by the code in the body, which comes with HTTP 200."""
     if response.status < 400 and _FINE.match(response.body[:64]):
         return None
-    error = wire.read_error(_READ_SAID, response.body)
+    error = wire.read_error(_READ_STATUS, response.body)
     code, said = (error.retCode, error.retMsg) if error else (0, wire.beginning(response.body))
     if not code and response.status < 400:
         return None

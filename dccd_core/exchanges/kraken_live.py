@@ -142,7 +142,7 @@ class Pushed(msgspec.Struct, gc=False):
     time_out: str | None = None
 
 
-Told: TypeAlias = Sequence[tuple[Pushed, Us]]
+Messages: TypeAlias = Sequence[tuple[Pushed, Us]]
 """Messages and when they came."""
 _READ_PUSHED: Final = msgspec.json.Decoder(list[Pushed])
 _READ_TRADES_PUSHED: Final = msgspec.json.Decoder(list[list[TradePushed]])
@@ -217,18 +217,22 @@ def _ack(message: Pushed) -> Ack:
     return Ack(id=message.req_id, error=error, full=says_full(error))
 
 
-def _rows_told(decoder: msgspec.json.Decoder[list[list[T]]], told: Told) -> Iterator[tuple[Pushed, Us, T]]:
-    data = read_frames(decoder, [bytes(message.data) for message, _ in told])
-    return ((message, came, row) for (message, came), rows in zip(told, data, strict=True) for row in rows)
+def _rows_of(
+    decoder: msgspec.json.Decoder[list[list[T]]], messages: Messages
+) -> Iterator[tuple[Pushed, Us, T]]:
+    data = read_frames(decoder, [bytes(message.data) for message, _ in messages])
+    return (
+        (message, came, row) for (message, came), rows in zip(messages, data, strict=True) for row in rows
+    )
 
 
 def _decode_trades_and_books(
-    told: Mapping[str, Told], answered: Sequence[str | None], decoded: DecodedBatch
+    told: Mapping[str, Messages], answered: Sequence[str | None], decoded: DecodedBatch
 ) -> None:
     trades = TaggedRows[TradePushed]()
-    for _, came, row in _rows_told(_READ_TRADES_PUSHED, told["trade"]):
+    for _, came, row in _rows_of(_READ_TRADES_PUSHED, told["trade"]):
         trades.add(_name("trade", row.symbol), came, row)
-    books = [(message, row) for message, _, row in _rows_told(_READ_BOOKS_PUSHED, told["book"])]
+    books = [(message, row) for message, _, row in _rows_of(_READ_BOOKS_PUSHED, told["book"])]
     texts = [row.timestamp for row in trades.rows], [row.timestamp for _, row in books]
     times = wire.iso_micros([*texts[0], *texts[1], *answered])
     decoded.trades = live_trades(
@@ -255,10 +259,10 @@ def _levels(levels: Sequence[LevelPushed]) -> list[tuple[str, str]]:
     return told
 
 
-def _decode_bars(told: Told, decoded: DecodedBatch) -> None:
+def _decode_bars(messages: Messages, decoded: DecodedBatch) -> None:
     """Keep rows as they came; those that a topic begins with oldest first, whatever their order there."""
     bars, opens = TaggedRows[CandlePushed](), list[Us]()
-    rows = list(_rows_told(_READ_CANDLES_PUSHED, told))
+    rows = list(_rows_of(_READ_CANDLES_PUSHED, messages))
     times: list[Us] = wire.iso_micros([row.interval_begin for *_, row in rows]).to_physical().to_list()
     for _, group in groupby(zip(times, rows, strict=True), key=lambda one: id(one[1][0])):
         for opened, (_, came, row) in sorted(group, key=itemgetter(0)):

@@ -43,7 +43,7 @@ class Venue:
     exchange: Exchange
     transport: Transport
     clock: Clock
-    told: tuple[Us, Us] | None = None
+    clock_reading: tuple[Us, Us] | None = None
     """The venue's clock by its newest answer (whole seconds) and our steady one then, for who takes it."""
     _listed: dict[Dataset, Us] = field(default_factory=dict[Dataset, Us])
     _served: dict[Dataset, Endpoint] = field(default_factory=dict[Dataset, Endpoint])
@@ -265,7 +265,7 @@ class Venue:
         async def once() -> T:
             response = await self.transport.send(request)
             if (dated := response.dated) is not None:
-                self.told = dated, self.clock.steady()
+                self.clock_reading = dated, self.clock.steady()
             return receive(response)
 
         with located(where):

@@ -21,11 +21,11 @@ CROSSED: Final = "crossed"
 
 @dataclass(slots=True)
 class Audit:
-    """Sees the rows of one partition once, in stored order; ``found`` lists what is wrong, by check."""
+    """Sees the rows of one partition once, in stored order; ``findings`` lists what is wrong, by check."""
 
     dataset: Dataset
     carried_open: bool = False
-    found: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    findings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     rows: int = 0
     crossed: CrossedPictures = field(default_factory=CrossedPictures)
     _last: pl.DataFrame | None = None
@@ -87,4 +87,4 @@ class Audit:
             self._note(FINAL, f"the bar of {iso(state.last)} was stored before it was final")
 
     def _note(self, check: str, text: str) -> None:
-        self.found.setdefault(check, []).append(text)
+        self.findings.setdefault(check, []).append(text)

@@ -28,7 +28,7 @@ ASKED_AGAIN_AFTER: Final = Us(15 * MINUTE)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What this fill learnt: when it asked for what, and what it can prove.
+    """What this fill learnt: what it requested (``requested``: spans), and what it can prove.
 
     ``refused``: the rows kept in quarantine, of this fill and of earlier ones. ``witness``: somebody else
     was asked about each hole, so what he does not confirm is not believed for being told twice.
@@ -37,7 +37,7 @@ class Evidence:
     """
 
     now: Us
-    asked: Sequence[TimeRange] = ()
+    requested: Sequence[TimeRange] = ()
     proven: Sequence[tuple[TimeRange, str]] = ()
     refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"ts": [], "trade_id": []}))
     witness: bool = False
@@ -134,7 +134,7 @@ class IdCheck:
 
     def _known(self, ledger: Ledger) -> list[tuple[TimeRange, int]]:
         """Return the holes that earlier fills found and this one did not ask about."""
-        asked = self._evidence.asked
+        asked = self._evidence.requested
         return [(hole.span, hole.missing) for hole in ledger.holes if hole.span.minus(asked)]
 
 
@@ -209,7 +209,7 @@ def judged(span: TimeRange, missing: int, ledger: Ledger, evidence: Evidence) ->
     asked = sorted({at for hole in known for at in hole.asked})
     if refused := _refused(span, evidence.refused):  # refused is not empty: it may be mended
         return Hole(span, missing, tuple(asked), refused=refused)
-    if not span.minus(evidence.asked):
+    if not span.minus(evidence.requested):
         asked.append(evidence.now)
     proof = _proof(span, [(hole.span, hole.proof) for hole in known if hole.proof] + list(evidence.proven))
     again = bool(asked) and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER

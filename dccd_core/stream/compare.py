@@ -62,12 +62,12 @@ class Verdict:
 class Snapshot:
     """What the venue answered, and how it is to be read.
 
-    ``asked``: the levels a side that it was asked for; a side with fewer has no others. 0: each side may be
+    ``depth``: the levels a side that it was asked for; a side with fewer has no others. 0: each side may be
     cut anywhere. ``decimals``: of its amounts, where it writes fewer than the changes have; None: all.
     """
 
     book: BookChange
-    asked: int = 0
+    depth: int = 0
     decimals: int | None = None
 
 
@@ -196,7 +196,7 @@ class _Theirs:
         self.depth = depth
         self.keys = nsmallest(depth + side.below, amounts)
         self.amounts = {key: float(amounts[key]) for key in self.keys}
-        cut = len(amounts) > len(self.keys) or len(pairs) >= snapshot.asked
+        cut = len(amounts) > len(self.keys) or len(pairs) >= snapshot.depth
         self.end = self.keys[-1] if cut and self.keys else -math.inf if cut else math.inf
         self.unit = 0.0 if snapshot.decimals is None else 10.0**-snapshot.decimals
 

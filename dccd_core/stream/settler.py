@@ -64,9 +64,9 @@ class Settler:
         return [*self._asking.values(), *self._refill.tasks]
 
     def _tell_time(self) -> None:
-        if (told := self._venue.told) is not None:
+        if (told := self._venue.clock_reading) is not None:
             self._context.time.tell(*told)
-            self._venue.told = None
+            self._venue.clock_reading = None
 
     def _ask(self) -> None:
         due = [(question, whom) for whom in self._connections() for question in whom.questions()]

@@ -136,7 +136,7 @@ class IdRun:
         self._know(whole[-1].last, now)
         self._wait()
 
-    def told(self, last: int, now: Us) -> bool:
+    def know(self, last: int, now: Us) -> bool:
         """Take note that there was a trade of this id; return whether all until it came."""
         self._know(last, now)
         self._wait()
@@ -251,7 +251,7 @@ class TradeTopic:
             if self._ids.whole is None:
                 self._ids.begin(word.last_id, word.at)
             else:
-                whole = self._ids.told(word.last_id, moment.steady)
+                whole = self._ids.know(word.last_id, moment.steady)
         elif self._ids:
             return
         elif self._last is not None and word.at - self._last > self._allowed:

@@ -55,7 +55,7 @@ def evaluate(
     for key in keys:
         audit = _audited(lake, exchange, dataset, key, states[key])
         crossed.append(audit.crossed)
-        for name, texts in audit.found.items():
+        for name, texts in audit.findings.items():
             found[name] += [f"{key}: {text}" for text in texts]
     for key, state in sorted(states.items()):
         if state.ledger.quarantined and key not in keys:
@@ -94,6 +94,6 @@ def _audited(lake: Lake, exchange: Exchange, dataset: Dataset, key: str, state: 
         for rows in lake.chunks(dataset, key):
             audit.see(rows)
     except DamagedFile as e:
-        return Audit(dataset, found={SCHEMA: [str(e)]})
+        return Audit(dataset, findings={SCHEMA: [str(e)]})
     audit.judge_state(state, exchange.finality_delay)
     return audit

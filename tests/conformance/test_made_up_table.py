@@ -208,10 +208,10 @@ def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> N
     for some in lake.chunks(dataset, KEY):
         audit.see(some)
     audit.judge_state(state, venue.exchange.finality_delay)
-    assert audit.found == {"sanity": ["2 rows are in quarantine"]}
+    assert audit.findings == {"sanity": ["2 rows are in quarantine"]}
     crooked = Audit(dataset)
     crooked.see(pl.concat([rows.head(1).with_columns(mark=-1.0), rows.head(1)]))
-    assert crooked.found == {
+    assert crooked.findings == {
         "sanity": ["1 rows: mark is no positive number"],
         "order_and_uniqueness": ["2 rows share one ts"],
     }

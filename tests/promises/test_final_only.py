@@ -75,4 +75,4 @@ def test_the_audit_finds_no_bar_that_was_stored_too_early(tmp_path: Path) -> Non
         state = world.lake.state(bars(), "2024-06")
         assert state is not None
         audit.judge_state(state, SETTLE)
-        assert FINAL not in audit.found
+        assert FINAL not in audit.findings

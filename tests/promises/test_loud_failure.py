@@ -164,7 +164,7 @@ def test_an_impossible_row_goes_to_quarantine_until_the_venue_mends(
     for rows in world.lake.chunks(dataset, key):
         audit.see(rows)
     audit.judge_state(state, world.exchange.finality_delay)
-    assert audit.found == {SANITY: ["1 rows are in quarantine"]}
+    assert audit.findings == {SANITY: ["1 rows are in quarantine"]}
 
     world.faults()
     world.fill(dataset, key)

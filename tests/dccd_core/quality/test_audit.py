@@ -43,7 +43,7 @@ def found(dataset: Dataset, *chunks: pl.DataFrame) -> dict[str, list[str]]:
     audit = Audit(dataset)
     for rows in chunks:
         audit.see(rows)
-    return audit.found
+    return audit.findings
 
 
 def state(rows: int, last: int | None, asked: int, quarantined: int = 0) -> State:
@@ -121,14 +121,14 @@ def test_a_bar_must_be_older_than_the_question(late: int) -> None:
     audit = Audit(BARS)
     audit.see(bars(0, 1))
     audit.judge_state(state(2, MINUTE, 2 * MINUTE + SETTLE + late), SETTLE)
-    assert (FINAL in audit.found) == (late < 0)
+    assert (FINAL in audit.findings) == (late < 0)
 
 
 def test_the_footer_must_agree_and_quarantine_is_not_forgotten() -> None:
     audit = Audit(TRADES)
     audit.see(trades((5, "9")))
     audit.judge_state(state(2, 5, 10**18, quarantined=3), SETTLE)
-    assert audit.found == {
+    assert audit.findings == {
         SCHEMA: ["the footer says 2 rows, there are 1"],
         SANITY: ["3 rows are in quarantine"],
     }
@@ -137,4 +137,4 @@ def test_the_footer_must_agree_and_quarantine_is_not_forgotten() -> None:
 def test_an_empty_partition_is_no_fault() -> None:
     audit = Audit(BARS)
     audit.judge_state(replace(state(0, None, 0), first=None), SETTLE)
-    assert audit.found == {}
+    assert audit.findings == {}

@@ -228,7 +228,7 @@ class TestCompared:
         hear(topic, 101, 2)
         topic.taken()
         topic.compare(moment(140))
-        snapshot = Snapshot(BookChange("c", None, [("10", "7")], ASKS, whole=True), asked=100)
+        snapshot = Snapshot(BookChange("c", None, [("10", "7")], ASKS, whole=True), depth=100)
         verdict = topic.keeper.compared(snapshot, seconds(143), late=True, silent=True)
         assert verdict.outcome is Outcome.DRIFTED
         assert spans(topic) == [TimeRange(seconds(100), seconds(101))]

@@ -79,7 +79,7 @@ class Market:
         book = change(
             number * 100 if timed else None, number if numbered else None, best, [("20", "1")], whole=True
         )
-        return Snapshot(book, asked=99)
+        return Snapshot(book, depth=99)
 
 
 def _pairs(amounts: dict[int, int]) -> Pairs:
@@ -334,7 +334,7 @@ def test_an_empty_snapshot_says_nothing_and_an_empty_side_may() -> None:
     _, comparison = begun()
     empty = change(50, 1, (), whole=True)
     assert comparison.verdict(Snapshot(empty)).outcome is Outcome.UNKNOWN
-    assert comparison.verdict(Snapshot(empty, asked=5)).outcome is Outcome.DRIFTED
+    assert comparison.verdict(Snapshot(empty, depth=5)).outcome is Outcome.DRIFTED
 
 
 def pushed(ms: int | None, number: int | None, amount: str, *, whole: bool = False) -> BookChange:

@@ -312,7 +312,7 @@ class TestBooks:
         connection = FakeConnection([BOOK])
         show = Show(tmp_path, monkeypatch, connection)
         connection.book = self.begun(show)
-        show.shown = Snapshot(BookChange("c", None, [("9", "1")], [("11", "1")], whole=True), asked=100)
+        show.shown = Snapshot(BookChange("c", None, [("9", "1")], [("11", "1")], whole=True), depth=100)
         show.run(10)
         assert connection.book.lost is None
         assert connection.book.pace.heard > 0
@@ -323,7 +323,7 @@ class TestBooks:
         connection = FakeConnection([BOOK])
         show = Show(tmp_path, monkeypatch, connection)
         connection.book = self.begun(show)
-        show.shown = Snapshot(BookChange("c", None, [("9", "7")], [("11", "1")], whole=True), asked=100)
+        show.shown = Snapshot(BookChange("c", None, [("9", "7")], [("11", "1")], whole=True), depth=100)
         show.run(3)
         assert connection.book.lost is None
         connection.asked.clear()
@@ -343,7 +343,7 @@ class TestBooks:
 
 def test_the_venues_time_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     show = Show(tmp_path, monkeypatch, FakeConnection([A]))
-    show.venue.told = Us(77 * SECOND), show.clock.steady()
+    show.venue.clock_reading = Us(77 * SECOND), show.clock.steady()
     show.run(0.5)
     assert show.context.time.now(Us(0)) == 78 * SECOND
-    assert show.venue.told is None
+    assert show.venue.clock_reading is None

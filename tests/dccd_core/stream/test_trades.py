@@ -119,7 +119,7 @@ class TestIdRun:
                 continue
             elif what == "told":
                 known = max(known, first)
-                assert ids.told(first, Us(now)) == (ids.whole.last >= known)
+                assert ids.know(first, Us(now)) == (ids.whole.last >= known)
             elif ids.waiting_since is not None:
                 later = [at for one, at in came_at.items() if one > ids.whole.last]
                 assert ids.waiting_since == min(later, default=ids.waiting_since)
@@ -167,8 +167,8 @@ class TestIdRun:
         ids.begin(7, Us(70))
         ids.add([stretch(8, 9)], Us(1))
         assert ids.whole == Stretch(7, 9, Us(70), Us(90))
-        assert ids.told(9, Us(2))
-        assert not ids.told(11, Us(3))
+        assert ids.know(9, Us(2))
+        assert not ids.know(11, Us(3))
         assert ids.missing() == (10, 11)
         assert ids.skip() is None
         assert ids.whole is None
