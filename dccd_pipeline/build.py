@@ -23,6 +23,7 @@ from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
 from dccd_pipeline.resources import AcceptedSpan, LakeResource, Venues
 from dccd_pipeline.runs.failures import configuration_sensor, failure_sensor, recovery_sensor
+from dccd_pipeline.runs.prune import prune_job, prune_schedule
 from dccd_pipeline.runs.silent import silent_runs
 from dccd_pipeline.streams.alerts import silence_sensor
 from dccd_pipeline.streams.assets import first_days, recorded_spec, stream_spec
@@ -36,11 +37,18 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
     return dg.Definitions(
         assets=[*(collected(entry, settings.store) for entry in settings.collect), *stream_specs(settings)],
-        jobs=[*(entry_job(entry) for entry in settings.collect), *streams.values()],
+        jobs=[
+            *(entry_job(entry) for entry in settings.collect),
+            *streams.values(),
+            prune_job(settings.keep_runs),
+        ],
         schedules=[
-            entry_schedule(entry, settings.store, settings.timezone, running=settings.source != EMBEDDED)
-            for entry in settings.collect
-            if entry.scheduled
+            *(
+                entry_schedule(entry, settings.store, settings.timezone, running=settings.source != EMBEDDED)
+                for entry in settings.collect
+                if entry.scheduled
+            ),
+            prune_schedule(running=settings.source != EMBEDDED),
         ],
         sensors=[
             failure_sensor(settings.alerts),

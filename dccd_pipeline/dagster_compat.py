@@ -4,6 +4,10 @@ Nothing else imports ``dagster._...`` (tests/architecture/test_dagster_compat.py
 reason; where Dagster makes one public, its line goes.
 """
 
+from pathlib import Path
+
+import dagster as dg
+
 # Types of what public functions take and return.
 from dagster._core.definitions.target import ExecutableDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -18,6 +22,9 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 
 # Which states of a run are its last.
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
+
+# Where SQLite keeps what a run said, which outlives the run (runs/prune.py).
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 # Dagster documents these tags as text only: how a run names its partitions, its backfill, its code server.
 from dagster._core.storage.tags import (
@@ -60,6 +67,7 @@ __all__ = [
     "is_valid_cron_string",
     "make_new_run_id",
     "migration_heads",
+    "run_files",
 ]
 
 
@@ -69,3 +77,12 @@ def migration_heads() -> list[str]:
     from dagster._core.storage import sql  # noqa: PLC0415
 
     return list(ScriptDirectory.from_config(sql.get_alembic_config(sql.__file__)).get_heads())
+
+
+def run_files(instance: dg.DagsterInstance, run_id: str) -> list[Path]:
+    """Return the files of a run's own database; there are none where all runs share one."""
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        return []
+    database = storage.path_for_shard(run_id)
+    return [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]

@@ -21,6 +21,7 @@ from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText
 from dccd_pipeline.config.origins import with_origins
+from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.config.stream import StreamEntry
 
 
@@ -121,6 +122,9 @@ class TypedSettings(Strict):
 
     accepted: tuple[AcceptedGap, ...] = ()
     """What is known to be missing, and taken as it is: it is shown, but fails nothing."""
+
+    keep_runs: KeepRuns = Field(default_factory=KeepRuns)
+    """For how long Dagster's storage keeps what became of runs."""
 
     timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", examples=["Europe/Paris"])
     """Of cron, and of times that are printed. Data stay UTC."""

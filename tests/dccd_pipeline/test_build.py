@@ -63,8 +63,11 @@ def test_the_assets_of_an_entry_share_one_run() -> None:
 def test_each_entry_has_a_job_and_a_schedule() -> None:
     jobs = [job for job in repository().get_all_jobs() if not job.name.startswith("__")]
     assert {job.name: job.tags for job in jobs} == {
-        name: {"dccd/exchange": "binance"}
-        for name in ("binance_ohlc_1m", "binance_ohlc_1d", "binance_trades", "books")
+        **{
+            name: {"dccd/exchange": "binance"}
+            for name in ("binance_ohlc_1m", "binance_ohlc_1d", "binance_trades", "books")
+        },
+        "prune_runs": {},
     }
     schedules = repository().schedule_defs
     assert {s.name: (s.job_name, s.cron_schedule, s.execution_timezone) for s in schedules} == {
@@ -72,6 +75,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_ohlc_1d_schedule": ("binance_ohlc_1d", "0 2 * * *", "UTC"),
         "binance_trades_schedule": ("binance_trades", "0 * * * *", "UTC"),
         "books_schedule": ("books", "* * * * *", "UTC"),
+        "prune_runs_schedule": ("prune_runs", "17 3 * * *", "UTC"),
     }
     names = ["configuration", "run_failures", "run_recoveries", "silent_runs", "silent_streams", "streams"]
     assert [sensor.name for sensor in repository().sensor_defs] == names
@@ -86,7 +90,7 @@ def test_only_what_somebody_configured_runs_by_itself() -> None:
 def test_nothing_configured_loads_too() -> None:
     empty = build_definitions(parse_settings("", Origin("dccd.yaml", Path()))).get_repository_def()
     assert not empty.asset_graph.get_all_asset_keys()
-    assert not empty.schedule_defs
+    assert [schedule.name for schedule in empty.schedule_defs] == ["prune_runs_schedule"]
 
 
 def test_the_resources_are_those_of_the_settings_or_of_the_caller() -> None:
