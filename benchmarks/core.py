@@ -14,7 +14,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.tables import DataType
@@ -23,7 +23,7 @@ _NO_LIMIT: Final = Limit(1_000_000_000, MINUTE)
 
 
 async def collect(job: Job) -> None:
-    exchange, lake, clock = get("binance"), Lake(job.store), SystemClock()
+    exchange, lake, clock = get("binance"), LakeStore(job.store), SystemClock()
     if not job.limited:
         exchange = replace(exchange, limits=(_NO_LIMIT,))
     data_type = DataType(job.data_type)

@@ -24,7 +24,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.lake.partition.ledger import Ledger
@@ -165,7 +165,7 @@ def _memory_mb() -> float:
 
 async def record(job: StreamJob) -> Recorded:
     """Record until all messages are on disk, or for ``seconds`` when that is an option."""
-    exchange, lake, clock, meter = get("binance"), Lake(job.store), SystemClock(), Meter()
+    exchange, lake, clock, meter = get("binance"), LakeStore(job.store), SystemClock(), Meter()
     trades = [Dataset("binance", Symbol.parse(name), DataType.TRADES) for name in job.symbols]
     if stored := job.options.get("stored", 0):
         _store(lake, trades[0], stored, clock.now())
@@ -230,7 +230,7 @@ class _Lenient:
         return ledger
 
 
-def _store(lake: Lake, dataset: Dataset, count: int, now: Us) -> None:
+def _store(lake: LakeStore, dataset: Dataset, count: int, now: Us) -> None:
     """Put so many trades into today's partition, all of them before now."""
     key = partition_key(dataset.grain, now)
     start = partition_span(dataset.grain, key).start

@@ -24,7 +24,7 @@ from benchmarks.measure import Usage, run
 from benchmarks.recorder import Lag, Recorded, Sample
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import running_sandbox
 
@@ -175,7 +175,7 @@ def _ids(folder: str) -> int:
 
 
 def _in_lake(folder: Path, symbol: str) -> int:
-    rows = Lake(folder).scan(Dataset("binance", Symbol.parse(symbol), DataType.TRADES))
+    rows = LakeStore(folder).scan(Dataset("binance", Symbol.parse(symbol), DataType.TRADES))
     return int(rows.select(pl.col("trade_id").cast(pl.Int64).n_unique()).collect().item())
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
@@ -132,7 +132,7 @@ async def record_live(  # noqa: PLR0913 -- as the recorder of the core
     plan: StreamPlan,
     venue: Venue,
     connect: Connect,
-    lake: Lake,
+    lake: LakeStore,
     stop: asyncio.Event,
     listener: Listener,
     *,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
@@ -33,9 +33,9 @@ class LakeResource(dg.ConfigurableResource[None]):
     url: str
     accepted: list[AcceptedSpan] = Field(default_factory=list[AcceptedSpan])
 
-    def open(self) -> Lake:
+    def open(self) -> LakeStore:
         gaps = ((one.dataset, one.start, one.end, one.why) for one in self.accepted)
-        return Lake(self.url, accepted=by_dataset(gaps))
+        return LakeStore(self.url, accepted=by_dataset(gaps))
 
 
 class Venues(dg.ConfigurableResource[None]):

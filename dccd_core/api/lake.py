@@ -14,7 +14,7 @@ from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
-from dccd_core.lake import lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import State
 from dccd_core.net.clock import SystemClock
@@ -29,7 +29,7 @@ T = TypeVar("T")
 _GAPS = pl.Schema({"start": TIME, "end": TIME, "missing": pl.Int64(), "why": pl.String()})
 
 
-class Lake(lake.Lake):
+class Lake(LakeStore):
     """A store of market data.
 
     Args:

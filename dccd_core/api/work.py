@@ -17,7 +17,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
@@ -94,7 +94,7 @@ class _Backfill:
 
 
 async def backfill(
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     wanted: TimeRange,
     tell: Callable[[Filling], object] | None,
@@ -156,7 +156,7 @@ def plan_of(datasets: Sequence[Dataset], depth: int, snapshot_every: str) -> Str
 
 
 async def record(
-    lake: Lake,
+    lake: LakeStore,
     plan: StreamPlan,
     seconds: float | None,
     tell: Callable[[StreamHealth], object] | None,
@@ -182,7 +182,7 @@ async def _recorded(
     plan: StreamPlan,
     venue: Venue,
     connect: Connect,
-    lake: Lake,
+    lake: LakeStore,
     stop: asyncio.Event,
     tell: Callable[[StreamHealth], object] | None,
 ) -> None:

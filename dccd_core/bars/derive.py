@@ -16,7 +16,7 @@ from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NO_TRADES, BarCheck, Evidence
 from dccd_core.tables import TIME, DataType
@@ -36,7 +36,7 @@ class Style:
 
 
 def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     key: str,
     style: Style,
@@ -80,7 +80,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     return Filled(state, 0, sum(one.rows for one in asked))
 
 
-def _known(lake: Lake, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
+def _known(lake: LakeStore, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
     """Yield, day by day, the time in which every trade is known."""
     for day in partition_keys(trades.grain, span):
         if state := lake.state(trades, day):
@@ -95,7 +95,7 @@ def _before_first(bars: pl.DataFrame, part: TimeRange) -> TimeRange | None:
 
 
 def _bars(
-    lake: Lake, trades: Dataset, span: TimeRange, bar: Us, style: Style, told: Callable[[Us], None]
+    lake: LakeStore, trades: Dataset, span: TimeRange, bar: Us, style: Style, told: Callable[[Us], None]
 ) -> pl.DataFrame:
     """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
     sums = Sums(bar)
@@ -111,7 +111,7 @@ def _bars(
     return _carried(bars, before) if style.carries_open else bars
 
 
-def _price_before(lake: Lake, trades: Dataset, at: Us) -> float | None:
+def _price_before(lake: LakeStore, trades: Dataset, at: Us) -> float | None:
     """Return the price of the last stored trade before ``at``, of the same day or the one before it."""
     days = partition_keys(trades.grain, TimeRange(Us(at - 1), at))
     price = None

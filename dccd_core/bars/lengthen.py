@@ -14,7 +14,7 @@ from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.timespan import ZERO, TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import ACCEPTED, Asked, Ledger, Source
 from dccd_core.quality.holes import BarCheck, Evidence
 
@@ -39,7 +39,7 @@ class _Check(BarCheck):
 
 
 def lengthen(  # noqa: PLR0913 -- as ``derive``
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     key: str,
     short: Short,
@@ -93,7 +93,7 @@ def lengthen(  # noqa: PLR0913 -- as ``derive``
     return Filled(state, 0, sum(one.rows for one in asked))
 
 
-def _ledgers(lake: Lake, source: Dataset, span: TimeRange) -> Iterator[Ledger]:
+def _ledgers(lake: LakeStore, source: Dataset, span: TimeRange) -> Iterator[Ledger]:
     states = (lake.state(source, key) for key in partition_keys(source.grain, span))
     return (state.ledger for state in states if state)
 

@@ -8,7 +8,7 @@ from polars.io.plugins import register_io_source
 from dccd_core.bars.longer import Length, divides, longer, next_open, pieces, proven, whole_bars
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 
 
 def longest_source(stored: Iterable[Dataset], dataset: Dataset, length: Length) -> Dataset | None:
@@ -21,7 +21,7 @@ def longest_source(stored: Iterable[Dataset], dataset: Dataset, length: Length) 
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
-def scan_longer(lake: Lake, source: Dataset, length: Length, wanted: TimeRange | None) -> pl.LazyFrame:
+def scan_longer(lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None) -> pl.LazyFrame:
     """Return the long bars that open within ``wanted``, made of what is there when they are collected.
 
     Only those of which the ledger proves all of the time.
@@ -42,7 +42,9 @@ def scan_longer(lake: Lake, source: Dataset, length: Length, wanted: TimeRange |
     return register_io_source(batches, schema=source.data_type.table.schema)
 
 
-def _made(lake: Lake, source: Dataset, length: Length, wanted: TimeRange | None) -> Iterator[pl.DataFrame]:
+def _made(
+    lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None
+) -> Iterator[pl.DataFrame]:
     assert source.span is not None
     known = proven(state.ledger for state in lake.states(source).values())
     for run in whole_bars(known, length):

@@ -6,7 +6,7 @@ from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_
 from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Estimate:
 
 async def estimate(
     venue: Venue,
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     key: str,
     life: ListingPeriod = UNKNOWN,

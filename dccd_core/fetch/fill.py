@@ -10,7 +10,7 @@ from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Halted, Progress, Work
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 
 __all__ = ["Filled", "Halted", "Progress", "fill"]
 
@@ -30,7 +30,7 @@ class Filled:
 
 async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     venue: Venue,
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     key: str,
     progress: Progress,

@@ -12,7 +12,7 @@ from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Work
-from dccd_core.lake.lake import CompletenessCheck, Lake
+from dccd_core.lake.lake import CompletenessCheck, LakeStore
 from dccd_core.lake.live.harvest import SealedSegments
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import BookCheck
@@ -61,7 +61,7 @@ class _WithLosses:
         return self.judge.assess(ledger.lose(ledger.unrecorded()))
 
 
-def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
+def fold(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
     """Put what a stream recorded into its partition, and into the ledger what it covers.
 
     The venue is asked for nothing; what is missing is asked for by ``fill``.
@@ -89,7 +89,7 @@ def fold(venue: Venue, lake: Lake, dataset: Dataset, key: str, recorded: Recorde
         return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
 
 
-def fold_sealed(venue: Venue, lake: Lake, data_type: DataType, span: Us | None, halt: Event) -> Folded:
+def fold_sealed(venue: Venue, lake: LakeStore, data_type: DataType, span: Us | None, halt: Event) -> Folded:
     """Fold sealed segments of one data type, as many as fit into memory at once.
 
     A part that cannot be folded stays in a segment, with its rows, and its error is told. Once ``halt`` is

@@ -9,13 +9,13 @@ from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.paging.page import earliest
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_core.quality.sanity import split_valid
 
 
-async def snapshot(venue: Venue, lake: Lake, dataset: Dataset, key: str, depth: int) -> Filled:
+async def snapshot(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, depth: int) -> Filled:
     """Add the present order book, ``depth`` levels a side, to the partition of today."""
     endpoint, now = await venue.served(dataset), venue.clock.now()
     if key != partition_key(dataset.grain, now):

@@ -22,7 +22,7 @@ from dccd_core.fetch.paging.style import FetchStats
 from dccd_core.fetch.planner import Plan
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import OUTAGE, quiet_parts, trade_oracle
-from dccd_core.lake.lake import CompletenessCheck, Lake, PartitionDraft, State
+from dccd_core.lake.lake import CompletenessCheck, LakeStore, PartitionDraft, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.quality.holes import (
     AFTER_END,
@@ -89,7 +89,7 @@ class Work:
     """One fill under way: what was asked, what came, what could be proven."""
 
     venue: Venue
-    lake: Lake
+    lake: LakeStore
     dataset: Dataset
     key: str
     draft: PartitionDraft | None

@@ -59,8 +59,8 @@ class CompletenessCheck(Protocol):
         ...
 
 
-class Lake:
-    """A store of partitions.
+class LakeStore:
+    """The partitions and live segments of a store; ``Lake``, as users know it, is one that takes names.
 
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and AWS_ENDPOINT_URL from the environment).

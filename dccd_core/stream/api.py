@@ -8,7 +8,7 @@ from typing import Protocol
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.sockets import Connect
 
 
@@ -122,7 +122,7 @@ class RecordStream(Protocol):
         plan: StreamPlan,
         venue: Venue,
         connect: Connect,
-        lake: Lake,
+        lake: LakeStore,
         stop: asyncio.Event,
         listener: Listener,
         *,

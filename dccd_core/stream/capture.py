@@ -17,7 +17,7 @@ from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import DccdError, LakeError, Throttled
 from dccd_core.domain.timespan import Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import Clock
 from dccd_core.net.http import Transport
 from dccd_core.net.sockets import Connect, Way, dialled
@@ -134,7 +134,7 @@ def captured(record: RecordStream, folder: Path, limit: int = LIMIT) -> RecordSt
         plan: StreamPlan,
         venue: Venue,
         connect: Connect,
-        lake: Lake,
+        lake: LakeStore,
         stop: asyncio.Event,
         listener: Listener,
         *,

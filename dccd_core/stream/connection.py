@@ -12,7 +12,7 @@ from dccd_core.adapter.live import BookChange, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, LakeError, Where
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.net.clock import Clock
 from dccd_core.net.sockets import dialled
@@ -61,7 +61,7 @@ class StreamContext:
 
     exchange: str
     live: WebSocketApi
-    lake: Lake
+    lake: LakeStore
     clock: Clock
     connect: Callable[[str], AbstractAsyncContextManager[Socket]]
     start_book: StartBook

@@ -12,7 +12,7 @@ from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.fold import fold_sealed
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import BROKE_OFF
 from dccd_core.lake.partition.ledger import Lost
 from dccd_core.stream.api import Listener
@@ -24,7 +24,7 @@ _LOOK_BACK: Final = Us(32 * DAY)
 """A stream that stood still for longer begins anew: the time between is history's to fill."""
 
 
-async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Listener) -> None:
+async def fold_all(venue: Venue, lake: LakeStore, kinds: Iterable[Kind], listener: Listener) -> None:
     """Fold all sealed segments of the exchange: those of dead and of ended recordings alike.
 
     A part that cannot be folded stays in a segment, with its rows, and its error is told. When this is
@@ -45,7 +45,9 @@ async def fold_all(venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Li
             more, halt = folded.more, Event()
 
 
-async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], listener: Listener) -> None:
+async def fill_windows(
+    venue: Venue, lake: LakeStore, datasets: Iterable[Dataset], listener: Listener
+) -> None:
     """Ask for what lies between the recordings of each dataset; one's failure is told, and stops no other.
 
     The past of pictures cannot be asked for, and what a user paused is not.
@@ -77,7 +79,7 @@ async def fill_windows(venue: Venue, lake: Lake, datasets: Iterable[Dataset], li
     await fill_all(jobs, fill_one, report)
 
 
-def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, Turn]:
+def recorded_until(lake: LakeStore, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, Turn]:
     """Return where streams stopped recording each dataset lately, if they did record it, and why."""
     found: dict[Dataset, Turn] = {}
     for dataset in datasets:
@@ -89,7 +91,7 @@ def recorded_until(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dat
     return found
 
 
-def _windows(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, list[TimeRange]]:
+def _windows(lake: LakeStore, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, list[TimeRange]]:
     """Return from when to when streams were to record each dataset lately; of those that they did."""
     found: dict[Dataset, list[TimeRange]] = {}
     for dataset in datasets:
@@ -100,7 +102,7 @@ def _windows(lake: Lake, datasets: Iterable[Dataset], now: Us) -> dict[Dataset, 
     return found
 
 
-def _recorded(lake: Lake, dataset: Dataset, now: Us) -> tuple[list[TimeRange], list[Lost]]:
+def _recorded(lake: LakeStore, dataset: Dataset, now: Us) -> tuple[list[TimeRange], list[Lost]]:
     """Return what streams recorded lately, and what they did not, both in order."""
     recorded, lost = list[TimeRange](), list[Lost]()
     recent = TimeRange(Us(max(0, now - _LOOK_BACK)), Us(now + DAY))

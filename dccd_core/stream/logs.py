@@ -11,7 +11,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.clock import Clock
@@ -60,7 +60,7 @@ class Logs:
         listener: is told when nothing can be written, and when it can again.
     """
 
-    def __init__(self, lake: Lake, exchange: str, clock: Clock, listener: Listener) -> None:
+    def __init__(self, lake: LakeStore, exchange: str, clock: Clock, listener: Listener) -> None:
         self._lake, self._exchange = lake, exchange
         self._clock, self._listener = clock, listener
         self._logs: defaultdict[Kind, _Log] = defaultdict(_Log)

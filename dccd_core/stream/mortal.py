@@ -6,14 +6,14 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.tables import DataType
 
 
-class MortalLake(Lake):
+class MortalLake(LakeStore):
     """A lake that can be killed: from then on nothing is written through it, and nothing closed in order."""
 
     def __init__(self, folder: Path) -> None:

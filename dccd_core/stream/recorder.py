@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejected, Throttled, Where, located
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import dialled
 from dccd_core.stream.api import StreamHealth, StreamPlan
 from dccd_core.stream.attempts import Attempts
@@ -100,7 +100,7 @@ class Recorder:
         self,
         plan: StreamPlan,
         venue: Venue,
-        lake: Lake,
+        lake: LakeStore,
         groups: Sequence[Group],
         context: StreamContext,
         find: Find,

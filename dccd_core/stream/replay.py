@@ -22,7 +22,7 @@ from dccd_core.domain.errors import ConfigError, DccdError, Unavailable
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.stream import tape
 from dccd_core.stream.api import StreamHealth, StreamPlan
@@ -128,7 +128,10 @@ class _Replay:
         for about, folder in zip(self._abouts, self._folders, strict=True):
             await self._one(about, folder)
         datasets = list(dict.fromkeys(one for plan in self._plans for one in plan.datasets))
-        lake, kinds = Lake(self._lake), list(dict.fromkeys((one.data_type, one.span) for one in datasets))
+        lake, kinds = (
+            LakeStore(self._lake),
+            list(dict.fromkeys((one.data_type, one.span) for one in datasets)),
+        )
         await fold_all(Venue(self._exchange, _Nobody(), self._clock), lake, kinds, self._told)
         return Replayed(
             version("dccd"),
@@ -173,7 +176,7 @@ class _Nobody:
         raise Unavailable(f"{request.path} is not to be had offline")
 
 
-def parts(lake: Lake, dataset: Dataset) -> dict[str, Part]:
+def parts(lake: LakeStore, dataset: Dataset) -> dict[str, Part]:
     """Return what a lake holds and says of a dataset, partition by partition."""
     return {
         key: Part(

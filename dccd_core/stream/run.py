@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
 from dccd_core.domain.timespan import ZERO, TimeRange
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import Clock
 from dccd_core.net.websocket import Socket
 from dccd_core.stream.api import DatasetHealth, Listener, StreamHealth, StreamPlan
@@ -30,7 +30,7 @@ async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until 
     plan: StreamPlan,
     venue: Venue,
     connect: Callable[[str], AbstractAsyncContextManager[Socket]],
-    lake: Lake,
+    lake: LakeStore,
     stop: asyncio.Event,
     listener: Listener,
     plans: "asyncio.Queue[StreamPlan] | None" = None,

@@ -13,7 +13,7 @@ from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import iso
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.audit import COMPLETE, CROSSED, FINAL, ORDER, SANITY, SCHEMA, Audit
 from dccd_core.quality.crossed import CrossedPictures
@@ -47,7 +47,7 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
 
 
 def evaluate(
-    lake: Lake, exchange: Exchange, dataset: Dataset, keys: Collection[str], states: Mapping[str, State]
+    lake: LakeStore, exchange: Exchange, dataset: Dataset, keys: Collection[str], states: Mapping[str, State]
 ) -> Iterator[dg.AssetCheckResult]:
     """Read the partitions ``keys`` again; completeness and quarantine speak of all stored partitions."""
     found: dict[str, list[str]] = {name: [] for name in check_names(dataset)}
@@ -87,7 +87,7 @@ def _pictures(crossed: Sequence[CrossedPictures]) -> dict[str, dg.IntMetadataVal
     return {"count": dg.MetadataValue.int(sum(one.count for one in crossed)), **times}
 
 
-def _audited(lake: Lake, exchange: Exchange, dataset: Dataset, key: str, state: State) -> Audit:
+def _audited(lake: LakeStore, exchange: Exchange, dataset: Dataset, key: str, state: State) -> Audit:
     endpoint = exchange.endpoint(dataset.symbol.market_type, dataset.data_type)
     audit = Audit(dataset, carried_open=endpoint is not None and endpoint.carries_open)
     try:

@@ -16,7 +16,7 @@ from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import TimeRange, Us, iso, us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 
 CHECK: Final = "equals_the_venue"
 _MOST: Final = 500
@@ -64,7 +64,7 @@ def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Us) -> list[
 
 
 async def compare_parts(
-    venue: Venue, lake: Lake, parts: Iterable[tuple[Dataset, TimeRange]]
+    venue: Venue, lake: LakeStore, parts: Iterable[tuple[Dataset, TimeRange]]
 ) -> list[dg.AssetCheckResult]:
     """Hold stored bars of each part against the venue's; where it has none of them, nothing is said."""
     bars: dict[Dataset, list[pl.DataFrame]] = {}

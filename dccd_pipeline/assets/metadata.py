@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange, Us, iso
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Hole
 from dccd_pipeline.assets.progress import condition_of, progress
 from dccd_pipeline.assets.spec import column_schema, uri_of
@@ -73,7 +73,7 @@ def _gap(hole: Hole) -> str:
     return f"**gap**: {hole.reason}" if hole.reason else "**gap**"
 
 
-def partition_view(lake: Lake, dataset: Dataset, key: str) -> dict[str, dg.MetadataValue]:
+def partition_view(lake: LakeStore, dataset: Dataset, key: str) -> dict[str, dg.MetadataValue]:
     """Show what a partition holds: its prices as a small picture, its last rows as a table."""
     return {
         "chart": dg.MetadataValue.md(price_chart(lake, dataset, key)),
@@ -81,7 +81,7 @@ def partition_view(lake: Lake, dataset: Dataset, key: str) -> dict[str, dg.Metad
     }
 
 
-def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
+def price_chart(lake: LakeStore, dataset: Dataset, key: str) -> str:
     """Draw the partition's prices as a small PNG inside a Markdown image."""
     column = dataset.data_type.table.chart
     prices = (
@@ -96,7 +96,7 @@ def price_chart(lake: Lake, dataset: Dataset, key: str) -> str:
     return f"![{column}](data:image/png;base64,{base64.b64encode(_png(prices)).decode()})"
 
 
-def last_rows(lake: Lake, dataset: Dataset, key: str) -> dg.MetadataValue:
+def last_rows(lake: LakeStore, dataset: Dataset, key: str) -> dg.MetadataValue:
     """Return the partition's last rows; of the others hardly any are read: a day may have millions."""
     rows = dataset.data_type.table.empty()
     for span in _ends(partition_span(dataset.grain, key), lake.state(dataset, key)):

@@ -20,7 +20,7 @@ from dccd_core.fetch.fill import Filled, Halted
 from dccd_core.fetch.fill import Progress as PageProgress
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.checks import evaluate
 from dccd_pipeline.assets.costs import cost_of, refuse_what_does_not_fit, said_cost
@@ -74,7 +74,7 @@ class Run:
 
     context: dg.AssetExecutionContext
     entry: Entry
-    lake: Lake
+    lake: LakeStore
     wanted: list[Dataset] = field(default_factory=list[Dataset])
     """What is to be filled; of other datasets only checks are asked for, which read all that is stored."""
     states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])

@@ -15,7 +15,7 @@ import dagster as dg
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.assets.progress import behind
 from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress, said_gone, vanished
 from dccd_pipeline.assets.run import entry_partitions
@@ -52,7 +52,7 @@ def entry_schedule(
         for record in context.instance.get_run_records(unfinished):
             if not is_silent(record, context.instance, context.scheduled_execution_time):
                 return dg.SkipReason(f"run {record.dagster_run.run_id} of this job has not ended")
-        return _request(entry, context, Lake(store).identity() if store else None)
+        return _request(entry, context, LakeStore(store).identity() if store else None)
 
     return tick
 
@@ -77,7 +77,7 @@ def _request(
 
 def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Name the partitions whose files vanished, a line for each dataset that has any."""
-    lake, lines = Lake(settings.store), list[str]()
+    lake, lines = LakeStore(settings.store), list[str]()
     store = lake.identity()
     for entry in settings.collect if store else ():
         keys = entry_partitions(entry).get_partition_keys()

@@ -17,7 +17,7 @@ import msgspec
 
 from dccd_core.domain.errors import ConfigError
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, RecordStream, StreamPlan
 from dccd_pipeline.build import record_live
@@ -95,7 +95,7 @@ class Keeping:
             plan: StreamPlan,
             venue: Venue,
             connect: Connect,
-            lake: Lake,
+            lake: LakeStore,
             stop: asyncio.Event,
             listener: Listener,
             *,

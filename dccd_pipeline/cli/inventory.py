@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.quality.coverage import coverage, promises, since_recorded
 from dccd_pipeline.assets.progress import condition_of, why_not
@@ -42,7 +42,7 @@ class Holding:
     """Of ``rows`` those that no partition holds yet."""
 
 
-def holdings(lake: Lake, now: Us) -> list[Holding]:
+def holdings(lake: LakeStore, now: Us) -> list[Holding]:
     """Sum up every dataset there is, sorted by name."""
     live = set(lake.recorded())
     found = list[Holding]()
@@ -90,7 +90,7 @@ def _nothing(dataset: Dataset) -> Holding:
     return Holding(dataset, Condition.PENDING, 0, None, None, 0, None, 0, 0, 0, why)
 
 
-def _with_live(lake: Lake, one: Holding) -> Holding:
+def _with_live(lake: LakeStore, one: Holding) -> Holding:
     """Count the rows of live segments too: each that is in a partition already counts once."""
     ts = pl.col("ts").cast(pl.Int64)
     sums = (pl.len().alias("rows"), ts.min().alias("first"), ts.max().alias("last"))

@@ -17,7 +17,7 @@ import click
 
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.assets.schedules import gone_lines
 from dccd_pipeline.build import silent, stream_digests
@@ -118,7 +118,7 @@ def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
         sys.exit(code)
     with open_instance() as instance:
         orders = (planned_orders if dry_run else tick_orders)(
-            chosen, instance, now, Lake(settings.store).identity()
+            chosen, instance, now, LakeStore(settings.store).identity()
         )
     if not orders:
         click.echo(f"{', '.join(exchanges)}: everything is up to date")
@@ -256,5 +256,5 @@ def demo() -> None:
         for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded
-    show_inventory(Lake(STORE), as_json=False)
+    show_inventory(LakeStore(STORE), as_json=False)
     sys.exit(0 if succeeded else 1)

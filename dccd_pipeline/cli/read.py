@@ -12,7 +12,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 
 _WRITERS: Final[Mapping[str, Callable[[pl.LazyFrame, Path], object]]] = {
     ".csv": lambda rows, file: rows.sink_csv(file),
@@ -25,7 +25,7 @@ class NoRowsError(LakeError):
     """There are none in the time that was asked for."""
 
 
-def rows_of(lake: Lake, dataset: Dataset, wanted: TimeRange) -> pl.LazyFrame:
+def rows_of(lake: LakeStore, dataset: Dataset, wanted: TimeRange) -> pl.LazyFrame:
     """Return the rows of ``wanted``.
 
     Raises:
@@ -43,7 +43,7 @@ def rows_of(lake: Lake, dataset: Dataset, wanted: TimeRange) -> pl.LazyFrame:
     return rows
 
 
-def _extent(lake: Lake, dataset: Dataset) -> str:
+def _extent(lake: LakeStore, dataset: Dataset) -> str:
     ts = pl.col("ts").cast(pl.Int64)
     first, last = lake.scan(dataset).select(ts.min().alias("a"), ts.max().alias("b")).collect().row(0)
     return "it has none at all" if first is None else f"it has some from {iso(Us(first))} to {iso(Us(last))}"

@@ -23,7 +23,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, RecordStream, StreamHealth, StreamPlan
@@ -183,7 +183,7 @@ def _heard(recorder: RecordStream, say: Say) -> RecordStream:
         plan: StreamPlan,
         venue: Venue,
         connect: Connect,
-        lake: Lake,
+        lake: LakeStore,
         stop: asyncio.Event,
         listener: Listener,
         *,

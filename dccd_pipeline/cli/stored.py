@@ -12,7 +12,7 @@ import click
 import polars as pl
 
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.inventory import holdings
@@ -61,7 +61,7 @@ def inventory(as_json: bool) -> None:
         say_where(settings)
 
 
-def show_inventory(lake: Lake, zone: str = "UTC", *, as_json: bool) -> None:
+def show_inventory(lake: LakeStore, zone: str = "UTC", *, as_json: bool) -> None:
     """Print what a lake holds."""
     held = holdings(lake, SystemClock().now())
     if as_json:

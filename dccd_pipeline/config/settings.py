@@ -15,7 +15,7 @@ from dccd_core.api.configured import DEFAULT_STORE, store_at
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.config.accepted import AcceptedGap, by_dataset
 from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.collect import Entry, TypedEntry
@@ -155,9 +155,9 @@ class Settings(TypedSettings):
         """Where the settings were read: a path or ``embedded defaults``; empty when made in Python."""
         return self._source
 
-    def lake(self) -> Lake:
+    def lake(self) -> LakeStore:
         """Open the store; what is accepted counts as explained there."""
-        return Lake(self.store, accepted=by_dataset(self.accepted_gaps()))
+        return LakeStore(self.store, accepted=by_dataset(self.accepted_gaps()))
 
     def accepted_gaps(self) -> list[tuple[str, int, int, str]]:
         return [(gap.dataset, gap.span.start, gap.span.end, gap.why) for gap in self.accepted]

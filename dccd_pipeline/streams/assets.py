@@ -16,7 +16,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import moment
 from dccd_core.exchanges import get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.assets.partitions import partitions_of
 from dccd_pipeline.assets.spec import dataset_spec
 from dccd_pipeline.config.stream import StreamEntry
@@ -53,7 +53,7 @@ def recorded_spec(entry: StreamEntry, dataset: Dataset, store: str, first: date)
     )
 
 
-def first_days(lake: Lake, datasets: Sequence[Dataset]) -> dict[Dataset, date]:
+def first_days(lake: LakeStore, datasets: Sequence[Dataset]) -> dict[Dataset, date]:
     """Return the first day that the lake holds of each dataset; none of those of which it holds nothing.
 
     A store that does not answer must not keep the definitions from being loaded: then nobody knows.

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, ZERO, Us
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import StreamHealth
@@ -124,7 +124,7 @@ class Report:
     """The listener of a run. ``digest``: of the entry that it records."""
 
     context: dg.OpExecutionContext
-    lake: Lake
+    lake: LakeStore
     name: str
     digest: str
     clock: Clock = field(default_factory=SystemClock)

@@ -27,7 +27,7 @@ from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, momen
 from dccd_core.fetch.estimate import estimate
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition, Source, condition
 from dccd_core.net.clock import Clock, ManualClock
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
@@ -133,11 +133,11 @@ def dataset(marks: DataType) -> Dataset:
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "lake")
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path / "lake")
 
 
-def backfilled(venue: Venue, lake: Lake, dataset: Dataset) -> State:
+def backfilled(venue: Venue, lake: LakeStore, dataset: Dataset) -> State:
     def unheeded(_: Dataset, __: str, ___: int, ____: Us) -> None: ...
 
     filled: Filled = asyncio.run(fill(venue, lake, dataset, KEY, unheeded))
@@ -159,7 +159,7 @@ class Told:
         self.notes.append(text)
 
 
-def recorded(lake: Lake, dataset: Dataset, first: Us, minutes: int) -> Told:
+def recorded(lake: LakeStore, dataset: Dataset, first: Us, minutes: int) -> Told:
     """Listen to the exchange's WebSocket for some minutes."""
     told = Told()
 
@@ -179,7 +179,7 @@ def recorded(lake: Lake, dataset: Dataset, first: Us, minutes: int) -> Told:
     return told
 
 
-def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
     assert state.rows == 12 * 60 - 3  # one is wrong, one cannot be read, one runs
     assert dataset.parts == ("octopus", "marks", "BTC-USDT", "1m")
@@ -188,7 +188,7 @@ def test_it_is_asked_for_and_kept_as_its_table_says(venue: Venue, lake: Lake, da
     assert list(lake.datasets()) == [dataset]
 
 
-def test_a_row_that_cannot_be_true_is_kept_beside_it(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_a_row_that_cannot_be_true_is_kept_beside_it(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
     kept = lake.quarantined(dataset, KEY).sort("ts")
     assert kept.schema == {**TABLE.schema, "reason": pl.String()}
@@ -199,7 +199,7 @@ def test_a_row_that_cannot_be_true_is_kept_beside_it(venue: Venue, lake: Lake, d
         assert (gap.span, gap.missing, gap.refused) == (TimeRange(at, Us(at + MINUTE)), 1, 1)
 
 
-def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_it_is_read_and_checked(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
     rows = lake.scan(dataset).collect()
     assert rows.schema == TABLE.schema
@@ -217,13 +217,15 @@ def test_it_is_read_and_checked(venue: Venue, lake: Lake, dataset: Dataset) -> N
     }
 
 
-def test_what_it_would_cost_is_known(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_what_it_would_cost_is_known(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     cost = asyncio.run(estimate(venue, lake, dataset, KEY))
     assert cost.rows in (719, 720)
     assert cost.bytes == cost.rows * TABLE.bytes_per_row
 
 
-def test_it_is_recorded_folded_and_united_with_history(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_it_is_recorded_folded_and_united_with_history(
+    venue: Venue, lake: LakeStore, dataset: Dataset
+) -> None:
     first = Us(DAY + 6 * HOUR)
     told = recorded(lake, dataset, first, 10)
     live = lake.scan(dataset).collect()
@@ -242,7 +244,7 @@ def test_it_is_recorded_folded_and_united_with_history(venue: Venue, lake: Lake,
     assert condition(whole.ledger, TimeRange(DAY, NOW)) is Condition.DEGRADED  # by the rows that are refused
 
 
-def test_it_is_shown_in_the_inventory(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_it_is_shown_in_the_inventory(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
     [one] = holdings(lake, NOW)
     assert (one.dataset, one.condition, one.rows, one.partitions) == (dataset, Condition.DEGRADED, 717, 1)
@@ -258,7 +260,7 @@ def test_it_is_shown_among_what_the_exchange_serves() -> None:
     assert (row["live"], row["live_docs"]) == ("final mark prices", "https://octopus.example/live")
 
 
-def test_its_asset_says_what_it_is(venue: Venue, lake: Lake, dataset: Dataset) -> None:
+def test_its_asset_says_what_it_is(venue: Venue, lake: LakeStore, dataset: Dataset) -> None:
     state = backfilled(venue, lake, dataset)
     spec = dataset_spec(dataset, "s3://bucket", "Octopus")
     assert spec.tags[DATA_TYPE] == "marks"

@@ -7,7 +7,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
 from dccd_core.quality.holes import BarCheck, Evidence, NoCheck
 from dccd_core.tables import TIME, DataType
@@ -29,7 +29,7 @@ def bars(opens: Iterable[int], **wrong: float) -> pl.DataFrame:
 
 
 def hold(
-    lake: Lake,
+    lake: LakeStore,
     dataset: Dataset,
     key: str,
     rows: pl.DataFrame,

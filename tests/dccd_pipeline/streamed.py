@@ -10,7 +10,7 @@ from typing import Any
 
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import DatasetHealth, Listener, Phase, StreamHealth, StreamPlan
@@ -18,7 +18,7 @@ from dccd_pipeline.config.read import parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
 
 STREAM = "{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}"
-Act = Callable[[StreamPlan, Lake, Listener, asyncio.Event], None]
+Act = Callable[[StreamPlan, LakeStore, Listener, asyncio.Event], None]
 
 
 def settings_of(folder: Path, *streams: str) -> Settings:
@@ -69,7 +69,7 @@ class FakeRecorder:
         plan: StreamPlan,
         venue: Venue,
         connect: Connect,
-        lake: Lake,
+        lake: LakeStore,
         stop: asyncio.Event,
         listener: Listener,
         *,

@@ -5,7 +5,7 @@ import dagster as dg
 import polars as pl
 
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_pipeline.build import build_definitions, default_resources, silent, stream_digests
 from dccd_pipeline.config.read import embedded_settings, parse_settings
@@ -155,7 +155,7 @@ def test_without_a_start_partitions_begin_with_the_first_that_is_held_or_today(t
     assert first_partition(settings) in (before, f"{datetime.now(UTC).date()}")
     book = pl.DataFrame(schema=DataType.ORDERBOOK.table.schema)
     for key in ("2024-03-02", "2024-03-01"):
-        hold(Lake(tmp_path / "data"), BOOKS, key, book)
+        hold(LakeStore(tmp_path / "data"), BOOKS, key, book)
     assert first_partition(settings) == "2024-03-01"
 
 

@@ -6,14 +6,14 @@ import pytest
 from dccd_core.domain.errors import ConfigError, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import running_sandbox
 from dccd_pipeline.resources import LakeResource, Venues
 from tests.dccd_pipeline.held import MINUTES, bars, hold
 
 
 def test_the_lake_is_where_the_url_says(tmp_path: Path) -> None:
-    hold(Lake(tmp_path / "lake"), MINUTES, "2024-01", bars([]))
+    hold(LakeStore(tmp_path / "lake"), MINUTES, "2024-01", bars([]))
     assert LakeResource(url=str(tmp_path / "lake")).open().datasets() == [MINUTES]
     with pytest.raises(ConfigError, match="is no store"):
         LakeResource(url="ftp://nowhere").open()

@@ -21,7 +21,7 @@ from dagster import AssetKey
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.config.read import load_settings
@@ -69,8 +69,8 @@ class Project:
         return load_settings(self.folder / "dccd.yaml")
 
     @property
-    def lake(self) -> Lake:
-        return Lake(self.folder / "data")
+    def lake(self) -> LakeStore:
+        return LakeStore(self.folder / "data")
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, ZERO, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.quality.holes import AFTER_END
@@ -76,7 +76,7 @@ class Desk:
     def __init__(self, instance: dg.DagsterInstance, store: Path, sandbox: RunningSandbox) -> None:
         self.instance = instance
         self.sandbox = sandbox
-        self.lake = Lake(store)
+        self.lake = LakeStore(store)
         self._store = store
         self.tell()
 
@@ -261,12 +261,12 @@ def test_a_schedule_tries_yesterday_where_nobody_knows_how_far_back_it_goes(
             result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
             logs = instance.all_logs(result.run_id)
             told = {entry.level for entry in logs if refusal in entry.user_message}
-            lost = days[0] not in Lake(tmp_path).states(
+            lost = days[0] not in LakeStore(tmp_path).states(
                 trades
             )  # a quarter of an hour after midnight it is not
             assert result.success is (scheduled or not lost)
             assert (logging.WARNING in told) is (scheduled and lost)
-            assert Lake(tmp_path).scan(trades).collect().height > 20  # today is filled all the same
+            assert LakeStore(tmp_path).scan(trades).collect().height > 20  # today is filled all the same
 
 
 def bitmex(store: Path, rest_url: str | None) -> Settings:
@@ -321,7 +321,7 @@ def test_its_past_is_complete_up_to_its_last_moment(
         if dataset.span
         else market.truth_trades("bitmex", dataset.symbol, span)
     )
-    assert Lake(closed.store).scan(dataset).collect().equals(truth)
+    assert LakeStore(closed.store).scan(dataset).collect().equals(truth)
 
 
 def test_without_another_server_it_is_refused_with_the_day_it_closed(

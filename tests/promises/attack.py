@@ -22,7 +22,7 @@ from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.stream.api import RecordStream, StreamHealth, StreamPlan
 from dccd_core.stream.capture import captured
@@ -169,7 +169,7 @@ class _Attack:
                     raise error
                 self._log.note(f"the stream ended: {error}", wrong=True)
 
-    async def _recording(self, lake: Lake, stop: asyncio.Event) -> None:
+    async def _recording(self, lake: LakeStore, stop: asyncio.Event) -> None:
         record: RecordStream = run_stream
         if self._captures is not None:
             self._lives += 1
@@ -184,7 +184,7 @@ class _Attack:
 
     async def _settle(self) -> None:
         """Fold what was recorded, and ask for what was missed, once the venue is done with it."""
-        venue, lake = self._venue(), Lake(self._folder)
+        venue, lake = self._venue(), LakeStore(self._folder)
         await fold_all(venue, lake, self._made.kinds, self._log)
         self._recorded = {str(one): parts(lake, one) for one in self._made.datasets}
         await self._clock.sleep(_SETTLE_S)
@@ -193,7 +193,7 @@ class _Attack:
         await fill_windows(venue, lake, self._made.datasets, self._log)
 
     def _judged(self) -> Round:
-        lake, market, made = Lake(self._folder), self._box.market, self._made
+        lake, market, made = LakeStore(self._folder), self._box.market, self._made
         wrong = [one for dataset in made.datasets for one in wrongs(lake, market, dataset, DEPTH)]
         struck = dict[str, int]()
         for one in self._box.connections.tally.strikes:
@@ -202,7 +202,7 @@ class _Attack:
         digest = self._digest(lake)
         return Round(made, self._log.notes, claims, wrong, struck, digest, self._recorded)
 
-    def _digest(self, lake: Lake) -> str:
+    def _digest(self, lake: LakeStore) -> str:
         """Return a hash of everything that came of it, to tell whether two runs were the same."""
         made = hashlib.sha256("\n".join(self._log.notes).encode())
         for dataset in self._made.datasets:

@@ -25,7 +25,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import Transport, open_transport
 from dccd_core.tables import DataType
@@ -181,7 +181,7 @@ async def work(job: Job) -> Report:
         venue = Venue(exchange, watched, SystemClock())
 
         async def fill_one(dataset: Dataset, key: str) -> Filled:
-            lake = Lake(f"{job.lake}/{next(lakes)}" if job.apart else job.lake)
+            lake = LakeStore(f"{job.lake}/{next(lakes)}" if job.apart else job.lake)
             return await fill(venue, lake, dataset, key, page_came)
 
         jobs = [(job.dataset, key) for key in job.keys]

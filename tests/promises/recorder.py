@@ -20,7 +20,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.net.websocket import Socket
@@ -86,7 +86,7 @@ async def record(order: Order) -> None:
         async with open_transport(exchange, rest_url=order.rest_url, clock=clock) as transport:
             venue = Venue(exchange, transport, clock)
             plan = StreamPlan("killed", tuple(order.datasets()), order.depth)
-            await run_stream(plan, venue, telling, Lake(order.lake), stop, _Says())
+            await run_stream(plan, venue, telling, LakeStore(order.lake), stop, _Says())
 
 
 @dataclass

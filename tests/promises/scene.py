@@ -18,7 +18,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.lake.live.segments import SegmentWriter
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
@@ -146,7 +146,7 @@ class Played:
 
     @cached_property
     def claims(self) -> dict[Dataset, Claim]:
-        return {dataset: claim(Lake(self.folder), dataset) for dataset in self.scene.datasets}
+        return {dataset: claim(LakeStore(self.folder), dataset) for dataset in self.scene.datasets}
 
     @property
     def stats(self) -> StreamStats:
@@ -162,7 +162,7 @@ class Played:
 
     def wrongs(self, *ones: Dataset) -> list[Wrong]:
         """Return what is claimed and not so, or stored and never was."""
-        lake, market = Lake(self.folder), self.box.market
+        lake, market = LakeStore(self.folder), self.box.market
         return [wrong for one in ones or self.scene.datasets for wrong in wrongs(lake, market, one, DEPTH)]
 
     def silent(self, *ones: Dataset) -> list[str]:
@@ -270,8 +270,8 @@ class _Play:
         await self._record_until(self._scene.length_s, kill=False)
         await self._clock.sleep(_SETTLE_S)
         kinds = list(dict.fromkeys((one.data_type, one.span) for one in self._scene.datasets))
-        await fold_all(self._venue(), Lake(self._folder), kinds, self._log)
-        await fill_windows(self._venue(), Lake(self._folder), self._scene.datasets, self._log)
+        await fold_all(self._venue(), LakeStore(self._folder), kinds, self._log)
+        await fill_windows(self._venue(), LakeStore(self._folder), self._scene.datasets, self._log)
         told = self._opened, self._asked, self._filled, self._log.healths, self._written, self._answers
         return Played(self._scene, self._folder, self._box, self._log.notes, *told)
 

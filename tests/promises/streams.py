@@ -11,7 +11,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
 from dccd_core.stream.api import StreamHealth, StreamPlan
@@ -60,7 +60,7 @@ class Stage:
     """A sandbox, a lake, and what it takes to record from the one into the other."""
 
     box: RunningSandbox
-    lake: Lake
+    lake: LakeStore
     clock: FastClock
     exchange: str
     told: Told = field(default_factory=Told)
@@ -103,4 +103,4 @@ class Stage:
 def stage(box: RunningSandbox, folder: Path, exchange: str, now: Us, rate: int) -> Stage:
     """Set the sandbox's clock, and begin."""
     box.clock(now, frozen=False, rate=rate)
-    return Stage(box, Lake(folder), FastClock(now, rate), exchange)
+    return Stage(box, LakeStore(folder), FastClock(now, rate), exchange)

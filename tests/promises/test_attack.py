@@ -14,7 +14,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
@@ -83,7 +83,7 @@ def test_what_is_not_so_is_found(tmp_path: Path) -> None:
     attacked(made, tmp_path)
     other = Market(list(made.density), {symbol: count + 7_919 for symbol, count in made.density.items()})
     for dataset in made.datasets:
-        first, *_ = wrongs(Lake(tmp_path), other, dataset, DEPTH)
+        first, *_ = wrongs(LakeStore(tmp_path), other, dataset, DEPTH)
         assert first.missing.height
         assert first.extra.height
 
@@ -105,7 +105,7 @@ def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
     def found(name: str) -> list[tuple[int, int]]:
         return [
             (one.missing.height, one.extra.height)
-            for one in wrongs(Lake(tmp_path / name), market, dataset, DEPTH)
+            for one in wrongs(LakeStore(tmp_path / name), market, dataset, DEPTH)
         ]
 
     assert found("true") == []
@@ -115,7 +115,7 @@ def test_one_row_that_is_missing_or_never_was_is_found(tmp_path: Path) -> None:
 
 
 def stored(folder: Path, dataset: Dataset, rows: pl.DataFrame, span: TimeRange) -> None:
-    with Lake(folder).draft(dataset, partition_key(dataset.grain, span.start)) as draft:
+    with LakeStore(folder).draft(dataset, partition_key(dataset.grain, span.start)) as draft:
         draft.append(rows)
         draft.commit([Asked(span, Source.STREAM, span.end, 0, rows.height)], NoCheck)
 

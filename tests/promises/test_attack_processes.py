@@ -10,7 +10,7 @@ from statistics import mean
 import pytest
 
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
@@ -63,7 +63,7 @@ def round_of(exchange: str, seed: int, folder: Path) -> tuple[list[str], float]:
 def proven(order: Order) -> float:
     """Return of which share of the trades and books at least a second is proven."""
     ones = [one for one in order.datasets() if one.span is None]
-    times = [sum(span.length for span in claim(Lake(order.lake), one).proven) for one in ones]
+    times = [sum(span.length for span in claim(LakeStore(order.lake), one).proven) for one in ones]
     return sum(time >= SECOND for time in times) / len(times)
 
 
@@ -85,7 +85,7 @@ def trouble(order: Order, chance: random.Random) -> list[StreamFault]:
 
 def settled(box: RunningSandbox, order: Order) -> list[str]:
     """Fold and fill half a minute later, and hold what is claimed against the truth."""
-    later, datasets, lake = Us(order.clock().now() + MINUTE // 2), order.datasets(), Lake(order.lake)
+    later, datasets, lake = Us(order.clock().now() + MINUTE // 2), order.datasets(), LakeStore(order.lake)
     box.stream_faults([])
     box.clock(later, frozen=False)
     stage = Stage(box, lake, FastClock(later, 1), order.exchange)

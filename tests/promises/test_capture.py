@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import open_transport
 from dccd_core.net.sockets import open_sockets
@@ -141,7 +141,7 @@ async def recording(
 ) -> tuple[dict[str, list[object]], dict[str, list[list[Us]]]]:
     """Record; return what the lake then says of each dataset, and the edges of its claims by partition."""
     exchange, clock, stop, heard = get("binance"), SystemClock(), asyncio.Event(), Told()
-    lake = Lake(folder / "lake")
+    lake = LakeStore(folder / "lake")
     async with open_transport(exchange, rest_url=box.rest_url("binance"), clock=clock) as transport:
         venue = Venue(exchange, transport, clock)
         with open_sockets(exchange, ws_url=box.ws_url("binance"), clock=clock) as connect:

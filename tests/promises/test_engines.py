@@ -9,7 +9,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
 from dccd_core.domain.timespan import SECOND, TimeRange, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME
@@ -41,9 +41,9 @@ def rows_of(dataset: Dataset, part: TimeRange) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> LakeStore:
     """Three exchanges; bars of a minute by month and of an hour by year, trades and books by day."""
-    lake = Lake(tmp_path_factory.mktemp("engines"))
+    lake = LakeStore(tmp_path_factory.mktemp("engines"))
     for exchange, slug in SOURCES.items():
         for kind in ("ohlc/{}/1m", "ohlc/{}/1h", "trades/{}", "orderbook/{}"):
             dataset = Dataset.parse(f"{exchange}/{kind.format(slug)}")
@@ -59,7 +59,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def told_by(lake: Lake, data_type: str) -> list[Row]:
+def told_by(lake: LakeStore, data_type: str) -> list[Row]:
     """Return what our own reader says."""
     found = list[Row]()
     for dataset in lake.datasets():
@@ -92,7 +92,7 @@ def sql(data_type: str, micros: str) -> str:
 
 
 @pytest.mark.parametrize("data_type", COLUMNS)
-def test_duckdb_reads_a_data_type_as_one_table(lake: Lake, data_type: str) -> None:
+def test_duckdb_reads_a_data_type_as_one_table(lake: LakeStore, data_type: str) -> None:
     query = sql(data_type, "epoch_us").format(f"'{lake.url}/{data_type}/**/*.parquet'")
     with duckdb.connect() as connection:
         assert as_rows(connection.execute(query).fetchall(), data_type) == told_by(lake, data_type)
@@ -101,7 +101,7 @@ def test_duckdb_reads_a_data_type_as_one_table(lake: Lake, data_type: str) -> No
 
 
 @pytest.mark.parametrize("data_type", COLUMNS)
-def test_polars_reads_a_data_type_as_one_table(lake: Lake, data_type: str) -> None:
+def test_polars_reads_a_data_type_as_one_table(lake: LakeStore, data_type: str) -> None:
     """By a pattern and one option."""
     ts = pl.col("ts").cast(pl.Int64)
     source = pl.scan_parquet(f"{lake.url}/{data_type}/**/data.parquet", hive_partitioning=True)
@@ -114,7 +114,7 @@ def test_polars_reads_a_data_type_as_one_table(lake: Lake, data_type: str) -> No
 
 
 @pytest.mark.slow
-def test_spark_reads_each_data_type_as_one_table(lake: Lake) -> None:
+def test_spark_reads_each_data_type_as_one_table(lake: LakeStore) -> None:
     sql_of_spark = pytest.importorskip("pyspark.sql", reason="pyspark is in the group `spark`")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java")

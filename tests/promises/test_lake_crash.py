@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from tests.dccd_core.lake.samples import DAY, TRADES, many, numbered, store, stored
 
 ROOT = Path(__file__).parents[2]
@@ -16,10 +16,10 @@ from pathlib import Path
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake import lake as lake_module
 from dccd_core.lake.store import folder as store_module
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from tests.dccd_core.lake.samples import *
-lake = Lake(sys.argv[1])
+lake = LakeStore(sys.argv[1])
 """
 
 
@@ -64,7 +64,7 @@ with lake.draft(TRADES, DAY) as draft:
 def test_killed_at_any_moment_the_old_file_is_there_or_the_new_one(
     tmp_path: Path, moment: str, held: int
 ) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     before = store(lake, numbered(range(held))) if held else None
     process = child(DIES, tmp_path, moment)
     process.communicate(timeout=120)
@@ -89,7 +89,7 @@ with store_module.Folder(Path(sys.argv[1])).draft(data_path(TRADES, DAY)) as fil
 
 
 def test_the_draft_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
-    lake, process = Lake(tmp_path), child(LIVES, tmp_path)
+    lake, process = LakeStore(tmp_path), child(LIVES, tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "open\n"
     (theirs,) = drafts(tmp_path)
@@ -122,7 +122,7 @@ def test_processes_that_write_one_partition_at_once_lose_nothing(tmp_path: Path)
         writer.stdin.flush()
     for writer in writers:
         outcome(writer)
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     state = lake.verify(TRADES, DAY)
     assert state is not None
     assert stored(lake)["trade_id"].to_list() == [str(n) for n in range(25)]
@@ -194,4 +194,4 @@ def test_memory_does_not_grow_with_the_partition(tmp_path: Path) -> None:
     """Promise 8. The trades that come on top are 37 MB raw, and several times that where a step held them."""
     less, more = map(int, outcome(child(GROWS, tmp_path)).split())
     assert more - less < 60
-    assert Lake(tmp_path).states(TRADES)[DAY].rows == 1_200_000
+    assert LakeStore(tmp_path).states(TRADES)[DAY].rows == 1_200_000

@@ -12,7 +12,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, at, begin, live, many, record
@@ -26,10 +26,10 @@ import polars as pl
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake.live import harvest as harvest_module
 from dccd_core.lake.live import segments
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from tests.dccd_core.lake.samples import *
 from dccd_core.lake.live.coverage import Notes
-lake = Lake(sys.argv[1])
+lake = LakeStore(sys.argv[1])
 ETHER = Dataset("binance", Symbol("ETH", "USDT"), DataType.TRADES)
 """
 
@@ -51,7 +51,7 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def ids(lake: Lake, dataset: Dataset = TRADES) -> list[int]:
+def ids(lake: LakeStore, dataset: Dataset = TRADES) -> list[int]:
     return [int(name) for name in lake.scan(dataset).collect()["trade_id"]]
 
 
@@ -98,10 +98,10 @@ def test_killed_at_any_moment_all_that_was_acknowledged_is_there(tmp_path: Path,
         out, err = writer.communicate(timeout=60)
         assert writer.returncode == -signal.SIGKILL, err
         said = [int(word) for word in out.splitlines()]
-        check(Lake(folder), said[-1] + 1 if said else killer == "another process")
+        check(LakeStore(folder), said[-1] + 1 if said else killer == "another process")
 
 
-def check(lake: Lake, acknowledged: int) -> None:
+def check(lake: LakeStore, acknowledged: int) -> None:
     """See that all acknowledged appends are there, in the order of time, and that it goes on from here."""
     held = ids(lake)
     assert held == list(range(len(held)))
@@ -173,7 +173,7 @@ with lake.harvest("binance", DataType.TRADES) as harvest:
 def test_killed_between_the_partition_and_the_segments_nothing_is_there_twice(
     tmp_path: Path, moment: str, segments: int
 ) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     for n in range(3):
         record(lake, live(many(n * 50, 100)), live(many(n * 50, 100), "ETH/USDT"), start=n)
     dying = child(DIES_FOLDING, tmp_path, moment)
@@ -204,7 +204,7 @@ with lake.harvest("binance", DataType.TRADES) as harvest:
 
 
 def test_two_processes_that_fold_at_once_do_not_fold_the_same(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     record(lake, live(many(0, 1_000)))
     rivals = [child(RACES, tmp_path) for _ in range(2)]
     for rival in rivals:
@@ -232,7 +232,7 @@ while seen < 4_000:
 
 def test_a_reader_sees_whole_appends_while_they_are_written_and_folded(tmp_path: Path) -> None:
     """Never fewer rows than before, although they move from segments into their partition meanwhile."""
-    lake, reader = Lake(tmp_path), child(READS, tmp_path)
+    lake, reader = LakeStore(tmp_path), child(READS, tmp_path)
     assert line(reader) == "ready\n"
     for start in range(0, 4_000, 500):
         with begin(lake) as writer:

@@ -18,7 +18,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake, State
+from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.stream.api import StreamPlan
 from dccd_core.stream.fold import fill_windows, fold_all
@@ -97,7 +97,7 @@ class Stage:
 
     exchange: str
     box: Sandbox
-    lake: Lake
+    lake: LakeStore
     told: Told = field(default_factory=Told)
 
 
@@ -135,7 +135,7 @@ async def recorded(exchange: str, folder: Path, loop: VirtualLoop) -> Stage:
     density = {str(symbol): 300_000 for symbol in symbols(exchange)}
     options = Options(trades_per_day=density, symbols=list(density), stream_faults=trouble(exchange))
     box, clock = Sandbox(options, lambda: START + loop.passed, TICK_S), VirtualClock(loop, START)
-    inside, one, wanted = Inside(box, clock), Stage(exchange, box, Lake(folder)), datasets(exchange)
+    inside, one, wanted = Inside(box, clock), Stage(exchange, box, LakeStore(folder)), datasets(exchange)
     venue = Venue(get(exchange), inside.transport(get(exchange)), clock)
     stop = asyncio.Event()
     loop.call_at((END - START) / SECOND, stop.set)

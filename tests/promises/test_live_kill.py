@@ -13,7 +13,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, parse_time, union
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -56,8 +56,8 @@ class Outcome:
     """The segments whose ends were torn before the last folding."""
 
     @property
-    def lake(self) -> Lake:
-        return Lake(self.order.lake)
+    def lake(self) -> LakeStore:
+        return LakeStore(self.order.lake)
 
     def datasets(self, data_type: DataType, bar: Us | None = None) -> list[Dataset]:
         return [one for one in self.order.datasets() if (one.data_type, one.span) == (data_type, bar)]
@@ -136,7 +136,7 @@ def look(one: Outcome, began: Us) -> dict[Dataset, pl.DataFrame]:
     return {dataset: scanned[dataset] for dataset in one.datasets(DataType.TRADES)}
 
 
-def tear(lake: Lake) -> list[str]:
+def tear(lake: LakeStore) -> list[str]:
     """Leave half a message at the end of each segment, as a crash of the machine would."""
     segments = lake.segments()
     for segment in segments:

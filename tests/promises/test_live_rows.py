@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dccd_core.domain.dataset import Dataset, partition_key
 from dccd_core.domain.timespan import MINUTE, SECOND
 from dccd_core.exchanges import get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.binance import futures_update
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
@@ -169,7 +169,7 @@ def assert_withdrawn(p: Played, book: Dataset, other: Dataset, why: str) -> None
     assert p.lost_s(other) == 0
     assert not p.said(f"{other}.*(anew|taken out)")
     assert len(p.opened) == len(urls([book, other]))
-    lake, day = Lake(p.folder), partition_key(book.grain, START)
+    lake, day = LakeStore(p.folder), partition_key(book.grain, START)
     state, aside = lake.state(book, day), lake.withdrawn(book, day)
     assert state
     lost = [one for one in state.ledger.lost if why in one.reason]
@@ -367,7 +367,7 @@ def test_l8_of_a_hundred_products_one_sends_nonsense_and_three_change_and_the_ot
     assert_true(p)
     assert max(p.opened) < 1  # no connection was replaced
     for one in (one for one in by_base[paused] if one.span is None):  # no whole bar was recorded before
-        lost = [each for state in Lake(tmp_path).states(one).values() for each in state.ledger.lost]
+        lost = [each for state in LakeStore(tmp_path).states(one).values() for each in state.ledger.lost]
         assert [each.reason for each in lost][-1:] == ["paused by a user"], one
 
 
@@ -383,7 +383,7 @@ def test_l5_a_time_that_has_not_come_is_kept_aside_and_claims_nothing(
     p = played(Scene(own, wrong, 150), tmp_path)
     assert p.struck
     assert_true(p)
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     for one in own:
         today = partition_key(one.grain, START)
         assert list(lake.states(one)) == [today], one
@@ -405,7 +405,7 @@ def test_l8_a_time_that_is_none_touches_only_its_own_topic(exchange: str, tmp_pa
     assert len(p.opened) == len(urls(own))
     for one in own:
         assert p.behind(one) == 0, one
-        assert list(Lake(tmp_path).states(one)) == [partition_key(one.grain, START)], one
+        assert list(LakeStore(tmp_path).states(one)) == [partition_key(one.grain, START)], one
     for one in own[3:]:
         assert p.lost_s(one) == 0, one
     assert p.lost_s(own[2]) < 20

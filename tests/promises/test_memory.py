@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.quality.holes import NoCheck
 from dccd_core.testing.sandbox.market import Market
@@ -20,7 +20,7 @@ DAY = "2024-03-05"
 def truth_hash(folder: Path, market: Market) -> str:
     """Write the truth through a lake of its own, some minutes at a time."""
     span, rows, ties = partition_span(TRADES.grain, DAY), 0, 0
-    with Lake(folder).draft(TRADES, DAY) as draft:
+    with LakeStore(folder).draft(TRADES, DAY) as draft:
         for part in span.split(Us(10 * MINUTE)):
             trades = truth(market, TRADES, TimeRange(part.start, part.end))
             rows += trades.height
@@ -44,7 +44,7 @@ def test_memory_stays_bounded_whatever_a_day_holds(tmp_path: Path, trades: int, 
     assert report.errors == []
     assert report.rows == trades
     assert report.peak_mb < limit_mb
-    state = Lake(tmp_path / "lake").state(TRADES, DAY)
+    state = LakeStore(tmp_path / "lake").state(TRADES, DAY)
     assert state is not None
     assert state.rows == trades
     assert condition(state.ledger, partition_span(TRADES.grain, DAY)) is Condition.AVAILABLE

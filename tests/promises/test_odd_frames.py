@@ -17,7 +17,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
 from dccd_core.stream.api import StreamPlan
@@ -104,7 +104,7 @@ def play(
     folder: Path, exchange: str, symbols: object, datasets: Sequence[Dataset], script: Callable[[], Script]
 ) -> Outcome:
     """Record a script for a minute."""
-    clock, lake, told = ManualClock(START), Lake(folder), Told()
+    clock, lake, told = ManualClock(START), LakeStore(folder), Told()
     venue, opened = Venue(get(exchange), Desk(symbols), clock), list[Line]()
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import LIVE, StreamKey, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
@@ -118,7 +118,7 @@ def stored(folder: Path) -> Iterator[str]:
     for data_type in DataType:
         for column, of in data_type.table.schema.items():
             yield f"column {data_type}.{column} {of}"
-    lake = Lake(folder)
+    lake = LakeStore(folder)
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([1]))
         draft.commit([], NoCheck)

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import SECOND, TimeRange, Us, moment, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill
@@ -69,9 +69,9 @@ def sandboxed(project: Path, sandbox: RunningSandbox) -> RunningSandbox:
 
 
 @pytest.fixture
-def lake(project: Path) -> Lake:
+def lake(project: Path) -> LakeStore:
     """A lake with a year of hours and, with a gap, a month of minutes."""
-    lake = Lake(project / "lake")
+    lake = LakeStore(project / "lake")
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
     opens = list(whole(MINUTES, "2024-01"))
     hold(lake, MINUTES, "2024-01", bars(opens[:100] + opens[110:]))
@@ -91,7 +91,7 @@ def refused(*arguments: str) -> str:
 
 
 def stored(project: Path, dataset: Dataset) -> pl.DataFrame:
-    return Lake(project / "lake").scan(dataset).collect()
+    return LakeStore(project / "lake").scan(dataset).collect()
 
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
@@ -126,7 +126,7 @@ def test_d3_ticks_leave_a_partition_alone_whose_file_vanished(
     settings = years(str(project / "lake"), sandboxed)
     with open_instance() as instance:
         assert tick(settings, instance) == ["2023", "2026"]
-        lake = Lake(settings.store)
+        lake = LakeStore(settings.store)
         for year in ("2024", "2025"):
             Path(lake.path(HOURS, year)).unlink()
         assert backfill(
@@ -143,7 +143,7 @@ def test_progress_belongs_to_a_store(project: Path, sandboxed: RunningSandbox) -
         tick(years(str(project / "lake"), sandboxed), instance)
         other = years(str(project / "other"), sandboxed)
         tick(other, instance)
-        assert list(Lake(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
+        assert list(LakeStore(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
 
 
 @dg.op(config_schema={"line": str})
@@ -242,7 +242,7 @@ def test_h9_several_symbols_are_one_run_and_written_as_people_do(
     }
     with open_instance() as instance:
         assert instance.get_runs_count() == 1
-    assert {one.symbol.base for one in Lake(project / "lake").datasets()} == {"BTC", "ETH"}
+    assert {one.symbol.base for one in LakeStore(project / "lake").datasets()} == {"BTC", "ETH"}
 
 
 def test_h9_without_a_start_the_configured_one_counts_and_only_the_rest_is_asked(
@@ -262,7 +262,7 @@ def test_h9_without_a_start_the_configured_one_counts_and_only_the_rest_is_asked
 
 def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
     """0e899d4: "the lake holds nothing of binance/trades/BTC-USDT"."""
-    lake, at = Lake(project / "lake"), SPAN.start
+    lake, at = LakeStore(project / "lake"), SPAN.start
     record(lake, live(trades((n * SECOND, str(n), 1.0) for n in range(3))))
     result = dccd("read", "binance", "BTC/USDT", "--data-type", "trades")
     assert result.exit_code == 0, result.output
@@ -273,7 +273,7 @@ def test_d7_live_rows_are_read_and_counted(project: Path) -> None:
     assert "recorded, in no partition yet" in dccd("inventory").stdout
 
 
-def test_d15_what_cannot_be_written_or_is_not_there_is_said_in_a_line(lake: Lake, project: Path) -> None:
+def test_d15_what_cannot_be_written_or_is_not_there_is_said_in_a_line(lake: LakeStore, project: Path) -> None:
     """0e899d4: a traceback; an empty table and exit code 0."""
     assert refused("read", *BTC_HOURS, "-o", "nodir/a.csv") == (
         "cannot write nodir/a.csv: there is no folder nodir -> make it first"
@@ -307,7 +307,7 @@ def test_d15_who_only_looks_makes_nothing_and_says_where_he_looked(
     assert list(empty.iterdir()) == []
 
 
-def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: Lake) -> None:
+def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: LakeStore) -> None:
     """0e899d4: a coverage of 1 beside ten missing bars, and no word why."""
     hours, minutes = json.loads(dccd("inventory", "--json").stdout)
     assert hours["coverage"] == 1
@@ -318,7 +318,7 @@ def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: Lake) -> 
     assert "100.0%" in table
 
 
-def test_d9_a_wrong_word_on_the_command_line_is_answered(lake: Lake) -> None:
+def test_d9_a_wrong_word_on_the_command_line_is_answered(lake: LakeStore) -> None:
     said = dccd("read", "binance", "BTC/USDT", "--data-type", "candles", "--span", "1h")
     assert said.exit_code == 2
     assert "unknown data type 'candles' -> did you mean ohlc?" in said.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition, condition
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
@@ -18,7 +18,7 @@ from tests.promises.filler import Job, filler
 DAYS = ["2024-05-28", "2024-05-29", "2024-05-30", "2024-05-31"]
 
 
-def assert_true(sandbox: RunningSandbox, lake: Lake, dataset: Dataset, keys: list[str]) -> None:
+def assert_true(sandbox: RunningSandbox, lake: LakeStore, dataset: Dataset, keys: list[str]) -> None:
     for key in keys:
         span = partition_span(dataset.grain, key)
         assert same(pl.concat(lake.chunks(dataset, key)), truth(sandbox.market, dataset, span))
@@ -36,14 +36,14 @@ def test_two_processes_that_fill_one_partition_at_once(tmp_path: Path, dataset: 
         reports = [each.report() for each in pair]
         assert [report.errors for report in reports] == [[], []]
         assert all(report.requests > 40 for report in reports), "they did not work at the same time"
-        assert_true(sandbox, Lake(tmp_path / "lake"), dataset, [key])
+        assert_true(sandbox, LakeStore(tmp_path / "lake"), dataset, [key])
         assert not list((tmp_path / "lake").rglob(".*.draft"))
 
 
 @pytest.mark.parametrize("pages", [1, 75])
 def test_what_was_finished_before_a_kill_stays_and_only_the_rest_is_asked(tmp_path: Path, pages: int) -> None:
     with running_sandbox(rtt_ms=20, trades_per_day={"BTC/USDT": 20_000}) as sandbox:
-        lake = Lake(tmp_path / "lake")
+        lake = LakeStore(tmp_path / "lake")
         job = Job(url=sandbox.rest_url("binance"), lake=str(tmp_path / "lake"), keys=DAYS)
         with filler(tmp_path, job) as victim:
             victim.go()

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.api import Listener, StreamHealth
 from dccd_pipeline.build import build_definitions
@@ -33,7 +33,7 @@ from tests.dccd_pipeline.streamed import settings_of
 S = dg.DagsterRunStatus
 LOCKED = OperationalError("update", {}, Exception("database is locked"))
 CONFIG = "stream: [{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}]\n"
-Act = Callable[[Lake, Listener], None]
+Act = Callable[[LakeStore, Listener], None]
 
 
 class Recorder:
@@ -43,7 +43,7 @@ class Recorder:
         self.act = act
 
     async def __call__(
-        self, _plan: Any, _venue: Any, _connect: Any, lake: Lake, stop: Any, listener: Listener, **_: Any
+        self, _plan: Any, _venue: Any, _connect: Any, lake: LakeStore, stop: Any, listener: Listener, **_: Any
     ) -> None:
         self.act(lake, listener)
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_l14_a_locked_database_costs_no_materialisation(
             raise LOCKED
         store(event)
 
-    def act(lake: Lake, listener: Listener) -> None:
+    def act(lake: LakeStore, listener: Listener) -> None:
         state = hold(lake, TRADES, DAY, trades([(n, str(n), 1.0) for n in range(3)]))
         listener.folded(TRADES, DAY, state, 3)
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, SECOND, TimeRange, Us, iso, union
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.books import Levels
@@ -66,7 +66,7 @@ def shown(span: TimeRange) -> str:
     return f"{iso(span.start)} .. {iso(span.end)} ({span.length / SECOND:.3f} s)"
 
 
-def claim(lake: Lake, dataset: Dataset) -> Claim:
+def claim(lake: LakeStore, dataset: Dataset) -> Claim:
     ledgers = [state.ledger for state in lake.states(dataset).values()]
     covered = union(span for ledger in ledgers for span in ledger.covered())
     holes = [hole for ledger in ledgers for hole in ledger.holes]
@@ -75,7 +75,7 @@ def claim(lake: Lake, dataset: Dataset) -> Claim:
     return Claim(proven, union([*named, *(span for ledger in ledgers for span in _lost(ledger))]))
 
 
-def wrongs(lake: Lake, market: Market, dataset: Dataset, depth: int) -> list[Wrong]:
+def wrongs(lake: LakeStore, market: Market, dataset: Dataset, depth: int) -> list[Wrong]:
     """Return where a dataset is not what it claims, and the rows that never were, wherever they stand."""
     proven = claim(lake, dataset).proven
     rows = lake.scan(dataset).drop("received", strict=False).collect()

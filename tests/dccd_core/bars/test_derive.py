@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, ListingPeriod, partition_keys, par
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us
 from dccd_core.fetch.fill import Filled
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES, Evidence, IdCheck, NoCheck
 from dccd_core.tables import DataType
@@ -30,7 +30,7 @@ class Store:
     def __init__(self, folder: Path, exchange: str, per_day: int = 3_000) -> None:
         self.symbol = Symbol.parse(SYMBOLS[exchange])
         self.exchange = exchange
-        self.lake = Lake(folder)
+        self.lake = LakeStore(folder)
         self.market = Market(trades_per_day={SYMBOLS[exchange]: per_day})
         self.trades = Dataset(exchange, self.symbol, DataType.TRADES)
         dialect = DIALECTS[exchange]

@@ -19,7 +19,7 @@ from dccd_core.bars.longer import longer
 from dccd_core.domain.dataset import Dataset, ListingPeriod, partition_keys, partition_span
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, WEEK, TimeRange, Us, moment, parse_time, union
 from dccd_core.fetch.fill import Filled
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Accepted, Asked, Condition, Hole, Ledger, Lost, Source, condition
 from dccd_core.quality.holes import BEFORE_LISTING, NO_TRADES
 from dccd_core.tables import TIME, DataType
@@ -47,7 +47,7 @@ class Told:
         return replace(ledger, holes=tuple(self._holes))
 
 
-def store(lake: Lake, dataset: Dataset, part: TimeRange, kinds: Sequence[str]) -> None:
+def store(lake: LakeStore, dataset: Dataset, part: TimeRange, kinds: Sequence[str]) -> None:
     """Store short bars of which so many are there, or absent for a reason, one after another."""
     assert dataset.span is not None
     at = {Us(part.start + n * dataset.span): kind for n, kind in enumerate(kinds)}
@@ -88,7 +88,7 @@ def of(dataset: Dataset, bar: Us) -> Dataset:
     return replace(dataset, span=bar)
 
 
-def build(lake: Lake, bar: Us, key: str, style: Style | None = None) -> Filled:
+def build(lake: LakeStore, bar: Us, key: str, style: Style | None = None) -> Filled:
     return lengthen(lake, of(HOURS, bar), key, Short(HOUR, style or Style()), NOW, unheeded)
 
 
@@ -109,7 +109,7 @@ def test_no_more_is_claimed_than_the_short_bars_prove(
 ) -> None:
     kinds = hours_of(stretches)
     with tempfile.TemporaryDirectory() as folder:
-        lake = Lake(folder)
+        lake = LakeStore(folder)
         store(lake, HOURS, WINTER, kinds)
         for key in ("2023", "2024"):
             build(lake, bar, key, style)
@@ -166,7 +166,7 @@ def test_built_in_two_steps_they_are_what_the_trades_make(
     )
     key = "2024" if bar >= HOUR else "2024-01"
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        steps, directly = Lake(first), Lake(second)
+        steps, directly = LakeStore(first), LakeStore(second)
         for lake in (steps, directly):
             trade(lake, rows, known)
         derive(steps, of(HOURS, MINUTE), "2024-01", style, NOW, unheeded)
@@ -185,7 +185,7 @@ def minute(number: int) -> Us:
     return Us(THREE.start + number * MINUTE)
 
 
-def trade(lake: Lake, rows: list[tuple[int, int, int]], known: Sequence[TimeRange]) -> None:
+def trade(lake: LakeStore, rows: list[tuple[int, int, int]], known: Sequence[TimeRange]) -> None:
     """Store the trades that lie in what is known."""
     trades = Dataset(HOURS.exchange, HOURS.symbol, DataType.TRADES)
     for key in partition_keys(trades.grain, THREE):
@@ -217,8 +217,8 @@ def trade(lake: Lake, rows: list[tuple[int, int, int]], known: Sequence[TimeRang
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path)
 
 
 def with_gap(at: int) -> list[str]:
@@ -227,7 +227,7 @@ def with_gap(at: int) -> list[str]:
     return kinds
 
 
-def test_what_is_mended_is_built_and_its_reason_goes(lake: Lake) -> None:
+def test_what_is_mended_is_built_and_its_reason_goes(lake: LakeStore) -> None:
     store(lake, HOURS, WINTER, with_gap(15 * 24 + 5))  # 2 January
     state = build(lake, DAY, "2024").state
     day = TimeRange(parse_time("2024-01-02"), parse_time("2024-01-03"))
@@ -242,7 +242,7 @@ def test_what_is_mended_is_built_and_its_reason_goes(lake: Lake) -> None:
     assert lake.scan(of(HOURS, DAY)).collect().height == 14
 
 
-def test_a_gap_that_is_found_later_is_told_of_though_there_is_nothing_to_build(lake: Lake) -> None:
+def test_a_gap_that_is_found_later_is_told_of_though_there_is_nothing_to_build(lake: LakeStore) -> None:
     store(lake, HOURS, WINTER, with_gap(-1)[:-24] + ["never asked"] * 24)
     state = build(lake, DAY, "2024").state
     assert state
@@ -256,7 +256,7 @@ def test_a_gap_that_is_found_later_is_told_of_though_there_is_nothing_to_build(l
 
 def test_what_somebody_accepted_is_not_proven(tmp_path: Path) -> None:
     gap = TimeRange(Us(WINTER.end - HOUR), WINTER.end)
-    lake = Lake(tmp_path, accepted={str(HOURS): [Accepted(gap, "so be it")]})
+    lake = LakeStore(tmp_path, accepted={str(HOURS): [Accepted(gap, "so be it")]})
     store(lake, HOURS, WINTER, with_gap(-1))
     state = build(lake, DAY, "2024").state
     assert state
@@ -264,7 +264,7 @@ def test_what_somebody_accepted_is_not_proven(tmp_path: Path) -> None:
     assert [one.reason for one in state.ledger.lost] == [WHY]
 
 
-def test_a_week_is_kept_in_the_year_in_which_it_opens(lake: Lake) -> None:
+def test_a_week_is_kept_in_the_year_in_which_it_opens(lake: LakeStore) -> None:
     store(lake, HOURS, TimeRange(parse_time("2024-12-16"), parse_time("2025-01-13")), ["there"] * (4 * 168))
     states = [state for key in ("2024", "2025") if (state := build(lake, WEEK, key).state)]
     assert [state.first for state in states] == [parse_time("2024-12-16"), parse_time("2025-01-06")]
@@ -275,7 +275,7 @@ def test_a_week_is_kept_in_the_year_in_which_it_opens(lake: Lake) -> None:
     ]
 
 
-def test_before_the_listing_and_after_the_end_there_is_nothing_to_build(lake: Lake) -> None:
+def test_before_the_listing_and_after_the_end_there_is_nothing_to_build(lake: LakeStore) -> None:
     life = ListingPeriod(WINTER.start, WINTER.end)
     store(lake, HOURS, WINTER, ["there"] * (4 * 168))
     for key in ("2023", "2024"):
@@ -288,7 +288,7 @@ def test_before_the_listing_and_after_the_end_there_is_nothing_to_build(lake: La
     assert [hole.proof for hole in first.ledger.holes] == [BEFORE_LISTING]
 
 
-def test_only_whole_bars_of_what_was_asked_for_are_built(lake: Lake) -> None:
+def test_only_whole_bars_of_what_was_asked_for_are_built(lake: LakeStore) -> None:
     store(lake, HOURS, WINTER, ["there"] * (4 * 168))
     part = TimeRange(Us(WINTER.start + HOUR), Us(WINTER.start + 3 * DAY + HOUR))
     lengthen(lake, of(HOURS, DAY), "2023", Short(HOUR, Style()), NOW, unheeded, within=part)
@@ -297,7 +297,7 @@ def test_only_whole_bars_of_what_was_asked_for_are_built(lake: Lake) -> None:
     assert state.ledger.covered() == [TimeRange(Us(WINTER.start + DAY), Us(WINTER.start + 3 * DAY))]
 
 
-def test_a_bar_whose_parts_are_absent_for_different_reasons_is_absent(lake: Lake) -> None:
+def test_a_bar_whose_parts_are_absent_for_different_reasons_is_absent(lake: LakeStore) -> None:
     day = TimeRange(parse_time("2024-01-02"), parse_time("2024-01-03"))
     noon = Us(day.start + DAY // 2)
     halves = (TimeRange(day.start, noon), TimeRange(noon, day.end))
@@ -311,11 +311,11 @@ def test_a_bar_whose_parts_are_absent_for_different_reasons_is_absent(lake: Lake
     assert (hole.span, hole.missing, hole.proof) == (day, 1, BEFORE_LISTING)
 
 
-def test_without_short_bars_there_is_nothing_to_know(lake: Lake) -> None:
+def test_without_short_bars_there_is_nothing_to_know(lake: LakeStore) -> None:
     assert build(lake, DAY, "2024") == Filled(None)
 
 
-def test_whoever_listens_hears_how_far_it_is(lake: Lake) -> None:
+def test_whoever_listens_hears_how_far_it_is(lake: LakeStore) -> None:
     store(lake, HOURS, WINTER, ["there"] * (4 * 168))
     told = list[tuple[int, Us]]()
     lengthen(

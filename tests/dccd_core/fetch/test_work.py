@@ -15,7 +15,7 @@ from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, SECOND, TimeRange, Us, parse_time, us
 from dccd_core.exchanges import NAMES, get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Accepted, Condition, condition
 from dccd_core.quality.holes import NO_TRADES
 from dccd_core.tables import DataType
@@ -320,7 +320,7 @@ def test_h4_a_hole_is_split_where_trades_and_refused_bars_split_it(tmp_path: Pat
         assert world.condition(hours, "2023") is Condition.DEGRADED
 
     accepted = {str(hours): [Accepted(TimeRange(*GRID_LOST), "bars off the grid")]}
-    taken = Lake(tmp_path / "lake", accepted=accepted)
+    taken = LakeStore(tmp_path / "lake", accepted=accepted)
     state = taken.state(hours, "2023")
     assert state is not None
     assert condition(state.ledger, partition_span(hours.grain, "2023")) is Condition.AVAILABLE
@@ -328,7 +328,7 @@ def test_h4_a_hole_is_split_where_trades_and_refused_bars_split_it(tmp_path: Pat
     world.lake, before = taken, world.requests()
     assert world.fill(hours, "2023").state == state, "what is accepted is not asked for again"
     assert world.requests() == before
-    world.lake = Lake(tmp_path / "lake")
+    world.lake = LakeStore(tmp_path / "lake")
     assert world.condition(hours, "2023") is Condition.DEGRADED, "nothing of it was written"
 
 

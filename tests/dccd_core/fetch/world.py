@@ -19,7 +19,7 @@ from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Condition, Source, condition
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.http import HttpTransport
@@ -53,7 +53,7 @@ def truth(market: Market, dataset: Dataset, span: TimeRange) -> pl.DataFrame:
 
 def content_hash(folder: Path, dataset: Dataset, key: str, rows: pl.DataFrame) -> str:
     """Return what a partition with these rows hashes to."""
-    with Lake(folder).draft(dataset, key) as draft:
+    with LakeStore(folder).draft(dataset, key) as draft:
         draft.append(rows)
         asked = Asked(partition_span(dataset.grain, key), Source.DERIVED, Us(0), 0, rows.height)
         return draft.commit([asked], NoCheck).content_hash
@@ -66,7 +66,7 @@ class World:
         self, folder: Path, now: Us = NOW, exchange: str = "binance", **options: Unpack[OptionArguments]
     ) -> None:
         self.folder = folder
-        self.lake = Lake(folder / "lake")
+        self.lake = LakeStore(folder / "lake")
         self.clock = ManualClock(now)
         self.venue_now = now
         self.exchange: Exchange = get(exchange)

@@ -8,7 +8,7 @@ from hypothesis import settings
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
@@ -97,12 +97,12 @@ def notes(until: Us | None, marks: Sequence[Mark] = ()) -> Notes:
     return Notes(until, marks, {} if until is None else dict.fromkeys(symbols, until))
 
 
-def begin(lake: Lake, start: int = 1) -> SegmentWriter:
+def begin(lake: LakeStore, start: int = 1) -> SegmentWriter:
     """A segment of the trades of Binance."""
     return lake.segment("binance", DataType.TRADES, None, Us(start))
 
 
-def record(lake: Lake, *portions: pl.DataFrame, start: int = 1) -> str:
+def record(lake: LakeStore, *portions: pl.DataFrame, start: int = 1) -> str:
     """A closed segment with these rows, each portion an append; return its path."""
     writer = begin(lake, start)
     for rows in portions:
@@ -124,11 +124,13 @@ class Witness:
         return ledger
 
 
-def store(lake: Lake, rows: pl.DataFrame, *, dataset: Dataset = TRADES, key: str = DAY, at: int = 1) -> State:
+def store(
+    lake: LakeStore, rows: pl.DataFrame, *, dataset: Dataset = TRADES, key: str = DAY, at: int = 1
+) -> State:
     with lake.draft(dataset, key) as draft:
         draft.append(rows)
         return draft.commit([asked(at=at, rows=rows.height)], Witness)
 
 
-def stored(lake: Lake, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
+def stored(lake: LakeStore, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=dataset.data_type.table.schema), *lake.chunks(dataset, key)])

@@ -13,7 +13,7 @@ from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition, Hole, Ledger, condition
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.tables import DataType
@@ -36,8 +36,8 @@ from tests.dccd_core.lake.samples import (
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "lake")
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path / "lake")
 
 
 def files(folder: Path) -> list[str]:
@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path) for path in paths if ".dccd" not in path.parts and path.name != IDENTITY)
 
 
-def test_what_is_committed_is_there(lake: Lake, tmp_path: Path) -> None:
+def test_what_is_committed_is_there(lake: LakeStore, tmp_path: Path) -> None:
     state = store(lake, numbered([1, 2, 3]))
     assert_frame_equal(stored(lake), numbered([1, 2, 3]))
     assert (state.rows, state.path) == (3, lake.path(TRADES, DAY))
@@ -56,13 +56,13 @@ def test_what_is_committed_is_there(lake: Lake, tmp_path: Path) -> None:
     assert files(tmp_path) == [data]
 
 
-def test_nothing_is_there_before(lake: Lake) -> None:
+def test_nothing_is_there_before(lake: LakeStore) -> None:
     assert lake.state(TRADES, DAY) is None
     assert lake.verify(TRADES, DAY) is None
     assert (lake.states(TRADES), lake.datasets(), list(lake.chunks(TRADES, DAY))) == ({}, [], [])
 
 
-def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: Lake, tmp_path: Path) -> None:
+def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: LakeStore, tmp_path: Path) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(many(0, 200_000))
         assert files(tmp_path) == []
@@ -70,7 +70,7 @@ def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: Lake, tmp_pat
     assert not (tmp_path / "lake" / "trades").exists()
 
 
-def test_an_error_on_the_way_leaves_what_was_there(lake: Lake, tmp_path: Path) -> None:
+def test_an_error_on_the_way_leaves_what_was_there(lake: LakeStore, tmp_path: Path) -> None:
     before = store(lake, numbered([1]))
 
     def fail_under_way() -> None:
@@ -84,19 +84,19 @@ def test_an_error_on_the_way_leaves_what_was_there(lake: Lake, tmp_path: Path) -
     assert len(files(tmp_path)) == 1
 
 
-def test_quarantine_is_no_parquet_file(lake: Lake, tmp_path: Path) -> None:
+def test_quarantine_is_no_parquet_file(lake: LakeStore, tmp_path: Path) -> None:
     store(lake, numbered([1]))
     lake.quarantine(TRADES, DAY, numbered([2]).with_columns(reason=pl.lit("bad")))
     assert len(files(tmp_path)) == 2
     assert [path.name for path in tmp_path.rglob("*.parquet")] == ["data.parquet"]
 
 
-def test_an_empty_answer_is_remembered(lake: Lake) -> None:
+def test_an_empty_answer_is_remembered(lake: LakeStore) -> None:
     state = store(lake, trades([]))
     assert (state.rows, condition(state.ledger, SPAN)) == (0, Condition.AVAILABLE)
 
 
-def test_the_ledger_grows_with_every_commit(lake: Lake) -> None:
+def test_the_ledger_grows_with_every_commit(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.commit([asked(0, 10, at=1, rows=4), asked(20, 30, at=1)], Witness)
     with lake.draft(TRADES, DAY) as draft:
@@ -113,7 +113,7 @@ class Finder(Witness):
         return Ledger(ledger.asked, (Hole(SPAN, missing),) if missing else (), ledger.quarantined)
 
 
-def test_the_judge_sees_all_rows_of_the_partition_as_they_are_stored(lake: Lake) -> None:
+def test_the_judge_sees_all_rows_of_the_partition_as_they_are_stored(lake: LakeStore) -> None:
     store(lake, many(3 * 100_000, 300_000))
     witness = Witness()
     with lake.draft(TRADES, DAY) as draft:
@@ -123,7 +123,7 @@ def test_the_judge_sees_all_rows_of_the_partition_as_they_are_stored(lake: Lake)
     assert stored(lake).height == 600_000
 
 
-def test_the_judges_verdict_is_what_is_kept(lake: Lake) -> None:
+def test_the_judges_verdict_is_what_is_kept(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([1, 2]))
         assert draft.commit([asked()], Finder).ledger.holes == (Hole(SPAN, 1),)
@@ -132,13 +132,13 @@ def test_the_judges_verdict_is_what_is_kept(lake: Lake) -> None:
         assert draft.commit([asked()], Finder).ledger.holes == ()
 
 
-def test_a_fresh_row_takes_the_place_of_the_stored_one(lake: Lake) -> None:
+def test_a_fresh_row_takes_the_place_of_the_stored_one(lake: LakeStore) -> None:
     store(lake, trades([(SECOND, "1", 5.0)]))
     store(lake, trades([(SECOND, "1", 6.0), (2 * SECOND, "2", 7.0)]))
     assert stored(lake)["price"].to_list() == [6.0, 7.0]
 
 
-def test_nothing_new_leaves_the_file_untouched(lake: Lake) -> None:
+def test_nothing_new_leaves_the_file_untouched(lake: LakeStore) -> None:
     before = store(lake, numbered([1, 2]))
     inode = os.stat(before.path).st_ino  # noqa: PTH116
     with lake.draft(TRADES, DAY) as draft:
@@ -158,7 +158,7 @@ def test_the_same_rows_in_whatever_portions_and_order(
     portions: list[list[int]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Promise 7: twice, in another order, or in other portions gives the same rows."""
-    one, other = (Lake(tmp_path_factory.mktemp("lake")) for _ in range(2))
+    one, other = (LakeStore(tmp_path_factory.mktemp("lake")) for _ in range(2))
     for portion in data.draw(st.permutations(portions + portions[:1])):
         store(one, numbered(sorted(portion)))
     expected = store(other, numbered(sorted({number for portion in portions for number in portion})))
@@ -183,7 +183,7 @@ def cases(rows: Sequence[tuple[int, str]]) -> pl.DataFrame:
         (cases([(1, "1")]).with_columns(pl.col("ts").dt.cast_time_unit("ms")), "another table"),
     ],
 )
-def test_rows_that_do_not_belong_are_refused(lake: Lake, rows: pl.DataFrame, message: str) -> None:
+def test_rows_that_do_not_belong_are_refused(lake: LakeStore, rows: pl.DataFrame, message: str) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([0]).clear())
         with pytest.raises(LakeError, match=message):
@@ -192,7 +192,7 @@ def test_rows_that_do_not_belong_are_refused(lake: Lake, rows: pl.DataFrame, mes
         assert draft.commit([asked()], Witness).rows == 1
 
 
-def test_rows_must_not_go_back_between_portions(lake: Lake) -> None:
+def test_rows_must_not_go_back_between_portions(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([5]))
         draft.append(numbered([5, 6]))
@@ -200,7 +200,7 @@ def test_rows_must_not_go_back_between_portions(lake: Lake) -> None:
             draft.append(numbered([4]))
 
 
-def test_a_committed_draft_takes_no_more_rows(lake: Lake) -> None:
+def test_a_committed_draft_takes_no_more_rows(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.commit([asked()], Witness)
         with pytest.raises(LakeError, match="committed already"):
@@ -212,7 +212,7 @@ class Sick(Witness):
         raise ZeroDivisionError
 
 
-def test_a_draft_outlives_a_judge_that_fails(lake: Lake) -> None:
+def test_a_draft_outlives_a_judge_that_fails(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(numbered([1, 2]))
         with pytest.raises(ZeroDivisionError):
@@ -223,7 +223,7 @@ def test_a_draft_outlives_a_judge_that_fails(lake: Lake) -> None:
     assert_frame_equal(stored(lake), numbered([1, 2, 3]))
 
 
-def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
+def test_bars_and_books_are_kept_alike(lake: LakeStore) -> None:
     schema = DataType.OHLC.table.schema
     bar = pl.DataFrame([dict.fromkeys(schema, 1.0) | {"ts": SPAN.start, "trades": None}], schema=schema)
     book = pl.DataFrame(
@@ -244,7 +244,7 @@ def test_bars_and_books_are_kept_alike(lake: Lake) -> None:
     assert lake.datasets() == [BARS, BOOKS]
 
 
-def test_states_are_told_by_key_and_for_this_dataset_only(lake: Lake) -> None:
+def test_states_are_told_by_key_and_for_this_dataset_only(lake: LakeStore) -> None:
     perpetual = Dataset("binance", Symbol("BTC", "USDT", "USDT"), DataType.TRADES)
     store(lake, numbered([1]))
     store(lake, trades([]), key="2024-01-02")
@@ -254,7 +254,7 @@ def test_states_are_told_by_key_and_for_this_dataset_only(lake: Lake) -> None:
     assert lake.datasets() == [TRADES, perpetual]
 
 
-def test_two_drafts_of_one_partition_lose_nothing(lake: Lake) -> None:
+def test_two_drafts_of_one_partition_lose_nothing(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as one, lake.draft(TRADES, DAY) as other:
         one.append(numbered([1, 3]))
         other.append(numbered([2, 3]))
@@ -263,7 +263,7 @@ def test_two_drafts_of_one_partition_lose_nothing(lake: Lake) -> None:
     assert stored(lake)["trade_id"].to_list() == ["1", "2", "3"]
 
 
-def test_a_damaged_file_is_an_error_and_is_never_written_over(lake: Lake) -> None:
+def test_a_damaged_file_is_an_error_and_is_never_written_over(lake: LakeStore) -> None:
     path = Path(store(lake, numbered(range(100))).path)
     path.write_bytes(damage := path.read_bytes()[:-50])
     for read in (
@@ -282,17 +282,17 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "lake" / "trades" / "exchange=binance").mkdir(parents=True)
     (tmp_path / "lake" / "trades" / "exchange=binance" / "symbol=BTC-USDT").write_text("a file for a folder")
     with pytest.raises(LakeError, match=r"cannot write .*lake/trades/.*what was stored before is untouched"):
-        store(Lake(tmp_path / "lake"), numbered([1]))
+        store(LakeStore(tmp_path / "lake"), numbered([1]))
 
 
 def test_only_folders_and_buckets_are_stores() -> None:
     with pytest.raises(ConfigError, match="gs://bucket"):
-        Lake("gs://bucket")
+        LakeStore("gs://bucket")
 
 
 def test_h12_a_file_that_holds_another_s_rows_is_refused(tmp_path: Path) -> None:
     """As on a file system that takes both names for one: the second is not written into the first's file."""
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     first, second = (Dataset("binance", Symbol(base, "USDT"), DataType.TRADES) for base in ("KPEPE", "kPEPE"))
     with lake.draft(first, DAY) as draft:
         draft.append(numbered([1, 2]))

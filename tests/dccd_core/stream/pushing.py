@@ -22,7 +22,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time, union
-from dccd_core.lake.lake import Lake, live_folder
+from dccd_core.lake.lake import LakeStore, live_folder
 from dccd_core.lake.live.segments import SegmentInfo, find, opened
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
@@ -233,7 +233,7 @@ class Stage:
     """What happens to the next snapshots of books."""
 
     def __post_init__(self) -> None:
-        self.lake = Lake(self.folder)
+        self.lake = LakeStore(self.folder)
         self.venue = PushingVenue(self.clock)
 
     def context(self, *ones: Wanted) -> StreamContext:

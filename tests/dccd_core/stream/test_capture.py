@@ -12,7 +12,7 @@ from dccd_core.domain.errors import LakeError, Throttled, Unavailable
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.net.websocket import Disconnected, Socket
@@ -81,7 +81,7 @@ def kept(folder: Path, act: Act, limit: int = LIMIT, told: Told | None = None) -
             plan: StreamPlan,
             venue: Venue,
             connect: Connect,
-            lake: Lake,
+            lake: LakeStore,
             stop: asyncio.Event,
             listener: Listener,
             *,
@@ -94,7 +94,7 @@ def kept(folder: Path, act: Act, limit: int = LIMIT, told: Told | None = None) -
         recording = captured(record, folder / "capture", limit)
         loop.call_later(2.5, plans.put_nowait, StreamPlan("majors", (BARS,)))
         loop.call_later(3.5, stop.set)
-        await recording(PLAN, venue, connect, Lake(folder / "lake"), stop, told or Told(), plans=plans)
+        await recording(PLAN, venue, connect, LakeStore(folder / "lake"), stop, told or Told(), plans=plans)
 
     run_virtually(run)
     return [one for one in tape.entries(folder / "capture") if not isinstance(one, tape.Beat)]

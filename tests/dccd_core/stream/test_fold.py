@@ -14,7 +14,7 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
-from dccd_core.lake.lake import Lake, PartitionDraft, State
+from dccd_core.lake.lake import LakeStore, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.stream.api import StreamHealth
@@ -181,15 +181,15 @@ def test_a_part_that_cannot_be_folded_keeps_its_rows_and_stops_no_other(
     world = World(tmp_path, now=parse_time("2024-06-06T12:00"))
     span = TimeRange(Us(parse_time("2024-06-06") - MINUTE), Us(parse_time("2024-06-06") + MINUTE))
     record(world, TRADES, span)
-    draft = Lake.draft
+    draft = LakeStore.draft
 
-    def refusing(lake: Lake, dataset: Dataset, key: str) -> AbstractContextManager[PartitionDraft]:
+    def refusing(lake: LakeStore, dataset: Dataset, key: str) -> AbstractContextManager[PartitionDraft]:
         if key == DAY_KEY:
             raise LakeError("no room")
         return draft(lake, dataset, key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lake, "draft", refusing)
+        patch.setattr(LakeStore, "draft", refusing)
         told = folded(world)
     assert [key for _, key, _ in told.parts] == ["2024-06-06"]
     assert "2024-06-05: cannot be folded, its rows are kept: no room" in told.notes[0]

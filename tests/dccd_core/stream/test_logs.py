@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time, union
-from dccd_core.lake.lake import Lake, live_folder
+from dccd_core.lake.lake import LakeStore, live_folder
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.live.segments import find, opened
 from dccd_core.net.clock import ManualClock
@@ -62,7 +62,7 @@ class Desk:
         self.folder = folder
         self.clock = ManualClock(START)
         self.told = Told()
-        self.lake = Lake(folder)
+        self.lake = LakeStore(folder)
         self.logs = self.another()
 
     def another(self) -> Logs:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Notes
 from dccd_core.stream.mortal import MortalLake
 from tests.dccd_core.lake.samples import DAY, TRADES, begin, live, numbered
@@ -20,7 +20,7 @@ def refused(number: int) -> pl.DataFrame:
 
 def held(folder: Path) -> list[str]:
     """Return the ids that anybody finds in the lake."""
-    return Lake(folder).scan(TRADES).collect()["trade_id"].to_list()
+    return LakeStore(folder).scan(TRADES).collect()["trade_id"].to_list()
 
 
 def test_until_then_it_is_a_lake(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_until_then_it_is_a_lake(tmp_path: Path) -> None:
     assert held(tmp_path) == ["1", "2"]
     assert lake.quarantine(TRADES, DAY, refused(1)) == 1
     lake.set_aside(TRADES, DAY, refused(2))
-    assert Lake(tmp_path).quarantined(TRADES, DAY).height == 2
+    assert LakeStore(tmp_path).quarantined(TRADES, DAY).height == 2
 
 
 def test_killed_it_writes_nothing_more_and_what_was_written_stays(tmp_path: Path) -> None:
@@ -39,12 +39,12 @@ def test_killed_it_writes_nothing_more_and_what_was_written_stays(tmp_path: Path
     ended.append(rows(1), Notes())
     ended.close()
     living.append(rows(2), Notes())
-    assert [segment.living for segment in Lake(tmp_path).segments()] == [False, True]
+    assert [segment.living for segment in LakeStore(tmp_path).segments()] == [False, True]
     assert lake.kill() == [Path(living.path)]
     living.append(rows(3), Notes())
     living.close()
     assert held(tmp_path) == ["1", "2"]
-    assert not any(segment.living for segment in Lake(tmp_path).segments())
+    assert not any(segment.living for segment in LakeStore(tmp_path).segments())
 
 
 def test_killed_it_neither_begins_anything_nor_refuses(tmp_path: Path) -> None:
@@ -54,6 +54,6 @@ def test_killed_it_neither_begins_anything_nor_refuses(tmp_path: Path) -> None:
         writer.append(rows(1), Notes())
     assert lake.quarantine(TRADES, DAY, refused(1)) == 0
     lake.set_aside(TRADES, DAY, refused(2))
-    assert Lake(tmp_path).segments() == []
-    assert Lake(tmp_path).quarantined(TRADES, DAY).height == 0
+    assert LakeStore(tmp_path).segments() == []
+    assert LakeStore(tmp_path).quarantined(TRADES, DAY).height == 0
     assert lake.kill() == []

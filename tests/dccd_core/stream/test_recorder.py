@@ -14,7 +14,7 @@ from dccd_core.domain.errors import LakeError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.stream import recorder
 from dccd_core.stream.api import DatasetHealth, Listener, StreamHealth, StreamPlan
 from dccd_core.stream.connection import Group
@@ -55,7 +55,9 @@ class Folding:
         self.hangs = False
         self._clock = stage.clock
 
-    async def fold_all(self, venue: Venue, lake: Lake, kinds: Iterable[Kind], listener: Listener) -> None:
+    async def fold_all(
+        self, venue: Venue, lake: LakeStore, kinds: Iterable[Kind], listener: Listener
+    ) -> None:
         self.folds.append(self._clock.steady() // SECOND)
         while self.hangs:
             await self._clock.sleep(1)
@@ -63,7 +65,7 @@ class Folding:
             raise self.fails
 
     async def fill_windows(
-        self, venue: Venue, lake: Lake, datasets: Sequence[Dataset], listener: Listener
+        self, venue: Venue, lake: LakeStore, datasets: Sequence[Dataset], listener: Listener
     ) -> None:
         self.fills.append(self._clock.steady() // SECOND)
 

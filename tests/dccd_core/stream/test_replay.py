@@ -9,7 +9,7 @@ import pytest
 
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Lost, Source
 from dccd_core.stream import tape
 from dccd_core.stream.replay import Part, Piece, parts, replay
@@ -97,7 +97,7 @@ class Judge:
 
 
 def test_a_partition_is_told_in_times_that_people_read(tmp_path: Path) -> None:
-    lake, rows = Lake(tmp_path), numbered([1, 2, 3])
+    lake, rows = LakeStore(tmp_path), numbered([1, 2, 3])
     with lake.draft(TRADES, DAY) as draft:
         draft.append(rows)
         asked = Asked(TimeRange(SPAN.start, Us(SPAN.start + HOUR)), Source.REST, SPAN.end, 1, 3)

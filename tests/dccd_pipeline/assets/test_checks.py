@@ -7,7 +7,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.checks import check_names, check_specs, evaluate
 from tests.dccd_pipeline.held import BOOKS, HOURS, TRADES, bars, hold, whole
@@ -16,16 +16,16 @@ NAMES = ["schema", "order_and_uniqueness", "sanity", "final_bars", "completeness
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path)
 
 
-def results(lake: Lake, *keys: str) -> dict[str, dg.AssetCheckResult]:
+def results(lake: LakeStore, *keys: str) -> dict[str, dg.AssetCheckResult]:
     found = evaluate(lake, get("binance"), HOURS, keys, lake.states(HOURS))
     return {str(result.check_name): result for result in found}
 
 
-def failing(lake: Lake, *keys: str) -> dict[str, str]:
+def failing(lake: LakeStore, *keys: str) -> dict[str, str]:
     """Return what the failing checks found."""
     return {
         name: str(result.metadata["found"].value)
@@ -53,7 +53,7 @@ def test_bars_are_checked_for_being_final_and_books_for_being_crossed(
     assert all(spec.description for spec in specs)
 
 
-def test_what_is_right_passes_every_check(lake: Lake) -> None:
+def test_what_is_right_passes_every_check(lake: LakeStore) -> None:
     for key in ("2023", "2024"):
         hold(lake, HOURS, key, bars(whole(HOURS, key)))
     found = results(lake, "2023", "2024")
@@ -68,7 +68,7 @@ def test_what_is_right_passes_every_check(lake: Lake) -> None:
         }
 
 
-def test_a_damaged_file_fails_the_check_of_the_schema(lake: Lake) -> None:
+def test_a_damaged_file_fails_the_check_of_the_schema(lake: LakeStore) -> None:
     hold(lake, HOURS, "2023", bars(whole(HOURS, "2023")))
     state = hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
     states = lake.states(HOURS)
@@ -84,7 +84,7 @@ def test_a_damaged_file_fails_the_check_of_the_schema(lake: Lake) -> None:
     assert found["schema"].severity is dg.AssetCheckSeverity.ERROR
 
 
-def test_a_file_of_other_columns_fails_the_check_of_the_schema(lake: Lake) -> None:
+def test_a_file_of_other_columns_fails_the_check_of_the_schema(lake: LakeStore) -> None:
     state = hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
     states = lake.states(HOURS)
     pl.read_parquet(state.path).drop("volume").write_parquet(state.path)
@@ -92,12 +92,12 @@ def test_a_file_of_other_columns_fails_the_check_of_the_schema(lake: Lake) -> No
     assert not found["schema"].passed
 
 
-def test_rows_that_cannot_be_true_are_counted(lake: Lake) -> None:
+def test_rows_that_cannot_be_true_are_counted(lake: LakeStore) -> None:
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024"), volume=-1.0))
     assert failing(lake, "2024") == {"sanity": "- 2024: 8784 rows: volume is negative or no number"}
 
 
-def test_a_bar_stored_before_it_was_final_is_found(lake: Lake) -> None:
+def test_a_bar_stored_before_it_was_final_is_found(lake: LakeStore) -> None:
     opens = whole(HOURS, "2024")
     until = Us(opens[4])
     hold(lake, HOURS, "2024", bars(opens[:4]), until=until, at=Us(until + MINUTE))
@@ -108,7 +108,7 @@ def test_a_bar_stored_before_it_was_final_is_found(lake: Lake) -> None:
     }
 
 
-def test_a_gap_is_a_warning_and_speaks_of_all_that_is_stored(lake: Lake) -> None:
+def test_a_gap_is_a_warning_and_speaks_of_all_that_is_stored(lake: LakeStore) -> None:
     opens = list(whole(HOURS, "2023"))
     hold(lake, HOURS, "2023", bars(opens[:10] + opens[12:20] + opens[21:]))
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
@@ -116,7 +116,7 @@ def test_a_gap_is_a_warning_and_speaks_of_all_that_is_stored(lake: Lake) -> None
     assert results(lake, "2024")["completeness"].severity is dg.AssetCheckSeverity.WARN
 
 
-def test_what_is_in_quarantine_is_not_forgotten_by_the_next_run(lake: Lake) -> None:
+def test_what_is_in_quarantine_is_not_forgotten_by_the_next_run(lake: LakeStore) -> None:
     opens = list(whole(HOURS, "2023"))
     bad = bars([opens[5]], high=0.5).with_columns(reason=pl.lit("high is below another price"))
     lake.quarantine(HOURS, "2023", bad)
@@ -130,7 +130,7 @@ def test_what_is_in_quarantine_is_not_forgotten_by_the_next_run(lake: Lake) -> N
     assert failing(lake, "2024") == expected
 
 
-def test_of_many_problems_the_first_are_shown(lake: Lake) -> None:
+def test_of_many_problems_the_first_are_shown(lake: LakeStore) -> None:
     for key in (str(year) for year in range(1990, 2015)):
         opens = whole(HOURS, key)
         hold(lake, HOURS, key, bars(opens[:1]), until=Us(opens[2]))
@@ -150,7 +150,7 @@ def pictures(day: str, *best: tuple[float, float]) -> pl.DataFrame:
     return pl.DataFrame(rows).with_columns(received=None).cast(DataType.ORDERBOOK.table.schema)
 
 
-def test_l12_crossed_pictures_are_a_warning_with_their_number_and_times(lake: Lake) -> None:
+def test_l12_crossed_pictures_are_a_warning_with_their_number_and_times(lake: LakeStore) -> None:
     good, locked, crossed = (10.0, 11.0), (11.0, 11.0), (12.0, 11.0)
     for day, best in (
         ("2024-01-01", [good, crossed, good]),

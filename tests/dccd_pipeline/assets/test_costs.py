@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.capabilities import present
@@ -84,7 +84,7 @@ def test_d10_so_does_the_first_tick(project: Path, monkeypatch: pytest.MonkeyPat
     done = dccd("collect")
     assert done.exit_code == 1
     assert "binance/trades/BTC-USDT needs about " in done.stderr
-    assert Lake(project / "lake").datasets() == []
+    assert LakeStore(project / "lake").datasets() == []
 
 
 ENTRY: dict[str, Any] = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
@@ -113,8 +113,8 @@ def test_an_entry_may_end_be_off_or_by_hand_only(project: Path, sandbox: Running
     assert "hand: off (every: never)" in status
 
     assert dccd("collect", "binance_ohlc_1m").exit_code == 0
-    (dataset,) = Lake(project / "lake").datasets()
-    rows = Lake(project / "lake").scan(dataset).collect()
+    (dataset,) = LakeStore(project / "lake").datasets()
+    rows = LakeStore(project / "lake").scan(dataset).collect()
     assert rows.height == (31 + 9) * 1_440  # up to the first day not wanted
     asked = sandbox.stats().count()
     assert "everything is up to date" in dccd("collect", "binance_ohlc_1m").stdout

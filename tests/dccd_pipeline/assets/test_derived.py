@@ -16,7 +16,7 @@ from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, iso, parse_time, us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.ratelimit.limiter import RateLimiters
@@ -83,7 +83,7 @@ class Desk:
     def __init__(self, instance: dg.DagsterInstance, raw: dict[str, Any]) -> None:
         self.instance = instance
         self.settings = settings_of(raw)
-        self.lake = Lake(self.settings.store)
+        self.lake = LakeStore(self.settings.store)
         self.definitions = build_definitions(self.settings)
 
     def run(self, dataset: Dataset, *keys: str, **tags: str) -> dg.ExecuteInProcessResult:

@@ -9,7 +9,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME, DataType
@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
     return settings_of({"store": str(tmp_path), "collect": [collect], "exchanges": nowhere})
 
 
-def hold(lake: Lake, dataset: Dataset, key: str, at: Us, **wrong: float) -> None:
+def hold(lake: LakeStore, dataset: Dataset, key: str, at: Us, **wrong: float) -> None:
     values = dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), 1.0) | wrong
     ts = pl.Series([at], dtype=pl.Int64).cast(TIME)
     rows = pl.DataFrame({"ts": ts, **values, "trades": [1]}).cast(DataType.OHLC.table.schema)
@@ -48,7 +48,7 @@ def run_checks(settings: Settings, *keys: dg.AssetCheckKey) -> dg.ExecuteInProce
 
 
 def test_checks_alone_read_all_that_is_stored_and_ask_nobody(settings: Settings) -> None:
-    lake = Lake(settings.store)
+    lake = LakeStore(settings.store)
     hold(lake, BTC, "2024-01", parse_time("2024-01-01"))
     hold(lake, BTC, "2024-03", parse_time("2024-03-05"), high=0.5)
     hold(lake, ETH, "2024-01", parse_time("2024-01-01"), low=7.0)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, iso
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.metadata import last_rows, partition_metadata, price_chart
@@ -85,7 +85,7 @@ def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:
 
 
 def test_the_chart_shows_the_way_of_the_prices(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     opens = whole(MINUTES, "2024-02")
     rows = bars(opens).with_columns(close=pl.Series([float(at) for at in range(len(opens))]))
     hold(lake, MINUTES, "2024-02", rows)
@@ -121,8 +121,8 @@ def test_trades_and_books_are_drawn_by_their_price(dataset: Dataset, tmp_path: P
     )
     schema = dataset.data_type.table.schema
     typed = rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-    hold(Lake(tmp_path), dataset, "2024-01-01", typed)
-    chart = price_chart(Lake(tmp_path), dataset, "2024-01-01")
+    hold(LakeStore(tmp_path), dataset, "2024-01-01", typed)
+    chart = price_chart(LakeStore(tmp_path), dataset, "2024-01-01")
     assert chart.startswith("![price]")
     drawn = line(chart)
     assert [drawn[0], drawn[359]] == [[69], [35]]
@@ -130,7 +130,7 @@ def test_trades_and_books_are_drawn_by_their_price(dataset: Dataset, tmp_path: P
 
 
 def test_no_price_and_one_price_are_an_empty_picture(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     hold(lake, MINUTES, "2024-01", bars([]))
     hold(lake, MINUTES, "2024-02", bars([whole(MINUTES, "2024-02")[0]]))
     for key in ("2024-01", "2024-02"):
@@ -140,7 +140,7 @@ def test_no_price_and_one_price_are_an_empty_picture(tmp_path: Path) -> None:
 
 
 def test_the_last_ten_rows_are_shown_as_they_are_stored(tmp_path: Path) -> None:
-    lake, opens = Lake(tmp_path), whole(MINUTES, "2024-02")[:12]
+    lake, opens = LakeStore(tmp_path), whole(MINUTES, "2024-02")[:12]
     hold(lake, MINUTES, "2024-02", bars(opens))
     told = last_rows(lake, MINUTES, "2024-02")
     assert isinstance(told, dg.TableMetadataValue)
@@ -160,17 +160,17 @@ def test_of_a_partition_no_more_is_read_than_its_last_rows_need(
     tmp_path: Path, minutes: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until now all of it was, a second time: 170 ms of CPU for a day of two million trades."""
-    lake, asked = Lake(tmp_path), list[TimeRange]()
+    lake, asked = LakeStore(tmp_path), list[TimeRange]()
     span = partition_span(MINUTES.grain, "2024-02")
     opens = [Us(span.start + n * MINUTE) for n in minutes]
     hold(lake, MINUTES, "2024-02", bars(opens))
-    scan = Lake.scan
+    scan = LakeStore.scan
 
-    def watched(self: Lake, dataset: Dataset, part: TimeRange) -> pl.LazyFrame:
+    def watched(self: LakeStore, dataset: Dataset, part: TimeRange) -> pl.LazyFrame:
         asked.append(part)
         return scan(self, dataset, part)
 
-    monkeypatch.setattr(Lake, "scan", watched)
+    monkeypatch.setattr(LakeStore, "scan", watched)
     told = last_rows(lake, MINUTES, "2024-02")
     assert isinstance(told, dg.TableMetadataValue)
     assert [record.data["ts"] for record in told.records] == [iso(at) for at in opens[-10:]]
@@ -180,7 +180,7 @@ def test_of_a_partition_no_more_is_read_than_its_last_rows_need(
 
 
 def test_of_nothing_no_row_is_shown(tmp_path: Path) -> None:
-    hold(Lake(tmp_path), MINUTES, "2024-01", bars([]))
-    told = last_rows(Lake(tmp_path), MINUTES, "2024-01")
+    hold(LakeStore(tmp_path), MINUTES, "2024-01", bars([]))
+    told = last_rows(LakeStore(tmp_path), MINUTES, "2024-01")
     assert isinstance(told, dg.TableMetadataValue)
     assert list(told.records) == []

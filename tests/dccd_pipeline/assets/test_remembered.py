@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress, vanished, write_held
 from dccd_pipeline.build import silent
@@ -41,7 +41,7 @@ def made(sandbox: RunningSandbox, store: Path) -> Settings:
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Do what a tick does; return the partitions that it asks for."""
-    lake = Lake(settings.store)
+    lake = LakeStore(settings.store)
     orders = tick_orders(chosen_entries(settings, ()), instance, NOW, lake.identity())
     for order in orders:
         assert run_order(settings, order, instance, silent).succeeded
@@ -56,9 +56,9 @@ def test_another_store_s_progress_is_not_this_one_s(
         assert backfill(settings, HOURS, ["2023", "2024"], instance, silent).complete
         other = made(sandbox, tmp_path / "other")
         assert tick(other, instance) == ["2023", "2024", "2025", "2026"]
-        assert list(Lake(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
+        assert list(LakeStore(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
         assert tick(other, instance) == ["2026"]
-        store = Lake(settings.store).identity()
+        store = LakeStore(settings.store).identity()
         assert read_progress(instance, [HOURS], store) == {HOURS: None}  # the other one was told of since
 
         asked = sandbox.stats().count()
@@ -74,7 +74,7 @@ def test_d3_a_file_that_vanished_is_left_alone_by_ticks_and_restored_on_demand(
     settings: Settings, sandbox: RunningSandbox
 ) -> None:
     """0e899d4: the next tick leaves it alone, the one after downloads it again."""
-    lake = Lake(settings.store)
+    lake = LakeStore(settings.store)
     with dg.DagsterInstance.ephemeral() as instance:
         assert tick(settings, instance) == ["2023", "2024", "2025", "2026"]
         Path(lake.path(HOURS, "2024")).unlink()

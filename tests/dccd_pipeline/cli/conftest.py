@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from tests.dccd_pipeline.cli.terminal import CONFIG, STREAMS
 from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
@@ -28,9 +28,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def lake(project: Path) -> Lake:
+def lake(project: Path) -> LakeStore:
     """A lake with a year of hours and, with a gap, a month of minutes."""
-    lake = Lake(project / "lake")
+    lake = LakeStore(project / "lake")
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
     opens = list(whole(MINUTES, "2024-01"))
     hold(lake, MINUTES, "2024-01", bars(opens[:100] + opens[110:]))

@@ -10,7 +10,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.fetch.estimate import Estimate
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE
@@ -188,8 +188,8 @@ def test_it_runs_as_the_job_that_collects_the_dataset(settings: Settings, sandbo
         assert done.conditions == {(ETH_HOURS, "2024"): Condition.AVAILABLE}
         year = TimeRange(parse_time("2024-01-01"), parse_time("2025-01-01"))
         expected = sandbox.market.truth_bars("binance", ETH_HOURS.symbol, HOUR, year)
-        assert Lake(settings.store).scan(ETH_HOURS).collect().equals(expected)
-        assert Lake(settings.store).datasets() == [ETH_HOURS]  # not its neighbour
+        assert LakeStore(settings.store).scan(ETH_HOURS).collect().equals(expected)
+        assert LakeStore(settings.store).datasets() == [ETH_HOURS]  # not its neighbour
 
         earlier = backfill(settings, ETH_HOURS, ["2023", "2024"], instance, silent)
         assert earlier.job == "binance_ohlc_1h"  # the configured entry begins later
@@ -229,11 +229,11 @@ def test_a_plan_stores_nothing_and_comes_true(
     settings: Settings, sandbox: RunningSandbox, dataset: Dataset, keys: list[str]
 ) -> None:
     found = planned(settings, dataset, keys)
-    assert Lake(settings.store).datasets() == []
+    assert LakeStore(settings.store).datasets() == []
     asked = sandbox.stats().count()
     with dg.DagsterInstance.ephemeral() as instance:
         assert backfill(settings, dataset, keys, instance, silent).complete
-    states = Lake(settings.store).states(dataset).values()
+    states = LakeStore(settings.store).states(dataset).values()
     assert found.rows == pytest.approx(sum(state.rows for state in states), rel=0.001)
     assert found.bytes == pytest.approx(sum(state.bytes for state in states), rel=0.5)
     weights = {HOURS: 2, TRADES: 4}

@@ -16,7 +16,7 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Socket
 from dccd_core.stream import tape
@@ -98,7 +98,7 @@ def test_each_time_that_it_begins_anew_it_goes_into_a_folder_of_its_own(
         venue = Venue(get("binance"), Nobody(), ManualClock(Us(7 * SECOND)))
         for _ in range(2):
             plans = asyncio.Queue[StreamPlan]()
-            where = venue, nowhere, Lake(tmp_path.parent / "lake")
+            where = venue, nowhere, LakeStore(tmp_path.parent / "lake")
             await recorder(StreamPlan("majors", (TRADES,)), *where, asyncio.Event(), Told(), plans=plans)
 
     asyncio.run(twice())

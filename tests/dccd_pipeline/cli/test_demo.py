@@ -7,7 +7,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.exchanges import NAMES
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.tables import DataType
 from dccd_pipeline.build import silent
@@ -40,8 +40,8 @@ def test_the_demo_collects_all_and_a_second_one_nothing_of_the_past(
         assert {key: now for key, now in past.items() if now is not Condition.AVAILABLE} == {}
         assert {dataset.exchange for dataset, _ in past} == set(NAMES)
         assert {dataset.exchange for dataset, _ in found.keys() - past.keys()} == {"bybit", "kraken"}
-        minutes = [d for d in Lake(STORE).datasets() if d.exchange == "binance" and d.span == MINUTE]
-        assert sum(state.rows for one in minutes for state in Lake(STORE).states(one).values()) == (
+        minutes = [d for d in LakeStore(STORE).datasets() if d.exchange == "binance" and d.span == MINUTE]
+        assert sum(state.rows for one in minutes for state in LakeStore(STORE).states(one).values()) == (
             2 * 91 * 1_440
         )
 

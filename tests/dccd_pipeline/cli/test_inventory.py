@@ -4,7 +4,7 @@ import pytest
 
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_pipeline.cli.inventory import holding, holdings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, bars, hold, state, whole
@@ -53,7 +53,7 @@ def test_the_open_partition_is_measured_up_to_now() -> None:
 
 
 def test_all_that_a_lake_holds_is_listed_by_name(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     assert holdings(lake, NOW) == []
     hold(lake, MINUTES, "2024-01", bars(whole(MINUTES, "2024-01")))
     hold(lake, HOURS, "2024", bars([]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.quality.holes import NoCheck
 from dccd_pipeline.cli.lazy import COMMANDS, main
 from tests.dccd_core.lake.samples import DAY, TRADES, numbered
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "dccd.yaml").write_text(
         "collect: [{exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-01-01}]\n"
     )
-    with Lake(tmp_path / "data").draft(TRADES, DAY) as draft:
+    with LakeStore(tmp_path / "data").draft(TRADES, DAY) as draft:
         draft.append(numbered(range(3)))
         draft.commit([], NoCheck)
     return tmp_path

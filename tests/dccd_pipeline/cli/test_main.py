@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.api import StreamPlan
 from dccd_core.testing.sandbox.process import RunningSandbox
@@ -172,7 +172,7 @@ def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: R
     assert not (project / "lake").exists()
     done = dccd("collect")
     assert done.exit_code == 0, done.output
-    assert len(Lake(project / "lake").datasets()) == 2
+    assert len(LakeStore(project / "lake").datasets()) == 2
     asked = sandboxed.stats().count()
     again = dccd("collect", "binance", "BTC/USDT")
     assert again.exit_code == 0, again.output
@@ -184,7 +184,7 @@ def test_a_tick_by_hand_brings_everything_up_to_date(project: Path, sandboxed: R
 def test_d3_the_status_names_what_vanished(project: Path, sandboxed: RunningSandbox) -> None:
     assert dccd("collect").exit_code == 0
     assert json.loads(dccd("status", "--json").stdout)["gone"] == []
-    Path(Lake(project / "lake").path(HOURS, "2024")).unlink()
+    Path(LakeStore(project / "lake").path(HOURS, "2024")).unlink()
     line = (
         "binance/ohlc/BTC-USDT/1h: gone: 2024, the files vanished; ticks leave them alone"
         " -> `dccd backfill binance BTC/USDT --data-type ohlc --span 1h` restores them"

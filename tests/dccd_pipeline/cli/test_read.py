@@ -8,7 +8,7 @@ import pytest
 
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import HOUR, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.cli.read import NoRowsError, rows_of, write_rows
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, dccd, refused
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, hold
@@ -24,7 +24,7 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_rows_are_written_to_a_file(lake: Lake, project: Path, name: str) -> None:
+def test_rows_are_written_to_a_file(lake: LakeStore, project: Path, name: str) -> None:
     span = ("--start", "2024-03-01", "--end", "2024-03-02")
     assert dccd("read", *BTC_HOURS, *span, "-o", name).exit_code == 0
     rows = READERS[name](project / name)
@@ -34,7 +34,7 @@ def test_rows_are_written_to_a_file(lake: Lake, project: Path, name: str) -> Non
         assert rows["ts"].to_physical().diff().unique().drop_nulls().to_list() == [HOUR]
 
 
-def test_what_cannot_be_read_is_refused(lake: Lake) -> None:
+def test_what_cannot_be_read_is_refused(lake: LakeStore) -> None:
     assert refused("read", *BTC_HOURS, "-o", "rows.xlsx") == (
         "cannot write rows.xlsx -> end it in .csv, .parquet, .json"
     )
@@ -42,7 +42,7 @@ def test_what_cannot_be_read_is_refused(lake: Lake) -> None:
     assert nothing.startswith("the lake holds nothing of binance/trades/ETH-USDT")
 
 
-def test_where_there_is_nothing_is_said_with_what_there_is(lake: Lake) -> None:
+def test_where_there_is_nothing_is_said_with_what_there_is(lake: LakeStore) -> None:
     span = ("--start", "2030-01-01", "--end", "2030-01-02")
     result = dccd("read", *BTC_HOURS, *span)
     assert result.exit_code == 1
@@ -53,13 +53,13 @@ def test_where_there_is_nothing_is_said_with_what_there_is(lake: Lake) -> None:
     assert elsewhere.endswith("see dccd inventory, or fill it with dccd backfill")
 
 
-def test_a_dataset_whose_answers_were_empty_has_no_rows_at_all(lake: Lake) -> None:
+def test_a_dataset_whose_answers_were_empty_has_no_rows_at_all(lake: LakeStore) -> None:
     hold(lake, TRADES, "2024-01-05", pl.DataFrame(schema=TRADES.data_type.table.schema))
     with pytest.raises(NoRowsError, match="it has none at all"):
         rows_of(lake, TRADES, TimeRange(Us(0), HOUR))
 
 
-def test_a_place_that_takes_no_file_is_said(lake: Lake, project: Path) -> None:
+def test_a_place_that_takes_no_file_is_said(lake: LakeStore, project: Path) -> None:
     rows = lake.scan(HOURS)
     with pytest.raises(ConfigError, match=r"there is no folder .*make it first"):
         write_rows(rows, project / "none" / "rows.csv")

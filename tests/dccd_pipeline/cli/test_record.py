@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from dccd_core.domain.errors import ConfigError, LakeError
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.cli import record
@@ -52,7 +52,7 @@ def test_without_names_all_are_meant(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it_well_and_the_daemon_may_take_over(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def act(plan: StreamPlan, lake: Lake, listener: Listener, _stop: asyncio.Event) -> None:
+    def act(plan: StreamPlan, lake: LakeStore, listener: Listener, _stop: asyncio.Event) -> None:
         listener.note("connected", wrong=False)
         state = hold(lake, TRADES, DAY, trades([(n, str(n), 1.0) for n in range(3)]))
         listener.folded(TRADES, DAY, state, 2)
@@ -140,7 +140,7 @@ def test_other_settings_are_recorded_anew_in_this_process(
     file.write_text(text)
     plans = list[StreamPlan]()
 
-    def act(plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         plans.append(plan)
         if len(plans) == 1:
             file.write_text(text.replace("]}", "], depth: 20}"))

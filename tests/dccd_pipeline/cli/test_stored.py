@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, dccd
 from tests.dccd_pipeline.held import HOURS, MINUTES
 
 pytestmark = pytest.mark.usefixtures("project")
 
 
-def test_the_inventory_is_a_table_or_json(lake: Lake) -> None:
+def test_the_inventory_is_a_table_or_json(lake: LakeStore) -> None:
     table = dccd("inventory").stdout
     assert "2 datasets" in table
     lines = {line.split("│")[1].strip(): line for line in table.splitlines() if "binance" in line}
@@ -30,14 +30,14 @@ def test_an_empty_lake_is_listed_too() -> None:
     assert json.loads(dccd("inventory", "--json").stdout) == []
 
 
-def test_rows_are_shown_as_a_table(lake: Lake) -> None:
+def test_rows_are_shown_as_a_table(lake: LakeStore) -> None:
     result = dccd("read", *BTC_HOURS, "--start", "2024-03-01", "--end", "2024-03-01T05:00Z")
     assert result.exit_code == 0
     assert "shape: (5, 8)" in result.stdout
     assert "2024-03-01 04:00:00 UTC" in result.stdout
 
 
-def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: Lake) -> None:
+def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: LakeStore) -> None:
     Path(lake.path(HOURS, "2024")).write_bytes(b"PAR1 not at all PAR1")
     result = dccd("read", *BTC_HOURS)
     assert result.exit_code == 1

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.exchanges import get
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.tables import DataType
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.streams.assets import first_days, recorded_spec, stream_spec
@@ -53,7 +53,7 @@ def test_bars_have_years(entry: StreamEntry) -> None:
 
 
 def test_what_is_held_tells_since_when(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     for key in ("2024", "2023"):
         hold(lake, HOURS, key, bars(whole(HOURS, key)))
     hold(lake, TRADES, "2024-05-07", TRADES.data_type.table.empty())
@@ -64,14 +64,14 @@ def test_what_is_held_tells_since_when(tmp_path: Path) -> None:
 def test_a_store_that_does_not_answer_keeps_nobody_from_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lake, looked = Lake(tmp_path), Lake.first_key
+    lake, looked = LakeStore(tmp_path), LakeStore.first_key
     hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
 
-    def broken(self: Lake, dataset: Dataset) -> str | None:
+    def broken(self: LakeStore, dataset: Dataset) -> str | None:
         if dataset == TRADES:
             raise LakeError("no route to host")
         return looked(self, dataset)
 
-    monkeypatch.setattr(Lake, "first_key", broken)
+    monkeypatch.setattr(LakeStore, "first_key", broken)
     assert first_days(lake, [HOURS, TRADES]) == {}
     assert "nobody says since when it is recorded: no route to host" in caplog.text

@@ -13,7 +13,7 @@ import pytest
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_core.tables import DataType
 from dccd_pipeline.build import build_definitions, stream_digests, stream_orders
@@ -50,7 +50,7 @@ def ran(instance: dg.DagsterInstance, folder: Path, recorder: FakeRecorder) -> d
 def signalled(number: signal.Signals) -> Act:
     """Return what sends a signal to this process while it records."""
 
-    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
 
     return act
@@ -69,7 +69,7 @@ def test_a_signal_drains_and_cancels_and_says_that_no_user_did(
 
 
 def ended_elsewhere(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> Act:
-    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         patiently(end, 60)
 
     def end() -> None:
@@ -148,7 +148,7 @@ def test_what_is_paused_and_what_goes_on_reaches_the_recorder(
 ) -> None:
     monkeypatch.setattr(job, "_LOOK_EVERY_S", 0.01)
 
-    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         patiently(lambda: write_paused(instance, "majors", [Part()]), 60)
 
     recorder = FakeRecorder(act, until=1)
@@ -165,7 +165,7 @@ def test_an_order_changes_what_is_recorded_and_the_heartbeat_says_so(
     changed = settings_of(tmp_path, MAJORS.replace("[BTC/USDT]", "[ETH/USDT]"))
     order = stream_orders(changed)["majors"]
 
-    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         (run,) = patiently(instance.get_runs, 60)  # in memory it is locked while another thread writes
         given = msgspec.structs.replace(order, run_id=run.run_id)
         patiently(lambda: write_order(instance, "majors", given), 60)
@@ -183,7 +183,7 @@ def test_an_order_for_another_run_or_for_what_takes_a_new_one_is_passed_over(
     changed = settings_of(tmp_path, MAJORS.replace("[BTC/USDT]", "[ETH/USDT]"))
     order = stream_orders(changed)["majors"]
 
-    def act(_plan: StreamPlan, _lake: Lake, _listener: Listener, _stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, _lake: LakeStore, _listener: Listener, _stop: asyncio.Event) -> None:
         (run,) = patiently(instance.get_runs, 60)
         given = msgspec.structs.replace(order, run_id=run.run_id, digest="a.b")
         patiently(lambda: write_order(instance, "majors", given), 60)
@@ -205,7 +205,7 @@ def test_the_heartbeat_says_which_settings_are_recorded(instance: dg.DagsterInst
 def test_what_was_folded_last_is_materialised_in_the_run(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    def act(_plan: StreamPlan, lake: Lake, listener: Listener, stop: asyncio.Event) -> None:
+    def act(_plan: StreamPlan, lake: LakeStore, listener: Listener, stop: asyncio.Event) -> None:
         state = hold(lake, TRADES, DAY, trades([(n, str(n), 1.0) for n in range(3)]))
         listener.folded(TRADES, DAY, state, 3)
         signalled(signal.SIGTERM)(_plan, lake, listener, stop)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.api import Phase, StreamPlan
 from dccd_core.tables import DataType
@@ -28,7 +28,7 @@ PLAN = StreamPlan("majors", (TRADES, BOOKS))
 class Told:
     """A report on a clock of its own, inside of an op, and what came of it."""
 
-    def __init__(self, instance: dg.DagsterInstance, lake: Lake) -> None:
+    def __init__(self, instance: dg.DagsterInstance, lake: LakeStore) -> None:
         self.instance, self.lake, self.clock = instance, lake, ManualClock(NOW)
 
     def run(self, act: Callable[[Report], None]) -> None:
@@ -65,7 +65,7 @@ class Told:
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Told]:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Told(instance, Lake(tmp_path))
+        yield Told(instance, LakeStore(tmp_path))
 
 
 def test_the_heart_beats_every_ten_seconds_and_at_once_when_it_records(told: Told) -> None:

@@ -19,7 +19,7 @@ from dccd_core.fetch.fill import fill
 from dccd_core.fetch.paging import STYLES, style_of
 from dccd_core.fetch.paging.style import PagingStyle
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
 from dccd_core.tables import TIME, DataType
 from tests.dccd_core.fetch.paging import numbered_pages
@@ -92,7 +92,7 @@ class Octopus:
 def unwatched(_: Dataset, __: str, ___: int, ____: Us) -> None: ...
 
 
-def filled(lake: Lake, transport: Octopus, key: str) -> None:
+def filled(lake: LakeStore, transport: Octopus, key: str) -> None:
     venue = Venue(EXCHANGE, transport, ManualClock(NOW))
     asyncio.run(fill(venue, lake, BARS, key, unwatched))
 
@@ -104,7 +104,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_a_way_of_paging_is_a_file_and_a_line(tmp_path: Path) -> None:
-    lake, octopus = Lake(tmp_path), Octopus()
+    lake, octopus = LakeStore(tmp_path), Octopus()
     filled(lake, octopus, KEY)
     opens = [at for rows in lake.chunks(BARS, KEY) for at in rows["ts"].to_physical()]
     assert opens == list(range(LISTED, NOW - HOUR, HOUR))
@@ -121,7 +121,7 @@ def test_a_way_of_paging_is_a_file_and_a_line(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("registered")
 def test_a_way_of_paging_is_estimated_by_its_own_file(tmp_path: Path) -> None:
     venue = Venue(EXCHANGE, Octopus(), ManualClock(NOW))
-    cost = asyncio.run(estimate(venue, Lake(tmp_path), BARS, KEY))
+    cost = asyncio.run(estimate(venue, LakeStore(tmp_path), BARS, KEY))
     assert cost.rows == (NOW - LISTED) // HOUR
     assert cost.requests == -(-cost.rows // ROWS)
 

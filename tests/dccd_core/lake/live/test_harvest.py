@@ -17,7 +17,7 @@ from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live import harvest as harvest_module
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import BROKE_OFF, Notes
@@ -48,11 +48,11 @@ GAP = "sequence gap in the order book"
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path)
 
 
-def reap(lake: Lake, most_rows: int = 1_000_000):  # noqa: ANN201 -- a context manager of a SealedSegments
+def reap(lake: LakeStore, most_rows: int = 1_000_000):  # noqa: ANN201 -- a context manager of a SealedSegments
     return lake.harvest("binance", DataType.TRADES, most_rows=most_rows)
 
 
@@ -68,11 +68,11 @@ def losses(harvest: SealedSegments, dataset: Dataset = TRADES, key: str = DAY) -
     return [(*seconds([span])[0], reason) for span, reason in harvest.lost(dataset, key)]
 
 
-def left(lake: Lake) -> list[str]:
+def left(lake: LakeStore) -> list[str]:
     return [info.path for info in lake.segments()]
 
 
-def fold(lake: Lake, *, done: bool = True) -> None:
+def fold(lake: LakeStore, *, done: bool = True) -> None:
     """Put everything into its partition."""
     with reap(lake) as harvest:
         for dataset, key in harvest.parts:
@@ -85,14 +85,14 @@ def fold(lake: Lake, *, done: bool = True) -> None:
             harvest.done()
 
 
-def test_where_nothing_was_recorded_there_is_nothing_to_fold(lake: Lake, tmp_path: Path) -> None:
+def test_where_nothing_was_recorded_there_is_nothing_to_fold(lake: LakeStore, tmp_path: Path) -> None:
     with reap(lake) as harvest:
         assert (harvest.parts, harvest.torn, harvest.more) == ([], [], False)
         harvest.done()
     assert not (tmp_path / ".dccd/live").exists()
 
 
-def test_what_is_sealed_is_told_by_symbol_and_day(lake: Lake) -> None:
+def test_what_is_sealed_is_told_by_symbol_and_day(lake: LakeStore) -> None:
     with begin(lake) as writer:
         writer.append(
             live(numbered([1, 2])), notes(at(3), [began(0), began(1, "ETH/USDT"), began(2, "DOGE/USDT")])
@@ -115,7 +115,7 @@ def test_what_is_sealed_is_told_by_symbol_and_day(lake: Lake) -> None:
         assert seconds(harvest.covered(doge, DAY)) == [(2, 3)]
 
 
-def test_losses_are_told_with_their_reason_within_the_partition(lake: Lake) -> None:
+def test_losses_are_told_with_their_reason_within_the_partition(lake: LakeStore) -> None:
     day = ONE_DAY // SECOND
     with begin(lake, start=1) as writer:
         writer.append(pl.DataFrame(), notes(at(5), [began(0)]))
@@ -127,7 +127,7 @@ def test_losses_are_told_with_their_reason_within_the_partition(lake: Lake) -> N
         assert losses(harvest) == [(6, 7, GAP), (8, 30, BROKE_OFF), (day - 10, day, "connection lost")]
 
 
-def test_only_sealed_segments_are_taken_and_removed(lake: Lake) -> None:
+def test_only_sealed_segments_are_taken_and_removed(lake: LakeStore) -> None:
     record(lake, live(numbered([1])))
     with begin(lake, start=2) as writer:
         writer.append(live(numbered([2])), Notes())
@@ -140,7 +140,7 @@ def test_only_sealed_segments_are_taken_and_removed(lake: Lake) -> None:
         assert ids(harvest) == ["2"]
 
 
-def test_nothing_is_removed_before_it_is_done(lake: Lake) -> None:
+def test_nothing_is_removed_before_it_is_done(lake: LakeStore) -> None:
     path = record(lake, live(numbered([1])))
     for _ in range(2):
         with reap(lake) as harvest:
@@ -152,7 +152,7 @@ def test_nothing_is_removed_before_it_is_done(lake: Lake) -> None:
     assert left(lake) == []
 
 
-def test_what_is_taken_cannot_become_a_new_writers_meanwhile(lake: Lake) -> None:
+def test_what_is_taken_cannot_become_a_new_writers_meanwhile(lake: LakeStore) -> None:
     """A writer that has not locked its new file yet looks like a dead one."""
     path = Path(record(lake))
     with path.open("rb") as file:
@@ -161,7 +161,7 @@ def test_what_is_taken_cannot_become_a_new_writers_meanwhile(lake: Lake) -> None
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_the_oldest_are_taken_first_up_to_a_number_of_rows(lake: Lake) -> None:
+def test_the_oldest_are_taken_first_up_to_a_number_of_rows(lake: LakeStore) -> None:
     for start in (3, 1, 2):
         record(lake, live(numbered([start, start + 10])), start=start)
     with reap(lake, most_rows=3) as harvest:
@@ -171,7 +171,7 @@ def test_the_oldest_are_taken_first_up_to_a_number_of_rows(lake: Lake) -> None:
         assert (ids(harvest), harvest.more) == (["3", "13"], False)
 
 
-def test_nobody_goes_on_for_ever_with_what_has_to_be_kept(lake: Lake) -> None:
+def test_nobody_goes_on_for_ever_with_what_has_to_be_kept(lake: LakeStore) -> None:
     for start in range(5):
         record(lake, live(numbered([start])), live(numbered([start]), "ETH/USDT"), start=start)
     rounds, more = 0, True
@@ -188,7 +188,7 @@ def test_nobody_goes_on_for_ever_with_what_has_to_be_kept(lake: Lake) -> None:
     assert not lake.holds(ETH)
 
 
-def test_a_harvest_may_go_from_thread_to_thread(lake: Lake) -> None:
+def test_a_harvest_may_go_from_thread_to_thread(lake: LakeStore) -> None:
     record(lake, live(numbered([1])))
     with ThreadPoolExecutor() as pool:
         harvest = reap(lake)
@@ -198,7 +198,7 @@ def test_a_harvest_may_go_from_thread_to_thread(lake: Lake) -> None:
         assert ids(again) == ["1"]
 
 
-def test_not_too_many_files_are_taken(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_too_many_files_are_taken(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harvest_module, "_MOST_SEGMENTS", 2)
     for start in range(3):
         record(lake, start=start)
@@ -208,7 +208,7 @@ def test_not_too_many_files_are_taken(lake: Lake, monkeypatch: pytest.MonkeyPatc
     assert len(left(lake)) == 1
 
 
-def test_one_process_harvests_at_a_time(lake: Lake, tmp_path: Path) -> None:
+def test_one_process_harvests_at_a_time(lake: LakeStore, tmp_path: Path) -> None:
     record(lake, live(numbered([1])))
     with reap(lake), reap(lake) as other:
         assert (other.parts, other.more) == ([], False)
@@ -219,7 +219,7 @@ def test_one_process_harvests_at_a_time(lake: Lake, tmp_path: Path) -> None:
         assert ids(harvest) == ["1"]
 
 
-def test_what_is_torn_is_told(lake: Lake) -> None:
+def test_what_is_torn_is_told(lake: LakeStore) -> None:
     path = record(lake, live(numbered([1])), live(numbered([2])))
     os.truncate(path, Path(path).stat().st_size - 3)
     empty = record(lake, start=2)
@@ -233,7 +233,7 @@ def test_what_is_torn_is_told(lake: Lake) -> None:
     assert left(lake) == []
 
 
-def test_a_file_that_is_no_segment_is_an_error_and_stays(lake: Lake) -> None:
+def test_a_file_that_is_no_segment_is_an_error_and_stays(lake: LakeStore) -> None:
     good, bad = record(lake, live(numbered([1]))), record(lake, start=2)
     Path(bad).write_bytes(b"no segment at all")
     with pytest.raises(DamagedFile, match=bad), reap(lake):
@@ -242,7 +242,7 @@ def test_a_file_that_is_no_segment_is_an_error_and_stays(lake: Lake) -> None:
     assert Path(bad).exists()
 
 
-def test_what_could_not_be_folded_is_kept_with_its_marks(lake: Lake) -> None:
+def test_what_could_not_be_folded_is_kept_with_its_marks(lake: LakeStore) -> None:
     with begin(lake) as writer:
         writer.append(live(numbered([1, 2])), notes(at(5), [began(0), began(0, "ETH/USDT")]))
         marks = [ended(6, GAP), began(8), ended(9, "connection lost")]
@@ -266,7 +266,7 @@ def test_what_could_not_be_folded_is_kept_with_its_marks(lake: Lake) -> None:
             harvest.done()
 
 
-def test_what_is_kept_keeps_when_it_came_and_waits_behind_the_others(lake: Lake) -> None:
+def test_what_is_kept_keeps_when_it_came_and_waits_behind_the_others(lake: LakeStore) -> None:
     record(lake, live(numbered([1])), start=1)
     record(lake, live(numbered([2]), "ETH/USDT"), start=5)
     with reap(lake, most_rows=1) as harvest:
@@ -282,7 +282,7 @@ def test_what_is_kept_keeps_when_it_came_and_waits_behind_the_others(lake: Lake)
     assert_frame_equal(segments.frame(DataType.TRADES, [rows]), live(numbered([1])))
 
 
-def test_what_cannot_be_kept_removes_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_kept_removes_nothing(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     path = record(lake, live(numbered([1])))
 
     def full(handle: int) -> None:
@@ -299,7 +299,7 @@ def test_what_cannot_be_kept_removes_nothing(lake: Lake, monkeypatch: pytest.Mon
         assert ids(harvest) == ["1"]
 
 
-def test_folded_again_after_a_crash_nothing_is_there_twice(lake: Lake) -> None:
+def test_folded_again_after_a_crash_nothing_is_there_twice(lake: LakeStore) -> None:
     record(lake, live(numbered([1, 2])), live(trades([(SECOND, None, 5.0)] * 2)))
     record(lake, live(numbered([2, 3])), start=2)
     fold(lake, done=False)
@@ -318,7 +318,7 @@ portions = st.lists(st.lists(st.integers(0, 40), max_size=8), max_size=4)
 def test_the_partition_is_the_same_however_it_was_recorded_and_folded(
     connections: list[list[list[int]]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    lake = Lake(tmp_path_factory.mktemp("lake"))
+    lake = LakeStore(tmp_path_factory.mktemp("lake"))
     for start, each in enumerate(connections):
         record(lake, *(live(numbered(ids)) for ids in each), start=start)
         if data.draw(st.booleans()):

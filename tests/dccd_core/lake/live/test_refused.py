@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.domain.timespan import Us, parse_time
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live import refused
 from dccd_core.lake.live.refused import MOST_BYTES, Refused
 
@@ -18,7 +18,7 @@ def message(frame: bytes, second: int = 0) -> Refused:
 
 @pytest.mark.parametrize("frame", [b'{"a": "\xc3\xa9\\n"}', b"\xff\x00\x01", b"", b"two\nlines"])
 def test_they_are_read_as_they_came(tmp_path: Path, frame: bytes) -> None:
-    lake, one = Lake(tmp_path), message(frame)
+    lake, one = LakeStore(tmp_path), message(frame)
     assert lake.refused("x") == []
     file = lake.refuse("x", [one])
     assert file.is_file()
@@ -29,7 +29,7 @@ def test_they_are_read_as_they_came(tmp_path: Path, frame: bytes) -> None:
 
 
 def test_a_long_one_is_cut(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     lake.refuse("x", [message(b"y" * (MOST_BYTES + 1))])
     assert [len(one.frame) for one in lake.refused("x")] == [MOST_BYTES]
     assert f'"bytes":{MOST_BYTES + 1}' in lake.refuse("x", []).read_text()
@@ -37,7 +37,7 @@ def test_a_long_one_is_cut(tmp_path: Path) -> None:
 
 def test_the_oldest_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refused, "_MOST_FILE", 1_000)
-    lake = Lake(tmp_path)
+    lake = LakeStore(tmp_path)
     for number in range(100):
         lake.refuse("x", [message(b"y" * 100, number)])
     kept = lake.refused("x")

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import MINUTE, Us
-from dccd_core.lake.lake import Lake, live_folder
+from dccd_core.lake.lake import LakeStore, live_folder
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Notes, Piece
@@ -45,12 +45,12 @@ PORTIONS: list[tuple[pl.DataFrame, Notes]] = [
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path)
 
 
 @pytest.fixture
-def writer(lake: Lake) -> Iterator[SegmentWriter]:
+def writer(lake: LakeStore) -> Iterator[SegmentWriter]:
     with begin(lake) as writer:
         yield writer
 
@@ -93,7 +93,7 @@ def test_what_is_appended_is_there_at_once_and_as_it_was(writer: SegmentWriter) 
 
 
 @pytest.mark.parametrize("data_type", DataType)
-def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> None:
+def test_every_table_comes_back_as_it_was(lake: LakeStore, data_type: DataType) -> None:
     table = data_type.table
     row: dict[str, object] = {name: 1 if name in table.required else None for name in table.schema}
     if isinstance(side := table.schema.get("side"), pl.Enum):
@@ -108,14 +108,14 @@ def test_every_table_comes_back_as_it_was(lake: Lake, data_type: DataType) -> No
         assert_frame_equal(frame(data_type, [batch.rows for batch in segment.batches()]), rows)
 
 
-def test_other_tools_read_a_segment(lake: Lake) -> None:
+def test_other_tools_read_a_segment(lake: LakeStore) -> None:
     path = record(lake, live(numbered([1, 2])))
     table = pa.ipc.open_stream(Path(path).read_bytes()).read_all()
     assert table.column("symbol").to_pylist() == ["BTC/USDT"] * 2
     assert table.column("side").to_pylist() == ["buy"] * 2
 
 
-def test_segments_are_listed_with_what_is_known_of_them(lake: Lake, tmp_path: Path) -> None:
+def test_segments_are_listed_with_what_is_known_of_them(lake: LakeStore, tmp_path: Path) -> None:
     assert lake.segments() == []
     later, sooner = begin(lake, start=10), begin(lake, start=9)
     bars = lake.segment("okx", DataType.OHLC, MINUTE, Us(3))
@@ -144,14 +144,14 @@ def test_of_a_bucket_they_lie_in_a_folder_of_its_own_on_this_machine(
     mine, other = live_folder("s3://bucket/lake"), live_folder("s3://bucket/other")
     assert mine == live_folder("s3://bucket/lake/") != other
     assert mine.parent == other.parent == Path("/state/live")
-    with begin(Lake(tmp_path / "lake", live=tmp_path / "elsewhere")) as writer:
+    with begin(LakeStore(tmp_path / "lake", live=tmp_path / "elsewhere")) as writer:
         assert Path(writer.path).parent == tmp_path / "elsewhere/binance/trades"
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, list[int]]:
     """A segment that was closed, its bytes, and where each batch ends."""
-    writer = begin(Lake(tmp_path_factory.mktemp("lake")))
+    writer = begin(LakeStore(tmp_path_factory.mktemp("lake")))
     ends = fill(writer)
     writer.close()
     return Path(writer.path), Path(writer.path).read_bytes(), ends
@@ -203,33 +203,33 @@ def test_what_is_on_its_way_is_not_torn(writer: SegmentWriter) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 300, -1])
-def test_a_writer_that_died_at_once_left_nothing(lake: Lake, size: int) -> None:
+def test_a_writer_that_died_at_once_left_nothing(lake: LakeStore, size: int) -> None:
     path = Path(record(lake))
     path.write_bytes(path.read_bytes()[:size])
     assert read(str(path)) == ([], path.stat().st_size)
 
 
-def test_a_header_of_zeros_is_what_a_power_loss_leaves(lake: Lake) -> None:
+def test_a_header_of_zeros_is_what_a_power_loss_leaves(lake: LakeStore) -> None:
     path = Path(record(lake))
     path.write_bytes(bytes(path.stat().st_size))
     assert read(str(path))[0] == []
 
 
 @pytest.mark.parametrize("content", [b"garbage, and more of it", b"\xff" * 400, bytes(100_000)])
-def test_a_file_that_is_no_segment_is_an_error_that_names_it(lake: Lake, content: bytes) -> None:
+def test_a_file_that_is_no_segment_is_an_error_that_names_it(lake: LakeStore, content: bytes) -> None:
     path = Path(record(lake))
     path.write_bytes(content)
     with pytest.raises(DamagedFile, match=rf"{path} is no live segment.*move it away"):
         read(str(path))
 
 
-def test_a_segment_in_the_wrong_place_is_an_error(lake: Lake) -> None:
+def test_a_segment_in_the_wrong_place_is_an_error(lake: LakeStore) -> None:
     path = record(lake, live(numbered([1])))
     with pytest.raises(DamagedFile, match=r"is a live segment of something else"):
         read(path, StreamKey("kraken", DataType.TRADES))
 
 
-def test_those_who_read_do_not_take_one_another_for_the_writer(lake: Lake) -> None:
+def test_those_who_read_do_not_take_one_another_for_the_writer(lake: LakeStore) -> None:
     path = Path(record(lake))
     with opened(path, TRADED) as one, opened(path, TRADED) as other:
         assert one
@@ -243,7 +243,7 @@ def test_a_segment_that_is_gone_is_none(tmp_path: Path) -> None:
         assert segment is None
 
 
-def test_a_segment_that_cannot_be_opened_is_an_error(lake: Lake, tmp_path: Path) -> None:
+def test_a_segment_that_cannot_be_opened_is_an_error(lake: LakeStore, tmp_path: Path) -> None:
     (tmp_path / ".dccd/live/binance").mkdir(parents=True)
     (tmp_path / ".dccd/live/binance/trades").touch()
     with pytest.raises(LakeError, match=r"cannot read .*binance/trades: Not a directory"):
@@ -281,7 +281,7 @@ class Disk:
 
 @pytest.mark.parametrize("room", [0, 1, 500, None])
 def test_what_could_not_be_written_can_be_written_again(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, room: int | None
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch, room: int | None
 ) -> None:
     disk = Disk(monkeypatch)
     writer = begin(lake)
@@ -300,7 +300,9 @@ def test_what_could_not_be_written_can_be_written_again(
     assert writer.bytes == Path(writer.path).stat().st_size
 
 
-def test_what_could_not_be_written_leaves_nothing_behind(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_written_leaves_nothing_behind(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = Disk(monkeypatch)
     writer = begin(lake)
     fill(writer)
@@ -341,7 +343,7 @@ def test_a_symbol_that_is_none_is_refused(writer: SegmentWriter) -> None:
 
 
 def test_a_new_file_that_was_taken_for_a_dead_one_is_given_up(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else may lock it, or remove it, before its writer has locked it."""
     flock, calls = segments.fcntl.flock, list[int]()
@@ -363,7 +365,7 @@ def test_a_new_file_that_was_taken_for_a_dead_one_is_given_up(
     assert [info.path for info in lake.segments()] == [writer.path]
 
 
-def test_segments_that_come_and_go_while_they_are_read_are_not_missed(lake: Lake) -> None:
+def test_segments_that_come_and_go_while_they_are_read_are_not_missed(lake: LakeStore) -> None:
     record(lake, live(numbered([1])), start=1)
     gone = record(lake, live(numbered([2])), start=2)
     root = Path(gone).parents[2]

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
-from dccd_core.lake.lake import Lake, open_store
+from dccd_core.lake.lake import LakeStore, open_store
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
 from dccd_core.tables import DataType
@@ -46,7 +46,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Lake:
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> LakeStore:
     """A lake in a bucket of its own."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
@@ -57,20 +57,20 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Lake:
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    return Lake(f"s3://{bucket}/some/lake/")
+    return LakeStore(f"s3://{bucket}/some/lake/")
 
 
-def bucket_of(lake: Lake) -> str:
+def bucket_of(lake: LakeStore) -> str:
     return lake.path(TRADES, DAY).split("/")[2]
 
 
-def keys(lake: Lake) -> list[str]:
+def keys(lake: LakeStore) -> list[str]:
     answer = boto3.client("s3").list_objects_v2(Bucket=bucket_of(lake))
     found = [item.get("Key", "") for item in answer.get("Contents", [])]
     return [key for key in found if not key.endswith(IDENTITY)]
 
 
-def test_a_bucket_gets_one_name_from_many_first_writers(lake: Lake) -> None:
+def test_a_bucket_gets_one_name_from_many_first_writers(lake: LakeStore) -> None:
     assert lake.identity() is None
     stores = [open_store(f"s3://{bucket_of(lake)}/some/lake/") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -78,7 +78,7 @@ def test_a_bucket_gets_one_name_from_many_first_writers(lake: Lake) -> None:
     assert names == {lake.identity()}
 
 
-def test_what_is_committed_is_there_and_nothing_else(lake: Lake) -> None:
+def test_what_is_committed_is_there_and_nothing_else(lake: LakeStore) -> None:
     assert lake.state(TRADES, DAY) is None
     store(lake, numbered([1, 3]))
     state = store(lake, numbered([2]))
@@ -89,30 +89,30 @@ def test_what_is_committed_is_there_and_nothing_else(lake: Lake) -> None:
     assert keys(lake) == [KEY]
 
 
-def test_a_bucket_may_be_the_lake_itself(lake: Lake) -> None:
-    whole = Lake(f"s3://{bucket_of(lake)}")
+def test_a_bucket_may_be_the_lake_itself(lake: LakeStore) -> None:
+    whole = LakeStore(f"s3://{bucket_of(lake)}")
     store(whole, numbered([1]))
     assert keys(lake) == [KEY.removeprefix("some/lake/")]
     assert whole.datasets() == [TRADES]
 
 
-def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: Lake) -> None:
+def test_a_draft_that_is_not_committed_leaves_nothing_behind(lake: LakeStore) -> None:
     with lake.draft(TRADES, DAY) as draft:
         draft.append(many(0, 200_000))
     assert keys(lake) == []
 
 
-def test_it_is_scanned_in_place(lake: Lake) -> None:
+def test_it_is_scanned_in_place(lake: LakeStore) -> None:
     store(lake, numbered(range(10)))
     rows = lake.scan(TRADES, SPAN).filter(pl.col("price") > 7).select("trade_id").collect()
     assert rows["trade_id"].to_list() == ["8", "9"]
 
 
 def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
-    lake: Lake, tmp_path: Path
+    lake: LakeStore, tmp_path: Path
 ) -> None:
     store(lake, numbered(range(4)))
-    here = Lake(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path)
+    here = LakeStore(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path)
     record(here, live(numbered([2, 3, 4, 5])))
     assert_frame_equal(here.scan(TRADES).collect().drop("received"), numbered(range(6)).drop("received"))
     assert_frame_equal(lake.scan(TRADES).collect(), numbered(range(4)))
@@ -129,7 +129,7 @@ def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
 class Hasty(Witness):
     """Lets another writer in while the verdict is being made, twice."""
 
-    def __init__(self, lake: Lake, rivals: list[pl.DataFrame]) -> None:
+    def __init__(self, lake: LakeStore, rivals: list[pl.DataFrame]) -> None:
         super().__init__()
         self._lake = lake
         self._rivals = rivals
@@ -141,7 +141,7 @@ class Hasty(Witness):
 
 
 @pytest.mark.parametrize("held", [[], [1]])
-def test_a_writer_that_loses_the_race_merges_again(lake: Lake, held: list[int]) -> None:
+def test_a_writer_that_loses_the_race_merges_again(lake: LakeStore, held: list[int]) -> None:
     if held:
         store(lake, numbered(held))
     rivals = [numbered([2]), numbered([4])]
@@ -153,7 +153,7 @@ def test_a_writer_that_loses_the_race_merges_again(lake: Lake, held: list[int]) 
     assert state.ledger.requests == 3 + len(held)
 
 
-def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
+def test_quarantine_is_kept_beside_the_partition(lake: LakeStore) -> None:
     rows = numbered([1, 2]).with_columns(reason=pl.lit("bad"))
     assert lake.quarantine(TRADES, DAY, rows) == 2
     lake.set_aside(TRADES, DAY, rows.tail(1))
@@ -164,7 +164,7 @@ def test_quarantine_is_kept_beside_the_partition(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"no parquet at all"])
-def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
+def test_a_damaged_object_is_an_error(lake: LakeStore, body: bytes) -> None:
     store(lake, numbered([0]))
     boto3.client("s3").put_object(Bucket=bucket_of(lake), Key=KEY, Body=body)
     for read in (
@@ -179,7 +179,7 @@ def test_a_damaged_object_is_an_error(lake: Lake, body: bytes) -> None:
 
 @pytest.mark.usefixtures("lake")
 def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
-    nowhere = Lake("s3://no-such-bucket/lake")
+    nowhere = LakeStore("s3://no-such-bucket/lake")
     for use in (
         lambda: nowhere.state(TRADES, DAY),
         lambda: nowhere.states(TRADES),
@@ -214,7 +214,9 @@ class Wrapped:
             raise ClientError(said, "PutObject") from e  # pyright: ignore[reportArgumentType] -- enough for us
 
 
-def other_service(lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch, setting: str = "") -> Lake:
+def other_service(
+    lake: LakeStore, kind: str, monkeypatch: pytest.MonkeyPatch, setting: str = ""
+) -> LakeStore:
     wrapped = Wrapped(boto3.client("s3"), kind)
 
     def client(name: str) -> Wrapped:
@@ -222,12 +224,12 @@ def other_service(lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch, settin
         return wrapped
 
     monkeypatch.setattr(boto3, "client", client)
-    return Lake(f"s3://{bucket_of(lake)}/some/lake{setting}")
+    return LakeStore(f"s3://{bucket_of(lake)}/some/lake{setting}")
 
 
 @pytest.mark.parametrize("kind", ["both", "match", "none match"])
 def test_h7_a_service_that_ignores_preconditions_is_refused(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     careless = other_service(lake, kind, monkeypatch)
     for _ in range(2):
@@ -236,7 +238,7 @@ def test_h7_a_service_that_ignores_preconditions_is_refused(
     assert keys(lake) == [], "nothing was stored, the probe is gone"
 
 
-def test_h7_one_writer_is_allowed_where_it_is_said(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_h7_one_writer_is_allowed_where_it_is_said(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     careless = other_service(lake, "both", monkeypatch, "?one_writer=true")
     work = [threading.Thread(target=store, args=(careless, numbered([n]))) for n in range(8)]
     for one in work:
@@ -246,12 +248,12 @@ def test_h7_one_writer_is_allowed_where_it_is_said(lake: Lake, monkeypatch: pyte
     assert_frame_equal(stored(careless), numbered(range(8)))
     assert careless.path(TRADES, DAY) == lake.path(TRADES, DAY)
     with pytest.raises(ConfigError, match="is no setting of a bucket"):
-        Lake("s3://bucket/lake?two_writers=true")
+        LakeStore("s3://bucket/lake?two_writers=true")
 
 
 @pytest.mark.parametrize("kind", ["304", "409", "412"])
 def test_h7_a_write_that_comes_too_late_is_a_lost_race_however_it_is_said(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, kind: str
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     other = other_service(lake, kind, monkeypatch)
     store(other, numbered([1]))
