@@ -64,22 +64,6 @@ class TestRequests:
             },
         )
 
-    @pytest.mark.parametrize(
-        ("start", "end", "asked"),
-        [
-            (0, MILLISECOND, ("0", "0")),
-            (1, MILLISECOND, ("1", "0")),  # no whole millisecond in it
-            (1, MILLISECOND + 1, ("1", "1")),
-            (MILLISECOND, 2 * MILLISECOND, ("1", "1")),
-            (MILLISECOND - 1, 2 * MILLISECOND - 1, ("1", "1")),
-        ],
-    )
-    def test_half_open_nanoseconds_become_the_milliseconds_inside(
-        self, start: int, end: int, asked: tuple[str, str]
-    ) -> None:
-        params = bybit.klines_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
-        assert (params["start"], params["end"]) == asked
-
     @pytest.mark.parametrize("kind", KINDS)
     def test_the_category_is_always_sent(self, kind: str) -> None:
         """Left out, it means the perpetual of the same name, without any error."""

@@ -3,12 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Query
 from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
@@ -211,23 +208,6 @@ class TestAnswers:
         frame = answer(**{"req_id": "spot:1", **told})
         assert [text for text, _ in decoded(frame).bad] == [frame]
 
-    def test_one_bad_topic_costs_no_other_one(self) -> None:
-        """The venue refuses the whole request; then each is asked for alone."""
-        wanted = {f"publicTrade.{name}": Topic(DataType.TRADES, name) for name in ("A", "BAD", "C")}
-        session, now = Session(LIVE, wanted, Us(0)), 0
-        while not session.settled:
-            assert now < 100
-            now += 1
-            at = Us(now * LIVE.pace)
-            for message in session.due(at):
-                asked = json.loads(message)
-                bad = [name for name in asked["args"] if "BAD" in name]
-                text = f"error:handler not found,topic:{bad[0]}" if bad else ""
-                said = answer(success=not bad, ret_msg=text, req_id=asked["req_id"])
-                session.receive([said], [at], at)
-        assert sorted(session.accepted()) == ["publicTrade.A", "publicTrade.C"]
-        assert session.refused == {"publicTrade.BAD": "error:handler not found,topic:publicTrade.BAD"}
-
 
 class TestLiveTrades:
     def test_they_are_those_of_history(self) -> None:
@@ -356,16 +336,6 @@ class TestLiveBooks:
         assert change.at == 7 * MILLISECOND
         without = pushed("orderbook.50.BTCUSDT", {"b": [], "a": [], "u": 4}, type="delta", ts=None)
         assert [change.at for change in understood(without).books] == [None]
-
-    @pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
-    def test_an_odd_level_spoils_its_own_book_alone(self, amount: object) -> None:
-        told = {"b": [["8", "1"], ["7", amount]], "a": [], "u": 18}
-        odd = pushed("orderbook.50.BTCUSDT", told, type="delta")
-        other = odd.replace(b"BTCUSDT", b"ETHUSDT").replace(json.dumps(amount).encode(), b'"2"')
-        found = decoded(other, odd, other)
-        assert [frame for frame, _ in found.bad] == [odd]
-        assert [change.topic for change in found.books] == ["orderbook.50.ETHUSDT"] * 2
-        assert LIVE.topics_in(odd, None) == ("orderbook.50.BTCUSDT",)
 
     def test_keys_may_stand_in_any_order(self) -> None:
         message = json.loads(pushed_book(17, [("8", "1")]))
@@ -503,32 +473,3 @@ class TestHearing:
         assert found.trades is not None
         assert found.trades["received"].to_list() == [1_000, 1_002]
         assert found.state == "spot"
-
-    @given(order=st.permutations(range(8)), cuts=st.lists(st.integers(0, 8), max_size=4))
-    def test_it_does_not_matter_how_messages_are_cut_into_batches(
-        self, order: list[int], cuts: list[int]
-    ) -> None:
-        frames = [
-            pushed("publicTrade.BTCUSD", [pushed_trade("1"), pushed_trade("2")]),
-            pushed("publicTrade.BTCUSD", [pushed_trade("3")], ts=20),
-            pushed("kline.1.BTCUSD", [pushed_kline(confirm=False)]),
-            pushed("kline.1.BTCUSD", [pushed_kline()]),
-            pushed_book(5, [("8", "1")]),
-            pushed_book(6, [("8", "2")], ts=11),
-            b"garbage",
-            answer(req_id="inverse:3"),
-        ]
-        turned, times = [frames[n] for n in order], [Us(n) for n in range(8)]
-        whole = LIVE.decode(turned, times, "inverse")
-        state: object = "inverse"
-        parts = list[DecodedBatch]()
-        bounds = [0, *sorted(cuts), 8]
-        for start, end in pairwise(bounds):
-            parts.append(LIVE.decode(turned[start:end], times[start:end], state))
-            state = parts[-1].state
-        for column in ("trades", "bars"):
-            some = [frame for part in parts if (frame := getattr(part, column)) is not None]
-            assert pl.concat(some).equals(getattr(whole, column))
-        for column in ("books", "acks", "bad"):
-            assert [one for part in parts for one in getattr(part, column)] == getattr(whole, column)
-        assert max(part.at for part in parts if part.at is not None) == whole.at == 20 * MILLISECOND

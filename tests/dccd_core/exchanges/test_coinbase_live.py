@@ -2,8 +2,6 @@
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, DecodedBatch, Topic, Word
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
@@ -297,25 +295,6 @@ class TestAnswers:
         other = REFUSED.replace(b"A-B", b"C-D")
         assert len(understood(REFUSED, other).acks) == 2
 
-    @pytest.mark.parametrize("partly", [True, False])
-    def test_a_session_finds_out_which_product_was_meant(self, partly: bool) -> None:  # noqa: FBT001 -- a case
-        """Whether the others of the message are subscribed or not."""
-        wanted = [topic(TRADES, product) for product in ("X-USD", "A-B", "Y-USD")]
-        session, now = Session(LIVE, {LIVE.name(one): one for one in wanted}, Us(0)), Us(0)
-        subscribed: list[str] = []
-        for _ in range(20):
-            now = Us(now + LIVE.pace)
-            for text in session.due(now):
-                asked = msgspec.json.decode(text)["channels"][0]["product_ids"]
-                good = [one for one in asked if one != "A-B" and (partly or "A-B" not in asked)]
-                subscribed += [one for one in good if one not in subscribed]
-                frames = [REFUSED] * 2 if "A-B" in asked else []
-                frames += [listed(matches=subscribed)] if good else []
-                session.receive(frames, [CAME] * len(frames), now)
-        assert session.settled
-        assert session.refused == {"matches:A-B": "Failed to subscribe: A-B is not a valid product"}
-        assert sorted(session.accepted()) == ["matches:X-USD", "matches:Y-USD"]
-
     @pytest.mark.parametrize("message", ["ErrSlowConsume", "Message too big", "odd"])
     def test_other_errors_end_the_connection(self, message: str) -> None:
         text = msgspec.json.encode({"type": "error", "message": message, "reason": "because"})
@@ -392,19 +371,6 @@ class TestTopicsOfBadMessages:
         result = decoded(first, self.NEVER, other, bad, update("buy 10 2", 1))
         assert [frame for frame, _ in result.bad] == [self.NEVER, bad]
         assert [change.topic[13:] for change in result.books] == ["BTC-USD", "A-B", "BTC-USD"]
-
-    @given(st.integers(0, 10**6), st.sampled_from(["match", "l2update", "snapshot", "heartbeat"]))
-    def test_a_cut_one_names_its_own_or_none(self, place: int, kind: str) -> None:
-        whole = {
-            "match": match(1, 1, product="A-B"),
-            "l2update": update("buy 1 1", 1, "A-B"),
-            "snapshot": snapshot("1 1", "2 1", "A-B"),
-            "heartbeat": beat(1, 1, "A-B"),
-        }[kind]
-        cut = whole[: place % len(whole)]
-        own = "level2_batch:A-B" if kind in ("l2update", "snapshot") else "matches:A-B"
-        assert [frame for frame, _ in decoded(cut).bad] == [cut]
-        assert LIVE.topics_in(cut, None) in ((), (own,))
 
 
 class TestBadMessages:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, DecodedBatch, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
@@ -302,17 +300,6 @@ class TestBooksPushed:
         assert [kept.apply(change) for change in result.books] == [True, True]
         assert kept.bids.best(5) == [("1.5", "9")]
 
-    @pytest.mark.parametrize("text", ["1e-5", "-1.5", '"1.5"', "null", "[]", "{}", "true"])
-    @pytest.mark.parametrize("place", ["1.5 %s", "%s 1.5"])
-    def test_what_is_no_plain_number_spoils_its_message_alone(self, text: str, place: str) -> None:
-        spoilt = book("1.5 2").replace(b'"price":1.5,"qty":2', b"!")
-        price, amount = (place % text).split()
-        spoilt = spoilt.replace(b"!", f'"price":{price},"qty":{amount}'.encode())
-        result = decoded(book("1.1 1"), spoilt, book("1.2 1"))
-        assert [change.bids[0][0] for change in result.books] == ["1.1", "1.2"]
-        assert [frame for frame, _ in result.bad] == [spoilt]
-        assert "are no levels" in result.bad[0][1]
-
 
 class TestChecksum:
     BOTH = Precision(1, 8)
@@ -462,13 +449,6 @@ class TestTopicsOfBadMessages:
 
     WHOLE = (pushed("trade", TRADE), pushed("ohlc", CANDLE), book("1 1"))
 
-    @given(st.integers(0, 10**6), st.sampled_from(WHOLE))
-    def test_a_cut_one_names_its_own_or_none(self, place: int, whole: bytes) -> None:
-        own = {"t": {"trade@BTC/USD"}, "o": {*OHLC_NAMES}, "b": {"book@BTC/USD"}}[chr(whole[12])]
-        cut = whole[: place % len(whole)]
-        named = kraken_live.LIVE.topics_in(cut, None)
-        assert not named or {*named} in (own, {"ohlc-1@BTC/USD"} & own)
-
 
 class TestBatches:
     GOOD = (
@@ -507,16 +487,6 @@ class TestBatches:
         book("1.5 2", more=at("yesterday")),
         answer("pong", "now"),
     )
-
-    def test_whole(self) -> None:
-        result = understood(*self.GOOD)
-        assert result.trades is not None
-        assert result.bars is not None
-        assert (result.trades.height, result.bars.height, len(result.books), result.acks) == (
-            *(1, 1, 1),
-            [Ack("trade@BTC/USD")],
-        )
-        assert result.at == parse_time("2024-01-01T00:00:29.440295")
 
     @pytest.mark.parametrize("bad", BAD)
     def test_a_bad_message_spoils_no_other(self, bad: bytes) -> None:

@@ -61,24 +61,6 @@ def test_bars_are_asked_with_exclusive_bounds_on_both_sides() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "inside"),
-    [
-        (10 * MILLISECOND, 12 * MILLISECOND, [10, 11]),
-        (10 * MILLISECOND + 1, 12 * MILLISECOND, [11]),
-        (10 * MILLISECOND, 12 * MILLISECOND + 1, [10, 11, 12]),
-        (10 * MILLISECOND - 1, 12 * MILLISECOND - 1, [10, 11]),
-        (10 * MILLISECOND + 1, 10 * MILLISECOND + 2, []),
-    ],
-)
-def test_half_open_nanoseconds_become_the_milliseconds_inside(
-    start: int, end: int, inside: list[int]
-) -> None:
-    params = okx.candles_request(query(TimeRange(Us(start), Us(end)), bar=MINUTE)).params
-    before, after = int(params["before"]), int(params["after"])
-    assert [ms for ms in range(20) if before < ms < after] == inside
-
-
 def test_no_bound_is_negative() -> None:
     assert okx.candles_request(query(TimeRange(Us(0), END), bar=MINUTE)).params["before"] == "0"
 
@@ -366,10 +348,3 @@ def test_the_facts_of_the_venue() -> None:
     assert okx.EXCHANGE.endpoints[DataType.TRADES].reach == Reach(period=Us(90 * DAY))
     pages = [okx.EXCHANGE.endpoints[data_type].page_limit for data_type in DataType]
     assert pages == [300, 100, 400]
-
-
-def test_every_request_names_a_pool_that_has_a_limit() -> None:
-    pools = {limit.pool for limit in okx.EXCHANGE.limits}
-    one = query(bar=MINUTE, first_id=1)
-    asked = [endpoint.request(one) for endpoint in okx.EXCHANGE.endpoints.values()]
-    assert {request.pool for request in (*asked, *okx.markets_requests())} == pools

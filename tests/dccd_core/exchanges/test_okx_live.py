@@ -1,13 +1,10 @@
 """What the conformance tests do not say of OKX's WebSocket: topics, and what messages mean in detail."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Limit, Query
 from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
@@ -198,19 +195,6 @@ def test_l10_rows_need_nothing_that_is_not_used(other: dict[str, str | None]) ->
     assert found.bars is not None
 
 
-@pytest.mark.parametrize("amount", ["0.-10000", None, "-1", "NaN", "", "1e999", 1.5])
-def test_an_odd_level_spoils_its_own_book_alone(amount: object) -> None:
-    """Also where a message has several pictures of it."""
-    good = {"asks": [], "bids": [["8", "1", "0", "1"]], "ts": "5", "prevSeqId": 1, "seqId": 2}
-    levels = [["8", "1", "0", "1"], ["7", amount, "0", "1"]]
-    odd = pushed("books", good, {**good, "asks": levels}, good, action="update")
-    other = pushed("books", good, market="ETH-USDT", action="update")
-    found = decoded(other, odd, other)
-    assert [frame for frame, _ in found.bad] == [odd]
-    assert [change.topic for change in found.books] == ["books:ETH-USDT"] * 2
-    assert okx_live.LIVE.topics_in(odd, None) == ("books:BTC-USDT",)
-
-
 @pytest.mark.parametrize(
     ("frame", "topics"),
     [
@@ -343,25 +327,6 @@ def session(*topics: Topic) -> Session:
     return started
 
 
-def test_one_wrong_topic_is_found_among_the_others() -> None:
-    wrong = Topic(DataType.TRADES, "NO-PE")
-    started, now = session(TRADES, wrong, BARS), Us(0)
-    agreed = [
-        event("subscribe", arg={"channel": name, "instId": "BTC-USDT"}) for name in ("trades-all", "candle1m")
-    ]
-    error = event("error", code="60018", msg="it doesn't exist")
-    started.receive([agreed[0], error, agreed[1]], [Us(1)] * 3, now)
-    assert started.accepted() == ["trades-all:BTC-USDT", "candle1m:BTC-USDT"]
-    asked = list[bytes]()
-    for seconds in range(1, 4):
-        for text in started.due(Us(seconds * SECOND)):
-            asked.append(text)
-            started.receive([error if b"NO-PE" in text else agreed[1]], [Us(1)], now)
-    assert asked == [okx_live.LIVE.subscribe([wrong], 2), okx_live.LIVE.subscribe([BARS], 3)]
-    assert started.refused == {"trades-all:NO-PE": "60018 it doesn't exist"}
-    assert started.settled
-
-
 def test_a_book_is_begun_anew_by_leaving_it_which_is_no_agreement_to_send_it() -> None:
     started = session(BOOK)
     started.receive([event("subscribe", arg=ARG)], [Us(1)], Us(0))
@@ -422,36 +387,6 @@ def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(bad: bytes) -
     assert found.trades is not None
     assert found.trades.select("trade_id", "received").rows() == [("1", 1_000), ("2", 1_004)]
     assert [change.last for change in found.books] == [2]
-
-
-@given(
-    kinds=st.lists(st.sampled_from(["trade", "bar", "book", "pong", "ack", "bad"]), max_size=24),
-    cuts=st.sets(st.integers(1, 23), max_size=5),
-)
-def test_it_does_not_matter_how_messages_are_batched(kinds: list[str], cuts: set[int]) -> None:
-    frames = [
-        {
-            "trade": pushed("trades-all", trade(str(n), str(n))),
-            "bar": pushed("candle1m", candle(str(n * 60_000), confirm=str(n % 2))),
-            "book": book(n + 1, n, time=str(n)),
-            "pong": b"pong",
-            "ack": event("subscribe", arg={"channel": "books", "instId": f"N-{n}"}),
-            "bad": b"%d" % n,
-        }[kind]
-        for n, kind in enumerate(kinds)
-    ]
-    at = sorted(cut for cut in {0, *cuts, len(frames)} if cut <= len(frames))
-    parts = [decoded(*frames[start:end]) for start, end in pairwise(at)]
-    whole = decoded(*frames)
-    for rows in ("trades", "bars"):
-        frame: pl.DataFrame | None = getattr(whole, rows)
-        told = [getattr(part, rows).drop("received") for part in parts if getattr(part, rows) is not None]
-        assert (frame is None) == (not told)
-        assert frame is None or frame.drop("received").equals(pl.concat(told))
-    assert whole.books == [change for part in parts for change in part.books]
-    assert whole.acks == [ack for part in parts for ack in part.acks]
-    assert whole.bad == [bad for part in parts for bad in part.bad]
-    assert whole.at == max((part.at for part in parts if part.at is not None), default=None)
 
 
 def test_the_facts_of_the_websocket() -> None:

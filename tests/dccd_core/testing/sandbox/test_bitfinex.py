@@ -3,14 +3,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Query, Request, Response
-from dccd_core.domain.barspan import bar_open, parse_bar_span
-from dccd_core.domain.errors import PayloadError
+from dccd_core.adapter.contract import Query, Request
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex as adapter
-from dccd_core.tables import DataType
-from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
@@ -51,73 +47,6 @@ def traded(start: str, end: str, bar: Us = MINUTE) -> list[int]:
     span = TimeRange(parse_time(start), parse_time(end))
     bars = MARKET.truth_bars("bitfinex", ETH, bar, span)
     return (bars["ts"].to_physical() // MILLISECOND).to_list()
-
-
-@pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
-@pytest.mark.parametrize(
-    ("frame", "start", "count"),
-    [
-        ("1m", "2023-03-24T02:00", 1_000),
-        ("5m", "2024-03-01", 1_000),
-        ("15m", "2024-03-01", 500),
-        ("30m", "2024-03-01", 500),
-        ("1h", "2023-03-01", 1_000),
-        ("3h", "2023-03-01", 100),
-        ("6h", "2023-03-01", 100),
-        ("12h", "2023-03-01", 100),
-        ("1d", "2023-03-01", 100),
-    ],
-)
-def test_our_decoder_reads_the_bars_back_as_the_truth(
-    symbol: Symbol, frame: str, start: str, count: int
-) -> None:
-    bar = parse_bar_span(frame)
-    span = TimeRange(parse_time(start), Us(parse_time(start) + count * bar))
-    request = adapter.candles_request(Query(adapter.market(symbol), span, 10_000, bar))
-    decoded, truth = (
-        adapter.decode_candles(said(request), NOW),
-        MARKET.truth_bars("bitfinex", symbol, bar, span),
-    )
-    assert truth.height > 90
-    assert decoded.equals(truth)
-    assert frame != "1m" or decoded.height < 900, "quiet minutes are left out"
-
-
-@pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
-def test_our_decoder_reads_the_trades_back_as_the_truth(symbol: Symbol) -> None:
-    span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
-    truth = MARKET.truth_trades("bitfinex", symbol, span)
-    request = adapter.trades_request(Query(adapter.market(symbol), span, 10_000))
-    decoded = adapter.decode_trades(said(request), NOW)
-    assert decoded.equals(truth)
-    assert set(decoded["side"]) == {"buy", "sell"}
-    assert decoded["amount"].gt(0).all()
-
-
-def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
-    for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
-        bar = MINUTE if data_type is DataType.OHLC else None
-        query = Query("tDOGE:USD", TimeRange(Us(NOW - HOUR), NOW), 10, bar)
-        for request in (endpoint.request(query), endpoint.oldest(query) if endpoint.oldest else None):
-            if request is not None:
-                assert endpoint.decode(said(request), NOW).height > 0
-
-
-def test_the_very_first_rows_are_found() -> None:
-    first = MARKET.tape("bitfinex", ETH).first_time
-    query = Query("tETHUST", TimeRange(Us(0), NOW), 1, DAY)
-    [bar] = adapter.decode_candles(said(adapter.first_candle_request(query)), NOW)["ts"].to_physical()
-    [trade] = adapter.decode_trades(said(adapter.first_trade_request(query)), NOW)["ts"].to_physical()
-    assert (bar, trade) == (bar_open(first, DAY), first)
-
-
-def test_our_decoder_finds_the_spot_markets() -> None:
-    [request] = adapter.markets_requests()
-    markets = adapter.decode_markets(said(request))
-    known = [symbol for symbol in MARKET.instruments if symbol.market_type == "spot"]
-    assert markets["symbol"].to_list() == [str(symbol) for symbol in known]
-    assert markets["market"].to_list() == [adapter.market(symbol) for symbol in known]
-    assert "tDOGE:USD" in markets["market"]
 
 
 def test_names_of_its_own_are_understood_of_any_symbol() -> None:
@@ -188,20 +117,6 @@ class TestBoundsOfCandles:
         assert first >= ms("2023-03-24T11:00")
         assert opens(sort=1, start=ms("2023-03-24T10:00"), end=ms("2023-03-24T10:59")) == []
 
-    def test_a_withheld_bar_is_missing_from_the_page_only(self) -> None:
-        known = traded("2024-06-01", "2024-06-02")
-        sandbox = InProcess(
-            faults=[
-                Fault(
-                    kind=FaultKind.GAPS, start=known[1] * MILLISECOND, end=(known[1] + 60_000) * MILLISECOND
-                )
-            ]
-        )
-        sandbox.clock(NOW)
-        query = Query("tETHUST", TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")), 3, MINUTE)
-        rows = adapter.decode_candles(said(adapter.candles_request(query), sandbox), NOW)
-        assert (rows["ts"].to_physical() // MILLISECOND).to_list() == [known[0], *known[2:4]]
-
 
 class TestBoundsOfTrades:
     def test_both_bounds_are_inclusive_and_ties_are_whole(self) -> None:
@@ -231,22 +146,6 @@ class TestBoundsOfTrades:
         assert len(set(ids)) == 500
         assert ids == sorted(ids)
         assert ids[-1] - ids[0] > 1_000
-
-    def test_nothing_is_told_of_the_future(self) -> None:
-        assert trades(sort=1, start=ms("2024-06-05T13:00")) == []
-        [last] = get("trades/tETHUST/hist", limit=1)
-        assert last[1] < NOW // MILLISECOND
-
-    def test_a_withheld_trade_is_missing_from_the_page_only(self) -> None:
-        first = MARKET.tape("bitfinex", ETH).count_before(parse_time("2024-06-01"))
-        known = trades(sort=1, start=ms("2024-06-01"), limit=5)
-        sandbox = InProcess(
-            faults=[Fault(kind=FaultKind.MISSING_TRADES, first_id=first + 1, last_id=first + 2)]
-        )
-        sandbox.clock(NOW)
-        query = Query("tETHUST", TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")), 3)
-        rows = adapter.decode_trades(said(adapter.trades_request(query), sandbox), NOW)
-        assert rows["trade_id"].cast(pl.Int64).to_list() == [known[0], *known[3:5]]
 
 
 def test_pages_that_begin_where_the_last_one_ended_lose_nothing() -> None:
@@ -321,22 +220,6 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert decoded["ts"].to_physical().unique().to_list() == [NOW]
 
 
-@pytest.mark.parametrize("symbol", [ETH, DOGE], ids=str)
-def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
-    sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
-    sandbox.clock(at)
-    request = adapter.book_request(Query(adapter.market(symbol), TimeRange(at, at), 100))
-    book = adapter.decode_book(said(request, sandbox), at)
-    assert book.equals(MARKET.truth_book("bitfinex", symbol, at, 100))
-
-
-def test_before_the_first_trade_the_book_is_empty() -> None:
-    early = InProcess()
-    early.clock(parse_time("2017-01-01"))
-    assert early.send("GET", "/bitfinex/v2/book/tETHUST/P0").json() == []
-    assert early.send("GET", "/bitfinex/v2/trades/tETHUST/hist").json() == []
-
-
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
@@ -368,39 +251,3 @@ def test_all_lengths_and_pairs_of_candles_share_one_limit() -> None:
     paths = ["candles/trade:1m:tETHUST/hist", "candles/trade:1D:tDOGE:USD/hist"]
     statuses = [sandbox.send("GET", f"/bitfinex/v2/{paths[n % 2]}?limit=1").status_code for n in range(31)]
     assert statuses == [200] * 30 + [429]
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (200, "Unavailable"),
-        (400, "Rejected"),
-        (403, "Banned"),
-        (429, "Throttled"),
-        (500, "Unavailable"),
-        (503, "Unavailable"),
-    ],
-)
-def test_its_trouble_is_understood(status: int, kind: str) -> None:
-    sandbox = InProcess(faults=[Fault(kind=FaultKind.STATUS, status=status)])
-    answer = sandbox.send("GET", "/bitfinex/v2/trades/tETHUST/hist")
-    told = Response(answer.status_code, dict(answer.headers), answer.content, NOW)
-    assert answer.status_code == status
-    assert type(adapter.verdict(told)).__name__ == kind
-
-
-@pytest.mark.parametrize("kind", [FaultKind.WRONG_TYPE, FaultKind.MISSING_FIELD, FaultKind.NAN])
-@pytest.mark.parametrize(
-    ("path", "data_type"),
-    [
-        ("candles/trade:1m:tETHUST/hist", DataType.OHLC),
-        ("trades/tETHUST/hist", DataType.TRADES),
-        ("book/tETHUST/P0", DataType.ORDERBOOK),
-    ],
-)
-def test_a_spoiled_row_is_never_read(kind: FaultKind, path: str, data_type: DataType) -> None:
-    sandbox = InProcess(faults=[Fault(kind=kind)])
-    sandbox.clock(NOW)
-    body = sandbox.send("GET", f"/bitfinex/v2/{path}").content
-    with pytest.raises(PayloadError, match="unexpected shape"):
-        adapter.EXCHANGE.endpoints[data_type].decode(body, NOW)

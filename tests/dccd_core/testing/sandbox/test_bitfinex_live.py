@@ -4,20 +4,16 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, DecodedBatch, Topic
-from dccd_core.domain.barspan import bar_open, parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex_live as adapter
-from dccd_core.exchanges.bitfinex import market
 from dccd_core.stream.book import Book
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.bitfinex_live import LIVE
 from dccd_core.testing.sandbox.line import Line
-from dccd_core.testing.sandbox.live import Act, Message
+from dccd_core.testing.sandbox.live import Act
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from tests.dccd_core.testing.sandbox.asked import asked
@@ -81,13 +77,6 @@ def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataF
     return asked(pl.concat(frame for frame in heard if frame is not None), data_type)
 
 
-def same_book(book: Book, at: Us, depth: int, symbol: Symbol = BTC) -> None:
-    truth = MARKET.truth_book("bitfinex", symbol, at, depth)
-    for name, side in (("bid", book.bids), ("ask", book.asks)):
-        levels = [(float(price), float(amount)) for price, amount in side.best(depth)]
-        assert levels == truth.filter(side=name).select("price", "amount").rows()
-
-
 class TestTrades:
     def test_a_subscriber_gets_the_last_thirty_and_all_that_come(self) -> None:
         listener = Listener(TRADES)
@@ -115,24 +104,6 @@ class TestTrades:
 
 
 class TestBars:
-    @pytest.mark.parametrize(
-        ("symbol", "text"), [("BTC/USD", "1m"), ("DOGE/USD", "1m"), ("BTC/USD", "15m"), ("DOGE/USD", "1d")]
-    )
-    def test_what_a_bar_was_in_the_end_is_the_bar_of_history(self, symbol: str, text: str) -> None:
-        bar, traded = parse_bar_span(text), Symbol.parse(symbol)
-        topic = Topic(DataType.OHLC, market(traded), bar=bar)
-        listener = Listener(topic, now=Us(OUTAGE.start - 7 * MINUTE))
-        end = Us(OUTAGE.end + 15 * MINUTE)
-        listener.until(end)
-        rows = table([heard.bars for heard in listener.heard], DataType.OHLC)
-        last = rows.unique("ts", keep="last", maintain_order=True).sort("ts")
-        first = Us(int(last["ts"].to_physical()[0]))
-        whole = TimeRange(first, bar_open(Us(end - 6 * SECOND), bar))
-        truth = MARKET.truth_bars("bitfinex", traded, bar, whole)
-        assert last.head(truth.height).equals(truth)
-        assert last.height == truth.height + 1
-        assert truth.height >= 99
-
     def test_the_last_word_on_a_bar_comes_when_the_next_one_has_begun(self) -> None:
         told = frames(talk(wanted("candles", "trade:1m:tBTCUSD")).until(Us(NOW + 10 * MINUTE)))
         pushed = [(row[1][0], row[3]) for row in told if row[1] != "hb"]
@@ -154,45 +125,6 @@ class TestBars:
 
 
 class TestBooks:
-    @pytest.mark.parametrize("depth", [100, 250])
-    def test_it_is_the_venue_s_book_at_any_time_and_proven(self, depth: int) -> None:
-        listener = Listener(Topic(DataType.ORDERBOOK, "tBTCUSD", depth=depth))
-        book = Book(CHANNEL, depth)
-        assert all(book.apply(change) for heard in listener.heard for change in heard.books)
-        same_book(book, NOW, depth)
-        for seconds in (1, 2, 5, 11):
-            end = Us(NOW + seconds * SECOND)
-            changes = listener.until(end).books
-            assert all(book.apply(change) for change in changes)
-            assert sum(change.checksum is not None for change in changes) > 5
-            same_book(book, Us(end - 1), depth)
-            assert (len(book.bids), len(book.asks)) == (depth, depth)
-
-    def test_it_is_right_whenever_the_next_message_is_of_a_later_moment(self) -> None:
-        listener, book = Listener(BOOK), Book(CHANNEL, 100)
-        changes = [*listener.heard[-1].books, *listener.until(Us(NOW + 3 * SECOND)).books]
-        for change, after in zip(changes, [*changes[1:], None], strict=True):
-            assert book.apply(change)
-            if change.at is not None and (after is None or after.at != change.at):
-                same_book(book, change.at, 100)
-        assert len(changes) > 50
-
-    def test_an_outage_empties_it_and_it_comes_back(self) -> None:
-        listener = Listener(BOOK, now=Us(OUTAGE.start - SECOND))
-        book = Book(CHANNEL, 100)
-        changes = [change for heard in listener.heard for change in heard.books]
-        assert all(book.apply(change) for change in changes + listener.until(Us(OUTAGE.start + SECOND)).books)
-        assert len(book.bids) == len(book.asks) == 0
-        assert listener.until(Us(OUTAGE.end - SECOND)).books == []
-        assert all(book.apply(change) for change in listener.until(Us(OUTAGE.end + 10 * SECOND)).books)
-        same_book(book, Us(OUTAGE.end + 10 * SECOND - 1), 100)
-        assert len(book.bids) == 100
-
-    def test_an_empty_book_is_a_list_too(self) -> None:
-        listener = Listener(BOOK, now=Us(OUTAGE.start + SECOND))
-        [change] = [change for heard in listener.heard for change in heard.books]
-        assert (change.whole, change.bids, change.asks) == (True, [], [])
-
     def test_bids_come_first_and_numbers_have_no_zeros_at_their_end(self) -> None:
         connection = talk()
         [_, snapshot] = messages(connection.say(wanted("book", "tDOGE:USD", len="25")))
@@ -209,13 +141,6 @@ class TestBooks:
         assert told
         assert not [row for row in told if row[1] == "cs"]
         assert [row[-1] for row in told] == list(range(2, len(told) + 2))
-
-    @pytest.mark.parametrize("kind", [StreamFaultKind.DROP, StreamFaultKind.WRONG_SEQUENCE])
-    def test_what_is_missing_shows_in_the_numbers(self, kind: StreamFaultKind) -> None:
-        heard = spoilt(StreamFault(kind=kind, topic="book:*", nth=20), [TRADES, BOOK])
-        assert heard.restart is not None
-        assert "something is lost" in heard.restart
-        assert len(heard.books) < 30
 
     def test_a_wrong_checksum_loses_the_book(self) -> None:
         heard = spoilt(StreamFault(kind=StreamFaultKind.WRONG_CHECKSUM, topic="book:*", first=20), [BOOK])
@@ -237,13 +162,6 @@ def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> DecodedBatch:
 
 
 class TestConnection:
-    def test_it_is_where_the_adapter_looks_for_it_and_not_to_be_opened_often(self) -> None:
-        [path] = LIVE.paths
-        assert adapter.LIVE.url(BOOK).endswith(f".com{path}")
-        assert LIVE.connects is not None
-        limit = adapter.LIVE.connects
-        assert (LIVE.connects.amount, LIVE.connects.period) == (limit.amount, limit.period)
-
     def test_it_is_greeted(self) -> None:
         [info] = told(talk().greeting)
         assert (info["event"], info["version"], info["platform"]) == ("info", 2, {"status": 1})
@@ -291,20 +209,6 @@ class TestConnection:
         assert {act.topic for act in messages(acts)} == {""}
         assert [row[2] for row in frames(acts)] == [2, 3, 4, 5]
         assert [row[3] for row in frames(acts)] == [act.at // MILLISECOND for act in acts]
-
-    @given(steps=st.lists(st.integers(1, 20 * SECOND), min_size=1, max_size=8))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        words = [
-            wanted("trades", "tETHUSD"),
-            wanted("candles", "trade:1m:tBTCUSD"),
-            wanted("book", "tDOGE:USD"),
-        ]
-        whole, parts = talk(*words), talk(*words)
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
 
     def test_who_leaves_gets_no_more(self) -> None:
         listener = Listener(TRADES, BOOK)
@@ -365,11 +269,6 @@ class TestConnection:
         assert closes(acts) == []
         assert len(connection.side.feeds) == (25 if enforced else 26)
 
-    def test_a_notice_makes_the_adapter_connect_again(self) -> None:
-        listener = Listener(TRADES)
-        heard = listener.hear(listener.talk.side.notice(NOW))
-        assert heard.restart == "20051 Stopping. Please try to reconnect"
-
     def test_faults_find_the_numbers(self) -> None:
         acts = talk(wanted("book", "tBTCUSD")).until(Us(NOW + 5 * SECOND))
         assert LIVE.sequence is not None
@@ -380,17 +279,3 @@ class TestConnection:
             assert int(number[1]) == row[-2]
             proof = LIVE.checksum.search(act.text)
             assert (int(proof[1]) if proof else None) == (row[2] if row[1] == "cs" else None)
-
-    def test_days_later_it_is_still_the_truth(self) -> None:
-        listener = Listener(TRADES, now=Us(NOW + 100 * DAY))
-        heard = listener.until(Us(NOW + 100 * DAY + MINUTE))
-        truth = MARKET.truth_trades("bitfinex", BTC, TimeRange(Us(NOW + 100 * DAY), listener.talk.now))
-        assert table([heard.trades], DataType.TRADES).equals(truth)
-        assert heard.at is not None
-        assert listener.talk.now - 20 * SECOND < heard.at < listener.talk.now
-
-
-def test_what_a_fault_meets_has_the_name_of_its_channel() -> None:
-    acts = talk(wanted("book", "tDOGE:USD"), wanted("candles", "trade:1m:tBTCUSD")).until(Us(NOW + MINUTE))
-    names = {act.topic for act in acts if isinstance(act, Message)}
-    assert names - {""} == {"book:tDOGE:USD", "candles:trade:1m:tBTCUSD"}

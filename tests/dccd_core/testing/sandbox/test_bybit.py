@@ -5,19 +5,15 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Query, Request, Response
-from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.errors import Banned, Rejected, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
-from dccd_core.tables import DataType
-from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
 EXCHANGE = adapter.EXCHANGE
 SPOT, LINEAR, INVERSE = (Symbol.parse(name) for name in ("ETH/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
-KINDS = [pytest.param(symbol, id=symbol.market_type) for symbol in (SPOT, LINEAR, INVERSE)]
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
 BYBIT = InProcess()
@@ -55,89 +51,6 @@ def refusal(path: str, **params: str | int) -> Any:
 
 def query(symbol: Symbol, span: TimeRange, limit: int, bar: Us | None = None) -> Query:
     return Query(adapter.market(symbol), span, limit, bar, market_type=symbol.market_type)
-
-
-def decoded(symbol: Symbol, data_type: DataType, asked: Query, sandbox: InProcess = BYBIT) -> pl.DataFrame:
-    endpoint = EXCHANGE.endpoint(symbol.market_type, data_type)
-    assert endpoint is not None
-    answer = ask(endpoint.request(asked), sandbox)
-    assert adapter.verdict(Response(answer.status_code, {}, answer.content, NOW)) is None
-    return endpoint.decode(answer.content, NOW)
-
-
-class TestAgainstTheTruth:
-    @pytest.mark.parametrize(
-        ("text", "start", "rows"),
-        [
-            ("1m", "2023-03-24T02:00", 940),  # an hour of it is an outage
-            ("5m", "2024-03-01", 1_000),
-            ("1h", "2023-03-01", 999),
-            ("1d", "2023-01-01", 521),
-            ("1w", "2023-01-01", 74),
-        ],
-    )
-    @pytest.mark.parametrize("symbol", KINDS)
-    def test_bars(self, symbol: Symbol, text: str, start: str, rows: int) -> None:
-        bar = parse_bar_span(text)
-        span = TimeRange(parse_time(start), Us(min(parse_time(start) + 1_000 * bar, NOW - bar)))
-        found = decoded(symbol, DataType.OHLC, query(symbol, span, 1_000, bar))
-        assert found.height == rows
-        assert found.equals(MARKET.truth_bars("bybit", symbol, bar, span))
-
-    @pytest.mark.parametrize(("symbol", "rows"), [(SPOT, 60), (LINEAR, 1_000), (INVERSE, 1_000)])
-    def test_trades(self, symbol: Symbol, rows: int) -> None:
-        before = TimeRange(Us(NOW - DAY), NOW)
-        found = decoded(symbol, DataType.TRADES, query(symbol, before, rows))
-        truth = MARKET.truth_trades("bybit", symbol, before)
-        assert found.height == rows
-        assert found.equals(truth.tail(rows))
-
-    @pytest.mark.parametrize("name", ["LATE/USDT", "LATE/USDT:USDT", "LATE/USD:LATE"])
-    def test_the_oldest_week_begins_at_most_a_week_before_the_first_bar(self, name: str) -> None:
-        sandbox, symbol = InProcess(trades_per_day={name: 50}), Symbol.parse(name)
-        sandbox.clock(NOW)
-        endpoint = EXCHANGE.endpoint(symbol.market_type, DataType.OHLC)
-        assert endpoint is not None
-        assert endpoint.oldest is not None
-        answer = ask(endpoint.oldest(query(symbol, TimeRange(Us(0), NOW), 1, MINUTE)), sandbox)
-        weeks = endpoint.decode(answer.content, NOW)
-        first = Market(trades_per_day={name: 50}).tape("bybit", symbol).first_time
-        assert 0 <= first - int(weeks["ts"].to_physical()[0]) < WEEK
-        assert weeks.height < 1_000
-
-    @pytest.mark.parametrize("symbol", KINDS)
-    def test_the_book_lies_around_the_price_best_first(self, symbol: Symbol) -> None:
-        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeRange(NOW, NOW), 50))
-        bids, asks = (book.filter(side=side) for side in ("bid", "ask"))
-        last = MARKET.truth_trades("bybit", symbol, TimeRange(Us(NOW - HOUR), NOW))["price"][-1]
-        assert (bids.height, asks.height) == (50, 50)
-        assert bids["price"].is_sorted(descending=True)
-        assert asks["price"].is_sorted()
-        assert bids["price"][0] < last < asks["price"][0] < last * 1.001
-        lot = 10.0 ** -MARKET.instruments[symbol].amount_scale
-        lots = book["amount"] / lot
-        assert ((lots - lots.round()).abs() < 1e-6).all(), "amounts of the base, in whole lots"
-        assert set(book["ts"].to_physical()) == {NOW}
-
-    @pytest.mark.parametrize("symbol", KINDS)
-    def test_the_book(self, symbol: Symbol) -> None:
-        sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
-        sandbox.clock(at)
-        book = decoded(symbol, DataType.ORDERBOOK, query(symbol, TimeRange(at, at), 1_000), sandbox)
-        assert book.equals(MARKET.truth_book("bybit", symbol, Us(at - 67 * MILLISECOND), 1_000))
-
-    def test_markets(self) -> None:
-        found = pl.concat(adapter.decode_markets(ask(one).content) for one in adapter.markets_requests())
-        truth = sorted(str(symbol) for symbol in MARKET.instruments)
-        assert sorted(found["symbol"]) == truth
-        assert found["active"].all()
-        for name, market, listed, contract in found.select("symbol", "market", "listed", "contract").rows():
-            symbol = Symbol.parse(name)
-            assert market == adapter.market(symbol)
-            assert (listed is None) == (symbol.market_type == "spot")
-            assert contract == (1.0 if symbol.market_type == "inverse" else None)
-        [listed] = found.filter(symbol="BTC/USDT:USDT")["listed"].to_physical()
-        assert listed == MARKET.instruments[LINEAR].listed
 
 
 class TestBars:
@@ -178,14 +91,6 @@ class TestBars:
         assert float(row[4]) == trades["price"][-1]
         assert float(row[5]) == pytest.approx(trades["amount"].sum())
 
-    def test_nothing_before_the_listing_nor_of_the_future(self) -> None:
-        assert klines(end=ms("2017-01-01")) == []
-        assert klines(start=ms("2024-06-05T13:00"), end=ms("2024-06-05T14:00")) == []
-
-    def test_bars_of_an_outage_are_missing(self) -> None:
-        window = {"start": ms("2023-03-24T09:59"), "end": ms("2023-03-24T11:00")}
-        assert klines(**window) == [ms("2023-03-24T11:00"), ms("2023-03-24T09:59")]
-
     def test_quiet_minutes_are_flat(self) -> None:
         asked = {"category": "spot", "symbol": "ETHUSDT", "interval": "1", "end": ms("2024-06-01")}
         rows = get("kline", **asked, limit=200)["list"]
@@ -207,14 +112,6 @@ class TestBars:
         [row] = get("kline", **asked, limit=1)["list"]
         low, high, volume, turnover = (float(row[i]) for i in (3, 2, 5, 6))
         assert low <= volume / turnover <= high
-
-    def test_hidden_bars_are_withheld(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(NOW)
-        start, end = parse_time("2024-06-01"), parse_time("2024-06-01T01:00")
-        sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=Us(start + 10 * MINUTE)))
-        asked = query(SPOT, TimeRange(start, end), 60, MINUTE)
-        assert decoded(SPOT, DataType.OHLC, asked, sandbox).height == 50
 
 
 def _of(kind: str) -> dict[str, str]:
@@ -250,15 +147,6 @@ class TestTrades:
         assert get("recent-trade", **asked, limit=2)["list"] == rows[:2]
         assert get("recent-trade", **asked, start=1, end=2)["list"] == rows, "there is no history"
 
-    def test_hidden_trades_are_withheld(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(NOW)
-        newest = MARKET.tape("bybit", SPOT).count_before(NOW) - 1
-        sandbox.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=newest - 4, last_id=newest))
-        found = decoded(SPOT, DataType.TRADES, query(SPOT, TimeRange(NOW, NOW), 60), sandbox)
-        truth = MARKET.truth_trades("bybit", SPOT, TimeRange(Us(NOW - DAY), NOW))
-        assert found.equals(truth.head(truth.height - 5).tail(60))
-
 
 class TestBook:
     @pytest.mark.parametrize(
@@ -272,16 +160,6 @@ class TestBook:
             *("s", "b", "a"),
             *("ts", "u", "seq", "cts"),
         ]
-
-    def test_no_price_is_below_zero(self) -> None:
-        book = get("orderbook", category="spot", symbol="DOGEUSDT", limit=1_000)
-        assert all(float(price) > 0 for price, _ in book["b"])
-
-    def test_before_the_first_trade_it_is_empty(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(parse_time("2017-01-01"))
-        assert decoded(SPOT, DataType.ORDERBOOK, query(SPOT, TimeRange(NOW, NOW), 5), sandbox).is_empty()
-        assert decoded(SPOT, DataType.TRADES, query(SPOT, TimeRange(NOW, NOW), 5), sandbox).is_empty()
 
 
 class TestInstruments:
@@ -352,18 +230,6 @@ def test_who_asks_too_often_is_shut_out_for_ten_minutes() -> None:
         error = adapter.verdict(Response(status, {}, answer.content, NOW))
         assert (type(error) is Banned) == (status == 403)
         assert "access too frequent" in str(error) or status == 200
-
-
-@pytest.mark.parametrize("status", [200, 403, 429, 500, 503])
-def test_trouble_is_trouble_to_our_eyes(status: int) -> None:
-    sandbox = InProcess()
-    sandbox.clock(NOW)
-    kind = FaultKind.ERROR_BODY if status == 200 else FaultKind.STATUS
-    sandbox.faults(Fault(kind=kind, status=status))
-    answer = ask(adapter.trades_request(query(SPOT, TimeRange(NOW, NOW), 60)), sandbox)
-    error = adapter.verdict(Response(answer.status_code, {}, answer.content, NOW))
-    assert error is not None
-    assert error.retryable
 
 
 def test_the_time_is_told() -> None:

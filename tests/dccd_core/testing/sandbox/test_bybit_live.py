@@ -7,11 +7,8 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic
-from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
@@ -93,18 +90,6 @@ def in_base(symbol: Symbol) -> pl.Expr:
 
 
 class TestTrades:
-    @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-    def test_a_subscriber_gets_exactly_the_trades_of_its_time(self, symbol: Symbol) -> None:
-        end = Us(NOW + MINUTE)
-        found = listened(trades_of(symbol), end)
-        wanted = MARKET.truth_trades("bybit", symbol, TimeRange(NOW, end))
-        assert wanted.height > 100
-        assert table(found.trades, TRADES).with_columns(in_base(symbol)).equals(wanted)
-        assert found.trades is not None
-        assert found.trades["topic"].unique().to_list() == [f"publicTrade.{adapter.market(symbol)}"]
-        assert found.trades["received"].to_list() == wanted["ts"].dt.epoch("us").to_list()
-        assert found.at == wanted["ts"].dt.epoch("us")[-1]
-
     def test_the_trades_of_a_moment_are_one_message(self) -> None:
         acts = subscribed(trades_of(BTC))[0].until(Us(NOW + MINUTE))
         rows: list[Any] = told(acts)
@@ -114,41 +99,8 @@ class TestTrades:
             assert (row["topic"], row["type"]) == ("publicTrade.BTCUSDT", "snapshot")
         assert all(before.at < after.at for before, after in pairwise(acts))
 
-    @given(steps=st.lists(st.integers(1, 3 * MINUTE), min_size=1, max_size=8))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        topics = [trades_of(BTC), trades_of(ETH), bars_of(BTC, MINUTE)]
-        (whole, _), (parts, _) = subscribed(*topics), subscribed(*topics)
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
-
-    def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
-        topic = trades_of(BTC)
-        connection, _ = subscribed(topic)
-        left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
-        before = heard(connection.until(left)).trades
-        assert heard(said(connection, OURS.unsubscribe([topic], 8, None))) == DecodedBatch()
-        assert connection.until(back) == []
-        assert heard(said(connection, OURS.subscribe([topic], 9))).acks == [Ack(id=9)]
-        after = heard(connection.until(end)).trades
-        for rows, span in ((before, TimeRange(NOW, left)), (after, TimeRange(back, end))):
-            wanted = MARKET.truth_trades("bybit", BTC, span)["trade_id"]
-            assert table(rows, TRADES)["trade_id"].to_list() == wanted.to_list()
-
 
 class TestBars:
-    @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-    @pytest.mark.parametrize("text", ["1m", "15m"])
-    def test_the_confirmed_ones_are_the_bars_of_history(self, text: str, symbol: Symbol) -> None:
-        bar, end = parse_bar_span(text), Us(NOW + HOUR)
-        bars = listened(bars_of(symbol, bar), end).bars
-        assert bars is not None
-        wanted = MARKET.truth_bars("bybit", symbol, bar, TimeRange(Us(NOW - NOW % bar), Us(end - end % bar)))
-        assert wanted.height == HOUR // bar
-        assert table(bars.filter("closed"), OHLC).equals(wanted)
-
     def test_a_name_that_spot_shares_with_a_contract_keeps_its_volumes(self) -> None:
         """The topic alone does not tell whether it is dollars that are counted."""
         spot = Symbol.parse("BTC/USD")
@@ -161,32 +113,6 @@ class TestBars:
             )
             assert table(bars.filter("closed"), OHLC).equals(wanted)
 
-    @pytest.mark.parametrize("bar", OURS.channels[OHLC].spans)
-    @pytest.mark.parametrize("symbol", [ETH, INVERSE], ids=str)
-    def test_a_running_bar_is_what_the_rest_interface_says_at_that_moment(
-        self, bar: Us, symbol: Symbol
-    ) -> None:
-        topic = bars_of(symbol, bar)
-        connection, acts = subscribed(topic)
-        state = heard(acts).state
-        route = next(route for route in VENUE.routes if route.path == "/v5/market/kline")
-        endpoint = adapter.EXCHANGE.endpoint(symbol.market_type, OHLC)
-        assert endpoint is not None
-        for act in connection.until(Us(NOW + 2 * MINUTE))[::9]:
-            found = heard([act], state)
-            assert found.at == act.at
-            pushed: Any = told([act])[0]["data"]
-            start = Us(pushed[0]["start"] * MILLISECOND)
-            params = {
-                "category": topic.market_type,
-                "symbol": topic.market,
-                "interval": pushed[0]["interval"],
-            }
-            params |= {"start": str(start // MILLISECOND), "limit": "1"}
-            body = route.answer(Ask(MARKET, params, act.at, Rule(1, SECOND), Hidden()))
-            assert table(found.bars, OHLC).equals(endpoint.decode(body, act.at))
-            assert pushed[0]["end"] * MILLISECOND == start + bar - MILLISECOND
-
     def test_a_quiet_minute_is_pushed_and_confirmed_too(self) -> None:
         bars = listened(bars_of(ETH, MINUTE), Us(NOW + HOUR)).bars
         assert bars is not None
@@ -194,32 +120,8 @@ class TestBars:
         assert quiet.height
         assert quiet.select((pl.col("open") == pl.col("close")).all()).item()
 
-    def test_an_outage_is_silent(self) -> None:
-        topics = [trades_of(BTC), bars_of(BTC, MINUTE)]
-        connection, acts = subscribed(*topics, now=Us(SHUT.start - 30 * SECOND))
-        acts += connection.until(Us(SHUT.end + 90 * SECOND))
-        assert [act for act in acts if SHUT.start < act.at < SHUT.end] == []
-        bars = heard(acts).bars
-        assert bars is not None
-        closed = bars.filter("closed")["ts"].dt.epoch("us").to_list()
-        assert closed == [SHUT.start - MINUTE, SHUT.end]
-
 
 class TestBooks:
-    @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-    @pytest.mark.parametrize("depth", [1, 50, 200, 1_000])
-    def test_snapshot_and_changes_are_the_book_at_any_time(self, symbol: Symbol, depth: int) -> None:
-        changes = listened(book_of(symbol, depth), Us(NOW + 3 * SECOND)).books
-        assert len(changes) == 31
-        assert [change.whole for change in changes] == [True] + [depth == 1] * 30
-        book = book_kept(symbol)
-        for change in changes:
-            assert book.apply(change)
-            assert change.at is not None
-            assert rows_of(book, symbol, change.at).equals(
-                MARKET.truth_book("bybit", symbol, change.at, depth).drop("received")
-            )
-
     def test_it_begins_with_what_the_rest_interface_says_and_grows_by_one(self) -> None:
         topic = book_of(BTC, 1_000)
         begun, *rest = listened(topic, Us(NOW + SECOND)).books
@@ -259,76 +161,8 @@ class TestBooks:
         assert any('","0"]' in act.text for act in messages(acts))
         assert not any("0.00000000" in act.text for act in messages(acts))
 
-    @pytest.mark.parametrize("depth", [1, 50])
-    def test_after_an_outage_it_begins_anew(self, depth: int) -> None:
-        found = listened(
-            book_of(BTC, depth), Us(SHUT.end + SECOND), now=Us(SHUT.start - BOOK_PERIOD // 2)
-        ).books
-        first, gone, back, *rest = found
-        assert (gone.at, back.at) == (SHUT.start, SHUT.end)
-        assert (back.whole, len(back.bids), len(back.asks)) == (True, depth, depth)
-        assert len(rest) == 9
-        book = book_kept(BTC)
-        book.apply(first)
-        book.apply(gone)
-        assert (book.lost, len(book.bids), len(book.asks)) == (None, 0, 0)
-        book.apply(back)
-        assert rows_of(book, BTC, SHUT.end).equals(
-            MARKET.truth_book("bybit", BTC, SHUT.end, depth).drop("received")
-        )
-
-    def test_who_comes_before_the_first_trade_is_told_that_there_is_no_book(self) -> None:
-        new = Symbol.parse("NEW/USDT")
-        first_trade = MARKET.tape("bybit", new).first_time
-        begun, born, *_ = listened(
-            book_of(new), Us(first_trade + SECOND), now=Us(first_trade - 2 * SECOND)
-        ).books
-        assert (begun.whole, begun.bids, begun.asks) == (True, [], [])
-        assert born.whole
-        assert 0 < (born.at or 0) - first_trade <= BOOK_PERIOD
-        assert (len(born.bids), len(born.asks)) == (50, 50)
-
-    @given(steps=st.lists(st.integers(1, 2 * SECOND), min_size=1, max_size=6))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        (whole, _), (parts, _) = subscribed(book_of(BTC)), subscribed(book_of(BTC))
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
-
-    def test_who_leaves_and_comes_back_begins_anew(self) -> None:
-        topic = book_of(PERP)
-        connection, _ = subscribed(topic)
-        connection.until(Us(NOW + SECOND))
-        said(connection, OURS.unsubscribe([topic], 8, None))
-        assert connection.until(Us(NOW + 2 * SECOND)) == []
-        name = f"linear:{OURS.name(topic)}"
-        assert connection.side.restarted(name, TimeRange(connection.now, Us(NOW + 3 * SECOND))) is None
-        [begun] = heard(said(connection, OURS.subscribe([topic], 9))).books
-        assert begun.whole
-        assert begun.last == connection.now // BOOK_PERIOD
-
 
 class TestFaults:
-    @pytest.mark.parametrize(
-        "kind", [StreamFaultKind.DROP, StreamFaultKind.WRONG_SEQUENCE, StreamFaultKind.REORDER]
-    )
-    def test_what_is_missing_from_a_book_is_noticed(self, kind: StreamFaultKind) -> None:
-        book = book_kept(BTC)
-        lost = [not book.apply(change) for change in struck(StreamFault(kind=kind, nth=5))]
-        assert any(lost)
-        assert "missing" in str(book.lost)
-
-    def test_a_message_that_comes_twice_does_no_harm(self) -> None:
-        changes = struck(StreamFault(kind=StreamFaultKind.DUPLICATE, nth=5))
-        assert changes[4] == changes[5] != changes[6]
-        book = book_kept(BTC)
-        assert all(book.apply(change) for change in changes)
-        at = changes[-1].at
-        assert at is not None
-        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50).drop("received"))
-
     @pytest.mark.parametrize("nth", [2, 7])
     def test_numbers_may_begin_anew_with_1_and_a_whole_book(self, nth: int) -> None:
         changes = struck(StreamFault(kind=StreamFaultKind.RESET, nth=nth))
@@ -340,34 +174,6 @@ class TestFaults:
         at = changes[-1].at
         assert at is not None
         assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50).drop("received"))
-
-    def test_neither_first_snapshots_nor_trades_can_be_numbered_anew(self) -> None:
-        reset = StreamFault(kind=StreamFaultKind.RESET, first=1)
-        assert [change.last for change in struck(reset)] == [change.last for change in struck(None)]
-        connection, _ = subscribed(trades_of(PERP))
-        second = TimeRange(NOW, Us(NOW + SECOND))
-        assert connection.side.restarted("linear:publicTrade.BTCUSDT", second) is None
-
-    @pytest.mark.parametrize(
-        "kind", [StreamFaultKind.GARBAGE, StreamFaultKind.TRUNCATED, StreamFaultKind.WRONG_TYPE]
-    )
-    def test_a_spoilt_message_is_bad_and_its_neighbours_are_not(self, kind: StreamFaultKind) -> None:
-        connection, _ = subscribed(trades_of(BTC))
-        acts = connection.until(Us(NOW + 10 * SECOND))
-        spoilt = line(connection, StreamFault(kind=kind, nth=3), acts)
-        frames = [act.text.encode() for act in messages(spoilt)]
-        found = OURS.decode(frames, [act.at for act in acts], None)
-        assert [text for text, _ in found.bad] == [frames[2]]
-        kept = heard([*acts[:2], *acts[3:]]).trades
-        assert found.trades is not None
-        assert kept is not None
-        assert found.trades.equals(kept)
-
-    def test_topics_of_kinds_that_share_a_name_differ(self) -> None:
-        spot, _ = subscribed(book_of(BTC))
-        linear, _ = subscribed(book_of(PERP))
-        topics = [{act.topic for act in messages(one.until(Us(NOW + SECOND)))} for one in (spot, linear)]
-        assert topics == [{"orderbook.50.BTCUSDT"}, {"linear:orderbook.50.BTCUSDT"}]
 
 
 class TestWords:

@@ -5,9 +5,8 @@ import pytest
 
 from dccd_core.adapter.contract import Query
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, TimeRange, Us, iso, parse_time
+from dccd_core.domain.timespan import DAY, MICROSECOND, MINUTE, SECOND, TimeRange, Us, iso, parse_time
 from dccd_core.exchanges import coinbase as adapter
-from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
@@ -49,27 +48,6 @@ def newest() -> int:
     return MARKET.tape("coinbase", BTC).count_before(NOW)
 
 
-@pytest.mark.parametrize(
-    ("symbol", "bar", "start", "rows"),
-    [
-        (BTC, MINUTE, "2024-03-01", 252),
-        (BTC, MINUTE, "2023-03-24T09:00", 189),
-        (BTC, Us(5 * MINUTE), "2024-03-01", 300),
-        (DOGE, Us(15 * MINUTE), "2024-03-01", 300),
-        (NEW, HOUR, "2024-02-08", 244),
-        (BTC, Us(6 * HOUR), "2024-04-01", 262),
-        (BTC, DAY, "2023-01-01", 300),
-        (QUIET, HOUR, "2024-03-01", 275),
-    ],
-)
-def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Us, start: str, rows: int) -> None:
-    span = TimeRange(parse_time(start), Us(min(parse_time(start) + 300 * bar, NOW - NOW % bar)))
-    request = adapter.candles_request(Query(adapter.market(symbol), span, 300, bar))
-    decoded = adapter.decode_candles(sent(request), NOW)
-    assert decoded.height == rows
-    assert decoded.equals(MARKET.truth_bars("coinbase", symbol, bar, span))
-
-
 def test_pages_of_bars_side_by_side_are_the_truth_too() -> None:
     span = TimeRange(parse_time("2024-03-01T00:00"), parse_time("2024-03-02T00:00"))
     pages = [
@@ -77,17 +55,6 @@ def test_pages_of_bars_side_by_side_are_the_truth_too() -> None:
         for part in span.split(Us(300 * MINUTE))
     ]
     assert pl.concat(pages).equals(MARKET.truth_bars("coinbase", BTC, MINUTE, span))
-
-
-def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
-    span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
-    truth = MARKET.truth_trades("coinbase", BTC, span)
-    first, pages = int(truth["trade_id"][0]), list[pl.DataFrame]()
-    for page in range(first, first + truth.height, 1_000):
-        limit = min(1_000, first + truth.height - page)
-        request = adapter.trades_request(Query("BTC-USD", span, limit, first_id=page))
-        pages.append(adapter.decode_trades(sent(request), NOW))
-    assert pl.concat(pages).equals(truth)
 
 
 def test_dense_markets_page_like_others() -> None:
@@ -99,31 +66,9 @@ def test_dense_markets_page_like_others() -> None:
     assert adapter.decode_trades(body.content, NOW).equals(truth)
 
 
-def test_the_first_trade_of_all_is_number_1() -> None:
-    first = adapter.decode_trades(
-        sent(adapter.first_trade_request(Query("BTC-USD", TimeRange(NOW, NOW), 1))), NOW
-    )
-    tape = MARKET.tape("coinbase", BTC)
-    assert first["trade_id"].to_list() == ["1"]
-    assert first["ts"].to_physical().to_list() == [tape.first_time]
-
-
 def test_the_newest_trade_is_found_without_knowing_its_id() -> None:
     request = adapter.newest_trade_request(Query("BTC-USD", TimeRange(NOW, NOW), 1))
     assert adapter.decode_trades(sent(request), NOW)["trade_id"].to_list() == [str(newest())]
-
-
-def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
-    for data_type, endpoint in adapter.EXCHANGE.endpoints.items():
-        bar = MINUTE if data_type is DataType.OHLC else None
-        query = Query("BTC-USDT", TimeRange(Us(NOW - HOUR), NOW), 10, bar)
-        assert endpoint.decode(sent(endpoint.request(query)), NOW).height > 0
-    [request] = adapter.products_requests()
-    markets = adapter.decode_products(sent(request))
-    spot = [str(symbol) for symbol in MARKET.instruments if symbol.market_type == "spot"]
-    assert markets["symbol"].to_list() == spot
-    assert {"BTC/USD", "BTC/USDT", "QUIET/USD"} <= set(spot)
-    assert markets["active"].all()
 
 
 def test_a_bar_is_written_as_coinbase_writes_it() -> None:
@@ -188,9 +133,6 @@ class TestBoundsOfBars:
         assert row[0] == at // SECOND
         assert row[4] == so_far["price"][-1]
         assert row[5] == pytest.approx(so_far["amount"].sum())
-
-    def test_nothing_is_told_of_the_future(self) -> None:
-        assert candles("2024-06-05T12:05:00Z", "2024-06-05T12:19:00Z") == []
 
     def test_history_begins_with_the_listing(self) -> None:
         first = MARKET.tape("coinbase", NEW).first_time
@@ -271,28 +213,6 @@ def test_a_book_is_whole_and_lies_around_the_price_best_first() -> None:
     assert (best["bids"], best["asks"]) == (book["bids"][:1], book["asks"][:1])
 
 
-def test_our_decoder_reads_the_book_level_by_level() -> None:
-    request = adapter.book_request(Query("BTC-USD", TimeRange(NOW, NOW), 5))
-    rows, book = adapter.decode_book(sent(request), Us(0)), get("/BTC-USD/book", level=2)
-    assert rows["ts"].to_physical().unique().to_list() == [NOW]
-    for name, side in [("bid", "bids"), ("ask", "asks")]:
-        levels = [(float(price), float(size)) for price, size, _ in book[side]][:1_000]
-        assert rows.filter(side=name).select("price", "amount").rows() == levels
-    assert rows.equals(MARKET.truth_book("coinbase", BTC, NOW, 1_000))
-
-
-def test_no_price_of_a_book_is_below_zero() -> None:
-    book = get("/DOGE-USD/book", level=2)
-    assert all(float(price) > 0 for price, _, _ in book["bids"])
-
-
-def test_before_the_listing_a_book_is_empty() -> None:
-    sandbox = InProcess()
-    sandbox.clock(parse_time("2017-01-01T00:00:00.25"))
-    book = sandbox.send("GET", "/coinbase/products/BTC-USD/book", b"", level=2).json()
-    assert (book["bids"], book["asks"], book["time"]) == ([], [], "2017-01-01T00:00:00.2Z")
-
-
 def test_a_product_is_written_as_coinbase_writes_it() -> None:
     [btc] = [row for row in get("") if row["id"] == "BTC-USD"]
     assert (btc["base_currency"], btc["quote_currency"]) == ("BTC", "USD")
@@ -337,22 +257,3 @@ def test_its_troubles_are_understood(status: int, kind: type[Exception]) -> None
     assert said.status_code == status
     assert type(adapter.verdict(adapter.Response(status, {}, said.content, NOW))) is kind
     assert sandbox.send("GET", "/coinbase/products/BTC-USDT/trades").status_code == 200
-
-
-def test_what_a_fault_withholds_is_not_there() -> None:
-    sandbox = InProcess()
-    sandbox.clock(NOW)
-    start = parse_time("2024-03-01T00:10")
-    sandbox.faults(
-        Fault(kind=FaultKind.GAPS, start=start, end=start + 10 * MINUTE),
-        Fault(kind=FaultKind.MISSING_TRADES, first_id=1_000, last_id=1_009),
-    )
-    ids = [
-        row["trade_id"]
-        for row in sandbox.send("GET", "/coinbase/products/BTC-USD/trades?after=1021&limit=12").json()
-    ]
-    assert ids == [*range(1_020, 1_010, -1), 1_000, 999]
-    asked = {"granularity": 60, "start": "2024-03-01T00:00:00Z", "end": "2024-03-01T00:29:59Z"}
-    rows = sandbox.send("GET", "/coinbase/products/BTC-USD/candles", b"", **asked).json()
-    assert not [row for row in rows if start <= row[0] * SECOND < start + 10 * MINUTE]
-    assert len(rows) > 10

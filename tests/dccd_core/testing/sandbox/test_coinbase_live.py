@@ -4,13 +4,11 @@ from itertools import pairwise
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, DecodedBatch, Topic
 from dccd_core.bars.live import BuiltBars
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase, coinbase_live
 from dccd_core.stream.book import Book
 from dccd_core.tables import DataType
@@ -18,7 +16,7 @@ from dccd_core.testing.sandbox.coinbase import VENUE
 from dccd_core.testing.sandbox.coinbase_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.line import Line
-from dccd_core.testing.sandbox.live import Act, Close, Message
+from dccd_core.testing.sandbox.live import Act, Close
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
@@ -143,43 +141,6 @@ class TestTrades:
 
 
 class TestBooks:
-    @pytest.mark.parametrize("symbol", [BTC, DOGE])
-    def test_it_is_the_venue_s_book_at_any_time(self, symbol: Symbol) -> None:
-        listener = Listener(topic(DataType.ORDERBOOK, symbol))
-        book = Book(BOOKS)
-        assert all(book.apply(change) for change in listener.first.books)
-        same_book(book, NOW, symbol)
-        for seconds in (1, 2, 5):
-            end = Us(NOW + seconds * SECOND)
-            changes = listener.until(end).books
-            assert all(book.apply(change) for change in changes)
-            assert len(changes) > 5
-            same_book(book, Us(end - 1), symbol)
-
-    def test_it_is_right_after_every_change(self) -> None:
-        listener, book = Listener(BOOK), Book(BOOKS)
-        [first] = listener.first.books
-        assert (first.whole, first.at, len(first.bids), len(first.asks)) == (True, None, 1_200, 1_200)
-        book.apply(first)
-        for change in listener.until(Us(NOW + 2 * SECOND)).books:
-            assert change.at is not None
-            assert book.apply(change)
-            same_book(book, change.at)
-
-    def test_an_outage_empties_it_and_it_comes_back(self) -> None:
-        listener, book = Listener(BOOK, now=Us(OUTAGE.start - SECOND)), Book(BOOKS)
-        changes = listener.first.books + listener.until(Us(OUTAGE.start + SECOND)).books
-        assert all(book.apply(change) for change in changes)
-        assert len(book.bids) == len(book.asks) == 0
-        assert listener.until(Us(OUTAGE.end - SECOND)).books == []
-        assert all(book.apply(change) for change in listener.until(Us(OUTAGE.end + 2 * SECOND)).books)
-        same_book(book, Us(OUTAGE.end + 2 * SECOND - 1))
-        assert len(book.bids) == 1_200
-
-    def test_an_empty_book_is_lists_too(self) -> None:
-        [change] = Listener(BOOK, now=Us(OUTAGE.start + SECOND)).first.books
-        assert (change.whole, change.bids, change.asks) == (True, [], [])
-
     def test_nothing_numbers_or_proves_it(self) -> None:
         connection = talk()
         [_, first] = told(connection.say(subscribe(level2_batch=["BTC-USD"])))
@@ -309,15 +270,6 @@ class TestHeartbeats:
 
 
 class TestConnection:
-    def test_it_is_where_the_adapter_looks_for_it_and_not_to_be_opened_often(self) -> None:
-        [path] = LIVE.paths
-        assert ADAPTER.url(BOOK).endswith(f".com{path}")
-        assert LIVE.connects is not None
-        assert (LIVE.connects.amount, LIVE.connects.period) == (
-            ADAPTER.connects.amount,
-            ADAPTER.connects.period,
-        )
-
     def test_every_change_is_answered_with_all_that_is_subscribed_to(self) -> None:
         connection = talk()
         assert connection.greeting == []
@@ -347,12 +299,6 @@ class TestConnection:
         connection = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"]))
         answers = told(connection.say(subscribe(matches=["BTC-USD"], level2_50=["BTC-USD"])))
         assert [row["type"] for row in answers] == ["subscriptions"]
-
-    def test_all_topics_of_the_adapter_are_agreed_to(self) -> None:
-        wanted = [topic(kind, symbol) for kind in DataType for symbol in (BTC, ETH, DOGE)]
-        acks = Listener(*wanted).first.acks
-        assert sorted(str(ack.topic) for ack in acks) == sorted({ADAPTER.name(one) for one in wanted})
-        assert {ack.error for ack in acks} == {None}
 
     def test_a_product_nobody_knows_fails_no_other(self) -> None:
         connection = talk()
@@ -388,16 +334,6 @@ class TestConnection:
         assert (answer["type"], answer["message"]) == ("error", message)
         assert answer["reason"] == (reason if reason is not None else answer["reason"])
 
-    @given(steps=st.lists(st.integers(1, 20 * SECOND), min_size=1, max_size=6))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        words = subscribe(matches=["BTC-USD"], heartbeat=["DOGE-USD"], level2_batch=["DOGE-USD"])
-        whole, parts = talk(words), talk(words)
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
-
     @pytest.mark.parametrize("enforced", [True, False])
     def test_who_subscribes_to_nothing_for_five_seconds_is_cut_off(self, enforced: bool) -> None:  # noqa: FBT001 -- a case
         end = Us(NOW + 5 * SECOND)
@@ -416,25 +352,6 @@ class TestConnection:
         [close] = closes(connection.say(words))
         assert close.code == 1008
         assert not any(closes(free.say(words)) for _ in range(200))
-
-    def test_who_is_too_slow_is_told_so_and_the_adapter_connects_again(self) -> None:
-        listener = Listener(TRADES)
-        heard = listener.hear(listener.talk.side.notice(NOW))
-        assert heard.restart == "Coinbase says ErrSlowConsume: client is not reading fast enough"
-
-    def test_what_a_fault_meets_has_the_adapter_s_name_of_it(self) -> None:
-        acts = talk(subscribe(matches=["BTC-USD"], level2_batch=["BTC-USD"])).until(Us(NOW + MINUTE))
-        names = {act.topic for act in acts if isinstance(act, Message)}
-        assert names == {ADAPTER.name(TRADES), ADAPTER.name(BOOK)}
-
-    def test_days_later_it_is_still_the_truth(self) -> None:
-        start = Us(NOW + 100 * DAY)
-        listener = Listener(TRADES, now=start)
-        heard = listener.until(Us(start + MINUTE))
-        truth = MARKET.truth_trades("coinbase", BTC, TimeRange(start, listener.talk.now))
-        assert table(heard.trades).equals(truth)
-        assert heard.at is not None
-        assert listener.talk.now - heard.at <= SECOND + 50 * MILLISECOND
 
 
 class Subscribed(msgspec.Struct):

@@ -8,12 +8,10 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Query, Request, Response
-from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable
+from dccd_core.domain.errors import Rejected, Throttled
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MICROSECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import DAY, MICROSECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import kraken as adapter
-from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.market import Market
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
 
@@ -72,26 +70,6 @@ def query(span: TimeRange = ALL, limit: int = 1_000, bar: Us | None = None, mark
     return Query(market, span, limit, bar)
 
 
-@pytest.mark.parametrize(
-    ("symbol", "text"),
-    [
-        *(("BTC/USD", text) for text in ("1m", "5m", "15m", "30m", "1h", "4h", "1d")),
-        ("ETH/USDT", "1m"),
-        ("DOGE/USD", "1h"),
-    ],
-)
-def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: str, text: str) -> None:
-    pair, bar = Symbol.parse(symbol), parse_bar_span(text)
-    decoded = adapter.decode_bars(
-        asked(adapter.bars_request(query(bar=bar, market=adapter.market(pair)))), NOW
-    )
-    running = NOW - NOW % bar
-    assert decoded["ts"].to_physical()[-1] == running
-    span = TimeRange(Us(int(decoded["ts"].to_physical()[0])), Us(running))
-    assert decoded.height == 721
-    assert decoded[:-1].equals(MARKET.truth_bars("kraken", pair, bar, span))
-
-
 def test_our_decoder_reads_the_trades_back_as_the_truth() -> None:
     span = TimeRange(parse_time("2023-03-24"), parse_time("2023-03-25"))
     decoded = adapter.decode_trades(asked(adapter.trades_request(query(span))), NOW)
@@ -129,27 +107,6 @@ def test_a_span_that_begins_at_a_row_holds_it_though_it_happened_a_little_before
     for time in TAPE.by_id(1_000_000, 60).time.tolist():
         request = adapter.trades_request(query(TimeRange(Us(time), NOW), 30))
         assert time in adapter.decode_trades(asked(request), NOW)["ts"].to_physical().to_list()
-
-
-def test_our_requests_and_decoders_fit_for_every_endpoint() -> None:
-    for endpoint in adapter.EXCHANGE.endpoints.values():
-        bar = endpoint.spans[0] if endpoint.spans else None
-        one = query(TimeRange(Us(NOW - HOUR), NOW), 10, bar)
-        for request in (endpoint.request(one), endpoint.oldest(one) if endpoint.oldest else None):
-            if request is not None:
-                assert endpoint.decode(asked(request), NOW).height > 0
-    [request] = adapter.markets_requests()
-    markets = adapter.decode_markets(asked(request))
-    spot = [symbol for symbol in MARKET.instruments if symbol.market_type == "spot"]
-    assert markets["symbol"].to_list() == [str(symbol) for symbol in spot]
-    assert markets["market"].to_list() == [adapter.market(symbol) for symbol in spot]
-    assert markets["active"].all()
-
-
-def test_the_very_first_trade_is_found() -> None:
-    first = adapter.decode_trades(asked(adapter.first_trade_request(query())), NOW)
-    assert first["ts"].to_physical().to_list() == [TAPE.first_time]
-    assert first["trade_id"].to_list() == ["1"]
 
 
 def test_a_bar_is_written_as_kraken_writes_it() -> None:
@@ -210,22 +167,6 @@ class TestBars:
         assert rows[0][0] == seconds("2024-02-10")
         assert rows[0][7] > 0
 
-    def test_before_the_listing_there_is_nothing(self) -> None:
-        early = InProcess()
-        early.clock(parse_time("2024-02-01"))
-        assert get("OHLC", early, pair="NEWUSDT") == {"NEWUSDT": [], "last": 0}
-        assert get("Trades", early, pair="NEWUSDT") == {"NEWUSDT": [], "last": "0"}
-        assert get("Depth", early, pair="NEWUSDT") == {"NEWUSDT": {"asks": [], "bids": []}}
-
-    def test_bars_can_be_withheld(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(NOW)
-        start = parse_time("2024-06-05T11:00")
-        sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=start + 2 * MINUTE))
-        shown = [row[0] for row in bars(sandbox)]
-        assert len(shown) == 721
-        assert not {start // SECOND, start // SECOND + 60} & set(shown)
-
 
 class TestTrades:
     def test_since_is_exclusive_and_last_continues(self) -> None:
@@ -254,19 +195,6 @@ class TestTrades:
 
     def test_since_may_be_in_seconds(self) -> None:
         assert trades(since=seconds("2024-06-01")) == trades(since=parse_time("2024-06-01") * 1_000)
-
-    def test_nothing_is_told_of_the_future(self) -> None:
-        later = (NOW + HOUR) * 1_000
-        assert trades(since=later) == ([], later)
-        ids, last = trades(since=(NOW - HOUR) * 1_000)
-        assert ids[-1] == TAPE.count_before(NOW)
-        assert last < NOW * 1_000 + 50
-
-    def test_trades_can_be_withheld(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(NOW)
-        sandbox.faults(Fault(kind=FaultKind.MISSING_TRADES, first_id=2, last_id=3))
-        assert trades(sandbox, since=0, count=4)[0] == [1, 2, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -329,15 +257,6 @@ def test_a_book_lies_around_the_price_best_first() -> None:
     assert len(get("Depth", pair="XBTUSD", count=9_999)["XXBTZUSD"]["bids"]) == 500
 
 
-@pytest.mark.parametrize("name", ["BTC/USD", "DOGE/USD", "ETH/BTC"])
-def test_our_decoder_reads_the_book_back_as_the_truth(name: str) -> None:
-    symbol, sandbox, at = Symbol.parse(name), InProcess(), Us(NOW + 34 * SECOND + 567_890_123)
-    sandbox.clock(at)
-    request = adapter.depth_request(Query(adapter.market(symbol), TimeRange(at, at), 500))
-    book = adapter.decode_depth(asked(request, sandbox), at)
-    assert book.equals(MARKET.truth_book("kraken", symbol, at, 500))
-
-
 def test_the_time_and_the_status_are_told() -> None:
     assert get("Time") == {"unixtime": NOW // SECOND, "rfc1123": "Wed, 05 Jun 24 12:00:30 +0000"}
     assert get("SystemStatus") == {"status": "online", "timestamp": "2024-06-05T12:00:30Z"}
@@ -369,24 +288,3 @@ class TestLimits:
         for later, refused in [(0, False), (SECOND - 1, True), (SECOND, False)]:
             sandbox.clock(Us(NOW + later))
             assert self.refused("Trades", sandbox, pair="XBTUSD") is refused
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (200, Unavailable),
-        (403, Banned),
-        (418, Banned),
-        (429, Throttled),
-        (451, Rejected),
-        (502, Unavailable),
-        (520, Unavailable),
-    ],
-)
-def test_trouble_speaks_kraken_s_language(status: int, kind: type[DccdError]) -> None:
-    sandbox = InProcess()
-    kinds = FaultKind.ERROR_BODY if status == 200 else FaultKind.STATUS
-    sandbox.faults(Fault(kind=kinds, status=status))
-    answer = send("Time", sandbox)
-    assert answer.status_code == status
-    assert type(adapter.verdict(Response(status, {}, answer.content, NOW))) is kind

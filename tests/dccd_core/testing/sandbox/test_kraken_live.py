@@ -1,30 +1,24 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import BookChange, DecodedBatch, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges.kraken import market
 from dccd_core.exchanges.kraken_live import LIVE as ADAPTER
 from dccd_core.stream.book import Book
-from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
-from dccd_core.testing.sandbox.kraken import VENUE
 from dccd_core.testing.sandbox.kraken_live import LIVE
-from dccd_core.testing.sandbox.limits import Rule
 from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
-from dccd_core.testing.sandbox.venue import Ask, Hidden
 from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
@@ -80,17 +74,6 @@ def _rows(message: Any) -> list[Any]:
 class TestTrades:
     NAME = "trade@BTC/USD"
 
-    def test_a_subscriber_gets_exactly_the_trades_of_its_time(self) -> None:
-        connection, _ = subscribed(topic(DataType.TRADES, BTC))
-        end = Us(NOW + MINUTE)
-        trades = heard(connection.until(end)).trades
-        truth = MARKET.truth_trades("kraken", BTC, TimeRange(NOW, end))
-        assert truth.height > 100
-        assert rows(trades, DataType.TRADES).equals(truth)
-        assert trades is not None
-        assert trades["topic"].unique().to_list() == [self.NAME]
-        assert trades["received"].equals(truth["ts"].to_physical().alias("received"))
-
     def test_trades_of_one_moment_share_a_message(self) -> None:
         connection, _ = subscribed(topic(DataType.TRADES, BTC))
         sizes = [len(_rows(message)) for message in told(connection.until(Us(NOW + MINUTE)), self.NAME)]
@@ -113,65 +96,8 @@ class TestTrades:
         last = MARKET.tape("kraken", BTC).count_before(NOW)
         assert [row["trade_id"] for row in _rows(snapshot)] == list(range(last - 49, last + 1))
 
-    @given(steps=st.lists(st.integers(1, 3 * MINUTE), min_size=1, max_size=8))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        topics = [topic(DataType.TRADES, BTC), topic(DataType.TRADES, ETH), topic(DataType.OHLC, ETH)]
-        (whole, _), (parts, _) = subscribed(*topics), subscribed(*topics)
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
-
-    def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
-        wanted = topic(DataType.TRADES, BTC)
-        connection, _ = subscribed(wanted)
-        left, back = Us(NOW + 10 * SECOND), Us(NOW + 20 * SECOND)
-        before = data(connection.until(left), self.NAME)
-        [answer] = told(connection.say(ADAPTER.unsubscribe([wanted], 2, None).decode()))
-        assert (answer["method"], answer["success"]) == ("unsubscribe", True)
-        assert messages(connection.until(back), self.NAME) == []
-        connection.say(ADAPTER.subscribe([wanted], 3).decode())
-        after = data(connection.until(Us(NOW + 30 * SECOND)), self.NAME)
-        tape = MARKET.tape("kraken", BTC)
-        assert before[-1]["trade_id"] == tape.count_before(left)
-        assert after[0]["trade_id"] == tape.count_before(back) + 1
-
 
 class TestBars:
-    @pytest.mark.parametrize(
-        ("symbol", "text", "length"),
-        [(BTC, "1m", HOUR), (ETH, "1m", 2 * HOUR), (DOGE, "5m", 3 * HOUR), (ETH, "1h", 5 * HOUR)],
-    )
-    def test_the_last_word_on_each_bar_is_history_without_the_quiet_ones(
-        self, symbol: Symbol, text: str, length: int
-    ) -> None:
-        bar, end = parse_bar_span(text), Us(NOW + length)
-        connection, first = subscribed(topic(DataType.OHLC, symbol, text))
-        acts = [*first, *connection.until(end), *connection.say({"method": "ping"})]
-        kept = rows(heard(acts).bars, DataType.OHLC).unique("ts", keep="last").sort("ts")
-        final = kept.filter(pl.col("ts").cast(pl.Int64) + bar <= end)
-        span = TimeRange(Us(int(final["ts"].to_physical()[0])), Us(end - end % bar))
-        assert span.start <= NOW - NOW % bar
-        truth = MARKET.truth_bars("kraken", symbol, bar, span)
-        assert final.equals(truth.filter(pl.col("trades") > 0))
-        assert symbol == BTC or text == "1h" or truth.filter(trades=0).height > 3
-
-    def test_batches_of_any_size_say_the_same(self) -> None:
-        connection, acts = subscribed(topic(DataType.OHLC, ETH))
-        for _ in range(40):
-            acts += [*connection.until(Us(connection.now + 31 * SECOND)), *connection.say({"method": "ping"})]
-        state, parts = None, list[pl.DataFrame]()
-        for act in acts:
-            one = heard([act], state)
-            state = one.state
-            parts += [] if one.bars is None else [one.bars]
-        whole, pieces = heard(acts).bars, pl.concat(parts)
-        assert whole is not None
-        assert whole.height > 0
-        latest = [frame.unique("ts", keep="last").sort("ts").drop("received") for frame in (whole, pieces)]
-        assert latest[0].equals(latest[1])
-
     def test_nothing_is_told_of_quiet_bars_nor_when_one_ends(self) -> None:
         connection, _ = subscribed(topic(DataType.OHLC, ETH))
         pushed = data(connection.until(Us(NOW + 2 * HOUR)), "ohlc-1@ETH/USD")
@@ -189,24 +115,6 @@ class TestBars:
         assert row["interval_begin"] == "2024-06-05T12:00:00.000000000Z"
         assert row["timestamp"] == "2024-06-05T12:05:00.000000Z"
         assert heard(messages(acts, "ohlc-5@BTC/USD")).at is None
-
-    @pytest.mark.parametrize("minutes", [1, 60, 1_440])
-    def test_a_running_bar_is_what_the_rest_interface_says_at_that_moment(self, minutes: int) -> None:
-        name = f"ohlc-{minutes}@ETH/USD"
-        connection, first = subscribed(topic(DataType.OHLC, ETH, f"{minutes}m"))
-        acts = [*first, *connection.until(Us(NOW + 3 * MINUTE))]
-        route = next(route for route in VENUE.routes if route.path == "/0/public/OHLC")
-        pushed = messages(acts, name)
-        assert len(pushed) > 2
-        for message in pushed:
-            params = {"pair": "ETHUSD", "interval": str(minutes)}
-            ask = Ask(MARKET, params, message.at, Rule(1, SECOND), Hidden())
-            answer = msgspec.json.decode(route.answer(ask))["result"]["XETHZUSD"]
-            [row] = _rows(msgspec.json.decode(message.text))
-            opened = parse_time(row["interval_begin"]) // SECOND
-            rest = next(bar for bar in answer if bar[0] == opened)
-            names = ("open", "high", "low", "close", "vwap", "volume", "trades")
-            assert [row[name] for name in names] == [float(value) for value in rest[1:]]
 
     def test_the_snapshot_is_the_bar_of_the_last_trade_however_old(self) -> None:
         now = Us(NOW + MINUTE)
@@ -229,29 +137,9 @@ class TestBooks:
     def book(self, symbol: Symbol, depth: int) -> Book:
         return Book(BOOKS, depth, Precision(MARKET.instruments[symbol].price_scale, 8))
 
-    def applied(self, book: Book, changes: Sequence[BookChange]) -> Iterator[BookChange]:
-        for change in changes:
-            book.apply(change)
-            yield change
-
     def top(self, book: Book, depth: int) -> list[tuple[float, float]]:
         both = [*book.bids.best(depth), *book.asks.best(depth)]
         return [(float(price), float(amount)) for price, amount in both]
-
-    @pytest.mark.parametrize(
-        ("symbol", "depth"), [(BTC, 10), (BTC, 25), (DOGE, 100), (ETH, 500), (Symbol.parse("ETH/BTC"), 1_000)]
-    )
-    def test_snapshot_and_updates_are_the_book_at_every_moment(self, symbol: Symbol, depth: int) -> None:
-        connection, first = subscribed(topic(DataType.ORDERBOOK, symbol, depth=depth))
-        changes = heard([*first, *connection.until(Us(NOW + 6 * SECOND))]).books
-        assert len(changes) > 20
-        assert [change.whole for change in changes] == [True, *[False] * (len(changes) - 1)]
-        book = self.book(symbol, depth)
-        for change in self.applied(book, changes):
-            assert book.lost is None
-            assert change.at is not None
-            truth = MARKET.truth_book("kraken", symbol, change.at, depth).select("price", "amount")
-            assert self.top(book, depth) == truth.rows()
 
     def test_at_depth_10_levels_pushed_out_are_not_told(self) -> None:
         connection, first = subscribed(topic(DataType.ORDERBOOK, BTC))
@@ -299,30 +187,11 @@ class TestBooks:
             assert book.lost is not None or self.top(book, 10) == truth
         assert noticed > 12
 
-    def test_subscribing_again_brings_a_new_snapshot(self) -> None:
-        wanted = topic(DataType.ORDERBOOK, BTC, depth=25)
-        connection, _ = subscribed(wanted)
-        connection.until(Us(NOW + SECOND))
-        connection.say(ADAPTER.unsubscribe([wanted], 2, None).decode())
-        [change] = heard(connection.say(ADAPTER.subscribe([wanted], 3).decode())).books
-        assert change.whole
-        truth = MARKET.truth_book("kraken", BTC, connection.now, 25)
-        assert [float(price) for price, _ in (*change.bids, *change.asks)] == truth["price"].to_list()
-
     def test_a_moment_that_changes_nothing_is_not_told(self) -> None:
         connection, _ = subscribed(topic(DataType.ORDERBOOK, ETH))
         changes = heard(connection.until(Us(NOW + 30 * SECOND))).books
         assert 0 < len(changes) < 300
         assert all(change.bids or change.asks for change in changes)
-
-    def test_the_book_is_empty_in_an_outage(self) -> None:
-        start = parse_time("2023-03-24T09:59:59.95")
-        connection, first = subscribed(topic(DataType.ORDERBOOK, BTC), now=start)
-        acts = [*first, *connection.until(Us(start + MINUTE))]
-        book = self.book(BTC, 10)
-        changes = list(self.applied(book, heard(acts).books))
-        assert [change.at for change in changes] == [start - 50 * MILLISECOND, start + 50 * MILLISECOND]
-        assert (len(book.bids), len(book.asks), book.lost, changes[-1].checksum) == (0, 0, None, 0)
 
 
 class TestWords:
@@ -344,9 +213,6 @@ class TestWords:
     def statuses(self, acts: Sequence[Act]) -> list[tuple[Message, Any]]:
         both = [(one, msgspec.json.decode(one.text)) for one in messages(acts)]
         return [(act, row) for act, row in both if row["channel"] == "status"]
-
-    def test_it_says_that_it_will_go_down(self) -> None:
-        assert heard(talk().side.notice(NOW)).restart == "Kraken's engine is down: maintenance"
 
     def test_each_symbol_has_an_answer_of_its_own(self) -> None:
         answers = told(talk().say(order("trade", "BTC/USD", "XBT/USD", "ETH/USD", snapshot=False)))
@@ -399,12 +265,6 @@ class TestWords:
         [answer] = told(connection.say(order("book", "BTC/USD", depth=25)))
         assert answer["error"] == "Already subscribed"
 
-    def test_a_ping_is_answered_with_the_time(self) -> None:
-        acts = talk().say({"method": "ping", "req_id": 42})
-        [pong] = told(acts)
-        assert (pong["method"], pong["req_id"]) == ("pong", 42)
-        assert heard(acts).at == NOW
-
 
 class TestKeepingAlive:
     def test_heartbeats_come_only_while_nothing_else_does(self) -> None:
@@ -430,31 +290,3 @@ class TestKeepingAlive:
         ]
         subscriber, _ = subscribed(topic(DataType.TRADES, ETH))
         assert closes(subscriber.until(Us(NOW + HOUR))) == []
-
-    def test_how_often_one_may_connect(self) -> None:
-        rule = Rule(150, Us(10 * MINUTE))
-        assert LIVE.connects == rule
-        assert ADAPTER.connects.amount < rule.amount
-        assert ADAPTER.connects.period == rule.period
-
-    def test_what_the_engine_says_is_understood(self) -> None:
-        """All that a session sends is answered so that it settles, and only the unknown is refused."""
-        wanted = [
-            topic(DataType.TRADES, BTC),
-            topic(DataType.OHLC, BTC),
-            topic(DataType.OHLC, BTC, "5m"),
-            topic(DataType.ORDERBOOK, DOGE, depth=100),
-            Topic(DataType.TRADES, "NOPEUSD", live_name="NOPE/USD"),
-        ]
-        topics = {ADAPTER.name(one): one for one in wanted}
-        session, connection = Session(ADAPTER, topics, Us(0)), talk()
-        steady = Us(0)
-        while not session.settled and steady < MINUTE:
-            for text in session.due(steady):
-                acts = messages(connection.say(text.decode()))
-                sent = [act.text.encode() for act in acts]
-                session.receive(sent, [act.at for act in acts], steady)
-            steady = Us(steady + 100 * MILLISECOND)
-        assert session.accepted() == list(topics)[:-1]
-        assert session.refused == {"trade@NOPE/USD": "Currency pair not supported NOPE/USD"}
-        assert set(connection.side.feeds) == set(list(topics)[:-1])

@@ -6,10 +6,9 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Endpoint, IdWindows, Query, Response
-from dccd_core.domain.barspan import format_bar_span
-from dccd_core.domain.errors import Rejected, Throttled, Unavailable, UnknownSymbol
+from dccd_core.domain.errors import Rejected, Throttled, UnknownSymbol
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx as adapter
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -71,35 +70,6 @@ def ask(endpoint: Endpoint, request: adapter.Request, sandbox: InProcess = OKX) 
     return endpoint.decode(sandbox.send("GET", f"/okx{request.path}", b"", **request.params).content, NOW)
 
 
-def in_base(rows: pl.DataFrame, symbol: Symbol) -> pl.DataFrame:
-    """Turn contracts into amounts."""
-    if symbol.market_type == "spot":
-        return rows
-    price = pl.col("price") if symbol.market_type == "inverse" else 1.0
-    return rows.with_columns(amount=pl.col("amount") * WORTH[symbol.market_type] / price)
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-@pytest.mark.parametrize("bar", adapter.EXCHANGE.endpoints[DataType.OHLC].spans, ids=format_bar_span)
-def test_our_decoder_reads_the_bars_back_as_the_truth(symbol: Symbol, bar: Us) -> None:
-    endpoint = endpoint_of(symbol, DataType.OHLC)
-    span = TimeRange(parse_time("2023-03-24"), Us(parse_time("2023-03-24") + 300 * bar))
-    decoded = ask(endpoint, endpoint.request(query(symbol, span, 300, bar)))
-    assert 235 <= decoded.height <= 300
-    assert decoded.equals(MARKET.truth_bars("okx", symbol, bar, span))
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-def test_our_decoder_reads_the_trades_back_as_the_truth(symbol: Symbol) -> None:
-    endpoint = endpoint_of(symbol, DataType.TRADES)
-    truth = MARKET.truth_trades("okx", symbol, TimeRange(parse_time("2024-06-01"), parse_time("2024-06-02")))
-    for first in (0, 100, 2_000):
-        expected = truth[first : first + 100]
-        number = int(expected["trade_id"][0])
-        decoded = ask(endpoint, endpoint.request(query(symbol, TimeRange(Us(0), NOW), 100, first=number)))
-        assert in_base(decoded, symbol).equals(expected)
-
-
 @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
 def test_our_request_finds_the_trade_before_a_moment(symbol: Symbol) -> None:
     endpoint = endpoint_of(symbol, DataType.TRADES)
@@ -120,45 +90,6 @@ def test_our_request_finds_the_last_of_a_moment_s_trades() -> None:
         request = adapter.trade_before_request(query(ETH, TimeRange(moment, moment), 1))
         found = int(ask(endpoint_of(ETH, DataType.TRADES), request)["trade_id"][0])
         assert found == (same[0] - 1 if which else same[-1])
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-def test_our_book_lies_around_the_price_best_first(symbol: Symbol) -> None:
-    endpoint = endpoint_of(symbol, DataType.ORDERBOOK)
-    book = ask(endpoint, endpoint.request(query(symbol, TimeRange(NOW, NOW), 400)))
-    bids, asks = (book.filter(side=side) for side in ("bid", "ask"))
-    price = MARKET.truth_trades("okx", symbol, TimeRange(Us(NOW - HOUR), NOW))["price"][-1]
-    assert bids["price"].is_sorted(descending=True)
-    assert asks["price"].is_sorted()
-    assert bids["price"][0] < price < asks["price"][0] < price * 1.01
-    assert bids["level"].to_list() == asks["level"].to_list() == list(range(400))
-    assert book["ts"].to_physical().unique().to_list() == [NOW - NOW % (50 * MILLISECOND)]
-    assert in_base(book, symbol)["amount"].is_between(1e-9, 1e6).all()
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-def test_our_decoder_reads_the_book_back_as_the_truth(symbol: Symbol) -> None:
-    sandbox, at = InProcess(), Us(NOW + 34_567 * MILLISECOND)
-    sandbox.clock(at)
-    endpoint = endpoint_of(symbol, DataType.ORDERBOOK)
-    book = ask(endpoint, endpoint.request(query(symbol, TimeRange(at, at), 400)), sandbox)
-    truth = MARKET.truth_book("okx", symbol, Us(at - 17 * MILLISECOND), 400)
-    assert in_base(book, symbol).equals(truth)
-
-
-def test_our_requests_find_every_market() -> None:
-    found = pl.concat(
-        adapter.decode_markets(OKX.send("GET", f"/okx{one.path}", b"", **one.params).content)
-        for one in adapter.markets_requests()
-    )
-    assert set(found["symbol"]) == {str(symbol) for symbol in MARKET.instruments}
-    assert found["active"].all()
-    for row in found.rows(named=True):
-        symbol = Symbol.parse(row["symbol"])
-        assert row["market"] == adapter.market(symbol)
-        assert row["contract"] == WORTH.get(symbol.market_type)
-    old, new = (found.filter(symbol=name)["listed"].cast(int).item() for name in ("BTC/USDT", "NEW/USDT"))
-    assert (old, new) == (None, parse_time("2024-02-10T08:00"))
 
 
 def test_a_bar_is_written_as_okx_writes_it() -> None:
@@ -275,11 +206,6 @@ class TestBoundsOfTrades:
         assert int(older[0]["ts"]) < int(row["ts"])
         assert trades(type=2, after=int(row["ts"]) + 1, limit=1) == [int(row["tradeId"])]
 
-    def test_nothing_is_told_of_the_future(self) -> None:
-        newest = count_before("2024-06-05T12:00:30")
-        assert trades(type=2, after=ms("2025-01-01"), limit=1) == [newest]
-        assert trades(before=newest) == []
-
     def test_only_three_months_are_there(self) -> None:
         first = MARKET.tape("okx", ETH).count_before(Us(NOW - 90 * DAY)) + 1
         assert trades(after=first + 3) == [first + 2, first + 1, first]
@@ -326,20 +252,6 @@ def test_a_book_has_one_level_unless_asked_for_more() -> None:
     assert deep["bids"][0] == book["bids"][0]
 
 
-def test_no_price_of_a_book_is_below_zero() -> None:
-    sandbox = InProcess(symbols=["LOW/USDT"])
-    [book] = answered("books", sandbox, instId="LOW-USDT", sz=400).json()["data"]
-    assert all(float(level[0]) > 0 for level in book["bids"])
-    assert len(book["asks"]) == 400
-
-
-def test_a_book_is_empty_before_the_first_trade() -> None:
-    sandbox = InProcess()
-    sandbox.clock(parse_time("2017-01-01"))
-    [book] = answered("books", sandbox, instId="ETH-USDT").json()["data"]
-    assert (book["bids"], book["asks"]) == ([], [])
-
-
 def test_only_the_kind_asked_for_is_listed() -> None:
     assert {one["ctType"] for one in get("instruments", instType="SWAP")} == {"linear", "inverse"}
     assert get("instruments", instType="FUTURES") == []
@@ -374,28 +286,6 @@ class TestLimits:
 
 
 class TestFaults:
-    def test_trouble_comes_in_the_venue_s_words(self) -> None:
-        sandbox = InProcess()
-        kinds = {503: Unavailable, 500: Unavailable, 429: Throttled, 403: Throttled}
-        for status, kind in kinds.items():
-            sandbox.faults(Fault(kind=FaultKind.STATUS, status=status))
-            answer = answered("books", sandbox, instId="ETH-USDT")
-            assert isinstance(adapter.verdict(Response(status, {}, answer.content, NOW)), kind)
-        sandbox.faults(Fault(kind=FaultKind.ERROR_BODY))
-        answer = answered("books", sandbox, instId="ETH-USDT")
-        assert answer.status_code == 200
-        assert type(adapter.verdict(Response(200, {}, answer.content, NOW))) is Unavailable
-
-    def test_bars_can_be_withheld(self) -> None:
-        sandbox = InProcess()
-        sandbox.clock(NOW)
-        start, end = parse_time("2024-06-01T00:01"), parse_time("2024-06-01T00:03")
-        sandbox.faults(Fault(kind=FaultKind.GAPS, start=start, end=end))
-        endpoint = endpoint_of(ETH, DataType.OHLC)
-        span = TimeRange(parse_time("2024-06-01"), parse_time("2024-06-01T00:05"))
-        rows = ask(endpoint, endpoint.request(query(ETH, span, 5, MINUTE)), sandbox)
-        assert [(at - span.start) // MINUTE for at in rows["ts"].to_physical()] == [0, 3, 4]
-
     def test_a_page_without_its_withheld_trades_reaches_further_down(self) -> None:
         sandbox = InProcess()
         sandbox.clock(NOW)

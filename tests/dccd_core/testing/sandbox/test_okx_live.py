@@ -6,13 +6,11 @@ from itertools import pairwise
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx_live as adapter
 from dccd_core.exchanges.okx import market
 from dccd_core.stream.book import Book
@@ -69,55 +67,14 @@ def truth(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
 
 
 class TestTrades:
-    @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-    def test_a_subscriber_gets_exactly_the_trades_of_its_time(self, symbol: Symbol) -> None:
-        end = Us(NOW + MINUTE)
-        found = heard(subscribed(topic_of(symbol))[0].until(end))
-        rows, wanted = (
-            truth(found.trades, DataType.TRADES),
-            MARKET.truth_trades("okx", symbol, span(NOW, end)),
-        )
-        assert wanted.height > 100
-        worth = WORTH[symbol.market_type] / (pl.col("price") if symbol.market_type == "inverse" else 1.0)
-        assert rows.drop("amount").equals(wanted.drop("amount"))
-        amounts = rows.select(pl.col("amount") * worth)["amount"]
-        assert amounts.to_list() == pytest.approx(wanted["amount"].to_list(), rel=1e-12)
-        assert found.trades is not None
-        assert found.trades["topic"].unique().to_list() == [f"trades-all:{market(symbol)}"]
-        assert found.at == wanted["ts"].dt.epoch("us")[-1]
-
     def test_each_fill_is_a_message_of_its_own_and_counts_nothing(self) -> None:
         rows = told(subscribed(topic_of(BTC))[0].until(Us(NOW + MINUTE)))
         for row in rows:
             [fill] = msgspec.convert(row["data"], list[dict[str, str]])
             assert list(fill) == ["instId", "tradeId", "px", "sz", "side", "ts", "source"]
 
-    def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self) -> None:
-        topic = topic_of(BTC)
-        connection, _ = subscribed(topic)
-        left, back, end = (Us(NOW + seconds * SECOND) for seconds in (10, 20, 30))
-        before = heard(connection.until(left)).trades
-        assert heard(said(connection, adapter.LIVE.unsubscribe([topic], 8, None))) == DecodedBatch()
-        assert messages(connection.until(back)) == []
-        said(connection, adapter.LIVE.subscribe([topic], 9))
-        after = heard(connection.until(end)).trades
-        for rows, (first, last) in ((before, (NOW, left)), (after, (back, end))):
-            wanted = MARKET.truth_trades("okx", BTC, span(first, last))["trade_id"]
-            assert truth(rows, DataType.TRADES)["trade_id"].to_list() == wanted.to_list()
-
 
 class TestBars:
-    @pytest.mark.parametrize("symbol", SYMBOLS, ids=str)
-    @pytest.mark.parametrize("text", ["1m", "15m"])
-    def test_the_closing_ones_are_the_bars_of_history(self, text: str, symbol: Symbol) -> None:
-        bar, end = parse_bar_span(text), Us(NOW + HOUR)
-        bars = heard(subscribed(topic_of(symbol, DataType.OHLC, bar))[0].until(end)).bars
-        assert bars is not None
-        first = Us(NOW - NOW % bar)
-        wanted = MARKET.truth_bars("okx", symbol, bar, span(first, Us(end - end % bar)))
-        assert wanted.height == HOUR // bar
-        assert truth(bars.filter("closed"), DataType.OHLC).equals(wanted)
-
     @pytest.mark.parametrize("text", ["6h", "12h", "1d"])
     def test_long_ones_open_when_the_day_does_here(self, text: str) -> None:
         bar, midnight = parse_bar_span(text), parse_time("2024-06-06")
@@ -148,28 +105,8 @@ class TestBars:
             assert len(cells) == 9
             assert float(cells[5]) == pytest.approx(float(cells[6]) * 100)
 
-    def test_an_outage_is_silent(self) -> None:
-        topics = [topic_of(BTC), topic_of(BTC, DataType.OHLC, MINUTE)]
-        acts = subscribed(*topics, now=Us(SHUT.start - 30 * SECOND))[0].until(Us(SHUT.end + 90 * SECOND))
-        assert [act for act in acts if SHUT.start < act.at < SHUT.end] == []
-        bars = heard(acts).bars
-        assert bars is not None
-        closed = bars.filter("closed")["ts"].dt.epoch("us").to_list()
-        assert closed == [SHUT.start - MINUTE, SHUT.end]
-
 
 class TestBooks:
-    @pytest.mark.parametrize("symbol", [*SYMBOLS, Symbol.parse("DOGE/USDT")], ids=str)
-    def test_snapshot_and_changes_are_the_book_at_any_time(self, symbol: Symbol) -> None:
-        connection, first = subscribed(topic_of(symbol, DataType.ORDERBOOK))
-        changes = heard([*first, *connection.until(Us(NOW + 5 * SECOND))]).books
-        assert len(changes) > 40
-        book = Book(channel_of(symbol))
-        for change in changes:
-            assert book.apply(change)
-            assert change.at is not None
-            assert level_rows(book) == truth_rows(symbol, change.at)
-
     def test_it_begins_whole_and_each_change_names_the_one_before(self) -> None:
         connection, first = subscribed(topic_of(BTC, DataType.ORDERBOOK))
         begun, *rest = heard([*first, *connection.until(Us(NOW + 5 * SECOND))]).books
@@ -209,41 +146,6 @@ class TestBooks:
         assert all(book.apply(change) for change in changes)
         assert level_rows(book) == truth_rows(BTC, changes[-1].at or NOW)
 
-    def test_who_comes_before_the_first_trade_or_in_an_outage_is_told_that_there_is_no_book(self) -> None:
-        new, listed = Symbol.parse("NEW/USDT"), parse_time("2024-02-10T08:00")
-        for symbol, now in ((BTC, Us(SHUT.start + MINUTE)), (new, Us(listed - 5 * MINUTE))):
-            connection, first = subscribed(topic_of(symbol, DataType.ORDERBOOK), now=now)
-            changes = heard([*first, *connection.until(Us(now + 2 * MINUTE + SECOND))]).books
-            assert [change.whole for change in changes] == [True, False, False]
-            assert all((*change.bids, *change.asks) == () for change in changes)
-
-    @given(steps=st.lists(st.integers(1, SECOND), min_size=1, max_size=4))
-    def test_it_does_not_matter_how_often_one_looks(self, steps: list[int]) -> None:
-        topic = topic_of(ETH, DataType.ORDERBOOK)
-        (whole, _), (parts, _) = subscribed(topic), subscribed(topic)
-        at, pieces = NOW, list[Act]()
-        for step in steps:
-            at = Us(at + step)
-            pieces += parts.until(at)
-        assert pieces == whole.until(at)
-
-    @pytest.mark.parametrize("kind", [StreamFaultKind.DROP, StreamFaultKind.WRONG_SEQUENCE])
-    def test_what_is_missing_is_noticed(self, kind: StreamFaultKind) -> None:
-        fault = StreamFault(kind=kind, nth=5)
-        book, changes = Book(channel_of(BTC)), struck(fault)
-        known = [book.apply(change) for change in changes]
-        assert known.index(False) == 4
-        assert book.lost is not None
-        assert book.lost.startswith("an update follows ")
-        assert not any(known[4:])
-
-    def test_a_message_that_comes_twice_never_makes_the_book_wrong(self) -> None:
-        book, changes = Book(channel_of(BTC)), struck(StreamFault(kind=StreamFaultKind.DUPLICATE, nth=5))
-        assert changes[4] == changes[5]
-        for change in changes:
-            if book.apply(change):
-                assert level_rows(book) == truth_rows(BTC, change.at or NOW)
-
     @pytest.mark.parametrize("nth", [2, 5])
     def test_numbers_may_begin_anew_and_the_chain_still_holds(self, nth: int) -> None:
         changes = struck(StreamFault(kind=StreamFaultKind.RESET, nth=nth))
@@ -252,22 +154,6 @@ class TestBooks:
         [reset] = [n for n, change in enumerate(changes) if (change.last or 0) < (change.previous or 0)]
         assert (reset, changes[reset].last) == (nth - 1, 1)
         assert level_rows(book) == truth_rows(BTC, changes[-1].at or NOW)
-
-    def test_only_changes_of_books_can_be_numbered_anew(self) -> None:
-        connection, [snapshot] = subscribed(topic_of(BTC, DataType.ORDERBOOK), now=Us(NOW + 50 * MILLISECOND))
-        assert isinstance(snapshot, Message)
-        assert connection.side.restarted(snapshot.topic, TimeRange(snapshot.at, Us(snapshot.at + 1))) is None
-        trades, _ = subscribed(topic_of(BTC))
-        assert trades.side.restarted("trades-all:BTC-USDT", TimeRange(NOW, Us(NOW + SECOND))) is None
-
-    def test_who_leaves_and_comes_back_begins_anew(self) -> None:
-        topic = topic_of(BTC, DataType.ORDERBOOK)
-        connection, _ = subscribed(topic)
-        connection.until(Us(NOW + SECOND))
-        said(connection, adapter.LIVE.unsubscribe([topic], 2, None))
-        assert messages(connection.until(Us(NOW + 2 * SECOND))) == []
-        [change] = heard(said(connection, adapter.LIVE.subscribe([topic], 3))).books
-        assert (change.whole, change.last) == (True, connection.now // BOOK_PERIOD)
 
 
 class TestWords:
@@ -329,15 +215,6 @@ class TestWords:
         assert answer["code"] == "60012"
         assert str(answer["msg"]).startswith("Invalid request: ")
 
-    def test_a_ping_is_answered(self) -> None:
-        assert adapter.LIVE.ping is not None
-        acts = said(talk(), adapter.LIVE.ping(1))
-        assert [act.text for act in messages(acts)] == ["pong"]
-        assert heard(acts) == DecodedBatch()
-
-    def test_it_says_that_it_will_go_down(self) -> None:
-        assert heard(talk().side.notice(NOW)).restart is not None
-
 
 class TestLimits:
     def test_too_many_requests_in_an_hour_are_an_error(self) -> None:
@@ -381,10 +258,6 @@ class TestLimits:
         connection = talk(enforced=True)
         assert connection.until(Us(NOW + DAY)) == []
         assert quiet_until(connection).at == NOW + DAY + 30 * SECOND
-
-    def test_three_may_connect_in_a_second(self) -> None:
-        assert LIVE.connects is not None
-        assert (LIVE.connects.amount, LIVE.connects.period) == (3, SECOND)
 
 
 def span(start: Us, end: Us) -> TimeRange:
