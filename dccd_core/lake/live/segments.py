@@ -49,7 +49,7 @@ _RESTORE: Final = "move it away; the time it covers is asked for again where the
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     exchange: str
-    data_type: DataType
+    data_type: str
     span: Us | None
 
 
@@ -264,8 +264,11 @@ class Segment:
         if header.version != _FORMAT:
             said = f"{self.info.path} is a live segment of format {header.version}, not {_FORMAT}"
             raise DamagedFile(said, hint=_RESTORE)
-        family = StreamKey(header.exchange, header.data_type, header.span)
-        if family != self._family or not schema.equals(segment_schema(self._family.data_type)):
+        family = self._family
+        announced = header.exchange, header.data_type, header.span
+        if announced != (family.exchange, family.data_type, family.span) or not schema.equals(
+            segment_schema(family.data_type)
+        ):
             raise DamagedFile(f"{self.info.path} is a live segment of something else", hint=_RESTORE)
         return _announced(start)
 
