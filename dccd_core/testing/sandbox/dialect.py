@@ -52,24 +52,29 @@ class Dialect:
     book_contracts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-DIALECTS: Final[Mapping[str, Dialect]] = {
-    "binance": Dialect(ids=lambda ids: [str(number) for number in ids.tolist()]),
-    "bybit": Dialect(
+class _Dialects(dict[str, Dialect]):
+    def __missing__(self, name: str) -> Dialect:
+        raise KeyError(f"no dialect of {name}: add it to DIALECTS in dccd_core/testing/sandbox/dialect.py")
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = _Dialects(
+    binance=Dialect(ids=lambda ids: [str(number) for number in ids.tolist()]),
+    bybit=Dialect(
         ids=lambda ids: [str(2_100_000_000_000_000_000 + n) for n in ids.tolist()],
         counts=False,
         contracts={"inverse": 0},
     ),
-    "okx": Dialect(counts=False, contracts={"linear": -2, "inverse": 2}),
-    "coinbase": Dialect(unit=MICROSECOND, sparse=True, quote_volume=False, counts=False),
-    "kraken": Dialect(unit=MICROSECOND, vwap_decimals=1),
-    "bitfinex": Dialect(
+    okx=Dialect(counts=False, contracts={"linear": -2, "inverse": 2}),
+    coinbase=Dialect(unit=MICROSECOND, sparse=True, quote_volume=False, counts=False),
+    kraken=Dialect(unit=MICROSECOND, vwap_decimals=1),
+    bitfinex=Dialect(
         ids=lambda ids: [str(n) for n in global_ids(ids).tolist()],
         sparse=True,
         quote_volume=False,
         counts=False,
     ),
-    "bitmex": Dialect(ids=_uuids, carries_open=True, book_contracts={"spot": -8, "linear": -6, "inverse": 0}),
-}
+    bitmex=Dialect(ids=_uuids, carries_open=True, book_contracts={"spot": -8, "linear": -6, "inverse": 0}),
+)
 
 
 def average_price(quote_volume: Ints, volume: Ints, decimals: int, scale: int) -> Ints:

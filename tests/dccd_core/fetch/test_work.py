@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Request, Response
+from dccd_core.adapter.contract import Recent, Request, Response
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.symbol import Symbol
@@ -22,8 +22,15 @@ from dccd_core.tables import DataType
 from tests.dccd_core.fetch.world import BTC, NOW, World, bars, same
 
 USD = Symbol("BTC", "USD")
+TRADES = {name: get(name).endpoint("spot", DataType.TRADES) for name in NAMES}
+OF_A_DAY = [name for name, trades in TRADES.items() if trades and not isinstance(trades.paging, Recent)]
+"""The venues whose trades of a day can be had, not the newest ones only."""
 Alter = Callable[[Request, Response], Response]
 AT = parse_time("2024-02-10T03:04")
+
+
+def btc(name: str) -> Symbol:
+    return USD if name in ("kraken", "coinbase") else BTC
 
 
 def bodies(change: Callable[[bytes], bytes], path: str) -> Alter:
@@ -108,10 +115,10 @@ def test_h3_a_changed_format_is_an_error_and_newer_rows_come_all_the_same(tmp_pa
     assert not world.lake.quarantined(bars(), "2024-02").height
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "bybit"])
+@pytest.mark.parametrize("name", OF_A_DAY)
 def test_h3_a_trade_that_cannot_be_read_is_asked_for_again(tmp_path: Path, name: str) -> None:
-    """Of every venue whose trades can be had of a day, one of the day's has a price that is none."""
-    symbol = BTC if name in ("binance", "okx", "bitfinex", "bitmex") else USD
+    """Of every venue in ``OF_A_DAY`` one of the day's has a price that is none."""
+    symbol = btc(name)
     dataset, key = Dataset(name, symbol, DataType.TRADES), "2024-06-04"
     world = World(tmp_path, exchange=name)
     truth = world.truth(dataset, key)
@@ -191,9 +198,9 @@ def test_h1_of_two_unequal_bars_with_one_open_neither_is_believed(tmp_path: Path
     assert world.condition(bars(), "2024-02") is Condition.AVAILABLE
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "bybit"])
+@pytest.mark.parametrize("name", OF_A_DAY)
 def test_h1_of_two_unequal_trades_with_one_id_neither_is_believed(tmp_path: Path, name: str) -> None:
-    symbol = BTC if name in ("binance", "okx", "bitfinex", "bitmex") else USD
+    symbol = btc(name)
     dataset, key = Dataset(name, symbol, DataType.TRADES), "2024-06-04"
     world = World(tmp_path, exchange=name)
     truth = world.truth(dataset, key)
@@ -238,7 +245,7 @@ def test_h2_our_own_clock_never_makes_a_bar_final(
 ) -> None:
     """The venue tells no time, and ours is wrong: what is stored is final all the same."""
     venue_now = Us(NOW + 30 * SECOND)
-    dataset = Dataset(name, BTC if name not in ("kraken", "coinbase") else USD, DataType.OHLC, HOUR)
+    dataset = Dataset(name, btc(name), DataType.OHLC, HOUR)
     world = World(tmp_path, exchange=name).at(Us(venue_now + ahead), venue_now)
     world.alter = alter
     state = world.fill(dataset, "2024").state
@@ -252,9 +259,9 @@ def test_h2_our_own_clock_never_makes_a_bar_final(
     assert same(stored, truth.tail(stored.height))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "bybit"])
+@pytest.mark.parametrize("name", OF_A_DAY)
 def test_h2_trades_are_final_by_later_trades(tmp_path: Path, name: str) -> None:
-    symbol = BTC if name in ("binance", "okx", "bitfinex", "bitmex") else USD
+    symbol = btc(name)
     dataset = Dataset(name, symbol, DataType.TRADES)
     world = World(tmp_path, exchange=name).at(Us(NOW + HOUR), NOW)
     world.alter = undated

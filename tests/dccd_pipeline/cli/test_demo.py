@@ -19,7 +19,8 @@ NOW = datetime.now(UTC)
 def test_the_demo_shows_every_exchange() -> None:
     settings = demo_settings({name: f"http://127.0.0.1:9/{name}" for name in NAMES})
     assert Path(settings.store) == Path(STORE)
-    assert {entry.exchange for entry in settings.collect} == set(NAMES)
+    shown = {entry.exchange for entry in settings.collect}
+    assert shown == set(NAMES), "every exchange has a line in SHOWN of dccd_pipeline/cli/demo.py"
     assert {entry.data_type for entry in settings.collect} == set(DataType)
     kinds = {symbol.market_type for entry in settings.collect for symbol in entry.symbols}
     assert kinds == {"spot", "linear", "inverse"}

@@ -31,6 +31,8 @@ def bars(exchange: str) -> pl.DataFrame:
 
 def test_every_exchange_has_a_dialect() -> None:
     assert set(DIALECTS) == set(NAMES)
+    with pytest.raises(KeyError, match=r"no dialect of octopus: add it to DIALECTS in \S+/dialect\.py"):
+        assert DIALECTS["octopus"]
 
 
 @pytest.mark.parametrize("name", NAMES)
