@@ -1,4 +1,4 @@
-"""Adding an exchange takes its file, its line in the registry and its test data: here, a made-up one.
+"""Adding an exchange takes its file, its line, its test data and its simulation: here, a made-up one.
 
 The conformance suite runs as it is, in a copy of what it looks at.
 """
@@ -117,6 +117,8 @@ DATA = {
 }
 SUITE = Path("tests") / "conformance" / "test_exchanges.py"
 REGISTRY = Path("dccd_core") / "exchanges" / "__init__.py"
+SANDBOX = Path("dccd_core") / "testing" / "sandbox"
+DIALECTS = "DIALECTS: Final[Mapping[str, Dialect]] = _Dialects(\n"
 
 
 def project(root: Path) -> None:
@@ -135,6 +137,13 @@ def add(root: Path, *parts: str) -> None:
         text = (root / REGISTRY).read_text()
         assert text.count("NAMES: Final = (\n") == 1
         (root / REGISTRY).write_text(text.replace("NAMES: Final = (\n", f'NAMES: Final = (\n    "{NAME}",\n'))
+    if "simulation" in parts:
+        (root / SANDBOX / f"{NAME}.py").write_text('"""What it answers is for its own tests to say."""\n')
+    if "dialect" in parts:
+        text = (root / SANDBOX / "dialect.py").read_text()
+        assert text.count(DIALECTS) == 1
+        added = text.replace(DIALECTS, f"{DIALECTS}    {NAME}=Dialect(),\n")
+        (root / SANDBOX / "dialect.py").write_text(added)
     if "data" in parts:
         for name, text in DATA.items():
             path = root / "tests" / "data" / NAME / name
@@ -166,9 +175,9 @@ def said_by_suite(root: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_three_parts_are_all_it_takes(tmp_path: Path) -> None:
+def test_these_parts_are_all_it_takes(tmp_path: Path) -> None:
     project(tmp_path)
-    add(tmp_path, "file", "line", "data")
+    add(tmp_path, "file", "line", "data", "simulation", "dialect")
     code, output = said_by_suite(tmp_path)
     assert code == 0, output
 
@@ -177,10 +186,18 @@ def test_three_parts_are_all_it_takes(tmp_path: Path) -> None:
     ("parts", "named"),
     [
         (("line", "data"), [f"No module named 'dccd_core.exchanges.{NAME}'"]),
-        (("file", "data"), ["test_the_registry_lists_the_folder", f"'{NAME}'"]),
-        (("file", "line"), [rf"tests/data/{NAME}/\w*ohlc is missing"]),
+        (("file", "data"), ["test_the_registry_lists_the_folder", f"add '{NAME}' to NAMES in"]),
+        (
+            ("file", "line"),
+            [
+                rf"make tests/data/{NAME}/ohlc with case.toml, expected.csv, payload.json",
+                rf'tests/data/{NAME}/error with case.toml \(via = "error"\), payload.json',
+                rf"make dccd_core/testing/sandbox/{NAME}.py",
+            ],
+        ),
+        (("file", "line", "data", "simulation"), [rf"add '{NAME}' to DIALECTS in \S+/dialect.py"]),
     ],
-    ids=["no-file", "no-line", "no-data"],
+    ids=["no-file", "no-line", "no-data", "no-dialect"],
 )
 def test_a_part_that_is_missing_is_named(tmp_path: Path, parts: tuple[str, ...], named: list[str]) -> None:
     project(tmp_path)
