@@ -169,6 +169,7 @@ def test_plans_are_kept_and_passed_on_and_so_is_the_end(tmp_path: Path) -> None:
         tape.Stopping(*at(3.5)),
         tape.Ended(*at(4.5)),
     ]
+    assert list(tape.entries(tmp_path / "capture"))[-1] == entries[-1], "nothing follows the end"
     about = tape.about(tmp_path / "capture")
     assert (about.exchange, about.plan, about.began) == ("binance", plain(PLAN), BEGAN)
 
