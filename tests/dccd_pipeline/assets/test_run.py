@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.assets.run import entry_partitions, read_within
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.settings import Settings
@@ -51,7 +51,7 @@ def test_its_partitions_are_those_that_hold_a_wanted_day(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_damaged_file_stops_its_dataset_and_not_the_neighbour(tmp_path: Path, *, damaged: bool) -> None:
-    settings, lake = settings_of(tmp_path, start=date(2024, 1, 1)), Lake(tmp_path)
+    settings, lake = settings_of(tmp_path, start=date(2024, 1, 1)), LakeStore(tmp_path)
     eth = next(one for one in settings.collect[0].datasets if str(one) == ETH)
     for dataset in (HOURS, eth):
         hold(lake, dataset, "2024", bars(whole(dataset, "2024")))
