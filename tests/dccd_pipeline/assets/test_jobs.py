@@ -14,7 +14,14 @@ from dccd_pipeline.tags import EXCHANGE
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     def entry(name: str, exchange: str, *symbols: str) -> dict[str, object]:
-        return {"name": name, "exchange": exchange, "symbols": [*symbols], "data_type": "ohlc", "span": "1h"}
+        return {
+            "name": name,
+            "exchange": exchange,
+            "symbols": [*symbols],
+            "data_type": "ohlc",
+            "span": "1h",
+            "start": "2024-01-01",
+        }
 
     majors = entry("majors", "binance", "BTC/USDT", "ETH/USDT")
     collect = [majors, entry("minors", "binance", "DOGE/USDT"), entry("okx_hours", "okx", "BTC/USDT")]
