@@ -248,7 +248,7 @@ def test_a_case_is_whole_and_says_nothing_that_nobody_reads(case: Path) -> None:
         ('via = "list"', "via = 'list' is none of rest, markets, error"),
         ('endpoint = "ohlc"', "via = None is none of rest, markets, error"),
         ('via = "markets"', "expected.csv is missing"),
-        ("via: rest", "via = 'unreadable, "),
+        ("via: rest", 'via = "unreadable, '),
     ],
 )
 def test_a_case_that_cannot_be_read_says_why(tmp_path: Path, text: str, fault: str) -> None:
