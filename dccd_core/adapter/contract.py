@@ -38,8 +38,9 @@ class Query:
 
     ``market`` is the venue's own symbol; ``market_type`` is as in ``Symbol.market_type``.
     ``first_id`` asks for the ``limit`` ids from that one on instead of by time. ``limit`` counts rows, for
-    an order book levels per side. ``skip``: rows at ``span.start`` that came already, for venues that can
-    leave them out.
+    an order book levels per side; asked by time it may be more than ``span`` has room for, since a window
+    shorter than a page is asked with the whole page's limit. ``skip``: rows at ``span.start`` that came
+    already, for venues that can leave them out.
     """
 
     market: str
@@ -191,7 +192,9 @@ class Endpoint:
     """A REST endpoint: its limits as data, its two translations as pure functions.
 
     ``decode`` turns a body into rows of the data type's table, oldest first; it is also told the
-    venue's time, for rows that carry none. ``oldest`` asks for the very first row there is.
+    venue's time, for rows that carry none. ``oldest`` asks for the very first row there is. Where an
+    endpoint of full ``reach`` has none, that of trades tells for bars when a market began, or else ``listed``
+    of ``Markets``: one of the three is owed.
     ``sparse``: bars in which nothing was traded are left out. ``carries_open``: a bar opens at the close of
     the one before, even when that lies outside its low and high. ``contracts``: amounts count contracts, of
     the size that symbol discovery says. ``closes``: decoded bars carry their close time, not their open.
@@ -219,7 +222,8 @@ class Markets:
 
     ``requests`` are asked all; ``more`` gives the request of the next page after an answer, if there is one.
     ``decode`` gives rows as in ``MARKETS``: ``symbol`` unified, ``market`` the venue's own, ``active``
-    whether it trades, ``listed`` since when (null where the venue does not say), ``contract`` what one
+    whether it trades, ``listed`` since when (null where the venue does not say; that of the whole venue is
+    ``Exchange.since``, and ``Endpoint`` says when this one is owed), ``contract`` what one
     contract is worth, in the base for a linear market, in the quote for an inverse one (null: no contracts),
     ``price_decimals`` and ``amount_decimals`` how many the venue writes (null where nobody needs to know),
     ``live_name`` what its WebSocket calls the market (null: the same).
@@ -262,7 +266,8 @@ class Exchange:
     ``verdict`` names the error an answer means, or None for a good one. ``used`` reads what the venue
     says we have spent of its limit in its current period, where it says so. ``finality_delay`` is how long
     after its close a bar (after its time a trade) may still change. ``since`` is when the venue's data
-    begins; after ``closed`` it serves nothing any more, but another server may have its history.
+    begins, whatever the market (``Endpoint`` says who tells when one market began); after ``closed`` it
+    serves nothing any more, but another server may have its history.
     ``special``: what a kind of market has instead of ``endpoints``; None where it has nothing of the sort.
     ``live`` is its WebSocket.
     """

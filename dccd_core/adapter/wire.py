@@ -77,6 +77,8 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
     A body that is no whole JSON was cut on its way or comes from something in between, so asking again
     may help; JSON of another shape is a change of the venue's format, and asking again will not.
+    A venue that tells whole numbers as text (``"1706659200000"``) is read by ``Decoder(..., strict=False)``,
+    which takes them for the numbers that the fields declare.
     """
     body = body.removeprefix(_BOM)
     try:
