@@ -128,7 +128,11 @@ NOW: Final = Reach(period=ZERO)
 
 
 class Keeps(StrEnum):
-    """Which rows an answer holds when the window has more of them than a page."""
+    """Which rows an answer holds when the window has more of them than a page.
+
+    Rows outside the window are dropped. An answer with no row inside it is an error, for the venue ignored
+    the time; only with ``ALL`` it may lie wholly before the window, as where nothing was traded in it.
+    """
 
     OLDEST = "the oldest rows"
     NEWEST = "the newest rows"
