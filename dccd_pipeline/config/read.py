@@ -128,9 +128,13 @@ def entry_of(raw: Mapping[str, object], now: Us) -> Entry:
     """Return the entry that nobody has configured, but that could be.
 
     Raises:
-        ConfigError: its exchange does not serve it.
+        ConfigError: its exchange does not serve it, or it cannot be read.
     """
-    typed = TypedEntry.model_validate(raw)
+    try:
+        typed = TypedEntry.model_validate(raw)
+    except ValidationError as e:
+        first, *_ = _problems(e.errors(include_url=False))
+        raise ConfigError(first.said, hint=first.hint) from e
     for problem in problems_of(Draft({}, [Part((), typed)]), now, COLLECT_RULES):
         raise ConfigError(problem.said, hint=problem.hint)
     return Entry.of(typed, {}, now)
