@@ -18,7 +18,7 @@ dev: .venv/.ready   ## Dagster's UI, schedules and sensors on http://127.0.0.1:3
 	$(RUN)dagster dev -w workspace.yaml -h 127.0.0.1
 
 test: .venv/.ready  ## all tests, offline; one that hangs fails by name; make test ARGS="-k budget"
-	$(RUN)pytest --timeout 600 -n 2 --dist worksteal -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(RUN)pytest --timeout 600 -n 3 --dist worksteal -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
 	$(RUN)pytest --timeout 600 -m "alone and not slow" $(ARGS) || [ $$? -eq 5 ]
 
 slow: .venv/.ready  ## the tests that take minutes: ten million trades, the real rate limit

@@ -1,6 +1,7 @@
 """What Dagster loads: the configuration that stands where it is started."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -24,6 +25,7 @@ def keys() -> set[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delitem(sys.modules, "dccd_pipeline.definitions", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DCCD_CONFIG", raising=False)
     monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
