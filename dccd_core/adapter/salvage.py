@@ -111,9 +111,10 @@ class Salvage:
 
 def refused(table: pl.DataFrame, rows: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
     """Return refused rows as one table, like ``table`` (empty), with a ``reason`` for each."""
-    unknown = table.clear(1)
-    whole = pl.concat([table, *(row if row.height else unknown for row in rows)])
-    return whole.with_columns(pl.Series(REASON, reasons, dtype=pl.String))
+    if rows:  # seldom, and an empty row alone costs more than reading a page
+        unknown = table.clear(1)
+        table = pl.concat([table, *(row if row.height else unknown for row in rows)])
+    return table.hstack([pl.Series(REASON, reasons, dtype=pl.String)])
 
 
 def concerning(rows: pl.DataFrame, start: Us, end: Us) -> pl.DataFrame:
