@@ -59,15 +59,19 @@ def prune_schedule(*, running: bool) -> dg.ScheduleDefinition:
 
 
 def superfluous(instance: dg.DagsterInstance, keep: KeepRuns, now: datetime) -> Iterator[str]:
-    """Yield the ids of dccd's runs that are over and old, and that no partition needs."""
+    """Yield the ids of dccd's runs that are over and old, and that no partition needs, each once."""
     last: dict[_Key, str | None] = {}
+    looked_at = set[str]()
     for filters in _old(keep, now):
         cursor = None
         while records := instance.get_run_records(filters, limit=_BATCH, cursor=cursor):
             cursor = records[-1].dagster_run.run_id
             for record in records:
                 run = record.dagster_run
-                if _is_ours(run) and not _is_needed(instance, run.run_id, last):
+                if run.run_id in looked_at or not _is_ours(run):
+                    continue
+                looked_at.add(run.run_id)
+                if not _is_needed(instance, run.run_id, last):
                     yield run.run_id
 
 

@@ -54,6 +54,11 @@ def test_a_tick_goes_after_two_days_unless_a_partition_stands_on_it(instance: dg
     assert not {last, newest} & old(instance, 1_000)
 
 
+def test_a_tick_that_is_too_old_in_two_ways_is_named_once(instance: dg.DagsterInstance) -> None:
+    first, _ = materialized(instance, "2024-01", TICK), materialized(instance, "2024-01", TICK)
+    assert list(superfluous(instance, KeepRuns(), datetime.now(UTC) + timedelta(days=40))) == [first]
+
+
 def test_what_failed_is_kept_longer_and_days_are_the_users(instance: dg.DagsterInstance) -> None:
     done = materialized(instance, "2024-01", OURS)
     materialized(instance, "2024-01", OURS)
