@@ -203,8 +203,13 @@ def test_l12_a_book_that_drifts_unseen_is_found_by_comparing_it(
     assert p.claims[hit].proven[0].start < at_s(200), "it is compared every few minutes"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("exchange", "linear"), MARKETS, ids=IDS)
+@pytest.mark.parametrize(
+    ("exchange", "linear"),
+    [
+        pytest.param(exchange, linear, id=name, marks=() if exchange == "kraken" else pytest.mark.slow)
+        for (exchange, linear), name in zip(MARKETS, IDS, strict=True)
+    ],
+)
 def test_l12_a_book_that_comes_late_has_not_drifted(exchange: str, *, linear: bool, tmp_path: Path) -> None:
     """What REST shows is ten seconds ahead of what is pushed: that is a lag, nothing is wrong or missing."""
     hit, other = of(DataType.ORDERBOOK, datasets(exchange, "BTC", "ETH", linear=linear))
@@ -217,9 +222,16 @@ def test_l12_a_book_that_comes_late_has_not_drifted(exchange: str, *, linear: bo
     assert p.lost_s(hit) < 12
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("data_type", [DataType.TRADES, DataType.OHLC], ids=str)
-@pytest.mark.parametrize("exchange", OPEN)
+@pytest.mark.parametrize(
+    ("exchange", "data_type"),
+    [
+        # of each way to prove trades the quick form of the suite tries one
+        pytest.param(exchange, data_type, marks=() if quick else pytest.mark.slow)
+        for exchange in OPEN
+        for data_type in (DataType.TRADES, DataType.OHLC)
+        for quick in [data_type is DataType.TRADES and exchange in ("bybit", "okx")]
+    ],
+)
 def test_l1_what_comes_late_is_not_missing(exchange: str, data_type: DataType, tmp_path: Path) -> None:
     """REST shows rows that are on their way to us: the topic is alive, its claim waits for them."""
     hit, other = of(data_type, datasets(exchange, "BTC", "ETH"))[:2]
