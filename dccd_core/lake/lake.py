@@ -25,10 +25,12 @@ from dccd_core.lake.layout import (
     quarantine_path,
     withdrawn_path,
 )
-from dccd_core.lake.live import refused, segments
-from dccd_core.lake.live.harvest import MOST_ROWS, SealedSegments, harvest
+from dccd_core.lake.live import refused
+from dccd_core.lake.live.harvest import MOST_ROWS, SealedSegments, harvest, look
 from dccd_core.lake.live.refused import Refused
 from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter
+from dccd_core.lake.live.shelf import Shelf
+from dccd_core.lake.live.tail import Tail, TailView
 from dccd_core.lake.partition import quarantine
 from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.partition.merge import TWICE, merged
@@ -82,6 +84,8 @@ class LakeStore:
         self._opened = open_store(url)
         self._id: str | None = None
         self._live = live or live_folder(url)
+        self._shelf = Shelf(self._live, self._opened.objects())
+        self._tails = dict[StreamKey, Tail]()
 
     @cached_property
     def _store(self) -> Store:
@@ -107,6 +111,25 @@ class LakeStore:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             states = zip(found, pool.map(self._state, found.values()), strict=True)
             return {key: told for key, state in states if (told := self._told(dataset, key, state))}
+
+    def known(self, dataset: Dataset, key: str, tail: TailView | None = None) -> State | None:
+        """Return what footer and tail say together; ``tail``: as it was read before, for many datasets."""
+        tail = tail or self.tail(dataset).read()  # before the footer: see ``each_of``
+        path = data_path(dataset, key)
+        stored = _own(self._state(path), owner(dataset, key))
+        return self._told(dataset, key, tail.united(dataset, key, stored, self._store.url(path)))
+
+    def all_known(self, dataset: Dataset, tail: TailView | None = None) -> dict[str, State]:
+        """Return what is known of every partition, by key, in order: see ``known``."""
+        tail = tail or self.tail(dataset).read()
+        keys = sorted({*self.keys(dataset), *tail.keys(dataset)})
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            states = pool.map(partial(self.known, dataset, tail=tail), keys)
+            return {key: state for key, state in zip(keys, states, strict=True) if state}
+
+    def tail(self, dataset: Dataset) -> Tail:
+        """Return the tail of a dataset and of those that differ from it in nothing but the symbol."""
+        return self._tails.setdefault(StreamKey.of(dataset), Tail(self._shelf, StreamKey.of(dataset)))
 
     def datasets(self) -> list[Dataset]:
         """Return what has at least one partition, sorted by name."""
@@ -156,15 +179,15 @@ class LakeStore:
 
         What streams recorded is among them at once, folded into its partition or not.
         """
-        return reader.scan(self._store, self._live, dataset, span)
+        return reader.scan(self._store, self._shelf, dataset, span)
 
     def holds(self, dataset: Dataset) -> bool:
         """Return whether there is anything to scan: a partition, or a live row."""
-        return bool(reader.partitions(self._store, dataset)) or reader.is_live(self._live, dataset)
+        return bool(reader.partitions(self._store, dataset)) or reader.is_live(self._shelf, dataset)
 
     def recorded(self) -> list[Dataset]:
         """Return of which datasets there are live rows, sorted by name; reads all of them."""
-        return sorted(reader.recorded(self._live), key=str)
+        return sorted(reader.recorded(self._shelf), key=str)
 
     def keys(self, dataset: Dataset) -> list[str]:
         """Return the partitions there are, in order, without reading them."""
@@ -179,14 +202,8 @@ class LakeStore:
     ) -> list[SegmentInfo]:
         """Return the live segments there are: of an exchange, of a data type, of bars of one span."""
         wanted = (exchange, data_type, span)
-        return [
-            info
-            for info in segments.infos(self._live)
-            if all(
-                one is None or one == of
-                for one, of in zip(wanted, (info.exchange, info.data_type, info.span), strict=True)
-            )
-        ]
+        found = ((info, (info.exchange, info.data_type, info.span)) for info in self._shelf.infos())
+        return [info for info, has in found if all(w in (None, h) for w, h in zip(wanted, has, strict=True))]
 
     def harvest(
         self, exchange: str, data_type: DataType, span: Us | None = None, *, most_rows: int = MOST_ROWS
@@ -195,7 +212,11 @@ class LakeStore:
 
         Nothing is taken while another process does so.
         """
-        return harvest(self._live, StreamKey(exchange, data_type, span), self._store, most_rows)
+        return harvest(self._shelf, StreamKey(exchange, data_type, span), self._store, most_rows)
+
+    def look(self, dataset: Dataset) -> AbstractContextManager[SealedSegments]:
+        """Read all that segments hold of a dataset while nobody folds it; nothing is to be removed."""
+        return look(self._shelf, self._store, dataset)
 
     def quarantine(self, dataset: Dataset, key: str, rows: pl.DataFrame) -> int:
         """Keep refused rows, each with its ``reason``, beside the partition; return how many are there now.

@@ -44,6 +44,10 @@ class StreamKey:
         span = f"-{format_bar_span(self.span)}" if self.span else ""
         return f"{self.exchange}/{self.data_type}{span}"
 
+    @classmethod
+    def of(cls, dataset: Dataset) -> "StreamKey":
+        return cls(dataset.exchange, dataset.data_type, dataset.span)
+
     def dataset(self, symbol: str) -> Dataset:
         return Dataset(self.exchange, Symbol.parse(symbol), self.data_type, self.span)
 

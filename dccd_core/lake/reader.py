@@ -16,6 +16,7 @@ from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import SegmentCoverage, withdrawn
 from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL
+from dccd_core.lake.live.shelf import Shelf
 from dccd_core.lake.partition.merge import Feed, merged
 from dccd_core.lake.partition.parquet import Reader, State
 from dccd_core.lake.store.folder import Store, writing
@@ -36,28 +37,28 @@ def partitions(store: Store, dataset: Dataset, span: TimeRange | None = None) ->
     }
 
 
-def is_live(live: Path, dataset: Dataset) -> bool:
+def is_live(live: Shelf, dataset: Dataset) -> bool:
     """Return whether a row of the dataset is in a live segment."""
     symbol = pl.col(SYMBOL) == str(dataset.symbol)
     family = StreamKey(dataset.exchange, dataset.data_type, dataset.span)
-    batches = (batch for segment in segments.each_of(live, family) for batch in segment.batches())
+    batches = (batch for segment in live.each_of(family) for batch in segment.batches())
     return any(
         not segments.frame(dataset.data_type, [batch.rows]).filter(symbol).is_empty() for batch in batches
     )
 
 
-def recorded(live: Path) -> set[Dataset]:
+def recorded(live: Shelf) -> set[Dataset]:
     """Return the datasets of which a row is in a live segment."""
     found = set[Dataset]()
-    for family in {family for _, family in segments.find(live)}:
-        for segment in segments.each_of(live, family):
+    for family in {family for _, family in live.find()}:
+        for segment in live.each_of(family):
             for batch in segment.batches():
                 rows = segments.frame(family.data_type, [batch.rows])
                 found |= {family.dataset(str(symbol)) for symbol in rows[SYMBOL].unique()}
     return found
 
 
-def scan(store: Store, live: Path, dataset: Dataset, span: TimeRange | None) -> pl.LazyFrame:
+def scan(store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None) -> pl.LazyFrame:
     """Return the stored rows within ``span``: those that are there when they are collected.
 
     Not Polars' own scan of many files: that one remembers footers, so it fails on a file that was replaced
@@ -98,7 +99,7 @@ def verify(store: Store, dataset: Dataset, path: str) -> State | None:
 
 @contextmanager
 def _live_rows(
-    live: Path, dataset: Dataset, span: TimeRange | None
+    live: Shelf, dataset: Dataset, span: TimeRange | None
 ) -> Generator[tuple[SortedRuns, list[TimeRange]]]:
     """Read what segments hold of a dataset; little of it stays in memory.
 
@@ -111,11 +112,11 @@ def _live_rows(
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         runs, coverages = SortedRuns(family, cast("BinaryIO", file), wanted), list[SegmentCoverage]()
         with writing(tempfile.gettempdir()):
-            for segment in segments.each_of(live, family):
+            for segment in live.each_of(family):
                 coverages.append(told := SegmentCoverage())
                 for batch in segment.batches():
                     told.add(batch.notes)
-                    runs.add(batch.rows)
+                    runs.add(batch.rows, batch.notes.answers)
                 runs.end_segment()
         goes = dataset.data_type.table.pictures
         yield runs, [one.span for one in withdrawn(coverages, str(dataset.symbol))] if goes else []

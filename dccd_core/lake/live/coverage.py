@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dccd_core.domain.timespan import TimeRange, Us, union
+from dccd_core.lake.partition.ledger import Answer
 
 BROKE_OFF: Final = "the recording broke off"
 
@@ -44,13 +45,15 @@ class Notes:
 
     ``at``: how far the venue's time had come; a loss lasts at least until then. ``marks``: where symbols
     began and ended, in order. ``reached``: up to when symbols that began and did not end are proven
-    complete, each by itself. ``pieces``: what was learnt of the time before.
+    complete, each by itself. ``pieces``: what was learnt of the time before. ``answers``: what was asked for
+    to get rows of a symbol that no stream brought, one for each partition.
     """
 
     at: Us | None = None
     marks: Sequence[Mark] = ()
     reached: Mapping[str, Us] = field(default_factory=dict[str, Us])
     pieces: Sequence[Piece] = ()
+    answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict[str, Sequence[Answer]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,13 @@ class SegmentCoverage:
         self._ends = defaultdict[str, list[Mark]](list)
         self._lost = defaultdict[str, list[Piece]](list)
         self._filled = defaultdict[str, list[TimeRange]](list)
+        self._answers = defaultdict[str, list[Answer]](list)
         self._at: Us | None = None
+        self.streamed = False
+        """Whether there are rows that nobody asked for, or may be."""
 
     def add(self, notes: Notes) -> None:
+        self.streamed |= not notes.answers
         for mark in notes.marks:
             if mark.began:
                 self._began.setdefault(mark.symbol, mark.at)
@@ -93,12 +100,28 @@ class SegmentCoverage:
             else:
                 self._cover(piece.symbol, piece.start, piece.end)
                 self._filled[piece.symbol].append(piece.span)
+        for symbol, answers in notes.answers.items():
+            self._answers[symbol] += answers
         if notes.at is not None:
             self._at = notes.at if self._at is None else max(notes.at, self._at)
 
     @property
     def symbols(self) -> set[str]:
+        return {*self.recorded, *self.asked}
+
+    @property
+    def asked(self) -> set[str]:
+        """Return the symbols of which the exchange was asked for rows."""
+        return set(self._answers)
+
+    @property
+    def recorded(self) -> set[str]:
+        """Return the symbols of which a stream tells something."""
         return {*self._began, *self._covered, *self._ends, *self._lost}
+
+    def answers(self, symbol: str) -> list[Answer]:
+        """Return what was asked of the exchange, and what it answered."""
+        return list(self._answers.get(symbol, ()))
 
     def covered(self, symbol: str) -> list[TimeRange]:
         whole = list(self._covered.get(symbol, ()))
@@ -135,6 +158,12 @@ def covered(segments: Sequence[SegmentCoverage], symbol: str) -> list[TimeRange]
     whole = union(span for segment in segments for span in segment.covered(symbol))
     gone = [piece.span for piece in withdrawn(segments, symbol)]
     return union(part for span in whole for part in span.minus(gone))
+
+
+def answers(segments: Sequence[SegmentCoverage], symbol: str, partition: TimeRange) -> list[Answer]:
+    """Return what was asked of a partition, in the order of the segments."""
+    told = (answer for segment in segments for answer in segment.answers(symbol))
+    return [answer for answer in told if any(span.clip(partition) for span in answer.spans)]
 
 
 def withdrawn(segments: Sequence[SegmentCoverage], symbol: str) -> list[Piece]:

@@ -1,7 +1,7 @@
 """Rows of live segments, told apart by symbol and partition and brought into the order of time on disk."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,12 +15,14 @@ from dccd_core.domain.dataset import Dataset, Grain, partition_key
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.segments import SYMBOL, frame
+from dccd_core.lake.partition.ledger import Answer
 from dccd_core.lake.partition.merge import Feed, Piece, first_ts, merged
 from dccd_core.lake.partition.parquet import GROUP
 from dccd_core.lake.partition.spool import Pile
 
 _HELD: Final = 4 * GROUP
 _PIECE: Final = "_piece"
+_NOBODY: Final[Mapping[str, Sequence[Answer]]] = {}
 _CALENDAR: Final = {Grain.YEAR: "1y", Grain.MONTH: "1mo", Grain.DAY: "1d"}
 
 
@@ -50,24 +52,44 @@ class SortedRuns:
         self._rows_held = 0
         self._segment = 0
         self._parts = defaultdict[tuple[str, str], list[_Run]](list)
-        self.rows_taken = 0
+        self._asked = dict[str, Us]()
+        """Up to where each symbol was asked for in the segments that are taken for one."""
+        self._alone = False
+        """Whether the segment has rows that nobody asked for."""
+        self._rows = 0
 
-    def add(self, rows: pa.RecordBatch) -> None:
+    @property
+    def rows_taken(self) -> int:
+        return self._rows + self._rows_held
+
+    def add(self, rows: pa.RecordBatch, answers: Mapping[str, Sequence[Answer]] = _NOBODY) -> None:
+        """Take a batch, and what was asked to get its rows.
+
+        Segments of which each goes on where those before it ended are one source: there are hundreds a day.
+        """
+        if self._asked and not self._follow(answers):
+            self._close()
+        self._alone |= bool(rows.num_rows) and not answers
+        for symbol, told in answers.items():
+            ends = (span.end for answer in told for span in answer.spans)
+            self._asked[symbol] = max(self._asked.get(symbol, Us(0)), *ends)
         self._held.append(rows)
         self._rows_held += rows.num_rows
         if self._rows_held >= _HELD:
             self._spill()
 
     def end_segment(self) -> None:
-        self._spill()
-        self._segment += 1
+        if self._alone or not self._asked:
+            self._close()
 
     def parts(self) -> list[tuple[Dataset, str]]:
         """Return the partitions that have rows."""
+        self._spill()
         return [(self._family.dataset(symbol), key) for symbol, key in self._parts]
 
     def feeds(self, dataset: Dataset, key: str) -> list[Feed]:
         """Return a part's rows, each segment's by itself: what one holds twice, without ids, is two rows."""
+        self._spill()
         runs = self._parts.get((str(dataset.symbol), key), ())
         segments = groupby(sorted(runs, key=attrgetter("segment", "start")), key=attrgetter("segment"))
         return [Feed([self._piece(run) for run in each]) for _, each in segments]
@@ -79,11 +101,24 @@ class SortedRuns:
     def _piece(self, run: _Run) -> Piece:
         return Piece(run.start, run.number, partial(self._pile.get, run.number))
 
+    def _follow(self, answers: Mapping[str, Sequence[Answer]]) -> bool:
+        for symbol, told in answers.items():
+            known = self._asked.get(symbol, Us(0))
+            if any(span.start < known for answer in told for span in answer.spans):
+                return False
+        return bool(answers)
+
+    def _close(self) -> None:
+        self._spill()
+        self._segment, self._asked, self._alone = self._segment + 1, {}, False
+
     def _spill(self) -> None:
+        if not self._held:
+            return
         rows = frame(self._family.data_type, self._held)
         self._held, self._rows_held = [], 0
         rows = rows if self._wanted is None else rows.filter(self._wanted)
-        self.rows_taken += rows.height
+        self._rows += rows.height
         if rows.is_empty():
             return
         grain = self._family.dataset(rows[SYMBOL][0]).grain

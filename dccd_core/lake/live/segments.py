@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.layout import StreamKey, parse_family, segment_name, segment_start
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
+from dccd_core.lake.partition.ledger import Answer
 from dccd_core.lake.store.folder import writing
 from dccd_core.tables import DataType, Table
 
@@ -61,6 +63,7 @@ class _Stamp(msgspec.Struct, omit_defaults=True):
     marks: tuple[Mark, ...] = ()
     reached: dict[str, Us] = {}
     pieces: tuple[Piece, ...] = ()
+    answers: dict[str, tuple[Answer, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,13 @@ class SegmentWriter:
     Args:
         root: the folder of all live segments.
         at: when it is begun; segments of one family are folded in this order.
+        late: write nothing before the first append: a segment of one append is written and synced once.
 
     Raises:
         LakeError: it cannot be written.
     """
 
-    def __init__(self, root: Path, family: StreamKey, at: Us) -> None:
+    def __init__(self, root: Path, family: StreamKey, at: Us, *, late: bool = False) -> None:
         self._table = family.data_type.table
         self._schema = segment_schema(family.data_type)
         self._known = set[str]()
@@ -109,8 +113,11 @@ class SegmentWriter:
         self.bytes = 0
         self.rows = 0
         self._torn = False
+        self._head = schema.serialize().to_pybytes()
+        """What is still to be written before the first batch."""
         try:
-            self._write(schema.serialize().to_pybytes())
+            if not late:
+                self._write(b"")
         except LakeError:
             self._file.close()
             Path(self.path).unlink(missing_ok=True)
@@ -135,7 +142,7 @@ class SegmentWriter:
         batch = self._batch(rows)
         symbols = rows[SYMBOL].unique() if batch.num_rows else ()
         said = (one.symbol for one in (*notes.marks, *notes.pieces))
-        for symbol in {*symbols, *said, *notes.reached} - self._known:
+        for symbol in {*symbols, *said, *notes.reached, *notes.answers} - self._known:
             Symbol.parse(str(symbol))
             self._known.add(symbol)
         self._write(self._message(batch, notes))
@@ -161,7 +168,8 @@ class SegmentWriter:
         return _one_batch(plain.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
     def _message(self, batch: pa.RecordBatch, notes: Notes) -> bytearray:
-        said = tuple(notes.marks), dict(notes.reached), tuple(notes.pieces)
+        answers = {symbol: tuple(told) for symbol, told in notes.answers.items()}
+        said = tuple(notes.marks), dict(notes.reached), tuple(notes.pieces), answers
         stamp = msgspec.json.encode(_Stamp(_NO_CRC.decode(), notes.at, *said))
         self._sink.seek(0)
         self._sink.truncate()
@@ -175,12 +183,13 @@ class SegmentWriter:
         with writing(self.path):
             self._mend()
             self._torn = True
-            left = memoryview(message)
+            left = memoryview(self._head + message if self._head else message)
             while left:
                 left = left[self._file.write(left) or 0 :]
             os.fsync(self._file.fileno())
             self._torn = False
-        self.bytes += len(message)
+        self.bytes += len(self._head) + len(message)
+        self._head = b""
 
     def _mend(self) -> None:
         """Take back what a failed write left, so that the same can be written again in its place."""
@@ -216,19 +225,29 @@ class Segment:
         """
         return 0 if self.info.living else self.info.bytes - self._whole
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield what was appended, up to the first batch that is not as it was written."""
+    @property
+    def whole(self) -> int:
+        """How many bytes of it are proven so far."""
+        return self._whole
+
+    def batches(self, since: int = 0) -> Iterator[Batch]:
+        """Yield what was appended, up to the first batch that is not as it was written.
+
+        Args:
+            since: how many bytes were read before: the first batch comes after them.
+        """
         if not self._whole:
             return
         with _reading(self.info.path):
             self._file.seek(0)
             reader = pa.ipc.open_stream(self._file)
-            self._whole = self._file.tell()
+            self._whole = self._file.seek(max(since, self._file.tell()))
             while self._is_whole():
                 read = reader.read_next_batch_with_custom_metadata()
                 self._whole = self._file.tell()
                 said = msgspec.json.decode(read.custom_metadata[_NOTES], type=_Stamp)
-                yield Batch(read.batch, Notes(said.at, said.marks, said.reached, said.pieces))
+                notes = Notes(said.at, said.marks, said.reached, said.pieces, said.answers)
+                yield Batch(read.batch, notes)
 
     def _is_whole(self) -> bool:
         """Return whether the next message is as it was written, without decoding what it holds."""
@@ -284,6 +303,7 @@ def _announced(start: bytes) -> int:
     return _PREFIX + int.from_bytes(start[len(_MESSAGE) : _PREFIX], "little")
 
 
+@cache
 def segment_schema(data_type: DataType) -> pa.Schema:
     """Return the columns of a segment: whose rows, and the table's, with names where it has numbers."""
     return _arrow_schema(data_type.table)
@@ -319,28 +339,6 @@ def opened(path: Path, family: StreamKey) -> Generator[Segment | None]:
         with _reading(str(path)), suppress(FileNotFoundError):
             segment = Segment(path, family, stack.enter_context(FileIO(path)))
         yield segment
-
-
-def infos(root: Path) -> Iterator[SegmentInfo]:
-    for place in find(root):
-        with opened(*place) as segment:
-            if segment:
-                yield segment.info
-
-
-def each_of(root: Path, family: StreamKey) -> Iterator[Segment]:
-    """Open the segments of a family one after another, although some may be removed meanwhile.
-
-    What is folded is in its partition, or in a segment that is there by then, before it is removed: so
-    whoever reads the partitions after this lacks nothing.
-    """
-    seen = set[Path]()
-    while fresh := [place for place in find(root, family) if place[0] not in seen]:
-        for place in fresh:
-            seen.add(place[0])
-            with opened(*place) as segment:
-                if segment:
-                    yield segment
 
 
 def sync_folder(folder: Path) -> None:

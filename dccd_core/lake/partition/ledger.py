@@ -84,6 +84,27 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody asked of a partition whose rows are in no file yet, and what is known by that.
+
+    ``holes``: all there are in the time of ``asked``, each with what was known of it before. ``quarantined``:
+    how many rows had come that are kept beside the partition.
+    """
+
+    asked: tuple[Asked, ...]
+    holes: tuple[Hole, ...] = ()
+    quarantined: int = 0
+
+    @property
+    def spans(self) -> list[TimeRange]:
+        return union(asked.span for asked in self.asked)
+
+    @property
+    def rows(self) -> int:
+        return sum(asked.rows for asked in self.asked)
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """A known irregularity of a venue that somebody takes as it is, and why."""
 
@@ -162,6 +183,50 @@ class Ledger:
         asked_all = tuple(sorted([*apart, whole], key=lambda each: (each.span, each.source)))
         left = [(part, one.reason) for one in self.lost for part in one.span.minus([asked.span])]
         return replace(self, asked=asked_all, lost=tuple(Lost(part, reason) for part, reason in left))
+
+    def knows(self, asked: Asked) -> bool:
+        """Return whether all of it was asked of that source, and no earlier."""
+        return any(
+            other.source is asked.source
+            and other.span.start <= asked.span.start
+            and asked.span.end <= other.span.end
+            and (other.at >= asked.at or asked.source is Source.STREAM)
+            for other in self.asked
+        )
+
+    def learn(self, answer: Answer) -> "Ledger":
+        """Return the ledger with what an answer told; one whose questions are all known tells nothing.
+
+        So what is told twice counts once, and brings back no hole that was mended since.
+        """
+        news = [asked for asked in answer.asked if not self.knows(asked)]
+        if not news:
+            return self
+        ledger, told = self, {hole.span for hole in answer.holes}
+        for asked in news:
+            ledger = ledger.add(asked)
+        kept = [hole for hole in self.holes if hole.span not in told and hole.span.minus(answer.spans)]
+        return replace(
+            ledger,
+            holes=tuple(sorted([*kept, *answer.holes], key=lambda hole: hole.span)),
+            quarantined=max(ledger.quarantined, answer.quarantined),
+        )
+
+    def learn_all(self, answers: Iterable[Answer]) -> "Ledger":
+        """Return what ``learn`` gives for one after another; there may be hundreds, most of a simple kind."""
+        ledger, run = self, None
+        for answer in answers:
+            asked = answer.asked[0]
+            if len(answer.asked) > 1 or answer.holes or answer.quarantined or self.holes or self.lost:
+                ledger, run = ledger.learn(Answer((run,))) if run else ledger, None
+                ledger = ledger.learn(answer)
+            elif self.knows(asked):
+                continue
+            elif run and run.source is asked.source and run.span.end == asked.span.start:
+                run = run.joined(asked)
+            else:
+                ledger, run = ledger.learn(Answer((run,))) if run else ledger, asked
+        return ledger.learn(Answer((run,))) if run else ledger
 
     def lose(self, lost: Iterable[tuple[TimeRange, str]]) -> "Ledger":
         """Return the ledger with the reasons why time is not covered, as far as it is not."""

@@ -55,6 +55,8 @@ class State:
     ledger: Ledger
     owner: str = ""
     """Whose rows they are, as ``Writer`` was told; empty in files from before that was written."""
+    unfolded: int = 0
+    """Rows of ticks that are in the tail and in no file yet. Of a file alone there are none."""
 
 
 class _Summary(msgspec.Struct):

@@ -53,7 +53,13 @@ class Bucket:
     def url(self, path: str) -> str:
         return f"s3://{self._bucket}/{self._prefix}{path}"
 
+    def objects(self) -> "Bucket":
+        return self
+
     def find(self, folder: str) -> list[str]:
+        return [path for path in self.names(folder) if path.endswith(f"/{DATA}")]
+
+    def names(self, folder: str) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2")
         found: list[str] = []
         try:
@@ -61,7 +67,19 @@ class Bucket:
                 found += [item.get("Key", "") for item in page.get("Contents", ())]
         except (ClientError, BotoCoreError) as e:
             raise self._refused(e, folder) from e
-        return sorted(key.removeprefix(self._prefix) for key in found if key.endswith(f"/{DATA}"))
+        return sorted(key.removeprefix(self._prefix) for key in found)
+
+    def put(self, path: str, body: bytes) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=body)
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, path) from e
+
+    def remove(self, path: str) -> None:
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, path) from e
 
     def first(self, folder: str) -> str | None:
         prefix = f"{self._prefix}{folder}/"

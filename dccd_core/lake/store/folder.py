@@ -73,9 +73,31 @@ class Store(Protocol):
         """Add whole lines to a file, durably; in a bucket that writes all of it anew."""
         ...
 
+    def objects(self) -> "Objects | None":
+        """Return what lies beside the partitions for all machines to see; None: there is one machine."""
+        ...
+
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
         """Put a draft in the place of ``path``, durably; False when ``over`` is no longer what is there."""
         ...
+
+
+class Objects(Protocol):
+    """A bucket, as far as segments need one."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the paths of all objects below ``folder``."""
+        ...
+
+    def put(self, path: str, body: bytes) -> None:
+        """Write an object that nobody else writes."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove an object; one that is gone is no error."""
+        ...
+
+    def open(self, path: str) -> AbstractContextManager[Stored | None]: ...
 
 
 def rewrite(store: Store, path: str, fill: Callable[[BinaryIO, Stored | None], tuple[T, bool]]) -> T:
@@ -208,6 +230,9 @@ class Folder:
                 os.fsync(file.fileno())
             if made:
                 self._sync_folders(target)
+
+    def objects(self) -> None:
+        return None
 
     def _open(self, path: Path) -> BinaryIO | None:
         try:

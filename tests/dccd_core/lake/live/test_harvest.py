@@ -155,6 +155,7 @@ def test_nothing_is_removed_before_it_is_done(lake: LakeStore) -> None:
 def test_what_is_taken_cannot_become_a_new_writers_meanwhile(lake: LakeStore) -> None:
     """A writer that has not locked its new file yet looks like a dead one."""
     path = Path(record(lake))
+    os.truncate(path, 0)
     with path.open("rb") as file:
         with reap(lake), pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

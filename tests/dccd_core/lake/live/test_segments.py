@@ -17,6 +17,7 @@ from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Notes, Piece
 from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter, frame, opened
+from dccd_core.lake.live.shelf import Shelf
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     SPAN,
@@ -370,7 +371,7 @@ def test_segments_that_come_and_go_while_they_are_read_are_not_missed(lake: Lake
     gone = record(lake, live(numbered([2])), start=2)
     root = Path(gone).parents[2]
     found: list[str] = []
-    for segment in segments.each_of(root, TRADED):
+    for segment in Shelf(root).each_of(TRADED):
         found += [name for batch in segment.batches() for name in names(batch.rows)]
         if len(found) == 1:
             record(lake, live(numbered([3])), start=0)

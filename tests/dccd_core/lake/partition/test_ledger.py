@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import TimeRange, Us, union
-from dccd_core.lake.partition.ledger import Accepted, Asked, Condition, Hole, Ledger, Lost, Source, condition
+from dccd_core.lake.partition.ledger import (
+    Accepted,
+    Answer,
+    Asked,
+    Condition,
+    Hole,
+    Ledger,
+    Lost,
+    Source,
+    condition,
+)
 from tests.dccd_core.lake.samples import often
 
 
@@ -200,3 +210,54 @@ def test_what_a_stream_claimed_wrongly_is_covered_no_more() -> None:
         (10, 15, "nothing was recorded"),
         (18, 20, "nothing was recorded"),
     ]
+
+
+def test_an_answer_adds_what_was_asked_and_says_anew_what_is_missing_there() -> None:
+    old, apart = Hole(TimeRange(Us(2), Us(3)), 1, (Us(4),)), Hole(TimeRange(Us(7), Us(8)), 1, (Us(4),))
+    ledger = Ledger((rest(0, 10, at=4),), (old, apart))
+    again = Hole(old.span, 1, (Us(4), Us(9)), "asked again later, still empty")
+    learnt = ledger.learn(Answer((rest(2, 3, at=9),), (again,), quarantined=2))
+    assert (learnt.asked, learnt.holes) == ((rest(0, 10, at=9, requests=2),), (again, apart))
+    assert learnt.quarantined == 2
+    mended = learnt.learn(Answer((rest(7, 8, at=12, rows=1),)))
+    assert mended.holes == (again,)
+
+
+def test_an_answer_that_is_known_brings_no_hole_back() -> None:
+    hole = Hole(TimeRange(Us(2), Us(3)), 1, (Us(4),))
+    told = Answer((rest(0, 5, at=4),), (hole,))
+    ledger = Ledger().learn(told)
+    assert ledger.learn(told) == ledger
+    mended = ledger.learn(Answer((rest(2, 3, at=6, rows=1),)))
+    assert mended.learn(told) == mended
+    assert mended.holes == ()
+
+
+def test_what_a_stream_claims_twice_counts_once() -> None:
+    claim = Asked(TimeRange(Us(0), Us(5)), Source.STREAM, Us(3), 0, 7)
+    ledger = Ledger((claim,))
+    assert ledger.knows(Asked(TimeRange(Us(1), Us(4)), Source.STREAM, Us(9), 0, 2))
+    assert not ledger.knows(Asked(TimeRange(Us(1), Us(6)), Source.STREAM, Us(9), 0, 2))
+    assert not ledger.knows(rest(1, 4))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answer:
+    asked = tuple(draw(st.lists(askeds(), min_size=1, max_size=2)))
+    inside = [one.span for one in asked if draw(st.booleans())]
+    return Answer(asked, tuple(Hole(span, 1) for span in dict.fromkeys(inside)), draw(st.integers(0, 1)))
+
+
+@often
+@given(parts=st.lists(askeds(), max_size=4), told=st.lists(answers(), max_size=8))
+def test_many_answers_teach_what_each_does_in_its_turn(parts: list[Asked], told: list[Answer]) -> None:
+    one_by_one = ledger = ledger_of(parts)
+    for answer in told:
+        one_by_one = one_by_one.learn(answer)
+    whole = ledger.learn_all(told)
+    assert (whole.covered(), whole.holes, whole.quarantined) == (
+        one_by_one.covered(),
+        one_by_one.holes,
+        one_by_one.quarantined,
+    )
+    assert ledger.learn_all([*told, *told]).covered() == whole.covered()

@@ -15,8 +15,9 @@ from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
+from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import LakeStore, open_store
-from dccd_core.lake.partition.ledger import Ledger
+from dccd_core.lake.partition.ledger import Answer, Ledger
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
@@ -124,6 +125,27 @@ def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
     assert here.segments() == []
     assert_frame_equal(stored(lake).drop("received"), numbered(range(6)).drop("received"))
     assert keys(lake) == [KEY]
+
+
+def test_a_tick_is_one_object_that_every_machine_sees_and_may_fold(lake: Lake, tmp_path: Path) -> None:
+    store(lake, numbered(range(4)), at=1)
+    here, there = (Lake(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path / name) for name in "ab")
+    answer = Answer((asked(at=5, rows=2),))
+    here.tail(TRADES).append(live(numbered([4, 5])), {"BTC/USDT": [answer]}, Us(5))
+    assert len(keys(lake)) == 2
+    assert there.scan(TRADES).collect().height == 6
+    state = there.known(TRADES, DAY)
+    assert state
+    assert (state.unfolded, state.ledger.asked[0].at, state.ledger.requests) == (2, 5, 2)
+    with there.harvest("binance", DataType.TRADES) as harvest, there.draft(TRADES, DAY) as draft:
+        assert harvest.answers(TRADES, DAY) == [answer]
+        for rows in harvest.rows(TRADES, DAY):
+            draft.append(rows)
+        draft.commit(answer.asked, Witness)
+        harvest.done()
+    assert keys(lake) == [KEY]
+    assert here.scan(TRADES).collect().height == 6
+    assert here.known(TRADES, DAY) == lake.state(TRADES, DAY)
 
 
 class Hasty(Witness):
