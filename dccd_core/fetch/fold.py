@@ -1,68 +1,80 @@
 """The tail made one with the partitions: what was recorded beside them goes in, with what it claims."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import polars as pl
 
-from dccd_core.domain.dataset import UNKNOWN, Dataset
+from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.fetch.fill import Filled
+from dccd_core.fetch.fill import Filled, Progress, fill
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Haltable, Halted, Work
 from dccd_core.lake.lake import CompletenessCheck, LakeStore
 from dccd_core.lake.live.harvest import SealedSegments
-from dccd_core.lake.partition.ledger import Asked, Ledger, Source
+from dccd_core.lake.partition.ledger import Answer, Asked, Ledger, Source
 from dccd_core.quality.holes import BookCheck
 from dccd_core.tables import DataType
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a stream brought of one partition.
+    """What streams and ticks brought of one partition.
 
     ``rows``: of the table, ascending in time, in portions. ``covered``: the spans in which nothing
     is missing. ``lost``: those in which something may be, each with the reason. ``withdrawn``: those of
     which that was learnt later, each with the reason, so that earlier claims are to go, and of order books
-    the pictures, too. ``halt``: once it is set, folding stops at the next portion, and nothing is stored.
+    the pictures, too. ``answers``: what was asked of the exchange for the other rows. ``halt``: once it is
+    set, folding stops at the next portion, and nothing is stored.
     """
 
     rows: Iterable[pl.DataFrame]
     covered: Sequence[TimeRange]
     lost: Sequence[tuple[TimeRange, str]] = ()
     withdrawn: Sequence[tuple[TimeRange, str]] = ()
+    answers: Sequence[Answer] = ()
     halt: Event = field(default_factory=Event)
 
 
 @dataclass(slots=True)
 class Folded:
-    """What one harvest came to. ``more``: there is more to take, and it makes sense to go on."""
+    """What one harvest came to.
+
+    ``more``: there is more to take, and it makes sense to go on. ``taken``: another process is at it.
+    """
 
     notes: list[str] = field(default_factory=list[str])
     parts: list[tuple[Dataset, str, Filled]] = field(default_factory=list[tuple[Dataset, str, Filled]])
     more: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _WithLosses:
-    """A judge that knows what a stream lost, and why."""
+class _Knowing:
+    """A judge that knows what streams recorded and lost, and why, and what was asked of the exchange."""
 
     judge: CompletenessCheck
     recorded: Recorded
+    claims: Sequence[Asked]
 
     def see(self, rows: pl.DataFrame) -> None:
         self.judge.see(rows)
 
     def assess(self, ledger: Ledger) -> Ledger:
-        gone = [span for span, _ in self.recorded.withdrawn]
-        ledger = ledger.withdraw(gone).lose(self.recorded.lost)
+        ledger = ledger.withdraw([span for span, _ in self.recorded.withdrawn])
+        for asked in self.claims:
+            ledger = ledger if ledger.knows(asked) else ledger.add(asked)
+        for answer in self.recorded.answers:
+            ledger = ledger.learn(replace(answer, quarantined=0))  # the judge counts them
+        ledger = ledger.lose(self.recorded.lost)
         return self.judge.assess(ledger.lose(ledger.unrecorded()))
 
 
 def fold(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, recorded: Recorded) -> Filled:
-    """Put what a stream recorded into its partition, and into the ledger what it covers.
+    """Put what lies in the tail into its partition, and into the ledger what it covers.
 
     The venue is asked for nothing; what is missing is asked for by ``fill``.
 
@@ -81,12 +93,13 @@ def fold(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, recorded: Re
             times = portion["ts"].cast(pl.Int64)
             for span in counts:
                 counts[span] += int(times.is_between(span.start, span.end, closed="left").sum())
-        asked = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
+        claims = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
 
         def judge() -> CompletenessCheck:
-            return Haltable(_WithLosses(BookCheck() if pictures else work.judge(), recorded), recorded.halt)
+            own = BookCheck() if pictures else work.judge()
+            return Haltable(_Knowing(own, recorded, claims), recorded.halt)
 
-        return Filled(draft.commit(asked, judge), 0, kept, draft.taken_back)
+        return Filled(draft.commit([], judge), 0, kept, draft.taken_back)
 
 
 def fold_sealed(venue: Venue, lake: LakeStore, data_type: DataType, span: Us | None, halt: Event) -> Folded:
@@ -97,11 +110,12 @@ def fold_sealed(venue: Venue, lake: LakeStore, data_type: DataType, span: Us | N
     """
     folded = Folded()
     with lake.harvest(venue.exchange.name, data_type, span) as harvest:
+        folded.taken = harvest.taken
         for path, dropped in harvest.torn:
             folded.notes.append(f"{path}: its last {dropped} bytes are torn off, and dropped")
         for dataset, key in harvest.parts:
-            if harvest.tells_only_losses(dataset, key) and lake.state(dataset, key) is None:
-                continue  # there is no partition whose reader would ask why
+            if _is_nothing_new(harvest, lake, dataset, key):
+                continue
             recorded = _recorded(harvest, dataset, key, halt)
             try:
                 filled = fold(venue, lake, dataset, key, recorded)
@@ -119,9 +133,70 @@ def fold_sealed(venue: Venue, lake: LakeStore, data_type: DataType, span: Us | N
     return folded
 
 
+async def fold_tail(venue: Venue, lake: LakeStore, dataset: Dataset) -> Folded:
+    """Fold all that is sealed of a dataset, and of those that differ from it in nothing but the symbol.
+
+    When this is cancelled what is under way ends soon, undone.
+    """
+    whole = Folded(more=True)
+    while whole.more:
+        halt = Event()
+        try:
+            some = await asyncio.to_thread(fold_sealed, venue, lake, dataset.data_type, dataset.span, halt)
+        finally:
+            halt.set()
+        whole.notes += some.notes
+        whole.parts += some.parts
+        whole.more, whole.taken = some.more, some.taken
+    return whole
+
+
+def fold_one(venue: Venue, lake: LakeStore, dataset: Dataset, key: str) -> Filled | None:
+    """Put all that the tail has of one partition by now into its file; None where that is nothing.
+
+    It stays in the tail, too, with that of its neighbours, until all of it is folded: it is known by then.
+    Who folds it at this moment is waited for.
+    """
+    with lake.look(dataset) as tail:
+        if (dataset, key) not in tail.parts or _is_nothing_new(tail, lake, dataset, key):
+            return None
+        return fold(venue, lake, dataset, key, _recorded(tail, dataset, key, Event()))
+
+
+async def materialise(  # noqa: PLR0913 -- as ``fill``
+    venue: Venue,
+    lake: LakeStore,
+    dataset: Dataset,
+    key: str,
+    progress: Progress,
+    life: ListingPeriod = UNKNOWN,
+    *,
+    within: TimeRange | None = None,
+) -> Filled:
+    """Bring a partition's file up to date, with what its tail has and with what is due: see ``fill``."""
+    folded = await asyncio.to_thread(fold_one, venue, lake, dataset, key)
+    filled = await fill(venue, lake, dataset, key, progress, life, within=within)
+    if folded is None:
+        return filled
+    back = folded.taken_back + filled.taken_back
+    return Filled(filled.state, filled.requests, folded.rows + filled.rows, back)
+
+
+def _is_nothing_new(tail: SealedSegments, lake: LakeStore, dataset: Dataset, key: str) -> bool:
+    """Return whether there is no partition whose reader would ask why, or one that has all of it already."""
+    only_losses, answers = tail.tells_only_losses(dataset, key), tail.answers(dataset, key)
+    if not only_losses and not (tail.asked_only and answers):
+        return False
+    state = lake.state(dataset, key)
+    if state is None:
+        return only_losses
+    return not only_losses and all(state.ledger.knows(asked) for one in answers for asked in one.asked)
+
+
 def _recorded(harvest: SealedSegments, dataset: Dataset, key: str, halt: Event) -> Recorded:
     rows, covered = harvest.rows(dataset, key), harvest.covered(dataset, key)
-    return Recorded(rows, covered, harvest.lost(dataset, key), harvest.withdrawn(dataset, key), halt)
+    lost, withdrawn = harvest.lost(dataset, key), harvest.withdrawn(dataset, key)
+    return Recorded(rows, covered, lost, withdrawn, harvest.answers(dataset, key), halt)
 
 
 def _taken_back(dataset: Dataset, key: str, rows: int, gone: Sequence[tuple[TimeRange, str]]) -> str:

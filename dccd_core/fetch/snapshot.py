@@ -17,6 +17,21 @@ from dccd_core.quality.sanity import split_valid
 
 async def snapshot(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, depth: int) -> Filled:
     """Add the present order book, ``depth`` levels a side, to the partition of today."""
+    rows, asked = await picture(venue, lake, dataset, key, depth)
+    with lake.draft(dataset, key) as draft:
+        draft.append(rows)
+        return Filled(draft.commit([asked], NoCheck), 1, rows.height)
+
+
+async def picture(
+    venue: Venue, lake: LakeStore, dataset: Dataset, key: str, depth: int
+) -> tuple[pl.DataFrame, Asked]:
+    """Return the present order book, which belongs to the partition of today, and what was asked for it.
+
+    Raises:
+        ConfigError: another partition is wanted.
+        Unavailable: by the venue's clock it belongs to another one.
+    """
     endpoint, now = await venue.served(dataset), venue.clock.now()
     if key != partition_key(dataset.grain, now):
         raise ConfigError(
@@ -37,7 +52,4 @@ async def snapshot(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, de
     bad = pl.concat([found.refused, bad])
     if bad.height:
         lake.quarantine(dataset, key, bad)
-    asked = Asked(TimeRange(at, Us(at + 1)), Source.REST, now, 1, good.height)
-    with lake.draft(dataset, key) as draft:
-        draft.append(good)
-        return Filled(draft.commit([asked], NoCheck), 1, good.height)
+    return good, Asked(TimeRange(at, Us(at + 1)), Source.REST, now, 1, good.height)

@@ -26,6 +26,7 @@ async def fill_all(
     jobs: Iterable[tuple[Dataset, str]],
     fill_one: Callable[[Dataset, str], Awaitable[Filled]],
     report: Callable[[Outcome], None],
+    at_once: int = AT_ONCE,
 ) -> None:
     """Report an outcome for each job as it ends; after a dataset's first error its other jobs are left.
 
@@ -45,7 +46,7 @@ async def fill_all(
                     failed.add(dataset)
             report(Outcome(dataset, key, result))
 
-    crew = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
+    crew = [asyncio.create_task(work()) for _ in range(at_once)]
     try:
         await asyncio.gather(*crew)  # not a TaskGroup: a bug should show its own trace, not a group's
     finally:

@@ -190,10 +190,14 @@ class Work:
                     self.progress(self.dataset, self.key, page.rows.height, page.until)
                     if self.venue.clock.steady() - self.stored_at >= STORED_EVERY:
                         taken.note(stats.requests)
-                        await self.store()
+                        await self.secure()
         finally:
             taken.note(stats.requests)
             self.absent += [(part, missing) for part, missing in stats.absent if part.clip(wanted)]
+
+    async def secure(self) -> None:
+        """Have what came so far outlive the process."""
+        await self.store()
 
     async def store(self) -> State:
         """Put all that came so far into the partition, with its ledger.
@@ -252,8 +256,11 @@ class Work:
             self.lake.quarantine(self.dataset, self.key, bad)
         if self.dataset.span:
             self.opens.append(good["ts"].cast(pl.Int64))
-        self._opened().append(good)
+        self._put(good)
         return good.height
+
+    def _put(self, rows: pl.DataFrame) -> None:
+        self._opened().append(rows)
 
     async def _prove_holes(self) -> None:
         """Ask the trades about every run of absent bars: where nothing was traded, nothing is lost."""

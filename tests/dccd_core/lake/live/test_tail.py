@@ -10,7 +10,7 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
-from dccd_core.lake.lake import Lake
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.segments import segment_schema
 from dccd_core.lake.partition.ledger import Answer, Asked, Hole, Ledger, Source
 from dccd_core.tables import DataType
@@ -34,15 +34,15 @@ NEXT = "2024-02-01"
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(tmp_path: Path) -> LakeStore:
+    return LakeStore(tmp_path)
 
 
 def answer(start: int, end: int, when: int, rows: int = 0) -> Answer:
     return Answer((Asked(TimeRange(at(start), at(end)), Source.REST, Us(when), 1, rows),))
 
 
-def append(lake: Lake, rows: pl.DataFrame, *answers: Answer, dataset: Dataset = TRADES) -> int:
+def append(lake: LakeStore, rows: pl.DataFrame, *answers: Answer, dataset: Dataset = TRADES) -> int:
     symbol = str(dataset.symbol)
     return lake.tail(dataset).append(live(rows, symbol), {symbol: answers}, Us(answers[0].asked[0].at))
 
@@ -55,13 +55,13 @@ def spans(ledger: Ledger | None) -> list[tuple[int, int, str]]:
     ]
 
 
-def test_nothing_is_known_of_what_nobody_asked_for(lake: Lake) -> None:
+def test_nothing_is_known_of_what_nobody_asked_for(lake: LakeStore) -> None:
     assert lake.known(TRADES, DAY) is None
     assert lake.all_known(TRADES) == {}
     assert list(lake.tail(TRADES).read().parts()) == []
 
 
-def test_what_was_asked_is_known_beside_what_is_stored(lake: Lake) -> None:
+def test_what_was_asked_is_known_beside_what_is_stored(lake: LakeStore) -> None:
     stored = store(lake, numbered([1, 2]))
     assert lake.known(TRADES, DAY) == stored
     append(lake, numbered([3, 4]), answer(ONE_DAY // SECOND, ONE_DAY // SECOND + 5, 7, 2))
@@ -74,7 +74,7 @@ def test_what_was_asked_is_known_beside_what_is_stored(lake: Lake) -> None:
     assert lake.known(ETH, NEXT) is None
 
 
-def test_parts_tell_how_much_there_is_since_when(lake: Lake) -> None:
+def test_parts_tell_how_much_there_is_since_when(lake: LakeStore) -> None:
     append(lake, numbered([1]), answer(0, 5, 7, 1))
     append(lake, numbered([6]), answer(5, 10, 9, 1))
     append(lake, numbered([6]), answer(0, 3, 8, 1), dataset=ETH)
@@ -83,7 +83,7 @@ def test_parts_tell_how_much_there_is_since_when(lake: Lake) -> None:
     assert (eth.dataset, eth.rows, eth.since, eth.until) == (ETH, 1, 8, at(3))
 
 
-def test_streams_and_ticks_are_one_ledger(lake: Lake) -> None:
+def test_streams_and_ticks_are_one_ledger(lake: LakeStore) -> None:
     with begin(lake) as writer:
         writer.append(live(numbered([3])), notes(at(5), [began(2)]))
         append(lake, numbered([1]), answer(0, 2, 7, 1))
@@ -97,7 +97,7 @@ def test_streams_and_ticks_are_one_ledger(lake: Lake) -> None:
     assert state.ledger.lost == ()
 
 
-def test_a_living_segment_is_read_on_from_where_it_was(lake: Lake) -> None:
+def test_a_living_segment_is_read_on_from_where_it_was(lake: LakeStore) -> None:
     tail = lake.tail(TRADES)
     with begin(lake) as writer:
         for n in range(1, 5):
@@ -109,7 +109,7 @@ def test_a_living_segment_is_read_on_from_where_it_was(lake: Lake) -> None:
     assert tail.read().ledger(TRADES, DAY, None) is None
 
 
-def test_what_was_read_stays_as_it_was(lake: Lake) -> None:
+def test_what_was_read_stays_as_it_was(lake: LakeStore) -> None:
     tail = lake.tail(TRADES)
     with begin(lake) as writer:
         writer.append(live(numbered([1])), notes(at(1), [began(0)]))
@@ -120,7 +120,7 @@ def test_what_was_read_stays_as_it_was(lake: Lake) -> None:
     assert spans(after.ledger(TRADES, DAY, None)) == [(0, 2, "stream")]
 
 
-def test_an_append_is_one_write_of_what_is_new(lake: Lake, tmp_path: Path) -> None:
+def test_an_append_is_one_write_of_what_is_new(lake: LakeStore, tmp_path: Path) -> None:
     store(lake, many(0, 50_000))
     rows = many(50_000, 1_300)
     written = append(lake, rows, answer(500, 560, 7, 1_300))
@@ -129,34 +129,34 @@ def test_an_append_is_one_write_of_what_is_new(lake: Lake, tmp_path: Path) -> No
     assert not info.living
     plain = live(rows).to_arrow().cast(segment_schema(DataType.TRADES).remove_metadata())
     assert written <= 3 * plain.nbytes
-    assert written == append(Lake(tmp_path / "other"), rows, answer(500, 560, 7, 1_300))
+    assert written == append(LakeStore(tmp_path / "other"), rows, answer(500, 560, 7, 1_300))
 
 
-def test_half_an_append_is_none(lake: Lake, tmp_path: Path) -> None:
+def test_half_an_append_is_none(lake: LakeStore, tmp_path: Path) -> None:
     append(lake, numbered([1]), answer(0, 5, 7, 1))
     append(lake, numbered([6]), answer(5, 10, 9, 1))
     newest = Path(lake.segments()[-1].path)
     whole = newest.read_bytes()
     for size in range(0, len(whole), 97):
         newest.write_bytes(whole[:size])
-        again = Lake(tmp_path)
+        again = LakeStore(tmp_path)
         state = again.known(TRADES, DAY)
         assert spans(state and state.ledger) == [(0, 5, "rest")]
         assert again.scan(TRADES).collect()["trade_id"].to_list() == ["1"]
     newest.write_bytes(whole)
-    state = Lake(tmp_path).known(TRADES, DAY)
+    state = LakeStore(tmp_path).known(TRADES, DAY)
     assert spans(state and state.ledger) == [(0, 10, "rest")]
 
 
-def test_what_is_refused_leaves_nothing(lake: Lake) -> None:
+def test_what_is_refused_leaves_nothing(lake: LakeStore) -> None:
     rows = numbered([1]).with_columns(price=pl.lit(None, pl.Float64))
     with pytest.raises(LakeError, match="nulls"):
         append(lake, rows, answer(0, 5, 7, 1))
-    assert Lake(lake.url).known(TRADES, DAY) is None
+    assert LakeStore(lake.url).known(TRADES, DAY) is None
     assert lake.scan(TRADES).collect().height == 0
 
 
-def test_holes_travel_with_the_answer(lake: Lake) -> None:
+def test_holes_travel_with_the_answer(lake: LakeStore) -> None:
     hole = Hole(TimeRange(at(1), at(2)), 3, (Us(7),), "nothing was traded", refused=1)
     told = Answer(answer(0, 5, 7).asked, (hole,), quarantined=1)
     append(lake, numbered([]), told)
@@ -165,7 +165,7 @@ def test_holes_travel_with_the_answer(lake: Lake) -> None:
     assert state.ledger == Ledger(told.asked, (hole,), 1)
 
 
-def test_a_thousand_appends_are_one_source_of_rows(lake: Lake) -> None:
+def test_a_thousand_appends_are_one_source_of_rows(lake: LakeStore) -> None:
     """As long as each goes on where the one before ended; rows without an id are not counted down then."""
     tail = lake.tail(TRADES)
     equal = numbered([1]).with_columns(trade_id=pl.lit(None, pl.String))

@@ -127,9 +127,9 @@ def test_what_is_live_on_this_machine_is_scanned_with_it_and_folded_into_it(
     assert keys(lake) == [KEY]
 
 
-def test_a_tick_is_one_object_that_every_machine_sees_and_may_fold(lake: Lake, tmp_path: Path) -> None:
+def test_a_tick_is_one_object_that_every_machine_sees_and_may_fold(lake: LakeStore, tmp_path: Path) -> None:
     store(lake, numbered(range(4)), at=1)
-    here, there = (Lake(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path / name) for name in "ab")
+    here, there = (LakeStore(f"s3://{bucket_of(lake)}/some/lake", live=tmp_path / name) for name in "ab")
     answer = Answer((asked(at=5, rows=2),))
     here.tail(TRADES).append(live(numbered([4, 5])), {"BTC/USDT": [answer]}, Us(5))
     assert len(keys(lake)) == 2
