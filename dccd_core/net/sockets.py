@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from dccd_core.adapter.contract import Exchange, Request
@@ -11,9 +11,11 @@ from dccd_core.domain.errors import Banned, ConfigError, Throttled
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.ratelimit.limiter import RateLimiters
-from dccd_core.net.websocket import Socket, connect
 
-Connect: TypeAlias = Callable[[str], AbstractAsyncContextManager[Socket]]
+if TYPE_CHECKING:
+    from dccd_core.net.websocket import Socket
+
+Connect: TypeAlias = "Callable[[str], AbstractAsyncContextManager[Socket]]"
 """Opens a connection to a venue's own address; closes it in the end."""
 
 _BAN_S = 60
@@ -30,7 +32,7 @@ class Way:
     def __init__(self, connect: Connect, at: Callable[[str], str]) -> None:
         self._connect, self._at = connect, at
 
-    def __call__(self, url: str) -> AbstractAsyncContextManager[Socket]:
+    def __call__(self, url: str) -> "AbstractAsyncContextManager[Socket]":
         return self._connect(url)
 
     def at(self, url: str) -> str:
@@ -59,6 +61,8 @@ def open_sockets(
     Raises:
         ConfigError: the exchange has no WebSocket.
     """
+    from dccd_core.net.websocket import connect  # noqa: PLC0415 -- many name a way, few open one
+
     live, clock = exchange.live, clock or SystemClock()
     if live is None:
         raise ConfigError(f"{exchange.title} pushes nothing", hint="collect it instead")
@@ -75,11 +79,11 @@ def open_sockets(
         return rebased(url, ws_url) if ws_url else url
 
     @asynccontextmanager
-    async def opened(url: str) -> AsyncGenerator[Socket]:
+    async def opened(url: str) -> "AsyncGenerator[Socket]":
         async with AsyncExitStack() as stack:
             yield await _enter(stack, url)
 
-    async def _enter(stack: AsyncExitStack, url: str) -> Socket:
+    async def _enter(stack: AsyncExitStack, url: str) -> "Socket":
         request = Request(url, {})
         booking = await budgets.spend(request)
         try:

@@ -3,8 +3,13 @@
 Belongs here: reading what was typed. Does not: whether it can be had (rules.py).
 """
 
+import ast
+import inspect
 import re
+from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
+from textwrap import dedent
 from typing import Annotated, Final
 
 from pydantic import (
@@ -13,10 +18,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from dccd_core.adapter.contract import Exchange
 from dccd_core.domain.barspan import parse_bar_span
@@ -130,10 +138,37 @@ BarLength = Annotated[Us, PlainValidator(parse_bar_span, json_schema_input_type=
 Day = Annotated[date, BeforeValidator(read_day, json_schema_input_type=date)]
 
 
+def _strings_under(model: type) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a class that have a string under them, and the string."""
+    (written,) = ast.parse(dedent(inspect.getsource(model))).body
+    assert isinstance(written, ast.ClassDef)
+    for one, under in pairwise(written.body):
+        match one, under:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
+            case _:
+                pass
+
+
 class Strict(BaseModel):
     """Frozen; unknown keys are refused; the strings under the fields describe them in the JSON schema."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Add the strings under the fields.
+
+        With ``use_attribute_docstrings`` every start of dccd would look for the sources of all models.
+        """
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for one in reversed(cls.__mro__[: cls.__mro__.index(Strict)]):
+            for name, text in _strings_under(one):
+                fields[name]["description"] = text
+        return schema
 
 
 class SymbolLife(Strict):

@@ -61,6 +61,19 @@ def test_help_imports_none_of_the_lake() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_a_start_does_not_look_for_the_sources_of_what_it_imports() -> None:
+    """0e899d4: pydantic read the strings under the fields, for which every module was asked for its file."""
+    code = "import inspect; inspect.getmodule = inspect.findsource = None; import dccd_pipeline.config.read"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_records_nothing_imports_no_websocket() -> None:
+    code = "import sys, dccd_pipeline.cli.main; print('dagster' in sys.modules, 'picows' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_line_of_each_command_is_its_own(name: str) -> None:
     command = main.get_command(click.Context(main), name)
