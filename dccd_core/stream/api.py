@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.domain.timespan import HOUR, SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.sockets import Connect
@@ -17,7 +17,7 @@ class StreamPlan:
     """One stream: datasets of one exchange.
 
     ``depth`` levels a side of every order book are kept, every ``snapshot_every``. ``paused``: those of the
-    datasets that a user stopped for now.
+    datasets that a user stopped for now. ``fold_every``: how often what came is put into its partitions.
     """
 
     name: str
@@ -25,6 +25,7 @@ class StreamPlan:
     depth: int = 50
     snapshot_every: Us = SECOND
     paused: frozenset[Dataset] = frozenset()
+    fold_every: Us = HOUR
 
 
 class Phase(StrEnum):

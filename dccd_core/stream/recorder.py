@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError, ExchangeError, LakeError, Rejected, Throttled, Where, located
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
+from dccd_core.domain.timespan import DAY, MINUTE, SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import dialled
@@ -382,21 +382,25 @@ class Recorder:
             self._give_place(one, but=place)
 
     async def _fold_often(self) -> None:
-        """Fold at the start, in every hour, and as soon as a disk that was full has room again."""
+        """Fold at the start, as often as planned, and as soon as a disk that was full has room again."""
         await self._look_back()
-        hour = self._hour()
+        turn = self._turn()
         while True:
             await self._clock.sleep(_LOOK_S)
             again = [connection for connection in self._connections() if connection.written_again.is_set()]
-            if again or self._hour() != hour:
-                hour = self._hour()
+            if again or self._turn() != turn:
+                turn = self._turn()
                 for connection in again:
                     connection.written_again.clear()
                 await self._fold(fill=True)
 
-    def _hour(self) -> int:
-        """Return the number of the hour, a little late: so the last rows of a partition have come."""
-        return (self._clock.now() - _LATE) // HOUR
+    def _turn(self) -> tuple[int, int]:
+        """Return whose turn it is, a little late: so the last rows of a partition have come.
+
+        A new one begins with every day, too: partitions end with days.
+        """
+        at = self._clock.now() - _LATE
+        return at // DAY, at // self._plan.fold_every
 
     async def _fold(self, *, fill: bool) -> None:
         try:

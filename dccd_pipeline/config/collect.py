@@ -29,6 +29,7 @@ from dccd_pipeline.config.fields import (
     Strict,
     SymbolLife,
     SymbolText,
+    TickFold,
     read_day,
 )
 from dccd_pipeline.config.sources import TRADES, read_source, refuse_months, short_span
@@ -100,6 +101,13 @@ class TypedEntry(Strict):
 
     cron: str | None = Field(default=None, examples=["0 2 * * *"])
     """When to bring them up to date, instead of every: minute, hour, day, month, weekday, in timezone."""
+
+    fold_every: TickFold = Field(default=None, examples=["auto", "1h", 0])
+    """How long new rows lie beside their file, where Lake and dccd read see them, at most 1d; 0: never.
+
+    Without it, or auto: until writing the file anew is worth it; a day at most. What is built of stored rows
+    takes none.
+    """
 
     enabled: bool = Field(default=True, strict=True, examples=[False])
     """With false nothing is collected by itself; what is stored stays, and so do the assets."""

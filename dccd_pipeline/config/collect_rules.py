@@ -290,6 +290,14 @@ def depth_is_served(config: Draft, now: Us) -> Iterator[Problem]:
             yield one.part.problem(("depth",), said, f"write {most}")
 
 
+def there_is_a_tail_to_fold(config: Draft, _now: Us) -> Iterator[Problem]:
+    for part in config.collect:
+        built = part.typed.derive_from is not None
+        if built and part.typed.fold_every is not None and part.sound("fold_every", "derive_from"):
+            said = "what is built of stored rows is put into its files at once"
+            yield part.problem(("fold_every",), said, "remove it")
+
+
 COLLECT_RULES = (
     data_type_is_served,
     symbols_are_served,
@@ -299,5 +307,6 @@ COLLECT_RULES = (
     end_is_after_the_start,
     schedule_can_fire,
     depth_is_served,
+    there_is_a_tail_to_fold,
 )
 """What is asked of each entry by itself."""

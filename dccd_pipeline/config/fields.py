@@ -31,7 +31,7 @@ from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import ListingPeriod
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import DAY, Us, parse_time
+from dccd_core.domain.timespan import DAY, MINUTE, ZERO, Us, parse_time
 from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
 from dccd_pipeline.config.words import said_unknown
@@ -42,6 +42,8 @@ _GLUED: Final = re.compile(
     r"(\w+?)[-_]?(USDT|USDC|FDUSD|USD|EUR|GBP|JPY|TRY|BRL|AUD|CAD|CHF|DAI|BTC|ETH|BNB)(?:_(\w+))?"
 )
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_AUTO: Final = "auto"
+_AT_ONCE: Final = re.compile(r"0[smhd]?")
 
 
 def named_exchange(text: str) -> Exchange:
@@ -116,6 +118,29 @@ def read_day(value: object) -> date:
         raise ConfigError(f"{value!r} is no day", hint="write it like 2024-01-01") from None
 
 
+def _tick_fold(value: str | int | None) -> Us | None:
+    return ZERO if _AT_ONCE.fullmatch(str(value)) else _fold(value, "1h, 0 for every tick, or auto")
+
+
+def _stream_fold(value: str | int | None) -> Us | None:
+    if _AT_ONCE.fullmatch(str(value)):
+        raise ConfigError("a stream has no ticks to fold at", hint="write 1m or more")
+    return _fold(value, "10m, 1h or auto")
+
+
+def _fold(value: str | int | None, ways: str) -> Us | None:
+    if value is None or value == _AUTO:
+        return None
+    try:
+        length = parse_bar_span(value)
+    except ConfigError:
+        raise ConfigError(f"{value!r} is no length of time", hint=f"write it like {ways}") from None
+    if not MINUTE <= length <= DAY:
+        near = "1m or more" if length < MINUTE else "1d or less"
+        raise ConfigError(f"cannot fold every {value}", hint=f"write {near}, or auto")
+    return length
+
+
 ExchangeName = Annotated[
     str,
     AfterValidator(lambda name: get(name).name),
@@ -135,6 +160,10 @@ EntryName = Annotated[
     Field(examples=["majors"], json_schema_extra={"pattern": f"^{_NAME.pattern}$"}),
 ]
 BarLength = Annotated[Us, PlainValidator(parse_bar_span, json_schema_input_type=str | int)]
+TickFold = Annotated[Us | None, PlainValidator(_tick_fold, json_schema_input_type=str | int | None)]
+"""How often ticks are folded: None when it is worth it, zero every time."""
+StreamFold = Annotated[Us | None, PlainValidator(_stream_fold, json_schema_input_type=str | int | None)]
+"""How often a stream is folded; None every hour."""
 Day = Annotated[date, BeforeValidator(read_day, json_schema_input_type=date)]
 
 

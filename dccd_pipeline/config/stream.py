@@ -14,7 +14,7 @@ from dccd_core.adapter.live import Channel
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us
+from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
 from dccd_pipeline.config.capabilities import deepest, pushed
@@ -24,6 +24,7 @@ from dccd_pipeline.config.fields import (
     Day,
     EntryName,
     ExchangeName,
+    StreamFold,
     Strict,
     SymbolText,
 )
@@ -101,6 +102,9 @@ class StreamEntry(Strict):
     silent_after: _Patience = Field(default=Us(10 * MINUTE), examples=["10m", "1h"])
     """How long nothing may come of any of its datasets before that is an alert. Without it: 10m."""
 
+    fold_every: StreamFold = Field(default=None, examples=["auto", "10m"])
+    """How often what came is put into the files, 1m to 1d; Lake and dccd read see it before. Else: 1h."""
+
     start: Day | None = Field(default=None, examples=["2026-01-01"])
     """The day of the first partition in Dagster, UTC. Without it: the first that is held, or today."""
 
@@ -134,7 +138,10 @@ class StreamEntry(Strict):
     def plan(self) -> "StreamPlan":
         from dccd_core.stream.api import StreamPlan  # noqa: PLC0415 -- it brings the network
 
-        return StreamPlan(self.name, self.datasets, self.depth or _DEPTH, self.snapshot_every or SECOND)
+        pace = self.snapshot_every or Us(SECOND)
+        return StreamPlan(
+            self.name, self.datasets, self.depth or _DEPTH, pace, fold_every=self.fold_every or HOUR
+        )
 
     def digest(self, *surroundings: object) -> str:
         """Return what changes whenever the entry, or where it records from and to, does.
@@ -142,7 +149,8 @@ class StreamEntry(Strict):
         Its second half is of what a run can change while it goes on, its first half of all the rest.
         """
         plan, datasets = self.plan, sorted(map(str, self.datasets))
-        fixed = (self.exchange, self.span, plan.depth, plan.snapshot_every, *surroundings)
+        often = () if self.fold_every is None else (self.fold_every,)
+        fixed = (self.exchange, self.span, plan.depth, plan.snapshot_every, *often, *surroundings)
         return f"{_hash(fixed)}.{_hash(datasets)}"
 
 

@@ -172,6 +172,7 @@ def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -
         ("[BTC/USDT], data_types", "[ETH/USDT], data_types"),
         ("trades, orderbook]", "trades, orderbook], depth: 20"),
         ("trades, orderbook]", "trades, orderbook], snapshot_every: 2s"),
+        ("trades, orderbook]", "trades, orderbook], fold_every: 10m"),
         ("8900/binance", "8901/binance"),
         ("collect:", "store: elsewhere\ncollect:"),
     ]
@@ -183,6 +184,7 @@ def test_settings_of_a_stream_that_change_what_is_recorded_change_its_digest() -
         ("start: 2024-06-01", "start: 2024-07-01"),
         ("start: 2026-02-01", "start: 2026-03-01"),
         ("start: 2026-02-01", "silent_after: 1h"),
+        ("start: 2026-02-01", "fold_every: auto"),
     ]
     for change in same:
         assert stream_digests(streaming(STREAMS.replace(*change))) == stream_digests(streaming())

@@ -11,7 +11,7 @@ import pytest
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError, Rejected, Throttled, Unavailable
-from dccd_core.domain.timespan import MINUTE, SECOND, Us
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
@@ -73,13 +73,13 @@ class Folding:
 class Show:
     """A recorder on a stage."""
 
-    def __init__(self, stage: Stage, *groups: Group) -> None:
+    def __init__(self, stage: Stage, *groups: Group, fold_every: Us) -> None:
         ones = [one for each in groups for wanted in each.wanted.values() for one in wanted]
         self.stage = stage
         self.venue = stage.venue
         self.folding = Folding(stage)
         context = stage.context(*ones)
-        plan = StreamPlan("majors", tuple(one.dataset for one in ones))
+        plan = StreamPlan("majors", tuple(one.dataset for one in ones), fold_every=fold_every)
         venue = Venue(get("binance"), Nobody(), stage.clock)
         self.recorder = Recorder(plan, venue, stage.lake, groups, context, stage.find)
 
@@ -108,8 +108,8 @@ class Show:
 
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Show]:
-    def make(*groups: Group, lifetime: Us | None = None) -> Show:
-        one = Show(Stage(tmp_path, replace(LIVE, lifetime=lifetime)), *groups)
+    def make(*groups: Group, lifetime: Us | None = None, fold_every: Us = HOUR) -> Show:
+        one = Show(Stage(tmp_path, replace(LIVE, lifetime=lifetime)), *groups, fold_every=fold_every)
         monkeypatch.setattr(recorder, "fold_all", one.folding.fold_all)
         monkeypatch.setattr(recorder, "fill_windows", one.folding.fill_windows)
         return one
@@ -472,6 +472,16 @@ class TestFolding:
         (hourly,) = one.folding.fills
         assert hourly in (105, 106)  # a quarter of a minute late
         assert len(one.stage.recorded(A)[1]) == 1
+
+    def test_as_often_as_planned(self, show: Make) -> None:
+        one = show(group(A), fold_every=Us(2 * MINUTE))
+
+        async def script() -> None:
+            await one.stage.clock.sleep(400)
+
+        play(one.run(script))
+        assert len(one.folding.fills) >= 3
+        assert all(119 <= after - before <= 121 for before, after in pairwise(one.folding.fills))
 
     def test_one_that_fails_is_told_and_stops_nothing(self, show: Make) -> None:
         one = show(group(A))

@@ -12,7 +12,7 @@ from dccd_core import exchanges
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.binance import EXCHANGE
 from dccd_core.tables import DataType
@@ -410,3 +410,25 @@ def test_of_a_number_of_trades_two_days_may_hold_some() -> None:
     entry = made({**BASIC, "exchange": "bybit"})
     days = ["2026-02-27", "2026-02-28", "2026-03-01"]
     assert entry.askable(entry.datasets[0], days, parse_time("2026-03-01T00:05")) == days[1:]
+
+
+@pytest.mark.parametrize(
+    ("typed", "every"),
+    [("auto", None), ("1h", HOUR), ("1d", DAY), (90, 90 * SECOND), (0, 0), ("0s", 0), (None, None)],
+)
+def test_how_long_rows_may_stay_in_the_tail(typed: object, every: int | None) -> None:
+    assert made(BARS | {"fold_every": typed}).fold_every == every
+    assert made(BARS).fold_every is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("often", "'often' is no length of time -> write it like 1h, 0 for every tick, or auto"),
+        (True, "True is no length of time -> write it like 1h, 0 for every tick, or auto"),
+        ("10s", "cannot fold every 10s -> write 1m or more, or auto"),
+        ("1w", "cannot fold every 1w -> write 1d or less, or auto"),
+    ],
+)
+def test_a_length_that_is_none_is_refused_with_one_that_is(typed: object, said: str) -> None:
+    assert refused(BARS | {"fold_every": typed}) == {"fold_every": said}

@@ -56,6 +56,14 @@ TABLE: dict[str, list[tuple[dict[str, Any], Us, str, str]]] = {
             "bitfinex serves at most",
         ),
     ],
+    "there_is_a_tail_to_fold": [
+        (
+            {**BARS, "span": "10m", "derive_from": "trades", "start": "2020-01-01", "fold_every": "1h"},
+            OPEN,
+            "fold_every",
+            "what is built of stored rows is put into its files at once",
+        ),
+    ],
 }
 ROWS = [(name, *row) for name, rows in TABLE.items() for row in rows]
 
@@ -90,7 +98,8 @@ def test_a_rule_refuses_and_no_other_does(
         {**BARS, "start": "2026-01-01"},
         {**BARS, "start": "recent", "end": "2026-01-02", "cron": "0 2 * * *"},
         {**BARS, "span": "10m", "derive_from": "trades", "start": "2020-01-01"},
-        {**BITMEX, "every": "1h", "start": "2026-02-28"},
+        {**BARS, "span": "10m", "derive_from": "trades", "start": "2020-01-01", "fold_every": "auto"},
+        {**BITMEX, "every": "1h", "start": "2026-02-28", "fold_every": 0},
         {**BITMEX, "data_type": "orderbook", "depth": 5},
     ],
     ids=str,

@@ -14,7 +14,8 @@ from dccd_pipeline.config.settings import Origin
 
 HERE = Origin("dccd.yaml", Path("/etc/dccd"))
 SPANS = "1s, 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h, 1d, 3d, 1w"
-KEYS = "exchange, data_type, symbols, derive_from, span, start, end, every, cron, enabled, depth, name"
+ENTRY = "exchange, data_type, symbols, derive_from, span, start, end, every, cron"
+KEYS = f"{ENTRY}, fold_every, enabled, depth, name"
 EXAMPLE = """
 store: ./data                      # or s3://bucket/prefix
 exchanges:

@@ -84,6 +84,15 @@ def test_how_long_it_may_be_silent(typed: str, length: int) -> None:
     assert read(entry())[0].silent_after == 10 * MINUTE
 
 
+@pytest.mark.parametrize(
+    ("typed", "length"), [("10m", 10 * MINUTE), ("1d", DAY), ("90", 90 * SECOND), ("auto", None)]
+)
+def test_how_often_it_is_folded(typed: str, length: int | None) -> None:
+    (found,) = read(entry(f"fold_every: {typed}"))
+    assert (found.fold_every, found.plan.fold_every) == (length, length or HOUR)
+    assert (read(entry())[0].fold_every, read(entry())[0].plan.fold_every) == (None, HOUR)
+
+
 def said_spans(exchange: str) -> str:
     live = get(exchange).live
     assert live is not None
@@ -145,6 +154,13 @@ REFUSALS = [
     (
         entry("silent_after: 10s"),
         "silent_after: 10s is too short to be told from a quiet market -> write 1m or more",
+    ),
+    (entry("fold_every: 0"), "fold_every: a stream has no ticks to fold at -> write 1m or more"),
+    (entry("fold_every: 10s"), "fold_every: cannot fold every 10s -> write 1m or more, or auto"),
+    (entry("fold_every: 2d"), "fold_every: cannot fold every 2d -> write 1d or less, or auto"),
+    (
+        entry("fold_every: often"),
+        "fold_every: 'often' is no length of time -> write it like 10m, 1h or auto",
     ),
     (entry("name: pause"), "name: 'pause' is a word of `dccd stream` -> write pause_1"),
     (entry("start: tomorrow"), "start: 'tomorrow' is no day -> write it like 2024-01-01"),
