@@ -8,7 +8,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -29,6 +29,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import Transport, open_transport
 from dccd_core.tables import DataType
+from tests.promises.memory import peak_mb
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -140,10 +141,10 @@ class Filler:
 
 
 @contextmanager
-def filler(state_dir: Path, *jobs: Job) -> Generator[Filler]:
-    """Start a filling process; it does not outlive the ``with`` block."""
+def filler(state_dir: Path, *jobs: Job, extra: Mapping[str, str] | None = None) -> Generator[Filler]:
+    """Start a filling process; it does not outlive the ``with`` block. ``extra``: of its environment."""
     command = [sys.executable, "-m", "tests.promises.filler", msgspec.json.encode(jobs).decode()]
-    environment = {"DCCD_STATE_DIR": str(state_dir), "PATH": ""}
+    environment = {"DCCD_STATE_DIR": str(state_dir), "PATH": "", **(extra or {})}
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=root
@@ -204,12 +205,6 @@ async def work(job: Job) -> Report:
 
 async def work_on_all(jobs: list[Job]) -> list[Report]:
     return await asyncio.gather(*(work(job) for job in jobs))
-
-
-def peak_mb() -> int:
-    """Return the most memory this process had; getrusage would also tell of the one that started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 if __name__ == "__main__":

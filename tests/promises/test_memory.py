@@ -13,6 +13,7 @@ from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.process import running_sandbox
 from tests.dccd_core.fetch.world import TRADES, truth
 from tests.promises.filler import Job, filler
+from tests.promises.memory import GIVES_BACK
 
 DAY = "2024-03-05"
 
@@ -37,7 +38,7 @@ def truth_hash(folder: Path, market: Market) -> str:
 def test_memory_stays_bounded_whatever_a_day_holds(tmp_path: Path, trades: int, limit_mb: int) -> None:
     with running_sandbox(trades_per_day={"BTC/USDT": trades}) as sandbox:
         job = Job(url=sandbox.rest_url("binance"), lake=str(tmp_path / "lake"), keys=[DAY])
-        with filler(tmp_path, job) as process:
+        with filler(tmp_path, job, extra=GIVES_BACK) as process:
             process.go()
             report = process.report()
     print(f"{trades:,} trades: peak {report.peak_mb} MB, {report.cpu_s:.0f} s CPU")  # noqa: T201 -- the measurement
