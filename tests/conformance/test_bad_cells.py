@@ -3,6 +3,7 @@
 The other rows are read, the bad one is told with its reason, and nothing stops.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -90,6 +91,25 @@ def spoilt(page: bytes) -> Iterator[tuple[str, bytes]]:
         found[1] = row
 
 
+NULLS = {"bitmex"}
+"""Venues that tell null where there is nothing to count."""
+NO_NUMBERS = [b'"1,5"', b'""', b'"abc"', b'"0x10"', b'"1 2"']
+"""Text that stands for no number, and is in no other column of ours than a name."""
+
+
+def replaced(page: bytes, text: bytes, only: bytes = b"") -> Iterator[tuple[str, bytes]]:
+    """Yield the page with a cell replaced by ``text``, for each of a row that begins with one of ``only``."""
+    whole = grown(page)
+    for number, found in enumerate(rows_in(whole)):
+        row = found[1]
+        for at in places(row):
+            if not only or bytes(row[at])[:1] in only:
+                found[1] = row.copy()
+                found[1][at] = msgspec.Raw(text)
+                yield f"list {number}, cell {at}: {text.decode()}", msgspec.json.encode(whole)
+        found[1] = row
+
+
 def read(served: Served, page: bytes, case: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows that are stored and those that are refused."""
     endpoint, data_type = endpoint_of(served), served[2]
@@ -139,3 +159,83 @@ def test_h3_a_page_in_which_most_rows_are_bad_is_a_changed_format(served: Served
                 row[at] = msgspec.Raw(b"[7]")
     with pytest.raises(PayloadError, match="unexpected shape"):
         Salvage(endpoint_of(served).decode).read(Response(200, {}, msgspec.json.encode(whole), LATER))
+
+
+@pytest.mark.parametrize("served", DECODERS, ids="-".join)
+def test_a_page_without_rows_is_no_rows_of_the_right_table(served: Served) -> None:
+    decode, whole = endpoint_of(served).decode, raw(body(case_of(served)))
+    for found in rows_in(whole):
+        found.clear()
+    page = msgspec.json.encode(whole)
+    for text in (page, b" %s\n" % page.replace(b"[", b" [ "), msgspec.json.format(page, indent=2)):
+        rows = decode(text, LATER)
+        assert rows.is_empty()
+        assert rows.schema == served[2].table.schema
+
+
+def outcome(served: Served, page: bytes) -> pl.DataFrame | str:
+    """Return the rows of a page, or why it is refused."""
+    try:
+        return endpoint_of(served).decode(page, LATER)
+    except PayloadError as e:
+        return str(e)
+
+
+def known_rows(served: Served) -> pl.DataFrame:
+    return endpoint_of(served).decode(msgspec.json.encode(grown(body(case_of(served)))), LATER)
+
+
+@pytest.mark.parametrize("served", DECODERS, ids="-".join)
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=bytes.decode)
+def test_text_that_is_no_number_is_refused(served: Served, text: bytes) -> None:
+    """Wherever a row has a cell that is read, unless that is the name of a trade."""
+    known, refused = known_rows(served).drop("trade_id", strict=False), 0
+    for what, page in replaced(body(case_of(served)), text):
+        found = outcome(served, page)
+        if isinstance(found, str):
+            assert re.search("unexpected shape|not what its column holds|is no time", found), what
+            refused += 1
+        elif "cell trdType: " not in what:  # what is not known to be a trade is none
+            assert found.drop("trade_id", strict=False).equals(known), what
+    assert refused >= 2, "at least a price and an amount"
+
+
+@pytest.mark.parametrize("served", DECODERS, ids="-".join)
+@pytest.mark.parametrize("other", [b"1.5", b"null", b"true", b"[]"], ids=bytes.decode)
+def test_a_value_that_is_no_text_is_another_format(served: Served, other: bytes) -> None:
+    """Where text was told, though it be a number's."""
+    known = known_rows(served)
+    for what, page in replaced(body(case_of(served)), other, only=b'"'):
+        found = outcome(served, page)
+        assert "unexpected shape" in found if isinstance(found, str) else found.equals(known), what
+
+
+@pytest.mark.parametrize("served", DECODERS, ids="-".join)
+@pytest.mark.parametrize("other", [b'"7.5"', b"null"], ids=bytes.decode)
+def test_a_value_that_is_no_number_is_another_format(served: Served, other: bytes) -> None:
+    """Where a number was told, on venues that tell one wherever they know of a row."""
+    if other == b"null" and served[0] in NULLS:
+        return
+    known = known_rows(served)
+    for what, page in replaced(body(case_of(served)), other, only=b"0123456789"):
+        found = outcome(served, page)
+        assert "unexpected shape" in found if isinstance(found, str) else found.equals(known), what
+
+
+@pytest.mark.parametrize("served", DECODERS, ids="-".join)
+def test_a_row_may_grow_at_its_end_and_not_lack_what_is_read(served: Served) -> None:
+    """A level of a book may be a pair, and no more."""
+    known, whole = known_rows(served), grown(body(case_of(served)))
+    for found in rows_in(whole):
+        row = found[1]
+        more, less = row.copy(), row.copy()
+        if isinstance(row, dict):
+            more["more"] = msgspec.Raw(b"[7]")
+        else:
+            more.append(msgspec.Raw(b"[7]"))
+            less.pop()
+        for found[1] in (more, less):
+            rows = outcome(served, msgspec.json.encode(whole))
+            refusable = found[1] is less or served[2] is DataType.ORDERBOOK
+            assert refusable and "unexpected shape" in rows if isinstance(rows, str) else rows.equals(known)
+        found[1] = row

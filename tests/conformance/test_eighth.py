@@ -26,7 +26,7 @@ from dccd_core.adapter.contract import Endpoint, Exchange, Limit, Markets, Query
 from dccd_core.adapter.contract import TimeWindows
 from dccd_core.adapter.wire import Millis, markets, micros, read, table
 from dccd_core.tables import DataType
-from dccd_core.domain.errors import DccdError, Throttled
+from dccd_core.domain.errors import DccdError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
 
@@ -72,7 +72,10 @@ def market(symbol: Symbol) -> str:
 def verdict(response: Response) -> DccdError | None:
     if response.status == 200:
         return None
-    return Throttled(response.body.decode(), wait_s=8, hint="ask with fewer arms")
+    text = f"HTTP {response.status}: {response.body.decode()}"
+    if response.status == 429:
+        return Throttled(text, wait_s=8, hint="ask with fewer arms")
+    return (Unavailable if response.status >= 500 else Rejected)(text, hint="ask otherwise, or later")
 
 
 EXCHANGE = Exchange(

@@ -29,7 +29,7 @@ from dccd_core.adapter.contract import (
 )
 from dccd_core.adapter.wire import read
 from dccd_core.domain import errors
-from dccd_core.domain.errors import PayloadError, Unavailable
+from dccd_core.domain.errors import DccdError, PayloadError, Rejected, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.exchanges import NAMES, get
@@ -316,6 +316,24 @@ def test_an_error_body_becomes_its_typed_error(case: Path) -> None:
 @each_served
 def test_good_bodies_are_no_errors(served: Served) -> None:
     assert get(served[0]).verdict(Response(200, {}, body(case_of(served)), Us(0))) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((status, Rejected) for status in (400, 404, 405, 451)),
+        *((status, Unavailable) for status in (500, 502, 503, 504, 520)),
+    ],
+)
+def test_a_status_says_what_it_is_without_a_body(name: str, status: int, kind: type[DccdError]) -> None:
+    good = [body(case_of(served)) for served in SERVED if served[0] == name]
+    for text in (b"", b"<html>", *good):
+        error = get(name).verdict(Response(status, {}, text, Us(0)))
+        assert type(error) is kind
+        assert error is not None
+        assert str(status) in str(error)
+        assert error.hint
 
 
 @pytest.mark.parametrize("case", cases("markets"))

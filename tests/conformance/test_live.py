@@ -6,25 +6,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import chain, cycle, islice, pairwise
+from itertools import chain, cycle, islice, pairwise, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlencode, urlsplit
 
 import polars as pl
 import pytest
 
-from dccd_core.adapter.live import Ack, Channel, DecodedBatch, Topic, WebSocketApi
+from dccd_core.adapter.contract import Query
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic, WebSocketApi
 from dccd_core.domain.symbol import Symbol
-from dccd_core.domain.timespan import MINUTE, SECOND, Us, parse_time
+from dccd_core.domain.timespan import MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import NAMES, get
+from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.server import LIVES
+from tests.dccd_core.testing.sandbox.listener import Served, channel_of, live_of
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages
-
-Served: TypeAlias = tuple[str, str, DataType]
-"""An exchange, a kind of market, and a data type that it pushes of it."""
 
 ROOT = Path(__file__).parents[2]
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -84,12 +84,6 @@ WORDS = {b"ping"}
 """What OKX wants to be said that is no JSON."""
 
 
-def live_of(name: str) -> WebSocketApi:
-    live = get(name).live
-    assert live
-    return live
-
-
 OPEN = [name for name in NAMES if get(name).live]
 SERVED: list[Served] = [
     (name, kind, data_type)
@@ -100,13 +94,6 @@ SERVED: list[Served] = [
 ]
 each_open = pytest.mark.parametrize("name", OPEN)
 each_served = pytest.mark.parametrize("served", SERVED, ids="-".join)
-
-
-def channel_of(served: Served) -> Channel:
-    name, kind, data_type = served
-    channel = live_of(name).channel(kind, data_type)
-    assert channel
-    return channel
 
 
 def topics_of(served: Served, spans: int | None = None) -> list[Topic]:
@@ -270,6 +257,54 @@ def test_what_can_be_listened_to_is_history_s_too_or_listed(served: Served) -> N
     spans, levels = (endpoint.spans, endpoint.page_limit) if endpoint else ((), 0)
     deeper = {depth for depth in channel.depths if depth > levels}
     assert {*channel.spans} - {*spans} | deeper == WITHOUT_HISTORY.get(served, set())
+
+
+def only_difference(texts: Sequence[str]) -> list[str]:
+    """Return texts without what all of them begin and end with."""
+    start = _alike(texts)
+    end = _alike([text[start:][::-1] for text in texts])
+    return [text[start : len(text) - end] for text in texts]
+
+
+def _alike(texts: Sequence[str]) -> int:
+    return len([*takewhile(lambda letters: len({*letters}) == 1, zip(*texts, strict=False))])
+
+
+@pytest.mark.parametrize("served", [one for one in SERVED if one[2] is DataType.OHLC], ids="-".join)
+def test_bars_are_pushed_in_the_lengths_that_history_has(served: Served) -> None:
+    """And a length is written in the name of a topic as it is in a request."""
+    (name, kind, data_type), channel = served, channel_of(served)
+    endpoint, market = get(name).endpoint(kind, data_type), get(name).market(Symbol.parse(SYMBOLS[kind][0]))
+    assert endpoint
+    assert channel.spans == endpoint.spans
+    span = TimeRange(Us(0), Us(3 * WEEK))
+    asked = [endpoint.request(Query(market, span, 1, bar, market_type=kind)) for bar in channel.spans]
+    written = only_difference([f"{one.path}?{urlencode(sorted(one.params.items()))}" for one in asked])
+    topics = [Topic(data_type, market, kind, bar, live_name="A/B") for bar in channel.spans]
+    assert channel.from_trades or only_difference([*map(live_of(name).name, topics)]) == written
+    assert len({*written}) == len(channel.spans)
+
+
+@each_open
+def test_a_session_fills_its_messages_and_none_is_fuller_than_the_venue_takes(name: str) -> None:
+    said, many = list[tuple[str, ...]](), 2 * live_of(name).batch + 1
+
+    def subscribe(topics: Sequence[Topic], number: int) -> bytes:
+        said.append(tuple(topic.market for topic in topics))
+        return live_of(name).subscribe(topics, number)
+
+    live = replace(live_of(name), subscribe=subscribe)
+    markets = [f"S{number}" for number in range(many)]
+    topics = [Topic(DataType.TRADES, market, live_name=market) for market in markets]
+    session = Session(live, {live.name(topic): topic for topic in topics}, Us(0))
+    steps = range(len(live.greeting) + 3)
+    sent = [message for step in steps for message in session.due(Us(step * live.pace))]
+    assert len(sent) == len(steps)
+    assert [len(some) for some in said] == [live.batch, live.batch, 1]
+    assert [market for some in said for market in some] == markets
+    if live.batch == 1:
+        with pytest.raises(ValueError, match="too many values"):
+            live_of(name).subscribe(topics[:2], 1)
 
 
 @each_open

@@ -6,7 +6,7 @@ from dccd_core.adapter.contract import MARKETS, Response
 from dccd_core.domain.errors import Rejected
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
-from dccd_core.exchanges import get
+from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
 
@@ -93,6 +93,14 @@ def test_a_real_list_of_symbols_is_read(file: str, kind: str, what: str, rows: i
     assert markets.schema == MARKETS
     assert markets.height == rows or (rows is None and markets.height > 0), what
     assert rows == 0 or kind in {Symbol.parse(symbol).market_type for symbol in markets["symbol"]}
+
+
+def test_no_other_payload_is_taken_for_an_error() -> None:
+    files = {path for path in SAMPLES.glob("*/*rest_*.json") if path.parent.name in NAMES}
+    errors = {SAMPLES / f"{file}.json" for file, _, what, _ in DECLARED if what == "error"}
+    assert len(files - errors) > 40
+    for path in files - errors:
+        assert get(path.parent.name).verdict(Response(200, {}, path.read_bytes(), Us(1))) is None, path.name
 
 
 def test_a_real_error_is_named() -> None:

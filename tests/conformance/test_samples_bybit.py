@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, BookChange, DecodedBatch
 from dccd_core.domain.timespan import MILLISECOND, Us
 from dccd_core.exchanges import bybit
@@ -73,11 +72,6 @@ def test_markets(name: str, markets: list[tuple[str, str, bool]]) -> None:
     assert all((row[4] == 1.0) == (name == "instruments_inverse") for row in frame.rows())
     assert frame["listed"].is_null().all() == ("spot" in name)
     assert bybit.more_markets(bybit.markets_requests()[1], rest(name)) is None
-
-
-def test_none_of_them_is_an_error() -> None:
-    for path in sorted(SAMPLES.glob("bybit/rest_*.json")):
-        assert bybit.verdict(Response(200, {}, path.read_bytes(), Us(1))) is None
 
 
 def ws(name: str) -> bytes:

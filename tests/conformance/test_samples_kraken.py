@@ -1,14 +1,13 @@
 """Real payloads, where the folder that holds them stands beside the project: they are not ours to ship."""
 
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Cursor, Response
+from dccd_core.adapter.contract import Cursor
 from dccd_core.adapter.live import Ack, DecodedBatch
-from dccd_core.domain.timespan import SECOND, Us, parse_time
+from dccd_core.domain.timespan import SECOND, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from dccd_core.tables import DataType
 from tests.conformance.samples import SAMPLES, needs_samples, sample
@@ -100,11 +99,6 @@ def test_an_order_book() -> None:
 )
 def test_markets(name: str, rows: list[tuple[object, ...]]) -> None:
     assert kraken.decode_markets(body(name)).rows() == rows
-
-
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("kraken/*rest_*.json")), ids=lambda path: path.stem)
-def test_no_sample_is_taken_for_an_error(path: Path) -> None:
-    assert kraken.verdict(Response(200, {}, path.read_bytes(), Us(0))) is None
 
 
 # what the WebSocket v2 sends of channels that are listened to, and of others; v1 is another interface

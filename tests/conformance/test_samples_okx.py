@@ -4,7 +4,6 @@ import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Response
 from dccd_core.adapter.live import Ack, DecodedBatch
 from dccd_core.domain.timespan import DAY, MILLISECOND, Us
 from dccd_core.exchanges import okx, okx_live
@@ -68,11 +67,6 @@ def test_a_real_payload_decodes_to_its_table(data_type: DataType, file: str, row
         assert frame.schema == data_type.table.schema
         assert frame.height == rows
         assert frame.select(data_type.table.required).null_count().sum_horizontal().item() == 0
-
-
-@pytest.mark.parametrize("file", [*(file for _, file, _ in ROWS), *INSTRUMENTS])
-def test_a_real_payload_is_no_error(file: str) -> None:
-    assert okx.verdict(Response(200, {}, body(file), Us(0))) is None
 
 
 def test_bars_of_a_swap_are_read_value_by_value() -> None:

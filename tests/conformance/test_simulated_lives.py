@@ -4,6 +4,7 @@ A market of the adapter that has a simulation is tried here by having one, witho
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -12,22 +13,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Query
-from dccd_core.adapter.live import BookChange, DecodedBatch, Precision, Topic
+from dccd_core.adapter.live import Topic
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
-from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
-from dccd_core.testing.sandbox.dialect import DIALECTS
-from dccd_core.testing.sandbox.line import Line
+from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.live import Act
 from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.server import LIVES
-from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
-from tests.conformance.test_live import SERVED, Served, channel_of, each_open, live_of
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
+from tests.conformance.test_live import SERVED, each_open
 from tests.dccd_core.testing.sandbox.asked import asked
 from tests.dccd_core.testing.sandbox.inprocess import InProcess
+from tests.dccd_core.testing.sandbox.listener import (
+    WHOLE,
+    Listener,
+    Served,
+    channel_of,
+    contract_of,
+    kept_of,
+    live_of,
+    same_book,
+    struck,
+)
 from tests.dccd_core.testing.sandbox.talk import Talk, messages
 
 TRADES, OHLC, ORDERBOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
@@ -41,8 +51,6 @@ BUSY = {"spot": "BTC/USDT", "linear": "BTC/USDT:USDT", "inverse": "BTC/USD:BTC"}
 QUIET = {"spot": "ETH/USDT", "linear": "ETH/USDT:USDT", "inverse": "ETH/USD:ETH"}
 MARKET = Market(["ETH/USD:ETH"], dict.fromkeys(BUSY.values(), 500_000))
 REST = InProcess(symbols=["ETH/USD:ETH"], trades_per_day=dict.fromkeys(BUSY.values(), 500_000))
-WHOLE = 1_200
-"""Levels a side of a book that has no depth to ask for."""
 SILENT = {"binance"}
 """Venues that accept what they do not have, and never send anything of it."""
 UNANNOUNCED = {"bybit"}
@@ -55,6 +63,8 @@ PREFIXES = {
 """What the sandbox writes before a topic's name where kinds of market share names: faults name topics."""
 GROWING = {"binance", "bybit", "kraken"}
 """Venues whose REST interface shows the bar that is running, and whose WebSocket is never behind it."""
+RENUMBERED = {"bybit", "okx"}
+"""Venues that number the changes of each book, by the moments of the simulation, and may do so anew."""
 PROVEN = {"bybit", "okx", "bitfinex"}
 """Venues of which any change of a book that is missing shows at once."""
 
@@ -79,57 +89,8 @@ def topic_of(served: Served, symbol: Symbol | None = None, bar: Us = MINUTE, dep
     )
 
 
-class Listener:
-    """The adapter of a venue, at the other end of a connection to its simulation."""
-
-    def __init__(self, name: str, *topics: Topic, now: Us = NOW) -> None:
-        self.name, self.live = name, live_of(name)
-        [path] = {urlsplit(self.live.url(topic)).path for topic in topics}
-        self.talk = Talk(LIVES[name], path, now, MARKET)
-        self.state: object = None
-        self.heard: list[DecodedBatch] = []
-        self.acts: list[Act] = []
-        self.hear(self.talk.greeting)
-        for words in self.live.greeting:
-            self.say(words)
-        for number, topic in enumerate(topics, 1):
-            self.say(self.live.subscribe([topic], number))
-
-    def say(self, words: bytes) -> DecodedBatch:
-        return self.hear(self.talk.say(words.decode()))
-
-    def until(self, end: Us) -> DecodedBatch:
-        return self.hear(self.talk.until(end))
-
-    def hear(self, acts: Sequence[Act]) -> DecodedBatch:
-        sent = messages(acts)
-        heard = self.live.decode([act.text.encode() for act in sent], [act.at for act in sent], self.state)
-        assert heard.bad == []
-        self.state = heard.state
-        self.heard.append(heard)
-        self.acts += acts
-        return heard
-
-    @property
-    def books(self) -> list[BookChange]:
-        return [change for heard in self.heard for change in heard.books]
-
-    def trades(self, since: Us) -> pl.DataFrame:
-        """Return each trade once, as it came first, of those that happened since."""
-        rows = pl.concat(heard.trades for heard in self.heard if heard.trades is not None)
-        times = pl.col("ts").cast(pl.Int64)
-        return rows.unique("trade_id", keep="first", maintain_order=True).filter(times >= since)
-
-    def bars(self) -> pl.DataFrame:
-        """Return the last word on each bar."""
-        rows = pl.concat(heard.bars for heard in self.heard if heard.bars is not None)
-        return rows.unique("ts", keep="last").sort("ts")
-
-
-def contract_of(served: Served) -> float | None:
-    """Return what an amount of a channel is worth, where the engine is the one to convert it."""
-    name, kind, _ = served
-    return 10.0 ** DIALECTS[name].contracts[kind] if channel_of(served).contracts else None
+def listening(name: str, *topics: Topic, now: Us = NOW) -> Listener:
+    return Listener(name, *topics, market=MARKET, now=now)
 
 
 def same_trades(served: Served, rows: pl.DataFrame, span: TimeRange) -> None:
@@ -150,7 +111,7 @@ class TestTrades:
     @of(SERVED, TRADES)
     def test_a_subscriber_gets_exactly_the_trades_of_its_time(self, served: Served, now: Us) -> None:
         topic, end = topic_of(served), Us(now + MINUTE)
-        listener = Listener(served[0], topic, now=now)
+        listener = listening(served[0], topic, now=now)
         listener.until(end)
         rows = listener.trades(now)
         assert rows.height > 50
@@ -163,7 +124,7 @@ class TestTrades:
     @of(SERVED, TRADES)
     def test_who_leaves_gets_no_more_and_who_comes_late_nothing_of_before(self, served: Served) -> None:
         topic, (left, back, end) = topic_of(served), (Us(NOW + seconds * SECOND) for seconds in (30, 40, 60))
-        listener = Listener(served[0], topic)
+        listener = listening(served[0], topic)
         listener.until(left)
         same_trades(served, listener.trades(NOW), TimeRange(NOW, left))
         said = listener.say(listener.live.unsubscribe([topic], 8, listener.state))
@@ -192,7 +153,7 @@ class TestBars:
         """With the quiet ones, unless the channel says that it tells none of those."""
         name, kind, _ = served
         symbol, end = Symbol.parse(names[kind]), Us(NOW + HOUR)
-        listener = Listener(name, topic_of(served, symbol, bar))
+        listener = listening(name, topic_of(served, symbol, bar))
         listener.until(end)
         if listener.live.ping:
             listener.say(listener.live.ping(9))
@@ -211,7 +172,7 @@ class TestBars:
         assert endpoint
         for bar in {channel_of(served).spans[0], MINUTE, channel_of(served).spans[-1]}:
             topic = topic_of(served, symbol, bar)
-            listener = Listener(name, topic)
+            listener = listening(name, topic)
             first = len(listener.acts)
             listener.until(Us(NOW + 3 * MINUTE))
             pushed = messages(listener.acts[first:], named(served, topic))
@@ -234,7 +195,7 @@ class TestBars:
             Us(SHUT.start - 90 * SECOND),
             Us(SHUT.end + 130 * SECOND),
         )
-        listener = Listener(name, topic_of(served), now=start)
+        listener = listening(name, topic_of(served), now=start)
         listener.until(end)
         if listener.live.ping:
             listener.say(listener.live.ping(9))
@@ -246,21 +207,6 @@ class TestBars:
         assert [at for at in opens if at >= first][: truth.len()] == truth.to_physical().to_list()
         assert truth.len() >= 2
         assert not [at for at in opens if SHUT.start <= at < SHUT.end]
-
-
-def kept_of(served: Served, topic: Topic, symbol: Symbol) -> Book:
-    return Book(channel_of(served), topic.depth, Precision(MARKET.instruments[symbol].price_scale, 8))
-
-
-def same_book(served: Served, topic: Topic, symbol: Symbol, book: Book, at: Us) -> None:
-    depth, contract = topic.depth or WHOLE, contract_of(served)
-    truth = MARKET.truth_book(served[0], symbol, at, depth)
-    if contract is not None:
-        price = pl.col("price") if symbol.market_type == "inverse" else 1.0
-        truth = truth.with_columns(amount=(pl.col("amount") * price / contract).round(9))
-    for name, side in (("bid", book.bids), ("ask", book.asks)):
-        levels = [(float(price), float(amount)) for price, amount in side.best(depth)]
-        assert levels == truth.filter(side=name).select("price", "amount").rows()
 
 
 DEPTHS = [
@@ -276,24 +222,24 @@ class TestBooks:
         """Also between the messages of one change, when the next is of a later moment."""
         symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served, depth=depth)
         assert topic.depth == depth
-        listener = Listener(served[0], topic)
+        listener = listening(served[0], topic)
         listener.until(Us(NOW + 4 * SECOND))
-        book, changes, compared = kept_of(served, topic, symbol), listener.books, 0
+        book, changes, compared = kept_of(served, topic, MARKET, symbol), listener.books, 0
         assert changes[0].whole
         for change, after in zip(changes, [*changes[1:], None], strict=True):
             assert book.apply(change)
             assert book.lost is None
             if change.at is not None and (after is None or after.at != change.at):
-                same_book(served, topic, symbol, book, change.at)
+                same_book(served, topic, book, MARKET, symbol, change.at)
                 compared += 1
         assert compared >= 5
 
     @of(BOOKS, ORDERBOOK)
     def test_an_outage_empties_it_and_it_comes_back(self, served: Served) -> None:
         symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served)
-        listener = Listener(served[0], topic, now=Us(SHUT.start - SECOND))
+        listener = listening(served[0], topic, now=Us(SHUT.start - SECOND))
         listener.until(Us(SHUT.start + SECOND))
-        book = kept_of(served, topic, symbol)
+        book = kept_of(served, topic, MARKET, symbol)
         before = listener.books
         assert all(book.apply(change) for change in before)
         assert (len(book.bids), len(book.asks), book.lost) == (0, 0, None)
@@ -301,7 +247,7 @@ class TestBooks:
         assert all(not (change.bids or change.asks) and book.apply(change) for change in inside)
         end = Us(SHUT.end + 10 * SECOND)
         assert all(book.apply(change) for change in listener.until(end).books)
-        same_book(served, topic, symbol, book, Us(end - 1))
+        same_book(served, topic, book, MARKET, symbol, Us(end - 1))
         assert len(book.bids) == len(book.asks) >= (topic.depth or WHOLE)
 
     @pytest.mark.parametrize(
@@ -313,21 +259,21 @@ class TestBooks:
     def test_where_there_is_none_an_empty_one_is_told(
         self, served: Served, symbol: Symbol | None, now: Us
     ) -> None:
-        [begun] = Listener(served[0], topic_of(served, symbol), now=now).books
+        [begun] = listening(served[0], topic_of(served, symbol), now=now).books
         assert (begun.whole, begun.bids, begun.asks) == (True, [], [])
 
     @of(BOOKS, ORDERBOOK)
     def test_who_leaves_and_comes_back_begins_anew(self, served: Served) -> None:
         symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served)
-        listener = Listener(served[0], topic)
+        listener = listening(served[0], topic)
         listener.until(Us(NOW + SECOND))
         listener.say(listener.live.unsubscribe([topic], 8, listener.state))
         assert listener.until(Us(NOW + 2 * SECOND)).books == []
         begun = listener.say(listener.live.subscribe([topic], 9)).books
-        book = kept_of(served, topic, symbol)
+        book = kept_of(served, topic, MARKET, symbol)
         assert all(book.apply(change) for change in begun)
         assert begun[0].whole
-        same_book(served, topic, symbol, book, listener.talk.now)
+        same_book(served, topic, book, MARKET, symbol, listener.talk.now)
 
     @pytest.mark.parametrize("kind", [StreamFaultKind.DROP, StreamFaultKind.WRONG_SEQUENCE])
     @of([one for one in BOOKS if one[0] in PROVEN], ORDERBOOK)
@@ -335,48 +281,64 @@ class TestBooks:
         """By the number of the next change, which loses the book or, where all share them, the connection."""
         symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served)
         fault = StreamFault(kind=kind, topic=named(served, topic), nth=5)
-        heard = struck(served[0], topic, fault)
-        book = kept_of(served, topic, symbol)
+        heard = struck(listening(served[0], topic), fault)
+        book = kept_of(served, topic, MARKET, symbol)
         known = [book.apply(change) for change in heard.books]
         assert heard.restart or (False in known and book.lost)
         assert heard.restart or known.index(False) in (4, 5)
 
-    @of([one for one in BOOKS if one[0] in {"bybit", "okx"}], ORDERBOOK)
+    @of([one for one in BOOKS if one[0] in RENUMBERED], ORDERBOOK)
+    def test_the_subscriber_of_a_version_s_first_moment_gets_it_once(self, served: Served) -> None:
+        now = Us(NOW - NOW % BOOK_PERIOD)
+        listener = listening(served[0], topic_of(served), now=now)
+        assert [change.last for change in listener.books] == [now // BOOK_PERIOD]
+        assert listener.talk.until(Us(now + BOOK_PERIOD)) == []
+        assert len(listener.talk.until(Us(now + BOOK_PERIOD + 1))) == 1
+
+    @pytest.mark.parametrize("nth", [2, 5, 7])
+    @of([one for one in BOOKS if one[0] in RENUMBERED], ORDERBOOK)
+    def test_numbers_may_begin_anew(self, served: Served, nth: int) -> None:
+        """With a whole book, or with a change that names the one before it."""
+        symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served)
+        fault = StreamFault(kind=StreamFaultKind.RESET, topic=named(served, topic), nth=nth)
+        book, changes = (
+            kept_of(served, topic, MARKET, symbol),
+            struck(listening(served[0], topic), fault).books,
+        )
+        assert all(book.apply(change) for change in changes)
+        numbers = [change.last or 0 for change in changes]
+        [anew] = [place for place, (one, other) in enumerate(pairwise(numbers), 1) if other < one]
+        assert (anew, numbers[anew]) == (nth - 1, 1)
+        assert changes[anew].whole == (changes[anew].previous is None)
+        assert changes[-1].at is not None
+        same_book(served, topic, book, MARKET, symbol, changes[-1].at)
+
+    @of([one for one in BOOKS if one[0] in RENUMBERED], ORDERBOOK)
     def test_a_change_that_comes_twice_never_makes_it_wrong(self, served: Served) -> None:
         symbol, topic = Symbol.parse(BUSY[served[1]]), topic_of(served)
         fault = StreamFault(kind=StreamFaultKind.DUPLICATE, topic=named(served, topic), nth=5)
-        book, changes = kept_of(served, topic, symbol), struck(served[0], topic, fault).books
+        book, changes = (
+            kept_of(served, topic, MARKET, symbol),
+            struck(listening(served[0], topic), fault).books,
+        )
         assert changes[4] == changes[5] != changes[6]
         for change in changes:
             if book.apply(change):
                 assert change.at is not None
-                same_book(served, topic, symbol, book, change.at)
+                same_book(served, topic, book, MARKET, symbol, change.at)
 
-    @of([one for one in BOOKS if one[0] in {"bybit", "okx"}], ORDERBOOK)
+    @of([one for one in BOOKS if one[0] in RENUMBERED], ORDERBOOK)
     def test_only_changes_of_books_can_be_numbered_anew(self, served: Served) -> None:
         name, kind, _ = served
         topic, trades = topic_of(served), topic_of((name, kind, TRADES))
         for one, now in ((topic, Us(NOW - NOW % (100 * MILLISECOND))), (trades, NOW)):
-            side = Listener(name, one, now=now).talk.side
+            side = listening(name, one, now=now).talk.side
             assert side.restarted(named(served, one), TimeRange(now, Us(now + MILLISECOND))) is None
 
 
 def named(served: Served, topic: Topic) -> str:
     """Return what a fault calls a topic."""
     return PREFIXES.get(served[:2], "") + live_of(served[0]).name(topic)
-
-
-def struck(name: str, topic: Topic, fault: StreamFault) -> DecodedBatch:
-    """Return what the adapter hears of three seconds, the answers among it, that meet a fault."""
-    listener, struck = Listener(name, topic), list[object]()
-    listener.until(Us(NOW + 3 * SECOND))
-    line = Line(name, LIVES[name], listener.talk.side, lambda _, message: struck.append(message))
-    acts = line.sent(listener.acts, StreamInjector([fault], 1), listener.talk.now)
-    assert struck
-    sent = messages(acts)
-    heard = listener.live.decode([act.text.encode() for act in sent], [act.at for act in sent], None)
-    assert heard.bad == []
-    return heard
 
 
 def looked(name: str, kind: str, data_types: Sequence[DataType], steps: Sequence[int]) -> None:
@@ -389,7 +351,7 @@ def looked(name: str, kind: str, data_types: Sequence[DataType], steps: Sequence
                 topic = topic_of(served, Symbol.parse(symbol))
                 by_path.setdefault(live_of(name).url(topic), []).append(topic)
     for topics in by_path.values():
-        whole, parts = Listener(name, *topics), Listener(name, *topics)
+        whole, parts = listening(name, *topics), listening(name, *topics)
         at, pieces = NOW, list[Act]()
         for step in steps:
             at = Us(at + step)
@@ -418,7 +380,7 @@ def test_it_does_not_matter_how_often_one_looks_at_books(name: str, kind: str, s
 @of(PUSHED, *DataType)
 def test_what_a_fault_meets_has_the_name_of_its_topic(served: Served) -> None:
     topic = topic_of(served)
-    listener = Listener(served[0], topic)
+    listener = listening(served[0], topic)
     acts = listener.talk.until(Us(NOW + MINUTE if served[2] is not ORDERBOOK else NOW + SECOND))
     assert {act.topic for act in messages(acts)} - {""} == {named(served, topic)}
 
@@ -438,14 +400,14 @@ def test_a_ping_of_the_adapter_is_answered_and_says_nothing_of_topics(name: str)
     live = live_of(name)
     if live.ping is None:
         return
-    heard = Listener(name, topic_of((name, "spot", TRADES))).say(live.ping(3))
+    heard = listening(name, topic_of((name, "spot", TRADES))).say(live.ping(3))
     assert [ack for ack in heard.acks if ack.topic or ack.error] == []
     assert (heard.books, heard.trades, heard.bars, heard.restart) == ([], None, None, None)
 
 
 @each_open
 def test_a_venue_that_says_it_goes_down_is_left(name: str) -> None:
-    listener = Listener(name, topic_of((name, "spot", TRADES)))
+    listener = listening(name, topic_of((name, "spot", TRADES)))
     heard = listener.hear(listener.talk.side.notice(NOW))
     assert (heard.restart is not None) == (name not in UNANNOUNCED)
 

@@ -6,13 +6,14 @@ import pytest
 
 from dccd_core.adapter.contract import IdWindows, Limit, Query, Reach, Request, Response
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable
+from dccd_core.domain.errors import Banned, PayloadError, Throttled
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import binance
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
+END = parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 KLINE = b'[%d,"1.5","2.5","0.5","2.0","10.0",%d,"15.0",3,"1","1","0"]'
@@ -128,12 +129,6 @@ def test_trades_of_one_millisecond_keep_the_venue_s_order() -> None:
     assert binance.decode_trades(b"[%s]" % body, START)["trade_id"].to_list() == ["8", "9", "10", "11"]
 
 
-@pytest.mark.parametrize("body", [b"[]", b" [ ] "])
-def test_an_empty_list_is_no_rows_of_the_right_table(body: bytes) -> None:
-    assert binance.decode_trades(body, START).is_empty()
-    assert binance.decode_klines(body, START).is_empty()
-
-
 @pytest.mark.parametrize(
     "time",
     [1_704_067_200_000_000, -1, 9_223_372_036_855, 10**30],
@@ -165,12 +160,6 @@ def test_prices_are_read_as_the_nearest_double() -> None:
     assert rows.row(0)[1:] == (0.1, 92233.72036854, 1e-8, 1000.0, 0.0, 9007199254740992.0, 0)
 
 
-@pytest.mark.parametrize("price", ["1,5", "", "abc", "0x10", "1 2"])
-def test_text_that_is_no_number_is_refused(price: str) -> None:
-    with pytest.raises(PayloadError, match="not what its column holds"):
-        binance.decode_trades(b'[{"a":1,"p":"%s","q":"2","T":5,"m":true}]' % price.encode(), START)
-
-
 @pytest.mark.parametrize("price", ["NaN", "-1", "inf"])
 def test_impossible_numbers_are_read_and_left_to_the_sieve(price: str) -> None:
     rows = binance.decode_trades(b'[{"a":1,"p":"%s","q":"2","T":5,"m":true}]' % price.encode(), START)
@@ -190,10 +179,6 @@ def test_impossible_numbers_are_read_and_left_to_the_sieve(price: str) -> None:
 )
 def test_the_used_weight_is_learnt_from_its_header(headers: dict[str, str], spent: int | None) -> None:
     assert binance.used(headers) == spent
-
-
-def response(status: int, body: bytes, **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, START)
 
 
 @pytest.mark.parametrize(
@@ -222,18 +207,7 @@ def response(status: int, body: bytes, **headers: str) -> Response:
     ],
 )
 def test_how_long_to_stay_away(answer: Response, kind: type[Throttled], wait_s: float | None) -> None:
-    error = binance.verdict(answer)
-    assert isinstance(error, Throttled)
-    assert (type(error), error.wait_s) == (kind, wait_s)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(400, Rejected), (404, Rejected), (451, Rejected), (500, Unavailable), (520, Unavailable)],
-)
-def test_a_status_without_a_body_is_an_error(status: int, kind: type[Exception]) -> None:
-    error = binance.verdict(response(status, b""))
-    assert type(error) is kind
+    assert stays_away(binance.verdict(answer)) == (kind, wait_s)
 
 
 def test_a_code_deep_inside_data_is_no_error() -> None:

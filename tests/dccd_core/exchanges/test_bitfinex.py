@@ -9,8 +9,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
+END = parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 CANDLE = b"[%d,1.5,2.0,2.5,0.5,10]"
@@ -173,26 +174,6 @@ def test_trades_of_one_millisecond_keep_the_venue_s_order() -> None:
     assert bitfinex.decode_trades(b"[%s]" % body, START)["trade_id"].to_list() == ["8", "13", "19", "22"]
 
 
-def test_arrays_may_grow_at_their_end() -> None:
-    assert bitfinex.decode_candles(b'[[60000,1,2,4,0.5,9,"new",{}]]', START).height == 1
-    assert bitfinex.decode_trades(b"[[1,5,0.25,10,null]]", START).height == 1
-    assert bitfinex.decode_book(b"[[9,1,2,[]]]", START).height == 1
-
-
-@pytest.mark.parametrize(
-    "body", [b"[[60000,1,2,4,0.5]]", b"[[60000,1,2,4,0.5,null]]", b'[[60000,1,2,4,0.5,"9"]]']
-)
-def test_a_missing_or_mistyped_value_is_refused(body: bytes) -> None:
-    with pytest.raises(PayloadError, match="unexpected shape"):
-        bitfinex.decode_candles(body, START)
-
-
-@pytest.mark.parametrize("body", [b"[]", b" [ ] "])
-def test_an_empty_list_is_no_rows_of_the_right_table(body: bytes) -> None:
-    assert bitfinex.decode_trades(body, START).is_empty()
-    assert bitfinex.decode_candles(body, START).is_empty()
-
-
 @pytest.mark.parametrize("time", ["1704067200000000", "-1", "9223372036855", "1704067200000.5", "1e12"])
 def test_a_time_that_is_no_millisecond_of_ours_is_refused(time: str) -> None:
     """Microseconds times a million would silently wrap round to another century."""
@@ -220,10 +201,6 @@ def test_prices_are_read_as_the_nearest_double() -> None:
     )
 
 
-def response(status: int, body: bytes) -> Response:
-    return Response(status, {}, body, START)
-
-
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -236,9 +213,7 @@ def response(status: int, body: bytes) -> Response:
     ],
 )
 def test_a_block_lasts_a_minute_though_nobody_says_so(answer: Response, kind: type[Throttled]) -> None:
-    error = bitfinex.verdict(answer)
-    assert isinstance(error, Throttled)
-    assert (type(error), error.wait_s) == (kind, 60.0)
+    assert stays_away(bitfinex.verdict(answer)) == (kind, 60.0)
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,6 @@ def test_a_topic_is_called_what_the_answer_calls_it(topic: Topic, name: str, wor
     assert answer.state == bitfinex_live.Connection({4: name})
 
 
-def test_a_message_is_for_one_topic_only() -> None:
-    assert LIVE.batch == 1
-    with pytest.raises(ValueError, match="too many values"):
-        LIVE.subscribe([TRADES, BARS], 1)
-
-
 def test_who_leaves_names_the_channel() -> None:
     assert json.loads(LIVE.unsubscribe([BARS], 1, OPEN)) == {"event": "unsubscribe", "chanId": 2}
     nowhere = Topic(DataType.TRADES, "tETHUSD")
@@ -464,7 +458,7 @@ def test_what_the_stream_engine_relies_on() -> None:
     assert LIVE.url(BOOK) == "wss://api-pub.bitfinex.com/ws/2"
     assert (LIVE.most, LIVE.connects, LIVE.ping) == (25, Limit(20, MINUTE), None)
     assert LIVE.silence > 2 * 15 * SECOND
-    assert bars.spans == bitfinex.EXCHANGE.endpoints[DataType.OHLC].spans
+    assert LIVE.batch == 1
     assert not bars.from_trades
     assert not trades.contracts
     assert (book.depths, book.checked, book.cuts, book.start) == ((100, 250), 25, False, None)

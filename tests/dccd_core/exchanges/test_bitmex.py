@@ -18,8 +18,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitmex
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
+END = parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)
 BUCKET = (
     b'{"timestamp":"%s","open":1.5,"high":2.5,"low":0.5,"close":2,"trades":3,"volume":70,"vwap":1.7,'
@@ -402,10 +403,6 @@ def test_what_was_spent_is_learnt_from_what_is_left(headers: dict[str, str], spe
     assert bitmex.used(headers) == spent
 
 
-def response(status: int, body: bytes = b"", **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, START)
-
-
 def problem(message: str, name: str = "HTTPError") -> bytes:
     return f'{{"error":{{"message":"{message}","name":"{name}"}}}}'.encode()
 
@@ -423,9 +420,7 @@ def problem(message: str, name: str = "HTTPError") -> bytes:
     ],
 )
 def test_how_long_to_stay_away(answer: Response, kind: type[Throttled], wait_s: float | None) -> None:
-    error = bitmex.verdict(answer)
-    assert isinstance(error, Throttled)
-    assert (type(error), error.wait_s) == (kind, wait_s)
+    assert stays_away(bitmex.verdict(answer)) == (kind, wait_s)
 
 
 @pytest.mark.parametrize(

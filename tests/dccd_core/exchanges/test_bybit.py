@@ -12,8 +12,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
+END = parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)
 START_MS, LAST_MS = "1704067200000", "1704153599999"
 KINDS = ("spot", "linear", "inverse")
@@ -197,21 +198,6 @@ class TestBars:
         rows = bybit.decode_klines(klines(kline(b'"9223372036854"')), START)
         assert rows["ts"].to_physical().to_list() == [9_223_372_036_854_000]
 
-    def test_a_longer_row_is_read_a_shorter_one_is_not(self) -> None:
-        assert bybit.decode_klines(klines(kline()[:-1] + b',"new"]'), START).height == 1
-        with pytest.raises(PayloadError, match="unexpected shape"):
-            bybit.decode_klines(klines(b'["60000","1","1","1","1","1"]'), START)
-
-    @pytest.mark.parametrize("volume", [b"10", b"null", b"true"])
-    def test_a_number_that_is_no_text_is_refused(self, volume: bytes) -> None:
-        with pytest.raises(PayloadError, match="unexpected shape"):
-            bybit.decode_klines(klines(kline(volume=volume)), START)
-
-    @pytest.mark.parametrize("volume", [b'"1,5"', b'""', b'"abc"', b'"0x10"'])
-    def test_text_that_is_no_number_is_refused(self, volume: bytes) -> None:
-        with pytest.raises(PayloadError, match="not what its column holds"):
-            bybit.decode_klines(klines(kline(volume=volume)), START)
-
 
 class TestTrades:
     def test_the_side_is_the_taker_s(self) -> None:
@@ -271,11 +257,6 @@ DECODERS = [
 ]
 
 
-@pytest.mark.parametrize("decode", DECODERS)
-def test_an_empty_list_is_no_rows_of_the_right_table(decode: Callable[[bytes, Us], pl.DataFrame]) -> None:
-    assert decode(good(b'{"category":"spot","list":[]}'), START).is_empty()
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -290,10 +271,6 @@ def test_an_empty_list_is_no_rows_of_the_right_table(decode: Callable[[bytes, Us
 def test_an_error_is_never_an_empty_page(decode: Callable[[bytes, Us], pl.DataFrame], body: bytes) -> None:
     with pytest.raises(PayloadError, match="unexpected shape"):
         decode(body, START)
-
-
-def response(status: int, body: bytes, **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, START)
 
 
 def said(code: int, text: str, status: int = 200, **headers: str) -> Response:
@@ -351,9 +328,7 @@ class TestVerdict:
     def test_how_long_to_stay_away(
         self, answer: Response, kind: type[Throttled], wait_s: float | None
     ) -> None:
-        error = bybit.verdict(answer)
-        assert isinstance(error, Throttled)
-        assert (type(error), error.wait_s) == (kind, wait_s)
+        assert stays_away(bybit.verdict(answer)) == (kind, wait_s)
 
     def test_the_reset_is_told_by_the_venue_s_clock(self) -> None:
         late = said(
@@ -361,17 +336,7 @@ class TestVerdict:
             x_bapi_limit_reset_timestamp=str(START // MILLISECOND + 61_000),
             date="Mon, 01 Jan 2024 00:01:00 GMT",
         )
-        error = bybit.verdict(late)
-        assert isinstance(error, Throttled)
-        assert error.wait_s == 1.0
-
-    @pytest.mark.parametrize(
-        ("status", "kind"),
-        [(400, Rejected), (404, Rejected), (500, Unavailable), (502, Unavailable), (520, Unavailable)],
-    )
-    def test_a_status_without_a_body_is_an_error(self, status: int, kind: type[Exception]) -> None:
-        assert type(bybit.verdict(response(status, b""))) is kind
-        assert type(bybit.verdict(response(status, good(b"{}")))) is kind
+        assert stays_away(bybit.verdict(late)) == (Throttled, 1.0)
 
     def test_a_country_that_is_not_served_is_no_ban(self) -> None:
         """Waiting would not help."""

@@ -7,14 +7,13 @@ from functools import partial
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Query
 from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
-from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, TimeRange, Us
+from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, WEEK, Us
 from dccd_core.exchanges import bybit
 from dccd_core.exchanges.bybit_live import LIVE
 from dccd_core.stream.book import Book
-from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import Ear
 
 KINDS = ("spot", "linear", "inverse")
 TRADES = Topic(DataType.TRADES, "BTCUSDT")
@@ -61,14 +60,8 @@ def pushed_book(
     return pushed("orderbook.50.BTCUSDT", told, **{"type": "delta", "cts": 7, **more})
 
 
-def decoded(*frames: bytes, state: object = "spot") -> DecodedBatch:
-    return LIVE.decode(frames, [Us(1_000 + n) for n in range(len(frames))], state)
-
-
-def understood(*frames: bytes, state: object = "spot") -> DecodedBatch:
-    found = decoded(*frames, state=state)
-    assert found.bad == []
-    return found
+EAR = Ear(LIVE, state="spot")
+decoded, understood, followed = EAR.decoded, EAR.understood, EAR.followed
 
 
 class TestAsking:
@@ -86,13 +79,6 @@ class TestAsking:
     def test_a_topic_has_a_name_and_an_address(self, topic: Topic, name: str, path: str) -> None:
         assert LIVE.name(topic) == name
         assert LIVE.url(topic) == f"wss://stream.bybit.com/v5/public/{path}"
-
-    def test_bars_are_pushed_in_the_lengths_that_history_has(self) -> None:
-        spans = LIVE.channels[DataType.OHLC].spans
-        assert spans == bybit.EXCHANGE.endpoints[DataType.OHLC].spans
-        for bar in spans:
-            asked = bybit.klines_request(Query("A", TimeRange(Us(0), Us(1)), 1, bar)).params["interval"]
-            assert LIVE.name(Topic(DataType.OHLC, "A", bar=bar)) == f"kline.{asked}.A"
 
     @pytest.mark.parametrize(
         ("wanted", "depth"), [(1, 1), (2, 50), (50, 50), (51, 200), (500, 1_000), (1_001, None)]
@@ -125,25 +111,16 @@ class TestAsking:
             b'{"req_id":"spot:3","op":"unsubscribe","args":["orderbook.50.BTCUSDT"]}'
         )
 
-    @pytest.mark.parametrize(("topics", "sizes"), [(9, [9]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
-    def test_spot_refuses_more_than_ten_topics_a_request(self, topics: int, sizes: list[int]) -> None:
-        wanted = {f"publicTrade.S{n}": Topic(DataType.TRADES, f"S{n}") for n in range(topics)}
-        sent: list[list[str]] = [
-            json.loads(message)["args"] for message in all_due(Session(LIVE, wanted, Us(0)))
-        ]
-        assert [len(args) for args in sent] == sizes
-        assert [name for args in sent for name in args] == list(wanted)
+    def test_spot_refuses_more_than_ten_topics_a_request(self) -> None:
+        assert LIVE.batch == 10
+        args: list[str] = json.loads(LIVE.subscribe([TRADES] * 10, 1))["args"]
+        assert args == ["publicTrade.BTCUSDT"] * 10
 
     def test_a_ping_is_sent_often_enough(self) -> None:
         assert LIVE.ping is not None
         assert LIVE.ping(5) == b'{"op":"ping"}'
         assert LIVE.ping_every == 20 * SECOND
         assert LIVE.silence >= 2 * LIVE.ping_every
-
-
-def all_due(session: Session) -> list[bytes]:
-    """Return what a session sends in its first seconds."""
-    return [message for n in range(50) for message in session.due(Us(n * LIVE.pace))]
 
 
 class TestAnswers:
@@ -201,13 +178,6 @@ class TestAnswers:
         """So it neither spoils nor refuses one."""
         assert understood(frame) == DecodedBatch(state="spot")
 
-    @pytest.mark.parametrize(
-        "told", [{"op": None}, {"req_id": ""}, {"req_id": "12"}, {"req_id": "x:1"}, {"success": None}]
-    )
-    def test_an_agreement_to_no_request_of_ours_is_not_understood(self, told: dict[str, object]) -> None:
-        frame = answer(**{"req_id": "spot:1", **told})
-        assert [text for text, _ in decoded(frame).bad] == [frame]
-
 
 class TestLiveTrades:
     def test_they_are_those_of_history(self) -> None:
@@ -235,22 +205,6 @@ class TestLiveTrades:
         found = understood(pushed("publicTrade.BTCUSDT", [pushed_trade()], type=kind))
         assert found.trades is not None
         assert found.books == []
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            *({name: None} for name in ("T", "S", "v", "p", "i")),
-            *({"S": "None"}, {"S": "buy"}, {"v": 2}, {"p": "four"}, {"i": 7}, {"T": "5"}, {"T": 1.5}),
-            {"T": 1_704_067_200_000_000},
-        ],
-    )
-    def test_a_row_of_another_shape_spoils_its_message_alone(self, other: dict[str, object]) -> None:
-        wrong = pushed("publicTrade.BTCUSDT", [pushed_trade("1"), pushed_trade("2", **other)])
-        good = pushed("publicTrade.BTCUSDT", [pushed_trade("3")])
-        found = decoded(good, wrong, good)
-        assert [text for text, _ in found.bad] == [wrong]
-        assert found.trades is not None
-        assert found.trades["received"].to_list() == [1_000, 1_002]
 
 
 class TestLiveBars:
@@ -309,13 +263,6 @@ class TestLiveBars:
         frame = pushed("kline.1.BTCUSDT", [{**pushed_kline(), **other}])
         for state in (None, "spot", "inverse"):
             assert [text for text, _ in decoded(frame, state=state).bad] == [frame]
-
-
-def followed(*frames: bytes) -> Book:
-    kept = Book(LIVE.channels[DataType.ORDERBOOK], 50)
-    for change in understood(*frames).books:
-        kept.apply(change)
-    return kept
 
 
 class TestLiveBooks:
@@ -389,22 +336,33 @@ class TestLiveBooks:
             assert kept.apply(change)
         assert kept.bids.best(9) == [("8", "2")]
 
-    @pytest.mark.parametrize(
-        "frame",
-        [
-            pushed_book(17, type=None),
-            pushed_book(17, type="partial"),
-            pushed_book(-1),
-            pushed_book(17, [("8",)]),  # pyright: ignore[reportArgumentType]
-            pushed_book(17, ts="9"),
-            pushed("orderbook.50.BTCUSDT", {"b": [], "u": 1}),
-            pushed("orderbook.50.BTCUSDT", {"b": [["8", 1.0]], "a": [], "u": 1}),
-            pushed("orderbook.50.BTCUSDT", []),
-            pushed("orderbook.50.BTCUSDT", None),
-        ],
-    )
-    def test_another_shape_is_bad(self, frame: bytes) -> None:
-        assert [text for text, _ in decoded(frame).bad] == [frame]
+
+BAD = [
+    *(b"", b"pong", b"null", b"[]", b"7", b"{}", b'{"topic":', b"\xff", b'{"a":1},{"a":2}'),
+    pushed("tickers.BTCUSDT", {}),
+    pushed("trade.linear.BTCUSDT", [pushed_trade()]),
+    pushed("orderBookL2_25.BTCUSDT", {}),
+    b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":9}',
+    b'{"op":"subscribe","req_id":"spot:1"}',
+    # an agreement to no request of ours
+    *(answer(**{"req_id": "spot:1", **told}) for told in ({"op": None}, {"success": None})),
+    *(answer(req_id=number) for number in ("", "12", "x:1")),
+    # a trade, or a book, of another shape
+    *(
+        pushed("publicTrade.BTCUSDT", [pushed_trade("1"), pushed_trade("2", **other)])
+        for other in (
+            *({name: None} for name in ("T", "S", "v", "p", "i")),
+            *({"S": "None"}, {"S": "buy"}, {"v": 2}, {"p": "four"}, {"i": 7}, {"T": "5"}, {"T": 1.5}),
+            {"T": 1_704_067_200_000_000},
+        )
+    ),
+    *(pushed_book(17, type=None), pushed_book(17, type="partial"), pushed_book(-1), pushed_book(17, ts="9")),
+    pushed("orderbook.50.BTCUSDT", {"b": [["8"]], "a": [], "u": 17}, type="delta"),
+    pushed("orderbook.50.BTCUSDT", {"b": [], "u": 1}),
+    pushed("orderbook.50.BTCUSDT", {"b": [["8", 1.0]], "a": [], "u": 1}),
+    pushed("orderbook.50.BTCUSDT", []),
+    pushed("orderbook.50.BTCUSDT", None),
+]
 
 
 class TestHearing:
@@ -454,22 +412,7 @@ class TestHearing:
     def test_the_newest_time_that_was_told(self, frames: list[bytes], at: int | None) -> None:
         assert understood(*frames).at == at
 
-    @pytest.mark.parametrize(
-        "frame",
-        [
-            *(b"", b"pong", b"null", b"[]", b"7", b"{}", b'{"topic":', b"\xff", b'{"a":1},{"a":2}'),
-            pushed("tickers.BTCUSDT", {}),
-            pushed("trade.linear.BTCUSDT", [pushed_trade()]),
-            pushed("orderBookL2_25.BTCUSDT", {}),
-            b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":9}',
-            b'{"op":"subscribe","req_id":"spot:1"}',
-        ],
-    )
-    def test_what_is_none_of_its_messages_is_bad_and_spoils_no_other(self, frame: bytes) -> None:
-        good = pushed("publicTrade.BTCUSDT", [pushed_trade()])
-        found = decoded(good, frame, good, frame)
-        assert [text for text, _ in found.bad] == [frame, frame]
-        assert all(reason for _, reason in found.bad)
-        assert found.trades is not None
-        assert found.trades["received"].to_list() == [1_000, 1_002]
-        assert found.state == "spot"
+    @pytest.mark.parametrize("bad", BAD, ids=repr)
+    def test_what_is_not_understood_is_bad_and_spoils_no_other(self, bad: bytes) -> None:
+        good = pushed("publicTrade.BTCUSDT", [pushed_trade()]), pushed("kline.1.BTCUSDT", [pushed_kline()])
+        EAR.spoils_no_other(bad, *good, pushed_book(17, [("8", "1")]), answer(req_id="spot:1"))

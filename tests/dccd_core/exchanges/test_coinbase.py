@@ -28,8 +28,9 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import coinbase
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-01T05:00")
+END = parse_time("2024-01-01T05:00")
 HALF_OPEN = TimeRange(START, END)
 OHLC, TRADES, BOOK = (coinbase.EXCHANGE.endpoints[data_type] for data_type in DataType)
 TRADE = '{"trade_id":%s,"side":"%s","size":"2","price":"1","time":"%s"}'
@@ -158,12 +159,6 @@ def test_a_price_of_a_bar_is_a_number(number: str) -> None:
         coinbase.decode_candles(f"[[1704067200,1,1,1,{number},1]]".encode(), START)
 
 
-def test_a_bar_may_grow_at_its_end_but_not_shrink() -> None:
-    assert coinbase.decode_candles(b"[[1704067200,1,1,1,1,1,7]]", START).height == 1
-    with pytest.raises(PayloadError, match="length"):
-        coinbase.decode_candles(b"[[1704067200,1,1,1,1]]", START)
-
-
 def test_numbers_of_bars_are_read_as_the_nearest_double() -> None:
     body = b"[[60,0.1,92233.72036854,1e-8,73241.50,9007199254740993]]"
     assert coinbase.decode_candles(body, START).row(0)[1:6] == (
@@ -229,20 +224,6 @@ def test_an_id_that_does_not_fit_is_refused(number: str) -> None:
         trades(TRADE % (number, "buy", AT))
 
 
-@pytest.mark.parametrize("price", ["1,5", "", "abc", "0x10", "1 2"])
-def test_text_that_is_no_number_is_refused(price: str) -> None:
-    row = (TRADE % (1, "buy", AT)).replace('"price":"1"', f'"price":"{price}"')
-    with pytest.raises(PayloadError, match="not what its column holds"):
-        trades(row)
-
-
-def test_no_rows_are_no_rows_of_the_right_table() -> None:
-    assert trades().is_empty()
-    assert coinbase.decode_candles(b" [ ] ", START).is_empty()
-    book = coinbase.decode_book(b'{"bids":[],"asks":[],"time":"2024-03-13T11:00:17Z"}', START)
-    assert book.is_empty()
-
-
 def test_a_book_has_the_venue_s_time_and_is_cut_where_it_is_too_deep() -> None:
     levels = ",".join(f'["{1 + place}","2",1]' for place in range(1_500))
     body = f'{{"bids":[["0.5","2",1]],"asks":[{levels}],"sequence":7,"time":"{AT[:-1]}.000009Z"}}'
@@ -269,10 +250,6 @@ def test_a_market_trades_if_it_is_online_and_not_disabled(status: str, disabled:
         f'"trading_disabled":{disabled}}}]'
     )
     assert coinbase.decode_products(body.encode()).row(0) == ("A/B", "A-B", active, *[None] * 5)
-
-
-def response(status: int, body: bytes, **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, START)
 
 
 @pytest.mark.parametrize(
@@ -304,9 +281,7 @@ def test_what_an_answer_means(status: int, body: bytes, kind: type[DccdError]) -
     ],
 )
 def test_how_long_to_stay_away(answer: Response, kind: type[Throttled], wait_s: float) -> None:
-    error = coinbase.verdict(answer)
-    assert isinstance(error, Throttled)
-    assert (type(error), error.wait_s) == (kind, wait_s)
+    assert stays_away(coinbase.verdict(answer)) == (kind, wait_s)
 
 
 @pytest.mark.parametrize("text", ["Public rate limit exceeded", "NotFound", "who knows"])

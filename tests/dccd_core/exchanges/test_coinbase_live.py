@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from dccd_core.adapter.live import Ack, DecodedBatch, Topic, Word
+from dccd_core.adapter.live import Ack, Topic, Word
 from dccd_core.domain.timespan import MICROSECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.exchanges.coinbase import EXCHANGE
@@ -11,25 +11,18 @@ from dccd_core.exchanges.coinbase_live import LIVE
 from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import Ear
 
 START = parse_time("2024-03-13T11:00")
 CAME = Us(START + MINUTE)
+EAR = Ear(LIVE, CAME)
+decoded, understood = EAR.decoded, EAR.understood
 TRADES, OHLC, BOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 REFUSED = b'{"type":"error","message":"Failed to subscribe","reason":"A-B is not a valid product"}'
 
 
 def topic(data_type: DataType, market: str = "BTC-USD") -> Topic:
     return Topic(data_type, market, bar=MINUTE if data_type is OHLC else None)
-
-
-def decoded(*frames: bytes, state: object = None) -> DecodedBatch:
-    return LIVE.decode(frames, [Us(CAME + number) for number in range(len(frames))], state)
-
-
-def understood(*frames: bytes, state: object = None) -> DecodedBatch:
-    result = decoded(*frames, state=state)
-    assert result.bad == []
-    return result
 
 
 def written(seconds: float) -> str:
@@ -101,21 +94,14 @@ class TestSubscribing:
             b'{"type":"unsubscribe","channels":[{"name":"level2_batch","product_ids":["BTC-USD"]}]}'
         )
 
-    def test_a_session_fills_its_messages_and_keeps_below_ten_a_second(self) -> None:
-        topics = {LIVE.name(one): one for number in range(120) for one in [topic(TRADES, f"A{number}-USD")]}
-        session = Session(LIVE, topics, Us(0))
-        sent = [msgspec.json.decode(text) for step in range(20) for text in session.due(Us(step * LIVE.pace))]
-        assert [len(one["channels"][0]["product_ids"]) for one in sent] == [50, 50, 20]
-        asked = [product for one in sent for product in one["channels"][0]["product_ids"]]
-        assert asked == [f"A{number}-USD" for number in range(120)]
-        assert SECOND // LIVE.pace < 10
+    def test_its_messages_are_full_and_fewer_than_ten_a_second(self) -> None:
+        assert (LIVE.batch, SECOND // LIVE.pace < 10) == (50, True)
 
     def test_the_first_word_comes_at_once(self) -> None:
         """Who says nothing for five seconds is cut off."""
         assert len(Session(LIVE, {"matches:BTC-USD": topic(TRADES)}, Us(5)).due(Us(5))) == 1
 
     def test_what_can_be_listened_to(self) -> None:
-        assert LIVE.channels[OHLC].spans == EXCHANGE.endpoints[OHLC].spans
         assert [LIVE.channels[data_type].from_trades for data_type in (OHLC, TRADES, BOOK)] == [
             True,
             False,
@@ -403,12 +389,7 @@ class TestBadMessages:
         ],
     )
     def test_only_the_bad_message_is_lost(self, bad: bytes) -> None:
-        result = decoded(match(1, 1), bad, beat(1, 2), update("buy 1 1", 3))
-        assert [text for text, _ in result.bad] == [bad]
-        assert result.trades is not None
-        assert result.trades.select("trade_id", "received").rows() == [("1", CAME)]
-        assert [change.at for change in result.books] == [after(3)]
-        assert result.at == after(3)
+        EAR.spoils_no_other(bad, match(1, 1), beat(1, 2), update("buy 1 1", 3))
 
     def test_two_values_in_one_message_are_no_two_messages(self) -> None:
         double = match(1, 1) + b"," + match(2, 1)

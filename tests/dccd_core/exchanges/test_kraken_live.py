@@ -1,20 +1,21 @@
 """What the conformance tests do not say of Kraken's WebSocket: names, bars, checksums, answers."""
 
-from collections.abc import Sequence
-
 import msgspec
 import pytest
 
 from dccd_core.adapter.live import Ack, DecodedBatch, Pairs, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.timespan import MINUTE, Us, parse_time
+from dccd_core.domain.timespan import MINUTE, parse_time
 from dccd_core.exchanges import kraken, kraken_live
 from dccd_core.stream.book import Book
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, Ear
 
 TRADES, OHLC, BOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
-START = parse_time("2024-01-01")
 CAME = parse_time("2024-01-01T00:00:30.5")
+EAR = Ear(kraken_live.LIVE, CAME)
+decoded, understood = EAR.decoded, EAR.understood
+UNSUPPORTED = "Currency pair not supported XBT/USD"
 HEARTBEAT = b'{"channel":"heartbeat"}'
 TRADE = (
     b'{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,"ord_type":"limit",'
@@ -48,17 +49,6 @@ def topic(
     return Topic(data_type, market, bar=span, depth=depth, live_name=live_name)
 
 
-def decoded(*frames: bytes, state: object = None) -> DecodedBatch:
-    moments = [Us(CAME + number) for number in range(len(frames))]
-    return kraken_live.LIVE.decode(frames, moments, state)
-
-
-def understood(*frames: bytes, state: object = None) -> DecodedBatch:
-    result = decoded(*frames, state=state)
-    assert result.bad == []
-    return result
-
-
 def pushed(channel: str, *rows: bytes, kind: str = "update") -> bytes:
     return b'{"channel":"%s","type":"%s","data":[%s]}' % (channel.encode(), kind.encode(), b",".join(rows))
 
@@ -88,6 +78,10 @@ def answer(method: str, at: str = "2024-01-01T00:00:20.5Z", **said: object) -> b
 def agreed(channel: str, at: str = "2024-01-01T00:00:20.5Z", **more: object) -> bytes:
     result = {"channel": channel, "symbol": "BTC/USD", **more}
     return answer("subscribe", at, result=result, success=True, req_id=1)
+
+
+def refused(error: str, method: str = "subscribe", **more: str) -> bytes:
+    return answer(method, error=error, success=False, req_id=9, **more)
 
 
 def candle(minute: int, price: float, volume: float = 2.0) -> bytes:
@@ -144,19 +138,6 @@ class TestSubscribing:
         words = {"method": "unsubscribe", "params": left, "req_id": 4}
         assert msgspec.json.decode(live.unsubscribe([wanted], 4, None)) == words
 
-    def test_a_message_holds_one_topic(self) -> None:
-        assert kraken_live.LIVE.batch == 1
-        with pytest.raises(ValueError, match="too many values"):
-            kraken_live.LIVE.subscribe([topic(TRADES), topic(BOOK, depth=10)], 1)
-
-    def test_names_of_one_market_differ(self) -> None:
-        wanted = [
-            topic(TRADES),
-            topic(BOOK, depth=10),
-            *(topic(OHLC, bar=text) for text in ("1m", "5m", "1h")),
-        ]
-        assert len({kraken_live.LIVE.name(one) for one in wanted}) == len(wanted)
-
     def test_a_ping_carries_its_number(self) -> None:
         assert kraken_live.LIVE.ping is not None
         assert kraken_live.LIVE.ping(42) == b'{"method":"ping","req_id":42}'
@@ -164,7 +145,6 @@ class TestSubscribing:
 
     def test_what_can_be_listened_to(self) -> None:
         channels = kraken_live.LIVE.channels
-        assert channels[OHLC].spans == kraken.EXCHANGE.endpoints[OHLC].spans
         assert [channels[BOOK].depth(wanted) for wanted in (1, 10, 11, 50, 500, 501, 1_000, 1_001)] == [
             *(10, 10, 25, 100, 500, 1_000, 1_000, None)
         ]
@@ -358,36 +338,29 @@ class TestAnswers:
         assert result.acks == [Ack(topic)]
         assert result.at == parse_time("2024-01-01T00:00:20.5")
 
-    def test_a_refusal_is_told_by_the_number_of_the_message(self) -> None:
-        text = "Currency pair not supported XBT/USD"
-        said = answer("subscribe", error=text, success=False, req_id=9, symbol="XBT/USD")
-        assert understood(said).acks == [Ack(id=9, error=text)]
-
-    def test_a_message_that_it_does_not_understand_may_have_been_any(self) -> None:
-        said = answer("error", error="Malformed request", success=False)
-        assert understood(said).acks == [Ack(error="Malformed request")]
-
-    def test_the_end_of_a_subscription_is_no_agreement(self) -> None:
-        said = agreed("book", depth=10).replace(b'"subscribe"', b'"unsubscribe"')
+    @pytest.mark.parametrize(
+        ("said", "acks"),
+        [
+            (refused(UNSUPPORTED, symbol="XBT/USD"), [Ack(id=9, error=UNSUPPORTED)]),
+            # it may have been any that was not understood
+            (answer("error", error="Malformed request", success=False), [Ack(error="Malformed request")]),
+            (answer("subscribe", success=True, req_id=9), [Ack(id=9)]),  # it need not say to what
+            (refused("Already subscribed", symbol="BTC/USD"), [Ack(id=9)]),
+            # the end of a subscription is no agreement, and what cannot be left is over already, or goes on
+            (agreed("book", depth=10).replace(b'"subscribe"', b'"unsubscribe"'), []),
+            (refused("Subscription Not Found", "unsubscribe"), []),
+        ],
+    )
+    def test_answers_are_told_by_the_number_of_the_message_and_end_no_connection(
+        self, said: bytes, acks: list[Ack]
+    ) -> None:
         result = understood(said)
-        assert (result.acks, result.restart) == ([], None)
-
-    def test_one_symbol_that_cannot_be_left_ends_no_connection(self) -> None:
-        """It is over already, or goes on: the others have nothing to do with it."""
-        said = answer("unsubscribe", error="Subscription Not Found", success=False, req_id=9)
-        result = understood(said)
-        assert (result.acks, result.restart) == ([], None)
-
-    def test_what_is_subscribed_already_is_agreed_to(self) -> None:
-        said = answer("subscribe", error="Already subscribed", success=False, req_id=9, symbol="BTC/USD")
-        assert understood(said).acks == [Ack(id=9)]
-
-    def test_an_agreement_need_not_say_to_what(self) -> None:
-        assert understood(answer("subscribe", success=True, req_id=9)).acks == [Ack(id=9)]
+        assert (result.acks, result.restart) == (acks, None)
 
     def test_l13_a_refusal_may_mean_that_there_are_too_many(self) -> None:
-        said = answer("subscribe", error="Exceeded max subscriptions", success=False, req_id=9)
-        assert understood(said).acks == [Ack(id=9, error="Exceeded max subscriptions", full=True)]
+        assert understood(refused("Exceeded max subscriptions")).acks == [
+            Ack(id=9, error="Exceeded max subscriptions", full=True)
+        ]
 
     def test_a_pong_tells_the_time_and_a_heartbeat_nothing(self) -> None:
         result = understood(answer("pong", "2024-01-01T00:00:21.000000001Z", req_id=42))
@@ -447,8 +420,6 @@ class TestTopicsOfBadMessages:
         assert [frame for frame, _ in decoded(text).bad] == [text]
         assert sorted(kraken_live.LIVE.topics_in(text, None)) == sorted(topics)
 
-    WHOLE = (pushed("trade", TRADE), pushed("ohlc", CANDLE), book("1 1"))
-
 
 class TestBatches:
     GOOD = (
@@ -490,18 +461,4 @@ class TestBatches:
 
     @pytest.mark.parametrize("bad", BAD)
     def test_a_bad_message_spoils_no_other(self, bad: bytes) -> None:
-        alone = decoded(bad)
-        assert [frame for frame, _ in alone.bad] == [bad]
-        frames: Sequence[bytes] = [*self.GOOD, bad, *self.GOOD, bad]
-        result = decoded(*frames)
-        assert [frame for frame, _ in result.bad] == [bad, bad]
-        twice = understood(*self.GOOD, *self.GOOD)
-        assert (result.books, result.acks, result.at) == (twice.books, twice.acks, twice.at)
-        for mine, theirs in ((result.trades, twice.trades), (result.bars, twice.bars)):
-            assert mine is not None
-            assert theirs is not None
-            assert mine.drop("received").equals(theirs.drop("received"))
-
-    def test_what_a_bad_one_s_neighbours_said_of_bars_is_kept(self) -> None:
-        result = decoded(pushed("ohlc", candle(0, 5.0)), b"bad", pushed("ohlc", candle(2, 7.0)))
-        assert bars(result) == [(0, 5.0, 1), (2, 7.0, 1)]
+        EAR.spoils_no_other(bad, *self.GOOD)

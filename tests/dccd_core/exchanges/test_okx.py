@@ -5,13 +5,14 @@ import pytest
 
 from dccd_core.adapter.contract import IdWindows, Keeps, Query, Reach, Request, Response, TimeWindows
 from dccd_core.domain.barspan import parse_bar_span
-from dccd_core.domain.errors import Banned, DccdError, PayloadError, Rejected, Throttled, Unavailable
+from dccd_core.domain.errors import Banned, PayloadError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import okx
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, response, stays_away
 
-START, END = parse_time("2024-01-01"), parse_time("2024-01-02")
+END = parse_time("2024-01-02")
 HALF_OPEN = TimeRange(START, END)
 SWAPS = ("linear", "inverse")
 
@@ -190,6 +191,8 @@ def test_a_running_bar_is_dropped_whatever_its_place() -> None:
 def test_a_bar_that_is_neither_closed_nor_running_is_refused() -> None:
     with pytest.raises(PayloadError, match="unexpected shape"):
         okx.decode_spot_candles(enveloped(candle(confirm="2")), START)
+    with pytest.raises(PayloadError, match="unexpected shape"):
+        okx.decode_spot_candles(enveloped(candle()[:-1]), START)
 
 
 def test_the_base_volume_is_in_another_cell_for_derivatives() -> None:
@@ -237,12 +240,6 @@ def test_a_book_of_another_shape_is_refused(book: dict[str, object]) -> None:
         okx.decode_books(enveloped(book), START)
 
 
-def test_no_data_is_no_rows_of_the_right_table() -> None:
-    for endpoint in (*okx.EXCHANGE.endpoints.values(), *okx.EXCHANGE.special.values()):
-        assert endpoint is not None
-        assert endpoint.decode(enveloped(), START).is_empty()
-
-
 @pytest.mark.parametrize(
     "time", ["1704067200000000", "-1", "9223372036855", "", "1.5", "soon"], ids=lambda text: text or "empty"
 )
@@ -262,29 +259,6 @@ def test_the_last_millisecond_and_the_last_id_that_fit_are_exact() -> None:
         okx.decode_trades(enveloped(trade(str(2**63))), START)
 
 
-@pytest.mark.parametrize("price", ["1,5", "", "abc", "0x10", "1 2"])
-def test_text_that_is_no_number_is_refused(price: str) -> None:
-    with pytest.raises(PayloadError, match="not what its column holds"):
-        okx.decode_trades(enveloped(trade(price=price)), START)
-
-
-def test_a_number_that_is_no_text_is_another_format() -> None:
-    with pytest.raises(PayloadError, match="unexpected shape"):
-        okx.decode_trades(enveloped({**trade(), "px": 1.5}), START)
-    with pytest.raises(PayloadError, match="unexpected shape"):
-        okx.decode_spot_candles(enveloped([*candle()[:4], 2.0, *candle()[5:]]), START)
-
-
-def test_a_cell_too_few_is_another_format_and_one_more_is_none() -> None:
-    with pytest.raises(PayloadError, match="unexpected shape"):
-        okx.decode_spot_candles(enveloped(candle()[:-1]), START)
-    assert okx.decode_spot_candles(enveloped([*candle(), "new"]), START).height == 1
-
-
-def response(status: int, body: bytes = b"", **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, START)
-
-
 def failed(code: str) -> bytes:
     return b'{"msg":"so it is","code":"%s","data":[]}' % code.encode()
 
@@ -302,17 +276,7 @@ def failed(code: str) -> bytes:
     ],
 )
 def test_how_long_to_stay_away(answer: Response, kind: type[Throttled], wait_s: float) -> None:
-    error = okx.verdict(answer)
-    assert isinstance(error, Throttled)
-    assert (type(error), error.wait_s) == (kind, wait_s)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(400, Rejected), (404, Rejected), (451, Rejected), (500, Unavailable), (520, Unavailable)],
-)
-def test_a_status_without_a_body_is_an_error(status: int, kind: type[DccdError]) -> None:
-    assert type(okx.verdict(response(status))) is kind
+    assert stays_away(okx.verdict(answer)) == (kind, wait_s)
 
 
 @pytest.mark.parametrize("code", ["50001", "50004", "50005", "50013", "50026"])

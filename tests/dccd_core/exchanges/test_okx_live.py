@@ -6,38 +6,20 @@ import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.contract import Limit, Query
+from dccd_core.adapter.contract import Limit
 from dccd_core.adapter.live import Ack, BookChange, DecodedBatch, Topic
-from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Us
 from dccd_core.exchanges import okx, okx_live
-from dccd_core.stream.book import Book
 from dccd_core.stream.session import Session
 from dccd_core.tables import DataType
+from tests.dccd_core.exchanges.hearing import START, Ear
+from tests.dccd_core.exchanges.test_okx import candle, enveloped, trade
 
-START = parse_time("2024-01-01")
+EAR = Ear(okx_live.LIVE)
+decoded, understood, followed = EAR.decoded, EAR.understood, EAR.followed
 TRADES = Topic(DataType.TRADES, "BTC-USDT")
 BARS = Topic(DataType.OHLC, "BTC-USDT", bar=MINUTE)
 BOOK = Topic(DataType.ORDERBOOK, "BTC-USDT", depth=400)
-
-
-def enveloped(*rows: object) -> bytes:
-    return msgspec.json.encode({"code": "0", "msg": "", "data": rows})
-
-
-def candle(time: str = "60000", vol: str = "10", ccy: str = "20", confirm: str = "1") -> list[str]:
-    return [time, "1.5", "2.5", "0.5", "2.0", vol, ccy, "30", confirm]
-
-
-def trade(number: str = "1", time: str = "5", price: str = "1", side: str = "buy") -> dict[str, str]:
-    return {
-        "instId": "BTC-USDT",
-        "side": side,
-        "sz": "2",
-        "px": price,
-        "tradeId": number,
-        "ts": time,
-        "source": "0",
-    }
 
 
 def pushed(channel: str, *data: object, market: str = "BTC-USDT", **more: object) -> bytes:
@@ -57,16 +39,6 @@ def book(
     return pushed("books", {**told, **more}, action=action)
 
 
-def decoded(*frames: bytes) -> DecodedBatch:
-    return okx_live.LIVE.decode(frames, [Us(1_000 + n) for n in range(len(frames))], None)
-
-
-def understood(*frames: bytes) -> DecodedBatch:
-    found = decoded(*frames)
-    assert found.bad == []
-    return found
-
-
 @pytest.mark.parametrize(
     ("topic", "name", "path"),
     [
@@ -82,13 +54,6 @@ def understood(*frames: bytes) -> DecodedBatch:
 def test_a_topic_has_a_name_and_an_address(topic: Topic, name: str, path: str) -> None:
     assert okx_live.LIVE.name(topic) == name
     assert okx_live.LIVE.url(topic) == f"wss://ws.okx.com:8443/ws/v5/{path}"
-
-
-def test_bars_are_pushed_in_the_lengths_that_history_has() -> None:
-    assert okx_live.LIVE.channels[DataType.OHLC].spans == okx.EXCHANGE.endpoints[DataType.OHLC].spans
-    for bar in okx_live.LIVE.channels[DataType.OHLC].spans:
-        asked = okx.candles_request(Query("A-B", TimeRange(START, START), 1, bar)).params["bar"]
-        assert okx_live.LIVE.name(Topic(DataType.OHLC, "A-B", bar=bar)) == f"candle{asked}:A-B"
 
 
 def test_a_message_asks_for_many_topics() -> None:
@@ -216,13 +181,6 @@ def test_a_message_that_is_not_understood_may_still_name_its_topic(
 ) -> None:
     expected = ("books:A-B", "books:C-D") if topics is None else topics
     assert okx_live.LIVE.topics_in(frame, None) == expected
-
-
-def followed(*frames: bytes) -> Book:
-    kept = Book(okx_live.LIVE.channels[DataType.ORDERBOOK])
-    for change in understood(*frames).books:
-        kept.apply(change)
-    return kept
 
 
 def test_a_book_is_followed_by_its_numbers_whatever_the_checksum_says() -> None:
@@ -381,12 +339,7 @@ BAD = [
 
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 def test_what_is_not_understood_is_bad_and_its_neighbours_are_kept(bad: bytes) -> None:
-    before, after = pushed("trades-all", trade("1")), pushed("trades-all", trade("2"))
-    found = decoded(before, b"pong", bad, book(2, 1), after)
-    assert [frame for frame, _ in found.bad] == [bad]
-    assert found.trades is not None
-    assert found.trades.select("trade_id", "received").rows() == [("1", 1_000), ("2", 1_004)]
-    assert [change.last for change in found.books] == [2]
+    EAR.spoils_no_other(bad, pushed("trades-all", trade()), b"pong", book(2, 1), pushed("candle1m", candle()))
 
 
 def test_the_facts_of_the_websocket() -> None:

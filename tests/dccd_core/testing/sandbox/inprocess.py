@@ -14,8 +14,12 @@ from dccd_core.testing.sandbox.stats import Stats
 
 
 class InProcess:
-    def __init__(self, **arguments: Unpack[OptionArguments]) -> None:
+    """A sandbox whose clock stands at ``now``; None: where it stands by itself."""
+
+    def __init__(self, now: Us | None = None, **arguments: Unpack[OptionArguments]) -> None:
         self._transport = httpx.ASGITransport(create_app(Options(**arguments)))
+        if now is not None:
+            self.clock(now)
 
     def send(self, method: str, path: str, body: bytes = b"", /, **params: str | int) -> httpx.Response:
         async def sent() -> httpx.Response:

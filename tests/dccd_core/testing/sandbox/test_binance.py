@@ -14,8 +14,7 @@ from tests.dccd_core.testing.sandbox.inprocess import InProcess
 ETH, PERPETUAL = Symbol.parse("ETH/USDT"), Symbol.parse("ETH/USDT:USDT")
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
-BINANCE = InProcess()
-BINANCE.clock(NOW)
+BINANCE = InProcess(NOW)
 
 
 def ms(text: str) -> int:
@@ -380,8 +379,7 @@ class TestFutures:
         assert used("/api/v3") == spot + 1
 
     def test_its_limit_is_its_own(self) -> None:
-        sandbox = InProcess(rate_limits=True)
-        sandbox.clock(NOW)
+        sandbox = InProcess(NOW, rate_limits=True)
         path = "/binance/fapi/v1/exchangeInfo"
         assert sandbox.send("GET", path).json()["rateLimits"][0]["limit"] == 2_400
         refused = [sandbox.send("GET", "/binance/fapi/v1/aggTrades").status_code for _ in range(121)]

@@ -5,18 +5,18 @@ import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.live import Ack, DecodedBatch, Topic
+from dccd_core.adapter.live import Ack, Topic
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bitfinex_live as adapter
 from dccd_core.stream.book import Book
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.bitfinex_live import LIVE
-from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.dccd_core.testing.sandbox.asked import asked
+from tests.dccd_core.testing.sandbox.listener import Listener, struck
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -30,30 +30,8 @@ BARS = Topic(DataType.OHLC, "tBTCUSD", bar=MINUTE)
 CHANNEL = adapter.LIVE.channels[DataType.ORDERBOOK]
 
 
-class Listener:
-    """The adapter at the other end of a connection."""
-
-    def __init__(self, *topics: Topic, now: Us = NOW) -> None:
-        self.talk = Talk(LIVE, "/ws/2", now, MARKET)
-        self.state: object = None
-        self.heard = [self.hear(self.talk.greeting)]
-        for words in adapter.LIVE.greeting:
-            self.say(words)
-        for topic in topics:
-            self.say(adapter.LIVE.subscribe([topic], 1))
-
-    def say(self, words: bytes) -> DecodedBatch:
-        return self.hear(self.talk.say(words.decode()))
-
-    def until(self, end: Us) -> DecodedBatch:
-        return self.hear(self.talk.until(end))
-
-    def hear(self, acts: Sequence[Act]) -> DecodedBatch:
-        frames = [act.text.encode() for act in messages(acts)]
-        heard = adapter.LIVE.decode(frames, [act.at for act in acts], self.state)
-        self.state = heard.state
-        self.heard = [*getattr(self, "heard", []), heard]
-        return heard
+def listening(*topics: Topic, now: Us = NOW) -> Listener:
+    return Listener("bitfinex", *topics, market=MARKET, now=now)
 
 
 def talk(*words: object, now: Us = NOW, enforced: bool = False) -> Talk:
@@ -79,7 +57,7 @@ def table(heard: Sequence[pl.DataFrame | None], data_type: DataType) -> pl.DataF
 
 class TestTrades:
     def test_a_subscriber_gets_the_last_thirty_and_all_that_come(self) -> None:
-        listener = Listener(TRADES)
+        listener = listening(TRADES)
         [first] = [heard.trades for heard in listener.heard if heard.trades is not None]
         end = Us(NOW + 2 * MINUTE)
         rows = table([first, listener.until(end).trades], DataType.TRADES)
@@ -143,22 +121,12 @@ class TestBooks:
         assert [row[-1] for row in told] == list(range(2, len(told) + 2))
 
     def test_a_wrong_checksum_loses_the_book(self) -> None:
-        heard = spoilt(StreamFault(kind=StreamFaultKind.WRONG_CHECKSUM, topic="book:*", first=20), [BOOK])
-        book = Book(CHANNEL, 100)
+        fault = StreamFault(kind=StreamFaultKind.WRONG_CHECKSUM, topic="book:*", first=20)
+        heard, book = struck(listening(BOOK), fault, seconds=5), Book(CHANNEL, 100)
         applied = [book.apply(change) for change in heard.books]
         assert heard.restart is None
         assert False in applied
         assert "checksum" in (book.lost or "")
-
-
-def spoilt(fault: StreamFault, topics: Sequence[Topic]) -> DecodedBatch:
-    """Hear five seconds, of which a fault spoilt some."""
-    listener = Listener()
-    line = Line("bitfinex", LIVE, listener.talk.side, lambda _fault, _message: None)
-    injector, end = StreamInjector([fault], 1), Us(NOW + 5 * SECOND)
-    acts = [act for topic in topics for act in listener.talk.say(adapter.LIVE.subscribe([topic], 1).decode())]
-    acts += listener.talk.side.due(TimeRange(NOW, end))
-    return listener.hear(line.sent(acts, injector, end))
 
 
 class TestConnection:
@@ -188,7 +156,7 @@ class TestConnection:
         assert answer == {"event": "subscribed", "channel": "candles", "key": "trade:3h:tBTCUST"}
 
     def test_all_messages_of_channels_are_numbered_through(self) -> None:
-        listener = Listener(TRADES, BARS, BOOK, Topic(DataType.TRADES, "tDOGE:USD"))
+        listener = listening(TRADES, BARS, BOOK, Topic(DataType.TRADES, "tDOGE:USD"))
         heard = listener.until(Us(NOW + 2 * MINUTE))
         assert (heard.bad, heard.restart) == ([], None)
         assert isinstance(heard.state, adapter.Connection)
@@ -211,7 +179,7 @@ class TestConnection:
         assert [row[3] for row in frames(acts)] == [act.at // MILLISECOND for act in acts]
 
     def test_who_leaves_gets_no_more(self) -> None:
-        listener = Listener(TRADES, BOOK)
+        listener = listening(TRADES, BOOK)
         left = listener.say(adapter.LIVE.unsubscribe([TRADES], 1, listener.state))
         assert (left.acks, left.bad) == ([], [])
         later = listener.until(Us(NOW + 20 * SECOND))
@@ -254,7 +222,7 @@ class TestConnection:
 
     def test_twice_is_refused_and_for_the_adapter_agreed_to(self) -> None:
         """It knows the channel, so there is nothing to mend by ending the connection of all others."""
-        listener = Listener(TRADES)
+        listener = listening(TRADES)
         said = listener.say(adapter.LIVE.subscribe([TRADES], 1))
         assert (said.acks, said.restart) == ([Ack("trades:tBTCUSD")], None)
 

@@ -20,8 +20,7 @@ INVERSE = Symbol.parse("BTC/USD:BTC")
 SYMBOLS = [INVERSE, *map(Symbol.parse, ("BTC/USDT:USDT", "ETH/USDT", "ETH/BTC"))]
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
-BITMEX = InProcess()
-BITMEX.clock(NOW)
+BITMEX = InProcess(NOW)
 KEPT = InProcess()
 KEPT.clock(Us(CLOSED + 60 * DAY))
 """A server that still has the history, long after the end."""
@@ -333,8 +332,7 @@ def test_a_wrong_request_is_told_so(path: str, params: dict[str, str], name: str
 
 class TestLimits:
     def test_thirty_requests_at_once_and_one_more_every_two_seconds(self) -> None:
-        sandbox = InProcess(rate_limits=True)
-        sandbox.clock(NOW)
+        sandbox = InProcess(NOW, rate_limits=True)
         left = [
             int(answered("trade", sandbox, symbol="NO").headers["x-ratelimit-remaining"]) for _ in range(30)
         ]
@@ -351,8 +349,7 @@ class TestLimits:
         assert answered("trade", sandbox, symbol="NO").status_code == 429
 
     def test_what_is_left_tells_what_was_used(self) -> None:
-        sandbox = InProcess(rate_limits=True)
-        sandbox.clock(NOW)
+        sandbox = InProcess(NOW, rate_limits=True)
         for spent in (1, 2, 3):
             assert adapter.used(dict(answered("trade", sandbox, symbol="NO").headers)) == spent
 
@@ -396,7 +393,6 @@ def test_gaps_are_withheld() -> None:
     "kind", [FaultKind.DUPLICATED, FaultKind.REORDERED, FaultKind.NEGATIVE, FaultKind.SHORT_PAGE]
 )
 def test_faults_find_the_rows_and_their_fields(path: str, kind: FaultKind) -> None:
-    sandbox = InProcess(faults=[Fault(kind=kind)])
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW, faults=[Fault(kind=kind)])
     asked = {"symbol": "XBTUSD", "startTime": "2024-06-01", "count": 50}
     assert get(path, sandbox, **asked) != get(path, **asked)

@@ -16,8 +16,7 @@ EXCHANGE = adapter.EXCHANGE
 SPOT, LINEAR, INVERSE = (Symbol.parse(name) for name in ("ETH/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
 MARKET = Market()
 NOW = parse_time("2024-06-05T12:00:30")
-BYBIT = InProcess()
-BYBIT.clock(NOW)
+BYBIT = InProcess(NOW)
 
 
 def ms(text: str) -> int:
@@ -82,14 +81,6 @@ class TestBars:
         assert klines(limit=2) == [ms("2024-06-05T12:00"), ms("2024-06-05T11:59")]
         assert len(klines()) == 200
         assert len(klines(limit=5_000)) == 1_000
-
-    def test_the_running_bar_holds_the_trades_so_far(self) -> None:
-        [row] = get("kline", category="spot", symbol="ETHUSDT", interval="D", limit=1)["list"]
-        so_far = TimeRange(parse_time("2024-06-05"), NOW)
-        trades = MARKET.truth_trades("bybit", SPOT, so_far)
-        assert row[0] == str(ms("2024-06-05"))
-        assert float(row[4]) == trades["price"][-1]
-        assert float(row[5]) == pytest.approx(trades["amount"].sum())
 
     def test_quiet_minutes_are_flat(self) -> None:
         asked = {"category": "spot", "symbol": "ETHUSDT", "interval": "1", "end": ms("2024-06-01")}
@@ -185,8 +176,7 @@ class TestInstruments:
         assert (one["baseCoin"], one["quoteCoin"]) == ("BTC", "USDT")
 
     def test_dollar_coins_have_names_of_their_own(self) -> None:
-        sandbox = InProcess(symbols=["BTC/USDC:USDC"])
-        sandbox.clock(NOW)
+        sandbox = InProcess(NOW, symbols=["BTC/USDC:USDC"])
         answer = ask(adapter.markets_requests()[1], sandbox)
         [row] = adapter.decode_markets(answer.content).filter(symbol="BTC/USDC:USDC").rows()
         assert row[1] == "BTCPERP"

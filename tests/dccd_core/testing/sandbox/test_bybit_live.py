@@ -1,6 +1,6 @@
 """What the sandbox sends is the truth, as soon as the adapter has read it."""
 
-from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from dccd_core.adapter.live import Ack, BookChange, Channel, DecodedBatch, Topic
+from dccd_core.adapter.live import Ack, DecodedBatch, Topic
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import bybit as adapter
@@ -19,19 +19,17 @@ from dccd_core.testing.sandbox.books import BOOK_PERIOD
 from dccd_core.testing.sandbox.bybit import VENUE
 from dccd_core.testing.sandbox.bybit_live import LIVE
 from dccd_core.testing.sandbox.limits import Rule
-from dccd_core.testing.sandbox.line import Line
-from dccd_core.testing.sandbox.live import ABORTED, Act, Close, Message
+from dccd_core.testing.sandbox.live import ABORTED, Close
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
 from dccd_core.testing.sandbox.venue import Ask, Hidden
 from tests.dccd_core.testing.sandbox.asked import asked
+from tests.dccd_core.testing.sandbox.listener import Listener, understood
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
 BTC, ETH, PERP, INVERSE = map(Symbol.parse, ("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"))
 SYMBOLS = [BTC, PERP, INVERSE]
 MARKET = Market(trades_per_day={str(symbol): 500_000 for symbol in SYMBOLS})
-SHUT = TimeRange(parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00"))
 TRADES, OHLC, ORDERBOOK = DataType.TRADES, DataType.OHLC, DataType.ORDERBOOK
 
 
@@ -51,47 +49,20 @@ def talk(kind: str = "spot", now: Us = NOW, *, enforced: bool = False) -> Talk:
     return Talk(LIVE, f"/v5/public/{kind}", now, MARKET, enforced=enforced)
 
 
-def said(connection: Talk, message: bytes) -> list[Act]:
-    return connection.say(message.decode())
+heard = partial(understood, "bybit")
 
 
-def heard(acts: Sequence[Act], state: object = None) -> DecodedBatch:
-    came = messages(acts)
-    found = OURS.decode([act.text.encode() for act in came], [act.at for act in came], state)
-    assert found.bad == []
-    return found
-
-
-def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> tuple[Talk, list[Act]]:
-    """Return a connection that was agreed to, and all that it sent."""
-    [url] = {OURS.url(topic) for topic in topics}
-    assert url.removeprefix("wss://stream.bybit.com") in LIVE.paths
-    connection = talk(topics[0].market_type, now, enforced=enforced)
-    acts = said(connection, OURS.subscribe(topics, 7))
-    assert heard(acts).acks == [Ack(id=7)]
-    return connection, acts
-
-
-def listened(topic: Topic, end: Us, now: Us = NOW) -> DecodedBatch:
-    connection, acts = subscribed(topic, now=now)
-    return heard([*acts, *connection.until(end)])
-
-
-def table(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
-    assert frame is not None
-    return asked(frame, data_type)
-
-
-def in_base(symbol: Symbol) -> pl.Expr:
-    """Convert amounts as the engine does where a channel counts contracts, here of a dollar."""
-    channels = [OURS.channel(symbol.market_type, data_type) for data_type in (TRADES, ORDERBOOK)]
-    [contracts] = {channel.contracts for channel in channels if channel}
-    return pl.col("amount") / (pl.col("price") if contracts else 1.0)
+def subscribed(*topics: Topic, now: Us = NOW, enforced: bool = False) -> Listener:
+    """Return a connection that was agreed to."""
+    listener = Listener("bybit", *topics, market=MARKET, now=now, enforced=enforced)
+    acks = [ack for heard in listener.heard for ack in heard.acks]
+    assert acks == [Ack(id=number) for number in range(1, len(topics) + 1)]
+    return listener
 
 
 class TestTrades:
     def test_the_trades_of_a_moment_are_one_message(self) -> None:
-        acts = subscribed(trades_of(BTC))[0].until(Us(NOW + MINUTE))
+        acts = subscribed(trades_of(BTC)).talk.until(Us(NOW + MINUTE))
         rows: list[Any] = told(acts)
         assert max(len(row["data"]) for row in rows) > 1
         for row in rows:
@@ -106,15 +77,16 @@ class TestBars:
         spot = Symbol.parse("BTC/USD")
         assert bars_of(spot, MINUTE).market == bars_of(INVERSE, MINUTE).market
         for symbol in (spot, INVERSE):
-            bars = listened(bars_of(symbol, MINUTE), Us(NOW + HOUR)).bars
-            assert bars is not None
+            listener = subscribed(bars_of(symbol, MINUTE))
+            listener.until(Us(NOW + HOUR))
+            closed = listener.bars().filter("closed")
             wanted = MARKET.truth_bars(
                 "bybit", symbol, MINUTE, TimeRange(Us(NOW - NOW % MINUTE), Us(NOW + HOUR - NOW % MINUTE))
             )
-            assert table(bars.filter("closed"), OHLC).equals(wanted)
+            assert asked(closed, OHLC).equals(wanted)
 
     def test_a_quiet_minute_is_pushed_and_confirmed_too(self) -> None:
-        bars = listened(bars_of(ETH, MINUTE), Us(NOW + HOUR)).bars
+        bars = subscribed(bars_of(ETH, MINUTE)).until(Us(NOW + HOUR)).bars
         assert bars is not None
         quiet = bars.filter(pl.col("closed") & (pl.col("volume") == 0))
         assert quiet.height
@@ -124,56 +96,36 @@ class TestBars:
 class TestBooks:
     def test_it_begins_with_what_the_rest_interface_says_and_grows_by_one(self) -> None:
         topic = book_of(BTC, 1_000)
-        begun, *rest = listened(topic, Us(NOW + SECOND)).books
+        listener = subscribed(topic)
+        listener.until(Us(NOW + SECOND))
+        begun, *rest = listener.books
         route = next(route for route in VENUE.routes if route.path == "/v5/market/orderbook")
         params = {"category": "spot", "symbol": topic.market, "limit": "1000"}
         body: Any = msgspec.json.decode(route.answer(Ask(MARKET, params, NOW, Rule(1, SECOND), Hidden())))
-        asked = body["result"]
+        told = body["result"]
         assert [[list(level) for level in side] for side in (begun.bids, begun.asks)] == [
-            asked["b"],
-            asked["a"],
+            told["b"],
+            told["a"],
         ]
-        assert (begun.last, begun.at) == (asked["u"], asked["cts"] * MILLISECOND)
+        assert (begun.last, begun.at) == (told["u"], told["cts"] * MILLISECOND)
         assert begun.at == NOW - NOW % BOOK_PERIOD
         numbers = [change.last for change in (begun, *rest)]
-        assert numbers == [*range(asked["u"], asked["u"] + 11)]
-
-    def test_the_subscriber_of_a_version_s_first_moment_gets_it_once(self) -> None:
-        now = Us(NOW - NOW % BOOK_PERIOD)
-        connection, acts = subscribed(book_of(BTC), now=now)
-        assert [change.last for change in heard(acts).books] == [now // BOOK_PERIOD]
-        assert connection.until(Us(now + BOOK_PERIOD)) == []
-        assert len(connection.until(Us(now + BOOK_PERIOD + 1))) == 1
+        assert numbers == [*range(told["u"], told["u"] + 11)]
 
     def test_a_message_says_when_it_was_sent_and_when_the_book_was_made(self) -> None:
-        _, acts = subscribed(book_of(BTC))
-        [_, first] = told(acts)
+        listener = subscribed(book_of(BTC))
+        [_, first] = told(listener.acts)
         assert (first["ts"], first["cts"]) == (NOW // MILLISECOND, (NOW - NOW % BOOK_PERIOD) // MILLISECOND)
-        assert heard(acts).at == NOW
+        assert listener.heard[-1].at == NOW
 
     def test_what_is_gone_has_size_0_and_nothing_stays_beyond_the_depth(self) -> None:
-        connection, acts = subscribed(book_of(BTC))
-        book = book_kept(BTC)
-        acts += connection.until(Us(NOW + 10 * SECOND))
-        for change in heard(acts).books:
+        listener, book = subscribed(book_of(BTC)), Book(OURS.channels[ORDERBOOK])
+        listener.until(Us(NOW + 10 * SECOND))
+        for change in listener.books:
             book.apply(change)
             assert (len(book.bids), len(book.asks)) == (50, 50)
-        assert any('","0"]' in act.text for act in messages(acts))
-        assert not any("0.00000000" in act.text for act in messages(acts))
-
-
-class TestFaults:
-    @pytest.mark.parametrize("nth", [2, 7])
-    def test_numbers_may_begin_anew_with_1_and_a_whole_book(self, nth: int) -> None:
-        changes = struck(StreamFault(kind=StreamFaultKind.RESET, nth=nth))
-        numbers = [change.last for change in changes]
-        assert numbers[nth - 1 :] == [*range(1, len(numbers) - nth + 2)]
-        assert changes[nth - 1].whole
-        book = book_kept(BTC)
-        assert all(book.apply(change) for change in changes)
-        at = changes[-1].at
-        assert at is not None
-        assert rows_of(book, BTC, at).equals(MARKET.truth_book("bybit", BTC, at, 50).drop("received"))
+        assert any('","0"]' in act.text for act in messages(listener.acts))
+        assert not any("0.00000000" in act.text for act in messages(listener.acts))
 
 
 class TestWords:
@@ -210,13 +162,14 @@ class TestWords:
         assert connection.until(Us(NOW + MINUTE)) == []
 
     def test_a_topic_that_is_on_is_refused_and_goes_on(self) -> None:
-        connection, _ = subscribed(trades_of(BTC))
-        answer = said(connection, OURS.subscribe([trades_of(BTC)], 8))
-        assert [row["success"] for row in told(answer)] == [False]
-        assert heard(answer).acks == [Ack(topic="publicTrade.BTCUSDT")]
-        rows = heard(connection.until(Us(NOW + MINUTE))).trades
+        listener = subscribed(trades_of(BTC))
+        answer = listener.say(OURS.subscribe([trades_of(BTC)], 8))
+        assert told(listener.acts)[-1]["success"] is False
+        assert answer.acks == [Ack(topic="publicTrade.BTCUSDT")]
+        rows = listener.until(Us(NOW + MINUTE)).trades
         wanted = MARKET.truth_trades("bybit", BTC, TimeRange(NOW, Us(NOW + MINUTE)))
-        assert table(rows, TRADES).equals(wanted)
+        assert rows is not None
+        assert asked(rows, TRADES).equals(wanted)
 
     @pytest.mark.parametrize(("kind", "refused"), [("spot", True), ("linear", False)])
     def test_spot_takes_ten_topics_a_request(self, kind: str, *, refused: bool) -> None:
@@ -231,7 +184,7 @@ class TestWords:
         assert (answers[0]["ret_msg"] == "args size >10") == refused
 
     def test_the_topics_of_a_connection_have_so_many_characters(self) -> None:
-        connection, _ = subscribed(trades_of(PERP))
+        connection = subscribed(trades_of(PERP)).talk
         left = 21_000 - len("publicTrade.BTCUSDT")
         for length, text in ((left, "handler not found"), (left + 1, "args too long")):
             [answer] = told(connection.say({"op": "subscribe", "args": ["x" * length]}))
@@ -242,7 +195,7 @@ class TestWords:
         assert answer.pop("conn_id")
         assert answer == {"success": True, "ret_msg": "pong", "req_id": "9", "op": "ping"}
         assert OURS.ping
-        assert heard(said(talk("linear"), OURS.ping(3))) == DecodedBatch()
+        assert heard(talk("linear").say(OURS.ping(3).decode())) == DecodedBatch()
 
     def test_an_operation_that_it_does_not_know_is_none_of_a_topic(self) -> None:
         acts = talk().say({"op": "sing"})
@@ -273,11 +226,11 @@ class TestLimits:
         for minute in range(9, 60, 9):
             assert closes(pinging.until(Us(NOW + minute * MINUTE))) == []
             pinging.say({"op": "ping"})
-        pushed, _ = subscribed(bars_of(BTC, MINUTE), enforced=True)
+        listener = subscribed(bars_of(BTC, MINUTE), enforced=True)
         for minute in range(9, 60, 9):
-            assert closes(pushed.until(Us(NOW + minute * MINUTE))) == []
-        said(pushed, OURS.unsubscribe([bars_of(BTC, MINUTE)], 2, None))
-        assert closes(pushed.until(Us(NOW + DAY))) == [Close(Us(NOW + 64 * MINUTE), ABORTED)]
+            assert closes(listener.talk.until(Us(NOW + minute * MINUTE))) == []
+        listener.say(OURS.unsubscribe([bars_of(BTC, MINUTE)], 2, listener.state))
+        assert closes(listener.talk.until(Us(NOW + DAY))) == [Close(Us(NOW + 64 * MINUTE), ABORTED)]
 
     def test_so_many_may_connect_in_five_minutes(self) -> None:
         ours = OURS.connects
@@ -287,40 +240,3 @@ class TestLimits:
     def test_a_full_connection_of_ours_has_fewer_characters(self) -> None:
         longest = Topic(ORDERBOOK, "1000000BABYDOGEUSDT", "linear", depth=1_000)
         assert OURS.most * len(OURS.name(longest)) < 21_000
-
-
-def channel_of(symbol: Symbol) -> Channel:
-    channel = OURS.channel(symbol.market_type, ORDERBOOK)
-    assert channel is not None
-    return channel
-
-
-def book_kept(symbol: Symbol) -> Book:
-    return Book(channel_of(symbol))
-
-
-def rows_of(book: Book, symbol: Symbol, at: Us) -> pl.DataFrame:
-    """Return a book in our table, in the base currency."""
-    assert book.lost is None
-    sides = [("bid", book.bids.best(9_999)), ("ask", book.asks.best(9_999))]
-    found = [
-        (at, side, level, float(price), float(amount))
-        for side, levels in sides
-        for level, (price, amount) in enumerate(levels)
-    ]
-    schema = {name: of for name, of in ORDERBOOK.table.schema.items() if name != "received"}
-    frame = pl.DataFrame(found, schema=list(schema), orient="row")
-    return frame.cast({name: schema[name] for name in schema}).with_columns(in_base(symbol))
-
-
-def line(connection: Talk, fault: StreamFault, acts: Sequence[Act]) -> list[Act]:
-    reports: list[Message] = []
-    wire = Line("bybit", LIVE, connection.side, lambda _, message: reports.append(message))
-    return wire.sent(acts, StreamInjector([fault], 1), connection.now)
-
-
-def struck(fault: StreamFault | None) -> list[BookChange]:
-    """Return what comes of three seconds of a book, its first snapshot included, that meet a fault."""
-    connection, acts = subscribed(book_of(BTC))
-    acts += connection.until(Us(NOW + 3 * SECOND))
-    return heard(line(connection, fault, acts) if fault else acts).books

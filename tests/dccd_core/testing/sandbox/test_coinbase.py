@@ -16,8 +16,7 @@ QUIET = Symbol.parse("QUIET/USD")
 SPARSE = {"QUIET/USD": 40}
 MARKET = Market(trades_per_day=SPARSE)
 NOW = parse_time("2024-06-05T12:00:30")
-COINBASE = InProcess(trades_per_day=SPARSE)
-COINBASE.clock(NOW)
+COINBASE = InProcess(NOW, trades_per_day=SPARSE)
 
 
 def answer(path: str, **params: str | int) -> Any:

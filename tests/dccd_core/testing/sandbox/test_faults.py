@@ -54,8 +54,7 @@ class TestWhoIsStruck:
 
 
 def asked(fault: Fault, path: str = "klines") -> Response:
-    sandbox = InProcess()
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW)
     sandbox.faults(fault)
     answer = sandbox.get(path, **(TRADES if path == "aggTrades" else KLINES))
     return Response(answer.status_code, dict(answer.headers), answer.content, NOW)
@@ -203,8 +202,7 @@ def test_slow_answers_add_up() -> None:
 def test_gaps_withhold_bars_until_they_are_healed() -> None:
     start = parse_time("2024-06-05T11:00")
     gap = Fault(kind=FaultKind.GAPS, symbol="ETHUSDT", start=start, end=start + 5 * MINUTE)
-    sandbox = InProcess()
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW)
     window = {"symbol": "ETHUSDT", "interval": "1m", "startTime": (start - MINUTE) // MS, "limit": 3}
 
     def opens(**changes: str) -> list[int]:
@@ -298,8 +296,7 @@ class TestOldAnswers:
         assert box.get("depth", symbol="BTCUSDT").content != late[0].content
 
     def test_the_date_is_another_one_or_missing(self) -> None:
-        box = InProcess()
-        box.clock(NOW)
+        box = InProcess(NOW)
         dates = list[str | None]()
         for kind in (FaultKind.OTHER_DATE, FaultKind.NO_DATE):
             box.faults(Fault(kind=kind, seconds=3_600.0))
@@ -308,8 +305,7 @@ class TestOldAnswers:
 
     @pytest.mark.parametrize("by", [-1, 1_000_000])
     def test_a_snapshot_has_another_number(self, by: int) -> None:
-        box = InProcess()
-        box.clock(NOW)
+        box = InProcess(NOW)
         true = box.get("depth", symbol="BTCUSDT").json()
         box.faults(Fault(kind=FaultKind.RENUMBERED, path="depth", number=by))
         told = box.get("depth", symbol="BTCUSDT").json()

@@ -1,12 +1,12 @@
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import msgspec
-import polars as pl
 import pytest
 
-from dccd_core.adapter.live import BookChange, DecodedBatch, Precision, Topic
+from dccd_core.adapter.live import BookChange, Precision, Topic
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
@@ -15,11 +15,10 @@ from dccd_core.exchanges.kraken_live import LIVE as ADAPTER
 from dccd_core.stream.book import Book
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.kraken_live import LIVE
-from dccd_core.testing.sandbox.line import Line
 from dccd_core.testing.sandbox.live import Act, Close, Message
 from dccd_core.testing.sandbox.market import Market
-from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind, StreamInjector
-from tests.dccd_core.testing.sandbox.asked import asked
+from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
+from tests.dccd_core.testing.sandbox.listener import Listener, kept_of, same_book, struck, understood
 from tests.dccd_core.testing.sandbox.talk import Talk, closes, messages, told
 
 NOW = parse_time("2024-06-05T12:00:20.05")
@@ -39,52 +38,43 @@ def topic(data_type: DataType, symbol: Symbol, bar: str = "1m", depth: int = 10)
     return Topic(data_type, market(symbol), bar=span, depth=levels, live_name=str(symbol))
 
 
-def subscribed(*topics: Topic, now: Us = NOW) -> tuple[Talk, list[Act]]:
-    """Subscribe as the adapter does; return what was answered too."""
-    connection = talk(now)
-    words = [ADAPTER.subscribe([one], number).decode() for number, one in enumerate(topics, 1)]
-    return connection, [act for text in words for act in connection.say(text)]
+BOOK = topic(DataType.ORDERBOOK, BTC)
+SERVED = ("kraken", "spot", DataType.ORDERBOOK)
+
+
+heard = partial(understood, "kraken")
+
+
+def subscribed(*topics: Topic, now: Us = NOW) -> Listener:
+    return Listener("kraken", *topics, market=MARKET, now=now)
+
+
+def data(acts: Sequence[Act], name: str) -> list[Any]:
+    return [row for message in told(acts, name) for row in rows(message)]
+
+
+def rows(message: Any) -> list[Any]:
+    return message["data"]
 
 
 def order(channel: str, *symbols: str, **params: object) -> dict[str, object]:
     return {"method": "subscribe", "params": {"channel": channel, "symbol": symbols, **params}, "req_id": 7}
 
 
-def heard(acts: Sequence[Act], state: object = None) -> DecodedBatch:
-    """Return what our adapter makes of it."""
-    sent = messages(acts)
-    result = ADAPTER.decode([one.text.encode() for one in sent], [one.at for one in sent], state)
-    assert result.bad == []
-    return result
-
-
-def rows(frame: pl.DataFrame | None, data_type: DataType) -> pl.DataFrame:
-    assert frame is not None
-    return asked(frame, data_type)
-
-
-def data(acts: Sequence[Act], name: str) -> list[Any]:
-    return [row for message in told(acts, name) for row in _rows(message)]
-
-
-def _rows(message: Any) -> list[Any]:
-    return message["data"]
-
-
 class TestTrades:
     NAME = "trade@BTC/USD"
 
     def test_trades_of_one_moment_share_a_message(self) -> None:
-        connection, _ = subscribed(topic(DataType.TRADES, BTC))
-        sizes = [len(_rows(message)) for message in told(connection.until(Us(NOW + MINUTE)), self.NAME)]
+        connection = subscribed(topic(DataType.TRADES, BTC)).talk
+        sizes = [len(rows(message)) for message in told(connection.until(Us(NOW + MINUTE)), self.NAME)]
         assert max(sizes) > 10
         assert min(sizes) == 1
 
     def test_numbers_are_no_text_and_sides_are_the_takers(self) -> None:
-        connection, _ = subscribed(topic(DataType.TRADES, BTC))
+        connection = subscribed(topic(DataType.TRADES, BTC)).talk
         first = messages(connection.until(Us(NOW + MINUTE)), self.NAME)[0]
         assert '"price":"' not in first.text
-        row = _rows(msgspec.json.decode(first.text))[0]
+        row = rows(msgspec.json.decode(first.text))[0]
         tape = MARKET.tape("kraken", BTC).by_id(row["trade_id"] - 1, 1)
         assert row["side"] == ("sell" if tape.buyer_is_maker[0] else "buy")
 
@@ -94,12 +84,12 @@ class TestTrades:
         snapshot = told(talk().say(order("trade", "BTC/USD", snapshot=True)))[1]
         assert snapshot["type"] == "snapshot"
         last = MARKET.tape("kraken", BTC).count_before(NOW)
-        assert [row["trade_id"] for row in _rows(snapshot)] == list(range(last - 49, last + 1))
+        assert [row["trade_id"] for row in rows(snapshot)] == list(range(last - 49, last + 1))
 
 
 class TestBars:
     def test_nothing_is_told_of_quiet_bars_nor_when_one_ends(self) -> None:
-        connection, _ = subscribed(topic(DataType.OHLC, ETH))
+        connection = subscribed(topic(DataType.OHLC, ETH)).talk
         pushed = data(connection.until(Us(NOW + 2 * HOUR)), "ohlc-1@ETH/USD")
         assert all(row["trades"] > 0 for row in pushed)
         assert "closed" not in pushed[0]
@@ -109,7 +99,7 @@ class TestBars:
         assert len(keys) == len(set(keys))
 
     def test_the_time_that_looks_like_one_is_where_the_bar_ends(self) -> None:
-        connection, _ = subscribed(topic(DataType.OHLC, BTC, "5m"))
+        connection = subscribed(topic(DataType.OHLC, BTC, "5m")).talk
         acts = connection.until(Us(NOW + MINUTE))
         row = data(acts, "ohlc-5@BTC/USD")[0]
         assert row["interval_begin"] == "2024-06-05T12:00:00.000000000Z"
@@ -121,37 +111,27 @@ class TestBars:
         tape = MARKET.tape("kraken", ETH)
         while tape.count_before(now) != tape.count_before(Us(now - 3 * MINUTE)):
             now = Us(now + 10 * SECOND)
-        _, first = subscribed(topic(DataType.OHLC, ETH), now=now)
-        [row] = data(first, "ohlc-1@ETH/USD")
+        [row] = data(subscribed(topic(DataType.OHLC, ETH), now=now).acts, "ohlc-1@ETH/USD")
         last = Us(int(tape.by_id(tape.count_before(now) - 1, 1).time[0]))
         assert parse_time(row["interval_begin"]) == last - last % MINUTE < now - now % MINUTE - MINUTE
 
     def test_before_the_first_trade_the_snapshot_is_empty(self) -> None:
         new = Symbol.parse("NEW/USDT")
-        _, first = subscribed(topic(DataType.OHLC, new), now=parse_time("2024-02-10T07:59"))
-        assert told(first, "ohlc-1@NEW/USDT")[0]["data"] == []
-        assert heard(first).bars is None
+        listener = subscribed(topic(DataType.OHLC, new), now=parse_time("2024-02-10T07:59"))
+        assert told(listener.acts, "ohlc-1@NEW/USDT")[0]["data"] == []
+        assert all(heard.bars is None for heard in listener.heard)
 
 
 class TestBooks:
-    def book(self, symbol: Symbol, depth: int) -> Book:
-        return Book(BOOKS, depth, Precision(MARKET.instruments[symbol].price_scale, 8))
-
-    def top(self, book: Book, depth: int) -> list[tuple[float, float]]:
-        both = [*book.bids.best(depth), *book.asks.best(depth)]
-        return [(float(price), float(amount)) for price, amount in both]
-
     def test_at_depth_10_levels_pushed_out_are_not_told(self) -> None:
-        connection, first = subscribed(topic(DataType.ORDERBOOK, BTC))
-        changes = heard([*first, *connection.until(Us(NOW + 10 * SECOND))]).books
-        never_cut = Book(ADAPTER.channels[DataType.TRADES])
-        for change in changes:
+        listener, never_cut = subscribed(BOOK), Book(ADAPTER.channels[DataType.TRADES])
+        listener.until(Us(NOW + 10 * SECOND))
+        for change in listener.books:
             never_cut.apply(change)
         assert len(never_cut.bids) + len(never_cut.asks) > 20
 
     def test_numbers_have_fewer_decimals_than_the_checksum_counts(self) -> None:
-        _, first = subscribed(topic(DataType.ORDERBOOK, BTC))
-        [change] = heard(first).books
+        [change] = subscribed(BOOK).books
         assert {len(amount.partition(".")[2]) for _, amount in change.asks} == {5}
         assert change.checksum == self.checksum(change, Precision(2, 8))
         assert change.checksum != self.checksum(change, None)
@@ -160,36 +140,30 @@ class TestBooks:
         assert BOOKS.checksum is not None
         return BOOKS.checksum(change.bids[:10], change.asks[:10], precision)
 
-    def faulty(self, fault: StreamFault) -> Book:
+    def faulty(self, kind: StreamFaultKind, nth: int) -> Book:
         """Return a book at depth 10 after one fault has struck."""
-        connection, first = subscribed(topic(DataType.ORDERBOOK, BTC))
-        acts = [*first, *connection.until(Us(NOW + 5 * SECOND))]
-        struck = list[Message]()
-        line = Line("kraken", LIVE, connection.side, lambda _, message: struck.append(message))
-        sent = line.sent(acts, StreamInjector([fault], 0), connection.now)
-        assert len(struck) == 1
-        book = self.book(BTC, 10)
-        for change in heard(sent).books:
+        fault = StreamFault(kind=kind, topic="book@*", nth=nth)
+        book = kept_of(SERVED, BOOK, MARKET, BTC)
+        for change in struck(subscribed(BOOK), fault, seconds=5).books:
             if not book.apply(change):
                 break
         return book
 
     def test_a_wrong_checksum_is_noticed(self) -> None:
-        book = self.faulty(StreamFault(kind=StreamFaultKind.WRONG_CHECKSUM, topic="book@*", nth=5))
+        book = self.faulty(StreamFaultKind.WRONG_CHECKSUM, 5)
         assert str(book.lost).startswith("checksum ")
 
     def test_a_lost_update_is_noticed_or_made_up_for_by_the_next(self) -> None:
         noticed = 0
-        truth = MARKET.truth_book("kraken", BTC, Us(NOW + 5 * SECOND), 10).select("price", "amount").rows()
         for nth in range(2, 20):
-            book = self.faulty(StreamFault(kind=StreamFaultKind.DROP, topic="book@*", nth=nth))
+            book = self.faulty(StreamFaultKind.DROP, nth)
             noticed += str(book.lost).startswith("checksum ")
-            assert book.lost is not None or self.top(book, 10) == truth
+            if book.lost is None:
+                same_book(SERVED, BOOK, book, MARKET, BTC, Us(NOW + 5 * SECOND))
         assert noticed > 12
 
     def test_a_moment_that_changes_nothing_is_not_told(self) -> None:
-        connection, _ = subscribed(topic(DataType.ORDERBOOK, ETH))
-        changes = heard(connection.until(Us(NOW + 30 * SECOND))).books
+        changes = subscribed(topic(DataType.ORDERBOOK, ETH)).until(Us(NOW + 30 * SECOND)).books
         assert 0 < len(changes) < 300
         assert all(change.bids or change.asks for change in changes)
 
@@ -204,7 +178,7 @@ class TestWords:
 
     def test_an_outage_is_said_to_begin_and_to_end(self) -> None:
         start, end = parse_time("2023-03-24T10:00"), parse_time("2023-03-24T11:00")
-        connection, _ = subscribed(topic(DataType.TRADES, BTC), now=Us(start - 90 * SECOND))
+        connection = subscribed(topic(DataType.TRADES, BTC), now=Us(start - 90 * SECOND)).talk
         acts = connection.until(Us(end + MINUTE))
         said = [(act.at, row["data"][0]["system"]) for act, row in self.statuses(acts)]
         assert said == [(start, "maintenance"), (end, "online")]
@@ -261,20 +235,20 @@ class TestWords:
         assert not connection.side.feeds
 
     def test_nobody_subscribes_twice(self) -> None:
-        connection, _ = subscribed(topic(DataType.ORDERBOOK, BTC))
+        connection = subscribed(BOOK).talk
         [answer] = told(connection.say(order("book", "BTC/USD", depth=25)))
         assert answer["error"] == "Already subscribed"
 
 
 class TestKeepingAlive:
     def test_heartbeats_come_only_while_nothing_else_does(self) -> None:
-        quiet, _ = subscribed(topic(DataType.TRADES, ETH))
+        quiet = subscribed(topic(DataType.TRADES, ETH)).talk
         acts = messages(quiet.until(Us(NOW + 10 * MINUTE)))
         beats = [act for act in acts if act.text == '{"channel":"heartbeat"}']
         assert 100 < len(beats) < 600
         assert max(after.at - before.at for before, after in pairwise(acts)) < 2 * SECOND
         assert all(beat.at - before.at > 0 for before, beat in pairwise(acts) if beat in beats)
-        busy, _ = subscribed(topic(DataType.ORDERBOOK, BTC))
+        busy = subscribed(BOOK).talk
         assert {act.topic for act in messages(busy.until(Us(NOW + 10 * SECOND)))} == {"book@BTC/USD"}
 
     def test_nobody_without_a_subscription_gets_any(self) -> None:
@@ -288,5 +262,5 @@ class TestKeepingAlive:
         assert closes(connection.until(Us(NOW + 101 * SECOND))) == [
             Close(Us(NOW + 100 * SECOND), 1000, "idle")
         ]
-        subscriber, _ = subscribed(topic(DataType.TRADES, ETH))
+        subscriber = subscribed(topic(DataType.TRADES, ETH)).talk
         assert closes(subscriber.until(Us(NOW + HOUR))) == []

@@ -17,8 +17,7 @@ KLINES = {"symbol": "BTCUSDT", "interval": "1m"}
 
 
 def test_the_clock_can_be_stopped_and_says_the_date() -> None:
-    sandbox = InProcess()
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW)
     answer = sandbox.get("time")
     assert answer.json() == {"serverTime": NOW // MILLISECOND}
     assert answer.headers["date"] == "Wed, 05 Jun 2024 12:00:20 GMT"
@@ -43,8 +42,7 @@ def test_the_clock_can_run_faster_than_the_machine_s(monkeypatch: pytest.MonkeyP
 
 
 def test_more_than_the_limit_is_429_with_the_time_to_wait() -> None:
-    sandbox = InProcess(rate_limits=True, limit_weight=5)
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW, rate_limits=True, limit_weight=5)
     assert [sandbox.get("klines", **KLINES).status_code for _ in range(3)] == [200, 200, 429]
     refused = sandbox.get("ping")
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "40")
@@ -56,8 +54,7 @@ def test_more_than_the_limit_is_429_with_the_time_to_wait() -> None:
 
 
 def test_ignoring_429_is_a_ban_until_it_is_over() -> None:
-    sandbox = InProcess(rate_limits=True, limit_weight=1, window_s=10)
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW, rate_limits=True, limit_weight=1, window_s=10)
     statuses = [sandbox.get("ping").status_code for _ in range(14)]
     assert statuses == [200, *[429] * 11, 418, 418]
     banned = sandbox.get("ping")
@@ -70,15 +67,13 @@ def test_ignoring_429_is_a_ban_until_it_is_over() -> None:
 
 
 def test_without_rate_limits_weight_is_only_counted() -> None:
-    sandbox = InProcess(limit_weight=1)
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW, limit_weight=1)
     assert {sandbox.get("ping").status_code for _ in range(20)} == {200}
     assert sandbox.get("ping").headers["x-mbx-used-weight-1m"] == "21"
 
 
 def test_stats_count_every_request() -> None:
-    sandbox = InProcess()
-    sandbox.clock(NOW)
+    sandbox = InProcess(NOW)
     sandbox.get("klines", **KLINES, limit=5)
     sandbox.get("klines", symbol="NOPE", interval="1m")
     sandbox.clock(Us(NOW + MINUTE))
@@ -115,9 +110,7 @@ class TestPools:
             trouble=lambda _: b"",
         )
         monkeypatch.setattr("dccd_core.testing.sandbox.server.VENUES", (toy,))
-        sandbox = InProcess(rate_limits=True)
-        sandbox.clock(NOW)
-        return sandbox
+        return InProcess(NOW, rate_limits=True)
 
     def said(self, sandbox: InProcess, path: str) -> object:
         return sandbox.send("GET", f"/toy/{path}").json()
@@ -151,8 +144,9 @@ class TestPools:
 
 
 def test_reset_goes_back_to_the_start() -> None:
-    sandbox = InProcess(rate_limits=True, limit_weight=1, faults=[Fault(kind=FaultKind.STATUS, path="time")])
-    sandbox.clock(NOW)
+    sandbox = InProcess(
+        NOW, rate_limits=True, limit_weight=1, faults=[Fault(kind=FaultKind.STATUS, path="time")]
+    )
     sandbox.faults()
     for _ in range(20):
         sandbox.get("ping")
