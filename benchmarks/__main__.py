@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 import click
 import msgspec
 
-from benchmarks import report, start, stream
+from benchmarks import inventory, report, start, stream
 from benchmarks.cases import CASES, CORE, DAGSTER, FLOOR, OURS, TRADES, Case, Variant, peers
 from benchmarks.job import Job
 from benchmarks.measure import rows_in, run
@@ -24,7 +24,8 @@ _ROOT: Final = Path(__file__).parent.parent
 _NAMES: Final = [case.name for case in CASES]
 _STREAM: Final = "stream"
 _START: Final = "start"
-_OTHERS: Final = (_STREAM, _START)
+_INVENTORY: Final = "inventory"
+_OTHERS: Final = (_STREAM, _START, _INVENTORY)
 
 
 class _Arguments(TypedDict):
@@ -165,7 +166,9 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.command("benchmarks")
 @click.option("--url", help="Ask this server, up to before /api, instead of a sandbox.")
 @click.option("--rtt-ms", default=100.0, show_default=True, help="Latency of the sandbox.")
-@click.option("--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades,stream,start")
+@click.option(
+    "--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades,stream,start,inventory"
+)
 @click.option(
     "--trades",
     default=500_000,
@@ -192,11 +195,12 @@ def main(**arguments: Unpack[_Arguments]) -> None:
         click.echo(f"{report.machine()}\n")
         rows = arguments["peer_rows"] or arguments["messages"]
         stream.report(arguments["messages"], arguments["peers_python"], rows, arguments["books"])
-    if _START in arguments["only"]:
-        click.echo(f"median of {arguments['repeat']}; {report.machine()}\n")
-        with tempfile.TemporaryDirectory() as folder:
-            for line in start.report(Path(folder), arguments["repeat"]):
-                click.echo(line)
+    for name, tell in ((_START, start.report), (_INVENTORY, inventory.report)):
+        if name in arguments["only"]:
+            click.echo(f"median of {arguments['repeat']}; {report.machine()}\n")
+            with tempfile.TemporaryDirectory() as folder:
+                for line in tell(Path(folder), arguments["repeat"]):
+                    click.echo(line)
     if {*arguments["only"]} - {*_OTHERS}:
         _history(arguments)
 

@@ -76,16 +76,16 @@ def _fill(folder: Path) -> None:
     month = partition_span(bars.grain, "2024-01")
     names = ("open", "high", "low", "close", "volume")
     prices: Mapping[str, object] = dict.fromkeys(names, 1.0)
-    _store(lake, bars, "2024-01", _rows(DataType.OHLC, range(month.start, month.end, MINUTE), prices))
+    _store(lake, bars, "2024-01", rows_of(DataType.OHLC, range(month.start, month.end, MINUTE), prices))
     trades = Dataset.parse("kraken/trades/BTC-USD")
     for day in range(_DAYS - 1):
         start = _FIRST + day * DAY
         values = {"price": 1.0, "amount": 1.0, "side": "buy", "trade_id": range(day * 100, day * 100 + 100)}
-        rows = _rows(DataType.TRADES, range(start, start + 100 * SECOND, SECOND), values)
+        rows = rows_of(DataType.TRADES, range(start, start + 100 * SECOND, SECOND), values)
         _store(lake, trades, datetime.fromtimestamp(start // SECOND, UTC).date().isoformat(), rows)
 
 
-def _rows(data_type: DataType, times: range, values: Mapping[str, object]) -> pl.DataFrame:
+def rows_of(data_type: DataType, times: range, values: Mapping[str, object]) -> pl.DataFrame:
     """Return rows of ``data_type``: of each value as many as there are times; what is not given is null."""
     named = {"ts": times, **values}
     schema = data_type.table.schema

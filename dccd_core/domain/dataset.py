@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
@@ -77,6 +78,7 @@ class ListingPeriod:
 UNKNOWN: Final = ListingPeriod()
 
 
+@lru_cache(maxsize=1 << 14)  # an inventory asks for the same days of every dataset
 def partition_span(grain: Grain, key: str) -> TimeRange:
     """Return the time a partition covers.
 

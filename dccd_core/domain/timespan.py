@@ -114,8 +114,11 @@ class TimeRange:
 
 def union(spans: Iterable[TimeRange]) -> list[TimeRange]:
     """Sort, drop empty spans, and join those that overlap or touch."""
+    apart = [span for span in spans if span.start < span.end]
+    if len(apart) < 2:
+        return apart
     joined: list[TimeRange] = []
-    for span in sorted(s for s in spans if s.start < s.end):
+    for span in sorted(apart, key=lambda one: (one.start, one.end)):
         if joined and span.start <= joined[-1].end:
             joined[-1] = TimeRange(joined[-1].start, max(joined[-1].end, span.end))
         else:

@@ -1,8 +1,7 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial, reduce
@@ -21,6 +20,7 @@ from dccd_core.lake.layout import (
     StreamKey,
     data_path,
     dataset_folder,
+    owner,
     parse_data_path,
     quarantine_path,
     withdrawn_path,
@@ -32,15 +32,15 @@ from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.live.shelf import Shelf
 from dccd_core.lake.live.tail import Tail, TailView
 from dccd_core.lake.partition import quarantine
+from dccd_core.lake.partition.inventory import Inventory, listed
 from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.partition.merge import TWICE, merged
-from dccd_core.lake.partition.parquet import Reader, State, Writer, state_from_tail
+from dccd_core.lake.partition.parquet import Reader, State, Writer, own
 from dccd_core.lake.partition.spool import RowSpool
 from dccd_core.lake.store.folder import Folder, Store, Stored, rewrite, writing
 from dccd_core.lake.store.identity import ensure_identity, identity
 from dccd_core.tables import DataType, empty
 
-_AT_ONCE: Final = 16
 _MOST_ASIDE: Final = 100_000
 """Rows taken back that are kept beside one partition: some 20 MB."""
 _CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
@@ -97,35 +97,45 @@ class LakeStore:
         self._id = identity(self._opened)
         return self._opened
 
+    @cached_property
+    def _inventory(self) -> Inventory:
+        return Inventory(self._store)
+
     def path(self, dataset: Dataset, key: str) -> str:
         """Return the full path or URL of a partition's file, whether it is there or not."""
         return self._store.url(data_path(dataset, key))
 
     def state(self, dataset: Dataset, key: str) -> State | None:
         """Return what the footer says; None when there is no file."""
-        return self._told(dataset, key, self._state(data_path(dataset, key)))
+        return self._told(dataset, key, self._inventory.state(data_path(dataset, key)))
 
     def states(self, dataset: Dataset) -> dict[str, State]:
         """Return the state of every partition there is, by key, in order."""
-        found = reader.partitions(self._store, dataset)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            states = zip(found, pool.map(self._state, found.values()), strict=True)
-            return {key: told for key, state in states if (told := self._told(dataset, key, state))}
+        return self.inventory([dataset])[dataset]
+
+    def inventory(self, datasets: Iterable[Dataset] | None = None) -> dict[Dataset, dict[str, State]]:
+        """Return what the footers say of all partitions of some datasets, or of all datasets there are.
+
+        By dataset and key, in order. A footer is read once: a manifest beside the partitions remembers what
+        it said, for as long as its file stays the same.
+        """
+        return {
+            dataset: {key: told for key, state in states.items() if (told := self._told(dataset, key, state))}
+            for dataset, states in self._stored(datasets).items()
+        }
 
     def known(self, dataset: Dataset, key: str, tail: TailView | None = None) -> State | None:
         """Return what footer and tail say together; ``tail``: as it was read before, for many datasets."""
         tail = tail or self.tail(dataset).read()  # before the footer: see ``each_of``
-        path = data_path(dataset, key)
-        stored = _own(self._state(path), owner(dataset, key))
-        return self._told(dataset, key, tail.united(dataset, key, stored, self._store.url(path)))
+        return self._united(dataset, key, tail, self._inventory.state(data_path(dataset, key)))
 
     def all_known(self, dataset: Dataset, tail: TailView | None = None) -> dict[str, State]:
-        """Return what is known of every partition, by key, in order: see ``known``."""
+        """Return what is known of every partition, by key, in order: see ``known`` and ``inventory``."""
         tail = tail or self.tail(dataset).read()
-        keys = sorted({*self.keys(dataset), *tail.keys(dataset)})
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            states = pool.map(partial(self.known, dataset, tail=tail), keys)
-            return {key: state for key, state in zip(keys, states, strict=True) if state}
+        stored = self._stored([dataset])[dataset]
+        keys = sorted({*stored, *tail.keys(dataset)})
+        states = [(key, self._united(dataset, key, tail, stored.get(key))) for key in keys]
+        return {key: state for key, state in states if state}
 
     def tail(self, dataset: Dataset) -> Tail:
         """Return the tail of a dataset and of those that differ from it in nothing but the symbol."""
@@ -167,7 +177,7 @@ class LakeStore:
         with self._store.open(path) as stored:
             if stored:
                 reader = Reader(stored.file, dataset.data_type, self._store.url(path))
-                _own(reader.state, owner(dataset, key))
+                own(reader.state, owner(dataset, key))
                 yield from reader.groups()
 
     def verify(self, dataset: Dataset, key: str) -> State | None:
@@ -258,12 +268,17 @@ class LakeStore:
         """Return the rows that were taken back: the table's columns and ``reason``."""
         return quarantine.read(self._store, withdrawn_path(dataset, key), dataset.data_type)
 
-    def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
-        own, accepted = _own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
-        return replace(own, ledger=own.ledger.accepting(accepted)) if own and accepted else own
+    def _stored(self, datasets: Iterable[Dataset] | None) -> dict[Dataset, dict[str, State]]:
+        listing = listed(self._store, datasets)
+        return self._inventory.states(listing, self.identity() if any(listing.values()) else None)
 
-    def _state(self, path: str) -> State | None:
-        return state_from_tail(lambda size: self._store.tail(path, size), self._store.url(path))
+    def _united(self, dataset: Dataset, key: str, tail: TailView, stored: State | None) -> State | None:
+        path, mine = self._store.url(data_path(dataset, key)), own(stored, owner(dataset, key))
+        return self._told(dataset, key, tail.united(dataset, key, mine, path))
+
+    def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
+        mine, accepted = own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
+        return replace(mine, ledger=mine.ledger.accepting(accepted)) if mine and accepted else mine
 
 
 def open_store(url: str | Path) -> Store:
@@ -274,25 +289,6 @@ def open_store(url: str | Path) -> Store:
     if "://" in str(url):
         raise ConfigError(f"{url} is no store", hint="use a folder or s3://bucket/prefix")
     return Folder(Path(url))
-
-
-def owner(dataset: Dataset, key: str) -> str:
-    """Return what the footer of a partition's file calls it."""
-    return f"{dataset}/{key}"
-
-
-def _own(state: State | None, expected: str) -> State | None:
-    """Return the state of a file that holds what it should.
-
-    Raises:
-        LakeError: it is another's: their names differ only in what this file system does not tell apart.
-    """
-    if state and state.owner not in ("", expected):
-        raise LakeError(
-            f"{state.path} holds {state.owner}, not {expected}",
-            hint="a file system that takes both names for one cannot keep both: use another store for one",
-        )
-    return state
 
 
 def live_folder(url: str | Path) -> Path:
@@ -400,7 +396,7 @@ class PartitionDraft:
     ) -> tuple[State | None, bool]:
         old = Reader(stored.file, self._data_type, self._url) if stored else None
         if old:
-            _own(old.state, self._owner)
+            own(old.state, self._owner)
         ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
         judging = judge()
         self._clashes.clear()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from dccd_core.domain.barspan import format_bar_span, parse_bar_span
@@ -17,11 +18,12 @@ QUARANTINE: Final = "_quarantine.ndjson"
 WITHDRAWN: Final = "_withdrawn.ndjson"
 LOCKS: Final = ".dccd/locks"
 LIVE: Final = ".dccd/live"
+MANIFEST: Final = ".dccd/manifest"
+PERIOD: Final = "period="
 SEGMENT: Final = ".arrow"
 
-_DATA_PATH: Final = re.compile(
-    r"(?P<data_type>\w+)/exchange=(?P<exchange>[^/]+)/symbol=(?P<slug>[^/]+)/"
-    rf"(?:span=(?P<span>[^/]+)/)?period=(?P<key>[^/]+)/{re.escape(DATA)}"
+_FOLDER: Final = re.compile(
+    r"(?P<data_type>\w+)/exchange=(?P<exchange>[^/]+)/symbol=(?P<slug>[^/]+)(?:/span=(?P<span>[^/]+))?"
 )
 _SEGMENT_NAME: Final = re.compile(rf"(?P<start>\d{{1,19}})-[0-9a-f]{{32}}{re.escape(SEGMENT)}")
 
@@ -90,7 +92,12 @@ def data_path(dataset: Dataset, key: str) -> str:
     'trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet'
     """
     partition_span(dataset.grain, key)
-    return f"{dataset_folder(dataset)}/period={key}/{DATA}"
+    return f"{dataset_folder(dataset)}/{PERIOD}{key}/{DATA}"
+
+
+def owner(dataset: Dataset, key: str) -> str:
+    """Return what the footer of a partition's file calls it."""
+    return f"{dataset}/{key}"
 
 
 def quarantine_path(dataset: Dataset, key: str) -> str:
@@ -103,14 +110,34 @@ def withdrawn_path(dataset: Dataset, key: str) -> str:
 
 def parse_data_path(path: str) -> tuple[Dataset, str] | None:
     """Return what ``data_path`` made ``path`` from; None for a path that it cannot have made."""
-    match = _DATA_PATH.fullmatch(path)
+    folder, _, name = path.rpartition(f"/{PERIOD}")
+    dataset, key = _parse_folder(folder), name.removesuffix(f"/{DATA}")
+    if dataset is None or key == name:
+        return None
+    try:
+        partition_span(dataset.grain, key)
+    except ConfigError:
+        return None
+    return dataset, key
+
+
+@lru_cache(maxsize=1 << 10)  # paths come sorted: those of one folder one after the other
+def _parse_folder(folder: str) -> Dataset | None:
+    """Return what ``dataset_folder`` made ``folder`` from; None for one that it cannot have made."""
+    match = _FOLDER.fullmatch(folder)
     if match is None:
         return None
     try:
         span = parse_bar_span(match["span"]) if match["span"] else None
-        data_type = DataType(match["data_type"])
-        dataset = Dataset(match["exchange"], Symbol.from_slug(match["slug"]), data_type, span)
-        ours = data_type.table.takes_span == (span is not None) and data_path(dataset, match["key"]) == path
+        dataset = Dataset(
+            match["exchange"], Symbol.from_slug(match["slug"]), DataType(match["data_type"]), span
+        )
     except (ConfigError, ValueError):
         return None
-    return (dataset, match["key"]) if ours else None
+    ours = dataset.data_type.table.takes_span == (span is not None) and dataset_folder(dataset) == folder
+    return dataset if ours else None
+
+
+def manifest_path(family: StreamKey) -> str:
+    """Return the file that remembers the states of these datasets' partitions."""
+    return f"{MANIFEST}/{family.folder}.json"

@@ -44,10 +44,10 @@ class Holding:
 
 def holdings(lake: LakeStore, now: Us) -> list[Holding]:
     """Sum up every dataset there is, sorted by name."""
-    live = set(lake.recorded())
+    live, stored = set(lake.recorded()), lake.inventory()
     found = list[Holding]()
-    for dataset in sorted({*lake.datasets(), *live}, key=str):
-        states = lake.states(dataset)
+    for dataset in sorted({*stored, *live}, key=str):
+        states = stored.get(dataset)
         one = holding(dataset, states, now) if states else _nothing(dataset)
         found.append(_with_live(lake, one) if dataset in live else one)
     return found

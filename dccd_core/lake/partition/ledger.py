@@ -302,7 +302,7 @@ def condition(ledger: Ledger | None, span: TimeRange) -> Condition:
     if ledger is None:
         return Condition.MISSING
     until = ledger.covered_until(span)
-    left_behind = any(covered.end > until for covered in ledger.covered() if covered.clip(span))
+    left_behind = any(one.span.end > until for one in ledger.asked if one.span.clip(span))
     if ledger.gaps() or ledger.quarantined or left_behind:
         return Condition.DEGRADED
     return Condition.AVAILABLE if until == span.end else Condition.PENDING

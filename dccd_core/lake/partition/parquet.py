@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dccd_core.domain.errors import DamagedFile
+from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.partition.digest import Digest
 from dccd_core.lake.partition.ledger import Ledger
@@ -57,6 +57,20 @@ class State:
     """Whose rows they are, as ``Writer`` was told; empty in files from before that was written."""
     unfolded: int = 0
     """Rows of ticks that are in the tail and in no file yet. Of a file alone there are none."""
+
+
+def own(state: State | None, owner: str) -> State | None:
+    """Return the state of a file that holds what it should.
+
+    Raises:
+        LakeError: it is another's: their names differ only in what this file system does not tell apart.
+    """
+    if state and state.owner not in ("", owner):
+        raise LakeError(
+            f"{state.path} holds {state.owner}, not {owner}",
+            hint="a file system that takes both names for one cannot keep both: use another store for one",
+        )
+    return state
 
 
 class _Summary(msgspec.Struct):

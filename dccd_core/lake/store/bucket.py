@@ -2,9 +2,10 @@
 
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
 from uuid import uuid4
@@ -17,6 +18,8 @@ from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.lake.layout import DATA, LOCKS
 from dccd_core.lake.store.folder import Stored, letting_go, rewrite
+from dccd_core.lake.store.marks import Ending
+from dccd_core.lake.store.memo import Memo
 
 _ABSENT: Final = ("NoSuchKey", "404")
 _LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
@@ -57,17 +60,24 @@ class Bucket:
         return self
 
     def find(self, folder: str) -> list[str]:
-        return [path for path in self.names(folder) if path.endswith(f"/{DATA}")]
+        return list(self.marks(folder))
+
+    def marks(self, folder: str) -> dict[str, str]:
+        return {path: mark for path, mark in self._listed(folder) if path.endswith(f"/{DATA}")}
 
     def names(self, folder: str) -> list[str]:
+        return [path for path, _ in self._listed(folder)]
+
+    def _listed(self, folder: str) -> list[tuple[str, str]]:
         pages = self._client.get_paginator("list_objects_v2")
-        found: list[str] = []
+        found: list[tuple[str, str]] = []
         try:
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
-                found += [item.get("Key", "") for item in page.get("Contents", ())]
+                items = page.get("Contents", ())
+                found += [(one.get("Key", ""), _mark(one.get("ETag"), one.get("Size"))) for one in items]
         except (ClientError, BotoCoreError) as e:
             raise self._refused(e, folder) from e
-        return sorted(key.removeprefix(self._prefix) for key in found)
+        return sorted((key.removeprefix(self._prefix), mark) for key, mark in found)
 
     def put(self, path: str, body: bytes) -> None:
         try:
@@ -93,15 +103,20 @@ class Bucket:
         return f"{folder}/{period[0]}/{DATA}" if period else None
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        found = self.ending(path, size)
+        return (found.tail, found.size) if found else None
+
+    def ending(self, path: str, size: int) -> Ending | None:
         try:
             answer = self._client.get_object(
                 Bucket=self._bucket, Key=self._prefix + path, Range=f"bytes=-{size}"
             )
             body = answer["Body"].read()
-            return body, int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
+            whole = int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
+            return Ending(body, whole, _mark(answer.get("ETag"), whole))
         except (ClientError, BotoCoreError) as e:
             if _code(e) == _EMPTY:
-                return b"", 0
+                return Ending(b"", 0, "")
             return self._absent(e, path)
 
     @contextmanager
@@ -195,6 +210,16 @@ class Bucket:
             )
         _TRIED.add(place)
 
+    @contextmanager
+    def memo(self, path: str) -> Generator[Memo]:
+        """Open a memo; ETags are no times, so there is no moment that none of them has come to."""
+
+        def write(body: bytes) -> None:
+            with suppress(ClientError, BotoCoreError):
+                self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=body)
+
+        yield Memo(sys.maxsize, write)
+
     def _fetch(self, path: str, file: BinaryIO) -> Stored | None:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
@@ -219,6 +244,12 @@ class Bucket:
             f"{self.url(path)}: {error}",
             hint="check bucket, credentials and AWS_ENDPOINT_URL; what was stored before is untouched",
         )
+
+
+def _mark(etag: str | None, size: int | None) -> str:
+    """Return what tells one content of an object from another; listings may leave out an ETag's quotes."""
+    tag = (etag or "").strip('"')
+    return f"{tag}-{size}" if tag else ""
 
 
 def _status(error: ClientError) -> int:

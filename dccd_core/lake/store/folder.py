@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake.layout import DATA, LOCKS
+from dccd_core.lake.store.marks import Ending, changed, mark, marks
+from dccd_core.lake.store.memo import Memo, folder_memo, sweep
 
 T = TypeVar("T")
 
@@ -45,12 +47,20 @@ class Store(Protocol):
         """Return the paths of all partition files below ``folder``, sorted."""
         ...
 
+    def marks(self, folder: str) -> dict[str, str]:
+        """Return what ``find`` does, each with a mark that changes with the file; "" where nothing tells."""
+        ...
+
     def first(self, folder: str) -> str | None:
         """Return the path of what is first below a dataset's folder, without looking at all of it."""
         ...
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
         """Return the last ``size`` bytes of a file (all, when it has fewer), and how many it has."""
+        ...
+
+    def ending(self, path: str, size: int) -> Ending | None:
+        """Return what ``tail`` does, and which file it was."""
         ...
 
     def open(self, path: str) -> AbstractContextManager[Stored | None]:
@@ -75,6 +85,10 @@ class Store(Protocol):
 
     def objects(self) -> "Objects | None":
         """Return what lies beside the partitions for all machines to see; None: there is one machine."""
+        ...
+
+    def memo(self, path: str) -> AbstractContextManager[Memo | None]:
+        """Open a file that can be made anew at any time, to be replaced whole; None where none can be."""
         ...
 
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:
@@ -150,17 +164,22 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._base = f"{self._root}".rstrip("/")
 
     def url(self, path: str) -> str:
-        return str(self._root / path)
+        return f"{self._base}/{path}"
 
     def find(self, folder: str) -> list[str]:
+        return list(self.marks(folder))
+
+    def marks(self, folder: str) -> dict[str, str]:
         self._refuse_no_folder()
         if not self._is_there(PurePosixPath(folder)):
-            return []
-        walk = os.walk(self._root / folder, onerror=_unless_absent)
-        found = (Path(parent, DATA) for parent, _, names in walk if DATA in names)
-        return sorted(path.relative_to(self._root).as_posix() for path in found)
+            return {}
+        try:
+            return dict(sorted(marks(self._base, folder)))
+        except OSError as e:
+            raise _unreadable(e) from e
 
     def first(self, folder: str) -> str | None:
         try:
@@ -171,12 +190,16 @@ class Folder:
         return f"{folder}/{periods[0]}/{DATA}" if periods else None
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
+        found = self.ending(path, size)
+        return (found.tail, found.size) if found else None
+
+    def ending(self, path: str, size: int) -> Ending | None:
         with self.open(path) as stored:
             if stored is None:
                 return None
-            whole = stored.file.seek(0, SEEK_END)
-            stored.file.seek(max(0, whole - size))
-            return stored.file.read(), whole
+            status = os.fstat(stored.file.fileno())
+            stored.file.seek(max(0, status.st_size - size))
+            return Ending(stored.file.read(), status.st_size, mark(status), changed(status))
 
     @contextmanager
     def open(self, path: str) -> Generator[Stored | None]:
@@ -206,7 +229,7 @@ class Folder:
         draft = target.with_name(f".{target.name}.{uuid4().hex}.draft")
         with self.locked(path):
             self._make(target.parent)
-            _sweep(target.parent)
+            sweep(target.parent)
             file = draft.open("x+b")
             fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -233,6 +256,9 @@ class Folder:
 
     def objects(self) -> None:
         return None
+
+    def memo(self, path: str) -> AbstractContextManager[Memo | None]:
+        return folder_memo((self._root / LOCKS).parent, self._root / path)
 
     def _open(self, path: Path) -> BinaryIO | None:
         try:
@@ -304,16 +330,12 @@ def _same(name: str, other: str) -> bool:
 def _unless_absent(error: OSError) -> None:
     """Nothing there is an answer; something that cannot be read is not."""
     if not isinstance(error, FileNotFoundError):
-        where = error.filename
-        raise LakeError(f"cannot read {where}: {error.strerror}", hint=f"see to {where}") from error
+        raise _unreadable(error) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Remove drafts whose writer is dead: a living one holds a lock on its draft."""
-    for draft in folder.glob(".*.draft"):
-        with suppress(FileNotFoundError, BlockingIOError), draft.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.unlink()
+def _unreadable(error: OSError) -> LakeError:
+    where = error.filename
+    return LakeError(f"cannot read {where}: {error.strerror}", hint=f"see to {where}")
 
 
 def _try_locking(lock: Path) -> None:

@@ -7,6 +7,7 @@ from dccd_core.domain.timespan import HOUR, Us
 from dccd_core.lake.layout import (
     StreamKey,
     data_path,
+    manifest_path,
     parse_data_path,
     parse_family,
     quarantine_path,
@@ -91,3 +92,9 @@ def test_a_segment_is_named_by_when_it_was_begun() -> None:
     assert name == "17-0123456789abcdef0123456789abcdef.arrow"
     assert segment_start(name) == 17
     assert segment_start(f"{name}.part") is segment_start(".harvest.lock") is None
+
+
+def test_datasets_that_differ_in_the_symbol_have_one_manifest() -> None:
+    """Not below a data type's folder, where engines look for rows."""
+    assert manifest_path(StreamKey.of(HOURS)) == ".dccd/manifest/okx/ohlc-1h.json"
+    assert manifest_path(StreamKey.of(TRADES)) == ".dccd/manifest/binance/trades.json"

@@ -17,8 +17,12 @@ from polars.testing import assert_frame_equal
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import LakeStore, open_store
+from dccd_core.lake.layout import StreamKey, manifest_path
+from dccd_core.lake.partition import inventory
 from dccd_core.lake.partition.ledger import Answer, Ledger
+from dccd_core.lake.store.bucket import Bucket
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
+from dccd_core.lake.store.marks import Ending
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     DAY,
@@ -32,6 +36,7 @@ from tests.dccd_core.lake.samples import (
     record,
     store,
     stored,
+    trades,
 )
 
 KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
@@ -298,3 +303,113 @@ class Interrupted(Witness):
             once, self._once = self._once, None
             once()
         return self
+
+
+class Watched(Bucket):
+    """A bucket that remembers which footers were asked for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.asked: list[str] = []
+
+    def ending(self, path: str, size: int) -> Ending | None:
+        if path != IDENTITY:
+            self.asked.append(path.rpartition("period=")[2].partition("/")[0])
+        return super().ending(path, size)
+
+
+@pytest.fixture
+def watched(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Watched, LakeStore]]:
+    """The lake in another process each time, of which a manifest is written for a single footer."""
+    monkeypatch.setattr(inventory, "_WORTH", 1)
+    for key, rows in {DAY: numbered([1, 2]), "2024-02-01": trades([])}.items():
+        store(lake, rows, key=key)
+
+    def again() -> tuple[Watched, LakeStore]:
+        found = LakeStore(f"s3://{bucket_of(lake)}/some/lake")
+        found._opened = Watched(found.url)  # pyright: ignore[reportPrivateUsage]
+        return found._opened, found  # pyright: ignore[reportPrivateUsage]
+
+    return again
+
+
+Again = Callable[[], tuple[Watched, LakeStore]]
+MANIFEST = f"some/lake/{manifest_path(StreamKey.of(TRADES))}"
+
+
+def test_a_listing_and_an_answer_give_an_object_the_same_mark(lake: LakeStore) -> None:
+    store(lake, numbered([1]))
+    bucket = Bucket(f"s3://{bucket_of(lake)}/some/lake")
+    (path, mark), *others = bucket.marks("trades").items()
+    ending = bucket.ending(path, 8)
+    assert ending
+    assert others == []
+    assert mark == ending.mark != ""
+    store(lake, numbered([2]))
+    assert bucket.marks("trades")[path] != mark
+
+
+def test_footers_in_a_bucket_are_asked_for_once(watched: Again) -> None:
+    bucket, cold = watched()
+    found = cold.inventory()
+    assert sorted(bucket.asked) == [DAY, "2024-02-01"]
+    bucket, warm = watched()
+    assert warm.inventory() == found == {TRADES: {key: warm.state(TRADES, key) for key in found[TRADES]}}
+    assert bucket.asked == [DAY, "2024-02-01"], "by state alone: it always asks"
+
+
+def test_an_object_of_the_same_size_is_not_taken_for_the_one_before(watched: Again, lake: LakeStore) -> None:
+    before = watched()[1].states(TRADES)[DAY]
+    prices = (trades([(1_000_000, "1", 1.0), (2_000_000, "2", float(price))]) for price in range(3, 99))
+    states = (store(lake, rows) for rows in prices)
+    after = next(state for state in states if state.bytes == before.bytes)
+    bucket, other = watched()
+    assert other.states(TRADES)[DAY] == after
+    assert bucket.asked == [DAY]
+    assert after.content_hash != before.content_hash
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", None])
+def test_a_manifest_in_a_bucket_that_is_none_is_made_anew(
+    watched: Again, lake: LakeStore, body: bytes | None
+) -> None:
+    """Or that is another store's."""
+    watched()[1].inventory()
+    client, bucket = boto3.client("s3"), bucket_of(lake)
+    whole = client.get_object(Bucket=bucket, Key=MANIFEST)["Body"].read()
+    other = whole.replace(str(lake.identity()).encode(), b"another") if body is None else body
+    client.put_object(Bucket=bucket, Key=MANIFEST, Body=other)
+    there, again = watched()
+    assert list(again.inventory()[TRADES]) == [DAY, "2024-02-01"]
+    assert sorted(there.asked) == [DAY, "2024-02-01"]
+    assert client.get_object(Bucket=bucket, Key=MANIFEST)["Body"].read() == whole
+
+
+def test_a_bucket_that_takes_no_manifest_is_read(watched: Again, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ReadOnly(Wrapped):
+        def put_object(self, **put: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+    wrapped = ReadOnly(boto3.client("s3"), "")
+
+    def client(_: str) -> ReadOnly:
+        return wrapped
+
+    monkeypatch.setattr(boto3, "client", client)
+    for _ in range(2):
+        bucket, lake = watched()
+        assert list(lake.inventory()[TRADES]) == [DAY, "2024-02-01"]
+        assert len(bucket.asked) == 2
+
+
+def test_what_a_bucket_says_no_tag_of_is_never_remembered(
+    watched: Again, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_: str | None, __: int | None) -> str:
+        return ""
+
+    monkeypatch.setattr("dccd_core.lake.store.bucket._mark", nothing)
+    for _ in range(2):
+        bucket, lake = watched()
+        lake.inventory()
+        assert len(bucket.asked) == 2
