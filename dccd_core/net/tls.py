@@ -7,6 +7,8 @@ _CLOCK: Final = (9, 10)
 """OpenSSL's numbers of certificates that are not valid yet, or not any more."""
 _NAME: Final = (62, 63, 64)
 """... and of those that are for another host, or another address."""
+_UNDER_WAY: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""No failures: TLS waits for the wire, as it did when time ran out."""
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNSUPPORTED_PROTOCOL")
 
 
@@ -16,7 +18,7 @@ def tls_trouble(error: BaseException) -> tuple[str, str] | None:
     while seen is not None:
         if isinstance(seen, ssl.SSLCertVerificationError):
             return f"its TLS certificate is not trusted: {seen.verify_message}", _hint(seen.verify_code)
-        if isinstance(seen, ssl.SSLError):
+        if isinstance(seen, ssl.SSLError) and not isinstance(seen, _UNDER_WAY):
             return f"the TLS handshake failed: {_reason(seen)}", _other_hint(seen)
         seen = seen.__cause__ or seen.__context__
     return None

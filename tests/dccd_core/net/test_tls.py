@@ -37,3 +37,14 @@ def test_it_is_found_below_other_errors() -> None:
 def test_other_failures_are_none_of_it() -> None:
     assert tls_trouble(ConnectionRefusedError("refused")) is None
     assert tls_trouble(TimeoutError()) is None
+
+
+@pytest.mark.parametrize(
+    "waiting", [ssl.SSLWantReadError(2, "the operation did not complete (read)"), ssl.SSLWantWriteError()]
+)
+def test_l15_a_wait_that_took_too_long_is_no_failed_handshake(waiting: ssl.SSLError) -> None:
+    late = TimeoutError()
+    late.__context__ = waiting
+    assert tls_trouble(late) is None
+    waiting.__context__ = untrusted(18, "self-signed certificate")
+    assert tls_trouble(late) == tls_trouble(untrusted(18, "self-signed certificate"))
