@@ -77,7 +77,7 @@ class Salvage:
         return self._without_future(found, response)
 
     def _without_future(self, found: Decoded, response: Response) -> Decoded:
-        dated, times = response.dated, found.rows["ts"].to_physical()
+        dated, times = response.dated, found.rows["ts"].cast(pl.Int64)  # to_physical is a query
         horizon = response.received + _UNDATED if dated is None else dated + SKEW
         if not times.len() or int(times[-1]) <= horizon:
             return found

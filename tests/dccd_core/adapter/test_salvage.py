@@ -110,6 +110,16 @@ def test_every_good_row_is_given_and_every_bad_one_told_apart(page: Format, bad:
     assert shown == [texts[n] for n, one in enumerate(bad) if one]
 
 
+def test_a_good_page_costs_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One costs as much as the columns of a page do."""
+
+    def query(_: pl.DataFrame) -> pl.LazyFrame:
+        raise AssertionError
+
+    monkeypatch.setattr(pl.DataFrame, "lazy", query)
+    assert Salvage(plain).read(answer(whole([text(1), text(2)]))).rows.height == 2
+
+
 def test_what_does_not_depend_on_the_bad_cell_is_told() -> None:
     found = Salvage(plain).read(answer(whole([text(1), text(2, bad=True), text(3), text(4)])))
     [row] = found.refused.to_dicts()
