@@ -35,6 +35,8 @@ T = TypeVar("T")
 _MOST_PAGES: Final = 200
 """Pages of symbols: more than any venue has, so that a cursor that runs in a circle ends."""
 
+_HIDDEN: Final = "nothing is taken for the time before the listing until it is told; ask again later"
+
 
 @dataclass(slots=True)
 class Venue:
@@ -119,12 +121,18 @@ class Venue:
         with located(where):
             return await retry(once, self.clock)
 
-    async def one_row(self, dataset: Dataset, request: Request) -> tuple[pl.DataFrame, Us]:
-        """Return one row, or none, and the moment before which the venue's rows were final by then."""
+    async def one_row(self, dataset: Dataset, request: Request, missing: str = "") -> tuple[pl.DataFrame, Us]:
+        """Return one row, or none, and the moment before which the venue's rows were final by then.
+
+        Raises:
+            Unavailable: none came, however often it was asked for, where ``missing`` says what that means.
+        """
         endpoint = await self.served(dataset)
 
         def receive(response: Response) -> tuple[pl.DataFrame, Us]:
             rows = Salvage(endpoint.decode).read(response).rows.head(1)
+            if missing and rows.is_empty():
+                raise Unavailable(missing, hint=_HIDDEN)
             return rows, settled(dataset, response.proven_time, self.exchange.finality_delay)
 
         return await self.ask(dataset, request, receive)
@@ -239,9 +247,14 @@ class Venue:
         endpoint = await self.served(dataset)
         if endpoint.oldest is not None:
             query = self.query(dataset, TimeRange(Us(0), self.clock.now()), 1)
-            rows, final = await self.one_row(dataset, endpoint.oldest(query))
-            if (first := earliest(rows)) is None:
+            request = endpoint.oldest(query)
+            rows, final = await self.one_row(dataset, request)
+            if rows.is_empty():
                 await self._refuse_unknown(dataset)
+                if await self._has_newer(dataset, endpoint):
+                    missing = f"no oldest row of {dataset} came, though there are newer ones"
+                    rows, final = await self.one_row(dataset, request, missing)
+            first = earliest(rows)
             return final if first is None else first
         source = dataset.source
         witness = self.exchange.endpoint(source.symbol.market_type, source.data_type) if source else None
@@ -252,6 +265,16 @@ class Venue:
         if listed is None:
             return Us(0)
         return bar_open(Us(listed), dataset.span) if dataset.span else Us(listed)
+
+    async def _has_newer(self, dataset: Dataset, endpoint: Endpoint) -> bool:
+        """Return whether there is a row now: of bars the longest, whose pages reach back furthest."""
+        query = self.query(dataset, TimeRange(Us(0), Us(0)), 1)
+        longest = replace(query, bar=max(endpoint.spans, default=None))
+        for request in style_of(endpoint).newest(endpoint, longest, self.clock.now()):
+            rows, _ = await self.one_row(dataset, request)
+            if rows.height:
+                return True
+        return False
 
     async def _refuse_unknown(self, dataset: Dataset) -> None:
         if await self.market_row(dataset.symbol) is None:

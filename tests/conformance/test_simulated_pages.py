@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import IdWindows, Query, Recent, Request, Response
-from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.barspan import bar_open, format_bar_span
 from dccd_core.domain.errors import Banned, DccdError, Rejected, Throttled, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MILLISECOND, MINUTE, TimeRange, Us, parse_time
@@ -263,6 +263,16 @@ def test_before_the_first_trade_there_is_nothing(served: Served) -> None:
         return
     span = TimeRange(Us(UNLISTED - HOUR), UNLISTED)
     assert page(served, query(served, NEW, span), sandbox_of(now=UNLISTED)).is_empty()
+
+
+@of(OHLC)
+def test_before_the_first_trade_there_is_no_bar_of_any_length(served: Served) -> None:
+    """Though one began that it will be in."""
+    now = Us(LISTED - HOUR)
+    for bar in endpoint_of(served).spans if served[1] == "spot" else ():
+        span = TimeRange(Us(bar_open(now, bar)), Us(bar_open(now, bar) + bar))
+        asked = replace(query(served, NEW, span), bar=bar)
+        assert page(served, asked, sandbox_of(now=now)).is_empty(), format_bar_span(bar)
 
 
 @of(OHLC, TRADES)

@@ -134,9 +134,11 @@ def _newest(endpoint: Endpoint, query: Query, now: Us) -> Iterator[Request]:
     assert query.bar is not None
     end = Us(bar_open(now, query.bar) + query.bar)
     for pages in (1, 2, 3):  # our clock may be ahead
-        span = TimeRange(Us(end - endpoint.page_limit * query.bar), end)
+        span = TimeRange(Us(max(0, end - endpoint.page_limit * query.bar)), end)
         yield endpoint.request(replace(query, span=span, limit=endpoint.page_limit))
         end = Us(end - pages * endpoint.page_limit * query.bar)
+        if end <= 0:  # a page of long bars holds all the time there was
+            return
 
 
 STYLE = PagingStyle(

@@ -114,7 +114,7 @@ def klines(server: Server, ask: Ask) -> bytes:
         _refuse(-1120, "Invalid interval.")
     start, end, newest = _window(ask.params, ask.now)
     page = Page(start, end, _limit(ask.params, 500, server.klines), newest)
-    first = ask.market.tape(NAME, symbol).first_time
+    first = ask.first_trade(NAME, symbol)
     opens, closes = bar_page(bar, page, first, (*ask.market.outages, *ask.hidden.spans))
     if not opens.size:
         return b"[]"

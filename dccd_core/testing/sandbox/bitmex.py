@@ -128,7 +128,7 @@ def bucketed(ask: Ask) -> bytes:
     page, skip = _page(ask.params, 0 if start is None else max(0, start - bar), until)
     if symbol is None:
         return b"[]"
-    first = ask.market.tape(NAME, symbol).first_time
+    first = ask.first_trade(NAME, symbol)
     opens, _ = bar_page(bar, page, first, (*ask.market.outages, *ask.hidden.spans))
     opens = _rest(opens, page, skip)
     if not opens.size:

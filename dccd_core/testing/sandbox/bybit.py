@@ -118,7 +118,7 @@ def kline(ask: Ask) -> bytes:
     last = ask.now if end < 0 else min(ask.now, (end + 1) * MILLISECOND)
     newest = start < 0 or end >= 0
     page = Page(max(0, start) * MILLISECOND, last, _limit(ask.params, 200, _PAGE), newest)
-    first = ask.market.tape(NAME, symbol).first_time
+    first = ask.first_trade(NAME, symbol)
     opens, closes = bar_page(bar, page, first, (*ask.market.outages, *ask.hidden.spans))
     if not opens.size:
         listed = b"[]"

@@ -86,7 +86,7 @@ def candles(ask: Ask) -> bytes:
     bar = _GRANULARITIES.get(ask.params.get("granularity", "60"))
     if bar is None:
         _refuse("Unsupported granularity")
-    first = ask.market.tape(NAME, symbol).first_time
+    first = ask.first_trade(NAME, symbol)
     hidden = (*ask.market.outages, *ask.hidden.spans)
     opens, closes = bar_page(bar, _window(ask, bar), first, hidden)
     if not opens.size:

@@ -119,7 +119,7 @@ def _bar_page(ask: Ask, symbol: Symbol, bar: Us) -> tuple[Ints, Ints]:
         TimeRange(Us(span.start + shift), Us(span.end + shift))
         for span in (*ask.market.outages, *ask.hidden.spans)
     ]
-    first = Us(ask.market.tape(NAME, symbol).first_time + shift)
+    first = Us(ask.first_trade(NAME, symbol) + shift)
     opens, closes = bar_page(bar, Page(0, ask.now + shift, _COMMITTED + 1, newest=True), first, hidden)
     return opens - shift, closes - shift
 

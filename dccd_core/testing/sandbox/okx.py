@@ -129,7 +129,7 @@ def history_candles(ask: Ask) -> bytes:
     start = (_number(ask.params, "before", -1) + 1) * MILLISECOND
     end = min(ask.now, _number(ask.params, "after", 10**18) * MILLISECOND)
     page = Page(start + ahead, end + ahead, _limit(ask.params, "limit", 100, 300), newest=True)
-    first = ask.market.tape(NAME, symbol).first_time
+    first = ask.first_trade(NAME, symbol)
     absent = (*ask.market.outages, *ask.hidden.spans)
     moved = [TimeRange(Us(span.start + ahead), Us(span.end + ahead)) for span in absent]
     opens, closes = (edges - ahead for edges in bar_page(bar, page, Us(first + ahead), moved))

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from dccd_core.domain.timespan import TimeRange, Us
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import TimeRange, Us, parse_time
 from dccd_core.testing.sandbox.limits import Charge, Rule
 from dccd_core.testing.sandbox.market import Market
 
@@ -20,6 +21,9 @@ class Hidden:
     ids: tuple[tuple[int, int], ...] = ()
 
 
+_FAR: Final = parse_time("2200-01-01")
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request, and all it takes to answer it."""
@@ -29,6 +33,11 @@ class Ask:
     now: Us
     rule: Rule
     hidden: Hidden
+
+    def first_trade(self, exchange: str, symbol: Symbol) -> Us:
+        """Return when a market began, of which there is no bar before; far away while that lies ahead."""
+        first = self.market.tape(exchange, symbol).first_time
+        return first if first < self.now else _FAR
 
 
 @dataclass(frozen=True, slots=True)

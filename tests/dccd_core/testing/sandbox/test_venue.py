@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dccd_core.domain.timespan import MINUTE
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import DAY, MINUTE, Us
 from dccd_core.testing.sandbox.limits import Rule
-from dccd_core.testing.sandbox.venue import Answer, Route, Venue, VenueError
+from dccd_core.testing.sandbox.market import Market
+from dccd_core.testing.sandbox.venue import Answer, Ask, Hidden, Route, Venue, VenueError
 
 BOOK = Route("/depth", lambda _: b"", numbers=re.compile(rb'("last":)(\d+)'))
 SPOT, ORDERS = Rule(1, MINUTE), Rule(2, MINUTE, pool="orders")
@@ -36,3 +38,11 @@ def test_an_error_of_a_venue_is_its_answer() -> None:
     error = VenueError(418, b"banned")
     assert str(error) == "banned"
     assert error.answer == Answer(b"banned", 418)
+
+
+def test_a_market_whose_first_trade_lies_ahead_has_not_begun() -> None:
+    market, new = Market(), Symbol.parse("NEW/USDT")
+    first = market.tape("binance", new).first_time
+    after, before = (Ask(market, {}, Us(first + more), SPOT, Hidden()) for more in (1, 0))
+    assert after.first_trade("binance", new) == first
+    assert before.first_trade("binance", new) > first + 3_650 * DAY
