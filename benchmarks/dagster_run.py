@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
 from benchmarks.job import Job, read_job
 from dccd_core.domain.timespan import MILLISECOND, Us, iso
-from dccd_pipeline.cli.main import main
+from dccd_pipeline.__main__ import main
 
 _ROOT: Final = Path(__file__).parent.parent
 
@@ -27,4 +28,5 @@ def prepare(job: Job) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(prepare(read_job()))
+    sys.argv[1:] = prepare(read_job())
+    main()  # as the command begins: it has its own mind about garbage
