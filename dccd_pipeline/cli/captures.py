@@ -20,7 +20,6 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, RecordStream, StreamPlan
-from dccd_pipeline.build import record_live
 from dccd_pipeline.cli.options import told
 
 P = ParamSpec("P")
@@ -102,6 +101,7 @@ class Keeping:
             plans: asyncio.Queue[StreamPlan],
         ) -> None:
             from dccd_core.stream.capture import captured  # noqa: PLC0415 -- only those who keep one need it
+            from dccd_pipeline.build import record_live  # noqa: PLC0415 -- it brings Dagster
 
             kept = captured(record_live, folder / f"{next(times):03d}", self.limit)
             await kept(plan, venue, connect, lake, stop, listener, plans=plans)

@@ -39,7 +39,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Serve simulated exchanges on 127.0.0.1, REST and WebSocket; prints...",
     ),
     "status": (_MAIN, "status", "How the streams are, and what became of recent runs."),
-    "stream": (_MAIN, "stream", "Record configured streams, all or NAMES, until Ctrl-C; or pause and..."),
+    "stream": (
+        "dccd_pipeline.cli.stream",
+        "stream",
+        "Record configured streams, all or NAMES, until Ctrl-C; or pause and...",
+    ),
     "symbols": (_VENUES, "symbols", "List what can be traded at an exchange: all, or what matches a..."),
 }
 """Where each command is, what it is called there, and the first sentence of its help."""

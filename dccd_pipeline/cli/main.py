@@ -7,11 +7,9 @@ Exit codes: 0 all is well; 1 it ran, but the data is not complete or not right; 
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import click
 
@@ -23,20 +21,14 @@ from dccd_pipeline.assets.schedules import gone_lines
 from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
-from dccd_pipeline.cli.captures import Keeping, capture_options
 from dccd_pipeline.cli.collect import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.cli.instance import existing_instance, open_instance
 from dccd_pipeline.cli.lazy import main
 from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
-from dccd_pipeline.cli.record import chosen, end_with_keeper, record_all, record_here
 from dccd_pipeline.cli.stored import show_inventory
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings, off_lines
-from dccd_pipeline.streams.pausing import meant, pause, resume
 from dccd_pipeline.streams.status import as_builtins, run_states, stream_states
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @main.command()
@@ -158,71 +150,6 @@ def _show_result(result: Result, *, as_json: bool) -> None:
         click.echo("stopped; what was fetched is stored: run it again for the rest", err=True)
     if result.failure:
         click.echo(result.failure, err=True)
-
-
-class StreamGroup(click.Group):
-    """Records what is named, unless the first word is one of its commands."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        helped = bool(args) and args[0] in ctx.help_option_names
-        if not helped and (not args or args[0] not in self.commands):
-            args = ["record", *args]
-        return super().parse_args(ctx, args)
-
-
-@main.group(cls=StreamGroup, subcommand_metavar="[NAME...] | pause|resume NAME [SYMBOL [DATA_TYPE]]")
-def stream() -> None:
-    """Record configured streams, all or NAMES, until Ctrl-C; or pause and resume one.
-
-    The daemon (dagster dev) does this by itself, and starts again what fails.
-    """
-
-
-@stream.command()
-@click.argument("names", nargs=-1)
-@click.option("--here", is_flag=True, hidden=True, help="In this process, which takes one stream.")
-@capture_options
-@told
-def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_limit: int) -> None:
-    """Record streams, all or NAMES, until Ctrl-C, each in a Dagster run; this word may be left out."""
-    if here:
-        end_with_keeper()
-    settings = load_settings()
-    wanted = chosen(settings, names)
-    keeping = Keeping.of(capture, capture_limit, wanted)
-    with open_instance() as instance:  # made here if need be: two processes at once would spoil it
-        if not here:
-            sys.exit(record_all(wanted, keeping.options))
-        say = partial(render.happened, zone=settings.timezone)
-        if failure := record_here(settings, wanted[0], instance, say, keeping.recorder):
-            click.echo(failure, err=True)
-            sys.exit(1)
-
-
-def part_of_a_stream(action: Callable[P, R]) -> Callable[P, R]:
-    """NAME [SYMBOL [DATA_TYPE]]: which part of which stream is meant."""
-    data_type = click.argument("data_type", required=False)
-    return click.argument("name")(click.argument("symbol", required=False)(data_type(action)))
-
-
-@stream.command("pause")
-@part_of_a_stream
-@told
-def pause_stream(name: str, symbol: str | None, data_type: str | None) -> None:
-    """Stop recording a stream, a symbol or a data type of it, until it is resumed; the rest goes on."""
-    entry, part = meant(load_settings(), name, symbol, data_type)
-    with open_instance() as instance:
-        click.echo(pause(instance, entry, part))
-
-
-@stream.command("resume")
-@part_of_a_stream
-@told
-def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
-    """Go on recording what was paused."""
-    entry, part = meant(load_settings(), name, symbol, data_type)
-    with open_instance() as instance:
-        click.echo(resume(instance, entry, part))
 
 
 @main.command()

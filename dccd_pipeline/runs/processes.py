@@ -13,6 +13,8 @@ import msgspec
 
 from dccd_pipeline.tags import PROCESS
 
+KEEPER: Final = "DCCD_KEEPER"
+"""The variable of the environment that says which process a recorder ends with."""
 _ZOMBIE: Final = "Z"
 
 

@@ -6,18 +6,14 @@ they make of it.
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import dagster as dg
 import msgspec
 
 from dccd_core.domain.timespan import Us
 from dccd_core.stream.api import DatasetHealth, Phase, StreamHealth
-from dccd_pipeline.runs.processes import Process
+from dccd_pipeline.runs.processes import KEEPER, Process
 from dccd_pipeline.tags import BEAT
-
-KEEPER: Final = "DCCD_KEEPER"
-"""The variable of the environment that says which process a recorder ends with."""
 
 
 class DatasetBeat(msgspec.Struct, frozen=True, array_like=True):

@@ -21,7 +21,6 @@ from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Socket
 from dccd_core.stream import tape
 from dccd_core.stream.api import StreamPlan
-from dccd_pipeline.cli import captures
 from dccd_pipeline.cli.captures import Keeping, Size, capture_options
 from tests.dccd_pipeline.cli.terminal import dccd, refused
 from tests.dccd_pipeline.held import TRADES
@@ -90,7 +89,7 @@ def test_a_capture_is_of_one_stream_in_a_folder_of_its_own(tmp_path: Path) -> No
 def test_each_time_that_it_begins_anew_it_goes_into_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captures, "record_live", FakeRecorder(ends=True))
+    monkeypatch.setattr("dccd_pipeline.build.record_live", FakeRecorder(ends=True))
     recorder = Keeping(tmp_path, 2**20).recorder
     assert recorder is not None
 

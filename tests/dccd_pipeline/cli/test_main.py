@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
@@ -19,7 +18,7 @@ from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.tags import STREAM
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused
 from tests.dccd_pipeline.held import HOURS, TRADES
-from tests.dccd_pipeline.streamed import FakeRecorder, health
+from tests.dccd_pipeline.streamed import health
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -124,39 +123,6 @@ def test_the_status_of_streams_and_runs(own_home: Path, monkeypatch: pytest.Monk
     shown = dccd("status").stdout
     assert shown.count("times of Europe/Paris") == 2
     assert "2026-07-01T14:00:00+02:00" in shown
-
-
-def test_a_stream_that_is_not_configured_is_refused(own_home: Path) -> None:
-    result = dccd("stream", "minors")
-    assert result.exit_code == 2
-    assert result.stderr == "there is no stream minors -> configured: majors\n"
-
-
-def test_a_stream_is_paused_and_goes_on(own_home: Path) -> None:
-    words = ("majors", "btc/usdt", "trades")
-    assert dccd("stream", "pause", *words).stdout == (
-        "majors: BTC/USDT trades is paused, until dccd stream resume majors BTC/USDT trades\n"
-    )
-    assert json.loads(dccd("status", "--json").stdout)["streams"][0]["paused"] == ["BTC/USDT trades"]
-    assert "paused by a user: BTC/USDT trades" in " ".join(dccd("status").stdout.split())
-    assert dccd("stream", "resume", "majors").stdout == "majors: all of it goes on\n"
-    assert json.loads(dccd("status", "--json").stdout)["streams"][0]["paused"] == []
-    assert refused("stream", "pause", "major") == "there is no stream called major -> did you mean majors?"
-
-
-def test_the_word_record_may_be_left_out(own_home: Path) -> None:
-    for words in (("minors",), ("record", "minors"), ("--here", "minors")):
-        assert refused("stream", *words) == "there is no stream minors -> configured: majors"
-    helped = dccd("stream", "--help").stdout
-    for word in ("[NAME...]", "pause", "resume"):
-        assert word in helped
-
-
-def test_a_stream_here_says_why_it_failed(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dccd_pipeline.cli.record.record_live", FakeRecorder(error=LakeError("disk full")))
-    result = dccd("stream", "--here", "majors")
-    assert result.exit_code == 1
-    assert result.stderr.endswith("failed: disk full\n")
 
 
 @pytest.fixture

@@ -17,9 +17,8 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.cli import record
-from dccd_pipeline.cli.record import chosen, record_all, record_here, refuse_second
+from dccd_pipeline.cli.record import record_here, refuse_second
 from dccd_pipeline.config.read import load_settings
-from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.tags import STOPPED, STREAM
 from tests.dccd_core.lake.samples import DAY, trades
@@ -37,16 +36,6 @@ MINORS = MAJORS.replace("majors", "minors").replace("BTC", "ETH")
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
-
-
-def test_without_names_all_are_meant(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, MAJORS, MINORS)
-    assert chosen(settings, []) == ["majors", "minors"]
-    assert chosen(settings, ["minors", "minors"]) == ["minors"]
-    with pytest.raises(ConfigError, match="there is no stream major -> configured: majors, minors"):
-        chosen(settings, ["majors", "major"])
-    with pytest.raises(ConfigError, match="no stream is configured"):
-        chosen(Settings(), [])
 
 
 def test_ctrl_c_ends_it_well_and_the_daemon_may_take_over(
@@ -152,57 +141,3 @@ def test_other_settings_are_recorded_anew_in_this_process(
     assert [plan.depth for plan in plans] == [50, 20]
     young, old = (run.tags[STOPPED].partition(" ")[2] for run in instance.get_runs())
     assert (old, young) == ("its settings in dccd.yaml changed", "its process was told to end (SIGINT)")
-
-
-def test_several_are_a_process_each_and_the_worst_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = tmp_path / "dccd_pipeline" / "__main__.py"
-    script.parent.mkdir()
-    script.with_name("__init__.py").touch()
-    script.write_text("import sys; sys.exit({'majors': 0, 'minors': 1}[sys.argv[-1]])")
-    monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    assert record_all(["majors"]) == 0
-    assert record_all(["majors", "minors"]) == 1
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_a_signal_is_passed_on_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "dccd_pipeline" / "__main__.py"
-    script.parent.mkdir()
-    script.with_name("__init__.py").touch()
-    script.write_text(
-        "import os, signal, sys\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
-        "if sys.argv[-1] == 'first': os.kill(os.getppid(), signal.SIGTERM)\n"
-        "signal.pause()\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    assert record_all(["first"]) == 0
-
-
-def test_a_recorder_ends_in_order_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
-    package = tmp_path / "dccd_pipeline"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(
-        "import signal, sys\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "del sys.modules['dccd_pipeline']\n"
-        "from dccd_pipeline.cli.record import end_with_keeper\n"
-        "def ended(*_): print('ended in order', flush=True); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, ended)\n"
-        "end_with_keeper()\n"
-        "print('records', flush=True)\n"
-        "while True: signal.pause()\n"
-    )
-    parent = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from dccd_pipeline.cli.record import record_all; "
-    )
-    command = [sys.executable, "-c", f"{parent}record_all(['majors'])"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as killed:
-        assert killed.stdout is not None
-        assert killed.stdout.readline() == "records\n"
-        killed.kill()
-        assert killed.stdout.readline() == "ended in order\n"

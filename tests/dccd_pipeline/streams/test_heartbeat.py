@@ -6,8 +6,8 @@ import pytest
 
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.stream.api import StreamPlan
-from dccd_pipeline.runs.processes import Process
-from dccd_pipeline.streams.heartbeat import KEEPER, beat_of, read_beats, write_beat
+from dccd_pipeline.runs.processes import KEEPER, Process
+from dccd_pipeline.streams.heartbeat import beat_of, read_beats, write_beat
 from tests.dccd_pipeline.held import BOOKS, LONG_AFTER, TRADES
 from tests.dccd_pipeline.streamed import health
 
