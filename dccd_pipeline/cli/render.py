@@ -28,6 +28,7 @@ from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.remaining import Job, Remaining, Report, Together
 from dccd_pipeline.cli.inventory import Holding
+from dccd_pipeline.cli.long_table import long_table
 
 if TYPE_CHECKING:
     from dccd_core.fetch.doctor import Finding
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 ERR = Console(stderr=True)
 _NAMED = 12
+_MANY = 100
 _TELL_EVERY = SECOND // 4
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 """How moments are written in what is said: streams, runs and errors say them in UTC."""
@@ -52,6 +54,11 @@ _COLOURS = {
 def table(
     title: str, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
 ) -> None:
+    rows = list(rows)
+    if len(rows) > _MANY and (quick := long_table(OUT, head, rows, numbers)):
+        OUT.print(f"[italic]{title}[/]")
+        OUT.print(quick, soft_wrap=True)
+        return
     drawn = Table(title=title, title_justify="left")
     for name in head:
         drawn.add_column(name, justify="right" if name in numbers else "left", overflow="fold")

@@ -151,7 +151,7 @@ class Ledger:
         return min(next(run, span.start), span.end)
 
     def gaps(self) -> tuple[Hole, ...]:
-        return tuple(hole for hole in self.holes if hole.proof is None)
+        return tuple(hole for hole in self.holes if hole.proof is None) if self.holes else ()
 
     def accepting(self, accepted: Sequence[Accepted]) -> "Ledger":
         """Return the ledger in which the gaps that were accepted are explained, as such and by their reason.
