@@ -77,8 +77,8 @@ class Lake(LakeStore):
 
         ``span``: bars of that length instead, ``4h``, ``1w`` (from Monday on), ``1mo``, ``3mo``. Stored ones
         are read; else they are made of the longest stored ones that divide it. Left out are bars of which
-        not all of the time is proven, the newest one until it is over and its rows are in a partition; and,
-        as in what they are made of, those in which nothing was traded.
+        not all of the time is proven, as the newest one until it is over; and, as in what they are made of,
+        those in which nothing was traded.
         """
         wanted = range_of(start, end, SystemClock().now())
         found, length = (self._held(dataset), None) if span is None else self._bars(dataset, span)
@@ -262,7 +262,7 @@ class Lake(LakeStore):
             stored = replace(named, span=length)
             if self.holds(stored):
                 return stored, None
-        held = super().datasets()
+        held = self.datasets()
         source = longest_source(held, named, length)
         if source is None:
             said = f"{'/'.join(named.parts[:-1])}/{said_length(length)}"
@@ -287,7 +287,7 @@ class Lake(LakeStore):
     ) -> tuple[Dataset, dict[str, State], TimeRange]:
         """Return the states of a dataset that share time with what is asked for, and that time."""
         found, now = self._held(dataset), SystemClock().now()
-        states = self.states(found)
+        states = self.all_known(found)
         if not states:
             raise LakeError(f"{found} is recorded, but in no partition yet", hint="it is soon; see Lake.scan")
         wanted = range_of(start, end, now)

@@ -14,7 +14,8 @@ from dccd_core.domain.errors import ConfigError, DccdError, IncompleteError
 from dccd_core.domain.moments import whole_bars
 from dccd_core.domain.timespan import ZERO, TimeRange, Us, moment
 from dccd_core.exchanges import get
-from dccd_core.fetch.fill import Filled, fill
+from dccd_core.fetch.fill import Filled
+from dccd_core.fetch.fold import materialise
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore, State
@@ -108,7 +109,7 @@ async def backfill(
         run = _Backfill(dataset, wanted, tell)
 
         async def fill_one(one: Dataset, key: str) -> Filled:
-            return await fill(venue, lake, one, key, run.page, within=within)
+            return await materialise(venue, lake, one, key, run.page, within=within)
 
         jobs = [(dataset, key) for key in partition_keys(dataset.grain, wanted)]
         await fill_all(jobs, fill_one, run.report)

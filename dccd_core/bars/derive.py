@@ -12,7 +12,14 @@ import polars as pl
 
 from dccd_core.bars.aggregate import Sums
 from dccd_core.bars.claims import claims, opening_in, touched
-from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_keys, partition_span
+from dccd_core.domain.dataset import (
+    UNKNOWN,
+    Dataset,
+    ListingPeriod,
+    partition_key,
+    partition_keys,
+    partition_span,
+)
 from dccd_core.domain.timespan import TimeRange, Us, union
 from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
@@ -55,7 +62,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     assert dataset.span is not None
     trades = Dataset(dataset.exchange, dataset.symbol, DataType.TRADES)
     bar = dataset.span
-    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    held, span = lake.known(dataset, key), partition_span(dataset.grain, key)
     wanted = due(span, held.ledger if held else None, span.end)
     if within:
         wanted = [part for one in wanted if (part := one.clip(within))]
@@ -82,8 +89,9 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
 
 def _known(lake: LakeStore, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
     """Yield, day by day, the time in which every trade is known."""
+    tail = lake.tail(trades).read()
     for day in partition_keys(trades.grain, span):
-        if state := lake.state(trades, day):
+        if state := lake.known(trades, day, tail):
             gaps = [gap.span for gap in state.ledger.gaps()]
             yield [part for covered in state.ledger.covered() for part in covered.minus(gaps)]
 
@@ -99,11 +107,9 @@ def _bars(
 ) -> pl.DataFrame:
     """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
     sums = Sums(bar)
-    for day in partition_keys(trades.grain, span):
-        for rows in lake.chunks(trades, day):
-            inside = (pl.col("ts").cast(pl.Int64) >= span.start) & (pl.col("ts").cast(pl.Int64) < span.end)
-            sums.add(rows.filter(inside))
-            told(min(span.end, max(span.start, Us(int(rows["ts"].cast(pl.Int64)[-1])))))
+    for rows in lake.rows(trades, span):
+        sums.add(rows)
+        told(Us(int(rows["ts"].cast(pl.Int64)[-1])))
     bars = sums.bars()
     before = _price_before(lake, trades, span.start)
     if not style.sparse:
@@ -112,12 +118,11 @@ def _bars(
 
 
 def _price_before(lake: LakeStore, trades: Dataset, at: Us) -> float | None:
-    """Return the price of the last stored trade before ``at``, of the same day or the one before it."""
-    days = partition_keys(trades.grain, TimeRange(Us(at - 1), at))
+    """Return the price of the last trade before ``at``, of the same day or the one before it."""
+    day = partition_span(trades.grain, partition_key(trades.grain, Us(at - 1)))
     price = None
-    for rows in (rows for day in days for rows in lake.chunks(trades, day)):
-        earlier = rows.filter(pl.col("ts").cast(pl.Int64) < at)
-        price = earlier["price"][-1] if earlier.height else price
+    for rows in lake.rows(trades, TimeRange(day.start, at)):
+        price = rows["price"][-1]
     return price
 
 

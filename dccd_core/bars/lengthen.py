@@ -67,7 +67,7 @@ def lengthen(  # noqa: PLR0913 -- as ``derive``
     """
     assert dataset.span is not None
     bar, source = dataset.span, replace(dataset, span=short.span)
-    held, span = lake.state(dataset, key), partition_span(dataset.grain, key)
+    held, span = lake.known(dataset, key), partition_span(dataset.grain, key)
     ledgers = list(_ledgers(lake, source, touched(span, bar)))
     wanted = due(span, held.ledger if held else None, span.end)
     if within:
@@ -94,7 +94,8 @@ def lengthen(  # noqa: PLR0913 -- as ``derive``
 
 
 def _ledgers(lake: LakeStore, source: Dataset, span: TimeRange) -> Iterator[Ledger]:
-    states = (lake.state(source, key) for key in partition_keys(source.grain, span))
+    tail = lake.tail(source).read()
+    states = (lake.known(source, key, tail) for key in partition_keys(source.grain, span))
     return (state.ledger for state in states if state)
 
 

@@ -46,7 +46,7 @@ def _made(
     lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None
 ) -> Iterator[pl.DataFrame]:
     assert source.span is not None
-    known = proven(state.ledger for state in lake.states(source).values())
+    known = proven(state.ledger for state in lake.all_known(source).values())
     for run in whole_bars(known, length):
         part = _opening_in(run, wanted, length) if wanted else run
         for piece in pieces(part, source.span, length) if part else ():

@@ -39,7 +39,7 @@ async def estimate(
 
     Bars are counted; trades by their ids, or by how dense the first page is: that asks the venue.
     """
-    held, whole = lake.state(dataset, key), partition_span(dataset.grain, key)
+    held, whole = lake.known(dataset, key), partition_span(dataset.grain, key)
     span = whole.clip(within) if within else whole
     if span is None:
         return Estimate()

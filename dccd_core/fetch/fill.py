@@ -17,7 +17,7 @@ __all__ = ["Filled", "Halted", "Progress", "fill"]
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A partition brought up to date. ``state`` is None when there is nothing to know yet.
+    """A partition brought up to date. ``state``: of its file; None when there is nothing to know yet.
 
     ``taken_back``: rows that turned out to be wrong, and are no longer among those of the partition.
     """
@@ -38,7 +38,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     *,
     within: TimeRange | None = None,
 ) -> Filled:
-    """Ask for what is due of a partition and store it.
+    """Ask for what is due of a partition and store it; what lies in its tail is known, and stays there.
 
     What was fetched before an error, or before it was cancelled, is stored, with a ledger that says how far
     it goes; then the error is raised. Every ``STORED_EVERY`` it is stored meanwhile. Filling again asks only
@@ -50,7 +50,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
     """
     if style_of(venue.endpoint(dataset)).present_only:
         raise ConfigError(f"{dataset} holds snapshots of the present", hint="use snapshot()")
-    held = lake.state(dataset, key)
+    held = lake.known(dataset, key)
     whole, now = partition_span(dataset.grain, key), venue.clock.now()
     span = whole.clip(within) if within else whole
     if span is None:

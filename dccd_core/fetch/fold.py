@@ -157,6 +157,8 @@ def fold_one(venue: Venue, lake: LakeStore, dataset: Dataset, key: str) -> Fille
     It stays in the tail, too, with that of its neighbours, until all of it is folded: it is known by then.
     Who folds it at this moment is waited for.
     """
+    if not lake.tail(dataset).read().tells(dataset, key):
+        return None
     with lake.look(dataset) as tail:
         if (dataset, key) not in tail.parts or _is_nothing_new(tail, lake, dataset, key):
             return None

@@ -1,6 +1,5 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
-import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -11,12 +10,10 @@ from typing import BinaryIO, Final, Protocol
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.errors import ConfigError, LakeError
-from dccd_core.domain.places import state_dir
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake import reader
 from dccd_core.lake.layout import (
-    LIVE,
     StreamKey,
     data_path,
     dataset_folder,
@@ -37,8 +34,10 @@ from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.partition.merge import TWICE, merged
 from dccd_core.lake.partition.parquet import Reader, State, Writer, own
 from dccd_core.lake.partition.spool import RowSpool
-from dccd_core.lake.store.folder import Folder, Store, Stored, rewrite, writing
+from dccd_core.lake.reader import LiveRows
+from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
 from dccd_core.lake.store.identity import ensure_identity, identity
+from dccd_core.lake.store.opening import live_folder, open_store
 from dccd_core.tables import DataType, empty
 
 _MOST_ASIDE: Final = 100_000
@@ -132,14 +131,19 @@ class LakeStore:
     def all_known(self, dataset: Dataset, tail: TailView | None = None) -> dict[str, State]:
         """Return what is known of every partition, by key, in order: see ``known`` and ``inventory``."""
         tail = tail or self.tail(dataset).read()
-        stored = self._stored([dataset])[dataset]
-        keys = sorted({*stored, *tail.keys(dataset)})
-        states = [(key, self._united(dataset, key, tail, stored.get(key))) for key in keys]
-        return {key: state for key, state in states if state}
+        return self._all_united(dataset, self._stored([dataset])[dataset], tail)
+
+    def known_inventory(self) -> dict[Dataset, dict[str, State]]:
+        """Return what is known of all partitions of the datasets that have files: see ``inventory``."""
+        tails = {family: self._tail_of(family).read() for family in {each for _, each in self._shelf.find()}}
+        return {
+            dataset: self._all_united(dataset, states, tails.get(StreamKey.of(dataset)))
+            for dataset, states in self._stored(None).items()
+        }
 
     def tail(self, dataset: Dataset) -> Tail:
         """Return the tail of a dataset and of those that differ from it in nothing but the symbol."""
-        return self._tails.setdefault(StreamKey.of(dataset), Tail(self._shelf, StreamKey.of(dataset)))
+        return self._tail_of(StreamKey.of(dataset))
 
     def datasets(self) -> list[Dataset]:
         """Return what has at least one partition, sorted by name."""
@@ -195,9 +199,17 @@ class LakeStore:
         """Return whether there is anything to scan: a partition, or a live row."""
         return bool(reader.partitions(self._store, dataset)) or reader.is_live(self._shelf, dataset)
 
+    def rows(self, dataset: Dataset, span: TimeRange) -> Iterator[pl.DataFrame]:
+        """Yield what ``scan`` shows a portion at a time, in order; no portion is empty."""
+        return reader.portions(self._store, self._shelf, dataset, span)
+
     def recorded(self) -> list[Dataset]:
         """Return of which datasets there are live rows, sorted by name; reads all of them."""
-        return sorted(reader.recorded(self._shelf), key=str)
+        return sorted(self.live_rows(), key=str)
+
+    def live_rows(self) -> dict[Dataset, LiveRows]:
+        """Return what live rows there are of each dataset that has some; reads all of them."""
+        return reader.live_rows(self._shelf)
 
     def keys(self, dataset: Dataset) -> list[str]:
         """Return the partitions there are, in order, without reading them."""
@@ -272,31 +284,23 @@ class LakeStore:
         listing = listed(self._store, datasets)
         return self._inventory.states(listing, self.identity() if any(listing.values()) else None)
 
-    def _united(self, dataset: Dataset, key: str, tail: TailView, stored: State | None) -> State | None:
-        path, mine = self._store.url(data_path(dataset, key)), own(stored, owner(dataset, key))
-        return self._told(dataset, key, tail.united(dataset, key, mine, path))
+    def _all_united(
+        self, dataset: Dataset, stored: Mapping[str, State], tail: TailView | None
+    ) -> dict[str, State]:
+        keys = sorted({*stored, *(tail.keys(dataset) if tail else ())})
+        states = ((key, self._united(dataset, key, tail, stored.get(key))) for key in keys)
+        return {key: state for key, state in states if state}
+
+    def _united(self, dataset: Dataset, key: str, tail: TailView | None, file: State | None) -> State | None:
+        path, mine = self._store.url(data_path(dataset, key)), own(file, owner(dataset, key))
+        return self._told(dataset, key, tail.united(dataset, key, mine, path) if tail else mine)
+
+    def _tail_of(self, family: StreamKey) -> Tail:
+        return self._tails.setdefault(family, Tail(self._shelf, family))
 
     def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
         mine, accepted = own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
         return replace(mine, ledger=mine.ledger.accepting(accepted)) if mine and accepted else mine
-
-
-def open_store(url: str | Path) -> Store:
-    if str(url).startswith("s3://"):
-        from dccd_core.lake.store.bucket import Bucket  # noqa: PLC0415 -- boto3 takes half a second to import
-
-        return Bucket(str(url))
-    if "://" in str(url):
-        raise ConfigError(f"{url} is no store", hint="use a folder or s3://bucket/prefix")
-    return Folder(Path(url))
-
-
-def live_folder(url: str | Path) -> Path:
-    """Return where the live segments of a store lie: in its folder, or, of a bucket, on this machine."""
-    if "://" not in str(url):
-        return Path(url).absolute() / LIVE
-    name = str(url).partition("?")[0].rstrip("/")
-    return state_dir() / "live" / hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 class PartitionDraft:

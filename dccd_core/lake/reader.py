@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -10,7 +11,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import TimeRange
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.layout import StreamKey, dataset_folder, parse_data_path
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import SegmentCoverage, withdrawn
@@ -47,14 +48,35 @@ def is_live(live: Shelf, dataset: Dataset) -> bool:
     )
 
 
-def recorded(live: Shelf) -> set[Dataset]:
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """Rows in live segments: the times of the ``first`` and the ``last``.
+
+    ``asked``: somebody asked for all of them, so each is there once, and in no partition unless its ledger
+    says so; what streams record may be there twice.
+    """
+
+    first: Us
+    last: Us
+    asked: bool
+
+    def joined(self, other: "LiveRows") -> "LiveRows":
+        first, last = min(self.first, other.first), max(self.last, other.last)
+        return LiveRows(first, last, self.asked and other.asked)
+
+
+def live_rows(live: Shelf) -> dict[Dataset, LiveRows]:
     """Return the datasets of which a row is in a live segment."""
-    found = set[Dataset]()
+    found, ts = dict[Dataset, LiveRows](), pl.col("ts").to_physical()
     for family in {family for _, family in live.find()}:
         for segment in live.each_of(family):
             for batch in segment.batches():
                 rows = segments.frame(family.data_type, [batch.rows])
-                found |= {family.dataset(str(symbol)) for symbol in rows[SYMBOL].unique()}
+                ends = rows.group_by(SYMBOL).agg(ts.min().alias("first"), ts.max().alias("last"))
+                for symbol, first, last in ends.iter_rows():
+                    one = LiveRows(Us(first), Us(last), bool(batch.notes.answers))
+                    dataset = family.dataset(str(symbol))
+                    found[dataset] = one.joined(found.get(dataset, one))
     return found
 
 
@@ -68,19 +90,32 @@ def scan(store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None) ->
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        with _live_rows(live, dataset, span) as (runs, gone):  # before the partitions: see ``each_of``
-            for path, found in _pieces(store, dataset, span, runs):
-                rows = found.filter(~pl.any_horizontal(_inside(one) for one in gone)) if gone else found
-                rows = rows if predicate is None else rows.filter(predicate)
-                rows = rows if columns is None else rows.select(columns)
-                rows = rows if limit is None else rows.head(limit)
-                for batch in _collected(store, dataset, path, rows):
-                    limit = None if limit is None else limit - batch.height
-                    yield batch
-                if limit == 0:
-                    return
+        for path, found in _shown(store, live, dataset, span):
+            rows = found if predicate is None else found.filter(predicate)
+            rows = rows if columns is None else rows.select(columns)
+            rows = rows if limit is None else rows.head(limit)
+            for batch in _collected(store, dataset, path, rows):
+                limit = None if limit is None else limit - batch.height
+                yield batch
+            if limit == 0:
+                return
 
     return register_io_source(batches, schema=dataset.data_type.table.schema)
+
+
+def portions(store: Store, live: Shelf, dataset: Dataset, span: TimeRange) -> Iterator[pl.DataFrame]:
+    """Yield the rows within ``span`` in order, a portion at a time; none of them is empty."""
+    for path, found in _shown(store, live, dataset, span):
+        yield from (rows for rows in _collected(store, dataset, path, found) if rows.height)
+
+
+def _shown(
+    store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None
+) -> Iterator[tuple[str | None, pl.LazyFrame]]:
+    """Yield the rows in order, those of a file with its path, without what was withdrawn."""
+    with _live_rows(live, dataset, span) as (runs, gone):  # before the partitions: see ``each_of``
+        for path, rows in _pieces(store, dataset, span, runs):
+            yield path, rows.filter(~pl.any_horizontal(_inside(one) for one in gone)) if gone else rows
 
 
 def verify(store: Store, dataset: Dataset, path: str) -> State | None:

@@ -106,8 +106,9 @@ def _recorded(lake: LakeStore, dataset: Dataset, now: Us) -> tuple[list[TimeRang
     """Return what streams recorded lately, and what they did not, both in order."""
     recorded, lost = list[TimeRange](), list[Lost]()
     recent = TimeRange(Us(max(0, now - _LOOK_BACK)), Us(now + DAY))
+    tail = lake.tail(dataset).read()  # it is not folded yet where another process is at it
     for key in partition_keys(dataset.grain, recent):
-        if state := lake.state(dataset, key):
+        if state := lake.known(dataset, key, tail):
             recorded += state.ledger.streamed()
             lost += state.ledger.lost
     return recorded, lost

@@ -4,6 +4,7 @@ Belongs here: key -> partition -> fill -> materialisation. Does not: paging, par
 See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 """
 
+import asyncio
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ import dagster as dg
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
-from dccd_core.fetch.fill import Filled, fill
+from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
+from dccd_core.fetch.fold import fold_one, materialise
 from dccd_core.fetch.snapshot import snapshot
 from dccd_pipeline.assets.checks import check_specs
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
@@ -95,10 +97,11 @@ async def _ask(run: Run, venues: Venues, progress: PageProgress) -> None:
 
         async def fill_one(dataset: Dataset, key: str) -> Filled:
             if entry.depth:
+                await asyncio.to_thread(fold_one, venue, run.lake, dataset, key)
                 return await snapshot(venue, run.lake, dataset, key, entry.depth)
             life = entry.life_of(dataset.symbol).bounds
             told = run.told(venue.clock, progress)
-            return await fill(venue, run.lake, dataset, key, told, life, within=run.within)
+            return await materialise(venue, run.lake, dataset, key, told, life, within=run.within)
 
         await run.look_before(venue)
         await run.each(fill_one, venue.clock.now())

@@ -123,7 +123,7 @@ def start_of(settings: Settings, dataset: Dataset) -> Us:
     """
     if entry := configured(settings, dataset):
         return parse_time(str(entry.start))
-    if stored := settings.lake().states(dataset):
+    if stored := settings.lake().all_known(dataset):
         return partition_span(dataset.grain, next(iter(stored))).start
     hint = "write --start 2024-01-01, --start 30d or --start origin"
     raise ConfigError(
@@ -232,7 +232,7 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     status = ended_status(instance, run_id, interrupted=interrupted)
     stopped = status is dg.DagsterRunStatus.CANCELED
     lake = settings.lake()
-    states = {dataset: lake.states(dataset) for dataset in datasets}
+    states = {dataset: lake.all_known(dataset) for dataset in datasets}
     conditions = {
         (d, key): condition_of(d, key, states[d].get(key), order.within)
         for d in datasets
@@ -262,7 +262,7 @@ def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, beg
 def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeRange]]:
     """Return what of each partition is to be asked for, as far as the ledgers know."""
     lake, now = settings.lake(), present()
-    states = {dataset: lake.states(dataset) for dataset in order.datasets}
+    states = {dataset: lake.all_known(dataset) for dataset in order.datasets}
     return {
         (dataset, key): due_in(dataset, key, states[dataset].get(key), now, order.within)
         for dataset in order.datasets

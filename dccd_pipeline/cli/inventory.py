@@ -12,6 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
+from dccd_core.lake.reader import LiveRows
 from dccd_core.quality.coverage import coverage, promises, since_recorded
 from dccd_pipeline.assets.progress import condition_of, why_not
 
@@ -20,7 +21,7 @@ _WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condit
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One dataset.
+    """One dataset, by what files and their tails say together.
 
     ``coverage``: the time that is proven over the time that is wanted, at most 1; None where no moment is
     promised. Wanted is all from the first partition on, of what only a stream brings from its first
@@ -44,12 +45,12 @@ class Holding:
 
 def holdings(lake: LakeStore, now: Us) -> list[Holding]:
     """Sum up every dataset there is, sorted by name."""
-    live, stored = set(lake.recorded()), lake.inventory()
+    live, known = lake.live_rows(), lake.known_inventory()
     found = list[Holding]()
-    for dataset in sorted({*stored, *live}, key=str):
-        states = stored.get(dataset)
+    for dataset in sorted({*known, *live}, key=str):
+        states = known.get(dataset) or lake.all_known(dataset)
         one = holding(dataset, states, now) if states else _nothing(dataset)
-        found.append(_with_live(lake, one) if dataset in live else one)
+        found.append(_with_live(lake, one, live[dataset]) if dataset in live else one)
     return found
 
 
@@ -66,15 +67,16 @@ def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
     return Holding(
         dataset=dataset,
         condition=next(worst for worst in _WORST_FIRST if worst in conditions),
-        rows=sum(state.rows for state in states.values()),
+        rows=sum(state.rows + state.unfolded for state in states.values()),
         first=min((state.first for state in states.values() if state.first is not None), default=None),
         last=max((state.last for state in states.values() if state.last is not None), default=None),
-        partitions=len(states),
+        partitions=sum(bool(state.content_hash) for state in states.values()),
         coverage=_coverage(dataset, states, TimeRange(start, max(start, min(end, now)))),
         gaps=sum(len(state.ledger.gaps()) for state in states.values()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
         bytes=sum(state.bytes for state in states.values()),
         why="; ".join(reasons[:2]) + more,
+        live_rows=sum(state.unfolded for state in states.values()),
     )
 
 
@@ -90,8 +92,15 @@ def _nothing(dataset: Dataset) -> Holding:
     return Holding(dataset, Condition.PENDING, 0, None, None, 0, None, 0, 0, 0, why)
 
 
-def _with_live(lake: LakeStore, one: Holding) -> Holding:
-    """Count the rows of live segments too: each that is in a partition already counts once."""
+def _with_live(lake: LakeStore, one: Holding, live: LiveRows) -> Holding:
+    """Count the rows of live segments too: each that is in a partition already counts once.
+
+    What was asked for is counted by the answers; what streams recorded has to be read for that.
+    """
+    if live.asked:
+        first = live.first if one.first is None else min(one.first, live.first)
+        return replace(one, first=first, last=max(live.last, one.last or live.last))
+    stored = one.rows - one.live_rows
     ts = pl.col("ts").cast(pl.Int64)
     sums = (pl.len().alias("rows"), ts.min().alias("first"), ts.max().alias("last"))
     found = lake.scan(one.dataset).select(sums).collect(engine="streaming").row(0, named=True)
@@ -100,5 +109,5 @@ def _with_live(lake: LakeStore, one: Holding) -> Holding:
         rows=int(found["rows"]),
         first=found["first"],
         last=found["last"],
-        live_rows=int(found["rows"]) - one.rows,
+        live_rows=int(found["rows"]) - stored,
     )

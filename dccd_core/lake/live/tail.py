@@ -113,6 +113,10 @@ class TailView:
         spans += coverage.covered(self._streams, symbol)
         return sorted({partition_key(grain, at) for span in spans for at in (span.start, Us(span.end - 1))})
 
+    def tells(self, dataset: Dataset, key: str) -> bool:
+        """Return whether anything is told of a partition, known to its file or not."""
+        return self.ledger(dataset, key, None) is not None
+
     def parts(self) -> Iterator[TailPart]:
         """Yield what ticks appended, partition by partition."""
         for symbol, answers in self._answers.items():

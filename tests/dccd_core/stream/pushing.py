@@ -22,8 +22,9 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, parse_time, union
-from dccd_core.lake.lake import LakeStore, live_folder
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.segments import SegmentInfo, find, opened
+from dccd_core.lake.store.opening import live_folder
 from dccd_core.net.clock import ManualClock
 from dccd_core.net.websocket import Disconnected
 from dccd_core.stream.api import StreamPlan

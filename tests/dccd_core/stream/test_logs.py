@@ -10,9 +10,10 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time, union
-from dccd_core.lake.lake import LakeStore, live_folder
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.live.segments import find, opened
+from dccd_core.lake.store.opening import live_folder
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream import tables
 from dccd_core.stream.intake import Batch, MisplacedRows

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import MINUTE, Us
-from dccd_core.lake.lake import LakeStore, live_folder
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import Notes, Piece
@@ -138,13 +138,9 @@ def test_segments_are_listed_with_what_is_known_of_them(lake: LakeStore, tmp_pat
     assert not any(info.living for info in lake.segments())
 
 
-def test_of_a_bucket_they_lie_in_a_folder_of_its_own_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_they_lie_where_the_lake_is_told(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("DCCD_STATE_DIR", "/state")
-    mine, other = live_folder("s3://bucket/lake"), live_folder("s3://bucket/other")
-    assert mine == live_folder("s3://bucket/lake/") != other
-    assert mine.parent == other.parent == Path("/state/live")
     with begin(LakeStore(tmp_path / "lake", live=tmp_path / "elsewhere")) as writer:
         assert Path(writer.path).parent == tmp_path / "elsewhere/binance/trades"
 

@@ -16,13 +16,14 @@ from polars.testing import assert_frame_equal
 
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import Us
-from dccd_core.lake.lake import LakeStore, open_store
+from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey, manifest_path
 from dccd_core.lake.partition import inventory
 from dccd_core.lake.partition.ledger import Answer, Ledger
 from dccd_core.lake.store.bucket import Bucket
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
 from dccd_core.lake.store.marks import Ending
+from dccd_core.lake.store.opening import open_store
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     DAY,
