@@ -43,6 +43,28 @@ def rows_of(lake: LakeStore, dataset: Dataset, wanted: TimeRange) -> pl.LazyFram
     return rows
 
 
+def recorded_elsewhere(lake: LakeStore, dataset: Dataset, *, streamed: bool) -> str | None:
+    """Return what to say where a stream's newest rows may lie on another machine, the one that records them.
+
+    ``streamed``: whether it is known to be recorded somewhere; else its newest partition says so.
+    """
+    if "://" not in lake.url:
+        return None
+    mine = lake.segments(dataset.exchange, dataset.data_type, dataset.span)
+    if any(Path(one.path).is_absolute() for one in mine):
+        return None  # it is this machine; what ticks appended lies in the bucket
+    if not (streamed or _newest_is_streamed(lake, dataset)):
+        return None
+    said = f"{dataset} is streamed: its newest rows are seen only on the machine that records them"
+    return f"{said}, here once they are folded (fold_every, an hour by default)"
+
+
+def _newest_is_streamed(lake: LakeStore, dataset: Dataset) -> bool:
+    keys = lake.keys(dataset)
+    state = lake.state(dataset, keys[-1]) if keys else None
+    return bool(state and state.ledger.streamed())
+
+
 def _extent(lake: LakeStore, dataset: Dataset) -> str:
     ts = pl.col("ts").cast(pl.Int64)
     first, last = lake.scan(dataset).select(ts.min().alias("a"), ts.max().alias("b")).collect().row(0)

@@ -17,7 +17,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.inventory import holdings
 from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, say_where, told
-from dccd_pipeline.cli.read import rows_of, write_rows
+from dccd_pipeline.cli.read import recorded_elsewhere, rows_of, write_rows
 
 _ALWAYS: Final = TimeRange(Us(0), Us(2**63 - 1))
 
@@ -42,7 +42,10 @@ def read(
     """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
     dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
     wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
-    rows = rows_of(settings.lake(), dataset, wanted)
+    lake, streamed = settings.lake(), any(dataset in entry.datasets for entry in settings.stream)
+    if said := recorded_elsewhere(lake, dataset, streamed=streamed):
+        click.echo(said, err=True)
+    rows = rows_of(lake, dataset, wanted)
     if output is None:
         with pl.Config(tbl_rows=20, tbl_cols=-1):
             click.echo(str(rows.collect(engine="streaming")))

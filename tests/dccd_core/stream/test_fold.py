@@ -6,19 +6,21 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
+from dccd_core.fetch.tick import Due, TickReport, tick
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
 from dccd_core.lake.lake import LakeStore, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.partition.ledger import Condition, Source
 from dccd_core.stream.api import StreamHealth
-from dccd_core.stream.fold import fill_windows, fold_all
+from dccd_core.stream.fold import fill_windows, fold_all, recorded_until
 from dccd_core.stream.wanted import Kind
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -326,3 +328,83 @@ def test_however_it_was_recorded_it_is_one_table(
     ids = world.stored(TRADES, DAY_KEY)["trade_id"].cast(pl.Int64)
     whole = expected.filter(pl.col("trade_id").cast(pl.Int64).is_between(ids.min(), ids.max()))
     assert same(world.stored(TRADES, DAY_KEY), whole)
+
+
+def ticked(world: World, every: Us | None = None) -> TickReport:
+    due = [Due(TRADES, DAY_KEY)]
+    return world.with_venue(lambda venue: tick(venue, world.lake, due, world.progress, every))
+
+
+def begun(folder: Path) -> World:
+    """A world whose trades of the day are in a file up to the start, as ticks brought them."""
+    world = World(folder, now=START)
+    ticked(world)
+    return world
+
+
+def test_a_stream_folds_what_ticks_left_and_both_stay_in_the_ledger(tmp_path: Path) -> None:
+    world = begun(tmp_path)
+    record(world, TRADES, minutes(2, 6))
+    ticked(world.at(minutes(0, 10).end), every=Us(DAY))
+    before = world.lake.known(TRADES, DAY_KEY)
+    told = folded(world)
+    assert [part[:2] for part in told.parts] == [(TRADES, DAY_KEY)]
+    assert world.lake.segments() == []
+    state = world.lake.state(TRADES, DAY_KEY)
+    assert state
+    assert before
+    assert [(one.span, one.source) for one in state.ledger.asked] == [
+        (one.span, one.source) for one in before.ledger.asked
+    ]
+    assert {one.source for one in state.ledger.asked} == {Source.REST, Source.STREAM}
+    (covered,) = state.ledger.covered()
+    whole = truth(world.market, TRADES, covered)
+    assert same(world.stored(TRADES, DAY_KEY).drop("received"), whole.drop("received"))
+
+
+def test_a_tick_that_folds_leaves_what_is_being_recorded_and_its_claims(tmp_path: Path) -> None:
+    world = begun(tmp_path)
+    with world.lake.segment(TRADES.exchange, TRADES.data_type, None, START) as writer:
+        span = minutes(2, 6)
+        begins = Mark("BTC/USDT", span.start, began=True)
+        rows = live(truth(world.market, TRADES, span))
+        writer.append(rows, Notes(span.end, [begins], {"BTC/USDT": span.end}))
+        report = ticked(world.at(minutes(0, 10).end), every=Us(0))
+        assert (report.why, [part[1] for part in report.folded]) == ("its time has come", [DAY_KEY])
+        (living,) = world.lake.segments()
+        assert living.living
+        state = world.lake.known(TRADES, DAY_KEY)
+        assert state
+        assert [one.span for one in state.ledger.asked if one.source is Source.STREAM] == [span]
+        (covered,) = state.ledger.covered()
+        shown = world.lake.scan(TRADES).collect()
+        assert same(shown.drop("received"), truth(world.market, TRADES, covered).drop("received"))
+    folded(world)
+    after = world.lake.state(TRADES, DAY_KEY)
+    assert after
+    assert [one.span for one in after.ledger.asked if one.source is Source.STREAM] == [span]
+
+
+def test_what_a_killed_tick_left_is_folded_by_the_next_one_whose_policy_says_so(tmp_path: Path) -> None:
+    world = begun(tmp_path)
+    ticked(world.at(minutes(0, 5).end))
+    for minute, why, left in ((20, "", 2), (70, "an hour has passed, and 5 % of the rows are new", 0)):
+        world.lake = LakeStore(tmp_path / "lake")  # the one before was killed
+        report = ticked(world.at(minutes(0, minute).end))
+        assert (report.why, len(world.lake.segments())) == (why, left)
+
+
+def test_a_stream_that_begins_while_another_process_folds_knows_where_it_stopped(tmp_path: Path) -> None:
+    world = begun(tmp_path)
+    record(world, TRADES, minutes(2, 6), minutes(8, 9))
+    with FileLock(tmp_path / "lake/.dccd/live/binance/trades/.harvest.lock"):
+        assert folded(world).parts == []
+        turn = recorded_until(world.lake, [TRADES], minutes(0, 10).end)[TRADES]
+        assert (turn.at, turn.reason) == (minutes(8, 9).end, "x")
+        asked = world.at(minutes(0, 30).end).requests()
+        filled(world)  # what lies between, though it is in no file yet
+        assert world.requests() > asked
+    folded(world)
+    state = world.lake.state(TRADES, DAY_KEY)
+    assert state
+    assert not minutes(2, 9).minus(state.ledger.covered())

@@ -1,16 +1,20 @@
 """Stored rows, for a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import polars as pl
 import pytest
+from moto.server import ThreadedMotoServer
 
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import HOUR, TimeRange, Us
 from dccd_core.lake.lake import LakeStore
+from dccd_core.lake.partition.ledger import Answer, Asked, Source
 from dccd_pipeline.cli.read import NoRowsError, rows_of, write_rows
-from tests.dccd_pipeline.cli.terminal import BTC_HOURS, dccd, refused
+from tests.dccd_core.lake import samples
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, hold
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -66,3 +70,50 @@ def test_a_place_that_takes_no_file_is_said(lake: LakeStore, project: Path) -> N
     (project / "rows.csv").mkdir()
     with pytest.raises(LakeError, match=r"cannot write .*rows\.csv: .*choose another place"):
         write_rows(rows, project / "rows.csv")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a store in a bucket of its own."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3").create_bucket(Bucket="lake")
+    yield "s3://lake/data"
+    server.stop()
+
+
+def test_of_a_lake_in_a_bucket_another_machine_sees_ticks_and_hears_where_the_stream_is(
+    project: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks append to the bucket itself; what a stream records stays with it until it is folded."""
+    config = (CONFIG % "http://127.0.0.1:9").replace("store: ./lake", f"store: {bucket}")
+    (project / "dccd.yaml").write_text(config)
+    question = ("read", "binance", "BTC/USDT", "--data-type", "trades")
+    here, asked = LakeStore(bucket), samples.asked(0, 3, rows=3)
+    by_tick = samples.live(samples.numbered(range(3)))
+    here.tail(samples.TRADES).append(by_tick, {"BTC/USDT": [Answer((asked,))]}, samples.at(3))
+    with samples.begin(here) as writer:
+        by_stream = samples.live(samples.numbered(range(3, 8)))
+        writer.append(by_stream, samples.notes(samples.at(8), [samples.began(3)]))
+    assert "shape: (8, 6)" in dccd(*question).stdout
+    assert dccd(*question).stderr == ""
+
+    monkeypatch.setenv("DCCD_STATE_DIR", str(project / "another machine"))
+    assert "shape: (3, 6)" in dccd(*question).stdout
+    assert dccd(*question).stderr == ""  # nobody told it
+    said = f"{samples.TRADES} is streamed: its newest rows are seen only on the machine that records them"
+    (project / "dccd.yaml").write_text(config + STREAMS)
+    assert dccd(*question).stderr.startswith(said)
+    assert "shape: (3, 6)" in dccd(*question).stdout
+
+    (project / "dccd.yaml").write_text(config)
+    streamed = Asked(samples.SPAN, Source.STREAM, samples.SPAN.end, 0, 1)
+    with here.draft(samples.TRADES, samples.DAY) as draft:
+        draft.append(samples.numbered([9]))
+        draft.commit([streamed], samples.Witness)
+    assert dccd(*question).stderr.startswith(said)  # its newest partition says so
