@@ -25,6 +25,7 @@ from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.quality.audit import Auditor
 from dccd_core.quality.holes import NO_TRADES, BarCheck, Evidence
 from dccd_core.tables import TIME, DataType
 
@@ -83,8 +84,9 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
                 proven.append((quiet, NO_TRADES))
         quiet_runs = Us(span.length + 1) if style.sparse else Us(0)
         evidence = Evidence(now, [one.span for one in asked], proven, quiet=quiet_runs)
-        state = draft.commit(asked, lambda: BarCheck(bar, evidence))
-    return Filled(state, 0, sum(one.rows for one in asked))
+        auditor = Auditor(dataset, carried_open=style.carries_open)
+        state = draft.commit(asked, lambda: auditor.beside(BarCheck(bar, evidence)))
+    return Filled(state, 0, sum(one.rows for one in asked), audit=auditor.audit)
 
 
 def _known(lake: LakeStore, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:

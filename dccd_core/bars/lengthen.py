@@ -16,6 +16,7 @@ from dccd_core.fetch.fill import Filled, Progress
 from dccd_core.fetch.planner import due
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import ACCEPTED, Asked, Ledger, Source
+from dccd_core.quality.audit import Auditor
 from dccd_core.quality.holes import BarCheck, Evidence
 
 
@@ -89,8 +90,9 @@ def lengthen(  # noqa: PLR0913 -- as ``derive``
         proofs = [*found.outside, *_explained(ledgers, bar)]
         quiet = Us(span.length + 1) if short.style.sparse else ZERO
         evidence = Evidence(now, [one.span for one in asked], proofs, quiet=quiet)
-        state = draft.commit(asked, lambda: _Check(bar, evidence, lost))
-    return Filled(state, 0, sum(one.rows for one in asked))
+        auditor = Auditor(dataset, carried_open=short.style.carries_open)
+        state = draft.commit(asked, lambda: auditor.beside(_Check(bar, evidence, lost)))
+    return Filled(state, 0, sum(one.rows for one in asked), audit=auditor.audit)
 
 
 def _ledgers(lake: LakeStore, source: Dataset, span: TimeRange) -> Iterator[Ledger]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dccd_core.domain.dataset import UNKNOWN, Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import ConfigError, OutOfReach, Where
@@ -11,6 +11,7 @@ from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.work import Halted, Progress, Work
 from dccd_core.lake.lake import LakeStore, State
+from dccd_core.quality.audit import Audit
 
 __all__ = ["Filled", "Halted", "Progress", "fill"]
 
@@ -20,12 +21,14 @@ class Filled:
     """A partition brought up to date. ``state``: of its file; None when there is nothing to know yet.
 
     ``taken_back``: rows that turned out to be wrong, and are no longer among those of the partition.
+    ``audit``: has seen all of its rows as they were written; None where nothing was.
     """
 
     state: State | None
     requests: int = 0
     rows: int = 0
     taken_back: int = 0
+    audit: Audit | None = field(default=None, compare=False, repr=False)
 
 
 async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
@@ -72,7 +75,7 @@ async def fill(  # noqa: PLR0913 -- where to, which part of what, and whom to te
         raise failure
     if work.reached is not None and state is None:
         raise _out_of_reach(venue, dataset, key, work.reached)
-    return Filled(state, work.requests, work.rows)
+    return Filled(state, work.requests, work.rows, audit=work.auditor.audit)
 
 
 def _out_of_reach(venue: Venue, dataset: Dataset, key: str, since: Us) -> OutOfReach:

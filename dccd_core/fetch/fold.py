@@ -97,9 +97,10 @@ def fold(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, recorded: Re
 
         def judge() -> CompletenessCheck:
             own = BookCheck() if pictures else work.judge()
-            return Haltable(_Knowing(own, recorded, claims), recorded.halt)
+            return Haltable(work.auditor.beside(_Knowing(own, recorded, claims)), recorded.halt)
 
-        return Filled(draft.commit([], judge), 0, kept, draft.taken_back)
+        state = draft.commit([], judge)
+        return Filled(state, 0, kept, draft.taken_back, work.auditor.audit)
 
 
 def fold_sealed(venue: Venue, lake: LakeStore, data_type: DataType, span: Us | None, halt: Event) -> Folded:
@@ -181,7 +182,8 @@ async def materialise(  # noqa: PLR0913 -- as ``fill``
     if folded is None:
         return filled
     back = folded.taken_back + filled.taken_back
-    return Filled(filled.state, filled.requests, folded.rows + filled.rows, back)
+    audit = filled.audit or folded.audit
+    return Filled(filled.state, filled.requests, folded.rows + filled.rows, back, audit)
 
 
 def _is_nothing_new(tail: SealedSegments, lake: LakeStore, dataset: Dataset, key: str) -> bool:

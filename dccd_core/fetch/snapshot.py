@@ -11,6 +11,7 @@ from dccd_core.fetch.paging.page import earliest
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.quality.audit import Auditor
 from dccd_core.quality.holes import NoCheck
 from dccd_core.quality.sanity import split_valid
 
@@ -20,7 +21,9 @@ async def snapshot(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, de
     rows, asked = await picture(venue, lake, dataset, key, depth)
     with lake.draft(dataset, key) as draft:
         draft.append(rows)
-        return Filled(draft.commit([asked], NoCheck), 1, rows.height)
+        auditor = Auditor(dataset)
+        state = draft.commit([asked], lambda: auditor.beside(NoCheck()))
+        return Filled(state, 1, rows.height, audit=auditor.audit)
 
 
 async def picture(

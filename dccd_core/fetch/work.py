@@ -24,6 +24,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.fetch.witness import OUTAGE, quiet_parts, trade_oracle
 from dccd_core.lake.lake import CompletenessCheck, LakeStore, PartitionDraft, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
+from dccd_core.quality.audit import Auditor
 from dccd_core.quality.holes import (
     AFTER_END,
     BEFORE_LISTING,
@@ -109,9 +110,11 @@ class Work:
     stored: int = 0
     """How many of ``asked`` are in the partition's ledger."""
     stored_at: Us = ZERO
+    auditor: Auditor = field(init=False)
 
     def __post_init__(self) -> None:
         self.stored_at = self.venue.clock.steady()
+        self.auditor = Auditor(self.dataset, carried_open=self.venue.endpoint(self.dataset).carries_open)
 
     @property
     def requests(self) -> int:
@@ -238,7 +241,7 @@ class Work:
         return self.draft
 
     def _haltable(self) -> CompletenessCheck:
-        return Haltable(self.judge(), self.halt)
+        return Haltable(self.auditor.beside(self.judge()), self.halt)
 
     def keep_pages(self, pages: list[Page]) -> int:
         misplaced = [page.misplaced for page in pages if page.misplaced is not None]

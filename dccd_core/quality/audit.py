@@ -1,4 +1,7 @@
-"""Read a stored partition again and say whether it keeps its promises. Pure: rows in, findings out."""
+"""See the rows of a partition once and say whether it keeps its promises. Pure: rows in, findings out.
+
+They are seen as they are written (``Auditor``), or as they are read again.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,21 +10,23 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Us, iso
-from dccd_core.lake.lake import State
+from dccd_core.lake.lake import CompletenessCheck, State
+from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.quality.crossed import CrossedPictures
 from dccd_core.quality.sanity import faults
+from dccd_core.tables import Table
 
 SCHEMA: Final = "schema"
-ORDER: Final = "order_and_uniqueness"
+ORDER: Final = "order"
 SANITY: Final = "sanity"
-FINAL: Final = "final_bars"
-COMPLETE: Final = "completeness"
+FINAL: Final = "final"
+QUARANTINE: Final = "quarantine"
 CROSSED: Final = "crossed"
 
 
 @dataclass(slots=True)
 class Audit:
-    """Sees the rows of one partition once, in stored order; ``findings`` lists what is wrong, by check."""
+    """Sees the rows of one partition once, in stored order; ``findings`` lists what is wrong, by promise."""
 
     dataset: Dataset
     carried_open: bool = False
@@ -55,12 +60,12 @@ class Audit:
 
     def _see_order(self, rows: pl.DataFrame) -> None:
         last = rows.clear() if self._last is None else self._last
-        rows = pl.concat([last, rows])
-        if not rows["ts"].is_sorted():
-            self._note(ORDER, "rows are not in the order of time")
-        if twice := self._repeated(rows) - self._repeated(last):
-            key = " and ".join(self.dataset.data_type.table.key)
-            self._note(ORDER, f"{twice} rows share one {key}")
+        rows, table = pl.concat([last, rows]), self.dataset.data_type.table
+        if not rows.select(_ascends(table)).item():  # mostly they do, and that is quickly seen
+            if not rows["ts"].is_sorted():
+                self._note(ORDER, "rows are not in the order of time")
+            if twice := self._repeated(rows) - self._repeated(last):
+                self._note(ORDER, f"{twice} rows share one {' and '.join(table.key)}")
         self._last = rows.filter(pl.col("ts") == rows["ts"][-1])
 
     def _repeated(self, rows: pl.DataFrame) -> int:
@@ -81,10 +86,53 @@ class Audit:
         if state.rows != self.rows:
             self._note(SCHEMA, f"the footer says {state.rows} rows, there are {self.rows}")
         if ledger.quarantined:
-            self._note(SANITY, f"{ledger.quarantined} rows are in quarantine")
+            self._note(QUARANTINE, said_quarantined(ledger.quarantined))
         asked = max((asked.at for asked in ledger.asked), default=Us(0))
         if bar and state.last is not None and state.last + bar + finality_delay > asked:
             self._note(FINAL, f"the bar of {iso(state.last)} was stored before it was final")
 
-    def _note(self, check: str, text: str) -> None:
-        self.findings.setdefault(check, []).append(text)
+    def _note(self, promise: str, text: str) -> None:
+        self.findings.setdefault(promise, []).append(text)
+
+
+def said_quarantined(rows: int) -> str:
+    return f"{rows} rows are in quarantine"
+
+
+def _ascends(table: Table) -> pl.Expr:
+    """Whether each row comes after the one before it, by time and key: then none stands there twice."""
+    after = pl.lit(value=False)
+    for name in reversed(("ts", *(name for name in table.key if name != "ts"))):
+        value = pl.col(name).to_physical()
+        after = (value > value.shift(1)) | ((value == value.shift(1)) & after)
+    return after.slice(1).fill_null(value=False).all()
+
+
+class Auditor:
+    """Has the rows of a partition audited while they are written, anew when they are written anew.
+
+    ``audit`` is that of the last time, None as long as nothing was written.
+    """
+
+    def __init__(self, dataset: Dataset, *, carried_open: bool = False) -> None:
+        self.audit: Audit | None = None
+        self._dataset = dataset
+        self._carried_open = carried_open
+
+    def beside(self, judge: CompletenessCheck) -> CompletenessCheck:
+        """Return a judge that says what ``judge`` does, and has each row audited that it sees."""
+        self.audit = Audit(self._dataset, self._carried_open)
+        return _Audited(judge, self.audit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Audited:
+    judge: CompletenessCheck
+    audit: Audit
+
+    def see(self, rows: pl.DataFrame) -> None:
+        self.audit.see(rows)
+        self.judge.see(rows)
+
+    def assess(self, ledger: Ledger) -> Ledger:
+        return self.judge.assess(ledger)

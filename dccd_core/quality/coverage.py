@@ -52,6 +52,15 @@ def covered(states: Mapping[str, State]) -> list[TimeRange]:
     return union(part for state in states.values() for part in state.ledger.covered())
 
 
+def proven_until(states: Mapping[str, State]) -> Us | None:
+    """Return up to where the newest of what is proven reaches; None when nothing is."""
+    for _, state in sorted(states.items(), reverse=True):
+        holes = [hole.span for hole in state.ledger.gaps()]
+        if proven := [left for one in state.ledger.covered() for left in one.minus(holes)]:
+            return proven[-1].end
+    return None
+
+
 def coverage(states: Mapping[str, State], wanted: TimeRange) -> float:
     """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
     holes = [hole.span for state in states.values() for hole in state.ledger.gaps()]

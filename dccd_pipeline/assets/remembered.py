@@ -1,4 +1,4 @@
-"""What Dagster's storage remembers of the datasets of a store: how far they are, and what vanished.
+"""What Dagster's storage remembers of the datasets of a store: how far they are, and what was found.
 
 What it remembers of another store, a demonstration's or a former one's, is no news of this one.
 
@@ -13,7 +13,10 @@ import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_pipeline.assets.progress import Progress, runs_of
-from dccd_pipeline.tags import GONE, HELD, PROGRESS
+from dccd_pipeline.tags import FOUND, GONE, HELD, PROGRESS
+
+Findings = Mapping[str, Mapping[str, list[str]]]
+"""What is wrong with a dataset: by partition and promise."""
 
 
 def read_progress(
@@ -65,6 +68,22 @@ def write_held(instance: dg.DagsterInstance, held: Mapping[Dataset, Iterable[str
     _write(instance, HELD, {one: runs_of(one, sorted(keys)) for one, keys in held.items()}, store)
 
 
+def read_findings(
+    instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None
+) -> dict[Dataset, Findings]:
+    """Return what the checks found in these datasets last, as far as they found anything."""
+    found = _read(instance, FOUND, datasets, store)
+    return {
+        one: msgspec.json.decode(text, type=dict[str, dict[str, list[str]]]) for one, text in found.items()
+    }
+
+
+def write_findings(instance: dg.DagsterInstance, news: Mapping[Dataset, Findings], store: str | None) -> None:
+    """Remember what the checks found; that nothing is wrong is an answer, too."""
+    if store:
+        _write(instance, FOUND, news, store)
+
+
 def vanished(held: Iterable[str], stored: Iterable[str], keys: Sequence[str]) -> list[str]:
     """Return which of ``keys`` were ever ``held``, and are not ``stored`` any more.
 
@@ -80,14 +99,33 @@ def _read(
     keys = {dataset: f"{what}{store}/{dataset}" for dataset in datasets}
     if not store or not keys:
         return {}
-    found = instance.daemon_cursor_storage.get_cursor_values(set(keys.values()))
+    found = read_values(instance, keys.values())
     return {dataset: found[key] for dataset, key in keys.items() if key in found}
 
 
 def _write(instance: dg.DagsterInstance, what: str, told: Mapping[Dataset, object], store: str) -> None:
     values = {f"{what}{store}/{one}": msgspec.json.encode(value).decode() for one, value in told.items()}
-    if values:
-        instance.daemon_cursor_storage.set_cursor_values(values)
+    write_values(instance, values)
+
+
+def read_values(instance: dg.DagsterInstance, keys: Iterable[str]) -> Mapping[str, str]:
+    """Return what is kept under those of ``keys`` that there are."""
+    wanted = set(keys)
+    return instance.daemon_cursor_storage.get_cursor_values(wanted) if wanted else {}
+
+
+def write_values(instance: dg.DagsterInstance, values: Mapping[str, str]) -> None:
+    """Keep values under their keys.
+
+    Dagster writes new keys or known ones: of both in one call it would drop the new.
+    """
+    known = read_values(instance, values)
+    for some in (
+        {key: value for key, value in values.items() if key in known},
+        {key: value for key, value in values.items() if key not in known},
+    ):
+        if some:
+            instance.daemon_cursor_storage.set_cursor_values(some)
 
 
 def said_gone(dataset: Dataset, keys: Sequence[str]) -> str:

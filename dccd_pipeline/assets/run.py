@@ -22,7 +22,9 @@ from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_pipeline.assets.checks import evaluate
+from dccd_core.quality.audit import Audit
+from dccd_pipeline.assets.changed import note_told
+from dccd_pipeline.assets.checks import BY_ROWS, Looked, audited, judge
 from dccd_pipeline.assets.costs import cost_of, refuse_what_does_not_fit, said_cost
 from dccd_pipeline.assets.metadata import partition_metadata, partition_view
 from dccd_pipeline.assets.partitions import partitions_of
@@ -81,7 +83,9 @@ class Run:
     known: dict[Dataset, set[str]] = field(default_factory=dict[Dataset, set[str]])
     """Partitions that Dagster knows already and need no event without news."""
     unread: dict[Dataset, list[str]] = field(default_factory=dict[Dataset, list[str]])
-    """Partitions that the checks are to read again."""
+    """Partitions of which the checks are to see the rows."""
+    audits: dict[Dataset, dict[str, Audit]] = field(default_factory=dict[Dataset, dict[str, Audit]])
+    """What was seen of those that were written, as they were written."""
     errors: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
     gone: list[tuple[Dataset, str, DccdError]] = field(default_factory=list[tuple[Dataset, str, DccdError]])
     """What the exchange knew once and does not know any more: its group goes on without it."""
@@ -96,6 +100,7 @@ class Run:
     """Partitions that are being filled."""
     halt: Event = field(default_factory=Event)
     done: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
+    now: Us = field(default_factory=SystemClock().now)
 
     def __post_init__(self) -> None:
         self.within = read_within(self.context.run.tags) or self.entry.within
@@ -153,7 +158,7 @@ class Run:
             self.open.discard((dataset, key))
             return filled
 
-        jobs = self._jobs(now)
+        self.now, jobs = now, self._jobs(now)
         self._measure(jobs, now)
         try:
             await self._all_of(jobs, noted)
@@ -294,7 +299,7 @@ class Run:
         return f"it was delisted or renamed: set {settings}: {{delisted: its last day}}, or remove it"
 
     def _note(self, dataset: Dataset, key: str, filled: Filled, state: State) -> None:
-        """Have the checks read what is new, and tell Dagster of it, or of what it does not know yet.
+        """Have the checks see what is new, and tell Dagster of it, or of what it does not know yet.
 
         Bars built from what is stored cost no request, and neither does it to learn that trading has ended.
         """
@@ -302,6 +307,9 @@ class Run:
         self.states[dataset][key] = state
         if news:
             self.unread[dataset].append(key)
+        if filled.audit:
+            filled.audit.judge_state(state, get(self.entry.exchange).finality_delay)
+            self.audits.setdefault(dataset, {})[key] = filled.audit
         if news or key not in self.known.get(dataset, ()):
             self._materialise(dataset, key, filled, state)
 
@@ -326,15 +334,29 @@ class Run:
         )
 
     def checks(self) -> Iterator[dg.AssetCheckResult]:
-        failed = {dataset for dataset, _, _ in self.errors}
-        exchange, selected = get(self.entry.exchange), self.context.selected_asset_check_keys
-        for dataset, keys in self.unread.items():
-            if not keys and dataset in failed:
-                continue  # of what failed, only what was stored is judged
-            for result in evaluate(self.lake, exchange, dataset, keys, self.states[dataset]):
-                if dg.AssetCheckKey(dg.AssetKey(dataset.parts), result.check_name or "") in selected:
-                    yield result
+        """Yield the results of all checks that are selected: one that is left out would show as skipped."""
+        told, selected = list[dg.AssetCheckResult](), self.context.selected_asset_check_keys
+        looked = {dataset: self._looked(dataset) for dataset in self.unread} if selected else {}
+        for result in judge(self.context.instance, self.lake, self.entry, looked, self.now):
+            if result.asset_key and dg.AssetCheckKey(result.asset_key, result.check_name or "") in selected:
+                told.append(result)
+                yield result
         yield from self.more
+        note_told(self.context.instance, [*told, *self.more])
+
+    def _looked(self, dataset: Dataset) -> Looked:
+        """Sum up what is known of a dataset; rows that nobody saw as they were written are read."""
+        exchange, states = get(self.entry.exchange), self.states[dataset]
+        audits, asset = self.audits.get(dataset, {}), dg.AssetKey(dataset.parts)
+        selected = {one.name for one in self.context.selected_asset_check_keys if one.asset_key == asset}
+        if selected & set(BY_ROWS):
+            left = [key for key in self.unread[dataset] if key not in audits]
+            audits |= {key: audited(self.lake, exchange, dataset, key, states[key]) for key in left}
+        tail = self.lake.tail(dataset).read()
+        known = {key: self.lake.known(dataset, key, tail) for key in tail.keys(dataset)}
+        failures = (*self.errors, *self.gone)
+        error = next((str(error) for failed, _, error in failures if failed == dataset), "")
+        return Looked({**states, **{key: state for key, state in known.items() if state}}, audits, error)
 
     def raise_failures(self) -> None:
         errors = self.errors

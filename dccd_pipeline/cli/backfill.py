@@ -327,8 +327,11 @@ def _entry(settings: Settings, dataset: Dataset, first: str) -> Entry:
     entry = entry_of(asked, present())
     start = max(partition_span(dataset.grain, first).start, get(dataset.exchange).since)
     life = settings.life_of(dataset.exchange, dataset.symbol)
-    entry = entry.built_of(known.origins if known else {})
-    return entry.living({dataset.symbol: life}).model_copy(update={"start": moment(start).date()})
+    entry = entry.built_of(known.origins if known else {}).zoned(settings.timezone)
+    meant = {"start": moment(start).date(), "every": "never"}  # nothing brings it up to date by itself
+    if known and not known.end:
+        meant |= {"every": known.every, "cron": known.cron}
+    return entry.living({dataset.symbol: life}).model_copy(update=meant)
 
 
 def _said(events: Iterable[dg.DagsterEvent]) -> str:

@@ -171,6 +171,7 @@ class Entry(TypedEntry):
     start: date  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]
     _lives: Mapping[Symbol, SymbolLife] = PrivateAttr(default_factory=dict[Symbol, SymbolLife])
     _origins: Mapping[Symbol, "Entry"] = PrivateAttr(default_factory=dict[Symbol, "Entry"])
+    _zone: str = PrivateAttr(default="UTC")
 
     @classmethod
     def of(cls, typed: TypedEntry, lives: Mapping[Symbol, SymbolLife], now: Us) -> "Entry":
@@ -187,6 +188,17 @@ class Entry(TypedEntry):
     def cron_schedule(self) -> str:
         """When to bring the datasets up to date, as a cron expression; in the time zone if it is a cron."""
         return self.cron or CRONS[self.every if isinstance(self.every, int) else HOUR]
+
+    @property
+    def zone(self) -> str:
+        """The time zone of its cron."""
+        return self._zone
+
+    def zoned(self, zone: str) -> "Entry":
+        """Return the entry, told in which time zone its cron is meant."""
+        told = self.model_copy()
+        told._zone = zone
+        return told
 
     @property
     def last_day(self) -> date | None:

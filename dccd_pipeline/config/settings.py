@@ -140,7 +140,8 @@ class Settings(TypedSettings):
     def of(cls, typed: TypedSettings, origin: Origin, now: Us) -> "Settings":
         """Return what sound settings from ``origin`` mean."""
         lives = {name: own.symbols for name, own in typed.exchanges.items()}
-        entries = [Entry.of(one, lives.get(one.exchange, {}), now) for one in typed.collect]
+        made = [Entry.of(one, lives.get(one.exchange, {}), now) for one in typed.collect]
+        entries = [entry.zoned(typed.timezone) for entry in made]
         meant = {
             "store": store_at(typed.store, origin.folder),
             "collect": tuple(with_origins(dict(enumerate(entries))).values()),

@@ -208,12 +208,12 @@ def test_it_is_read_and_checked(venue: Venue, lake: LakeStore, dataset: Dataset)
     for some in lake.chunks(dataset, KEY):
         audit.see(some)
     audit.judge_state(state, venue.exchange.finality_delay)
-    assert audit.findings == {"sanity": ["2 rows are in quarantine"]}
+    assert audit.findings == {"quarantine": ["2 rows are in quarantine"]}
     crooked = Audit(dataset)
     crooked.see(pl.concat([rows.head(1).with_columns(mark=-1.0), rows.head(1)]))
     assert crooked.findings == {
         "sanity": ["1 rows: mark is no positive number"],
-        "order_and_uniqueness": ["2 rows share one ts"],
+        "order": ["2 rows share one ts"],
     }
 
 
@@ -275,7 +275,7 @@ def test_its_asset_says_what_it_is(venue: Venue, lake: LakeStore, dataset: Datas
     assert isinstance(last, dg.TableMetadataValue)
     assert last.records[-1].data["mark"] == price(NOW - 2 * MINUTE)
     assert "![mark](data:image/png" in str(view["chart"].value)
-    assert {check.name for check in check_specs(dataset)} >= {"sanity", "order_and_uniqueness"}
+    assert {check.name for check in check_specs(dataset)} == {"intact", "complete", "up_to_date"}
 
 
 PARTS: dict[str, Any] = {field.name: getattr(TABLE, field.name) for field in fields(Table)}

@@ -39,8 +39,8 @@ def test_each_dataset_is_an_asset_with_its_partitions() -> None:
         )
         for key in graph.get_all_asset_keys()
     }
-    of_rows = ["completeness", "order_and_uniqueness", "sanity", "schema"]
-    of_bars = sorted([*of_rows, "final_bars", "equals_the_venue"])
+    of_rows = ["complete", "intact", "up_to_date"]
+    of_bars = sorted([*of_rows, "equals_the_venue"])
     assert found == {
         "binance/ohlc/BTC-USDT/1m": ("binance", "2024-01", of_bars),
         "binance/ohlc/ETH-BTC/1m": ("binance", "2024-01", of_bars),

@@ -25,6 +25,7 @@ from dccd_core.quality.holes import AFTER_END
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.assets.checks import INTACT, UP_TO_DATE
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.build import build_definitions, silent
 from dccd_pipeline.cli.backfill import backfill, keys_of
@@ -168,7 +169,29 @@ def test_a_symbol_that_is_gone_holds_nobody_up(desk: Desk, sandbox: RunningSandb
     assert (dg.AssetKey(OLD.parts), "2025") not in events
     checks = result.get_asset_check_evaluations()
     assert {check.asset_key for check in checks} == {dg.AssetKey(one.parts) for one in (BTC, OLD)}
-    assert all(check.passed for check in checks)
+    failed = {(check.asset_key, check.check_name): check for check in checks if not check.passed}
+    late = failed.pop((dg.AssetKey(OLD.parts), UP_TO_DATE))
+    assert late.severity is dg.AssetCheckSeverity.WARN
+    assert str(late.metadata["found"].value).startswith(f"- behind since 2025-01-01T00:00:00Z: {SAID}")
+    assert set(failed) <= {(dg.AssetKey(BTC.parts), UP_TO_DATE)}
+
+
+def test_what_a_run_wrote_is_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """7146ed2: each partition was read a second time by its checks."""
+    read, chunks = list[str](), LakeStore.chunks
+
+    def noted(lake: LakeStore, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
+        read.append(f"{dataset} {key}")
+        return chunks(lake, dataset, key)
+
+    monkeypatch.setattr(LakeStore, "chunks", noted)
+    result = desk.run("2024", "2024")
+    assert read == []
+    intact = [check for check in result.get_asset_check_evaluations() if check.check_name == INTACT]
+    assert {check.asset_key for check in intact} == {dg.AssetKey(one.parts) for one in (BTC, OLD)}
+    for check in intact:
+        assert check.passed
+        assert check.metadata["partitions_read"].value == 1
 
 
 def test_who_asks_for_nothing_but_a_gone_symbol_is_told(desk: Desk, sandbox: RunningSandbox) -> None:

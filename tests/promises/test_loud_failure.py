@@ -21,7 +21,7 @@ from dccd_core.domain.errors import (
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MILLISECOND, MINUTE, SECOND, Us, parse_time
 from dccd_core.lake.partition.ledger import Condition
-from dccd_core.quality.audit import SANITY, Audit
+from dccd_core.quality.audit import QUARANTINE, Audit
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import NOW, TRADES, World, bars, same
@@ -164,7 +164,7 @@ def test_an_impossible_row_goes_to_quarantine_until_the_venue_mends(
     for rows in world.lake.chunks(dataset, key):
         audit.see(rows)
     audit.judge_state(state, world.exchange.finality_delay)
-    assert audit.findings == {SANITY: ["1 rows are in quarantine"]}
+    assert audit.findings == {QUARANTINE: ["1 rows are in quarantine"]}
 
     world.faults()
     world.fill(dataset, key)

@@ -94,6 +94,7 @@ def dagster() -> Iterator[str]:
         for spec in specs:
             yield f"asset {spec.key.to_user_string()}"
             yield from (f"asset tag {tag}" for tag in spec.tags)
+        yield from (f"asset check {check.name}" for check in getattr(asset, "check_specs", ()))
     repository = definitions.get_repository_def()
     for job in repository.get_all_jobs():
         yield f"job {job.name}"

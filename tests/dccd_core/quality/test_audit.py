@@ -10,7 +10,8 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
-from dccd_core.quality.audit import FINAL, ORDER, SANITY, SCHEMA, Audit
+from dccd_core.quality.audit import FINAL, ORDER, QUARANTINE, SANITY, SCHEMA, Audit, Auditor
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 
 BTC = Symbol("BTC", "USDT")
@@ -130,7 +131,7 @@ def test_the_footer_must_agree_and_quarantine_is_not_forgotten() -> None:
     audit.judge_state(state(2, 5, 10**18, quarantined=3), SETTLE)
     assert audit.findings == {
         SCHEMA: ["the footer says 2 rows, there are 1"],
-        SANITY: ["3 rows are in quarantine"],
+        QUARANTINE: ["3 rows are in quarantine"],
     }
 
 
@@ -138,3 +139,21 @@ def test_an_empty_partition_is_no_fault() -> None:
     audit = Audit(BARS)
     audit.judge_state(replace(state(0, None, 0), first=None), SETTLE)
     assert audit.findings == {}
+
+
+def test_rows_without_what_tells_them_apart_may_be_equal_beside_others() -> None:
+    assert found(TRADES, trades((5, None), (5, "9"), (5, None), (6, "9"), (6, "10"), (6, None))) == {}
+    assert found(TRADES, trades((5, "9"), (5, None), (5, "10")), trades((5, "9"))) == {
+        ORDER: ["2 rows share one trade_id"]
+    }
+
+
+def test_what_is_written_is_audited_anew_when_it_is_written_anew() -> None:
+    auditor, ledger = Auditor(BARS), Ledger(quarantined=7)
+    assert auditor.audit is None
+    for opens in ((1, 1), (1, 2)):
+        judge = auditor.beside(NoCheck())
+        judge.see(bars(*opens))
+        assert judge.assess(ledger) == ledger
+    assert auditor.audit is not None
+    assert (auditor.audit.rows, auditor.audit.findings) == (2, {})

@@ -4,7 +4,16 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Lost, Source
 from dccd_core.lake.partition.parquet import State
-from dccd_core.quality.coverage import NEVER_ASKED, UNEXPLAINED, Gap, coverage, gaps, promises, wanted_time
+from dccd_core.quality.coverage import (
+    NEVER_ASKED,
+    UNEXPLAINED,
+    Gap,
+    coverage,
+    gaps,
+    promises,
+    proven_until,
+    wanted_time,
+)
 
 TRADES = Dataset.parse("okx/trades/BTC-USDT")
 BOOK = Dataset.parse("okx/orderbook/BTC-USDT")
@@ -66,3 +75,16 @@ def test_pictures_promise_no_moment_unless_a_stream_took_them() -> None:
     assert not promises(BOOK, asked)
     assert promises(BOOK, streamed)
     assert gaps(BOOK, asked, hours(0, 24)) == []
+
+
+def test_the_newest_proof_ends_where_a_gap_begins_that_nobody_explained() -> None:
+    explained, open_end = Hole(hours(8, 9), 7, proof="nothing was traded"), Hole(hours(8, 9), 7)
+    first, second = "2024-01-31", "2024-02-01"
+    assert proven_until({}) is None
+    assert proven_until({first: state()}) is None
+    assert proven_until({first: state(hours(0, 9), ledger=Ledger(holes=(explained,)))}) == hours(9, 9).start
+    assert proven_until({first: state(hours(0, 9), ledger=Ledger(holes=(open_end,)))}) == hours(8, 8).start
+    all_gap = Ledger(holes=(Hole(hours(24, 25), 9),))
+    both = {first: state(hours(0, 24)), second: state(hours(24, 25), ledger=all_gap)}
+    assert proven_until(both) == hours(24, 24).start
+    assert proven_until({first: state(hours(0, 3)), second: state(hours(30, 31))}) == hours(31, 31).start

@@ -53,14 +53,16 @@ def test_checks_alone_read_all_that_is_stored_and_ask_nobody(settings: Settings)
     hold(lake, BTC, "2024-03", parse_time("2024-03-05"), high=0.5)
     hold(lake, ETH, "2024-01", parse_time("2024-01-01"), low=7.0)
     asset = dg.AssetKey(BTC.parts)
-    result = run_checks(settings, dg.AssetCheckKey(asset, "schema"), dg.AssetCheckKey(asset, "sanity"))
+    result = run_checks(settings, dg.AssetCheckKey(asset, "intact"), dg.AssetCheckKey(asset, "complete"))
     assert result.success
     found = {e.check_name: e for e in result.get_asset_check_evaluations()}
     assert {name: evaluation.passed for name, evaluation in found.items()} == {
-        "schema": True,
-        "sanity": False,
+        "intact": False,
+        "complete": True,
     }
     assert all(evaluation.asset_key == asset for evaluation in found.values())
-    assert all(evaluation.metadata["partitions_read"].value == 2 for evaluation in found.values())
-    assert "2024-03: 1 rows: high is below another price" in str(found["sanity"].metadata["found"].value)
+    assert found["intact"].metadata["partitions_read"].value == 2
+    assert found["intact"].metadata["failed"].value == "sanity"
+    said = str(found["intact"].metadata["found"].value)
+    assert "2024-03: sanity: 1 rows: high is below another price" in said
     assert not result.get_asset_materialization_events()

@@ -8,13 +8,21 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_pipeline.assets.remembered import read_gone, read_held, read_progress, vanished, write_held
+from dccd_pipeline.assets.remembered import (
+    read_gone,
+    read_held,
+    read_progress,
+    read_values,
+    vanished,
+    write_held,
+    write_values,
+)
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, run_order
 from dccd_pipeline.cli.collect import chosen_entries, tick_orders
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
-from tests.dccd_pipeline.held import HOURS
+from tests.dccd_pipeline.held import HOURS, MINUTES
 
 ENTRY = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
 NOW = parse_time("2026-11-28")
@@ -111,3 +119,15 @@ def test_nothing_is_remembered_of_a_store_without_a_name(settings: Settings) -> 
         other = Dataset("binance", HOURS.symbol, HOURS.data_type, HOURS.span)
         assert read_progress(instance, [other], None) == {HOURS: None}
         assert read_gone(instance, [other], None) == {}
+
+
+def test_new_keys_are_kept_beside_known_ones() -> None:
+    """7146ed2: of new and known ones at once only the known ones were kept."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        write_held(instance, {HOURS: ["2023"]}, "a")
+        write_held(instance, {HOURS: ["2023", "2024"], MINUTES: ["2024-01"]}, "a")
+        held = read_held(instance, [HOURS, MINUTES], "a", ["2023", "2024", "2024-01"])
+        assert held[MINUTES] == {"2024-01"}
+        assert held[HOURS] >= {"2023", "2024"}
+        write_values(instance, {})
+        assert read_values(instance, []) == {}

@@ -57,7 +57,7 @@ def test_a_damaged_file_stops_its_dataset_and_not_the_neighbour(tmp_path: Path, 
         hold(lake, dataset, "2024", bars(whole(dataset, "2024")))
     if damaged:
         Path(lake.path(HOURS, "2024")).write_bytes(b"PAR1 not at all PAR1")
-    checks = [dg.AssetCheckKey(dg.AssetKey(one.parts), "schema") for one in (HOURS, eth)]
+    checks = [dg.AssetCheckKey(dg.AssetKey(one.parts), "intact") for one in (HOURS, eth)]
     job = dg.define_asset_job("checks_only", selection=dg.AssetSelection.checks(*checks))
     definitions = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
     with dg.DagsterInstance.ephemeral() as instance:

@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import HOUR, TimeRange, parse_time
-from dccd_core.exchanges import get
 from dccd_core.lake.partition.ledger import Condition
-from dccd_core.quality.audit import COMPLETE, SANITY
-from dccd_pipeline.assets.checks import evaluate
+from dccd_pipeline.assets.checks import COMPLETE, INTACT, Looked, judge
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.build import default_resources
-from dccd_pipeline.config.read import SettingsError, parse_settings
+from dccd_pipeline.config.read import SettingsError, entry_of, parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
 from dccd_pipeline.resources import LakeResource
 from tests.dccd_core.fetch.test_work import GRID_LOST, OUTAGE, shifted
-from tests.dccd_core.fetch.world import World, bars
+from tests.dccd_core.fetch.world import NOW, World, bars
 
 BTC = "binance/trades/BTC-USDT"
 
@@ -27,6 +26,7 @@ def gap(dataset: str, start: str = "2023-01-01", end: str = "2023-01-02", why: s
 
 LOST = gap("binance/ohlc/BTC-USDT/1h", "2023-02-09T09:00", "2023-02-11T03:00", "off the grid")
 HOURS = bars(HOUR)
+ENTRY = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
 
 
 def settings(folder: Path, accepted: str) -> Settings:
@@ -44,8 +44,10 @@ def test_h4_an_accepted_irregularity_stays_to_be_seen_and_fails_nothing(tmp_path
         for lake in (mine.lake(), resource.open()):
             states = lake.states(HOURS)
             assert condition_of(HOURS, "2023", states["2023"]) is wanted
-            checks = {one.check_name: one for one in evaluate(lake, get("binance"), HOURS, ["2023"], states)}
-            assert checks[COMPLETE].passed == checks[SANITY].passed == bool(accepted)
+            with dg.DagsterInstance.ephemeral() as instance:
+                entry, looked = entry_of({**ENTRY, "every": "never"}, NOW), {HOURS: Looked(states)}
+                checks = {one.check_name: one for one in judge(instance, lake, entry, looked, NOW)}
+            assert checks[COMPLETE].passed == checks[INTACT].passed == bool(accepted)
     [hole] = [one for one in states["2023"].ledger.holes if one.span == TimeRange(*GRID_LOST)]
     assert (hole.proof, hole.missing, hole.refused) == ("accepted: off the grid", 42, 42)
     assert partition_span(HOURS.grain, "2023").clip(hole.span) == hole.span
