@@ -26,7 +26,7 @@ from dccd_core.fetch.fill import Filled, fill
 from dccd_core.fetch.together import Outcome, fill_all
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
-from dccd_core.net.clock import SystemClock
+from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.net.http import Transport, open_transport
 from dccd_core.tables import DataType
 from tests.promises.memory import peak_mb
@@ -173,13 +173,13 @@ class Watched:
         return response
 
 
-async def work(job: Job) -> Report:
+async def work(job: Job, clock: Clock) -> Report:
     exchange, lakes, outcomes, idle = job.venue(), count(), list[Outcome](), True
     async with open_transport(
-        exchange, rest_url=job.url, share=job.share, max_in_flight=job.in_flight
+        exchange, rest_url=job.url, share=job.share, clock=clock, max_in_flight=job.in_flight
     ) as transport:
         watched = Watched(transport)
-        venue = Venue(exchange, watched, SystemClock())
+        venue = Venue(exchange, watched, clock)
 
         async def fill_one(dataset: Dataset, key: str) -> Filled:
             lake = LakeStore(f"{job.lake}/{next(lakes)}" if job.apart else job.lake)
@@ -203,12 +203,12 @@ async def work(job: Job) -> Report:
     )
 
 
-async def work_on_all(jobs: list[Job]) -> list[Report]:
-    return await asyncio.gather(*(work(job) for job in jobs))
+async def work_on_all(jobs: list[Job], clock: Clock) -> list[Report]:
+    return await asyncio.gather(*(work(job, clock) for job in jobs))
 
 
 if __name__ == "__main__":
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     told = msgspec.json.decode(sys.argv[1], type=list[Job])
-    print(msgspec.json.encode(asyncio.run(work_on_all(told))).decode())  # noqa: T201
+    print(msgspec.json.encode(asyncio.run(work_on_all(told, SystemClock()))).decode())  # noqa: T201

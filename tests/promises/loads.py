@@ -1,24 +1,30 @@
 """Work for four processes that share a venue's limits, and how much of those limits they use."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 import httpx
 
 from dccd_core.adapter.contract import Query
 from dccd_core.domain.timespan import MINUTE, SECOND, TimeRange, Us, moment
+from dccd_core.net import http
 from dccd_core.net.clock import SystemClock
+from dccd_core.net.virtual import VirtualClock, VirtualLoop, run_virtually
 from dccd_core.testing.sandbox.limits import Rule
+from dccd_core.testing.sandbox.options import OptionArguments, Options
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
-from dccd_core.testing.sandbox.server import VENUES
+from dccd_core.testing.sandbox.server import VENUES, Sandbox, app_of
 from dccd_core.testing.sandbox.stats import Stats
-from tests.promises.filler import Answered, Job, Report, filler
+from tests.promises.filler import Answered, Job, Report, filler, work_on_all
 
 PROCESSES: Final = 4
 MONTHS: Final = tuple(f"{year}-{month:02}" for year, month in product(range(2018, 2026), range(1, 13)))
@@ -156,18 +162,8 @@ class Trial:
 
     def run(self, folder: Path, rtt_ms: float = 100) -> tuple[list[Used], Stats]:
         """Return what was used of the limits, and what the venues saw."""
-        weight, window_s = self.scale or (None, None)
-        with (
-            running_sandbox(
-                rtt_ms=rtt_ms,
-                rate_limits=True,
-                limit_weight=weight,
-                window_s=window_s,
-                trades_per_day=DENSITY,
-            ) as sandbox,
-            ExitStack() as stack,
-        ):
-            crews = [self._jobs(number, sandbox, folder) for number in range(PROCESSES)]
+        with running_sandbox(**self._options(rtt_ms)) as sandbox, ExitStack() as stack:
+            crews = [self._jobs(number, sandbox.rest_url, folder) for number in range(PROCESSES)]
             fillers = [stack.enter_context(filler(folder, *jobs)) for jobs in crews]
             _warm(sandbox, [job for jobs in crews for job in jobs])
             for each in fillers:
@@ -176,11 +172,40 @@ class Trial:
                 each.go()
             reports = [each.reports() for each in fillers]
             stats = sandbox.stats()
-        by_load = list(zip(*reports, strict=True))
-        return [self._used(load, by_load, stats) for load in self.loads], stats
+        return self._all_used(reports, stats), stats
 
-    def _jobs(self, number: int, sandbox: RunningSandbox, folder: Path) -> list[Job]:
-        jobs = [load.job(number, sandbox.rest_url(load.exchange), folder) for load in self.loads]
+    def play(self, folder: Path, rtt_ms: float = 100) -> tuple[list[Used], Stats]:
+        """Do the same in this process, on a clock that is given: how busy the machine is changes nothing."""
+
+        async def main(loop: VirtualLoop) -> tuple[list[list[Report]], Stats]:
+            now = SystemClock().now()
+            clock = VirtualClock(loop, Us(now - now % MINUTE))
+            sandbox = Sandbox(Options(**self._options(rtt_ms)), clock.now)
+            crews = [self._jobs(number, "http://sandbox/{}".format, folder) for number in range(PROCESSES)]
+            inside = partial(httpx.AsyncClient, transport=httpx.ASGITransport(app_of(sandbox)))
+            with patch.object(http.httpx, "AsyncClient", inside):
+                reports = await asyncio.gather(*(work_on_all(jobs, clock) for jobs in crews))
+            return reports, sandbox.tally.stats(sandbox.connections.tally)
+
+        reports, stats = run_virtually(main)
+        return self._all_used(reports, stats), stats
+
+    def _all_used(self, reports: Sequence[Sequence[Report]], stats: Stats) -> list[Used]:
+        by_load = list(zip(*reports, strict=True))
+        return [self._used(load, by_load, stats) for load in self.loads]
+
+    def _options(self, rtt_ms: float) -> OptionArguments:
+        weight, window_s = self.scale or (None, None)
+        return OptionArguments(
+            rtt_ms=rtt_ms,
+            rate_limits=True,
+            limit_weight=weight,
+            window_s=window_s,
+            trades_per_day=DENSITY,
+        )
+
+    def _jobs(self, number: int, url: Callable[[str], str], folder: Path) -> list[Job]:
+        jobs = [load.job(number, url(load.exchange), folder) for load in self.loads]
         for job in jobs:
             job.stop_after_s = self.seconds
             if self.scale:
