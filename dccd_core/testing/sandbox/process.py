@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Unpack
+from typing import Unpack
 
 import httpx
 import msgspec
@@ -18,8 +18,6 @@ from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import OptionArguments, Options
 from dccd_core.testing.sandbox.stats import Stats
 from dccd_core.testing.sandbox.stream_faults import StreamFault
-
-_STOP_AFTER_S: Final = 1_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,6 @@ def _flags(options: Options) -> list[str]:
     return [
         "--port=0",
         "--with-parent",
-        f"--stop-after-s={_STOP_AFTER_S}",
         f"--rtt-ms={options.rtt_ms}",
         f"--faults={msgspec.json.encode(options.faults).decode()}",
         f"--seed={options.seed}",
