@@ -187,9 +187,14 @@ def _with_rows(body: bytes, strike: Strike, fields: Fields) -> bytes:
 
 
 def _rows_of(payload: object) -> list[Row]:
-    """Return the list of rows, wherever the venue's envelope keeps it."""
+    """Return the list of rows, wherever the venue's envelope keeps it.
+
+    Of a book those are its levels, also where it is the only entry of a list, as OKX tells it.
+    """
     if isinstance(payload, list):
-        return cast("list[Row]", payload)
+        rows = cast("list[Row]", payload)
+        only: object = rows[0] if len(rows) == 1 else None
+        return (_rows_of(cast(object, only)) if isinstance(only, dict) else []) or rows
     if isinstance(payload, dict):
         parts = [_rows_of(part) for part in cast("dict[str, object]", payload).values()]
         return max(parts, key=len) if parts else []

@@ -295,6 +295,7 @@ VENUE: Final = Venue(
         Route(
             "/api/v5/market/books",
             books,
+            fields={"price": 0, "amount": 1},
             pool="books",
             numbers=re.compile(rb'("seqId":)(\d+)'),
             topic=lambda params: f"books:{params.get('instId', '')}",
