@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -177,6 +178,12 @@ def iso_micros(texts: Sequence[str | None]) -> pl.Series:
         PayloadError: one of them is no such time; null stays null.
     """
     wire = pl.Series(texts, dtype=pl.String)
+    if not wire.null_count() and wire.str.contains(_ISO).all():
+        import numpy as np  # noqa: PLC0415 -- most venues tell no such times
+
+        with suppress(ValueError):  # no such day, or a leap second: the other way, which takes thrice as long
+            nanos = np.array([text[:-1] for text in texts if text], dtype="datetime64[ns]").view(np.int64)
+            return pl.Series(nanos // 1_000).cast(TIME)
     times = wire.str.extract(_ISO).str.to_datetime(_ISO_FORMAT, time_unit="us", time_zone="UTC", strict=False)
     wrong = wire.filter(times.is_null() & wire.is_not_null())
     if wrong.len():

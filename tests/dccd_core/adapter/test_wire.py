@@ -166,6 +166,44 @@ def test_iso_times_of_any_number_of_digits_are_read_to_the_microsecond(text: str
     assert times.to_physical().to_list() == [1_710_327_617 * SECOND + digits, None, 0]
 
 
+@given(
+    st.lists(
+        st.from_regex(
+            r"(19[67]\d|20[12]\d|22[56]\d)-(0\d|1[0-3])-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(\.\d{0,10})?Z",
+            fullmatch=True,
+        ),
+        max_size=3,
+    )
+)
+def test_times_are_the_same_whichever_way_they_are_read(texts: list[str]) -> None:
+    """A null makes them take the other way."""
+
+    def told(some: list[str | None]) -> list[int | None] | str:
+        try:
+            return iso_micros(some).cast(pl.Int64).to_list()
+        except PayloadError as e:
+            return str(e)
+
+    other = told([*texts, None])
+    assert told([*texts]) == (other if isinstance(other, str) else other[:-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2016-12-31T23:59:59.999999999Z", 1_483_228_799_999_999),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000_000),
+        ("2016-12-31T23:59:60.5Z", 1_483_228_800_500_000),
+        ("2024-02-29T00:00:00.1Z", 1_709_164_800_100_000),
+        ("2259-12-31T23:59:59.999999999Z", 9_151_487_999_999_999),
+    ],
+)
+def test_odd_times_are_exact(text: str, moment: int) -> None:
+    for beside in ([], ["1970-01-01T00:00:00Z"], [None]):
+        times = iso_micros([text, *beside])
+        assert (times.dtype, times.cast(pl.Int64)[0]) == (TIME, moment)
+
+
 @pytest.mark.parametrize(
     "text",
     [
