@@ -151,18 +151,6 @@ def test_nothing_is_to_pay_for_what_the_tail_has(tmp_path: Path) -> None:
     assert (cost.requests, cost.rows) == (0, 0)
 
 
-def test_who_fills_from_python_asks_for_nothing_that_the_tail_has_and_finds_it_in_the_file(
-    tmp_path: Path,
-) -> None:
-    world = begun(tmp_path, bars())
-    ticked(world.at(at(60)), bars())
-    asked = world.requests()
-    by_hand(world, bars())
-    assert world.requests() == asked
-    state = world.lake.state(bars(), MONTH)
-    assert state == known(world, bars())
-
-
 def test_rows_of_a_tick_are_counted_without_reading_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from dccd_core import ConfigError, Dataset, ExchangeError, IncompleteError, Lake, TimeRange
 from dccd_core.adapter.contract import Exchange
 from dccd_core.api import work
 from dccd_core.domain.timespan import HOUR, parse_time
+from dccd_core.lake.partition.ledger import Answer, Asked, Source
 from dccd_core.net.http import HttpTransport
 from dccd_core.net.sockets import Connect
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
@@ -65,6 +67,24 @@ def test_a_backfill_is_stored_told_of_and_not_repeated(lake: Lake, sandbox: Runn
 
     again = lake.backfill(NAME, wanted, rest_url=sandbox.rest_url("binance"))
     assert (again.rows, again.requests) == (0, 0)
+
+
+def test_a_backfill_asks_for_nothing_that_the_tail_has_and_takes_it_into_the_file(
+    lake: Lake, sandbox: RunningSandbox
+) -> None:
+    dataset, second = Dataset.parse(NAME), TimeRange(*map(parse_time, ("2024-01-02", "2024-01-03")))
+    assert dataset.span is not None
+    lake.backfill(NAME, "2024-01-01", "2024-01-02", rest_url=sandbox.rest_url("binance"))
+    truth = sandbox.market.truth_bars("binance", dataset.symbol, dataset.span, second)
+    answer = Answer((Asked(second, Source.REST, second.end, 1, truth.height),))
+    rows = truth.with_columns(pl.lit("BTC/USDT").alias("symbol"))
+    lake.tail(dataset).append(rows, {"BTC/USDT": [answer]}, second.end)
+    assert lake.coverage(NAME, *DAYS) == 1.0
+    done = lake.backfill(NAME, *DAYS, rest_url=sandbox.rest_url("binance"))
+    assert (done.requests, done.rows) == (0, 24)
+    state = lake.state(dataset, "2024")
+    assert state
+    assert (state.rows, state.ledger) == (48, lake.all_known(dataset)["2024"].ledger)
 
 
 def test_the_servers_of_the_configuration_are_asked(
