@@ -308,7 +308,7 @@ class Run:
         self.states[dataset][key] = state
         if news:
             self.unread[dataset].append(key)
-        if filled.audit:
+        if filled.audit and filled.audit.rows == state.rows:  # else somebody has written it since
             filled.audit.judge_state(state, get(self.entry.exchange).finality_delay)
             self.audits.setdefault(dataset, {})[key] = filled.audit
         if news or key not in self.known.get(dataset, ()):
