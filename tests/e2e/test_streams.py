@@ -53,8 +53,9 @@ def test_the_life_of_a_stream(sandbox: RunningSandbox, tmp_path: Path) -> None:
         os.kill(first.pid, signal.SIGKILL)
         second = recording(project, web, besides=first.run_id)
         assert statuses(web)[first.run_id] == "FAILURE"
-        assert tags(web, second.run_id)["dccd/reason"].startswith("its process died: ")
-        assert "SIGKILL" in tags(web, second.run_id)["dccd/reason"]
+        # Dagster's code server and its monitoring look for it in turns; who is first is a matter of load
+        why = tags(web, second.run_id)["dccd/reason"].removeprefix("its process died: ")
+        assert why == f"pid {first.pid} is gone" or why.endswith("was terminated by signal 9 (SIGKILL)")
 
         assert web.ask(TERMINATE, run=second.run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
         assert awaited(lambda: ended_as(web, second.run_id)) == "CANCELED"
