@@ -43,6 +43,9 @@ class About(msgspec.Struct, frozen=True):
     format: int = 1
 
 
+_READ_ABOUT: Final = msgspec.json.Decoder(About)
+
+
 class _Entry(msgspec.Struct, array_like=True, tag=True):
     """``at`` is the steady clock's time, ``wall`` our wall clock's; both when it happened."""
 
@@ -220,7 +223,7 @@ def about(folder: Path) -> About:
         DamagedFile: it is none that can be read.
     """
     try:
-        return msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
+        return _READ_ABOUT.decode((folder / ABOUT).read_bytes())
     except FileNotFoundError as e:
         raise ConfigError(f"{folder} holds no capture", hint="dccd stream --capture makes one") from e
     except OSError as e:

@@ -19,6 +19,7 @@ from dccd_pipeline.tags import SHOWN
 
 _TIMES: Final = re.compile(r"\d+")
 _Marks = dict[str, str]
+_READ: Final = msgspec.json.Decoder(_Marks)
 """By check: a mark of what was told of it."""
 
 
@@ -86,7 +87,7 @@ def _note(
 def _read(instance: dg.DagsterInstance, results: Iterable[dg.AssetCheckResult]) -> dict[dg.AssetKey, _Marks]:
     keys = {asset: _key(asset) for asset in map(_asset, results)}
     found = read_values(instance, keys.values())
-    return {asset: msgspec.json.decode(found.get(key, "{}"), type=_Marks) for asset, key in keys.items()}
+    return {asset: _READ.decode(found.get(key, "{}")) for asset, key in keys.items()}
 
 
 def _mark(result: dg.AssetCheckResult) -> str:

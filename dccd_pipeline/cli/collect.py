@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from threading import Thread
 from types import FrameType
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 import dagster as dg
 import msgspec
@@ -26,6 +26,8 @@ from dccd_pipeline.cli.backfill import Order
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import read_symbol
 from dccd_pipeline.config.settings import Settings
+
+_READ: Final = msgspec.json.Decoder(Report)
 
 Chosen = list[tuple[Entry, list[Dataset]]]
 
@@ -148,7 +150,7 @@ def _watched(
         last = Report(0, 0, 0, "")
         with os.fdopen(told, "rb") as lines:
             for line in lines:
-                last = msgspec.json.decode(line, type=Report)
+                last = _READ.decode(line)
                 watcher.hear(name, last)
         watcher.hear(name, msgspec.structs.replace(last, done=last.total))  # who had nothing to do, too
 

@@ -31,6 +31,9 @@ class Told(msgspec.Struct):
     told: bool = False
 
 
+_READ: Final = msgspec.json.Decoder(dict[str, Told])
+
+
 class Alarm:
     """What was told of all jobs, or of all ``of`` another kind; it is the instance that remembers."""
 
@@ -39,7 +42,7 @@ class Alarm:
         self._key = f"{ALERTS}/{of}" if of else ALERTS
         text = self._storage.get_cursor_values({self._key}).get(self._key)
         try:
-            self._jobs = msgspec.json.decode(text, type=dict[str, Told]) if text else dict[str, Told]()
+            self._jobs = _READ.decode(text) if text else dict[str, Told]()
         except msgspec.DecodeError:
             self._jobs = dict[str, Told]()
 

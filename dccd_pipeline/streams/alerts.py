@@ -39,6 +39,9 @@ class Heard(msgspec.Struct):
     streams: dict[str, Silence] = {}
 
 
+_READ: Final = msgspec.json.Decoder(Heard)
+
+
 def silence_sensor(
     entries: Sequence[StreamEntry], alerts: Alerts | None, clock: Clock | None = None
 ) -> dg.SensorDefinition:
@@ -53,7 +56,7 @@ def silence_sensor(
         description="Says once that a stream brings nothing for its silent_after, and when it does again.",
     )
     def silent_streams(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        heard = msgspec.json.decode(context.cursor, type=Heard) if context.cursor else Heard()
+        heard = _READ.decode(context.cursor) if context.cursor else Heard()
         states = stream_states(context.instance, dict.fromkeys(patience, ""), clock)
         lines = list(judged(states, patience, heard, clock.now()))
         alarm = Alarm(context.instance, "streams")

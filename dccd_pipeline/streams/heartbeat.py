@@ -6,6 +6,7 @@ they make of it.
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import dagster as dg
 import msgspec
@@ -76,6 +77,9 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.keeper) and Process(self.host, self.keeper).gone
 
 
+_READ: Final = msgspec.json.Decoder(Beat)
+
+
 def beat_of(run_id: str, entry: str, now: Us, health: StreamHealth | None) -> Beat:
     """Return what this process says of its run; a recorder that fell silent gives no newer sign of life."""
     here, keeper = Process.this(), int(os.environ.get(KEEPER) or 0)
@@ -134,6 +138,6 @@ def read_beats(instance: dg.DagsterInstance, names: Iterable[str]) -> Mapping[st
 
 def _read(text: str) -> Beat | None:
     try:
-        return msgspec.json.decode(text, type=Beat)
+        return _READ.decode(text)
     except msgspec.ValidationError:  # of another version of dccd: its run falls silent, and is started again
         return None

@@ -8,7 +8,7 @@ Belongs here: how wishes travel, and what they come to. Does not: who wishes (ma
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import dagster as dg
 import msgspec
@@ -57,6 +57,10 @@ class Part(msgspec.Struct, frozen=True, order=True):
         return f"{self.symbol} {self.data_type}".strip() or "all of it"
 
 
+_ORDER: Final = msgspec.json.Decoder(Order)
+_PARTS: Final = msgspec.json.Decoder(tuple[Part, ...])
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What is wanted of a run that goes on."""
@@ -81,7 +85,7 @@ def write_order(instance: dg.DagsterInstance, name: str, order: Order) -> None:
 def read_wishes(instance: dg.DagsterInstance, name: str, run_id: str) -> Wishes:
     keys = wanted, paused = f"{WANTED}{name}", f"{PAUSED}{name}"
     found = instance.daemon_cursor_storage.get_cursor_values(set(keys))
-    order = _read(found, wanted, Order)
+    order = _read(found, wanted, _ORDER)
     return Wishes(order if order and order.run_id == run_id else None, _parts(found, paused))
 
 
@@ -103,11 +107,11 @@ def _write(instance: dg.DagsterInstance, key: str, value: object) -> None:
 
 
 def _parts(found: Mapping[str, str], key: str) -> frozenset[Part]:
-    return frozenset(_read(found, key, tuple[Part, ...]) or ())
+    return frozenset(_read(found, key, _PARTS) or ())
 
 
-def _read(found: Mapping[str, str], key: str, kind: type[T]) -> T | None:
+def _read(found: Mapping[str, str], key: str, reads: msgspec.json.Decoder[T]) -> T | None:
     try:
-        return msgspec.json.decode(found[key], type=kind) if key in found else None
+        return reads.decode(found[key]) if key in found else None
     except msgspec.ValidationError:  # of another version of dccd
         return None

@@ -102,6 +102,9 @@ class Memory(msgspec.Struct):
     troubles: dict[str, Trouble] = {}
 
 
+_READ: Final = msgspec.json.Decoder(Memory)
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What there was to see.
@@ -118,7 +121,7 @@ class Sight:
 
 
 def remembered(cursor: str | None) -> Memory:
-    return msgspec.json.decode(cursor, type=Memory) if cursor else Memory()
+    return _READ.decode(cursor) if cursor else Memory()
 
 
 def supervise(sight: Sight, memory: Memory) -> tuple[list[Action], list[str]]:

@@ -38,6 +38,9 @@ class _Line(msgspec.Struct):
     base64: str | None = None
 
 
+_READ: Final = msgspec.json.Decoder(_Line)
+
+
 def path(root: Path, exchange: str) -> Path:
     """Return the file that the messages of an exchange are added to; the older ones are in ``old``."""
     return root / FOLDER / f"{exchange}.ndjson"
@@ -61,7 +64,7 @@ def read(root: Path, exchange: str) -> list[Refused]:
     """Return the messages there are, in the order in which they came."""
     files = [file for file in (old(root, exchange), path(root, exchange)) if file.exists()]
     lines = (line for file in files for line in file.read_bytes().splitlines())
-    return [_refused(msgspec.json.decode(line, type=_Line)) for line in lines]
+    return [_refused(_READ.decode(line)) for line in lines]
 
 
 def _line(one: Refused) -> _Line:

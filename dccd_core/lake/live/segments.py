@@ -55,6 +55,9 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     span: Us | None
 
 
+_READ_HEADER: Final = msgspec.json.Decoder(_Header)
+
+
 class _Stamp(msgspec.Struct, omit_defaults=True):
     """``Notes`` as they are written. ``crc32`` stands first: see ``_CRC``."""
 
@@ -64,6 +67,9 @@ class _Stamp(msgspec.Struct, omit_defaults=True):
     reached: dict[str, Us] = {}
     pieces: tuple[Piece, ...] = ()
     answers: dict[str, tuple[Answer, ...]] = {}
+
+
+_READ_STAMP: Final = msgspec.json.Decoder(_Stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,7 @@ class Segment:
             while self._is_whole():
                 read = reader.read_next_batch_with_custom_metadata()
                 self._whole = self._file.tell()
-                said = msgspec.json.decode(read.custom_metadata[_NOTES], type=_Stamp)
+                said = _READ_STAMP.decode(read.custom_metadata[_NOTES])
                 notes = Notes(said.at, said.marks, said.reached, said.pieces, said.answers)
                 yield Batch(read.batch, notes)
 
@@ -275,7 +281,7 @@ class Segment:
         start = os.pread(self._file.fileno(), _MOST_HEADER, 0)
         try:
             schema = pa.ipc.read_schema(pa.py_buffer(start))
-            header = msgspec.json.decode((schema.metadata or {})[_HEADER], type=_Header)
+            header = _READ_HEADER.decode((schema.metadata or {})[_HEADER])
         except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError, msgspec.DecodeError) as e:
             if self._is_unfinished(start):
                 return 0

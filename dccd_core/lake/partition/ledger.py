@@ -128,6 +128,9 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     lost: tuple[Lost, ...] = ()
 
 
+_READ: Final = msgspec.json.Decoder(_Stored)
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     asked: tuple[Asked, ...] = ()
@@ -284,7 +287,7 @@ class Ledger:
             DamagedFile: it is something else, or of a version that is not known here.
         """
         try:
-            read = msgspec.json.decode(text, type=_Stored)
+            read = _READ.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             raise DamagedFile(
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"

@@ -48,6 +48,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 Manifest = dict[str, dict[str, Entry]]
+_READ: Final = msgspec.json.Decoder(Manifest)
 """By the slug of a symbol and the key of a partition."""
 
 
@@ -55,6 +56,9 @@ class _Head(msgspec.Struct):
     format: int
     store: str
     crc32: int
+
+
+_READ_HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 def encode(entries: Mapping[str, Mapping[str, Entry]], store: str) -> bytes:
@@ -67,9 +71,9 @@ def decode(written: bytes, store: str) -> Manifest:
     """Read what ``encode`` wrote of this store; nothing when it is anything else, or not whole."""
     head, _, body = written.partition(b"\n")
     try:
-        said = msgspec.json.decode(head, type=_Head)
+        said = _READ_HEAD.decode(head)
         if (said.format, said.store, said.crc32) != (_FORMAT, store, crc32(body)):
             return {}
-        return msgspec.json.decode(body, type=Manifest)
+        return _READ.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return {}

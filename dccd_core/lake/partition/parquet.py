@@ -82,6 +82,9 @@ class _Summary(msgspec.Struct):
     content_hash: str
 
 
+_READ_SUMMARY: Final = msgspec.json.Decoder(_Summary)
+
+
 class Writer:
     """Writes rows in order, in row groups of ``GROUP``; without ``seal`` the file is no Parquet file.
 
@@ -225,7 +228,7 @@ def _state(metadata: pq.FileMetaData, size: int, name: str) -> State:
 
 def _summary(metadata: pq.FileMetaData, name: str) -> _Summary:
     try:
-        known = msgspec.json.decode(_pair(metadata, _SUMMARY, name), type=_Summary)
+        known = _READ_SUMMARY.decode(_pair(metadata, _SUMMARY, name))
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise DamagedFile(f"{name}: its state cannot be read: {e}", hint=_RESTORE) from e
     groups = -(-known.rows // GROUP)

@@ -25,6 +25,9 @@ class _Identity:
     id: str
 
 
+_READ: Final = msgspec.json.Decoder(_Identity)
+
+
 def identity(store: Store) -> str | None:
     """Return the store's name; None when nobody has written to it yet.
 
@@ -58,7 +61,7 @@ def ensure_identity(store: Store) -> str:
 
 def _read(body: bytes, url: str) -> str:
     try:
-        found = msgspec.json.decode(body, type=_Identity)
+        found = _READ.decode(body)
     except msgspec.DecodeError as e:
         hint = "restore the file; or delete it: then all that is known of this store is looked up anew"
         raise DamagedFile(f"{url}: is not what dccd wrote: {e}", hint=hint) from e

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Final, Unpack
 
 import httpx
 import msgspec
@@ -18,6 +18,8 @@ from dccd_core.testing.sandbox.market import Market
 from dccd_core.testing.sandbox.options import OptionArguments, Options
 from dccd_core.testing.sandbox.stats import Stats
 from dccd_core.testing.sandbox.stream_faults import StreamFault
+
+_READ: Final = msgspec.json.Decoder(Stats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class RunningSandbox:
 
     def stats(self) -> Stats:
         answer = httpx.get(f"{self.url}/_control/stats", timeout=60).raise_for_status()
-        return msgspec.json.decode(answer.content, type=Stats)
+        return _READ.decode(answer.content)
 
     def _order(self, name: str, order: object) -> None:
         body = msgspec.json.encode(order)
