@@ -17,7 +17,6 @@ from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job
-from dccd_pipeline.assets.schedules import entry_schedule
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
@@ -30,21 +29,29 @@ from dccd_pipeline.streams.assets import first_days, recorded_spec, stream_spec
 from dccd_pipeline.streams.job import stream_job
 from dccd_pipeline.streams.orders import Order
 from dccd_pipeline.streams.sensor import stream_supervisor
+from dccd_pipeline.ticks.job import tick_job
+from dccd_pipeline.ticks.report import collect_spec
+from dccd_pipeline.ticks.schedules import entry_schedule
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     orders, recorded = stream_orders(settings), [entry for entry in settings.stream if entry.enabled]
     streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
     return dg.Definitions(
-        assets=[*(collected(entry, settings.store) for entry in settings.collect), *stream_specs(settings)],
+        assets=[
+            *(collected(entry, settings.store) for entry in settings.collect),
+            *map(collect_spec, settings.collect),
+            *stream_specs(settings),
+        ],
         jobs=[
             *(entry_job(entry) for entry in settings.collect),
+            *(tick_job(entry) for entry in settings.collect),
             *streams.values(),
             prune_job(settings.keep_runs),
         ],
         schedules=[
             *(
-                entry_schedule(entry, settings.store, settings.timezone, running=settings.source != EMBEDDED)
+                entry_schedule(entry, settings.timezone, running=settings.source != EMBEDDED)
                 for entry in settings.collect
                 if entry.scheduled
             ),

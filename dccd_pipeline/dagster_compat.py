@@ -26,7 +26,8 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_ST
 # Where SQLite keeps what a run said, which outlives the run (runs/prune.py).
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-# Dagster documents these tags as text only: how a run names its partitions, its backfill, its code server.
+# Dagster documents these tags as text only: how a run names its partitions, its backfill, its code server,
+# and what started it.
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -34,6 +35,7 @@ from dagster._core.storage.tags import (
     GRPC_INFO_TAG,
     MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
+    SCHEDULE_NAME_TAG,
 )
 
 # The terminal names its run before it starts it.
@@ -55,6 +57,7 @@ __all__ = [
     "MAX_RETRIES_TAG",
     "NOT_FINISHED_STATUSES",
     "PARTITION_NAME_TAG",
+    "SCHEDULE_NAME_TAG",
     "CheckRunHealthResult",
     "DefaultRunLauncher",
     "ExecutableDefinition",

@@ -10,9 +10,15 @@ EXCHANGE: Final = "dccd/exchange"
 DATA_TYPE: Final = "dccd/data_type"
 MARKET_TYPE: Final = "dccd/market_type"
 
-# Of runs
+# Of jobs and runs
+ENTRY: Final = "dccd/entry"
+"""The name of the ``collect`` entry that it brings up to date."""
 CATCH_UP: Final = "dccd/catch_up"
-"""A schedule started it: it leaves partitions alone that need nothing."""
+"""It is a tick: it leaves partitions alone that need nothing."""
+
+# Of runs
+FAILING: Final = "dccd/failing"
+"""How many datasets failed before and were not tried by it: that it succeeds does not make them well."""
 WITHIN: Final = "dccd/within"
 """It is to fill a part of its partitions only: two moments in us, ``start/end``."""
 PROCESS: Final = "dccd/process"
@@ -24,13 +30,9 @@ REASON: Final = "dccd/reason"
 STOPPED: Final = "dccd/stopped"
 """dccd itself ended it: the run's id and why. A run that a user ended has none."""
 
-# Of materialisations
-PROGRESS: Final = "dccd/progress"
-"""The metadata entry that says how far a dataset is (assets/progress.py), as JSON."""
-
 # Keys of what is kept in Dagster's storage; those that end in a slash go on with a name
 ALERTS: Final = "dccd/alerts"
-GONE: Final = "dccd/gone/"
+TICKS: Final = "dccd/ticks/"
 HELD: Final = "dccd/held/"
 FOUND: Final = "dccd/found/"
 SHOWN: Final = "dccd/shown/"

@@ -43,7 +43,7 @@ def fold_due(parts: Iterable[TailSize], now: Us, every: Us | None = None) -> str
     since, rows = min(size.since for size in sizes), sum(size.rows for size in sizes)
     if any(size.stored is None for size in sizes):
         return "there is no file yet"
-    if any(size.until >= size.partition.end for size in sizes):
+    if any(size.until >= size.partition.end or now >= size.partition.end + HOUR for size in sizes):
         return "a partition has ended"
     if rows >= MOST_ROWS:
         return f"there are {rows:,} rows"
@@ -57,7 +57,5 @@ def _why_worth(sizes: list[TailSize], since: Us, rows: int, now: Us) -> str:
         return "a day has passed"
     if now - since < HOUR:
         return ""
-    if any(now >= size.partition.end for size in sizes):
-        return "a partition has ended an hour ago"
     stored = sum(size.stored or 0 for size in sizes)
     return "an hour has passed, and 5 % of the rows are new" if rows * _WORTH >= stored else ""

@@ -6,7 +6,7 @@ What it costs is what is new, whatever the partitions hold; they are written whe
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final
@@ -49,17 +49,23 @@ class Due:
     depth: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """Whose tails are folded when that is due, and ``every`` when: see ``fold_due``."""
+
+    datasets: Sequence[Dataset] = ()
+    every: Us | None = None
+
+
 @dataclass(slots=True)
 class TickReport:
     """What a tick came to.
 
-    ``outcomes``: one for each partition that was due, by then durable; its state is what file and tail say.
     ``rows``, ``bytes``: what was appended. ``why``: why it was folded, empty when it was not; ``taken``:
     another process was at it, and does it. ``folded``: the partitions that were written. ``notes``: what went
     wrong in that; nothing is lost by it.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list[Outcome])
     rows: int = 0
     bytes: int = 0
     why: str = ""
@@ -69,7 +75,12 @@ class TickReport:
 
 
 async def tick(
-    venue: Venue, lake: LakeStore, due: Sequence[Due], progress: Progress, fold_every: Us | None = None
+    venue: Venue,
+    lake: LakeStore,
+    due: Sequence[Due],
+    progress: Progress,
+    tell: Callable[[Outcome], None],
+    folding: Folding = Folding(),
 ) -> TickReport:
     """Fetch what is new of what is due, append it to the tail, and fold that when it is worth it.
 
@@ -81,22 +92,23 @@ async def tick(
         lake: where they are stored.
         due: what is to be looked at, each partition once.
         progress: told after each page.
-        fold_every: see ``fold_due``.
+        tell: told of each partition that was due once it is durable; its state is what file and tail say.
+        folding: what is folded, and when.
 
     Raises:
         LakeError: what came could not be appended; it is asked for again.
     """
-    under_way = _Tick(venue, lake, venue.clock.now(), progress)
+    under_way = _Tick(venue, lake, venue.clock.now(), progress, tell)
     jobs = {(one.dataset, one.key): one for one in due}
 
     async def bring(dataset: Dataset, key: str) -> Filled:
         return await under_way.bring(jobs[dataset, key])
 
     try:
-        await fill_all(jobs, bring, under_way.report.outcomes.append, _AT_ONCE)
+        await fill_all(jobs, bring, under_way.ended, _AT_ONCE)
     finally:
         under_way.append()
-    await _fold(under_way, {StreamKey.of(one.dataset): one.dataset for one in due}, fold_every)
+    await _fold(under_way, {StreamKey.of(dataset): dataset for dataset in folding.datasets}, folding.every)
     return under_way.report
 
 
@@ -108,6 +120,7 @@ class _Tick:
     lake: LakeStore
     now: Us
     progress: Progress
+    tell: Callable[[Outcome], None]
     report: TickReport = field(default_factory=TickReport)
     tails: dict[StreamKey, TailView] = field(default_factory=dict[StreamKey, TailView])
     states: dict[tuple[Dataset, str], State | None] = field(
@@ -116,6 +129,8 @@ class _Tick:
     news: list[tuple[Dataset, pl.DataFrame, Answer]] = field(
         default_factory=list[tuple[Dataset, pl.DataFrame, Answer]]
     )
+    waiting: list[Outcome] = field(default_factory=list[Outcome])
+    """What has ended and was not told yet."""
 
     async def bring(self, due: Due) -> Filled:
         """Fetch what is due of a partition; what comes into its file is durable when this returns."""
@@ -128,8 +143,14 @@ class _Tick:
         self.states[dataset, key] = held
         return await (self._picture(due, held) if due.depth else self._news(due, held))
 
+    def ended(self, outcome: Outcome) -> None:
+        """Tell of a partition at once if nothing of it is in memory only."""
+        self.waiting.append(outcome)
+        if not self.news:
+            self._tell_all()
+
     def append(self) -> None:
-        """Make durable what was fetched by now: a file for each kind of dataset."""
+        """Make durable what was fetched by now, a file for each kind of dataset, and tell of it."""
         families = defaultdict[StreamKey, list[tuple[Dataset, pl.DataFrame, Answer]]](list)
         for one in self.news:
             families[StreamKey.of(one[0])].append(one)
@@ -141,6 +162,12 @@ class _Tick:
             self.report.bytes += self.lake.tail(some[0][0]).append(rows, answers, self.now)
             self.report.rows += rows.height
         self.news = []  # not before: what could not be appended may have room later
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for outcome in waiting:
+            self.tell(outcome)
 
     def take(self, dataset: Dataset, rows: pl.DataFrame, answer: Answer) -> None:
         self.news.append((dataset, rows, answer))

@@ -7,6 +7,7 @@ See https://docs.dagster.io/guides/build/assets/passing-data-between-assets
 
 import asyncio
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 
 import dagster as dg
@@ -16,9 +17,11 @@ from dccd_core.bars.derive import Style, derive
 from dccd_core.bars.lengthen import Short, lengthen
 from dccd_core.domain.dataset import Dataset, ListingPeriod
 from dccd_core.domain.errors import DccdError
+from dccd_core.domain.timespan import TimeRange
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
+from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.assets.equal import CHECK, compare_parts, equal_specs, newest_part, own_bars, result
 from dccd_pipeline.assets.history import entry_assets
@@ -57,21 +60,12 @@ def _endpoint(dataset: Dataset) -> Endpoint | None:
     return get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
 
 
-async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
+async def _build(run: Run, venues: Venues) -> None:
     """Build partitions from what the lake holds, then hold the newest bars against the venue's."""
     clock, newest = SystemClock(), dict[Dataset, str]()
 
     async def fill_one(dataset: Dataset, key: str) -> Filled:
-        endpoint, told = _endpoint(dataset), run.told(clock, progress)
-        style = Style(life=_life(run.entry, dataset))
-        if endpoint:
-            style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
-        where, when = (run.lake, dataset, key), (clock.now(), told)
-        if short := short_span(run.entry.derive_from):
-            made_of = Short(short, style)
-            filled = await asyncio.to_thread(lengthen, *where, made_of, *when, within=run.within)
-        else:
-            filled = await asyncio.to_thread(derive, *where, style, *when, within=run.within)
+        filled = await build_one(run.entry, run.lake, dataset, key, run.log.page, within=run.within)
         if filled.state and filled.state.rows:
             newest[dataset] = max(key, newest.get(dataset, key))
         return filled
@@ -81,6 +75,37 @@ async def _build(run: Run, venues: Venues, progress: PageProgress) -> None:
     asked = {d: key for d, key in newest.items() if own_bars(d) and d in run.selected(CHECK)}
     if asked:
         run.more += await _compare(run, venues, asked)
+
+
+async def build_one(
+    entry: Entry,
+    lake: LakeStore,
+    dataset: Dataset,
+    key: str,
+    progress: PageProgress,
+    *,
+    within: TimeRange | None = None,
+) -> Filled:
+    """Build one partition of an entry that derives its bars."""
+    endpoint, style = _endpoint(dataset), Style(life=_life(entry, dataset))
+    if endpoint:
+        style = replace(style, sparse=endpoint.sparse, carries_open=endpoint.carries_open)
+    where, when = (lake, dataset, key), (SystemClock().now(), progress)
+    if short := short_span(entry.derive_from):
+        return await asyncio.to_thread(lengthen, *where, Short(short, style), *when, within=within)
+    return await asyncio.to_thread(derive, *where, style, *when, within=within)
+
+
+async def compare(
+    entry: Entry, lake: LakeStore, venues: Venues, parts: Iterable[tuple[Dataset, TimeRange | None]]
+) -> list[dg.AssetCheckResult]:
+    """Hold stored bars of each part against the venue's; None: there are none."""
+    some = [(dataset, part) for dataset, part in parts if part]
+    try:
+        async with venues.connect(entry.exchange) as venue:
+            return await compare_parts(venue, lake, some)
+    except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
+        return [result(dataset, f"could not be compared: {e}") for dataset, _ in some]
 
 
 def _life(entry: Entry, dataset: Dataset) -> ListingPeriod:
@@ -104,11 +129,7 @@ async def _compare(run: Run, venues: Venues, newest: dict[Dataset, str]) -> list
     parts = [
         (dataset, newest_part(dataset, {key: run.states[dataset][key]})) for dataset, key in newest.items()
     ]
-    try:
-        async with venues.connect(run.entry.exchange) as venue:
-            found = await compare_parts(venue, run.lake, [(dataset, part) for dataset, part in parts if part])
-    except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
-        return [result(dataset, f"could not be compared: {e}") for dataset in newest]
+    found = await compare(run.entry, run.lake, venues, parts)
     told = {one.asset_key for one in found}
     for dataset in (dataset for dataset in newest if dg.AssetKey(dataset.parts) not in told):
         run.context.log.info("%s: the venue shows none of the newest bars, nothing to compare", dataset)

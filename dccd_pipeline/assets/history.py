@@ -6,13 +6,11 @@ See https://docs.dagster.io/guides/build/assets/defining-assets#multi-asset
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 import dagster as dg
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import DccdError
 from dccd_core.exchanges import get
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fill import Progress as PageProgress
@@ -20,13 +18,15 @@ from dccd_core.fetch.fold import fold_one, materialise
 from dccd_core.fetch.snapshot import snapshot
 from dccd_pipeline.assets.checks import check_specs
 from dccd_pipeline.assets.equal import CHECK, compare_parts, due_samples, equal_specs, newest_part
-from dccd_pipeline.assets.run import Run, entry_partitions
+from dccd_pipeline.assets.failures import plain_failures
+from dccd_pipeline.assets.partitions import entry_partitions
+from dccd_pipeline.assets.run import Run
 from dccd_pipeline.assets.spec import dataset_spec
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.resources import LakeResource, Venues
 from dccd_pipeline.runs.stops import Stopped, ends_as_canceled, run_stoppable
 
-Gather = Callable[[Run, Venues, PageProgress], Coroutine[object, object, None]]
+Gather = Callable[[Run, Venues], Coroutine[object, object, None]]
 """How a run gets its rows: calls ``run.each`` with what fills one partition."""
 
 
@@ -74,10 +74,10 @@ def entry_assets(
             venues: Venues,
             progress: dg.ResourceParam[PageProgress],
         ) -> Iterator[dg.AssetCheckResult]:
-            with ends_as_canceled(context.instance, context.run.run_id), _plain_failures():
-                run = Run(context, entry, lake.open())
+            with ends_as_canceled(context.instance, context.run.run_id), plain_failures():
+                run = Run(context, entry, lake.open(), progress)
                 try:
-                    run_stoppable(gather(run, venues, progress), context.instance, context.run.run_id)
+                    run_stoppable(gather(run, venues), context.instance, context.run.run_id)
                 except Stopped:
                     run.tell_what_is_kept()
                     raise
@@ -87,7 +87,7 @@ def entry_assets(
     return history
 
 
-async def _ask(run: Run, venues: Venues, progress: PageProgress) -> None:
+async def _ask(run: Run, venues: Venues) -> None:
     """Fill partitions by asking the exchange."""
     compared = run.selected(CHECK)
     if not run.wanted and not compared:
@@ -100,27 +100,11 @@ async def _ask(run: Run, venues: Venues, progress: PageProgress) -> None:
                 await asyncio.to_thread(fold_one, venue, run.lake, dataset, key)
                 return await snapshot(venue, run.lake, dataset, key, entry.depth)
             life = entry.life_of(dataset.symbol).bounds
-            told = run.told(venue.clock, progress)
-            return await materialise(venue, run.lake, dataset, key, told, life, within=run.within)
+            return await materialise(venue, run.lake, dataset, key, run.log.page, life, within=run.within)
 
-        await run.look_before(venue)
         await run.each(fill_one, venue.clock.now())
         parts = due_samples({d: before[d] for d in compared if d in run.wanted}, venue.clock.now())
         alone = [(d, newest_part(d, before[d])) for d in compared if d not in run.wanted]
         parts += [(dataset, part) for dataset, part in alone if part]
         run.more += await compare_parts(venue, run.lake, parts)
         run.context.log.info("%s", venue.transport)
-
-
-@contextmanager
-def _plain_failures() -> Generator[None]:
-    """Let our own errors say their line; any other is a defect, and asking again would not mend it."""
-    try:
-        yield
-    except dg.Failure:
-        raise
-    except DccdError as e:
-        raise dg.Failure(str(e), allow_retries=e.retryable) from e
-    except Exception as e:
-        said = f"a defect of dccd, please report it: {type(e).__name__}: {e}"
-        raise dg.Failure(said, allow_retries=False) from e

@@ -8,7 +8,7 @@ import dagster as dg
 
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.dagster_compat import UnresolvedAssetJobDefinition
-from dccd_pipeline.tags import EXCHANGE
+from dccd_pipeline.tags import ENTRY, EXCHANGE
 
 
 def entry_job(entry: Entry) -> UnresolvedAssetJobDefinition:
@@ -16,5 +16,5 @@ def entry_job(entry: Entry) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         entry.name,
         selection=dg.AssetSelection.assets(*keys),
-        tags={EXCHANGE: entry.exchange},
+        tags={ENTRY: entry.name, EXCHANGE: entry.exchange},
     )

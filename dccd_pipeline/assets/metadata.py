@@ -18,9 +18,9 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Hole
-from dccd_pipeline.assets.progress import condition_of, progress
+from dccd_pipeline.assets.progress import condition_of, is_complete
 from dccd_pipeline.assets.spec import column_schema, uri_of
-from dccd_pipeline.tags import COLUMN_SCHEMA, PARTITION_ROW_COUNT, PROGRESS, ROW_COUNT, URI
+from dccd_pipeline.tags import COLUMN_SCHEMA, DATA_VERSION, PARTITION_ROW_COUNT, ROW_COUNT, URI
 
 _WIDTH, _HEIGHT = 360, 72
 _SHOWN_HOLES = 20
@@ -31,16 +31,15 @@ def partition_metadata(
     dataset: Dataset,
     key: str,
     states: Mapping[str, State],
-    store: str = "",
     within: TimeRange | None = None,
 ) -> dict[str, dg.MetadataValue]:
-    """Describe one stored partition, and how far its dataset is in ``store``, the name of its store."""
+    """Describe one stored partition."""
     state = states[key]
     ledger = state.ledger
     covered = ledger.covered_until(partition_span(dataset.grain, key))
     times = {"first": state.first, "last": state.last, "covered_until": covered}
     return {
-        "condition": dg.MetadataValue.text(condition_of(dataset, key, state).value),
+        "condition": dg.MetadataValue.text(condition_of(dataset, key, state, within).value),
         PARTITION_ROW_COUNT: dg.MetadataValue.int(state.rows),
         ROW_COUNT: dg.MetadataValue.int(sum(one.rows for one in states.values())),
         URI: dg.MetadataValue.text(uri_of(state.path)),
@@ -53,8 +52,26 @@ def partition_metadata(
         "path": dg.MetadataValue.path(state.path),
         "content_hash": dg.MetadataValue.text(state.content_hash),
         COLUMN_SCHEMA: dg.MetadataValue.table_schema(column_schema(dataset.data_type)),
-        PROGRESS: dg.MetadataValue.json(dict(progress(dataset, states, store, within))),
     }
+
+
+def partition_event(
+    dataset: Dataset,
+    key: str,
+    states: Mapping[str, State],
+    more: Mapping[str, dg.MetadataValue],
+    now: Us,
+    within: TimeRange | None = None,
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    """Return what Dagster is told of a partition that was stored: it is materialised once it is complete."""
+    complete = is_complete(dataset, key, states[key], now, within)
+    event = dg.AssetMaterialization if complete else dg.AssetObservation
+    return event(
+        dataset.parts,
+        partition=key,
+        metadata={**partition_metadata(dataset, key, states, within), **more},
+        tags={DATA_VERSION: states[key].content_hash} if complete else None,
+    )
 
 
 def _holes(state: State) -> str:

@@ -10,8 +10,13 @@ import dagster as dg
 
 from dccd_core.domain.dataset import FORMATS, Grain, partition_span
 from dccd_core.domain.timespan import moment
+from dccd_pipeline.config.collect import Entry
 
 _CRONS = {Grain.YEAR: "0 0 1 1 *", Grain.MONTH: "0 0 1 * *", Grain.DAY: "0 0 * * *"}
+
+
+def entry_partitions(entry: Entry) -> dg.TimeWindowPartitionsDefinition:
+    return partitions_of(entry.datasets[0].grain, entry.start, entry.last_day)
 
 
 def partitions_of(grain: Grain, start: date, end: date | None = None) -> dg.TimeWindowPartitionsDefinition:

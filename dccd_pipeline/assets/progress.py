@@ -1,11 +1,11 @@
-"""How far a dataset is, small enough to ride on every materialisation: a tick reads it, never the lake.
+"""How far a dataset is.
 
-Belongs here: what a schedule must know of a dataset. Does not: how a tick uses it (schedules.py).
+Belongs here: conditions, and what of a dataset is behind. Does not: how a tick uses it (ticks/due.py).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Final, NotRequired, TypedDict
+from dataclasses import dataclass, replace
+from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
@@ -15,13 +15,12 @@ from dccd_core.lake.partition.ledger import Condition, Ledger, condition
 _FIRST_RETRY: Final = Us(15 * MINUTE)
 
 
-class Progress(TypedDict):
-    complete: list[tuple[str, str]]
-    """Runs of finished partitions: the first and the last key of each."""
-    retry_at: dict[str, int]
-    """Per partition with gaps, the moment (us) from which asking again makes sense."""
-    store: NotRequired[str]
-    """Of which store this is told."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``complete``: the finished partitions. ``retry_at``: when to ask again for one with gaps (us)."""
+
+    complete: frozenset[str]
+    retry_at: Mapping[str, Us]
 
 
 def condition_of(
@@ -65,30 +64,25 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
     return ", ".join(said)
 
 
-def progress(
-    dataset: Dataset, states: Mapping[str, State], store: str = "", within: TimeRange | None = None
-) -> Progress:
-    """Sum up the partitions of a dataset in ``store``, or what of them is wanted: ``within``."""
-    conditions = {key: condition_of(dataset, key, states[key], within) for key in sorted(states)}
-    complete = [key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE]
-    degraded = [key for key, is_now in conditions.items() if is_now is Condition.DEGRADED]
-    return {
-        "complete": runs_of(dataset, complete),
-        "retry_at": {k: retry_at(states[k]) for k in degraded},
-        "store": store,
-    }
+def is_complete(
+    dataset: Dataset, key: str, state: State | None, now: Us, within: TimeRange | None = None
+) -> bool:
+    """Tell whether nothing is to come any more, and all that came is there: what Dagster shows in green."""
+    over = not dataset.data_type.table.pictures or partition_span(dataset.grain, key).end <= now
+    return over and condition_of(dataset, key, state, within) is Condition.AVAILABLE
 
 
-def behind(summary: Progress | None, keys: Iterable[str], now: Us) -> list[str]:
-    """Return the partitions among ``keys`` that a tick should ask for; all of them when nothing is known."""
-    if summary is None:
-        return list(keys)
-    complete, retry = summary["complete"], summary["retry_at"]
-    return [
-        key
-        for key in keys
-        if not any(first <= key <= last for first, last in complete) and retry.get(key, 0) <= now
-    ]
+def progress(dataset: Dataset, states: Mapping[str, State], within: TimeRange | None = None) -> Progress:
+    """Sum up the partitions of a dataset, or what of them is wanted: ``within``."""
+    conditions = {key: condition_of(dataset, key, state, within) for key, state in states.items()}
+    complete = (key for key, is_now in conditions.items() if is_now is Condition.AVAILABLE)
+    degraded = (key for key, is_now in conditions.items() if is_now is Condition.DEGRADED)
+    return Progress(frozenset(complete), {key: retry_at(states[key]) for key in degraded})
+
+
+def behind(summary: Progress, keys: Iterable[str], now: Us) -> list[str]:
+    """Return the partitions among ``keys`` that a tick should ask for."""
+    return [k for k in keys if k not in summary.complete and summary.retry_at.get(k, 0) <= now]
 
 
 def retry_at(state: State) -> Us:

@@ -1,54 +1,21 @@
-"""What Dagster's storage remembers of the datasets of a store: how far they are, and what was found.
+"""What Dagster's storage remembers of the datasets of a store: which partitions were ever there.
 
 What it remembers of another store, a demonstration's or a former one's, is no news of this one.
 
-Belongs here: reading and writing that. Does not: what follows from it (progress.py, schedules.py).
+Belongs here: reading and writing that. Does not: what follows from it (ticks/due.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
-from dccd_pipeline.assets.progress import Progress, runs_of
-from dccd_pipeline.tags import FOUND, GONE, HELD, PROGRESS
+from dccd_pipeline.assets.progress import runs_of
+from dccd_pipeline.tags import FOUND, HELD
 
 Findings = Mapping[str, Mapping[str, list[str]]]
 """What is wrong with a dataset: by partition and promise."""
-
-
-def read_progress(
-    instance: dg.DagsterInstance, datasets: Sequence[Dataset], store: str | None
-) -> dict[Dataset, Progress | None]:
-    """Return what the latest materialisation of each dataset says of its progress in this store."""
-    assets = {dataset: dg.AssetKey(dataset.parts) for dataset in datasets}
-    if not store:
-        return dict.fromkeys(datasets)
-    events = instance.get_latest_materialization_events(list(assets.values()))
-    known: dict[Dataset, Progress | None] = {}
-    for dataset, asset in assets.items():
-        event = events.get(asset)
-        materialisation = event.asset_materialization if event else None
-        value = materialisation.metadata.get(PROGRESS) if materialisation else None
-        found = cast("Progress", value.value) if isinstance(value, dg.JsonMetadataValue) else None
-        known[dataset] = found if found and found.get("store") == store else None
-    return known
-
-
-def read_gone(
-    instance: dg.DagsterInstance, datasets: Iterable[Dataset], store: str | None
-) -> dict[Dataset, list[str]]:
-    """Return the partitions whose files vanished, of those datasets that have any."""
-    found = _read(instance, GONE, datasets, store)
-    gone = {one: msgspec.json.decode(text, type=list[str]) for one, text in found.items()}
-    return {one: keys for one, keys in gone.items() if keys}
-
-
-def write_gone(instance: dg.DagsterInstance, gone: Mapping[Dataset, Sequence[str]], store: str) -> None:
-    """Remember which partitions of these datasets vanished; none is an answer too."""
-    _write(instance, GONE, {one: sorted(keys) for one, keys in gone.items()}, store)
 
 
 def read_held(
@@ -63,9 +30,22 @@ def read_held(
     }
 
 
-def write_held(instance: dg.DagsterInstance, held: Mapping[Dataset, Iterable[str]], store: str) -> None:
-    """Note which partitions of these datasets were ever stored."""
-    _write(instance, HELD, {one: runs_of(one, sorted(keys)) for one, keys in held.items()}, store)
+def remember_held(
+    instance: dg.DagsterInstance,
+    store: str | None,
+    keys: Sequence[str],
+    stored: Mapping[Dataset, Collection[str]],
+) -> dict[Dataset, set[str]]:
+    """Note which partitions are stored of these datasets; return which ever were.
+
+    Of a store without a name nothing is noted.
+    """
+    before = read_held(instance, stored, store, keys)
+    held = {one: before.get(one, set[str]()) | set(its) for one, its in stored.items()}
+    if store:
+        news = {one: its for one, its in held.items() if its != before.get(one, set())}
+        _write(instance, HELD, {one: runs_of(one, sorted(its)) for one, its in news.items()}, store)
+    return held
 
 
 def read_findings(

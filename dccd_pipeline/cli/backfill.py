@@ -46,8 +46,11 @@ from dccd_pipeline.dagster_compat import (
 )
 from dccd_pipeline.resources import Venues
 from dccd_pipeline.runs.stops import INTERRUPTS, ended_status
-from dccd_pipeline.tags import CATCH_UP, WITHIN
+from dccd_pipeline.tags import WITHIN
+from dccd_pipeline.ticks.job import tick_op
 
+_QUIET: Final = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""What it logs is kept in the run."""
 _SLACK: Final = Us(30 * SECOND)
 
 
@@ -86,9 +89,11 @@ class Order:
 
     @property
     def tags(self) -> dict[str, str]:
+        if self.catch_up:
+            return {}
         tags = {ASSET_PARTITION_RANGE_START_TAG: self.keys[0], ASSET_PARTITION_RANGE_END_TAG: self.keys[-1]}
         within = {WITHIN: f"{self.within.start}/{self.within.end}"} if self.within else {}
-        return tags | within | ({CATCH_UP: "true"} if self.catch_up else {})
+        return tags | within
 
 
 def orders_of(
@@ -217,12 +222,16 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     definitions = build_definitions(settings.model_copy(update={"collect": (entry,)}), {"progress": progress})
     run_id, began = make_new_run_id(), present()
     failure, interrupted = "", False
+    config: dict[str, object] = {"loggers": _QUIET}
+    if order.catch_up:
+        symbols = [str(dataset.symbol) for dataset in datasets]
+        config["ops"] = {tick_op(entry): {"config": {"symbols": symbols}}}
     try:
-        result = definitions.resolve_job_def(entry.name).execute_in_process(
+        result = definitions.resolve_job_def(entry.tick if order.catch_up else entry.name).execute_in_process(
             instance=instance,
-            asset_selection=[dg.AssetKey(dataset.parts) for dataset in datasets],
+            asset_selection=None if order.catch_up else [dg.AssetKey(dataset.parts) for dataset in datasets],
             tags=order.tags,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # kept in the run
+            run_config=config,
             raise_on_error=False,
             run_id=run_id,
         )

@@ -1,6 +1,6 @@
 """``dccd collect``: a tick of ``collect`` entries by hand, now. Exchanges go side by side, each in a process.
 
-Belongs here: which entries, which runs, which processes. Does not: what a tick asks for (schedules.py).
+Belongs here: which entries, which runs, which processes. Does not: what a tick asks for (ticks/).
 """
 
 import os
@@ -19,13 +19,14 @@ import msgspec
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Us, moment
+from dccd_core.lake.lake import LakeStore
+from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.remaining import Report
-from dccd_pipeline.assets.run import entry_partitions
-from dccd_pipeline.assets.schedules import late_in
 from dccd_pipeline.cli.backfill import Order
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import read_symbol
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.ticks.due import Found, find
 
 _READ: Final = msgspec.json.Decoder(Report)
 
@@ -66,27 +67,31 @@ def _of_symbols(entries: Sequence[Entry], words: Sequence[str]) -> Chosen:
     return [(entry, datasets) for entry, datasets in found if datasets]
 
 
-def tick_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Us, store: str | None) -> list[Order]:
-    """Return the runs that ticks of these entries would start now; of what is up to date there is none."""
-    orders = list[Order]()
+def tick_orders(
+    chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: Us
+) -> tuple[list[Order], list[Found]]:
+    """Return the ticks to run now, and what each found; of what is up to date there is none."""
+    orders, found = list[Order](), list[Found]()
     for entry, datasets in chosen:
-        late = late_in(entry, instance, moment(now), store)
-        wanted = sorted(key for dataset in datasets for key in late.get(dataset, ()))
+        one = find(entry, lake, instance, now)
+        due = {dataset: keys for dataset in datasets if (keys := one.due.get(dataset))}
+        wanted = sorted(key for keys in due.values() for key in keys)
         if wanted:
             keys = entry_partitions(entry).get_partition_keys(current_time=moment(now))
             among = tuple(key for key in keys if wanted[0] <= key <= wanted[-1])
-            behind = tuple(dataset for dataset in datasets if late.get(dataset))
-            orders.append(Order(entry, behind, among, catch_up=True))
-    return orders
+            orders.append(Order(entry, tuple(due), among, catch_up=True))
+            found.append(one)
+    return orders, found
 
 
-def planned_orders(chosen: Chosen, instance: dg.DagsterInstance, now: Us, store: str | None) -> list[Order]:
-    """Return what there is to estimate of such runs: each dataset with what it lacks."""
+def planned_orders(chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: Us) -> list[Order]:
+    """Return what there is to estimate of such ticks: each dataset with what it lacks."""
+    orders, found = tick_orders(chosen, lake, instance, now)
     return [
-        Order(entry, (dataset,), tuple(keys))
-        for entry, datasets in chosen
-        for dataset, keys in late_in(entry, instance, moment(now), store).items()
-        if dataset in datasets and keys and not entry.depth and not entry.derive_from
+        Order(order.entry, (dataset,), tuple(one.due[dataset]))
+        for order, one in zip(orders, found, strict=True)
+        for dataset in order.datasets
+        if not order.entry.depth and not order.entry.derive_from
     ]
 
 

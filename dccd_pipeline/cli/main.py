@@ -17,7 +17,6 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
-from dccd_pipeline.assets.schedules import gone_lines
 from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
@@ -29,6 +28,7 @@ from dccd_pipeline.cli.stored import show_inventory
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.streams.status import as_builtins, run_states, stream_states
+from dccd_pipeline.ticks.status import failing_lines, gone_lines
 
 
 @main.command()
@@ -109,9 +109,11 @@ def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
             code = side_by_side(exchanges, progress)
         sys.exit(code)
     with open_instance() as instance:
-        orders = (planned_orders if dry_run else tick_orders)(
-            chosen, instance, now, LakeStore(settings.store).identity()
-        )
+        lake = settings.lake()
+        if dry_run:
+            orders = planned_orders(chosen, lake, instance, now)
+        else:
+            orders, _ = tick_orders(chosen, lake, instance, now)
     if not orders:
         click.echo(f"{', '.join(exchanges)}: everything is up to date")
     elif dry_run:
@@ -161,12 +163,13 @@ def status(as_json: bool) -> None:
     with existing_instance() as instance:
         streams = stream_states(instance, stream_digests(settings), clock)
         runs = run_states(instance)
-        gone = gone_lines(settings, instance)
+        gone, failing = gone_lines(settings, instance), failing_lines(settings, instance)
     if as_json:
-        click.echo(json.dumps({**as_builtins(streams, runs), "gone": gone, "off": off_lines(settings)}))
+        of_ticks = {"gone": gone, "failing": failing, "off": off_lines(settings)}
+        click.echo(json.dumps({**as_builtins(streams, runs), **of_ticks}))
     else:
         render.status(streams, runs, clock.now(), settings.timezone)
-        for line in (*off_lines(settings), *gone):
+        for line in (*off_lines(settings), *gone, *failing):
             click.echo(render.local(line, settings.timezone))
         say_where(settings)
 

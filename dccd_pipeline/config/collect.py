@@ -103,7 +103,7 @@ class TypedEntry(Strict):
     """When to bring them up to date, instead of every: minute, hour, day, month, weekday, in timezone."""
 
     fold_every: TickFold = Field(default=None, examples=["auto", "1h", 0])
-    """How long new rows lie beside their file, where Lake and dccd read see them, at most 1d; 0: never.
+    """How long new rows lie beside their file, where Lake and dccd read see them, at most 1d; 0: not at all.
 
     Without it, or auto: until writing the file anew is worth it; a day at most. What is built of stored rows
     takes none.
@@ -210,6 +210,11 @@ class Entry(TypedEntry):
     def within(self) -> TimeRange | None:
         """The time that is wanted of the partitions; None: all of it."""
         return TimeRange(ZERO, parse_time(str(self.end))) if self.end else None
+
+    @property
+    def tick(self) -> str:
+        """What the job is called that brings it up to date by itself."""
+        return f"{self.name}_tick"
 
     @property
     def scheduled(self) -> bool:

@@ -12,6 +12,7 @@ from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.dagster_compat import FINISHED_STATUSES
 from dccd_pipeline.runs.alerts import Alarm, post
+from dccd_pipeline.tags import FAILING
 
 
 def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.SensorDefinition:
@@ -51,6 +52,8 @@ def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
     )
     def run_recoveries(context: dg.RunStatusSensorContext) -> None:
         run = context.dagster_run
+        if FAILING in run.tags:
+            return  # it left out what fails
         if alerts and (told := Alarm(context.instance).well(run.job_name)):
             since = iso(Us(told.since - told.since % SECOND))
             times = f"{told.failures} times since {since}"

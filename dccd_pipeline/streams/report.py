@@ -20,12 +20,11 @@ from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import StreamHealth
-from dccd_pipeline.assets.metadata import partition_metadata, partition_view
+from dccd_pipeline.assets.metadata import partition_event, partition_view
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat, beat_of, write_beat
 from dccd_pipeline.streams.states import health_metadata
-from dccd_pipeline.tags import DATA_VERSION
 
 BEAT_EVERY: Final = Us(10 * SECOND)
 OBSERVE_EVERY: Final = Us(30 * MINUTE)
@@ -241,15 +240,7 @@ class Report:
         self._told = {other: told for other, told in self._told.items() if now - told[1] < TELL_EVERY}
         self._told[which] = condition, now
         states = {**self.lake.states(dataset), key: state}
-        event = dg.AssetMaterialization(
-            dataset.parts,
-            partition=key,
-            metadata={
-                **partition_metadata(dataset, key, states, self.lake.identity() or ""),
-                **partition_view(self.lake, dataset, key),
-            },
-            tags={DATA_VERSION: state.content_hash},
-        )
+        event = partition_event(dataset, key, states, partition_view(self.lake, dataset, key), now)
         self._store(lambda: self.context.log_event(event))
         self.context.log.info(
             "%s %s: %s, %d rows recorded, %d rows in all, %d gaps",

@@ -14,6 +14,7 @@ store: ./lake
 collect:
   - {exchange: binance, symbols: [%s], data_type: ohlc, span: 1h, start: 2024-01-01}
 """
+REPORT = "collect/binance_ohlc_1h"
 
 
 def keys() -> set[str]:
@@ -34,9 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_is_what_the_file_says_whenever_it_is_loaded(project: Path) -> None:
     project.write_text(CONFIG % "BTC/USDT")
-    assert keys() == {"binance/ohlc/BTC-USDT/1h"}
+    assert keys() == {"binance/ohlc/BTC-USDT/1h", REPORT}
     project.write_text(CONFIG % "ETH/USDT")
-    assert keys() == {"binance/ohlc/ETH-USDT/1h"}
+    assert keys() == {"binance/ohlc/ETH-USDT/1h", REPORT}
 
 
 def test_a_mistake_in_the_file_is_said_when_nothing_was_right_before(project: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_damaged_file_stops_its_dataset_and_no_other(
         assert line.startswith(f"binance/ohlc/BTC-USDT/1h as stored: {file}")
 
 
-@pytest.mark.parametrize("broken", ["history.fill", "run.evaluate"])
+@pytest.mark.parametrize("broken", ["history.materialise", "run.judge"])
 def test_a_defect_of_ours_is_called_one_and_not_tried_again(
     sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

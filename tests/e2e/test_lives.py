@@ -33,8 +33,8 @@ from dccd_pipeline.cli.main import main
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.read import parse_settings, settings_of
 from dccd_pipeline.config.settings import Origin, Settings
-from dccd_pipeline.tags import CATCH_UP
-from tests.e2e.project import RANGE, ranged
+from dccd_pipeline.ticks.due import find
+from tests.e2e.project import ranged
 
 BTC, OLD = (Dataset("binance", Symbol(base, "USDT"), DataType.OHLC, HOUR) for base in ("BTC", "OLD"))
 pytestmark = pytest.mark.e2e
@@ -95,28 +95,27 @@ class Desk:
         self.settings = settings_of(raw)
         self.definitions = build_definitions(self.settings)
 
-    def run(
-        self, first: str, last: str, *, only: Dataset | None = None, catch_up: bool = False
-    ) -> dg.ExecuteInProcessResult:
-        tags = {CATCH_UP: "true"} if catch_up else {}
+    def run(self, first: str, last: str, *, only: Dataset | None = None) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(JOB).execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(only.parts)] if only else None,
-            tags={**ranged(first, last), **tags},
+            tags=ranged(first, last),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
 
-    def tick(self, at: str) -> tuple[set[dg.AssetKey], str, str]:
-        """Return what a tick asks for: the assets, and the first and the last partition."""
-        context = dg.build_schedule_context(
+    def tick(self) -> dg.ExecuteInProcessResult:
+        return self.definitions.resolve_job_def(f"{JOB}_tick").execute_in_process(
             instance=self.instance,
-            scheduled_execution_time=datetime.fromisoformat(at).replace(tzinfo=UTC),
-            repository_def=self.definitions.get_repository_def(),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
         )
-        schedule = self.definitions.resolve_schedule_def(f"{JOB}_schedule")
-        (request,) = schedule.evaluate_tick(context).run_requests or []
-        return set(request.asset_selection or ()), request.tags[RANGE[0]], request.tags[RANGE[1]]
+
+    def due(self, at: str) -> dict[Dataset, list[str]]:
+        """Return what a tick asks for at a moment."""
+        (entry,) = self.settings.collect
+        found = find(entry, self.lake, self.instance, parse_time(at)).due
+        return {dataset: keys for dataset, keys in found.items() if keys}
 
     def warnings(self, result: dg.ExecuteInProcessResult) -> list[str]:
         logs = self.instance.all_logs(result.run_id)
@@ -202,7 +201,7 @@ def test_who_asks_for_nothing_but_a_gone_symbol_is_told(desk: Desk, sandbox: Run
     assert failure(result)[1].startswith(
         f"binance/ohlc/OLD-USDT/1h 2025: {SAID} -> it was delisted or renamed"
     )
-    assert desk.run("2025", "2025", only=OLD, catch_up=True).success
+    assert desk.tick().success
 
 
 def test_a_symbol_that_was_never_there_fails_by_name(desk: Desk, sandbox: RunningSandbox) -> None:
@@ -235,18 +234,18 @@ def test_what_it_is_called_now_is_told(desk: Desk, sandbox: RunningSandbox) -> N
 
 def test_after_its_last_day_nothing_is_asked_and_nothing_is_missing(desk: Desk) -> None:
     desk.tell(delisted=LAST_DAY)
-    assets, first, last = desk.tick("2025-03-01T00:00")
-    assert (assets, first, last) == ({dg.AssetKey(one.parts) for one in (BTC, OLD)}, "2024", "2025")
-    assert desk.run(first, last, catch_up=True).success
+    assert desk.due("2025-03-01T00:00") == {BTC: ["2024", "2025"], OLD: ["2024"]}
+    assert desk.tick().success
     assert desk.conditions(OLD) == {"2024": Condition.AVAILABLE}
     assert desk.rows(OLD).equals(desk.truth(OLD, "2024-01-01", "2024-07-01"))
     state = desk.lake.state(OLD, "2024")
     assert state
     assert [(hole.span.start, hole.proof) for hole in state.ledger.holes] == [(END, AFTER_END)]
     assert desk.last_asked() < END
-    assert desk.rows(BTC).equals(desk.truth(BTC, "2024-01-01", "2026-01-01"))
+    until = pl.col("ts") < datetime(2026, 1, 1, tzinfo=UTC)
+    assert desk.rows(BTC).filter(until).equals(desk.truth(BTC, "2024-01-01", "2026-01-01"))
 
-    assert desk.tick("2026-03-01T00:00") == ({dg.AssetKey(BTC.parts)}, "2026", "2026")
+    assert desk.due("2026-03-01T00:00") == {BTC: ["2026"]}
     assert desk.run("2024", "2025").success  # by hand, all of it
     assert desk.last_asked() < END
     assert set(desk.conditions(OLD).values()) == {Condition.AVAILABLE}
@@ -260,12 +259,11 @@ def test_a_last_day_that_is_told_later_ends_the_matter(desk: Desk, sandbox: Runn
     sandbox.faults([GONE])
     sandbox.clock(None)
     desk.tell(delisted=LAST_DAY)
-    assets, *span = desk.tick("2024-12-31T00:00")
-    assert dg.AssetKey(OLD.parts) in assets
-    assert desk.run(*span, catch_up=True).success
+    assert desk.due("2024-12-31T00:00") == {BTC: ["2024"], OLD: ["2024"]}
+    assert desk.tick().success
     assert desk.conditions(OLD) == {"2024": Condition.AVAILABLE}
     assert desk.rows(OLD).equals(before)
-    assert desk.tick("2025-01-01T00:00") == ({dg.AssetKey(BTC.parts)}, "2025", "2025")
+    assert OLD not in desk.due("2025-01-01T00:00")
 
 
 def test_a_schedule_tries_yesterday_where_nobody_knows_how_far_back_it_goes(
@@ -275,12 +273,13 @@ def test_a_schedule_tries_yesterday_where_nobody_knows_how_far_back_it_goes(
     own = {"bybit": {"rest_url": sandbox.rest_url("bybit")}}
     entry = {"exchange": "bybit", "symbols": ["ETH/USDT"], "data_type": "trades", "start": "recent"}
     settings = settings_of({"store": str(tmp_path), "exchanges": own, "collect": [entry]})
-    job = build_definitions(settings).resolve_job_def("bybit_trades")
+    made = build_definitions(settings)
     days = [partition_key(trades.grain, Us(present() - back)) for back in (DAY, ZERO)]
     refusal = f"{days[0]} cannot be had: Bybit serves the last 60 rows"
     with dg.DagsterInstance.ephemeral() as instance:
         for scheduled in (True, False):
-            tags = {**ranged(*days), **({CATCH_UP: "true"} if scheduled else {})}
+            job = made.resolve_job_def("bybit_trades_tick" if scheduled else "bybit_trades")
+            tags = {} if scheduled else ranged(*days)
             result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
             logs = instance.all_logs(result.run_id)
             told = {entry.level for entry in logs if refusal in entry.user_message}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from msgspec.structs import replace
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
@@ -20,10 +21,11 @@ from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.build import build_definitions
-from dccd_pipeline.tags import CATCH_UP
+from dccd_pipeline.dagster_compat import SCHEDULE_NAME_TAG
+from dccd_pipeline.ticks.due import find
+from dccd_pipeline.ticks.memory import read_memory, write_memory
 from tests.e2e.project import (
     BTC_HOURS,
-    RANGE,
     Project,
     asset,
     bars,
@@ -39,6 +41,7 @@ BOOKS = [Dataset("binance", Symbol(base, "USDT"), DataType.ORDERBOOK) for base i
 JOB = "binance_ohlc_1h"
 NOW = datetime.now(UTC)
 YEARS = [str(year) for year in range(2024, NOW.year + 1)]
+Due = tuple[set[Dataset], str, str]
 AT_ONCE = timedelta()
 LATER = timedelta(minutes=16)
 
@@ -51,40 +54,44 @@ class Desk:
         self.instance = instance
         self._definitions = build_definitions(project.settings)
 
-    def tick(self, after: timedelta = AT_ONCE, job: str = JOB) -> dg.RunRequest | str:
-        """Return what a tick asks for that comes so much later, or why it asks for nothing."""
-        schedule = self._definitions.resolve_schedule_def(f"{job}_schedule")
+    def due(self, after: timedelta = AT_ONCE, job: str = JOB) -> Due:
+        """Return what a tick asks for so much later: datasets, the first and the last partition."""
+        (entry,) = (one for one in self.project.settings.collect if one.name == job)
+        found = find(entry, self.project.lake, self.instance, Us(SystemClock().now() + us_of(after)))
+        due = {dataset: keys for dataset, keys in found.due.items() if keys}
+        wanted = sorted(key for keys in due.values() for key in keys)
+        return set(due), wanted[0], wanted[-1]
+
+    def skipped(self, after: timedelta = AT_ONCE) -> str:
+        """Return why there is no tick so much later; empty when there is one."""
+        schedule = self._definitions.resolve_schedule_def(f"{JOB}_schedule")
         context = dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime.now(UTC) + after,
             repository_def=self._definitions.get_repository_def(),
         )
         told = schedule.evaluate_tick(context)
-        if not told.run_requests:
-            return told.skip_message or ""
-        (request,) = told.run_requests
-        return request
+        assert not told.run_requests or schedule.job_name == f"{JOB}_tick"
+        return told.skip_message or ""
 
-    def request(self, after: timedelta = AT_ONCE, job: str = JOB) -> dg.RunRequest:
-        request = self.tick(after, job)
-        assert isinstance(request, dg.RunRequest)
-        return request
-
-    def run(self, request: dg.RunRequest, job: str = JOB) -> dg.ExecuteInProcessResult:
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, asset_selection=list(request.asset_selection or ()), tags=request.tags
-        )
+    def tick(self, job: str = JOB) -> dg.ExecuteInProcessResult:
+        """Run what a schedule starts."""
+        made = self._definitions.resolve_job_def(f"{job}_tick")
+        result = made.execute_in_process(instance=self.instance, tags={SCHEDULE_NAME_TAG: f"{job}_schedule"})
         assert result.success
         return result
 
     def fill(self, *years: str) -> None:
-        """Materialise as a user does, all of the job's assets."""
-        self.run(dg.RunRequest(tags=ranged(years[0], years[-1]), asset_selection=[asset(BTC_HOURS)]))
+        """Materialise as a user does."""
+        result = self._definitions.resolve_job_def(JOB).execute_in_process(
+            instance=self.instance, asset_selection=[asset(BTC_HOURS)], tags=ranged(years[0], years[-1])
+        )
+        assert result.success
 
     def started_run(self) -> dg.DagsterRun:
         """Make a run that is at work, as far as anybody can see."""
-        job = self._definitions.resolve_job_def(JOB)
-        return self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        job = self._definitions.resolve_job_def(f"{JOB}_tick")
+        return self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=job.tags)
 
 
 @pytest.fixture
@@ -99,54 +106,52 @@ def desk(sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         yield Desk(project, instance)
 
 
-def keys(request: dg.RunRequest) -> tuple[str, str]:
-    assert request.tags[CATCH_UP] == "true"
-    return request.tags[RANGE[0]], request.tags[RANGE[1]]
-
-
-def assets(request: dg.RunRequest) -> set[dg.AssetKey]:
-    return set(request.asset_selection or ())
-
-
 def events(desk: Desk, dataset: Dataset) -> Counter[str | None]:
     """Return how many materialisations each partition has."""
     records = desk.instance.fetch_materializations(asset(dataset), limit=100).records
     return Counter(record.partition_key for record in records)
 
 
+def observed(desk: Desk, dataset: Dataset) -> Counter[str | None]:
+    """Return how many observations each partition has."""
+    records = desk.instance.fetch_observations(asset(dataset), limit=100).records
+    return Counter(record.partition_key for record in records)
+
+
 def test_at_first_all_is_behind_then_only_the_open_partition(desk: Desk, sandbox: RunningSandbox) -> None:
-    first = desk.request()
-    assert keys(first) == (YEARS[0], YEARS[-1])
-    assert assets(first) == {asset(BTC_HOURS), asset(ETH_HOURS)}
-    desk.run(first)
-    for dataset in (BTC_HOURS, ETH_HOURS):
-        assert materialised(desk.instance, dataset) == set(YEARS)
+    both = {BTC_HOURS, ETH_HOURS}
+    assert desk.due() == (both, YEARS[0], YEARS[-1])
+    desk.tick()
+    for dataset in both:
+        assert materialised(desk.instance, dataset) == set(YEARS[:-1])  # green means complete
+        assert observed(desk, dataset) == {YEARS[-1]: 1}
         rows = stored(desk.project, dataset)
         until = Us(int(rows["ts"].to_physical()[-1]) + HOUR)
         assert rows.equals(truth(sandbox, dataset, TimeRange(parse_time("2024-01-01"), until)))
 
     asked = sandbox.stats().count()
-    second = desk.request()
-    assert keys(second) == (YEARS[-1], YEARS[-1])
-    assert assets(second) == {asset(BTC_HOURS), asset(ETH_HOURS)}
-    desk.run(second)
+    assert desk.due() == (both, YEARS[-1], YEARS[-1])
+    desk.tick()
     assert sandbox.stats().count() - asked <= 2  # an hour may just have ended
 
     new_year = datetime(NOW.year + 1, 1, 1, 0, 5, tzinfo=UTC) - datetime.now(UTC)
-    assert keys(desk.request(new_year)) == (YEARS[-1], str(NOW.year + 1))
+    assert desk.due(new_year) == (both, YEARS[-1], str(NOW.year + 1))
 
 
 def test_a_tick_asks_only_for_what_is_behind(desk: Desk) -> None:
     desk.fill("2024")
-    request = desk.request()
-    assert keys(request) == (YEARS[0], YEARS[-1])  # ETH is behind from the start on
-    assert assets(request) == {asset(BTC_HOURS), asset(ETH_HOURS)}
-    desk.run(request)
-    assert events(desk, BTC_HOURS) == Counter(YEARS)  # nobody touched 2024 again
+    assert desk.due() == ({BTC_HOURS, ETH_HOURS}, YEARS[0], YEARS[-1])  # ETH is behind from the start on
+    desk.tick()
+    assert events(desk, BTC_HOURS) == Counter(YEARS[:-1])  # nobody touched 2024 again
 
     desk.instance.wipe_assets([asset(BTC_HOURS)])
-    desk.run(desk.request())
-    assert events(desk, BTC_HOURS) == Counter(YEARS)  # the lake held it all, Dagster knows it again
+    desk.tick()
+    assert events(desk, BTC_HOURS) == Counter()
+    store = desk.project.lake.identity()
+    memory = read_memory(desk.instance, store, JOB)
+    write_memory(desk.instance, store, JOB, replace(memory, table_at=0))  # an hour later
+    desk.tick()
+    assert events(desk, BTC_HOURS) == Counter(YEARS[:-1])  # the lake held it all, Dagster knows it again
 
 
 def test_a_gap_is_left_alone_until_its_time_has_come(
@@ -155,42 +160,44 @@ def test_a_gap_is_left_alone_until_its_time_has_come(
     gap = TimeRange(parse_time("2025-03-01T05:00"), parse_time("2025-03-01T08:00"))
     hidden = Fault(kind=FaultKind.GAPS, path="klines", symbol="BTCUSDT", start=gap.start, end=gap.end)
     sandbox.faults([hidden])
-    desk.run(desk.request())
+    desk.tick()
     assert gaps(desk) == [gap]
+    assert events(desk, BTC_HOURS)["2025"] == 0  # what has a gap is not green
+    assert observed(desk, BTC_HOURS)["2025"] == 1
 
-    assert keys(desk.request()) == (YEARS[-1], YEARS[-1])
-    later = desk.request(LATER)
-    assert keys(later) == ("2025", YEARS[-1])
+    both, open_one = {BTC_HOURS, ETH_HOURS}, (YEARS[-1], YEARS[-1])
+    assert desk.due() == (both, *open_one)
+    assert desk.due(LATER) == (both, "2025", YEARS[-1])
     asked = len(sandbox.stats().requests)
-    desk.run(later)  # the run's own clock says that it is too early
-    assert events(desk, BTC_HOURS)["2025"] == 1
+    desk.tick()  # it is too early
     assert gap_requests(sandbox, gap, asked) == 0
 
     sandbox.faults([])
-    sandbox.clock(Us(SystemClock().now() + ns_of(LATER)), frozen=False)
+    sandbox.clock(Us(SystemClock().now() + us_of(LATER)), frozen=False)
     monkeypatch.setattr("dccd_pipeline.resources.SystemClock", LateClock)
-    desk.run(desk.request(LATER))
+    monkeypatch.setattr("dccd_pipeline.ticks.run.SystemClock", LateClock)
+    desk.tick()
     assert gap_requests(sandbox, gap, asked) == 1
-    assert events(desk, BTC_HOURS)["2025"] == 2
-    assert events(desk, ETH_HOURS)["2025"] == 1
     assert gaps(desk) == []
+    assert events(desk, BTC_HOURS)["2025"] == 1
+    assert events(desk, ETH_HOURS)["2025"] == 1
     whole = TimeRange(parse_time("2025-01-01"), parse_time("2026-01-01"))
     rows = desk.project.lake.scan(BTC_HOURS, whole).collect()
     assert rows.equals(truth(sandbox, BTC_HOURS, whole))
-    assert keys(desk.request(LATER)) == (YEARS[-1], YEARS[-1])
+    assert desk.due(LATER) == (both, *open_one)
 
 
 class LateClock(SystemClock):
     def now(self) -> Us:
-        return Us(super().now() + ns_of(LATER))
+        return Us(super().now() + us_of(LATER))
 
 
-def ns_of(delta: timedelta) -> Us:
+def us_of(delta: timedelta) -> Us:
     return Us(delta // timedelta(seconds=1) * SECOND)
 
 
 def gaps(desk: Desk) -> list[TimeRange]:
-    state = desk.project.lake.state(BTC_HOURS, "2025")
+    state = desk.project.lake.known(BTC_HOURS, "2025")
     assert state
     found = [gap.span for gap in state.ledger.gaps()]
     assert condition_of(BTC_HOURS, "2025", state) is (Condition.DEGRADED if found else Condition.AVAILABLE)
@@ -206,27 +213,26 @@ def gap_requests(sandbox: RunningSandbox, gap: TimeRange, after: int) -> int:
 
 def test_a_run_that_has_not_ended_holds_the_next_back(desk: Desk) -> None:
     run = desk.started_run()
-    assert desk.tick() == f"run {run.run_id} of this job has not ended"
+    assert desk.skipped() == f"run {run.run_id} of {JOB} has not ended"
     # its process was killed and nobody said so: that must not stop the collection for ever
-    assert keys(desk.request(timedelta(hours=2))) == (YEARS[0], YEARS[-1])
+    assert not desk.skipped(timedelta(hours=2))
 
     desk.instance.report_run_failed(run)
-    assert keys(desk.request()) == (YEARS[0], YEARS[-1])
+    assert not desk.skipped()
 
 
 def test_of_an_order_book_only_the_present_is_asked_for(desk: Desk, sandbox: RunningSandbox) -> None:
     job = "binance_orderbook"
     for later in range(2):  # a spot book takes its time from the answer's date, in whole seconds
         sandbox.clock(Us(SystemClock().now() + later * SECOND), frozen=False)
-        request = desk.request(job=job)
-        assert keys(request) == (f"{datetime.now(UTC):%Y-%m-%d}",) * 2
-        assert assets(request) == {asset(book) for book in BOOKS}
-        desk.run(request, job)
+        assert desk.due(job=job) == (set(BOOKS), *(f"{datetime.now(UTC):%Y-%m-%d}",) * 2)
+        desk.tick(job)
     for book in BOOKS:
         rows = stored(desk.project, book)
         assert rows["ts"].n_unique() == 2
         assert rows.height == 2 * 2 * 5
-        assert sum(events(desk, book).values()) == 2
+        assert events(desk, book) == Counter()  # today is not over
+        assert sum(observed(desk, book).values()) == 1  # of the first file
 
 
 def test_the_open_partition_goes_on_where_its_ledger_ends(desk: Desk, sandbox: RunningSandbox) -> None:

@@ -27,12 +27,8 @@ def size(
         ([size(1_000, age=HOUR), size(999)], None, ""),  # together they have less than 5 %
         ([size(1, age=DAY)], None, "a day has passed"),
         ([size(MOST_ROWS)], None, f"there are {MOST_ROWS:,} rows"),
-        ([size(age=Us(HOUR - 1), of=TimeRange(START, NOW), until=Us(NOW - 1))], None, ""),
-        (
-            [size(age=HOUR, of=TimeRange(START, NOW), until=Us(NOW - 1))],
-            None,
-            "a partition has ended an hour ago",
-        ),
+        ([size(of=TimeRange(START, Us(NOW - HOUR + 1)), until=Us(START + 1))], None, ""),
+        ([size(of=TimeRange(START, Us(NOW - HOUR)), until=Us(START + 1))], None, "a partition has ended"),
         ([size(age=Us(0))], Us(0), "its time has come"),
         ([size(1_000, age=HOUR)], Us(2 * HOUR), ""),
         ([size(1, age=HOUR)], HOUR, "its time has come"),

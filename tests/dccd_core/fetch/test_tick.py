@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,8 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.fetch.fill import Filled
 from dccd_core.fetch.fold import fold_tail, materialise
-from dccd_core.fetch.tick import Due, TickReport, tick
+from dccd_core.fetch.tick import Due, Folding, TickReport, tick
+from dccd_core.fetch.together import Outcome
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes
@@ -41,9 +42,20 @@ def at(minutes: int) -> Us:
     return Us(START + minutes * MINUTE)
 
 
-def ticked(world: World, *due: Due | Dataset, every: Us | None = NEVER) -> TickReport:
+@dataclass(slots=True)
+class Ticked(TickReport):
+    """What a tick came to, and what it told on the way."""
+
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+
+
+def ticked(world: World, *due: Due | Dataset, every: Us | None = NEVER) -> Ticked:
     jobs = [one if isinstance(one, Due) else Due(one, MONTH if one.span else DAY_KEY) for one in due]
-    return world.with_venue(lambda venue: tick(venue, world.lake, jobs, world.progress, every))
+    folding, told = Folding([one.dataset for one in jobs], every), list[Outcome]()
+    report = world.with_venue(
+        lambda venue: tick(venue, world.lake, jobs, world.progress, told.append, folding)
+    )
+    return Ticked(**{one.name: getattr(report, one.name) for one in fields(report)}, outcomes=told)
 
 
 def begun(folder: Path, *datasets: Dataset, minutes: int = 0) -> World:
@@ -236,7 +248,7 @@ def test_what_came_before_it_was_cancelled_is_appended(tmp_path: Path) -> None:
     world.at(at(240))
 
     async def go(venue: Venue) -> None:
-        pages = 0
+        pages, told = 0, list[Outcome]()
 
         def progress(_: Dataset, __: str, ___: int, ____: Us) -> None:
             nonlocal pages
@@ -244,7 +256,7 @@ def test_what_came_before_it_was_cancelled_is_appended(tmp_path: Path) -> None:
             if pages == 3:
                 task.cancel()
 
-        task = asyncio.ensure_future(tick(venue, world.lake, [Due(TRADES, DAY_KEY)], progress, NEVER))
+        task = asyncio.ensure_future(tick(venue, world.lake, [Due(TRADES, DAY_KEY)], progress, told.append))
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
-from dccd_core.fetch.tick import Due, TickReport, tick
+from dccd_core.fetch.tick import Due, Folding, TickReport, tick
+from dccd_core.fetch.together import Outcome
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake import lake as lake_module
 from dccd_core.lake.lake import LakeStore, PartitionDraft, State
@@ -331,8 +332,8 @@ def test_however_it_was_recorded_it_is_one_table(
 
 
 def ticked(world: World, every: Us | None = None) -> TickReport:
-    due = [Due(TRADES, DAY_KEY)]
-    return world.with_venue(lambda venue: tick(venue, world.lake, due, world.progress, every))
+    due, told, folding = [Due(TRADES, DAY_KEY)], list[Outcome](), Folding([TRADES], every)
+    return world.with_venue(lambda venue: tick(venue, world.lake, due, world.progress, told.append, folding))
 
 
 def begun(folder: Path) -> World:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ from dccd_pipeline.cli.backfill import backfill, keys_of, orders_of, run_order
 from dccd_pipeline.cli.collect import chosen_entries
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.read import settings_of
-from dccd_pipeline.tags import CATCH_UP
-from tests.e2e.project import RANGE, Project, ranged
+from dccd_pipeline.ticks.due import find
+from tests.e2e.project import Project, ranged
 
 KRAKEN = Dataset("kraken", Symbol("BTC", "USD"), DataType.OHLC, MINUTE)
 BINANCE = Dataset("binance", Symbol("BTC", "USDT"), DataType.OHLC, MINUTE)
@@ -78,6 +77,11 @@ def configuration(store: str, urls: dict[str, str], start: str, listed: str | No
     return {"store": store, "exchanges": exchanges, "collect": collect}
 
 
+def failures_of(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Return why a run failed."""
+    return [event.step_failure_data.error_display_string for event in result.get_step_failure_events()]
+
+
 class Desk:
     """An instance, a lake, and the jobs of the trades and of the bars of them."""
 
@@ -100,20 +104,29 @@ class Desk:
             instance=self.instance, tags=tags, run_config=quiet, raise_on_error=False
         )
 
-    def tick(self, bars: Dataset, at: str) -> tuple[str, str]:
-        """Return the first and the last partition that the schedule of the bars asks for."""
-        schedule = self.definitions.resolve_schedule_def(f"{bars.exchange}_ohlc_1m_schedule")
-        context = dg.build_schedule_context(
-            instance=self.instance,
-            scheduled_execution_time=datetime.fromisoformat(at).replace(tzinfo=UTC),
-            repository_def=self.definitions.get_repository_def(),
-        )
-        (request,) = schedule.evaluate_tick(context).run_requests or []
-        assert request.asset_selection == [asset(bars)]
-        return request.tags[RANGE[0]], request.tags[RANGE[1]]
+    def due(self, bars: Dataset, at: str) -> list[str]:
+        """Return the partitions that a tick of the bars asks for at a moment."""
+        [entry] = (one for one in self.settings.collect if bars in one.datasets)
+        return find(entry, self.lake, self.instance, parse_time(at)).due[bars]
 
-    def catch_up(self, bars: Dataset, at: str) -> dg.ExecuteInProcessResult:
-        return self.run(bars, *self.tick(bars, at), **{CATCH_UP: "true"})
+    def tick(self, bars: Dataset) -> list[dg.AssetMaterialization | dg.AssetObservation]:
+        """Run a tick of the bars; return what it tells of partitions."""
+        job = self.definitions.resolve_job_def(f"{bars.exchange}_ohlc_1m_tick")
+        result = self.executed(job, {})
+        assert result.success, failures_of(result)
+        return self.told(result, bars)
+
+    def told(
+        self, result: dg.ExecuteInProcessResult, bars: Dataset
+    ) -> list[dg.AssetMaterialization | dg.AssetObservation]:
+        """Return what a run tells of partitions."""
+        records = [
+            *self.instance.fetch_materializations(asset(bars), limit=100).records,
+            *self.instance.fetch_observations(asset(bars), limit=100).records,
+        ]
+        own = (record for record in records if record.run_id == result.run_id)
+        told = [record.asset_materialization or record.asset_observation for record in own]
+        return [one for one in told if one]
 
     def rows(self, dataset: Dataset) -> pl.DataFrame:
         return self.lake.scan(dataset).collect()
@@ -346,22 +359,21 @@ def test_the_schedule_builds_what_new_trades_allow(
 
 
 def check_schedule(desk: Desk, sandbox: RunningSandbox) -> None:
-    assert desk.tick(KRAKEN, "2024-03-30T12:00") == (MONTH, MONTH)
-    early = desk.catch_up(KRAKEN, "2024-03-30T12:00")
-    assert {event.partition for event in early.get_asset_materialization_events()} == {MONTH}
+    assert desk.due(KRAKEN, "2024-03-30T12:00") == [MONTH]
+    [early] = desk.tick(KRAKEN)
+    assert isinstance(early, dg.AssetObservation)
+    assert early.partition == MONTH
     assert desk.rows(KRAKEN).is_empty()  # all that is known: it was not listed before
 
     for day, known in zip(DAYS, (Condition.PENDING, Condition.AVAILABLE), strict=True):
         desk.run(trades_of(KRAKEN), day)
-        result = desk.catch_up(KRAKEN, f"{day}T12:00")
-        (event,) = result.get_asset_materialization_events()
-        assert event.partition == MONTH
-        assert read_again(result) == {"1"}
+        told = desk.tick(KRAKEN)
+        whole = known is Condition.AVAILABLE
+        assert [(type(one), one.partition) for one in told] == [(dg.AssetMaterialization, MONTH)] * whole
         assert desk.condition(KRAKEN, MONTH) is known
-        again = desk.run(KRAKEN, MONTH, **{CATCH_UP: "true"})
-        assert not again.get_asset_materialization_events()  # there are no trades that it does not know
+        assert not desk.tick(KRAKEN)  # there are no trades that it does not know
     assert desk.rows(KRAKEN).select(SHARED).equals(expected(sandbox, KRAKEN, *DAYS))
-    assert desk.tick(KRAKEN, "2024-04-01T00:05") == ("2024-04", "2024-04")
+    assert desk.due(KRAKEN, "2024-04-01T00:05") == ["2024-04"]
 
 
 def test_bars_end_with_the_life_of_their_symbol(
@@ -445,10 +457,9 @@ def test_bars_of_bars_are_those_of_the_venue_and_come_after_what_they_are_built_
             asked = sandbox.stats().count()
             desk.run(KRAKEN, MONTH)
             for dataset in (HOURS, DAILY):
-                (event,) = desk.run(dataset, YEAR).get_asset_materialization_events()
-                assert event.partition == YEAR
-                assert event.asset_key == asset(dataset)
-                assert "dagster/column_lineage" in event.materialization.metadata
+                (told,) = desk.told(desk.run(dataset, YEAR), dataset)
+                assert (type(told), told.partition) == (dg.AssetObservation, YEAR)  # more is to come of it
+                assert "dagster/column_lineage" in told.metadata
                 truth = expected(sandbox, dataset, *DAYS[: DAYS.index(day) + 1])
                 assert desk.rows(dataset).select(SHARED).equals(truth)
                 state = desk.lake.state(dataset, YEAR)

@@ -8,7 +8,7 @@ import pytest
 from dccd_pipeline.assets.jobs import entry_job
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.settings import Settings
-from dccd_pipeline.tags import EXCHANGE
+from dccd_pipeline.tags import ENTRY, EXCHANGE
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def test_a_job_is_called_as_its_entry_and_runs_its_datasets(settings: Settings) 
         assert job.tags[EXCHANGE] == entry.exchange
 
 
-def test_its_runs_are_counted_with_their_exchange(settings: Settings) -> None:
+def test_its_runs_are_found_by_entry_and_exchange(settings: Settings) -> None:
     assert [entry_job(entry).tags for entry in settings.collect] == [
-        {EXCHANGE: "binance"},
-        {EXCHANGE: "binance"},
-        {EXCHANGE: "okx"},
+        {ENTRY: "majors", EXCHANGE: "binance"},
+        {ENTRY: "minors", EXCHANGE: "binance"},
+        {ENTRY: "okx_hours", EXCHANGE: "okx"},
     ]

@@ -17,7 +17,6 @@ from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
 from dccd_pipeline.assets.metadata import last_rows, partition_metadata, price_chart
 from dccd_pipeline.assets.spec import column_schema, uri_of
-from dccd_pipeline.tags import PROGRESS
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
 
 START = partition_span(MINUTES.grain, "2024-01").start
@@ -65,11 +64,6 @@ def test_a_partition_describes_itself() -> None:
         "path": "2024-01/data.parquet",
         "content_hash": "hash of 2024-01",
         "dagster/column_schema": column_schema(DataType.OHLC),
-        PROGRESS: {
-            "complete": [["2023-12", "2023-12"]],
-            "retry_at": {"2024-01": START + 15 * MINUTE},
-            "store": "",
-        },
     }
 
 

@@ -1,5 +1,3 @@
-import json
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +5,15 @@ from dccd_core.domain.dataset import partition_span
 from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition, Hole
-from dccd_pipeline.assets.progress import behind, condition_of, progress, retry_at
+from dccd_pipeline.assets.progress import (
+    Progress,
+    behind,
+    condition_of,
+    is_complete,
+    progress,
+    retry_at,
+    runs_of,
+)
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, state
 
 KEYS = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
@@ -49,18 +55,35 @@ def test_a_book_that_a_stream_lost_is_degraded() -> None:
     assert condition_of(BOOKS, "2024-01-01", lost) is Condition.DEGRADED
 
 
-def test_finished_partitions_are_told_as_runs() -> None:
+def test_what_is_finished_and_what_has_gaps_is_told() -> None:
     states = {key: state(MINUTES, key) for key in ("2024-02", "2023-12", "2024-01", "2024-05")}
     states["2024-06"] = state(MINUTES, "2024-06", until=partition_span(MINUTES.grain, "2024-06").start)
     states["2024-04"] = state(MINUTES, "2024-04", gap("2024-04", FIRST))
     told = progress(MINUTES, states)
-    assert told == {
-        "complete": [("2023-12", "2024-02"), ("2024-05", "2024-05")],
-        "retry_at": {"2024-04": FIRST + 15 * MINUTE},
-        "store": "",
-    }
-    days = {key: state(TRADES, key) for key in ("2024-02-28", "2024-02-29", "2024-03-01", "2024-03-03")}
-    assert progress(TRADES, days)["complete"] == [("2024-02-28", "2024-03-01"), ("2024-03-03", "2024-03-03")]
+    complete = frozenset({"2023-12", "2024-01", "2024-02", "2024-05"})
+    assert told == Progress(complete, {"2024-04": Us(FIRST + 15 * MINUTE)})
+
+
+def test_keys_are_written_as_runs() -> None:
+    assert runs_of(MINUTES, ["2023-12", "2024-01", "2024-02", "2024-05"]) == [
+        ("2023-12", "2024-02"),
+        ("2024-05", "2024-05"),
+    ]
+    days = ("2024-02-28", "2024-02-29", "2024-03-01", "2024-03-03")
+    assert runs_of(TRADES, days) == [("2024-02-28", "2024-03-01"), ("2024-03-03", "2024-03-03")]
+
+
+def test_green_is_what_nothing_is_to_come_of() -> None:
+    day = partition_span(BOOKS.grain, "2024-01-01")
+    once = state(BOOKS, "2024-01-01", until=Us(day.start + 1))
+    assert not is_complete(BOOKS, "2024-01-01", once, Us(day.end - 1))  # pictures may come until it is over
+    assert is_complete(BOOKS, "2024-01-01", once, day.end)
+    month = partition_span(MINUTES.grain, "2024-01")
+    assert is_complete(MINUTES, "2024-01", state(MINUTES, "2024-01"), month.end)
+    assert not is_complete(MINUTES, "2024-01", state(MINUTES, "2024-01", gap("2024-01")), month.end)
+    assert not is_complete(MINUTES, "2024-01", made("open", "2024-01"), month.end)
+    half = TimeRange(month.start, Us(month.start + HOUR))
+    assert is_complete(MINUTES, "2024-01", made("open", "2024-01"), month.end, half)
 
 
 def test_a_gap_is_asked_again_ever_later() -> None:
@@ -74,7 +97,7 @@ def test_a_gap_is_asked_again_ever_later() -> None:
 
 
 def test_of_what_is_not_known_all_is_behind() -> None:
-    assert behind(None, iter(KEYS), FIRST) == KEYS
+    assert behind(progress(MINUTES, {}), iter(KEYS), FIRST) == KEYS
 
 
 @given(
@@ -86,6 +109,6 @@ def test_behind_is_all_but_the_finished_and_the_gaps_that_may_rest(
     kinds: dict[str, str], minutes: int
 ) -> None:
     states = {key: made(kind, key) for key, kind in kinds.items() if kind != "absent"}
-    told = json.loads(json.dumps(progress(MINUTES, states)))  # as Dagster's storage gives it back
+    told = progress(MINUTES, states)
     wanted = {"open", "absent", *(["gap"] if minutes >= 15 else [])}
     assert behind(told, KEYS, Us(FIRST + minutes * MINUTE)) == [key for key in KEYS if kinds[key] in wanted]

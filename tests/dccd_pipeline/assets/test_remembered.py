@@ -4,17 +4,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.assets.remembered import (
-    read_gone,
     read_held,
-    read_progress,
     read_values,
+    remember_held,
     vanished,
-    write_held,
     write_values,
 )
 from dccd_pipeline.build import silent
@@ -22,10 +19,12 @@ from dccd_pipeline.cli.backfill import backfill, run_order
 from dccd_pipeline.cli.collect import chosen_entries, tick_orders
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.ticks.status import gone_lines
 from tests.dccd_pipeline.held import HOURS, MINUTES
 
 ENTRY = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
 NOW = parse_time("2026-11-28")
+GONE = "binance/ohlc/BTC-USDT/1h: gone: 2024, the files vanished"
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +48,7 @@ def made(sandbox: RunningSandbox, store: Path) -> Settings:
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Do what a tick does; return the partitions that it asks for."""
-    lake = LakeStore(settings.store)
-    orders = tick_orders(chosen_entries(settings, ()), instance, NOW, lake.identity())
+    orders, _ = tick_orders(chosen_entries(settings, ()), LakeStore(settings.store), instance, NOW)
     for order in orders:
         assert run_order(settings, order, instance, silent).succeeded
     return [key for order in orders for key in order.keys]
@@ -66,16 +64,9 @@ def test_another_store_s_progress_is_not_this_one_s(
         assert tick(other, instance) == ["2023", "2024", "2025", "2026"]
         assert list(LakeStore(other.store).states(HOURS)) == ["2023", "2024", "2025", "2026"]
         assert tick(other, instance) == ["2026"]
-        store = LakeStore(settings.store).identity()
-        assert read_progress(instance, [HOURS], store) == {HOURS: None}  # the other one was told of since
-
         asked = sandbox.stats().count()
-        tick(settings, instance)  # what is there is not asked for again, and Dagster hears of it
-        years = sandbox.stats().count() - asked
-        told = read_progress(instance, [HOURS], store)[HOURS]
-        assert told
-        assert told["complete"] == [["2023", "2025"]]
-        assert years <= 2 * 9 + 2
+        assert tick(settings, instance) == ["2025", "2026"]  # what is there is not asked for again
+        assert sandbox.stats().count() - asked <= 2 * 9 + 2
 
 
 def test_d3_a_file_that_vanished_is_left_alone_by_ticks_and_restored_on_demand(
@@ -89,13 +80,12 @@ def test_d3_a_file_that_vanished_is_left_alone_by_ticks_and_restored_on_demand(
         for _ in range(3):
             tick(settings, instance)
             assert list(lake.states(HOURS)) == ["2023", "2025", "2026"]
-        store = lake.identity()
-        assert read_gone(instance, [HOURS], store) == {HOURS: ["2024"]}
+        assert [line.split(";")[0] for line in gone_lines(settings, instance)] == [GONE]
 
         assert backfill(settings, HOURS, ["2024"], instance, silent).complete
         assert list(lake.states(HOURS)) == ["2023", "2024", "2025", "2026"]
         tick(settings, instance)
-        assert read_gone(instance, [HOURS], store) == {}
+        assert gone_lines(settings, instance) == []
 
 
 def test_the_open_partition_is_never_gone() -> None:
@@ -109,24 +99,26 @@ def test_what_was_ever_stored_is_noted_as_runs_of_one_store() -> None:
     keys = ["2022", "2023", "2024", "2025"]
     with dg.DagsterInstance.ephemeral() as instance:
         assert read_held(instance, [HOURS], "a", keys) == {}
-        write_held(instance, {HOURS: {"2025", "2022", "2023"}}, "a")
+        assert remember_held(instance, "a", keys, {HOURS: {"2022", "2025"}}) == {HOURS: {"2022", "2025"}}
+        ever = {HOURS: {"2022", "2023", "2025"}}
+        assert remember_held(instance, "a", keys, {HOURS: {"2023"}}) == ever
         assert read_held(instance, [HOURS], "a", keys) == {HOURS: {"2022", "2023", "2025"}}
         assert read_held(instance, [HOURS], "b", keys) == read_held(instance, [HOURS], None, keys) == {}
 
 
-def test_nothing_is_remembered_of_a_store_without_a_name(settings: Settings) -> None:
+def test_nothing_is_remembered_of_a_store_without_a_name() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        other = Dataset("binance", HOURS.symbol, HOURS.data_type, HOURS.span)
-        assert read_progress(instance, [other], None) == {HOURS: None}
-        assert read_gone(instance, [other], None) == {}
+        assert remember_held(instance, None, ["2022"], {HOURS: {"2022"}}) == {HOURS: {"2022"}}
+        assert remember_held(instance, None, ["2022"], {HOURS: set()}) == {HOURS: set()}
 
 
 def test_new_keys_are_kept_beside_known_ones() -> None:
     """7146ed2: of new and known ones at once only the known ones were kept."""
     with dg.DagsterInstance.ephemeral() as instance:
-        write_held(instance, {HOURS: ["2023"]}, "a")
-        write_held(instance, {HOURS: ["2023", "2024"], MINUTES: ["2024-01"]}, "a")
-        held = read_held(instance, [HOURS, MINUTES], "a", ["2023", "2024", "2024-01"])
+        keys = ["2023", "2024", "2024-01"]
+        remember_held(instance, "a", keys, {HOURS: ["2023"]})
+        remember_held(instance, "a", keys, {HOURS: ["2023", "2024"], MINUTES: ["2024-01"]})
+        held = read_held(instance, [HOURS, MINUTES], "a", keys)
         assert held[MINUTES] == {"2024-01"}
         assert held[HOURS] >= {"2023", "2024"}
         write_values(instance, {})

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import parse_time
+from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.cli.collect import chosen_entries, planned_orders, tick_orders
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
@@ -55,11 +58,11 @@ def test_what_is_not_configured_is_refused_with_what_is(words: tuple[str, ...], 
         chosen_entries(Settings(), ())
 
 
-def test_a_tick_by_hand_asks_for_what_is_behind() -> None:
-    now = parse_time("2024-03-15")
+def test_a_tick_by_hand_asks_for_what_is_behind(tmp_path: Path) -> None:
+    now, lake = parse_time("2024-03-15"), LakeStore(tmp_path)
     with dg.DagsterInstance.ephemeral() as instance:
-        (order,) = tick_orders(chosen_entries(SETTINGS, ["binance", "ETH/USDT"]), instance, now, None)
-        planned = planned_orders(chosen_entries(SETTINGS, []), instance, now, None)
+        (order,), _ = tick_orders(chosen_entries(SETTINGS, ["binance", "ETH/USDT"]), lake, instance, now)
+        planned = planned_orders(chosen_entries(SETTINGS, []), lake, instance, now)
     assert (order.keys, len(order.datasets)) == (("2024-01", "2024-02", "2024-03"), 1)
-    assert order.tags["dccd/catch_up"] == "true"
+    assert order.catch_up
     assert [one.entry.name for one in planned] == ["kraken_trades", "majors", "majors"]

@@ -1,0 +1,1 @@
+"""Ticks: runs of schedules that cost what is new."""
