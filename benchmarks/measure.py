@@ -16,11 +16,16 @@ _LAUNCH: Final = Path(__file__).with_name("launch.py")
 
 
 class Usage(msgspec.Struct):
-    """What a process took. CPU time is user and system time; ``output`` is what it printed."""
+    """What a process took.
+
+    CPU time is user and system time; ``output`` is what it printed, ``written`` how many bytes it passed to
+    write(2), whatever became of them.
+    """
 
     wall_s: float
     cpu_s: float
     peak_kb: int
+    written: int
     output: str = ""
 
 

@@ -63,13 +63,19 @@ def partition_event(
     now: Us,
     within: TimeRange | None = None,
 ) -> dg.AssetMaterialization | dg.AssetObservation:
-    """Return what Dagster is told of a partition that was stored: it is materialised once it is complete."""
+    """Return what Dagster is told of a partition that was stored: it is materialised once it is complete.
+
+    Observations are many: the columns, which the asset itself shows, would be most of each.
+    """
     complete = is_complete(dataset, key, states[key], now, within)
     event = dg.AssetMaterialization if complete else dg.AssetObservation
+    told = partition_metadata(dataset, key, states, within)
+    if not complete:
+        del told[COLUMN_SCHEMA]
     return event(
         dataset.parts,
         partition=key,
-        metadata={**partition_metadata(dataset, key, states, within), **more},
+        metadata={**told, **more},
         tags={DATA_VERSION: states[key].content_hash} if complete else None,
     )
 

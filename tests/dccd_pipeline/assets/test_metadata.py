@@ -15,7 +15,7 @@ from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.metadata import last_rows, partition_metadata, price_chart
+from dccd_pipeline.assets.metadata import last_rows, partition_event, partition_metadata, price_chart
 from dccd_pipeline.assets.spec import column_schema, uri_of
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
 
@@ -65,6 +65,21 @@ def test_a_partition_describes_itself() -> None:
         "content_hash": "hash of 2024-01",
         "dagster/column_schema": column_schema(DataType.OHLC),
     }
+
+
+def test_dagster_is_told_of_a_complete_partition_in_full_and_of_an_open_one_briefly() -> None:
+    whole = partition_span(MINUTES.grain, "2024-01")
+    states = {
+        "2024-01": state(MINUTES, "2024-01"),
+        "2024-02": state(MINUTES, "2024-02", until=Us(whole.end + HOUR)),
+    }
+    full = partition_event(MINUTES, "2024-01", states, {}, whole.end)
+    brief = partition_event(MINUTES, "2024-02", states, {}, whole.end)
+    assert isinstance(full, dg.AssetMaterialization)
+    assert full.metadata == partition_metadata(MINUTES, "2024-01", states)
+    assert full.tags == {"dagster/data_version": "hash of 2024-01"}
+    assert isinstance(brief, dg.AssetObservation)
+    assert set(full.metadata) - set(brief.metadata) == {"dagster/column_schema"}  # the asset itself has it
 
 
 def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:
