@@ -1,9 +1,11 @@
 """``python -m tests.promises.recorder ORDER``: record streams in a process of one's own, as JSON tells.
 
-Prints ``+`` as soon as it is connected, then what it has to note, line by line; ends when its stdin does.
+Prints ``+`` as soon as it is connected, then what it has to note, line by line; ends when its stdin does. Ten
+times a second, as long as it lives, a line that begins with ``~`` says up to when trades have come.
 """
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +33,12 @@ from tests.promises.streams import FastClock
 
 ROOT = Path(__file__).parents[2]
 CONNECTED = "+"
+SEEN = "~"
+SEEN_EVERY_S = 0.1
+_TRADE = re.compile(rb'"e":"aggTrade","E":\d+,"s":"(\w+)".*?"T":(\d+)')
+Seen = dict[str, int]
+"""By the venue's name of a symbol: the time of its last trade that has come (us)."""
+_SEEN = msgspec.json.Decoder(Seen)
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -67,6 +75,33 @@ class _Says:
         _say(text)
 
 
+class _Watched:
+    """A socket that takes down up to when trades have come by it."""
+
+    def __init__(self, socket: Socket, seen: Seen) -> None:
+        self._socket, self._seen = socket, seen
+
+    @property
+    def heard(self) -> Us:
+        return self._socket.heard
+
+    async def receive(self) -> tuple[list[bytes], list[Us]]:
+        messages, moments = await self._socket.receive()
+        for message in messages:
+            for name, ms in _TRADE.findall(message):
+                self._seen[name.decode()] = int(ms) * 1_000
+        return messages, moments
+
+    async def send(self, message: bytes) -> None:
+        await self._socket.send(message)
+
+
+async def _tell_what_came(seen: Seen) -> None:
+    while True:
+        await asyncio.sleep(SEEN_EVERY_S)
+        _say(f"{SEEN}{msgspec.json.encode(seen).decode()}")
+
+
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -74,6 +109,8 @@ def _say(text: str) -> None:
 
 async def record(order: Order) -> None:
     stop, exchange, clock = asyncio.Event(), get(order.exchange), order.clock()
+    seen = Seen()
+    telling_seen = asyncio.create_task(_tell_what_came(seen))
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
     with open_sockets(exchange, ws_url=order.ws_url, clock=clock) as connect:
 
@@ -81,12 +118,13 @@ async def record(order: Order) -> None:
         async def telling(url: str) -> AsyncGenerator[Socket]:
             async with connect(url) as socket:
                 _say(CONNECTED)
-                yield socket
+                yield _Watched(socket, seen)
 
         async with open_transport(exchange, rest_url=order.rest_url, clock=clock) as transport:
             venue = Venue(exchange, transport, clock)
             plan = StreamPlan("killed", tuple(order.datasets()), order.depth)
             await run_stream(plan, venue, telling, LakeStore(order.lake), stop, _Says())
+    telling_seen.cancel()
 
 
 @dataclass
@@ -96,12 +134,16 @@ class Recording:
     process: subprocess.Popen[str]
     notes: list[str] = field(default_factory=list[str])
     connected: Event = field(default_factory=Event)
+    seen: list[Seen] = field(default_factory=list[Seen])
+    """What it said ten times a second while it lived: the last but ten is a second of its life ago."""
 
     def listen(self) -> None:
         assert self.process.stdout
         for text in self.process.stdout:
             if text.rstrip("\n") == CONNECTED:
                 self.connected.set()
+            elif text.startswith(SEEN):
+                self.seen.append(_SEEN.decode(text.removeprefix(SEEN)))
             else:
                 self.notes.append(text)
 

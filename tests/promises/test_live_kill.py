@@ -18,7 +18,7 @@ from dccd_core.stream.fold import fill_windows, fold_all
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from tests.dccd_core.fetch.world import alike, truth
-from tests.promises.recorder import Order, Recording, recording
+from tests.promises.recorder import SEEN_EVERY_S, Order, Recording, Seen, recording
 from tests.promises.streams import FastClock, Stage
 
 LONG_S = 7.0
@@ -28,7 +28,7 @@ SURE_S = 2.5
 START = parse_time("2024-06-05T12:07:30")
 """Two minutes follow in which both trade in every second or so."""
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
-MAY_BE_LOST = SECOND
+MAY_BE_LOST_S = 1
 DEPTH = 10
 at = pl.col("ts").cast(pl.Int64)
 
@@ -40,8 +40,8 @@ class Life:
     lasted_s: float
     began: Us
     killed: Us
-    stood_still: Us
-    """How long the machine did: it could not write either."""
+    sure: Seen
+    """Up to when trades had come a second before, a second in which it did live: it may stand still, too."""
     rows: dict[Dataset, pl.DataFrame]
     """Of the trades since it began."""
 
@@ -85,11 +85,12 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         for life_s in lives():
             with recording(order) as living:
                 began = order.clock().now()
-                stood_still = wait(living, life_s)
+                assert living.connected.wait(60)
+                time.sleep(life_s)
                 killed = order.clock().now()
                 living.process.kill()
             one.notes += living.notes
-            one.lives.append(Life(life_s, began, killed, stood_still, look(one, began)))
+            one.lives.append(Life(life_s, began, killed, a_second_before(living), look(one, began)))
         one.torn = tear(one.lake)
         asyncio.run(settle(one))
         yield one
@@ -114,15 +115,10 @@ def lives() -> list[float]:
     return [LONG_S, *shorter, LONG_S]
 
 
-def wait(living: Recording, after_s: float) -> Us:
-    """Wait so long after it was connected; return how long the machine stood still meanwhile."""
-    assert living.connected.wait(60)
-    stood_s, end = 0.0, time.monotonic() + after_s
-    while (left_s := end - time.monotonic()) > 0:
-        nap_s, slept = min(0.02, left_s), time.monotonic()
-        time.sleep(nap_s)
-        stood_s = max(stood_s, time.monotonic() - slept - nap_s)
-    return Us(round(stood_s * SECOND))
+def a_second_before(living: Recording) -> Seen:
+    """Return up to when trades had come a second before the end, counted by its own signs of life."""
+    back = round(MAY_BE_LOST_S / SEEN_EVERY_S) + 1
+    return living.seen[-back] if len(living.seen) >= back else {}
 
 
 def look(one: Outcome, began: Us) -> dict[Dataset, pl.DataFrame]:
@@ -165,7 +161,8 @@ def test_all_but_the_last_second_is_there_after_every_kill(outcome: Outcome) -> 
             assert rows.height or life.lasted_s < SURE_S
             if rows.height:
                 since = Us(first(rows) + 1)
-                span = TimeRange(since, max(since, Us(life.killed - MAY_BE_LOST - life.stood_still)))
+                sure = Us(life.sure.get(f"{dataset.symbol}".replace("/", ""), 0))
+                span = TimeRange(since, max(since, sure))
                 there = rows.filter(at.is_between(span.start, span.end, "left"))
                 assert alike(there, true_rows(outcome, dataset, span))
                 compared += there.height
