@@ -101,7 +101,8 @@ def said_of(event: dg.DagsterEvent) -> str:
 
 
 def _in_a_row(context: dg.RunFailureSensorContext, count: int) -> bool:
+    """Tell whether so many runs of the job failed; one that left out what fails counts as one."""
     ended = dg.RunsFilter(job_name=context.dagster_run.job_name, statuses=list(FINISHED_STATUSES))
-    runs = context.instance.get_run_records(ended, limit=count)
-    failed = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in runs]
+    runs = [record.dagster_run for record in context.instance.get_run_records(ended, limit=count)]
+    failed = [run.status is dg.DagsterRunStatus.FAILURE or FAILING in run.tags for run in runs]
     return len(failed) == count and all(failed)

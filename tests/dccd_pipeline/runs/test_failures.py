@@ -8,6 +8,7 @@ from dccd_core.domain.timespan import HOUR, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.runs.failures import failure_sensor, failure_text, recovery_sensor
+from dccd_pipeline.tags import FAILING
 
 ALERTS = Alerts(webhook_url="https://example.org/hook", after_failures=3)
 LINE = "binance/ohlc/X-USDT/1h 2024: [binance /api/v3/klines X/USDT] HTTP 400: -1121 Invalid symbol."
@@ -72,6 +73,26 @@ def test_the_text_is_what_the_step_says_of_itself() -> None:
         head, *lines = failure_text(context).splitlines()
         assert head == f"collecting failed (run {context.dagster_run.run_id})"
         assert lines == ["1 of 1 datasets failed", LINE]
+
+
+def test_a_tick_that_left_out_what_fails_is_no_success_between_failures(
+    posted: list[tuple[str, Any]],
+) -> None:
+    sensor, recovery = failure_sensor(ALERTS), recovery_sensor(ALERTS)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for how in ("told", "not at all", "told"):
+            tags = {FAILING: "1"} if how == "not at all" else {}
+            result = collecting.execute_in_process(
+                config(how), instance=instance, raise_on_error=False, tags=tags
+            )
+            kind = dg.DagsterEventType.RUN_SUCCESS if result.success else dg.DagsterEventType.RUN_FAILURE
+            event = next(e for e in result.all_events if e.event_type is kind)
+            context = dg.build_run_status_sensor_context("a sensor", event, instance, result.dagster_run)
+            if result.success:
+                recovery(context)
+            else:
+                sensor(context.for_run_failure())
+        assert len(posted) == 1  # three in a row, and no recovery
 
 
 def test_an_unforeseen_error_is_told_too() -> None:
