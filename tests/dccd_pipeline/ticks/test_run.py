@@ -16,6 +16,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
+from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.dagster_compat import SCHEDULE_NAME_TAG
@@ -112,16 +113,14 @@ def test_events_are_few_however_many_datasets_there_are(
     second = world.tick()
     assert second.success
     told = world.events(second)
-    assert (told["ASSET_MATERIALIZATION"], told["ASSET_OBSERVATION"], told["ASSET_CHECK_EVALUATION"]) == (
-        1,
-        0,
-        0,
-    )
+    assert (told["ASSET_MATERIALIZATION"], told["ASSET_OBSERVATION"]) == (1, 0)
     assert told["ASSET_MATERIALIZATION_PLANNED"] == told["ASSET_CHECK_EVALUATION_PLANNED"] == 0
-    assert len(world.instance.all_logs(second.run_id)) <= 15
+    checked = [one.check_name for one in second.get_asset_check_evaluations()]
+    assert set(checked) <= {CHECK}  # a sample of the bars may just be an hour old
+    assert len(world.instance.all_logs(second.run_id)) <= 15 + len(checked)
     report = world.report()
     assert (report["green"], report["datasets"], report["up_to_date"], report["rows"]) == (True, 4, 4, [])
-    assert 40 <= report["new_rows"] <= 48
+    assert 40 <= report["new_rows"] <= 200  # how long the first tick took is a matter of load
     assert report["requests"] == 4
     assert len(world.lake.segments()) == 1  # of all of them one file
 
