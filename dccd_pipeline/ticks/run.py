@@ -43,7 +43,7 @@ from dccd_pipeline.resources import Venues
 from dccd_pipeline.tags import FAILING
 from dccd_pipeline.ticks.due import Found, Job, find, find_gone
 from dccd_pipeline.ticks.memory import Failing, Memory, failed_again, read_memory, said_failing, write_memory
-from dccd_pipeline.ticks.report import TABLE_EVERY, Totals, report, row_of
+from dccd_pipeline.ticks.report import TABLE_EVERY, Row, Totals, report, row_of
 
 Bring = Callable[[list[Job]], Awaitable[None]]
 
@@ -232,6 +232,8 @@ class TickRun:
             row_of(self.entry, one, states, memory.gaps.get(str(one), 0), _trouble(failing, one), now)
             for one, states in self.found.states.items()
         ]
+        for one, error in self.found.damaged:
+            rows.append(Row(one, 0, None, str(error), 0, more=False, trouble=str(error)))
         self.context.log_event(report(self.entry, rows, self.totals, whole=self.whole))
         gaps = {str(one.dataset): one.gaps for one in rows if one.gaps}
         told = Memory(failing, now if self.whole else memory.table_at, gaps)
@@ -253,7 +255,8 @@ class TickRun:
         """Tell Dagster of complete partitions that it does not know: its storage may be a new one."""
         for dataset, states in self.found.states.items():
             within = self.entry.within
-            complete = {k for k, one in states.items() if is_complete(dataset, k, one, now, within)}
+            in_files = ((key, one) for key, one in states.items() if not one.unfolded)
+            complete = {key for key, one in in_files if is_complete(dataset, key, one, now, within)}
             if not complete:
                 continue
             known = self.context.instance.get_materialized_partitions(dg.AssetKey(dataset.parts))

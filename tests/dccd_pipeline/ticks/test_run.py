@@ -159,6 +159,17 @@ def test_a_failing_dataset_is_named_and_left_alone_for_longer_each_time(
     assert read_memory(world.instance, world.lake.identity(), NAME).failing == {}
 
 
+def test_a_dataset_whose_file_is_damaged_is_not_called_up_to_date(world: World) -> None:
+    assert world.tick().success
+    (key,) = world.lake.keys(DATASETS[1])[-1:]
+    file = Path(world.lake.path(DATASETS[1], key))
+    file.write_bytes(file.read_bytes()[:-100])
+    assert not world.tick().success
+    report = world.report()
+    assert (report["green"], report["datasets"], report["up_to_date"], report["failing"]) == (False, 4, 3, 1)
+    assert [row["dataset"] for row in report["rows"]] == [str(DATASETS[1])]
+
+
 def test_some_symbols_by_hand_leave_the_others_as_they_are(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
