@@ -134,13 +134,13 @@ def rows_of(bench: Bench, case: Case, others: list[Variant], repeat: int, peer_r
 def starts(repeat: int) -> str:
     """Say how much of each variant's CPU time is its imports."""
     imports = {
-        variant: [variant.command[0], "-c", f"import {variant.command[-1]}"] for variant in (FLOOR, CORE)
+        variant.name: [variant.command[0], "-c", f"import {variant.command[-1]}"] for variant in (FLOOR, CORE)
     }
-    imports[DAGSTER] = [DAGSTER.command[0], "-m", "dccd_pipeline", "backfill", "--help"]
+    imports[DAGSTER.name] = [DAGSTER.command[0], "-m", "dccd_pipeline", "backfill", "--help"]
     said: list[str] = []
-    for variant, command in imports.items():
+    for name, command in imports.items():
         cpu_s = min(run(command, {}, _ROOT).cpu_s for _ in range(repeat))
-        said.append(f"{variant.name} {cpu_s:.2f}")
+        said.append(f"{name} {cpu_s:.2f}")
     return f"Of it imports, CPU s: {', '.join(said)}."
 
 
