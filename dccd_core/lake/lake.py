@@ -96,6 +96,11 @@ class LakeStore:
         self._id = identity(self._opened)
         return self._opened
 
+    @property
+    def store(self) -> Store:
+        """Its bytes, for those who copy files as they are."""
+        return self._store
+
     @cached_property
     def _inventory(self) -> Inventory:
         return Inventory(self._store)

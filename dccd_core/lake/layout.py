@@ -19,6 +19,7 @@ WITHDRAWN: Final = "_withdrawn.ndjson"
 LOCKS: Final = ".dccd/locks"
 LIVE: Final = ".dccd/live"
 MANIFEST: Final = ".dccd/manifest"
+REMOTES: Final = ".dccd/remotes"
 PERIOD: Final = "period="
 SEGMENT: Final = ".arrow"
 

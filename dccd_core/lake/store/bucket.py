@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
@@ -64,6 +64,9 @@ class Bucket:
 
     def marks(self, folder: str) -> dict[str, str]:
         return {path: mark for path, mark in self._listed(folder) if path.endswith(f"/{DATA}")}
+
+    def named(self, folder: str, names: Sequence[str]) -> dict[str, str]:
+        return {path: mark for path, mark in self._listed(folder) if path.rpartition("/")[2] in names}
 
     def names(self, folder: str) -> list[str]:
         return [path for path, _ in self._listed(folder)]

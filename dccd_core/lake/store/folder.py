@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import unicodedata
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import SEEK_END
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake.layout import DATA, LOCKS
-from dccd_core.lake.store.marks import Ending, changed, mark, marks
+from dccd_core.lake.store.marks import Ending, changed, mark, marks, named
 from dccd_core.lake.store.memo import Memo, folder_memo, sweep
 
 T = TypeVar("T")
@@ -49,6 +49,10 @@ class Store(Protocol):
 
     def marks(self, folder: str) -> dict[str, str]:
         """Return what ``find`` does, each with a mark that changes with the file; "" where nothing tells."""
+        ...
+
+    def named(self, folder: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the files of these names beside partitions below ``folder``, sorted, each with its mark."""
         ...
 
     def first(self, folder: str) -> str | None:
@@ -178,6 +182,13 @@ class Folder:
             return {}
         try:
             return dict(sorted(marks(self._base, folder)))
+        except OSError as e:
+            raise _unreadable(e) from e
+
+    def named(self, folder: str, names: Sequence[str]) -> dict[str, str]:
+        self._refuse_no_folder()
+        try:
+            return dict(sorted(named(self._base, folder, names)))
         except OSError as e:
             raise _unreadable(e) from e
 

@@ -14,7 +14,7 @@ from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
 from dccd_core.tables import DataType
 
 IDENTITY: Final = "dccd.json"
-_FORMAT: Final = 2
+FORMAT: Final = 2
 _OTHER: Final = "download into another store: nothing converts it"
 _MOST_BYTES: Final = 4_096
 
@@ -49,7 +49,7 @@ def ensure_identity(store: Store) -> str:
         if stored:
             return _read(stored.file.read(), store.url(IDENTITY)), False
         new = str(uuid4())
-        file.write(msgspec.json.encode(_Identity(_FORMAT, new)) + b"\n")
+        file.write(msgspec.json.encode(_Identity(FORMAT, new)) + b"\n")
         return new, True
 
     known = identity(store)
@@ -65,10 +65,10 @@ def _read(body: bytes, url: str) -> str:
     except msgspec.DecodeError as e:
         hint = "restore the file; or delete it: then all that is known of this store is looked up anew"
         raise DamagedFile(f"{url}: is not what dccd wrote: {e}", hint=hint) from e
-    if found.format != _FORMAT:
-        age = "later" if found.format > _FORMAT else "older"
+    if found.format != FORMAT:
+        age = "later" if found.format > FORMAT else "older"
         raise LakeError(
-            f"{url}: the store has format {found.format}, which is {age} than {_FORMAT}", hint=_OTHER
+            f"{url}: the store has format {found.format}, which is {age} than {FORMAT}", hint=_OTHER
         )
     return found.id
 
@@ -82,6 +82,6 @@ def _refuse_nameless(store: Store) -> None:
     for data_type in DataType:
         if found := store.find(data_type):
             said = (
-                f"{store.url(found[0])}: there is no {IDENTITY} in its store, as of a format before {_FORMAT}"
+                f"{store.url(found[0])}: there is no {IDENTITY} in its store, as of a format before {FORMAT}"
             )
             raise LakeError(said, hint=f"restore {IDENTITY} if it was there; else {_OTHER}")

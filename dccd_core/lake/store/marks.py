@@ -1,7 +1,7 @@
 """Which file is still the one that was read: a mark of each partition file, without opening it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dccd_core.lake.layout import DATA, PERIOD
@@ -58,6 +58,27 @@ def marks(root: str, folder: str) -> Iterator[tuple[str, str]]:
             found = _mark_of(f"{root}/{path}")
             if found is not None:
                 yield path, found
+
+
+def named(root: str, folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files of these names in partitions' own folders below a folder, each with its mark.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    try:
+        with os.scandir(f"{root}/{folder}") as entries:
+            inside = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return
+    for one in inside:
+        path = f"{folder}/{one}"
+        if not one.startswith(PERIOD):
+            yield from named(root, path, names)
+            continue
+        for name in names:
+            if found := _mark_of(f"{root}/{path}/{name}"):
+                yield f"{path}/{name}", found
 
 
 def _mark_of(file: str) -> str | None:

@@ -1,0 +1,1 @@
+"""Keeping what the lake holds: copies elsewhere, room here, and nothing lost on the way."""
