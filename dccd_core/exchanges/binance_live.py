@@ -24,7 +24,8 @@ Quirks:
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from itertools import compress
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -38,6 +39,8 @@ from dccd_core.domain.errors import PayloadError
 from dccd_core.domain.timespan import DAY, MILLISECOND, MINUTE, SECOND, TimeRange, Us
 from dccd_core.exchanges.binance import READ_DEPTH, SPANS, depth_request
 from dccd_core.tables import DataType
+
+T = TypeVar("T")
 
 _DOCS: Final = "https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams"
 _USDM_DOCS: Final = (
@@ -164,21 +167,11 @@ def _of_no_market(frame: bytes) -> bool:
 
 
 def _decoded(messages: Sequence[Pushed], received: Sequence[Us]) -> DecodedBatch:
-    trades, bars, decoded, newest = TaggedRows[AggTradePushed](), TaggedRows[Candle](), DecodedBatch(), 0
-    for message, came in zip(messages, received, strict=True):
-        match message.data:
-            case AggTradePushed(E=at) as trade:
-                trades.add(_named(message), came, trade)
-            case KlinePushed(k=bar, E=at):
-                bars.add(_named(message), came, bar)
-            case DepthPushed(E=at) as depth:
-                decoded.books.append(_book_change(_named(message), depth))
-            case Shutdown():
-                decoded.restart, at = "Binance is about to shut this server down", None
-            case None:
-                decoded.acks.append(_ack(message))
-                at = None
-        newest = max(newest, at or 0)
+    trades, pushed = _of(AggTradePushed, messages, received), _of(KlinePushed, messages, received)
+    decoded, times = DecodedBatch(), [row.E for row in (*trades.rows, *pushed.rows)]
+    if len(times) < len(messages):
+        times += _take_others(messages, decoded)
+    newest = max((at for at in times if at is not None), default=0)
     decoded.at = Us(newest * MILLISECOND) if newest else None
     decoded.trades = live_trades(
         trades,
@@ -188,6 +181,7 @@ def _decoded(messages: Sequence[Pushed], received: Sequence[Us]) -> DecodedBatch
         side=["sell" if row.m else "buy" for row in trades.rows],
         trade_id=[row.a for row in trades.rows],
     )
+    bars = TaggedRows(pushed.topics, pushed.times, [row.k for row in pushed.rows])
     decoded.bars = live_bars(
         bars,
         [row.x for row in bars.rows],
@@ -199,10 +193,37 @@ def _decoded(messages: Sequence[Pushed], received: Sequence[Us]) -> DecodedBatch
     return decoded
 
 
-def _named(message: Pushed) -> str:
-    if not message.stream:
-        raise PayloadError("data of no stream", hint=wire.CHANGED)
-    return message.stream
+def _of(kind: type[T], messages: Sequence[Pushed], received: Sequence[Us]) -> TaggedRows[T]:
+    """Return what is of one kind: a step for each message costs most of what decoding does."""
+    which = [message.data.__class__ is kind for message in messages]
+    data = [message.data for message in compress(messages, which)]
+    topics = [message.stream for message in compress(messages, which)]
+    if not all(topics):
+        raise _nameless()
+    return TaggedRows(topics, list(compress(received, which)), cast("list[T]", data))
+
+
+def _take_others(messages: Sequence[Pushed], decoded: DecodedBatch) -> list[int | None]:
+    """Take what are neither trades nor bars; return the times that they tell."""
+    times = list[int | None]()
+    for message in messages:
+        match message.data:
+            case DepthPushed(E=at) as depth:
+                if not message.stream:
+                    raise _nameless()
+                decoded.books.append(_book_change(message.stream, depth))
+                times.append(at)
+            case Shutdown():
+                decoded.restart = "Binance is about to shut this server down"
+            case None:
+                decoded.acks.append(_ack(message))
+            case _:
+                pass
+    return times
+
+
+def _nameless() -> PayloadError:
+    return PayloadError("data of no stream", hint=wire.CHANGED)
 
 
 def _book_change(stream: str, depth: DepthPushed) -> BookChange:
