@@ -1,6 +1,7 @@
 """``dccd collect``: a tick of ``collect`` entries by hand, now. Exchanges go side by side, each in a process.
 
-Belongs here: which entries, which runs, which processes. Does not: what a tick asks for (ticks/).
+Belongs here: which entries, in which processes. Does not: anything that needs Dagster: the ticks of one
+exchange (collect_here.py), what they ask for (ticks/).
 """
 
 import os
@@ -13,24 +14,44 @@ from threading import Thread
 from types import FrameType
 from typing import IO, Final, Protocol
 
-import dagster as dg
+import click
 import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import Us, moment
-from dccd_core.lake.lake import LakeStore
-from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.remaining import Report
-from dccd_pipeline.cli.backfill import Order
+from dccd_pipeline.cli import render
+from dccd_pipeline.cli.options import told
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import read_symbol
+from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings
-from dccd_pipeline.ticks.due import Found, find
 
 _READ: Final = msgspec.json.Decoder(Report)
 
 Chosen = list[tuple[Entry, list[Dataset]]]
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[NAME|EXCHANGE [SYMBOL...]]")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
+@click.option("--tell", type=int, hidden=True, help="A descriptor that is told how far it is.")
+@told
+def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
+    """Bring what is configured up to date now, as its schedules do: all of it, an entry, or an exchange.
+
+    Exit code 0 when all runs succeeded.
+    """
+    settings = load_settings()
+    chosen = chosen_entries(settings, words)
+    exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
+    if len(exchanges) > 1 and not dry_run:
+        with render.SharedProgress(exchanges) as progress:
+            code = side_by_side(exchanges, progress)
+        sys.exit(code)
+    from dccd_pipeline.cli.collect_here import collect_here  # noqa: PLC0415 -- it brings Dagster
+
+    collect_here(settings, chosen, dry_run=dry_run, tell=tell)
 
 
 def chosen_entries(settings: Settings, words: Sequence[str]) -> Chosen:
@@ -65,34 +86,6 @@ def _of_symbols(entries: Sequence[Entry], words: Sequence[str]) -> Chosen:
         raise ConfigError(f"{words[0]} does not collect {strange[0]}", hint=hint)
     found = [(entry, [one for one in entry.datasets if one.symbol in symbols]) for entry in entries]
     return [(entry, datasets) for entry, datasets in found if datasets]
-
-
-def tick_orders(
-    chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: Us
-) -> tuple[list[Order], list[Found]]:
-    """Return the ticks to run now, and what each found; of what is up to date there is none."""
-    orders, found = list[Order](), list[Found]()
-    for entry, datasets in chosen:
-        one = find(entry, lake, instance, now)
-        due = {dataset: keys for dataset in datasets if (keys := one.due.get(dataset))}
-        wanted = sorted(key for keys in due.values() for key in keys)
-        if wanted:
-            keys = entry_partitions(entry).get_partition_keys(current_time=moment(now))
-            among = tuple(key for key in keys if wanted[0] <= key <= wanted[-1])
-            orders.append(Order(entry, tuple(due), among, catch_up=True))
-            found.append(one)
-    return orders, found
-
-
-def planned_orders(chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: Us) -> list[Order]:
-    """Return what there is to estimate of such ticks: each dataset with what it lacks."""
-    orders, found = tick_orders(chosen, lake, instance, now)
-    return [
-        Order(order.entry, (dataset,), tuple(one.due[dataset]))
-        for order, one in zip(orders, found, strict=True)
-        for dataset in order.datasets
-        if not order.entry.depth and not order.entry.derive_from
-    ]
 
 
 class Watcher(Protocol):

@@ -13,7 +13,11 @@ _VENUES: Final = "dccd_pipeline.cli.exchanges"
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "backfill": (_MAIN, "backfill", "Fill [start, end) of one symbol or more, in a recorded Dagster run."),
-    "collect": (_MAIN, "collect", "Bring what is configured up to date now, as its schedules do: all..."),
+    "collect": (
+        "dccd_pipeline.cli.collect",
+        "collect",
+        "Bring what is configured up to date now, as its schedules do: all...",
+    ),
     "config": (
         "dccd_pipeline.cli.configured",
         "config",

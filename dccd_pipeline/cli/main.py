@@ -20,7 +20,6 @@ from dccd_core.net.clock import SystemClock
 from dccd_pipeline.build import silent, stream_digests
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
-from dccd_pipeline.cli.collect import chosen_entries, planned_orders, side_by_side, tick_orders
 from dccd_pipeline.cli.instance import existing_instance, open_instance
 from dccd_pipeline.cli.lazy import main
 from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
@@ -64,12 +63,12 @@ def backfill(
     datasets = list(dict.fromkeys(dataset_of(exchange, symbol, data_type, span) for symbol in symbols))
     orders = orders_of(settings, datasets, start, end)
     if dry_run:
-        _show_plan(settings, orders, as_json=as_json)
+        show_plan(settings, orders, as_json=as_json)
     else:
-        _run(settings, orders, as_json=as_json)
+        run_orders(settings, orders, as_json=as_json)
 
 
-def _run(
+def run_orders(
     settings: Settings, orders: Sequence[Order], *, as_json: bool = False, tell: int | None = None
 ) -> None:
     """Run one order after the other, say what came of each, and exit."""
@@ -90,45 +89,13 @@ def _run(
     sys.exit(max(codes))
 
 
-@main.command()
-@click.argument("words", nargs=-1, metavar="[NAME|EXCHANGE [SYMBOL...]]")
-@click.option("--dry-run", is_flag=True, help="Say what it would cost; store nothing.")
-@click.option("--tell", type=int, hidden=True, help="A descriptor that is told how far it is.")
-@told
-def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
-    """Bring what is configured up to date now, as its schedules do: all of it, an entry, or an exchange.
-
-    Exit code 0 when all runs succeeded.
-    """
-    settings, now = load_settings(), SystemClock().now()
-    chosen = chosen_entries(settings, words)
-    exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
-    if len(exchanges) > 1 and not dry_run:
-        open_instance().dispose()
-        with render.SharedProgress(exchanges) as progress:
-            code = side_by_side(exchanges, progress)
-        sys.exit(code)
-    with open_instance() as instance:
-        lake = settings.lake()
-        if dry_run:
-            orders = planned_orders(chosen, lake, instance, now)
-        else:
-            orders, _ = tick_orders(chosen, lake, instance, now)
-    if not orders:
-        click.echo(f"{', '.join(exchanges)}: everything is up to date")
-    elif dry_run:
-        _show_plan(settings, orders, as_json=False)
-    else:
-        _run(settings, orders, tell=tell)
-
-
 def _exit_code(result: Result, *, tick: bool) -> int:
     if result.stopped:
         return STOPPED
     return 0 if result.complete or (tick and result.succeeded) else 1
 
 
-def _show_plan(settings: Settings, orders: Sequence[Order], *, as_json: bool) -> None:
+def show_plan(settings: Settings, orders: Sequence[Order], *, as_json: bool) -> None:
     found = asyncio.run(plan(settings, orders))
     partitions = sum(len(order.keys) * len(order.datasets) for order in orders)
     per_minute = pace(settings, orders[0].datasets[0])

@@ -16,7 +16,8 @@ from dccd_pipeline.assets.remembered import (
 )
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, run_order
-from dccd_pipeline.cli.collect import chosen_entries, tick_orders
+from dccd_pipeline.cli.collect import chosen_entries
+from dccd_pipeline.cli.collect_here import tick_orders
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.ticks.status import gone_lines

@@ -1,12 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import parse_time
-from dccd_core.lake.lake import LakeStore
-from dccd_pipeline.cli.collect import chosen_entries, planned_orders, tick_orders
+from dccd_pipeline.cli.collect import chosen_entries
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 
@@ -58,11 +57,23 @@ def test_what_is_not_configured_is_refused_with_what_is(words: tuple[str, ...], 
         chosen_entries(Settings(), ())
 
 
-def test_a_tick_by_hand_asks_for_what_is_behind(tmp_path: Path) -> None:
-    now, lake = parse_time("2024-03-15"), LakeStore(tmp_path)
-    with dg.DagsterInstance.ephemeral() as instance:
-        (order,), _ = tick_orders(chosen_entries(SETTINGS, ["binance", "ETH/USDT"]), lake, instance, now)
-        planned = planned_orders(chosen_entries(SETTINGS, []), lake, instance, now)
-    assert (order.keys, len(order.datasets)) == (("2024-01", "2024-02", "2024-03"), 1)
-    assert order.catch_up
-    assert [one.entry.name for one in planned] == ["kraken_trades", "majors", "majors"]
+def test_the_process_that_starts_others_holds_no_dagster(own_home: Path) -> None:
+    """157d310: True, which took two seconds of CPU and 110 MB for as long as exchanges are collected."""
+    (own_home / "dccd.yaml").write_text(
+        "collect:\n"
+        "  - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-01-01}\n"
+        "  - {exchange: kraken, symbols: [BTC/USD], data_type: trades, start: 2024-01-01}\n"
+    )
+    package = own_home / "dccd_pipeline"  # what is started instead of ticks
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import sys; print(*sys.argv[1:], flush=True)")
+    code = (
+        "import sys; from dccd_pipeline.cli.lazy import main\n"
+        "try: main(['collect'])\n"
+        "except SystemExit as e: print(e.code, 'dagster' in sys.modules)\n"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=own_home, capture_output=True, text=True, check=True)
+    *started, ended = done.stdout.splitlines()
+    assert (sorted(started), ended) == (["collect binance", "collect kraken"], "0 False"), done.stderr
