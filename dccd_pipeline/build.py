@@ -36,7 +36,8 @@ from dccd_pipeline.ticks.schedules import entry_schedule
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     orders, recorded = stream_orders(settings), [entry for entry in settings.stream if entry.enabled]
-    streams = {entry.name: stream_job(entry, orders[entry.name].digest) for entry in settings.stream}
+    entries = {dataset: entry for entry in settings.collect for dataset in entry.datasets}
+    streams = {entry.name: stream_job(entry, orders[entry.name].digest, entries) for entry in settings.stream}
     return dg.Definitions(
         assets=[
             *(collected(entry, settings.store) for entry in settings.collect),

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,8 +19,10 @@ from typing import Final
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError
 from dccd_core.stream.api import RecordStream, StreamPlan
+from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.dagster_compat import MAX_RETRIES_TAG
 from dccd_pipeline.resources import LakeResource, Venues
@@ -38,8 +40,16 @@ _GOES_ON: Final = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 _LOG: Final = logging.getLogger(__name__)
 
 
-def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
-    """Return the job of ``entry``; ``digest`` says which version of its settings it records."""
+def stream_job(
+    entry: StreamEntry, digest: str, collected: Mapping[Dataset, Entry] | None = None
+) -> dg.JobDefinition:
+    """Return the job of ``entry``.
+
+    Args:
+        entry: what it records.
+        digest: says which version of its settings.
+        collected: which entry collects a dataset, too: its checks are told when it is materialised.
+    """
 
     @dg.op(
         name=f"record_{entry.name}",
@@ -51,7 +61,7 @@ def stream_job(entry: StreamEntry, digest: str) -> dg.JobDefinition:
         venues: Venues,
         recorder: dg.ResourceParam[RecordStream],
     ) -> None:
-        report = Report(context, lake.open(), entry.name, digest)
+        report = Report(context, lake.open(), entry.name, digest, collected=collected or {})
         Recording(context, entry, report).run(venues, recorder)
 
     @dg.job(

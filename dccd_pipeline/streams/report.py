@@ -5,7 +5,7 @@ threads. Belongs here: what is told, and how often. Does not: when a stream ends
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
@@ -20,8 +20,11 @@ from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import StreamHealth
+from dccd_pipeline.assets.changed import tell_checks
+from dccd_pipeline.assets.checks import Looked, judge
 from dccd_pipeline.assets.metadata import partition_event, partition_view
 from dccd_pipeline.assets.progress import condition_of
+from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.runs.patience import line_of, patiently
 from dccd_pipeline.streams.heartbeat import Beat, DatasetBeat, beat_of, write_beat
 from dccd_pipeline.streams.states import health_metadata
@@ -120,13 +123,18 @@ def _state_of(one: DatasetBeat) -> tuple[object, ...]:
 
 @dataclass(slots=True)
 class Report:
-    """The listener of a run. ``digest``: of the entry that it records."""
+    """The listener of a run.
+
+    ``digest``: of the entry that it records. ``collected``: which entry collects a dataset, too: those have
+    checks.
+    """
 
     context: dg.OpExecutionContext
     lake: LakeStore
     name: str
     digest: str
     clock: Clock = field(default_factory=SystemClock)
+    collected: Mapping[Dataset, Entry] = field(default_factory=dict[Dataset, Entry])
     health: StreamHealth | None = None
     _beaten: Us = ZERO
     _shown: object = None
@@ -242,10 +250,18 @@ class Report:
         states = {**self.lake.states(dataset), key: state}
         event = partition_event(dataset, key, states, partition_view(self.lake, dataset, key), now)
         self._store(lambda: self.context.log_event(event))
+        if isinstance(event, dg.AssetMaterialization) and (entry := self.collected.get(dataset)):
+            self._store(lambda: self._tell_checks(entry, dataset, now))
         self.context.log.info(
             "%s %s: %s, %d rows recorded, %d rows in all, %d gaps",
             *(dataset, key, condition, news.rows, state.rows, len(state.ledger.gaps())),
         )
+
+    def _tell_checks(self, entry: Entry, dataset: Dataset, now: Us) -> None:
+        """Tell what the checks find anew: Dagster takes what it knows for that of the rows before."""
+        looked = {dataset: Looked(self.lake.all_known(dataset))}
+        found = judge(self.context.instance, self.lake, entry, looked, now)
+        tell_checks(self.context, found, {dg.AssetKey(dataset.parts)})
 
     def _observe(self, beat: Beat) -> None:
         event = dg.AssetObservation(stream_asset(self.name), metadata=health_metadata(beat))

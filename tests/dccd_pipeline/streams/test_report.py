@@ -15,6 +15,8 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.api import Phase, StreamPlan
 from dccd_core.tables import DataType
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.streams.heartbeat import Beat, read_beats
 from dccd_pipeline.streams.report import BEAT_EVERY, Report, stream_asset
 from tests.dccd_core.lake.samples import DAY, trades
@@ -30,11 +32,14 @@ class Told:
 
     def __init__(self, instance: dg.DagsterInstance, lake: LakeStore) -> None:
         self.instance, self.lake, self.clock = instance, lake, ManualClock(NOW)
+        self.collected = dict[Dataset, Entry]()
 
-    def run(self, act: Callable[[Report], None]) -> None:
+    def run(self, act: Callable[[Report], None]) -> str:
+        """Return the run's id."""
+
         @dg.op(name="record")
         def op(context: dg.OpExecutionContext) -> None:
-            report = Report(context, self.lake, "majors", "digest", self.clock)
+            report = Report(context, self.lake, "majors", "digest", self.clock, self.collected)
             act(report)
             report.close(60)
             assert not context.has_events()  # nothing is kept in memory
@@ -43,7 +48,14 @@ class Told:
         def job() -> None:
             op()
 
-        assert job.execute_in_process(instance=self.instance).success
+        result = job.execute_in_process(instance=self.instance)
+        assert result.success
+        return result.run_id
+
+    def checks(self, run_id: str) -> list[str]:
+        events = (one.dagster_event for one in self.instance.all_logs(run_id))
+        told = [one for one in events if one and one.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+        return sorted(one.asset_check_evaluation_data.check_name for one in told)
 
     def lines(self, level: int) -> list[str]:
         (run,) = self.instance.get_runs()
@@ -119,6 +131,28 @@ def test_a_partition_with_new_rows_is_a_materialisation_and_a_line(told: Told) -
     assert materialised.metadata["dagster/partition_row_count"] == dg.IntMetadataValue(3)
     assert (materialised.tags or {})["dagster/data_version"] == state.content_hash
     assert told.lines(20) == [f"{TRADES} {DAY}: available, 2 rows recorded, 3 rows in all, 0 gaps"]
+
+
+def test_the_checks_of_what_is_materialised_are_told_anew(told: Told) -> None:
+    """157d310: no check was told, and Dagster took what it knew for that of the rows before."""
+
+    def fold(name: str) -> list[str]:
+        state = hold(told.lake, TRADES, DAY, trades([(int(name), name, 1.0)]))
+        return told.checks(told.run(lambda report: report.folded(TRADES, DAY, state, 1)))
+
+    assert fold("0") == []  # nothing collects it: it has no checks
+    entry = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "trades", "start": "2024-01-01"}
+    (told.collected[TRADES],) = settings_of({"collect": [entry]}).collect
+    for name in ("1", "2"):
+        assert fold(name) == ["complete", "intact", "up_to_date"]
+
+
+def test_an_open_partition_tells_no_checks(told: Told) -> None:
+    """They are told by ticks, as far as they are news."""
+    entry = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "trades", "start": "2024-01-01"}
+    (told.collected[TRADES],) = settings_of({"collect": [entry]}).collect
+    state = hold(told.lake, TRADES, DAY, trades([(0, "0", 1.0)]), until=Us(NOW - 12 * HOUR))
+    assert told.checks(told.run(lambda report: report.folded(TRADES, DAY, state, 1))) == []
 
 
 def test_an_open_partition_is_told_now_and_then_and_what_is_left_at_the_end(told: Told) -> None:
