@@ -6,7 +6,7 @@ Belongs here: what is remembered, and what follows. Does not: what went wrong (t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import dagster as dg
@@ -53,6 +53,14 @@ def failed_again(before: Failing | None, cause: str, now: Us) -> Failing:
         return Failing(cause, now, 1, now)
     distance = min(HOUR, _FIRST * 2 ** (before.tries - 1))
     return Failing(cause, before.since, before.tries + 1, now + distance)
+
+
+def failing_by_now(
+    before: Mapping[str, Failing], failed: Mapping[str, str], untried: Collection[str], now: Us
+) -> dict[str, Failing]:
+    """Return what fails: what ``failed`` now, by its cause, and what did ``before`` and was not tried."""
+    again = {name: failed_again(before.get(name), cause, now) for name, cause in failed.items()}
+    return {name: one for name, one in before.items() if name in untried} | again
 
 
 def read_memory(instance: dg.DagsterInstance, store: str | None, name: str) -> Memory:

@@ -4,7 +4,15 @@ import dagster as dg
 
 from dccd_core.domain.timespan import HOUR, MINUTE, Us, parse_time
 from dccd_pipeline.tags import TICKS
-from dccd_pipeline.ticks.memory import Failing, Memory, failed_again, read_memory, said_failing, write_memory
+from dccd_pipeline.ticks.memory import (
+    Failing,
+    Memory,
+    failed_again,
+    failing_by_now,
+    read_memory,
+    said_failing,
+    write_memory,
+)
 
 NOW = parse_time("2026-11-20T12:00:00")
 NAME = "binance/ohlc/BTC-USDT/1m"
@@ -32,6 +40,12 @@ def test_another_cause_is_tried_at_the_next_tick() -> None:
     other = failed_again(failing, "banned", Us(NOW + HOUR))
     assert other == Failing("banned", NOW + HOUR, 1, NOW + HOUR)
     assert Memory({NAME: other}).left(Us(NOW + HOUR)) == {}
+
+
+def test_what_was_not_tried_fails_as_before_and_what_was_tried_and_did_not_fail_works() -> None:
+    before = {name: Failing("it is down", NOW, 2, NOW + HOUR) for name in ("left", "tried", "again")}
+    found = failing_by_now(before, {"again": "it is down", "new": "banned"}, {"left", "well"}, NOW)
+    assert {name: one.tries for name, one in found.items()} == {"left": 2, "again": 3, "new": 1}
 
 
 def test_it_is_kept_by_store_and_entry_and_what_cannot_be_read_is_nothing() -> None:
