@@ -12,6 +12,7 @@ exchanges  an exchange is one file, its WebSocket one beside it; and the registr
 net        network and clock
 lake       partitions in a store: layout, atomic Parquet, ledger, reader
 quality    pure checks over rows and ledger
+imports    a store of dccd 3 taken over
 fetch      history: plan, page, collect, fill a partition
 bars       bars out of trades, longer ones out of shorter: built, read, compared
 stream     live: sessions, order books, recordings; folded into the same partitions

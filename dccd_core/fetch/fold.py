@@ -94,6 +94,7 @@ def fold(venue: Venue, lake: LakeStore, dataset: Dataset, key: str, recorded: Re
             for span in counts:
                 counts[span] += int(times.is_between(span.start, span.end, closed="left").sum())
         claims = [Asked(span, Source.STREAM, now, 0, count) for span, count in counts.items()]
+        draft.answered = [*claims, *(asked for answer in recorded.answers for asked in answer.asked)]
 
         def judge() -> CompletenessCheck:
             own = BookCheck() if pictures else work.judge()

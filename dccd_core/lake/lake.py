@@ -1,18 +1,17 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
 
 import polars as pl
 
-from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake import reader
+from dccd_core.lake.draft import CompletenessCheck, PartitionDraft
 from dccd_core.lake.layout import (
     StreamKey,
     data_path,
@@ -30,34 +29,15 @@ from dccd_core.lake.live.shelf import Shelf
 from dccd_core.lake.live.tail import Tail, TailView
 from dccd_core.lake.partition import quarantine
 from dccd_core.lake.partition.inventory import Inventory, listed
-from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
-from dccd_core.lake.partition.merge import TWICE, merged
-from dccd_core.lake.partition.parquet import Reader, State, Writer, own
-from dccd_core.lake.partition.spool import RowSpool
+from dccd_core.lake.partition.ledger import Accepted
+from dccd_core.lake.partition.parquet import Reader, State, own
 from dccd_core.lake.reader import LiveRows
-from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
+from dccd_core.lake.store.folder import Store, writing
 from dccd_core.lake.store.identity import ensure_identity, identity
 from dccd_core.lake.store.opening import live_folder, open_store
-from dccd_core.tables import DataType, empty
+from dccd_core.tables import DataType
 
-_MOST_ASIDE: Final = 100_000
-"""Rows taken back that are kept beside one partition: some 20 MB."""
-_CALLER: Final = "nothing was stored; this is a defect of dccd: please report it"
-
-
-class CompletenessCheck(Protocol):
-    """Sees every row of a partition as it will be stored, and says what is missing from it.
-
-    It may read the lake but not write to it: the partition is locked meanwhile.
-    """
-
-    def see(self, rows: pl.DataFrame) -> None:
-        """Take the next rows; called with all of the partition's, in order."""
-        ...
-
-    def assess(self, ledger: Ledger) -> Ledger:
-        """Return ``ledger``, which knows all that was asked, with its holes filled in."""
-        ...
+__all__ = ["CompletenessCheck", "LakeStore", "PartitionDraft", "State"]
 
 
 class LakeStore:
@@ -162,7 +142,7 @@ class LakeStore:
         return place[1] if place else None
 
     @contextmanager
-    def draft(self, dataset: Dataset, key: str) -> Generator["PartitionDraft"]:
+    def draft(self, dataset: Dataset, key: str) -> Generator[PartitionDraft]:
         """Open a draft of fresh rows; it leaves nothing behind unless it is committed."""
         path = data_path(dataset, key)
         with ExitStack() as stack:
@@ -306,149 +286,3 @@ class LakeStore:
     def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
         mine, accepted = own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
         return replace(mine, ledger=mine.ledger.accepting(accepted)) if mine and accepted else mine
-
-
-class PartitionDraft:
-    """Fresh rows of one partition on their way into the lake. Made by ``Lake.draft``."""
-
-    def __init__(
-        self, store: Store, dataset: Dataset, key: str, file: BinaryIO, first: Callable[[], object]
-    ) -> None:
-        self.accepted: Sequence[Accepted] = ()
-        """What counts as explained in the state that ``commit`` returns."""
-        self._store = store
-        self._data_type = dataset.data_type
-        self._span = partition_span(dataset.grain, key)
-        self._owner = owner(dataset, key)
-        self._path = data_path(dataset, key)
-        self._quarantine = quarantine_path(dataset, key)
-        self._url = store.url(self._path)
-        self._spool = RowSpool(file, dataset.data_type)
-        self._last: Us | None = None
-        self._committed = False
-        self._first = first
-        """To be done before the first write."""
-        self._clashes: list[pl.DataFrame] = []
-        self._aside = 0
-        """How many of the clashes are in quarantine."""
-        self._gone: Sequence[tuple[TimeRange, str]] = ()
-        self._withdrawn_path = withdrawn_path(dataset, key)
-        self._withdrawn: list[pl.DataFrame] = []
-        self.taken_back = 0
-        """How many rows were in the spans that are taken back, stored or fresh, and are beside it now."""
-
-    def append(self, rows: pl.DataFrame) -> None:
-        """Add rows of the data type's table, none earlier than the last one, all within the partition.
-
-        Raises:
-            LakeError: they are not; none of them is added.
-        """
-        if self._committed:
-            raise LakeError(f"{self._url}: this draft is committed already", hint="open a new one")
-        if rows.schema != self._data_type.table.schema:
-            raise LakeError(f"{self._url}: rows of another table: {rows.schema}", hint=_CALLER)
-        if rows.height:
-            self._refuse_strangers(rows)
-            with writing(self._url):
-                self._spool.append(rows)
-            self._last = Us(int(rows["ts"].cast(pl.Int64)[-1]))
-
-    def take_back(self, spans: Sequence[tuple[TimeRange, str]]) -> None:
-        """Let no row of these spans be in the partition, stored or fresh.
-
-        They are kept aside, each with its span's reason; of more than anybody looks at only the first ones.
-        """
-        self._gone = spans
-
-    def commit(self, asked: Sequence[Asked], judge: Callable[[], CompletenessCheck]) -> State:
-        """Unite the draft with what is stored by now, durably, and return the partition's new state.
-
-        A fresh row takes the place of the stored one with the same key. The file stays as it is when
-        neither a row nor the ledger changes.
-
-        Args:
-            asked: what was asked for to get these rows.
-            judge: makes the judge of the united rows; asked again when another writer gets in between.
-        """
-        self._first()
-        with writing(self._url):
-            while True:
-                state = rewrite(self._store, self._path, partial(self._fill, asked, judge))
-                if state is not None:
-                    break
-                self._put_aside()
-        self._committed = True
-        return replace(state, ledger=state.ledger.accepting(self.accepted)) if self.accepted else state
-
-    def _put_aside(self) -> None:
-        """Keep what the partition is not to hold: before it is judged, not while it is locked."""
-        if self._clashes:
-            rows = self._contradictions()
-            quarantine.add(self._store, self._quarantine, rows)
-            self._aside = rows.height
-        if self._withdrawn:
-            rows = pl.concat(self._withdrawn)
-            room = max(0, _MOST_ASIDE - quarantine.count(self._store, self._withdrawn_path))
-            quarantine.add(self._store, self._withdrawn_path, rows.head(room))
-            self.taken_back = rows.height
-
-    def _contradictions(self) -> pl.DataFrame:
-        rows = pl.concat([empty(self._data_type), *self._clashes]).unique(maintain_order=True)
-        return rows.with_columns(pl.lit(TWICE).alias(quarantine.REASON))
-
-    def _fill(
-        self,
-        asked: Sequence[Asked],
-        judge: Callable[[], CompletenessCheck],
-        file: BinaryIO,
-        stored: Stored | None,
-    ) -> tuple[State | None, bool]:
-        old = Reader(stored.file, self._data_type, self._url) if stored else None
-        if old:
-            own(old.state, self._owner)
-        ledger = reduce(Ledger.add, asked, old.state.ledger if old else Ledger())
-        judging = judge()
-        self._clashes.clear()
-        self._withdrawn.clear()
-        with Writer(file, self._data_type, self._owner) as writer:
-            held = old.feed() if old else None
-            for rows in merged(self._data_type, held, [self._spool.feed()], self._clashes):
-                kept = self._without_gone(rows) if self._gone else rows
-                if kept.height:
-                    writer.write(kept)
-                    judging.see(kept)
-            gone = sum(rows.height for rows in self._withdrawn)
-            if self._contradictions().height > self._aside or gone > self.taken_back:
-                return None, False
-            refused = quarantine.count(self._store, self._quarantine)
-            ledger = judging.assess(replace(ledger, quarantined=refused))
-            writer.seal(ledger)
-        new = Reader(file, self._data_type, self._url).state  # what cannot be read again is never swapped in
-        if old and (old.state.content_hash, old.state.ledger) == (new.content_hash, ledger):
-            return old.state, False
-        return new, True
-
-    def _without_gone(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that are not taken back; the others are remembered."""
-        times = pl.col("ts").to_physical()
-        reason = pl.coalesce(
-            pl.when((times >= span.start) & (times < span.end)).then(pl.lit(why)) for span, why in self._gone
-        )
-        told = rows.with_columns(reason.alias(quarantine.REASON))
-        gone = told.filter(pl.col(quarantine.REASON).is_not_null())
-        if gone.is_empty():
-            return rows
-        self._withdrawn.append(gone)
-        return told.filter(pl.col(quarantine.REASON).is_null()).drop(quarantine.REASON)
-
-    def _refuse_strangers(self, rows: pl.DataFrame) -> None:
-        required = rows.select(self._data_type.table.required)
-        if required.null_count().sum_horizontal().item():
-            raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
-        times = rows["ts"].cast(pl.Int64)
-        first, last = Us(int(times[0])), Us(int(times[-1]))
-        if not times.is_sorted() or (self._last is not None and first < self._last):
-            raise LakeError(f"{self._url}: rows are not in the order of time", hint=_CALLER)
-        if first < self._span.start or last >= self._span.end:
-            outside = first if first < self._span.start else last
-            raise LakeError(f"{self._url}: a row of {iso(outside)} is not of this partition", hint=_CALLER)

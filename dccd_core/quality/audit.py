@@ -88,7 +88,8 @@ class Audit:
         if ledger.quarantined:
             self._note(QUARANTINE, said_quarantined(ledger.quarantined))
         asked = max((asked.at for asked in ledger.asked), default=Us(0))
-        if bar and state.last is not None and state.last + bar + finality_delay > asked:
+        taken_over = any(one.start <= (state.last or 0) < one.end for one in ledger.imported)
+        if bar and state.last is not None and state.last + bar + finality_delay > asked and not taken_over:
             self._note(FINAL, f"the bar of {iso(state.last)} was stored before it was final")
 
     def _note(self, promise: str, text: str) -> None:

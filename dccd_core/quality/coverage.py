@@ -11,6 +11,7 @@ from dccd_core.lake.partition.parquet import State
 
 UNEXPLAINED: Final = "nobody can say why"
 NEVER_ASKED: Final = "never asked for"
+IMPORTED: Final = "imported, never asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,10 @@ def gaps(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> li
 def _unasked(states: Mapping[str, State], part: TimeRange) -> Iterator[Gap]:
     known = list[TimeRange]()
     for state in states.values():
-        for lost in state.ledger.lost:
-            if inside := lost.span.clip(part):
+        reasons = [(one.span, one.reason) for one in state.ledger.lost]
+        reasons += [(one, IMPORTED) for one in state.ledger.imported]
+        for span, reason in reasons:
+            if inside := span.clip(part):
+                yield from (Gap(left, None, reason) for left in inside.minus(known))
                 known.append(inside)
-                yield Gap(inside, None, lost.reason)
     yield from (Gap(left, None, NEVER_ASKED) for left in part.minus(known))

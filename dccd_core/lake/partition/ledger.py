@@ -21,6 +21,8 @@ class Source(StrEnum):
     ARCHIVE = "archive"
     STREAM = "stream"
     DERIVED = "derived"
+    IMPORT = "import"
+    """Taken over from elsewhere, and accepted by name: nobody has asked the venue."""
 
 
 class Condition(StrEnum):
@@ -126,6 +128,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     holes: tuple[Hole, ...]
     quarantined: int
     lost: tuple[Lost, ...] = ()
+    imported: tuple[TimeRange, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 _READ: Final = msgspec.json.Decoder(_Stored)
@@ -139,6 +142,8 @@ class Ledger:
     quarantined: int = 0
     lost: tuple[Lost, ...] = ()
     """In order of time; none of it is covered, and no two share time."""
+    imported: tuple[TimeRange, ...] = ()
+    """In order of time: where rows were taken over from elsewhere that no answer has told of since."""
 
     @property
     def requests(self) -> int:
@@ -185,7 +190,22 @@ class Ledger:
                 apart.append(other)
         asked_all = tuple(sorted([*apart, whole], key=lambda each: (each.span, each.source)))
         left = [(part, one.reason) for one in self.lost for part in one.span.minus([asked.span])]
-        return replace(self, asked=asked_all, lost=tuple(Lost(part, reason) for part, reason in left))
+        lost = tuple(Lost(part, reason) for part, reason in left)
+        told = [asked.span] if asked.rows else []
+        imported = tuple(part for one in self.imported for part in one.minus(told))
+        return replace(self, asked=asked_all, lost=lost, imported=imported)
+
+    def take_over(self, spans: Iterable[TimeRange]) -> "Ledger":
+        """Return the ledger that knows of rows taken over from elsewhere: that proves nothing."""
+        return replace(self, imported=tuple(union([*self.imported, *spans])))
+
+    def told_by(self, answers: Iterable[Asked]) -> list[TimeRange]:
+        """Return for which time these answers bring the rows themselves, so that none taken over is to stay.
+
+        An answer without any row takes none away: a venue may have forgotten what it once showed.
+        """
+        told = [asked.span for asked in answers if asked.rows]
+        return [part for one in self.imported for span in told if (part := one.clip(span))]
 
     def knows(self, asked: Asked) -> bool:
         """Return whether all of it was asked of that source, and no earlier."""
@@ -276,7 +296,8 @@ class Ledger:
         return found
 
     def to_json(self) -> str:
-        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost)
+        imported = self.imported or msgspec.UNSET
+        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost, imported)
         return msgspec.json.encode(held).decode()
 
     @classmethod
@@ -292,7 +313,8 @@ class Ledger:
             raise DamagedFile(
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
             ) from e
-        return cls(read.asked, read.holes, read.quarantined, read.lost)
+        imported = read.imported or ()
+        return cls(read.asked, read.holes, read.quarantined, read.lost, imported)
 
 
 def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
+from itertools import chain
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from dccd_core.domain.timespan import Us
+from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.tables import ARRIVAL, RECEIVED, DataType, Table
 
 TWICE: Final = "came twice with different contents"
@@ -38,6 +39,11 @@ class Feed:
             if rows.height
         )
 
+    def kept(self, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> "Feed":
+        """Return the source with what ``keep`` leaves of each piece; this one is used up by it."""
+        pieces = iter(self._pieces if self._next is None else chain((self._next,), self._pieces))
+        return Feed(Piece(piece.start, piece.order, partial(_kept, piece, keep)) for piece in pieces)
+
     @property
     def begins(self) -> Us | None:
         """When the next piece begins: nothing earlier comes any more. None: nothing comes at all."""
@@ -47,6 +53,16 @@ class Feed:
         assert self._next is not None
         piece, self._next = self._next, next(self._pieces, None)
         return piece.order, piece.read()
+
+
+def outside(feed: Feed, spans: Sequence[TimeRange]) -> Feed:
+    """Return a source without its rows in ``spans``."""
+    return feed.kept(lambda rows: rows.filter(~_within(spans))) if spans else feed
+
+
+def _within(spans: Sequence[TimeRange]) -> pl.Expr:
+    times = pl.col("ts").to_physical()
+    return pl.any_horizontal((times >= span.start) & (times < span.end) for span in spans)
 
 
 class Piece(NamedTuple):
@@ -133,6 +149,10 @@ class _Window:
 
 def first_ts(rows: pl.DataFrame) -> Us:
     return Us(int(rows["ts"].to_physical()[0]))
+
+
+def _kept(piece: Piece, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    return keep(piece.read())
 
 
 def _itself(rows: pl.DataFrame) -> pl.DataFrame:

@@ -157,3 +157,13 @@ def test_what_is_written_is_audited_anew_when_it_is_written_anew() -> None:
         assert judge.assess(ledger) == ledger
     assert auditor.audit is not None
     assert (auditor.audit.rows, auditor.audit.findings) == (2, {})
+
+
+def test_a_bar_that_was_imported_was_not_stored_by_us_before_it_was_final() -> None:
+    late = state(1, last=59 * MINUTE, asked=59 * MINUTE)
+    imported = replace(late, ledger=late.ledger.take_over([TimeRange(Us(50 * MINUTE), Us(60 * MINUTE))]))
+    for one, findings in ((late, [FINAL]), (imported, [])):
+        audit = Audit(BARS)
+        audit.see(bars(59))
+        audit.judge_state(one, SETTLE)
+        assert list(audit.findings) == findings

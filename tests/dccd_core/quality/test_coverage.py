@@ -5,6 +5,7 @@ from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Lost, Source
 from dccd_core.lake.partition.parquet import State
 from dccd_core.quality.coverage import (
+    IMPORTED,
     NEVER_ASKED,
     UNEXPLAINED,
     Gap,
@@ -88,3 +89,13 @@ def test_the_newest_proof_ends_where_a_gap_begins_that_nobody_explained() -> Non
     both = {first: state(hours(0, 24)), second: state(hours(24, 25), ledger=all_gap)}
     assert proven_until(both) == hours(24, 24).start
     assert proven_until({first: state(hours(0, 3)), second: state(hours(30, 31))}) == hours(31, 31).start
+
+
+def test_what_was_imported_is_not_proven_and_says_so() -> None:
+    states = {"2024-01-31": state(hours(0, 6), ledger=Ledger().take_over([hours(6, 12)]))}
+    wanted = wanted_time(TRADES, states, NOW)
+    assert coverage(states, wanted) == 6 / 24
+    assert gaps(TRADES, states, wanted) == [
+        Gap(hours(6, 12), None, IMPORTED),
+        Gap(hours(12, 24), None, NEVER_ASKED),
+    ]

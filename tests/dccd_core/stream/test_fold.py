@@ -16,7 +16,7 @@ from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, 
 from dccd_core.fetch.tick import Due, Folding, TickReport, tick
 from dccd_core.fetch.together import Outcome
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake import lake as lake_module
+from dccd_core.lake import draft as draft_module
 from dccd_core.lake.lake import LakeStore, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes, Piece
 from dccd_core.lake.partition.ledger import Condition, Source
@@ -286,7 +286,7 @@ def test_l12_pictures_of_a_time_that_is_withdrawn_are_kept_aside(tmp_path: Path,
 def test_l12_of_more_than_anybody_looks_at_only_the_first_are_kept_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_module, "_MOST_ASIDE", 6)
+    monkeypatch.setattr(draft_module, "_MOST_ASIDE", 6)
     world = World(tmp_path)
     tell(world, pictures(world, *range(8)), drifted(0, 8), START)
     told = folded(world, (DataType.ORDERBOOK, None))

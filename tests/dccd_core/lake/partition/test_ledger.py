@@ -261,3 +261,20 @@ def test_many_answers_teach_what_each_does_in_its_turn(parts: list[Asked], told:
         one_by_one.quarantined,
     )
     assert ledger.learn_all([*told, *told]).covered() == whole.covered()
+
+
+def test_what_was_taken_over_proves_nothing_and_is_forgotten_where_rows_are_answered() -> None:
+    ledger = Ledger().take_over([TimeRange(Us(10), Us(20)), TimeRange(Us(20), Us(30))])
+    assert ledger.imported == (TimeRange(Us(10), Us(30)),)
+    assert ledger.covered() == []
+    none, some = (Asked(TimeRange(Us(12), Us(14)), Source.REST, Us(1), 1, rows) for rows in (0, 3))
+    assert ledger.told_by([none]) == []
+    assert ledger.told_by([none, some]) == [TimeRange(Us(12), Us(14))]
+    assert ledger.add(none).imported == ledger.imported
+    assert ledger.add(some).imported == (TimeRange(Us(10), Us(12)), TimeRange(Us(14), Us(30)))
+
+
+def test_a_ledger_that_knows_of_nothing_taken_over_says_nothing_of_it() -> None:
+    assert "imported" not in Ledger().to_json()
+    ledger = Ledger().take_over([TimeRange(Us(10), Us(20))])
+    assert Ledger.from_json(ledger.to_json()) == ledger

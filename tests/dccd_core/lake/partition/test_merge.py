@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from dccd_core.domain.timespan import MILLISECOND, SECOND, Us
+from dccd_core.domain.timespan import MILLISECOND, SECOND, TimeRange, Us
 from dccd_core.lake.partition import merge as merge_module
-from dccd_core.lake.partition.merge import Feed, Piece, first_ts, merged, unite
+from dccd_core.lake.partition.merge import Feed, Piece, first_ts, merged, outside, unite
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import SPAN, Trade, numbered, often, trades
 
@@ -223,3 +223,11 @@ def test_a_book_orders_by_moment_side_and_level(stored_first: bool) -> None:  # 
     one, other = book[[2, 3]], book[[1, 0]]
     rows = unite(DataType.ORDERBOOK, one, other) if stored_first else unite(DataType.ORDERBOOK, other, one)
     assert_frame_equal(rows, book)
+
+
+def test_a_feed_can_leave_out_spans_whatever_pieces_it_is_cut_into() -> None:
+    rows = numbered(range(10))
+    gone = [TimeRange(Us(SPAN.start + a * SECOND), Us(SPAN.start + b * SECOND)) for a, b in ((2, 4), (7, 8))]
+    left = pl.concat(merged(DataType.TRADES, outside(feed(rows, [3, 5]), gone), []))
+    assert left["trade_id"].to_list() == ["0", "1", "4", "5", "6", "8", "9"]
+    assert list(merged(DataType.TRADES, outside(feed(rows, []), [SPAN]), [])) == []
