@@ -20,6 +20,9 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 
+# Whether somebody turned a schedule off (answer/around.py).
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
+
 # Which states of a run are its last.
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 
@@ -48,6 +51,9 @@ from dagster._utils.schedules import (
     is_valid_cron_string,
 )
 
+SCHEDULER = "SCHEDULER"
+"""What the part of the daemon is called that starts ticks, in its signs of life."""
+
 __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
@@ -57,10 +63,13 @@ __all__ = [
     "MAX_RETRIES_TAG",
     "NOT_FINISHED_STATUSES",
     "PARTITION_NAME_TAG",
+    "SCHEDULER",
     "SCHEDULE_NAME_TAG",
     "CheckRunHealthResult",
     "DefaultRunLauncher",
     "ExecutableDefinition",
+    "InstigatorStatus",
+    "InstigatorType",
     "QueuedRunCoordinator",
     "SubmitRunContext",
     "UnresolvedAssetJobDefinition",

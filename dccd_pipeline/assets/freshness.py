@@ -18,6 +18,7 @@ from dccd_core.fetch.planner import settled
 from dccd_core.lake.lake import State
 from dccd_core.quality.coverage import NEVER_ASKED, UNEXPLAINED, gaps, proven_until
 from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.wanted import first_moment
 from dccd_pipeline.dagster_compat import cron_string_iterator
 
 _INTERVALS: Final = 2
@@ -82,12 +83,6 @@ def tick_before(entry: Entry, now: Us) -> Us:
 @lru_cache(maxsize=16)
 def _due_before(cron: str, zone: str, now: Us) -> Us:
     return us(list(islice(cron_string_iterator(now / SECOND, cron, zone, ascending=False), _INTERVALS))[-1])
-
-
-def first_moment(entry: Entry, dataset: Dataset) -> Us:
-    """Return from when on it is wanted: it cannot be behind before."""
-    listed = entry.life_of(dataset.symbol).bounds.listed or Us(0)
-    return max(parse_time(str(entry.start)), listed, get(dataset.exchange).since)
 
 
 def _why(dataset: Dataset, states: Mapping[str, State], part: TimeRange) -> str:

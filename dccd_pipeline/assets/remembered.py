@@ -12,7 +12,7 @@ import msgspec
 
 from dccd_core.domain.dataset import Dataset
 from dccd_pipeline.assets.progress import runs_of
-from dccd_pipeline.tags import FOUND, HELD
+from dccd_pipeline.tags import FOUND, HELD, STORES
 
 Findings = Mapping[str, Mapping[str, list[str]]]
 """What is wrong with a dataset: by partition and promise."""
@@ -62,6 +62,19 @@ def write_findings(instance: dg.DagsterInstance, news: Mapping[Dataset, Findings
     """Remember what the checks found; that nothing is wrong is an answer, too."""
     if store:
         _write(instance, FOUND, news, store)
+
+
+def remember_store(instance: dg.DagsterInstance, store: str, url: str) -> None:
+    """Note that ticks of this instance fill a store."""
+    known = read_stores(instance)
+    if known.get(store) != url:
+        write_values(instance, {STORES: msgspec.json.encode({**known, store: url}).decode()})
+
+
+def read_stores(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Return the stores that ticks of this instance ever filled: where each was, by its name."""
+    found = read_values(instance, [STORES]).get(STORES)
+    return msgspec.json.decode(found, type=dict[str, str]) if found else {}
 
 
 def vanished(held: Iterable[str], stored: Iterable[str], keys: Sequence[str]) -> list[str]:

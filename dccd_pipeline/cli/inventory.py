@@ -24,8 +24,9 @@ class Holding:
     """One dataset, by what files and their tails say together.
 
     ``coverage``: the time that is proven over the time that is wanted, at most 1; None where no moment is
-    promised. Wanted is all from the first partition on, of what only a stream brings from its first
-    moment on, until ``now``. ``why``: what is wrong with it, empty when nothing is.
+    promised. Wanted is what the configuration says; of what it does not name all from the first partition
+    on, of what only a stream brings from its first moment on, up to the end of the last partition.
+    ``why``: what is wrong with it, empty when nothing is.
     """
 
     dataset: Dataset
@@ -43,18 +44,21 @@ class Holding:
     """Of ``rows`` those that no partition holds yet."""
 
 
-def holdings(lake: LakeStore, now: Us) -> list[Holding]:
-    """Sum up every dataset there is, sorted by name."""
+def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | None = None) -> list[Holding]:
+    """Sum up every dataset there is, sorted by name. ``wanted``: the time that is wanted of some."""
     live, known = lake.live_rows(), lake.known_inventory()
     found = list[Holding]()
     for dataset in sorted({*known, *live}, key=str):
         states = known.get(dataset) or lake.all_known(dataset)
-        one = holding(dataset, states, now) if states else _nothing(dataset)
+        time = wanted.get(dataset) if wanted else None
+        one = holding(dataset, states, now, time) if states else _nothing(dataset)
         found.append(_with_live(lake, one, live[dataset]) if dataset in live else one)
     return found
 
 
-def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
+def holding(
+    dataset: Dataset, states: Mapping[str, State], now: Us, wanted: TimeRange | None = None
+) -> Holding:
     """Sum up a dataset. A partition that is absent between two others is missing."""
     spans = {key: partition_span(dataset.grain, key) for key in sorted(states)}
     start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
@@ -71,7 +75,7 @@ def holding(dataset: Dataset, states: Mapping[str, State], now: Us) -> Holding:
         first=min((state.first for state in states.values() if state.first is not None), default=None),
         last=max((state.last for state in states.values() if state.last is not None), default=None),
         partitions=sum(bool(state.content_hash) for state in states.values()),
-        coverage=_coverage(dataset, states, TimeRange(start, max(start, min(end, now)))),
+        coverage=_coverage(dataset, states, wanted or TimeRange(start, max(start, min(end, now)))),
         gaps=sum(len(state.ledger.gaps()) for state in states.values()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
         bytes=sum(state.bytes for state in states.values()),

@@ -42,7 +42,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "main",
         "Serve simulated exchanges on 127.0.0.1, REST and WebSocket; prints...",
     ),
-    "status": (_MAIN, "status", "How the streams are, and what became of recent runs."),
+    "status": (
+        "dccd_pipeline.cli.status",
+        "status",
+        "Is the lake complete and right today? Exit code 0 only when all is...",
+    ),
     "stream": (
         "dccd_pipeline.cli.stream",
         "stream",

@@ -17,17 +17,15 @@ from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import DAY, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
-from dccd_pipeline.build import silent, stream_digests
+from dccd_pipeline.build import silent
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
-from dccd_pipeline.cli.instance import existing_instance, open_instance
+from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.cli.lazy import main
-from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, lasting, say_where, told
+from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, told
 from dccd_pipeline.cli.stored import show_inventory
 from dccd_pipeline.config.read import load_settings
-from dccd_pipeline.config.settings import Settings, off_lines
-from dccd_pipeline.streams.status import as_builtins, run_states, stream_states
-from dccd_pipeline.ticks.status import failing_lines, gone_lines
+from dccd_pipeline.config.settings import Settings
 
 
 @main.command()
@@ -119,26 +117,6 @@ def _show_result(result: Result, *, as_json: bool) -> None:
         click.echo("stopped; what was fetched is stored: run it again for the rest", err=True)
     if result.failure:
         click.echo(result.failure, err=True)
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@told
-def status(as_json: bool) -> None:
-    """How the streams are, and what became of recent runs."""
-    settings, clock = lasting(), SystemClock()
-    with existing_instance() as instance:
-        streams = stream_states(instance, stream_digests(settings), clock)
-        runs = run_states(instance)
-        gone, failing = gone_lines(settings, instance), failing_lines(settings, instance)
-    if as_json:
-        of_ticks = {"gone": gone, "failing": failing, "off": off_lines(settings)}
-        click.echo(json.dumps({**as_builtins(streams, runs), **of_ticks}))
-    else:
-        render.status(streams, runs, clock.now(), settings.timezone)
-        for line in (*off_lines(settings), *gone, *failing):
-            click.echo(render.local(line, settings.timezone))
-        say_where(settings)
 
 
 @main.command()

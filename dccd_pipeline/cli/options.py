@@ -19,7 +19,7 @@ from dccd_core.domain.timespan import Us
 from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_pipeline.config.fields import named_exchange, read_symbol
-from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.lastgood import Loaded, load_lasting
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.config.words import having, said_unknown
 from dccd_pipeline.runs.signals import hearing_signals
@@ -115,10 +115,15 @@ def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> 
 def lasting() -> Settings:
     """Return the settings for those who only look: where the file cannot be used, the last good ones."""
     loaded = load_lasting()
+    say_mistake(loaded)
+    return loaded.settings
+
+
+def say_mistake(loaded: Loaded) -> None:
+    """Say why the configuration is not that of the file now, if so."""
     if loaded.mistake:
         click.echo(loaded.mistake, err=True)
         click.echo("the last good configuration is used instead", err=True)
-    return loaded.settings
 
 
 def say_where(settings: Settings) -> None:

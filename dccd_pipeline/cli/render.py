@@ -76,10 +76,10 @@ def inventory(held: Sequence[Holding], zone: str = "UTC") -> None:
             str(one.dataset),
             f"[{_COLOURS[one.condition]}]{one.condition}[/]",
             f"{one.rows:,}",
-            _minute(one.first, zone),
-            _minute(one.last, zone),
+            minute(one.first, zone),
+            minute(one.last, zone),
             f"{one.partitions:,}",
-            _share(one.coverage),
+            share(one.coverage),
             f"{one.gaps:,}",
             decimal(one.bytes),
             escape(one.why),
@@ -90,17 +90,17 @@ def inventory(held: Sequence[Holding], zone: str = "UTC") -> None:
     table(counted(len(held), "dataset") + of, head, rows, numbers)
 
 
-def _share(share: float | None) -> str:
+def share(share: float | None) -> str:
     """Write a share; what is not whole is never rounded to it."""
     if share is None:
         return "-"
     return f"{share:.1%}" if share == 1 else f"{min(share, 0.999):.1%}"
 
 
-def _minute(at: Us | None, zone: str = "UTC") -> str:
+def minute(at: Us | None, zone: str = "UTC") -> str:
     """Write a moment to the minute, in a time zone.
 
-    >>> [_minute(Us(at * SECOND), "Europe/Paris") for at in (1_711_846_740, 1_711_846_800)]
+    >>> [minute(Us(at * SECOND), "Europe/Paris") for at in (1_711_846_740, 1_711_846_800)]
     ['2024-03-31 01:59', '2024-03-31 03:00']
     """
     return "-" if at is None else f"{moment(at).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
@@ -178,25 +178,30 @@ def happened(line: str, zone: str = "UTC") -> None:
     OUT.print(f"{now:%H:%M:%S}{'Z' if zone == 'UTC' else ''}", escape(local(line, zone)), soft_wrap=True)
 
 
-def status(streams: "Sequence[StreamState]", runs: "Sequence[RunState]", now: Us, zone: str = "UTC") -> None:
-    """Draw the streams, each one's datasets, and the runs, with times of a time zone."""
+def streams(found: "Sequence[StreamState]", now: Us, zone: str = "UTC") -> None:
+    """Draw the streams and each one's datasets, with times of a time zone."""
     of = "" if zone == "UTC" else f", times of {zone}"
     head = ("stream", "state", "since", "heartbeat", "messages/s", "messages", "reconnects", "why")
     numbers = ("messages/s", "messages", "reconnects")
-    cells = [_stream_cells(one, now, zone) for one in streams]
-    table(f"{len(streams)} streams{of}", head, cells, numbers)
-    for one in streams:
+    cells = [_stream_cells(one, now, zone) for one in found]
+    table(f"{counted(len(found), 'stream')}{of}", head, cells, numbers)
+    for one in found:
         if one.beat and one.beat.datasets:
             from dccd_pipeline.streams.states import health_row  # noqa: PLC0415 -- it brings Dagster
 
             rows = [health_row(dataset) for dataset in one.beat.datasets]
             drawn = [[escape(local(str(cell), zone)) for cell in row.values()] for row in rows]
             table(one.name, list(rows[0]), drawn)
+
+
+def runs(found: "Sequence[RunState]", now: Us, zone: str = "UTC") -> None:
+    """Draw what became of runs, with times of a time zone."""
+    of = "" if zone == "UTC" else f", times of {zone}"
     cells = [
-        (*(run.job, run.status, _minute(run.started, zone), _length(run, now), run.run_id), _said(run, zone))
-        for run in runs
+        (*(run.job, run.status, minute(run.started, zone), _length(run, now), run.run_id), _said(run, zone))
+        for run in found
     ]
-    table(f"The last {len(runs)} runs{of}", ("job", "status", "started", "took", "run", "why"), cells)
+    table(f"The last {len(found)} runs{of}", ("job", "status", "started", "took", "run", "why"), cells)
 
 
 def _said(run: "RunState", zone: str) -> str:
@@ -210,7 +215,7 @@ def _stream_cells(one: "StreamState", now: Us, zone: str) -> tuple[str, ...]:
     paused = f"paused by a user: {', '.join(one.paused)}" if one.paused else ""
     why = "; ".join(part for part in (one.why, paused) if part)
     said, why = (escape(local(text, zone)) for text in (one.said, why))
-    return (one.name, said, _minute(one.since, zone), age, *counts, why)
+    return (one.name, said, minute(one.since, zone), age, *counts, why)
 
 
 def _length(run: "RunState", now: Us) -> str:

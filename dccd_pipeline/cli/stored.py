@@ -4,6 +4,7 @@ Belongs here: options in, exit code out. Does not: finding out (read.py, invento
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 import click
 import polars as pl
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
@@ -18,6 +20,7 @@ from dccd_pipeline.cli import render
 from dccd_pipeline.cli.inventory import holdings
 from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, say_where, told
 from dccd_pipeline.cli.read import recorded_elsewhere, rows_of, write_rows
+from dccd_pipeline.config.wanted import wanted_times
 
 _ALWAYS: Final = TimeRange(Us(0), Us(2**63 - 1))
 
@@ -59,14 +62,17 @@ def read(
 def inventory(as_json: bool) -> None:
     """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
     settings = lasting()
-    show_inventory(settings.lake(), settings.timezone, as_json=as_json)
+    wanted = wanted_times(settings, SystemClock().now())
+    show_inventory(settings.lake(), settings.timezone, wanted, as_json=as_json)
     if not as_json:
         say_where(settings)
 
 
-def show_inventory(lake: LakeStore, zone: str = "UTC", *, as_json: bool) -> None:
-    """Print what a lake holds."""
-    held = holdings(lake, SystemClock().now())
+def show_inventory(
+    lake: LakeStore, zone: str = "UTC", wanted: Mapping[Dataset, TimeRange] | None = None, *, as_json: bool
+) -> None:
+    """Print what a lake holds. ``wanted``: the time that is wanted of some datasets."""
+    held = holdings(lake, SystemClock().now(), wanted)
     if as_json:
         click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
     else:

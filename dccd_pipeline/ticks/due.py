@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import Us, moment
 from dccd_core.lake.lake import LakeStore, State
 from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.progress import behind, progress
-from dccd_pipeline.assets.remembered import remember_held, vanished
+from dccd_pipeline.assets.remembered import remember_held, remember_store, vanished
 from dccd_pipeline.config.collect import Entry
 
 Job = tuple[Dataset, str]
@@ -48,7 +48,10 @@ def find(entry: Entry, lake: LakeStore, instance: dg.DagsterInstance, now: Us) -
             found.states[dataset] = lake.all_known(dataset, tail)
         except DccdError as e:
             found.damaged.append((dataset, e))
-    found.gone = find_gone(instance, lake.identity(), keys, found.states)
+    store = lake.identity()
+    if store:
+        remember_store(instance, store, lake.url)
+    found.gone = find_gone(instance, store, keys, found.states)
     for dataset, states in found.states.items():
         left = entry.askable(dataset, keys, now)
         if not entry.depth:  # the book of today is never complete: it is asked for at each tick

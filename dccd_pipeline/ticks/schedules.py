@@ -14,6 +14,10 @@ from dccd_pipeline.runs.silent import is_silent
 from dccd_pipeline.tags import ENTRY
 
 
+def schedule_name(entry: Entry) -> str:
+    return f"{entry.name}_schedule"
+
+
 def entry_schedule(entry: Entry, zone: str = "UTC", *, running: bool) -> dg.ScheduleDefinition:
     """Return the schedule of ``entry``; ``running`` says whether it is on before anybody touches it.
 
@@ -22,7 +26,7 @@ def entry_schedule(entry: Entry, zone: str = "UTC", *, running: bool) -> dg.Sche
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
-        name=f"{entry.name}_schedule",
+        name=schedule_name(entry),
         job_name=entry.tick,
         cron_schedule=entry.cron_schedule,
         execution_timezone=zone if entry.cron else "UTC",

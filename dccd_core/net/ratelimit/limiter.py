@@ -6,6 +6,8 @@ The file work is done in line: a fraction of a millisecond, less than handing it
 import asyncio
 import logging
 import re
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +35,21 @@ def budget_name(exchange: str, rest_url: str, pool: str = "", market: str = "") 
     host = httpx.URL(rest_url).netloc.decode()
     parts = [re.sub(r"[^\w.-]", "_", part) for part in (exchange, host, pool, market) if part]
     return f"{'-'.join(parts)}.sqlite"
+
+
+def open_breakers(exchange: Exchange, rest_url: str | None, clock: Clock) -> list[BreakerOpen]:
+    """Return which budgets of an exchange let nobody of this machine ask at present, the longest first.
+
+    Nothing is made, and nothing waits: a file that cannot be read tells nothing.
+    """
+    main = budget_name(exchange.name, rest_url or exchange.rest_url).removesuffix(".sqlite")
+    found = dict[str, BreakerOpen]()
+    for path in state_dir().glob(f"{main}*.sqlite"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            until, reason = database.execute("SELECT until, reason FROM breaker").fetchone()
+            if clock.now() < until:
+                found[path.name] = BreakerOpen(until, reason)
+    return sorted(found.values(), key=lambda breaker: -breaker.until)
 
 
 class RateLimiter:

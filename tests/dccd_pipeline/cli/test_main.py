@@ -121,7 +121,7 @@ def test_the_status_of_streams_and_runs(own_home: Path, monkeypatch: pytest.Monk
         write_beat(instance, "majors", beat_of(run.run_id, "digest", now, told_health))
     monkeypatch.setattr("dccd_pipeline.cli.render.OUT", Console(width=400))
     shown = dccd("status").stdout
-    assert shown.count("times of Europe/Paris") == 2
+    assert shown.count("times of Europe/Paris") == 3  # datasets, streams, runs
     assert "2026-07-01T14:00:00+02:00" in shown
 
 

@@ -83,7 +83,7 @@ def test_what_is_complete_is_counted_and_what_is_not_is_named(out: io.StringIO) 
 
 def test_runs_are_told_in_the_time_of_a_zone_with_how_long_they_took(out: io.StringIO) -> None:
     going, waiting = replace(RUN, ended=None), replace(RUN, started=None, ended=None)
-    render.status([], [RUN, going, waiting], Us(NOON + DAY), "Europe/Paris")
+    render.runs([RUN, going, waiting], Us(NOON + DAY), "Europe/Paris")
     rows = [row for row in cells(out) if row[0] == "majors"]
     assert [row[2] for row in rows] == ["2024-03-31 01:30", "2024-03-31 01:30", "-"]
     assert [row[3] for row in rows] == ["0:01:30", "1 day, 0:00:00", "-"]

@@ -1,0 +1,163 @@
+"""How one configured dataset is: what is wanted of it, what is proven, and what is wrong. Pure.
+
+Belongs here: figures, and a line for each thing that is wrong. Does not: reading anything (gather.py).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, iso
+from dccd_core.lake.lake import State
+from dccd_core.lake.partition.ledger import ACCEPTED, Accepted
+from dccd_core.quality.coverage import NEVER_ASKED, Gap, coverage, gaps, promises, proven_until
+from dccd_pipeline.assets.freshness import Standing, standing
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.wanted import wanted_of
+from dccd_pipeline.ticks.memory import Failing
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was found out about a dataset. ``states``: of each partition, as file and tail say.
+
+    ``gone``: partitions whose files vanished. ``failing``: how ticks fail at it. ``damage``: why it cannot be
+    read; empty when it can. ``found``: what the checks found wrong with its rows, a line each. ``accepted``:
+    time that is taken as it is.
+    """
+
+    states: Mapping[str, State]
+    gone: Sequence[str] = ()
+    failing: Failing | None = None
+    damage: str = ""
+    found: Sequence[str] = ()
+    accepted: Sequence[Accepted] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """How a dataset is.
+
+    ``wanted``: the time that is wanted by now, None while that has not begun. ``until``: up to where it is
+    proven. ``behind``: how far that is from where its schedule should have brought it by now (us).
+    ``coverage``: the proven share of ``wanted``; None where no moment is promised. ``gaps``, ``missing``,
+    ``longest``: how often, how many rows (None: nobody can say), and how long at most (us) nobody can explain
+    what is absent. ``problems``: a line for each thing that is wrong, with what helps; empty: all is well.
+    """
+
+    dataset: Dataset
+    entry: str
+    wanted: TimeRange | None
+    until: Us | None
+    behind: Us
+    coverage: float | None
+    gaps: int
+    missing: int | None
+    longest: Us
+    rows: int
+    bytes: int
+    quarantined: int
+    accepted: int
+    error: str
+    next_tick: Us | None
+    problems: tuple[str, ...]
+
+    @property
+    def well(self) -> bool:
+        return not self.problems
+
+
+def dataset_status(
+    entry: Entry, dataset: Dataset, known: Known, now: Us, next_tick: Us | None
+) -> DatasetStatus:
+    """Say how a dataset of an entry is. ``next_tick``: when its schedule comes next; None: it has none."""
+    states, wanted = known.states, wanted_of(entry, dataset, now)
+    lacks = _unexplained(dataset, known, wanted)
+    stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
+    behind = _behind(stands)
+    return DatasetStatus(
+        dataset=dataset,
+        entry=entry.name,
+        wanted=wanted,
+        until=stands.until,
+        behind=behind,
+        coverage=_coverage(dataset, known, wanted),
+        gaps=len(lacks),
+        missing=None if any(gap.missing is None for gap in lacks) else sum(gap.missing or 0 for gap in lacks),
+        longest=Us(max((gap.span.length for gap in lacks), default=0)),
+        rows=sum(state.rows + state.unfolded for state in states.values()),
+        bytes=sum(state.bytes for state in states.values()),
+        quarantined=sum(state.ledger.quarantined for state in states.values()),
+        accepted=_accepted_count(known),
+        error=known.damage or (known.failing.cause if known.failing else ""),
+        next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
+        problems=tuple(_problems(entry, dataset, known, stands, lacks)),
+    )
+
+
+def _coverage(dataset: Dataset, known: Known, wanted: TimeRange | None) -> float | None:
+    if wanted is None or not promises(dataset, known.states):
+        return None
+    taken = sum(
+        part.length
+        for one in known.accepted
+        if (inside := one.span.clip(wanted))
+        for part in inside.minus([span for state in known.states.values() for span in state.ledger.covered()])
+    )
+    return min(1.0, coverage(known.states, wanted) + taken / max(1, wanted.length))
+
+
+def _unexplained(dataset: Dataset, known: Known, wanted: TimeRange | None) -> list[Gap]:
+    """Return what is absent without a reason; what was never asked for after what is proven is behind."""
+    if wanted is None:
+        return []
+    until, taken = proven_until(known.states) or Us(0), [one.span for one in known.accepted]
+    found = gaps(dataset, known.states, wanted)
+    return [
+        gap for gap in found if gap.why != NEVER_ASKED or (gap.span.start < until and gap.span.minus(taken))
+    ]
+
+
+def _accepted_count(known: Known) -> int:
+    holes = (hole for state in known.states.values() for hole in state.ledger.holes)
+    return sum((hole.proof or "").startswith(ACCEPTED) for hole in holes)
+
+
+def _behind(stands: Standing) -> Us:
+    return Us(0) if stands.wanted is None or stands.since is None else Us(stands.wanted - stands.since)
+
+
+def _problems(
+    entry: Entry, dataset: Dataset, known: Known, stands: Standing, lacks: Sequence[Gap]
+) -> Iterator[str]:
+    mend = f"`dccd collect {entry.name}`"
+    quarantined = sum(state.ledger.quarantined for state in known.states.values())
+    if known.damage:
+        yield known.damage
+    elif known.failing:
+        one = known.failing
+        said = f"fails since {iso(Us(one.since))}, {one.tries} times, next try at {iso(Us(one.retry_at))}"
+        yield f"{dataset}: {said}: {one.cause}"
+    elif not known.states and entry.enabled:
+        yield f"{dataset}: never collected -> {mend}, or let its schedule run"
+    elif (behind := _behind(stands)) and not any(gap.span.start == stands.since for gap in lacks):
+        yield f"{dataset}: behind by {said_length(behind)}: {stands.why} -> {mend}"
+    if known.states and lacks:
+        first, more = lacks[0], f", and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+        span = f"{iso(first.span.start)} to {iso(first.span.end)}"
+        yield f"{dataset}: a gap from {span} ({first.why}){more} -> {mend} asks again"
+    if quarantined:
+        yield f"{dataset}: {quarantined:,} rows in quarantine -> `dccd quarantine {dataset}` shows them"
+    yield from (f"{dataset}: {text}" for text in known.found)
+
+
+def said_length(length: Us) -> str:
+    """Write a length of time for people, in its largest fitting unit.
+
+    >>> [said_length(Us(seconds * SECOND)) for seconds in (90, 5_400, 400_000)]
+    ['1.5 min', '1.5 h', '4.6 days']
+    """
+    if length < MINUTE:
+        return f"{length / SECOND:.0f} s"
+    unit, name = next((u, n) for u, n in ((DAY, "days"), (HOUR, "h"), (MINUTE, "min")) if length >= u)
+    return f"{length / unit:.1f}".removesuffix(".0") + f" {name}"

@@ -1,0 +1,244 @@
+"""The whole answer: every configured dataset, what is around them, and what else the lake holds.
+
+Belongs here: reading lake and Dagster's storage once. Does not: judging (dataset.py), printing (cli).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from dccd_core.domain.barspan import format_bar_span
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.errors import DccdError
+from dccd_core.domain.timespan import Us, iso, moment
+from dccd_core.lake.lake import LakeStore, State
+from dccd_core.net.clock import Clock
+from dccd_pipeline.answer import around
+from dccd_pipeline.answer.dataset import DatasetStatus, Known, dataset_status
+from dccd_pipeline.assets.checks import BY_ROWS
+from dccd_pipeline.assets.partitions import entry_partitions
+from dccd_pipeline.assets.remembered import (
+    Findings,
+    read_findings,
+    read_held,
+    read_stores,
+    said_gone,
+    vanished,
+)
+from dccd_pipeline.config.accepted import by_dataset
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.lastgood import Loaded, dagster_home
+from dccd_pipeline.config.settings import Settings, off_lines
+from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
+from dccd_pipeline.ticks.memory import read_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether a lake is complete and right.
+
+    ``verdict``: in words. ``problems``: all that is wrong, a line each, with what helps. ``notes``: what is
+    worth knowing, and wrong with nothing. ``unnamed``: a line for ``dccd.yaml`` for each dataset that the
+    lake holds and it does not name.
+    """
+
+    at: Us
+    verdict: str
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    datasets: tuple[DatasetStatus, ...]
+    streams: tuple[StreamState, ...]
+    runs: tuple[RunState, ...]
+    unnamed: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        return not self.problems
+
+
+@dataclass(slots=True)
+class _Lake:
+    """What was read of the lake: states by dataset, and why one cannot be read."""
+
+    states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])
+    damage: dict[Dataset, str] = field(default_factory=dict[Dataset, str])
+
+
+def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, str], clock: Clock) -> Answer:
+    """Look at all that is configured. ``digests``: of the streams that are to be recorded, by name."""
+    settings, now = loaded.settings, clock.now()
+    lake = settings.lake()
+    store = lake.identity()
+    read = _read(lake, settings)
+    datasets = [
+        one for entry in settings.collect for one in _of_entry(entry, settings, instance, read, store, now)
+    ]
+    streams, runs = stream_states(instance, digests, clock), run_states(instance)
+    gone = [line for one in datasets for line in one.problems if ": gone: " in line]
+    enabled = {entry.name for entry in settings.stream if entry.enabled}
+    exchanges = {entry.exchange for entry in (*settings.collect, *settings.stream)}
+    told = {
+        job for entry in settings.collect for job in (entry.tick, entry.name) if _said_of(entry, datasets)
+    }
+    told |= {one.name for one in streams}
+    problems = [
+        *(
+            [f"{loaded.mistake} -> mend it; the last good configuration is used instead"]
+            if loaded.mistake
+            else []
+        ),
+        *(line for one in datasets for line in one.problems),
+        *_other_store(settings, instance, store, datasets),
+        *around.stopped_schedules(settings, instance),
+        *around.stream_problems(streams, enabled),
+        *around.failed_jobs(runs, told),
+        *around.shut_budgets(settings, exchanges, clock),
+        *around.full_disks(_places(settings)),
+    ]
+    notes = [*off_lines(settings), *_paused(streams)]
+    scheduled = enabled or any(entry.scheduled for entry in settings.collect)
+    if scheduled and (said := around.no_daemon(instance, now)):
+        (problems or notes).append(said)
+    return Answer(
+        at=now,
+        verdict=_verdict(datasets, streams, problems),
+        problems=tuple(problems),
+        notes=tuple(notes),
+        datasets=tuple(datasets),
+        streams=tuple(streams),
+        runs=tuple(runs),
+        unnamed=tuple(_unnamed(settings, read.states)),
+        gone=tuple(gone),
+        failing=tuple(line for one in datasets for line in one.problems if ": fails since " in line),
+    )
+
+
+def _read(lake: LakeStore, settings: Settings) -> _Lake:
+    """Read all states at once; where one file is damaged, dataset by dataset."""
+    found = _Lake()
+    named = [dataset for entry in settings.collect for dataset in entry.datasets]
+    try:
+        found.states = lake.known_inventory()
+        left = [dataset for dataset in named if dataset not in found.states]
+    except DccdError:
+        left = sorted({*named, *lake.datasets()}, key=str)
+    tails = {entry.name: lake.tail(entry.datasets[0]).read() for entry in settings.collect} if left else {}
+    of = {dataset: entry.name for entry in settings.collect for dataset in entry.datasets}
+    for dataset in left:
+        try:
+            found.states[dataset] = lake.all_known(dataset, tails.get(of.get(dataset, "")))
+        except DccdError as e:
+            found.damage[dataset] = f"{dataset}: {e}"
+    return found
+
+
+def _of_entry(
+    entry: Entry, settings: Settings, instance: dg.DagsterInstance, read: _Lake, store: str | None, now: Us
+) -> Iterator[DatasetStatus]:
+    keys = entry_partitions(entry).get_partition_keys(current_time=moment(now))
+    memory = read_memory(instance, store, entry.name)
+    held = read_held(instance, entry.datasets, store, keys)
+    found = read_findings(instance, entry.datasets, store)
+    accepted = by_dataset(settings.accepted_gaps())
+    comes = around.next_tick(entry, now)
+    for dataset in entry.datasets:
+        states = read.states.get(dataset, {})
+        stored = [key for key, state in states.items() if state.content_hash]
+        gone = vanished(held.get(dataset, ()), stored, keys)
+        known = Known(
+            states=states,
+            gone=gone,
+            failing=memory.failing.get(str(dataset)),
+            damage=read.damage.get(dataset, ""),
+            found=[said_gone(dataset, gone).removeprefix(f"{dataset}: ")] if gone else [],
+            accepted=accepted.get(str(dataset), ()),
+        )
+        checked = [*known.found, *_found_lines(found.get(dataset, {}))]
+        yield dataset_status(entry, dataset, _with_found(known, checked), now, comes)
+
+
+def _with_found(known: Known, lines: Sequence[str]) -> Known:
+    return Known(known.states, known.gone, known.failing, known.damage, tuple(lines), known.accepted)
+
+
+def _found_lines(found: Findings) -> Iterator[str]:
+    """Say what the checks found in rows; what ledgers tell is told by them."""
+    for key, promises in sorted(found.items()):
+        for promise, texts in promises.items():
+            if promise in BY_ROWS or promise not in ("quarantine", "complete"):
+                yield f"{key} is not right ({promise}: {texts[0]}) -> `dccd verify` reads it again"
+
+
+def _other_store(
+    settings: Settings, instance: dg.DagsterInstance, store: str | None, datasets: Sequence[DatasetStatus]
+) -> Iterator[str]:
+    """Say so where nothing was collected because the configuration names another store than before."""
+    before = [url for name, url in read_stores(instance).items() if name != store]
+    if before and any(not one.rows for one in datasets):
+        yield (
+            f"the store {settings.store} is not the one that was filled before, {before[-1]} "
+            "-> set `store:` back, or let all of it be collected again"
+        )
+
+
+def _said_of(entry: Entry, datasets: Sequence[DatasetStatus]) -> bool:
+    return any(one.entry == entry.name and one.error for one in datasets)
+
+
+def _places(settings: Settings) -> dict[str, Path]:
+    store = {} if "://" in settings.store else {"the store": Path(settings.store)}
+    return {**store, "Dagster's storage": dagster_home()}
+
+
+def _paused(streams: Sequence[StreamState]) -> list[str]:
+    return [f"{one.name}: paused by a user: {', '.join(one.paused)}" for one in streams if one.paused]
+
+
+def _verdict(
+    datasets: Sequence[DatasetStatus], streams: Sequence[StreamState], problems: Sequence[str]
+) -> str:
+    if not datasets and not streams and not problems:
+        return "nothing is configured: dccd.yaml names no dataset"
+    live = (
+        f"; {len(streams)} {'stream records' if len(streams) == 1 else 'streams record'}" if streams else ""
+    )
+    if not problems:
+        until = min((one.until for one in datasets if one.until is not None), default=None)
+        proven = f", proven at least until {iso(until)}" if until is not None else ""
+        are = "dataset is" if len(datasets) == 1 else "datasets are"
+        return f"all is well: {len(datasets):,} {are} complete{proven}{live}"
+    ill = [one for one in datasets if not one.well]
+    kinds = Counter(_kind(one) for one in ill)
+    said = [f"{count} {kind}" for kind, count in kinds.most_common()]
+    of = f"{len(ill)} of {len(datasets)} datasets ({', '.join(said)})" if ill else ""
+    others = len(problems) - sum(len(one.problems) for one in ill)
+    more = f"{others} {'thing' if others == 1 else 'things'} around them" if others else ""
+    return "not well: " + " and ".join(part for part in (of, more) if part)
+
+
+def _kind(one: DatasetStatus) -> str:
+    if one.error:
+        return "failing"
+    if one.until is None and not one.rows:
+        return "never collected"
+    if one.behind:
+        return "behind"
+    return "with gaps" if one.gaps else "with something wrong"
+
+
+def _unnamed(settings: Settings, states: Mapping[Dataset, Mapping[str, State]]) -> Iterator[str]:
+    """Write an entry of ``dccd.yaml`` for each dataset that it does not name."""
+    named = {dataset for entry in (*settings.collect, *settings.stream) for dataset in entry.datasets}
+    for dataset in sorted({*states} - named, key=str):
+        if states[dataset]:
+            span = f", span: {format_bar_span(dataset.span)}" if dataset.span else ""
+            start = moment(partition_span(dataset.grain, min(states[dataset])).start).date()
+            yield (
+                f"- {{exchange: {dataset.exchange}, symbols: [{dataset.symbol}], "
+                f"data_type: {dataset.data_type}{span}, start: {start}}}"
+            )

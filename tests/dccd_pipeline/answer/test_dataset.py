@@ -1,0 +1,71 @@
+"""How one dataset is, by its ledgers; with a lake and an instance: test_gather.py."""
+
+from typing import Any
+
+import pytest
+
+from dccd_core.domain.timespan import HOUR, TimeRange, parse_time
+from dccd_core.lake.partition.ledger import Accepted, Hole
+from dccd_pipeline.answer.dataset import Known, dataset_status
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.read import settings_of
+from tests.dccd_pipeline.held import BOOKS, HOURS, state
+
+NOW = parse_time("2025-03-01T12:30")
+YEAR = TimeRange(parse_time("2024-01-01"), parse_time("2025-01-01"))
+
+
+def entry_of(**keys: Any) -> Entry:
+    bars = {
+        "exchange": "binance",
+        "symbols": ["BTC/USDT"],
+        "data_type": "ohlc",
+        "span": "1h",
+        "start": "2024-01-01",
+    }
+    return settings_of({"collect": [{**bars, **keys}]}).collect[0]
+
+
+def hole(start: str, end: str) -> Hole:
+    span = TimeRange(parse_time(start), parse_time(end))
+    return Hole(span, span.length // HOUR)
+
+
+def test_what_has_not_begun_wants_nothing() -> None:
+    entry = entry_of(start="2024-06-01")
+    told = dataset_status(entry, HOURS, Known({}), parse_time("2024-05-01"), None)
+    assert (told.coverage, told.behind, told.wanted) == (None, 0, None)
+
+
+def test_a_gap_at_the_end_is_told_once() -> None:
+    states = {"2024": state(HOURS, "2024", hole("2024-12-31T21:00", "2025-01-01"))}
+    told = dataset_status(entry_of(end="2025-01-01"), HOURS, Known(states), NOW, None)
+    (said,) = told.problems
+    assert said.startswith(f"{HOURS}: a gap from 2024-12-31T21:00:00Z to 2025-01-01T00:00:00Z (")
+    assert (told.gaps, told.missing, told.longest) == (1, 3, 3 * HOUR)
+
+
+def test_what_was_skipped_and_never_asked_for_is_a_gap() -> None:
+    states = {key: state(HOURS, key) for key in ("2022", "2024")}
+    told = dataset_status(entry_of(start="2022-01-01", end="2025-01-01"), HOURS, Known(states), NOW, None)
+    assert (told.gaps, told.missing) == (1, None)
+    assert "a gap from 2023-01-01T00:00:00Z to 2024-01-01T00:00:00Z (never asked for)" in told.problems[0]
+    assert told.coverage == pytest.approx(2 / 3, abs=0.01)
+    accepted = [Accepted(TimeRange(parse_time("2023-01-01"), YEAR.start), "not wanted")]
+    told = dataset_status(
+        entry_of(start="2022-01-01", end="2025-01-01"), HOURS, Known(states, accepted=accepted), NOW, None
+    )
+    assert told.well, told.problems
+    assert told.coverage == 1.0
+
+
+def test_rows_in_quarantine_are_a_problem() -> None:
+    states = {"2024": state(HOURS, "2024", quarantined=3)}
+    told = dataset_status(entry_of(end="2025-01-01"), HOURS, Known(states), NOW, None)
+    assert told.problems == (f"{HOURS}: 3 rows in quarantine -> `dccd quarantine {HOURS}` shows them",)
+
+
+def test_pictures_promise_no_moment() -> None:
+    entry = entry_of(data_type="orderbook", span=None, start="recent")
+    told = dataset_status(entry, BOOKS, Known({}), NOW, None)
+    assert told.coverage is None

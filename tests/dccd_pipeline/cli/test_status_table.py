@@ -1,0 +1,71 @@
+"""How the answer looks: what is well is left out where there is much."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
+from dccd_pipeline.answer.dataset import DatasetStatus
+from dccd_pipeline.answer.gather import Answer
+from dccd_pipeline.cli import status_table
+from tests.dccd_pipeline.held import HOURS
+
+NOW = parse_time("2024-03-01T12:30")
+WELL = DatasetStatus(
+    dataset=HOURS,
+    entry="bars",
+    wanted=TimeRange(Us(NOW - 30 * DAY), NOW),
+    until=NOW,
+    behind=Us(0),
+    coverage=1.0,
+    gaps=0,
+    missing=0,
+    longest=Us(0),
+    rows=720,
+    bytes=9_000,
+    quarantined=0,
+    accepted=0,
+    error="",
+    next_tick=Us(NOW + HOUR),
+    problems=(),
+)
+ILL = replace(
+    WELL, gaps=2, missing=None, longest=Us(3 * HOUR), coverage=0.9999, quarantined=7, problems=("a gap",)
+)
+
+
+def shown(*datasets: DatasetStatus, capsys: pytest.CaptureFixture[str], show_all: bool = False) -> str:
+    problems = tuple(line for one in datasets for line in one.problems)
+    found = Answer(NOW, "a verdict", problems, ("a note [x]",), datasets, (), (), ("- {exchange: okx}",))
+    status_table.show(found, "Europe/Paris", show_all=show_all)
+    return capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("dccd_pipeline.cli.render.OUT", Console(width=300, highlight=False))
+
+
+def test_all_that_is_wrong_comes_before_what_is(capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(ILL, capsys=capsys).splitlines()
+    assert said[:3] == ["a verdict", "! a gap", "- a note [x]"]
+    row = next(line for line in said if str(HOURS) in line)
+    for cell in ("2024-01-31 to 2024-03-01 13:30", "99.9%", "2 (unknown rows, longest 3 h)", "720", " 7 "):
+        assert cell in row
+    assert said[-1] == "  - {exchange: okx}"
+
+
+def test_columns_without_anything_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(WELL, capsys=capsys)
+    assert "100.0%" in said
+    assert "quarantine" not in said
+
+
+def test_of_many_datasets_those_that_are_well_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [WELL] * 50 + [ILL]
+    said = shown(*many, capsys=capsys)
+    assert said.count(str(HOURS)) == 1
+    assert "51 datasets, times of Europe/Paris; 50 datasets that are well are left out: --all" in said
+    assert shown(*many, capsys=capsys, show_all=True).count(str(HOURS)) == 51
