@@ -28,7 +28,7 @@ _WANTED_S: Final = {"cold": 2.5, "warm": 0.3}
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """A lake of so many datasets with so many days of a few trades each; and how the inventory is printed."""
 
     datasets: int
@@ -41,7 +41,7 @@ class _Kind:
         return f"{said}, {' '.join(self.options)}" if self.options else said
 
 
-_KINDS: Final = (_Kind(20, 500), _Kind(1_000, 10), _Kind(1_000, 10, ("--json",)))
+_KINDS: Final = (Kind(20, 500), Kind(1_000, 10), Kind(1_000, 10, ("--json",)))
 
 
 def report(folder: Path, repeat: int) -> Iterator[str]:
@@ -50,8 +50,8 @@ def report(folder: Path, repeat: int) -> Iterator[str]:
     yield "|---|---|--:|--:|--:|--:|"
     for kind in _KINDS:
         empty, full = folder / "empty", folder / f"{kind.datasets}"
-        _fill(empty, _Kind(0, 0))
-        _fill(full, kind)
+        fill(empty, Kind(0, 0))
+        fill(full, kind)
         start = median(_measured(empty, kind).cpu_s for _ in range(repeat))
         yield f"| none | - | {start:.2f} | | | |"
         for said, wanted_s in _WANTED_S.items():
@@ -67,12 +67,12 @@ def report(folder: Path, repeat: int) -> Iterator[str]:
             )
 
 
-def _measured(folder: Path, kind: _Kind) -> Usage:
+def _measured(folder: Path, kind: Kind) -> Usage:
     state = {"DCCD_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(Path(__file__).parent.parent)}
     return run([*_COMMAND, *kind.options], state, folder)
 
 
-def _fill(folder: Path, kind: _Kind) -> None:
+def fill(folder: Path, kind: Kind) -> None:
     """Make a lake as dccd writes it, without its locks and syncs; one that is there already stays."""
     if folder.exists():
         return

@@ -13,6 +13,7 @@ net        network and clock
 lake       partitions in a store: layout, atomic Parquet, ledger, reader
 quality    pure checks over rows and ledger
 imports    a store of dccd 3 taken over
+keep       what the lake holds is kept: copies elsewhere, views that never change
 fetch      history: plan, page, collect, fill a partition
 bars       bars out of trades, longer ones out of shorter: built, read, compared
 stream     live: sessions, order books, recordings; folded into the same partitions

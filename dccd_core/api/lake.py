@@ -231,6 +231,38 @@ class Lake(LakeStore):
         reach = Reach(rest_url or known.rest_url, ws_url or known.ws_url)
         await record(self, plan, seconds, progress, reach)
 
+    def make_pin(
+        self,
+        name: str,
+        *datasets: Dataset | str,
+        start: TimeRange | Moment | None = None,
+        end: Moment | None = None,
+    ) -> "Lake":
+        """Keep these datasets, or all, as they are now, under a name, and return them as ``pin`` does.
+
+        What the tail has of them is folded first. Of a time all partitions are kept that share some of it,
+        each as a whole. In a folder no byte is copied: a pin holds the very files, which become read-only.
+
+        Raises:
+            ConfigError: there is a pin of this name, or nothing to pin.
+            LakeError: a partition is held elsewhere only, or on another file system.
+        """
+        from dccd_core.api.pins import make_pin  # noqa: PLC0415 -- as in abackfill
+
+        wanted = range_of(start, end, SystemClock().now())
+        make_pin(self, name, [dataset_of(one) for one in datasets], wanted)
+        return self.pin(name)
+
+    def pin(self, name: str) -> "Lake":
+        """Return a pin, as ``dccd pin`` or ``make_pin`` made it: a lake that never changes.
+
+        Raises:
+            ConfigError: there is none of this name.
+        """
+        from dccd_core.keep.pins import Pins  # noqa: PLC0415 -- as in abackfill
+
+        return Lake(Pins(self).url(name), accepted=self._accepted)
+
     def _reach(self, exchange: str) -> Reach:
         """Return the servers to ask that the configuration names, if this is its store."""
         return self._configured.reach(exchange)

@@ -167,6 +167,18 @@ def fold_one(venue: Venue, lake: LakeStore, dataset: Dataset, key: str) -> Fille
         return fold(venue, lake, dataset, key, _recorded(tail, dataset, key, Event()))
 
 
+def fold_dataset(venue: Venue, lake: LakeStore, dataset: Dataset) -> list[str]:
+    """Put all that the tail has of a dataset by now into its files; return of which partitions.
+
+    As ``fold_one`` it leaves the tail as it is, and waits for who folds it at this moment.
+    """
+    with lake.look(dataset) as tail:
+        news = [part for part in tail.parts if not _is_nothing_new(tail, lake, *part)]
+        for part in news:
+            fold(venue, lake, *part, _recorded(tail, *part, Event()))
+    return [key for _, key in news]
+
+
 async def materialise(  # noqa: PLR0913 -- as ``fill``
     venue: Venue,
     lake: LakeStore,

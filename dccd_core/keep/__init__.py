@@ -1,1 +1,1 @@
-"""Keeping what the lake holds: copies elsewhere, room here, and nothing lost on the way."""
+"""Keeping what the lake holds: copies elsewhere, room here, views for ever, and nothing lost on the way."""

@@ -33,7 +33,7 @@ from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import Reader, State, own
 from dccd_core.lake.reader import LiveRows
 from dccd_core.lake.store.folder import Store, writing
-from dccd_core.lake.store.identity import ensure_identity, identity
+from dccd_core.lake.store.identity import ensure_identity, identity, usable
 from dccd_core.lake.store.opening import live_folder, open_store
 from dccd_core.tables import DataType
 
@@ -73,8 +73,8 @@ class LakeStore:
         Raises:
             LakeError: it has another format.
         """
-        self._id = identity(self._opened)
-        return self._opened
+        store, self._id = usable(self._opened)
+        return store
 
     @property
     def store(self) -> Store:

@@ -31,6 +31,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "inventory",
         "Every stored dataset: rows, first, last, partitions, coverage,...",
     ),
+    "pin": (
+        "dccd_pipeline.cli.pin",
+        "pin",
+        "Keep datasets, all or these, as they are now, for ever under a name.",
+    ),
     "read": ("dccd_pipeline.cli.stored", "read", "Read stored rows: a table on the terminal, or a file."),
     "replay": (
         "dccd_pipeline.cli.captures",
@@ -53,6 +58,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Record configured streams, all or NAMES, until Ctrl-C; or pause and...",
     ),
     "symbols": (_VENUES, "symbols", "List what can be traded at an exchange: all, or what matches a..."),
+    "verify": (
+        "dccd_pipeline.cli.verify",
+        "verify",
+        "Prove that a pin is what it was, and say what changed in the lake...",
+    ),
 }
 """Where each command is, what it is called there, and the first sentence of its help."""
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
-from dccd_core.domain.timespan import SECOND, TimeRange, parse_time
+from dccd_core.domain.timespan import SECOND, TimeRange, Us, parse_time
+from dccd_core.keep.pins import Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Asked, Source
 from dccd_core.quality.holes import NoCheck
@@ -40,8 +41,14 @@ def rows_of(dataset: Dataset, part: TimeRange) -> pl.DataFrame:
     return pl.select([known.get(name, price).alias(name) for name in table.schema]).cast(table.schema)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.fixture(scope="module", params=["a lake that has a pin", "the pin"])
+def lake(request: pytest.FixtureRequest, pinned: LakeStore) -> LakeStore:
+    """An engine that reads a data type of the lake sees no pin, and a pin is read as the lake is."""
+    return pinned if request.param != "the pin" else LakeStore(Pins(pinned).url("one"))
+
+
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> LakeStore:
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> LakeStore:
     """Three exchanges; bars of a minute by month and of an hour by year, trades and books by day."""
     lake = LakeStore(tmp_path_factory.mktemp("engines"))
     for exchange, slug in SOURCES.items():
@@ -56,6 +63,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> LakeStore:
                     draft.append(rows)
                     draft.commit([Asked(part, Source.REST, part.end, 1, rows.height)], NoCheck)
                 lake.quarantine(dataset, key, rows.head(1).with_columns(reason=pl.lit("a test")))
+    Pins(lake).make("one", [], None, lambda _: None, Us(0))
     return lake
 
 

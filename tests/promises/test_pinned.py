@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import LIVE, StreamKey, data_path, quarantine_path
+from dccd_core.lake.layout import LIVE, PIN, PINS, StreamKey, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoCheck
@@ -116,6 +116,7 @@ def stored(folder: Path) -> Iterator[str]:
         yield f"path {data_path(dataset, key)}"
         yield f"path {quarantine_path(dataset, key)}"
         yield f"path {LIVE}/{StreamKey(dataset.exchange, dataset.data_type, dataset.span).folder}"
+    yield f"path {PINS}/NAME/{PIN}"
     for data_type in DataType:
         for column, of in data_type.table.schema.items():
             yield f"column {data_type}.{column} {of}"

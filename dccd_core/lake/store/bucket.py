@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import copy
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
 from uuid import uuid4
@@ -93,6 +94,27 @@ class Bucket:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
         except (ClientError, BotoCoreError) as e:
             raise self._refused(e, path) from e
+
+    def copy(self, path: str, to: str, mark: str) -> bool:
+        bucket, key = self._bucket, self._prefix + to
+        source, etag = f"{bucket}/{self._prefix}{path}", mark.rpartition("-")[0]
+        try:
+            if etag:
+                self._client.copy_object(
+                    Bucket=bucket, Key=key, CopySource=source, CopySourceIfMatch=f'"{etag}"'
+                )
+            else:
+                self._client.copy_object(Bucket=bucket, Key=key, CopySource=source)
+        except (ClientError, BotoCoreError) as e:
+            if _code(e) in _LOST_RACE or (isinstance(e, ClientError) and _status(e) in _TOO_LATE):
+                return False
+            raise self._refused(e, path) from e
+        return True
+
+    def below(self, folder: str) -> "Bucket":
+        other = copy(self)
+        other._prefix = f"{self._prefix}{folder}/"
+        return other
 
     def first(self, folder: str) -> str | None:
         prefix = f"{self._prefix}{folder}/"

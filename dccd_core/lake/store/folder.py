@@ -117,6 +117,14 @@ class Objects(Protocol):
 
     def open(self, path: str) -> AbstractContextManager[Stored | None]: ...
 
+    def copy(self, path: str, to: str, mark: str) -> bool:
+        """Have the service copy an object that still has this mark; False when it is another, or gone."""
+        ...
+
+    def below(self, folder: str) -> Store:
+        """Return the store in a folder of this one."""
+        ...
+
 
 def rewrite(store: Store, path: str, fill: Callable[[BinaryIO, Stored | None], tuple[T, bool]]) -> T:
     """Replace ``path`` by what ``fill`` writes, told what is there; again when somebody else was faster.

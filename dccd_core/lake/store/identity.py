@@ -3,13 +3,13 @@
 What others remember of a store (Dagster's events) carries the name, so that it is not taken for another's.
 """
 
-from dataclasses import dataclass
 from typing import BinaryIO, Final
 from uuid import uuid4
 
 import msgspec
 
 from dccd_core.domain.errors import DamagedFile, LakeError
+from dccd_core.lake.store.fixed import Fixed
 from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
 from dccd_core.tables import DataType
 
@@ -19,10 +19,12 @@ _OTHER: Final = "download into another store: nothing converts it"
 _MOST_BYTES: Final = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
+class _Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``pin_of``: the name of the store that this one is a view of, which never changes."""
+
     format: int
     id: str
+    pin_of: str | None = None
 
 
 _READ: Final = msgspec.json.Decoder(_Identity)
@@ -35,11 +37,31 @@ def identity(store: Store) -> str | None:
         DamagedFile: the file is not what was written.
         LakeError: the store has another format.
     """
-    found = store.tail(IDENTITY, _MOST_BYTES)
+    found = _look(store)
+    return found.id if found else None
+
+
+def usable(store: Store) -> tuple[Store, str | None]:
+    """Return a store as it may be used, and its name: of a pin everything that would write is refused.
+
+    Raises:
+        DamagedFile, LakeError: as ``identity``.
+    """
+    found = _look(store)
     if found is None:
-        _refuse_nameless(store)
-        return None
-    return _read(found[0], store.url(IDENTITY))
+        return store, None
+    return Fixed(store) if found.pin_of else store, found.id
+
+
+def pin_of(store: Store) -> str | None:
+    """Return the name of the store that this one is a pin of; None: it is none."""
+    found = _look(store)
+    return found.pin_of if found else None
+
+
+def new_pin_identity(of: str) -> bytes:
+    """Return what ``IDENTITY`` says of a new pin of the store named ``of``."""
+    return msgspec.json.encode(_Identity(FORMAT, str(uuid4()), of)) + b"\n"
 
 
 def ensure_identity(store: Store) -> str:
@@ -47,7 +69,7 @@ def ensure_identity(store: Store) -> str:
 
     def fill(file: BinaryIO, stored: Stored | None) -> tuple[str, bool]:
         if stored:
-            return _read(stored.file.read(), store.url(IDENTITY)), False
+            return _read(stored.file.read(), store.url(IDENTITY)).id, False
         new = str(uuid4())
         file.write(msgspec.json.encode(_Identity(FORMAT, new)) + b"\n")
         return new, True
@@ -59,7 +81,15 @@ def ensure_identity(store: Store) -> str:
         return rewrite(store, IDENTITY, fill)
 
 
-def _read(body: bytes, url: str) -> str:
+def _look(store: Store) -> _Identity | None:
+    found = store.tail(IDENTITY, _MOST_BYTES)
+    if found is None:
+        _refuse_nameless(store)
+        return None
+    return _read(found[0], store.url(IDENTITY))
+
+
+def _read(body: bytes, url: str) -> _Identity:
     try:
         found = _READ.decode(body)
     except msgspec.DecodeError as e:
@@ -70,7 +100,7 @@ def _read(body: bytes, url: str) -> str:
         raise LakeError(
             f"{url}: the store has format {found.format}, which is {age} than {FORMAT}", hint=_OTHER
         )
-    return found.id
+    return found
 
 
 def _refuse_nameless(store: Store) -> None:

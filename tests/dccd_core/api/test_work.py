@@ -185,7 +185,7 @@ def test_the_page_of_the_docs_runs_as_it_stands(
 
     page: dict[str, object] = {"print": show}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(block, page)
     assert page["january"] == 1.0
