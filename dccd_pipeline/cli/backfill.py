@@ -45,6 +45,7 @@ from dccd_pipeline.dagster_compat import (
     make_new_run_id,
 )
 from dccd_pipeline.resources import Venues
+from dccd_pipeline.runs.signals import old_handlers
 from dccd_pipeline.runs.stops import INTERRUPTS, ended_status
 from dccd_pipeline.tags import WITHIN
 from dccd_pipeline.ticks.job import tick_op
@@ -226,15 +227,17 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     if order.catch_up:
         symbols = [str(dataset.symbol) for dataset in datasets]
         config["ops"] = {tick_op(entry): {"config": {"symbols": symbols}}}
+    job = definitions.resolve_job_def(entry.tick if order.catch_up else entry.name)
     try:
-        result = definitions.resolve_job_def(entry.tick if order.catch_up else entry.name).execute_in_process(
-            instance=instance,
-            asset_selection=None if order.catch_up else [dg.AssetKey(dataset.parts) for dataset in datasets],
-            tags=order.tags,
-            run_config=config,
-            raise_on_error=False,
-            run_id=run_id,
-        )
+        with old_handlers():
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=None if order.catch_up else [dg.AssetKey(one.parts) for one in datasets],
+                tags=order.tags,
+                run_config=config,
+                raise_on_error=False,
+                run_id=run_id,
+            )
         failure = _said(result.get_step_failure_events())
     except INTERRUPTS:
         interrupted = True

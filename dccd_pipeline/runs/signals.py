@@ -31,7 +31,11 @@ def hearing_signals() -> Generator[None]:
 
 @contextmanager
 def old_handlers() -> Generator[None]:
-    """Put Dagster's handlers of signals back in the end: asyncio leaves the defaults."""
+    """Put the handlers of signals back in the end.
+
+    asyncio leaves the defaults. Dagster has SIGTERM do what SIGINT does: nothing, in what a script put into
+    the background, for a shell has that ignore SIGINT.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

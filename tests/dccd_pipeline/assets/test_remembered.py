@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,21 @@ def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     for order in orders:
         assert run_order(settings, order, instance, silent).succeeded
     return [key for order in orders for key in order.keys]
+
+
+def test_h8_after_a_run_in_the_background_the_next_one_still_hears_sigterm(settings: Settings) -> None:
+    """A shell has what a script puts into the background ignore SIGINT; Dagster made SIGTERM do the same."""
+
+    def mine(_number: int, _frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, mine)
+    try:
+        with dg.DagsterInstance.ephemeral() as instance:
+            assert tick(settings, instance)
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_another_store_s_progress_is_not_this_one_s(
