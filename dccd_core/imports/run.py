@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from dccd_core.domain.errors import ConfigError
@@ -14,7 +15,7 @@ from dccd_core.imports.report import DatasetReport, ImportReport
 from dccd_core.imports.take import Taker, aside_path
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition import quarantine
-from dccd_core.lake.store.folder import Store
+from dccd_core.lake.store.folder import Folder, Store
 from dccd_core.lake.store.opening import open_store
 
 Progress = Callable[[str, int], object]
@@ -48,15 +49,17 @@ def import_store(
     report = ImportReport(str(root), dry_run, left_out=old.left_out)
     store = open_store(lake.url)
     journal = Journal(store, root)
-    work = _Work(lake, store, journal, now, dry_run, progress)
-    try:
-        for one in old.datasets:
-            trusted = str(one.dataset) in trust
-            report.datasets.append(made := DatasetReport(str(one.dataset), len(one.files), trusted))
-            work.dataset(one, made)
-    finally:
-        if not dry_run:
-            journal.write()
+    with TemporaryDirectory() as folder:
+        scratch = Folder(Path(folder)) if dry_run else store
+        work = _Work(lake, scratch, journal, now, dry_run, progress)
+        try:
+            for one in old.datasets:
+                trusted = str(one.dataset) in trust
+                report.datasets.append(made := DatasetReport(str(one.dataset), len(one.files), trusted))
+                work.dataset(one, made)
+        finally:
+            if not dry_run:
+                journal.write()
     return report
 
 

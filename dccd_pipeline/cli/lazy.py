@@ -26,6 +26,16 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "demo": (_MAIN, "demo", "Collect from every exchange of the sandbox in real Dagster runs,..."),
     "doctor": (_VENUES, "doctor", "Ask exchanges whether they still answer as dccd knows them: the..."),
     "exchanges": (_VENUES, "exchanges", "What each exchange serves, or one of them: how far back, which..."),
+    "import": (
+        "dccd_pipeline.cli.imports",
+        "import_",
+        "Take over a store of dccd 3: rows are checked, repaired, or refused.",
+    ),
+    "import-config": (
+        "dccd_pipeline.cli.imports",
+        "import_config",
+        "Write the dccd.yaml that a configuration of dccd 2 or 3 means.",
+    ),
     "inventory": (
         "dccd_pipeline.cli.stored",
         "inventory",
