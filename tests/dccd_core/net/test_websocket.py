@@ -93,6 +93,36 @@ class TestReceive:
 
         run(test())
 
+    def test_a_crowd_comes_in_portions_and_others_take_their_turn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """0e899d4: up to 50,000 messages at once, each of which cost nearly twice as much then."""
+        monkeypatch.setattr(websocket, "AT_ONCE", 100)
+        turns, sent = 0, [b"%d" % n for n in range(1_000)]
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def test() -> None:
+            async with sending(b"".join(frame(TEXT, text) for text in sent)) as url, opened(url) as socket:
+                received, portions, taken = (await socket.receive())[0], list[int](), list[int]()
+                waiting = asyncio.create_task(others())
+                while len(received) < len(sent):
+                    before = turns
+                    messages, _ = await socket.receive()
+                    received += messages
+                    portions.append(len(messages))
+                    taken.append(turns - before)
+                waiting.cancel()
+            assert received == sent
+            assert max(portions) <= 100
+            assert min(taken) >= 1
+
+        run(test())
+
     def test_a_batch_comes_although_the_next_message_does_not(self) -> None:
         async def test() -> None:
             async with sending(frame(TEXT, b"lonely")) as url, opened(url) as socket:
