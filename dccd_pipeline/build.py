@@ -14,6 +14,7 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, StreamPlan
+from dccd_pipeline.alarms.sensor import alert_sensor
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job
@@ -65,6 +66,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             silent_runs,
             stream_supervisor(streams, {entry.name: orders[entry.name] for entry in recorded}),
             silence_sensor(recorded, settings.alerts),
+            alert_sensor(settings),
         ],
         resources={**default_resources(settings), **(resources or {})},
         executor=dg.in_process_executor,

@@ -32,6 +32,8 @@ STOPPED: Final = "dccd/stopped"
 
 # Keys of what is kept in Dagster's storage; those that end in a slash go on with a name
 ALERTS: Final = "dccd/alerts"
+WAITING: Final = "dccd/alerts-waiting"
+"""Alerts that an address has not taken yet."""
 TICKS: Final = "dccd/ticks/"
 HELD: Final = "dccd/held/"
 FOUND: Final = "dccd/found/"

@@ -32,6 +32,7 @@ from dccd_pipeline.config.accepted import by_dataset
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.lastgood import Loaded, dagster_home
 from dccd_pipeline.config.settings import Settings, off_lines
+from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
 from dccd_pipeline.ticks.memory import read_memory
 
@@ -99,6 +100,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *around.failed_jobs(runs, told),
         *around.shut_budgets(settings, exchanges, clock),
         *around.full_disks(_places(settings)),
+        *refusing_lines(settings.alerts, instance),
     ]
     notes = [*off_lines(settings), *_paused(streams)]
     scheduled = enabled or any(entry.scheduled for entry in settings.collect)

@@ -64,6 +64,17 @@ def tell_checks(
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- it takes them
 
 
+def failing_checks(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey]
+) -> dict[dg.AssetKey, list[str]]:
+    """Return which checks failed when Dagster was told of them last, of the assets that have any such."""
+    keys = {asset: _key(asset) for asset in assets}
+    found = read_values(instance, keys.values())
+    told = {asset: _READ.decode(found.get(key, "{}")) for asset, key in keys.items()}
+    failed = {asset: [name for name, mark in of.items() if mark[:1] == "0"] for asset, of in told.items()}
+    return {asset: names for asset, names in failed.items() if names}
+
+
 def note_told(instance: dg.DagsterInstance, results: Iterable[dg.AssetCheckResult]) -> None:
     """Remember that these were told, whatever was told before."""
     told = list(results)

@@ -8,6 +8,7 @@ import json
 
 import click
 
+from dccd_pipeline.cli.alerts import refuse_unknown
 from dccd_pipeline.cli.options import told
 from dccd_pipeline.config.collect import is_unbounded
 from dccd_pipeline.config.read import json_schema, load_settings
@@ -24,6 +25,8 @@ def config() -> None:
 def check() -> None:
     """Check it; every mistake is one line that says where, what, and what to write instead."""
     settings = load_settings()
+    if settings.alerts:
+        refuse_unknown(settings.alerts)
     datasets = sum(len(entry.datasets) for entry in settings.collect)
     live = sum(len(entry.datasets) for entry in settings.stream)
     click.echo(

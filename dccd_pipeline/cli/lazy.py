@@ -12,6 +12,11 @@ _MAIN: Final = "dccd_pipeline.cli.main"
 _VENUES: Final = "dccd_pipeline.cli.exchanges"
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "alerts": (
+        "dccd_pipeline.cli.alerts",
+        "alerts",
+        "Whom dccd tells what goes wrong: the section alerts of dccd.yaml.",
+    ),
     "backfill": (_MAIN, "backfill", "Fill [start, end) of one symbol or more, in a recorded Dagster run."),
     "collect": (
         "dccd_pipeline.cli.collect",

@@ -11,6 +11,7 @@ from datetime import date
 from itertools import pairwise
 from textwrap import dedent
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -109,6 +110,22 @@ def _plain_name(name: str) -> str:
         said = f"{name!r} is not letters, digits and _ after a letter"
         raise ConfigError(said, hint=f"write {near if near[:1].isalpha() else f'n{near}'}")
     return name
+
+
+def read_address(url: str, scheme: str = "http") -> str:
+    """Return an address of ``scheme``, or of its secure form.
+
+    Raises:
+        ConfigError: it is none. What was typed may hold a secret: it is not repeated.
+    """
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in (scheme, f"{scheme}s") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(f"is no {scheme} address", hint=f"write it like {scheme}s://example.org/path")
+    return url
 
 
 def read_day(value: object) -> date:

@@ -14,13 +14,14 @@ from dccd_core.api.configured import VARIABLE, config_file, with_variables
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import Us
 from dccd_pipeline.config.accepted import AcceptedGap
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.config.capabilities import present
 from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.collect_rules import COLLECT_RULES
 from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
 from dccd_pipeline.config.rules import problems_of
-from dccd_pipeline.config.settings import Alerts, ExchangeSettings, Origin, Settings, TypedSettings
+from dccd_pipeline.config.settings import ExchangeSettings, Origin, Settings, TypedSettings
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.config.words import meant
 

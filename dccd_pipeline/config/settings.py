@@ -5,7 +5,6 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, PrivateAttr
@@ -17,9 +16,10 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.config.accepted import AcceptedGap, by_dataset
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.collect import Entry, TypedEntry
-from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText
+from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText, read_address
 from dccd_pipeline.config.origins import with_origins
 from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.config.stream import StreamEntry
@@ -33,25 +33,10 @@ class Origin:
     folder: Path = Path()
 
 
-def _http(url: str) -> str:
-    return _address(url, "http")
-
-
-def _address(url: str, scheme: str) -> str:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in (scheme, f"{scheme}s") and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:  # what was typed may hold a secret: it is not repeated
-        raise ConfigError(f"is no {scheme} address", hint=f"write it like {scheme}s://example.org/path")
-    return url
-
-
 def _prefix(url: str, scheme: str = "http") -> str:
     if "?" in url or "#" in url:
         raise ConfigError("is more than scheme, host and prefix", hint="let it end before the ? or #")
-    return _address(url, scheme).rstrip("/")
+    return read_address(url, scheme).rstrip("/")
 
 
 def _socket_prefix(url: str) -> str:
@@ -76,18 +61,6 @@ class ExchangeSettings(Strict):
 
     symbols: dict[SymbolText, SymbolLife] = Field(default_factory=dict[Symbol, SymbolLife])
     """What the exchange does not tell of a symbol: since when, until when, and what it is called now."""
-
-
-class Alerts(Strict):
-    """Where to say that something keeps failing."""
-
-    webhook_url: Annotated[str, AfterValidator(_http)] = Field(
-        repr=False, examples=["https://example.org/hook"]
-    )
-    """Receives an HTTP POST."""
-
-    after_failures: int = Field(default=3, strict=True, ge=1, examples=[3])
-    """How many failures in a row it takes."""
 
 
 def _zone(zone: str) -> str:
@@ -118,7 +91,7 @@ class TypedSettings(Strict):
     """What to record as it happens."""
 
     alerts: Alerts | None = None
-    """Where to say that something keeps failing. Without it: only in Dagster."""
+    """Where to say what goes wrong. Without it: only in Dagster."""
 
     accepted: tuple[AcceptedGap, ...] = ()
     """What is known to be missing, and taken as it is: it is shown, but fails nothing."""

@@ -1,4 +1,4 @@
-"""Telling people: a failed run goes to the log and, when configured, to a webhook; mistakes show.
+"""Telling people: a failed run goes to the log and, when configured, to the addresses; mistakes show.
 
 Belongs here: what is said, to whom. Does not: what went wrong (the run's own failure says it).
 See https://docs.dagster.io/guides/automate/run-status-sensors
@@ -8,10 +8,11 @@ import dagster as dg
 
 from dccd_core.domain.timespan import SECOND, Us, iso
 from dccd_core.net.clock import Clock, SystemClock
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.config.lastgood import load_lasting
-from dccd_pipeline.config.settings import Alerts
 from dccd_pipeline.dagster_compat import FINISHED_STATUSES
-from dccd_pipeline.runs.alerts import Alarm, post
+from dccd_pipeline.runs.alerts import Alarm, said_length
+from dccd_pipeline.runs.outbox import Outbox
 from dccd_pipeline.tags import FAILING
 
 
@@ -34,14 +35,16 @@ def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.Sens
         alarm, now = Alarm(context.instance), clock.now()
         due = alarm.failed(job, "\n".join(text.splitlines()[1:]), now)
         if due and _in_a_row(context, alerts.after_failures):
-            post(alerts, text)
+            for refused in Outbox(context.instance, alerts).tell([text], now):
+                context.log.error(refused)
             alarm.tell(job, "\n".join(text.splitlines()[1:]), now)
 
     return run_failures
 
 
-def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
+def recovery_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.SensorDefinition:
     """Return the sensor that says when a job is well again of whose failures somebody was told."""
+    clock = clock or SystemClock()
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,
@@ -54,10 +57,18 @@ def recovery_sensor(alerts: Alerts | None) -> dg.SensorDefinition:
         run = context.dagster_run
         if FAILING in run.tags:
             return  # it left out what fails
-        if alerts and (told := Alarm(context.instance).well(run.job_name)):
-            since = iso(Us(told.since - told.since % SECOND))
-            times = f"{told.failures} times since {since}"
-            post(alerts, f"{run.job_name} is well again (run {run.run_id}); it failed {times}")
+        if alerts is None:
+            return
+        alarm, now = Alarm(context.instance), clock.now()
+        if told := alarm.told_of(run.job_name):
+            times = "once" if told.failures == 1 else f"{told.failures} times"
+            since, length = iso(Us(told.since - told.since % SECOND)), said_length(Us(now - told.since))
+            well = f"{run.job_name} is well again (run {run.run_id}) after {length}"
+            for refused in Outbox(context.instance, alerts).tell(
+                [f"{well}; it failed {times} since {since}"], now
+            ):
+                context.log.error(refused)
+        alarm.well(run.job_name)
 
     return run_recoveries
 

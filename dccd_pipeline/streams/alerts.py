@@ -3,26 +3,24 @@
 Belongs here: when a stream has been silent too long, and what is said of it. Does not: how it is (status.py).
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
-import httpx
 import msgspec
 
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import Phase
-from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.config.stream import StreamEntry
-from dccd_pipeline.runs.alerts import Alarm, post
+from dccd_pipeline.runs.alerts import Alarm
+from dccd_pipeline.runs.outbox import Outbox, in_one
 from dccd_pipeline.streams.status import BY_A_USER, StreamState, stream_states
 
 LOOK_EVERY_S: Final = 60
 _AWAY: Final = Us(5 * MINUTE)
 """If nobody looked for so long, the machine slept, perhaps: then streams get their time anew."""
-_LOG: Final = logging.getLogger(__name__)
 
 
 class Silence(msgspec.Struct):
@@ -53,17 +51,20 @@ def silence_sensor(
         name="silent_streams",
         minimum_interval_seconds=LOOK_EVERY_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says once that a stream brings nothing for its silent_after, and when it does again.",
+        description="Says that a stream brings nothing for its silent_after, hourly, and when it does again.",
     )
     def silent_streams(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         heard = _READ.decode(context.cursor) if context.cursor else Heard()
         states = stream_states(context.instance, dict.fromkeys(patience, ""), clock)
-        lines = list(judged(states, patience, heard, clock.now()))
-        alarm = Alarm(context.instance, "streams")
-        for name, line in lines:
+        lines = dict(judged(states, patience, heard, clock.now()))
+        for line in lines.values():
             context.log.error(line)
-            if alerts and not _told(alarm, alerts, name, line, clock.now(), heard):
-                heard.streams[name].told = not heard.streams[name].told  # it is said again at the next look
+        if alerts:
+            alarm, now = Alarm(context.instance, "streams"), clock.now()
+            said = alarm.look(standing(states, patience, heard, now), now, lines)
+            for refused in Outbox(context.instance, alerts).tell(in_one(said), now):
+                context.log.error(refused)
+            alarm.keep()
         context.update_cursor(msgspec.json.encode(heard).decode())
         silent = [name for name, one in heard.streams.items() if one.told]
         return dg.SkipReason(
@@ -85,7 +86,7 @@ def judged(
         one = heard.streams.setdefault(state.name, Silence(now))
         if state.state in (Phase.PAUSED, BY_A_USER) or (slept and not one.told):
             one.brought, one.told = now, False
-        last = max((row.last or 0 for row in state.beat.datasets), default=0) if state.beat else 0
+        last = _last(state)
         before, one.brought = one.brought, max(one.brought, last)
         if one.told and one.brought > before:
             one.told = False
@@ -96,30 +97,25 @@ def judged(
             yield state.name, _alert(state, Us(now - one.brought))
 
 
+def standing(
+    states: Sequence[StreamState], patience: Mapping[str, Us], heard: Heard, now: Us
+) -> dict[str, str | None]:
+    """Return of each stream that may not be silent what there is to say; None: too little is known yet."""
+    found = dict[str, str | None]()
+    for state in states:
+        if state.name not in patience or state.state in (Phase.PAUSED, BY_A_USER):
+            continue
+        one = heard.streams[state.name]
+        speaks = now - _last(state) <= patience[state.name]
+        found[state.name] = _alert(state, Us(now - one.brought)) if one.told else "" if speaks else None
+    return found
+
+
+def _last(state: StreamState) -> int:
+    """Return when a stream brought something last, as its run says; 0 where it says nothing."""
+    return max((row.last or 0 for row in state.beat.datasets), default=0) if state.beat else 0
+
+
 def _alert(state: StreamState, silent: Us) -> str:
     why = f" ({state.why})" if state.why and state.beat is None else ""
     return f"stream {state.name} has brought nothing for {silent // SECOND} s: {state.said}{why}"
-
-
-def _told(alarm: Alarm, alerts: Alerts, name: str, text: str, now: Us, heard: Heard) -> bool:
-    """Have a silence or its end told, if it is due; say whether there is nothing left to tell."""
-    if heard.streams[name].told:
-        if alarm.failed(name, text, now):
-            if not posted(alerts, text):
-                return False
-            alarm.tell(name, text, now)
-        return True
-    if alarm.told_of(name) and not posted(alerts, text):
-        return False
-    alarm.well(name)
-    return True
-
-
-def posted(alerts: Alerts, text: str) -> bool:
-    """Post it to the webhook; say whether that took it."""
-    try:
-        post(alerts, text)
-    except httpx.HTTPError as e:
-        _LOG.warning("an alert could not be posted, it is tried again: %s", type(e).__name__)
-        return False
-    return True

@@ -181,11 +181,11 @@ class Web:
 
 
 @contextmanager
-def webserver(project: Project) -> Generator[Web]:
+def webserver(project: Project, *options: str) -> Generator[Web]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     where = ("-h", "127.0.0.1", "-p", str(port), "-m", "dccd_pipeline.definitions")
     with logged(project, "webserver") as log:
-        process = project.started("-m", "dagster_webserver", *where, stdout=log, stderr=log)
+        process = project.started("-m", "dagster_webserver", *where, *options, stdout=log, stderr=log)
         try:
             awaited(lambda: _answers(f"{url}/server_info", process))
             yield Web(url)

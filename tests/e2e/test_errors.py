@@ -183,7 +183,7 @@ def webhook() -> Generator[tuple[str, list[str]]]:
     class Note(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            texts.append(json.loads(body)["text"])
+            texts.append(body.decode())
             self.send_response(204)
             self.end_headers()
 

@@ -155,8 +155,8 @@ def test_d2_a_tick_that_posts_for_one_job_and_not_for_another_is_no_error(
     """0e899d4 returns a SkipReason for the other: a CheckError, and every post again in 30 seconds."""
     posted = list[Any]()
 
-    def post(url: str, *, json: Any, timeout: float) -> httpx.Response:
-        posted.append(json)
+    def post(url: str, **sent: Any) -> httpx.Response:
+        posted.append(sent)
         return httpx.Response(200, request=httpx.Request("POST", url))
 
     monkeypatch.setattr(httpx, "post", post)

@@ -24,7 +24,7 @@ collect:
   - {exchange: binance, symbols: [BTC/USDT, ETH/USDT], data_type: ohlc, span: 1m, every: 5m}
   - {exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-06-01, cron: "0 2 * * *"}
   - {name: books, exchange: binance, symbols: [BTC/USDT], data_type: orderbook, depth: 50, every: 60}
-alerts: {webhook_url: "https://example.org/hook", after_failures: 3}
+alerts: {to: ["slack://a/b/c"], webhook_url: "https://example.org/hook", after_failures: 3, low_disk: 2GiB}
 """
 
 
@@ -56,7 +56,7 @@ REFUSALS = [
     ("exchanges: {binance: {budgt: 1}}", "exchanges.binance.budgt: unknown key -> did you mean budget?"),
     (
         "alerts: {webhook_url: http://h, x: 1}",
-        "alerts.x: unknown key -> known here: webhook_url, after_failures",
+        "alerts.x: unknown key -> known here: to, webhook_url, after_failures, low_disk",
     ),
     ("1: 2", "[1]: is no key: keys are text"),
     # a misspelt key is one mistake, though the right one is missing
@@ -101,7 +101,7 @@ REFUSALS = [
         "exchanges: {binance: {symbols: {A/USDT: {delisted: soon}}}}",
         "exchanges.binance.symbols.A/USDT.delisted: 'soon' is no day -> write it like 2024-01-01",
     ),
-    ("alerts: {}", "alerts.webhook_url: missing -> write webhook_url: https://example.org/hook"),
+    ("alerts: {}", "alerts: has no address -> write to: [https://example.org/hook]"),
     (
         "alerts: {webhook_url: h}",
         "alerts.webhook_url: is no http address -> write it like https://example.org/path",

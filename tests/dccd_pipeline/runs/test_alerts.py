@@ -1,17 +1,14 @@
 """What is told of failures: each cause once an hour, and when all is well again; the storage remembers."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
-from dccd_pipeline.config.settings import Alerts
-from dccd_pipeline.runs.alerts import AGAIN_AFTER, Alarm, cause_of, post
+from dccd_pipeline.runs.alerts import AGAIN_AFTER, Alarm, cause_of
 from dccd_pipeline.tags import ALERTS
 
 NOW = parse_time("2026-02-01")
@@ -104,20 +101,62 @@ def test_ids_numbers_and_times_make_no_other_cause(text: str, run: object, one: 
     assert cause_of(first) != cause_of(f"{text} {run}: FTP {one}")
 
 
-def test_a_hook_that_does_not_take_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[str, Any]] = []
+def looked(
+    alarm: Alarm, minutes: int, wrong: dict[str, str | None], over: dict[str, str] | None = None
+) -> list[str]:
+    lines = alarm.look(wrong, Us(NOW + minutes * MINUTE), over)
+    alarm.keep()
+    return lines
 
-    def answer(url: str, *, json: Any, timeout: float) -> httpx.Response:
-        sent.append((url, json))
-        return httpx.Response(500 if len(sent) > 1 else 204, request=httpx.Request("POST", url))
 
-    monkeypatch.setattr(httpx, "post", answer)
-    alerts = Alerts(webhook_url="https://example.org/hook", after_failures=3)
-    post(alerts, "it failed")
-    with pytest.raises(httpx.HTTPError):
-        post(alerts, "again")
-    assert sent == [
-        ("https://example.org/hook", {"text": "it failed"}),
-        ("https://example.org/hook", {"text": "again"}),
+def test_what_is_wrong_for_a_while_is_told_once_hourly_and_when_it_is_over(
+    instance: dg.DagsterInstance,
+) -> None:
+    said = [
+        (minute, line)
+        for minute in range(0, 200, 5)
+        for line in looked(
+            Alarm(instance, "disks"), minute, {"disk": f"{minute} free" if minute < 150 else ""}
+        )
     ]
+    assert said == [
+        (0, "0 free"),
+        (60, "60 free"),
+        (120, "120 free"),
+        (150, "disk: well again after 2 h 30 min (it was told 3 times)"),
+    ]
+
+
+def test_of_what_is_wrong_for_a_while_other_words_are_no_other_cause(instance: dg.DagsterInstance) -> None:
+    assert looked(Alarm(instance), 0, {"a": "HTTP 503"}) == ["HTTP 503"]
+    assert looked(Alarm(instance), 5, {"a": "no connection"}) == []
+
+
+def test_two_that_are_wrong_for_a_while_do_not_disturb_each_other(instance: dg.DagsterInstance) -> None:
+    assert looked(Alarm(instance), 0, {"a": "A", "b": ""}) == ["A"]
+    assert looked(Alarm(instance), 30, {"a": "A", "b": "B"}) == ["B"]
+    assert looked(Alarm(instance), 60, {"a": "A", "b": "B"}) == ["A"]
+    assert looked(Alarm(instance), 90, {"a": "", "b": "B"}) == [
+        "a: well again after 1 h 30 min (it was told 2 times)",
+        "B",
+    ]
+    assert looked(Alarm(instance), 95, {"a": "A", "b": "B"}) == ["A"], "after it was well it is news again"
+
+
+def test_what_nobody_knows_and_what_is_not_looked_at_any_more_is_not_called_well(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert looked(Alarm(instance), 0, {"a": "A", "b": "B"}) == ["A", "B"]
+    assert looked(Alarm(instance), 5, {"a": None}) == []
+    assert looked(Alarm(instance), 10, {"a": "A", "b": ""}) == [], "of b it is forgotten that it was told"
+    assert looked(Alarm(instance), 15, {"a": ""}, {"a": "a is here"}) == ["a is here (it was told once)"]
+
+
+def test_what_has_not_changed_is_not_written(instance: dg.DagsterInstance) -> None:
+    looked(Alarm(instance, "disks"), 0, {"disk": ""})
+    key = f"{ALERTS}/disks"
+    assert instance.daemon_cursor_storage.get_cursor_values({key}) == {}
+    looked(Alarm(instance, "disks"), 5, {"disk": "full"})
+    looked(Alarm(instance, "disks"), 10, {"disk": ""})
+    assert instance.daemon_cursor_storage.get_cursor_values({key}) == {key: "{}"}
     assert AGAIN_AFTER == HOUR

@@ -1,16 +1,17 @@
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import httpx
 import pytest
 
 from dccd_core.domain.timespan import HOUR, Us, parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.runs.failures import failure_sensor, failure_text, recovery_sensor
+from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.tags import FAILING
+from tests.dccd_pipeline.hooks import Hook, hook
 
-ALERTS = Alerts(webhook_url="https://example.org/hook", after_failures=3)
 LINE = "binance/ohlc/X-USDT/1h 2024: [binance /api/v3/klines X/USDT] HTTP 400: -1121 Invalid symbol."
 
 
@@ -55,15 +56,14 @@ def begun(instance: dg.DagsterInstance) -> dg.DagsterRun:
 
 
 @pytest.fixture
-def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    sent: list[tuple[str, Any]] = []
+def taking() -> Iterator[Hook]:
+    with hook() as one:
+        yield one
 
-    def post(url: str, *, json: Any, timeout: float) -> httpx.Response:
-        sent.append((url, json))
-        return httpx.Response(500 if len(sent) > 1 else 200, request=httpx.Request("POST", url))
 
-    monkeypatch.setattr(httpx, "post", post)
-    return sent
+@pytest.fixture
+def alerts(taking: Hook) -> Alerts:
+    return Alerts(webhook_url=taking.url, after_failures=3)
 
 
 def test_the_text_is_what_the_step_says_of_itself() -> None:
@@ -75,10 +75,8 @@ def test_the_text_is_what_the_step_says_of_itself() -> None:
         assert lines == ["1 of 1 datasets failed", LINE]
 
 
-def test_a_tick_that_left_out_what_fails_is_no_success_between_failures(
-    posted: list[tuple[str, Any]],
-) -> None:
-    sensor, recovery = failure_sensor(ALERTS), recovery_sensor(ALERTS)
+def test_a_tick_that_left_out_what_fails_is_no_success_between_failures(taking: Hook, alerts: Alerts) -> None:
+    sensor, recovery = failure_sensor(alerts), recovery_sensor(alerts)
     with dg.DagsterInstance.ephemeral() as instance:
         for how in ("told", "not at all", "told"):
             tags = {FAILING: "1"} if how == "not at all" else {}
@@ -92,7 +90,7 @@ def test_a_tick_that_left_out_what_fails_is_no_success_between_failures(
                 recovery(context)
             else:
                 sensor(context.for_run_failure())
-        assert len(posted) == 1  # three in a row, and no recovery
+        assert len(taking.texts) == 1  # three in a row, and no recovery
 
 
 def test_an_unforeseen_error_is_told_too() -> None:
@@ -115,8 +113,8 @@ def test_a_run_that_failed_outside_of_its_steps_says_why() -> None:
         ]
 
 
-def test_only_failures_of_one_job_in_a_row_are_posted(posted: list[tuple[str, Any]]) -> None:
-    sensor = failure_sensor(ALERTS)
+def test_only_failures_of_one_job_in_a_row_are_posted(taking: Hook, alerts: Alerts) -> None:
+    sensor = failure_sensor(alerts)
     with dg.DagsterInstance.ephemeral() as instance:
         for job, how in [
             (collecting, "told"),
@@ -128,50 +126,59 @@ def test_only_failures_of_one_job_in_a_row_are_posted(posted: list[tuple[str, An
         ]:
             if context := run(instance, how, job):
                 assert sensor(context) is None
-        assert posted == []
+        assert taking.texts == []
 
         context = run(instance, "told")
         assert context
         begun(instance)  # the next run may have begun before the sensor looks
         assert sensor(context) is None
-        assert posted == [("https://example.org/hook", {"text": failure_text(context)})]
+        assert taking.texts == [failure_text(context)]
 
         context = run(instance, "defect")  # another cause
         assert context
-        with pytest.raises(httpx.HTTPStatusError):  # Dagster shows the tick as failed
-            sensor(context)
+        assert sensor(context) is None
+        assert taking.texts[1:] == [failure_text(context)]
+
+
+def test_an_address_that_refuses_is_said_in_the_tick_and_the_alert_waits(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """157d310 raises: Dagster shows the address, secrets and all, and the alert is lost."""
+    with dg.DagsterInstance.ephemeral() as instance, hook(500) as refusing:
+        alerts = Alerts(to=(refusing.url,), after_failures=1)
+        context = run(instance, "told")
+        assert context
+        assert failure_sensor(alerts)(context) is None
+        logged = capfd.readouterr().err
+        assert "ERROR - alerts.to[0] (http) takes no alerts" in logged
+        assert "127.0.0.1" not in logged
+        assert len(refusing_lines(alerts, instance)) == 1
 
 
 def test_d2_a_tick_that_posts_for_one_job_and_not_for_another_says_nothing_to_dagster(
-    posted: list[tuple[str, Any]],
+    taking: Hook, alerts: Alerts
 ) -> None:
     """0e899d4 returns a SkipReason for the other: a CheckError, and every post again in 30 seconds."""
     with dg.DagsterInstance.ephemeral() as instance:
         contexts = [run(instance, "told") for _ in range(3)] + [run(instance, "told", other)]
-        said = [failure_sensor(ALERTS)(context) for context in contexts if context]
+        said = [failure_sensor(alerts)(context) for context in contexts if context]
         assert said == [None] * 4
-        assert len(posted) == 1
+        assert len(taking.texts) == 1
         assert failure_sensor(None)(contexts[0]) is None
 
 
-def test_d2_one_cause_is_told_once_an_hour_and_that_it_is_over(
-    posted: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d2_one_cause_is_told_once_an_hour_and_that_it_is_over(taking: Hook, alerts: Alerts) -> None:
     """0e899d4 posts at every failure, and never that it is over."""
-    clock, alerts = ManualClock(parse_time("2026-11-28")), ALERTS.model_copy(update={"after_failures": 1})
-
-    def fine(response: httpx.Response) -> httpx.Response:
-        return response
-
-    monkeypatch.setattr(httpx.Response, "raise_for_status", fine)
-    sensor, recovery = failure_sensor(alerts, clock), recovery_sensor(alerts)
+    clock = ManualClock(parse_time("2026-11-28"))
+    alerts = alerts.model_copy(update={"after_failures": 1})
+    sensor, recovery = failure_sensor(alerts, clock), recovery_sensor(alerts, clock)
     with dg.DagsterInstance.ephemeral() as instance:
 
         def fail(how: str) -> int:
             context = run(instance, how)
             assert context
             sensor(context)
-            return len(posted)
+            return len(taking.texts)
 
         assert [fail("told"), fail("told"), fail("told")] == [1, 1, 1]
         assert fail("defect") == 2
@@ -182,16 +189,16 @@ def test_d2_one_cause_is_told_once_an_hour_and_that_it_is_over(
             result = collecting.execute_in_process(config("not at all"), instance=instance)
             event = next(e for e in result.all_events if e.event_type is dg.DagsterEventType.RUN_SUCCESS)
             recovery(dg.build_run_status_sensor_context("r", event, instance, result.dagster_run))
-            assert len(posted) == count
-        said = posted[-1][1]["text"]
+            assert len(taking.texts) == count
+        said = taking.texts[-1]
         assert said.startswith("collecting is well again (run ")
-        assert said.endswith("it failed 6 times since 2026-11-28T00:00:00Z")
+        assert said.endswith(") after 1 h; it failed 6 times since 2026-11-28T00:00:00Z")
         assert fail("told") == 5
 
 
-def test_without_a_webhook_it_is_only_logged(posted: list[tuple[str, Any]]) -> None:
+def test_without_an_address_it_is_only_logged(capfd: pytest.CaptureFixture[str]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         context = run(instance, "told")
         assert context
         assert failure_sensor(None)(context) is None
-    assert posted == []
+        assert failure_text(context) in capfd.readouterr().err

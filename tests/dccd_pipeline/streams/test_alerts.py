@@ -1,11 +1,6 @@
 """A stream that brings nothing is said once, whatever the cause, and so is its return."""
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import dagster as dg
 import pytest
@@ -13,12 +8,13 @@ import pytest
 from dccd_core.domain.timespan import HOUR, MINUTE, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_core.stream.api import Phase, StreamPlan
-from dccd_pipeline.config.settings import Alerts
+from dccd_pipeline.config.alerts import Alerts
 from dccd_pipeline.streams.alerts import Heard, judged, silence_sensor
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.streams.status import StreamState
 from dccd_pipeline.tags import STREAM
 from tests.dccd_pipeline.held import TRADES
+from tests.dccd_pipeline.hooks import hook
 from tests.dccd_pipeline.streamed import health, settings_of
 
 NOW = parse_time("2026-02-01")
@@ -89,71 +85,51 @@ def test_what_left_the_configuration_is_forgotten() -> None:
     assert (looked.said, looked.heard.streams) == ([], {})
 
 
-@pytest.fixture
-def hook() -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-class Hook(BaseHTTPRequestHandler):
-    """A webhook that refuses the first post."""
-
-    texts: ClassVar[list[str]] = []
-
-    def do_POST(self) -> None:
-        text = json.loads(self.rfile.read(int(self.headers["content-length"])))["text"]
-        self.texts.append(text)
-        self.send_response(500 if len(self.texts) == 1 else 200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 -- as http.server calls it
-
-
 @dg.job(name="stream_majors")
 def streaming() -> None: ...
 
 
-def test_the_sensor_posts_until_the_webhook_takes_it_and_no_more(hook: HTTPServer, tmp_path: Path) -> None:
-    Hook.texts.clear()
-    alerts = Alerts(webhook_url=f"http://127.0.0.1:{hook.server_port}/")
+def sensed(
+    instance: dg.DagsterInstance, folder: Path, alerts: Alerts, minutes: int, resets: int, back: int
+) -> None:
+    """Look every minute at a stream that brings nothing until it is ``back``; the sensor is reset once."""
     clock = ManualClock(NOW)
-    sensor = silence_sensor(settings_of(tmp_path).stream, alerts, clock)
-    with dg.DagsterInstance.ephemeral() as instance:
-        status = dg.DagsterRunStatus.STARTED
-        run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
-        cursor = None
-        for minute in range(15):
-            clock.set(Us(NOW + minute * MINUTE))
-            told = health(PLAN, NOW, Phase.CONNECTING, tries=3)
-            write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
-            context = dg.build_sensor_context(instance, cursor)
-            sensor(context)
-            cursor = context.cursor
-    (first, second) = Hook.texts
-    assert first.startswith("stream majors has brought nothing for 660 s: ")
-    assert second.startswith("stream majors has brought nothing for 720 s: ")
+    sensor = silence_sensor(settings_of(folder).stream, alerts, clock)
+    status = dg.DagsterRunStatus.STARTED
+    run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
+    cursor = None
+    for minute in range(minutes):
+        clock.set(Us(NOW + minute * MINUTE))
+        phase, last = (Phase.RECORDING, clock.now()) if minute >= back else (Phase.CONNECTING, NOW)
+        told = health(PLAN, last, phase, tries=3)
+        write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
+        context = dg.build_sensor_context(instance, cursor)
+        sensor(context)
+        cursor = None if minute == resets else context.cursor  # as when the sensor is reset in the UI
 
 
-def test_what_is_told_of_streams_is_remembered_as_of_jobs(hook: HTTPServer, tmp_path: Path) -> None:
+def test_the_sensor_posts_until_the_address_takes_it_and_no_more(tmp_path: Path) -> None:
+    with hook(500) as one, dg.DagsterInstance.ephemeral() as instance:
+        sensed(instance, tmp_path, Alerts(webhook_url=one.url), minutes=15, resets=-1, back=99)
+        (first, second) = one.tried
+        assert first.startswith("stream majors has brought nothing for 660 s: ")
+        assert second == first, "what was not taken is kept, and sent at the next look"
+
+
+def test_what_is_told_of_streams_is_remembered_as_of_jobs(tmp_path: Path) -> None:
     """A sensor that forgot what it said tells no cause again within an hour, and its end once."""
-    Hook.texts.clear()
-    Hook.texts.append("the first one is refused")
-    alerts = Alerts(webhook_url=f"http://127.0.0.1:{hook.server_port}/")
-    clock = ManualClock(NOW)
-    sensor = silence_sensor(settings_of(tmp_path).stream, alerts, clock)
-    with dg.DagsterInstance.ephemeral() as instance:
-        status = dg.DagsterRunStatus.STARTED
-        run = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status)
-        cursor = None
-        for minute in range(40):
-            clock.set(Us(NOW + minute * MINUTE))
-            phase, last = (Phase.RECORDING, clock.now()) if minute >= 35 else (Phase.CONNECTING, NOW)
-            told = health(PLAN, last, phase)
-            write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
-            context = dg.build_sensor_context(instance, cursor)
-            sensor(context)
-            cursor = None if minute == 15 else context.cursor  # as when the sensor is reset in the UI
-    said = [text.partition(" for ")[0].partition(", after ")[0] for text in Hook.texts[1:]]
-    assert said == ["stream majors has brought nothing", "stream majors brings data again"]
+    with hook() as one, dg.DagsterInstance.ephemeral() as instance:
+        sensed(instance, tmp_path, Alerts(webhook_url=one.url), minutes=40, resets=15, back=35)
+        said = [text.partition(" for ")[0].partition(", after ")[0] for text in one.texts]
+        assert said == ["stream majors has brought nothing", "stream majors brings data again"]
+
+
+def test_a_stream_that_stays_silent_is_told_hourly(tmp_path: Path) -> None:
+    with hook() as one, dg.DagsterInstance.ephemeral() as instance:
+        sensed(instance, tmp_path, Alerts(webhook_url=one.url), minutes=200, resets=-1, back=195)
+        said = [text.partition(": ")[0] for text in one.texts]
+        assert said[:4] == [
+            f"stream majors has brought nothing for {minute * 60} s" for minute in (11, 71, 131, 191)
+        ]
+        assert said[4:] == ["stream majors brings data again, after 11700 s without"]
+        assert one.texts[4].endswith(" (it was told 4 times)")

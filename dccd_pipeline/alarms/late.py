@@ -1,0 +1,43 @@
+"""What should have ended well by now, and has not: a sync of a remote that is late.
+
+A kind of work that a schedule starts is an asset that is materialised only when all of it was done: its name
+and how often that is wanted stand in ``dues``, a line for each kind.
+
+Belongs here: what is late. Does not: work that failed (runs/failures.py).
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from dccd_core.domain.timespan import SECOND, Us
+from dccd_pipeline.alarms.look import Found, Look
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.runs.alerts import said_length
+
+_INTERVALS: Final = 2
+"""So many may pass, or still be under way, before somebody is told."""
+
+
+def dues(settings: Settings) -> dict[str, Us]:
+    """Return how often which assets are to be materialised (us)."""
+    remotes = getattr(settings, "remotes", ())
+    return {f"remote/{one.name}": Us(one.every) for one in remotes if isinstance(one.every, int)}
+
+
+def late(look: Look) -> Found:
+    """Say of each asset that is due whether it is late."""
+    found = dict[str, str | None]()
+    for name, every in dues(look.settings).items():
+        first, *_ = look.memory.setdefault(name, [look.now])
+        last = _materialised(look.instance, dg.AssetKey(name.split("/")))
+        waited = Us(look.now - max(first, last or 0))
+        well = "it has not ended well yet" if last is None else "it ended well last"
+        said = f"{name} is late: {well} {said_length(waited)} ago, wanted is every {said_length(every)}"
+        found[name] = said if waited > _INTERVALS * every else ""
+    return found
+
+
+def _materialised(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Us | None:
+    event = instance.get_latest_materialization_event(asset)
+    return None if event is None else Us(round(event.timestamp * SECOND))

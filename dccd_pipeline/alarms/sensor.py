@@ -1,0 +1,80 @@
+"""The sensor that looks whether anything is wrong for a while, and has alerts sent that were not taken.
+
+Belongs here: when which kind looks, and what becomes of what it finds. Does not: the kinds (kinds.py).
+See https://docs.dagster.io/guides/automate/sensors
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import dagster as dg
+import msgspec
+
+from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.net.clock import Clock, SystemClock
+from dccd_pipeline.alarms.kinds import KINDS
+from dccd_pipeline.alarms.look import Kind, Look, Memory
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.runs.alerts import Alarm
+from dccd_pipeline.runs.outbox import Outbox, in_one
+
+LOOK_EVERY_S: Final = 60
+_EARLY: Final = 5 * SECOND
+"""Ticks do not come on the second: a kind that would be due so soon looks now."""
+
+
+class Looked(msgspec.Struct):
+    """When which kind looked last (us), and what it remembers: the sensor's cursor."""
+
+    at: dict[str, int] = {}
+    memories: dict[str, Memory] = {}
+
+
+_READ: Final = msgspec.json.Decoder(Looked)
+
+
+def alert_sensor(
+    settings: Settings, clock: Clock | None = None, kinds: Mapping[str, Kind] = KINDS
+) -> dg.SensorDefinition:
+    """Return the sensor that tells what is wrong for a while: once, then hourly, and when it is over."""
+    clock, alerts = clock or SystemClock(), settings.alerts
+    status = dg.DefaultSensorStatus.RUNNING if alerts else dg.DefaultSensorStatus.STOPPED
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=LOOK_EVERY_S,
+        default_status=status,
+        description=f"Tells what is wrong: {', '.join(kinds)}. Sends again what was not taken.",
+    )
+    def look(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        if alerts is None:
+            return dg.SkipReason("nobody is to be told: write alerts into dccd.yaml")
+        now, looked = clock.now(), _READ.decode(context.cursor) if context.cursor else Looked()
+        alarms, lines, troubles = list[Alarm](), list[str](), list[str]()
+        for name, kind in _due(kinds, looked, now):
+            looked.at[name] = now
+            alarm = Alarm(context.instance, name)
+            try:
+                found = kind.look(Look(settings, context.instance, now, looked.memories.setdefault(name, {})))
+            except Exception as e:  # noqa: BLE001 -- one that cannot look holds back no other, and is said
+                troubles.append(f"whether anything is {name} could not be seen: {type(e).__name__}: {e}")
+                continue
+            lines += alarm.look(found, now)
+            alarms.append(alarm)
+        outbox = Outbox(context.instance, alerts)
+        troubles += outbox.tell(in_one(lines), now)
+        for alarm in alarms:
+            alarm.keep()
+        for line in (*lines, *troubles):
+            context.log.error(line)
+        context.update_cursor(msgspec.json.encode(looked).decode())
+        said = [*troubles, *(outbox.refusing() if not troubles else ())]
+        return dg.SkipReason("; ".join(said) or f"{len(lines)} alerts were told")
+
+    return look
+
+
+def _due(kinds: Mapping[str, Kind], looked: Looked, now: Us) -> Iterator[tuple[str, Kind]]:
+    for name, kind in kinds.items():
+        if now - looked.at.get(name, 0) >= kind.every - _EARLY:
+            yield name, kind

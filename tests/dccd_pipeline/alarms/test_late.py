@@ -1,0 +1,49 @@
+"""What should have ended well by now: the syncs of remotes, by the assets that they materialise."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import dagster as dg
+
+from dccd_core.domain.timespan import HOUR, MINUTE
+from dccd_core.net.clock import SystemClock
+from dccd_pipeline.alarms.late import dues, late
+from dccd_pipeline.alarms.look import Look
+from tests.dccd_pipeline.alarms.looked import settings
+
+NAME = "remote/backup"
+
+
+def looked(instance: dg.DagsterInstance) -> Look:
+    """Return a look at a remote that is to be synced every hour, at the time it is."""
+    remotes = [
+        SimpleNamespace(name="backup", every=int(HOUR)),
+        SimpleNamespace(name="by_hand", every="never"),
+    ]
+    configured = cast("Any", SimpleNamespace(remotes=remotes))
+    return Look(configured, instance, SystemClock().now())
+
+
+def after(look: Look, minutes: int) -> str | None:
+    return late(replace(look, now=look.now + minutes * MINUTE))[NAME]
+
+
+def test_a_sync_that_has_not_ended_well_for_two_intervals_is_late() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        look = looked(instance)
+        assert dues(look.settings) == {NAME: HOUR}
+        assert [after(look, minutes) for minutes in (0, 60, 120)] == ["", "", ""]
+        assert (
+            after(look, 121)
+            == f"{NAME} is late: it has not ended well yet 2 h 1 min ago, wanted is every 1 h"
+        )
+        instance.report_runless_asset_event(dg.AssetMaterialization(NAME.split("/")))
+        assert after(look, 121) != after(look, 0) == ""
+        assert str(after(look, 150)).startswith(f"{NAME} is late: it ended well last 2 h ")
+
+
+def test_who_has_no_remotes_has_none_that_is_late(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert late(Look(settings(tmp_path), instance, SystemClock().now())) == {}
