@@ -22,7 +22,7 @@ _INTERVALS: Final = 2
 def dues(settings: Settings) -> dict[str, Us]:
     """Return how often which assets are to be materialised (us)."""
     remotes = getattr(settings, "remotes", ())
-    return {f"remote/{one.name}": Us(one.every) for one in remotes if isinstance(one.every, int)}
+    return {f"remote/{one.name}": Us(one.every) for one in remotes if one.scheduled}
 
 
 def late(look: Look) -> Found:

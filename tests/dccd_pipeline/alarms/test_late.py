@@ -18,10 +18,9 @@ NAME = "remote/backup"
 
 def looked(instance: dg.DagsterInstance) -> Look:
     """Return a look at a remote that is to be synced every hour, at the time it is."""
-    remotes = [
-        SimpleNamespace(name="backup", every=int(HOUR)),
-        SimpleNamespace(name="by_hand", every="never"),
-    ]
+    backup = {"name": "backup", "every": int(HOUR), "scheduled": True}
+    by_hand = {"name": "by_hand", "every": "never", "scheduled": False}
+    remotes = [SimpleNamespace(**backup), SimpleNamespace(**by_hand)]
     configured = cast("Any", SimpleNamespace(remotes=remotes))
     return Look(configured, instance, SystemClock().now())
 
