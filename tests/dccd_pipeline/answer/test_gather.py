@@ -22,6 +22,7 @@ from dccd_pipeline.assets.remembered import remember_held, remember_store, write
 from dccd_pipeline.config.lastgood import Loaded
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.dagster_compat import SCHEDULER, InstigatorStatus
+from dccd_pipeline.runs.outbox import Outbox
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.tags import STREAM
 from dccd_pipeline.ticks.memory import Memory, failed_again, write_memory
@@ -294,6 +295,19 @@ def test_a_full_disk_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(said) == 2
     assert said[0].startswith("the disk of the store (")
     assert "is 100% full, 100.0 MB free -> free space" in said[0]
+
+
+def test_an_address_that_takes_no_alerts_is_named(world: World) -> None:
+    world.fill()
+    world.config["alerts"] = {"to": ["http://tok3n@127.0.0.1:9/tok3n"]}
+    alerts = settings_of(world.config).alerts
+    assert alerts
+    Outbox(world.instance, alerts).tell(["it failed"], NOW)
+    said = only(world.ask())
+    assert said.startswith(
+        "alerts.to[0] (http) takes no alerts since 2024-03-01T12:30:00Z: no connection; 1 "
+    )
+    assert "tok3n" not in said
 
 
 def test_a_mistake_in_the_configuration_is_named(world: World) -> None:
