@@ -10,7 +10,7 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
-from dccd_core.lake.layout import data_path, owner, quarantine_path, withdrawn_path
+from dccd_core.lake.layout import HELD, beside, data_path, owner, quarantine_path, withdrawn_path
 from dccd_core.lake.partition import quarantine
 from dccd_core.lake.partition.ledger import Accepted, Asked, Ledger
 from dccd_core.lake.partition.merge import TWICE, Feed, merged, outside
@@ -47,6 +47,8 @@ class PartitionDraft:
     ) -> None:
         self.accepted: Sequence[Accepted] = ()
         """What counts as explained in the state that ``commit`` returns."""
+        self.fetch: Callable[[], object] = _unable
+        """Brings the partition's file here when it is held elsewhere: fresh rows are united with it."""
         self._store = store
         self._data_type = dataset.data_type
         self._span = partition_span(dataset.grain, key)
@@ -64,6 +66,7 @@ class PartitionDraft:
         """How many of the clashes are in quarantine."""
         self._gone: Sequence[tuple[TimeRange, str]] = ()
         self._withdrawn_path = withdrawn_path(dataset, key)
+        self._away = False
         self._withdrawn: list[pl.DataFrame] = []
         self.taken_back = 0
         """How many rows were in the spans that are taken back, stored or fresh, and are beside it now."""
@@ -120,9 +123,16 @@ class PartitionDraft:
                 state = rewrite(self._store, self._path, partial(self._fill, asked, judge))
                 if state is not None:
                     break
-                self._put_aside()
+                self._make_ready()
         self._committed = True
         return replace(state, ledger=state.ledger.accepting(self.accepted)) if self.accepted else state
+
+    def _make_ready(self) -> None:
+        """Do what cannot be done while the partition is locked."""
+        if self._away:
+            self.fetch()
+        else:
+            self._put_aside()
 
     def _put_aside(self) -> None:
         """Keep what the partition is not to hold: before it is judged, not while it is locked."""
@@ -147,6 +157,9 @@ class PartitionDraft:
         file: BinaryIO,
         stored: Stored | None,
     ) -> tuple[State | None, bool]:
+        self._away = stored is None and self._store.tail(beside(self._path, HELD), 1) is not None
+        if self._away:
+            return None, False
         old = Reader(stored.file, self._data_type, self._url) if stored else None
         if old:
             own(old.state, self._owner)
@@ -212,3 +225,7 @@ class PartitionDraft:
         if first < self._span.start or last >= self._span.end:
             outside = first if first < self._span.start else last
             raise LakeError(f"{self._url}: a row of {iso(outside)} is not of this partition", hint=_CALLER)
+
+
+def _unable() -> None:
+    raise LakeError("a draft that knows no remotes", hint=_CALLER)

@@ -1,16 +1,18 @@
 """The lake as others use it: state, drafts, rows and quarantine of its partitions."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake import reader
+from dccd_core.lake import away, reader
 from dccd_core.lake.draft import CompletenessCheck, PartitionDraft
 from dccd_core.lake.layout import (
     StreamKey,
@@ -18,6 +20,7 @@ from dccd_core.lake.layout import (
     dataset_folder,
     owner,
     parse_data_path,
+    parse_part_path,
     quarantine_path,
     withdrawn_path,
 )
@@ -28,11 +31,12 @@ from dccd_core.lake.live.segments import SegmentInfo, SegmentWriter
 from dccd_core.lake.live.shelf import Shelf
 from dccd_core.lake.live.tail import Tail, TailView
 from dccd_core.lake.partition import quarantine
+from dccd_core.lake.partition.held import Bring, Held
 from dccd_core.lake.partition.inventory import Inventory, listed
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import Reader, State, own
-from dccd_core.lake.reader import LiveRows
-from dccd_core.lake.store.folder import Store, writing
+from dccd_core.lake.reader import LiveRows, Source
+from dccd_core.lake.store.folder import Store, Stored, writing
 from dccd_core.lake.store.identity import ensure_identity, identity, usable
 from dccd_core.lake.store.opening import live_folder, open_store
 from dccd_core.tables import DataType
@@ -49,8 +53,13 @@ class LakeStore:
         accepted: known irregularities by the name of their dataset; in every state that is given they count
             as explained. Nothing of them is written.
 
+    A partition that is held elsewhere only is known like any other (``State.elsewhere``). When its rows are
+    needed ``bring`` is called, which has its file here when it returns; without it that is a LakeError.
+
     Every method raises LakeError when the store refuses, and DamagedFile when a file is not what was written.
     """
+
+    bring: Bring | None = None
 
     def __init__(
         self,
@@ -132,8 +141,8 @@ class LakeStore:
 
     def datasets(self) -> list[Dataset]:
         """Return what has at least one partition, sorted by name."""
-        paths = (path for data_type in DataType for path in self._store.find(data_type))
-        return sorted({place[0] for path in paths if (place := parse_data_path(path))}, key=str)
+        paths = (path for data_type in DataType for path in self._store.marks(data_type))
+        return sorted({place[0] for path in paths if (place := parse_part_path(path))}, key=str)
 
     def first_key(self, dataset: Dataset) -> str | None:
         """Return the first partition there is of a dataset, at the price of one look at its folder."""
@@ -142,7 +151,7 @@ class LakeStore:
         return place[1] if place else None
 
     @contextmanager
-    def draft(self, dataset: Dataset, key: str) -> Generator[PartitionDraft]:
+    def draft(self, dataset: Dataset, key: str) -> Generator["PartitionDraft"]:
         """Open a draft of fresh rows; it leaves nothing behind unless it is committed."""
         path = data_path(dataset, key)
         with ExitStack() as stack:
@@ -150,6 +159,7 @@ class LakeStore:
                 file = stack.enter_context(self._store.scratch())
             draft = PartitionDraft(self._store, dataset, key, file, self._identify)
             draft.accepted = self._accepted.get(str(dataset), ())
+            draft.fetch = partial(self.fetch, dataset, [key])
             yield draft
 
     def identity(self) -> str | None:
@@ -162,23 +172,109 @@ class LakeStore:
 
     def chunks(self, dataset: Dataset, key: str) -> Iterator[pl.DataFrame]:
         """Yield a partition's rows in order, a row group at a time; none when there is no file."""
-        path = data_path(dataset, key)
-        with self._store.open(path) as stored:
+        with self._opened_here(dataset, key) as stored:
             if stored:
-                reader = Reader(stored.file, dataset.data_type, self._store.url(path))
+                reader = Reader(stored.file, dataset.data_type, self.path(dataset, key))
                 own(reader.state, owner(dataset, key))
                 yield from reader.groups()
 
     def verify(self, dataset: Dataset, key: str) -> State | None:
         """Read every row again and hold it against the content hash; None when there is no file."""
-        return self._told(dataset, key, reader.verify(self._store, dataset, data_path(dataset, key)))
+        path = data_path(dataset, key)
+        if (found := reader.verify(self._store, dataset, path)) is None:
+            self.fetch(dataset, [key])
+            found = reader.verify(self._store, dataset, path)
+        return self._told(dataset, key, found)
 
-    def scan(self, dataset: Dataset, span: TimeRange | None = None, /) -> pl.LazyFrame:
+    def scan(
+        self, dataset: Dataset, span: TimeRange | None = None, /, *, restore: bool = True
+    ) -> pl.LazyFrame:
         """Return the rows with ``span.start <= ts < span.end``; each collect reads what is there by then.
 
-        What streams recorded is among them at once, folded into its partition or not.
+        What streams recorded is among them at once, folded into its partition or not. What is held elsewhere
+        is brought back first; without ``restore`` that is a LakeError, here and now or when it is collected.
         """
-        return reader.scan(self._store, self._shelf, dataset, span)
+        if not restore:
+            self._refuse(dataset, self.elsewhere(dataset, span))
+        source = Source(self._store, self._shelf, self.fetch if restore else self._refuse)
+        return reader.scan(source, dataset, span)
+
+    def elsewhere(self, dataset: Dataset, span: TimeRange | None = None) -> list[str]:
+        """Return the partitions that share time with ``span`` and are held elsewhere only, in order."""
+        found = reader.partitions(self._store, dataset, span)
+        return [key for key, path in found.items() if path != data_path(dataset, key)]
+
+    def held(self, dataset: Dataset, key: str) -> Held | None:
+        """Return what stayed of a partition that was taken away, also where its file is here; else None.
+
+        Raises:
+            DamagedFile: it is not what was written.
+        """
+        held = self._inventory.held(data_path(dataset, key))
+        own(held.state if held else None, owner(dataset, key))
+        return held
+
+    def fetch(self, dataset: Dataset, keys: Sequence[str]) -> None:
+        """Have these partitions here: those that are held elsewhere are brought back.
+
+        Raises:
+            LakeError: they cannot be.
+        """
+        away = [key for key in keys if (state := self.state(dataset, key)) and state.elsewhere]
+        if away and self.bring is None:
+            self._refuse(dataset, away)
+        elif away and self.bring:
+            self.bring(dataset, away)
+
+    def _refuse(self, dataset: Dataset, keys: Sequence[str]) -> None:
+        """Name what is held elsewhere, if there is any.
+
+        Raises:
+            LakeError: there is.
+        """
+        away = {key: state for key in keys if (state := self.state(dataset, key)) and state.elsewhere}
+        if not away:
+            return
+        remotes = ", ".join(sorted({name for state in away.values() for name in state.elsewhere}))
+        which = ", ".join([*away][:5]) + (f" and {len(away) - 5} more" if len(away) > 5 else "")
+        raise LakeError(
+            f"{dataset}: {which}: not here, but held by {remotes}",
+            hint=f"bring it back with `dccd restore {dataset}`, or read without restore=False",
+        )
+
+    def opened(self, dataset: Dataset, key: str) -> AbstractContextManager[Stored | None]:
+        """Open a partition's file, which stays as it is while it is read; None when it is not here."""
+        return self._store.open(data_path(dataset, key))
+
+    def is_held_by_others(self, dataset: Dataset, key: str) -> bool:
+        """Tell whether a partition's file has another name, as in a pin: to remove it would free nothing."""
+        return self._store.links(data_path(dataset, key)) > 1
+
+    def take_away(self, dataset: Dataset, key: str, over: Stored, held: Held) -> bool:
+        """Put a record in the place of a partition's file, which somebody else has: see ``Held``.
+
+        False when it is no longer ``over``, as ``opened`` gave it: then nothing changes.
+        """
+        return away.take(self._store, data_path(dataset, key), over, held)
+
+    def put_back(self, dataset: Dataset, key: str, fill: Callable[[BinaryIO], object]) -> None:
+        """Have the file of a partition here again: ``fill`` writes it, or raises and changes nothing."""
+        away.put_back(self._store, data_path(dataset, key), fill)
+
+    def remove(self, dataset: Dataset, key: str) -> None:
+        """Remove all that there is of a partition, on purpose: its file, or record, and what lies beside."""
+        away.remove(self._store, data_path(dataset, key))
+
+    @contextmanager
+    def _opened_here(self, dataset: Dataset, key: str) -> Generator[Stored | None]:
+        """Open a partition's file, which is brought back first where it is held elsewhere."""
+        path = data_path(dataset, key)
+        with ExitStack() as stack:
+            stored = stack.enter_context(self._store.open(path))
+            if stored is None:
+                self.fetch(dataset, [key])
+                stored = stack.enter_context(self._store.open(path))
+            yield stored
 
     def holds(self, dataset: Dataset) -> bool:
         """Return whether there is anything to scan: a partition, or a live row."""
@@ -186,7 +282,7 @@ class LakeStore:
 
     def rows(self, dataset: Dataset, span: TimeRange) -> Iterator[pl.DataFrame]:
         """Yield what ``scan`` shows a portion at a time, in order; no portion is empty."""
-        return reader.portions(self._store, self._shelf, dataset, span)
+        return reader.portions(Source(self._store, self._shelf, self.fetch), dataset, span)
 
     def recorded(self) -> list[Dataset]:
         """Return of which datasets there are live rows, sorted by name; reads all of them."""

@@ -14,6 +14,8 @@ from dccd_core.tables import DataType
 
 DATA: Final = "data.parquet"
 """The only name below a data type's folder that ends in ``.parquet``: globs find rows and nothing else."""
+HELD: Final = "_held.json"
+"""What stays of a partition whose file is held elsewhere only."""
 QUARANTINE: Final = "_quarantine.ndjson"
 WITHDRAWN: Final = "_withdrawn.ndjson"
 LOCKS: Final = ".dccd/locks"
@@ -105,17 +107,40 @@ def owner(dataset: Dataset, key: str) -> str:
 
 
 def quarantine_path(dataset: Dataset, key: str) -> str:
-    return data_path(dataset, key).removesuffix(DATA) + QUARANTINE
+    return beside(data_path(dataset, key), QUARANTINE)
 
 
 def withdrawn_path(dataset: Dataset, key: str) -> str:
-    return data_path(dataset, key).removesuffix(DATA) + WITHDRAWN
+    return beside(data_path(dataset, key), WITHDRAWN)
+
+
+def held_path(dataset: Dataset, key: str) -> str:
+    """Return the record of a partition whose file is held elsewhere only."""
+    return beside(data_path(dataset, key), HELD)
+
+
+def beside(path: str, name: str) -> str:
+    """Return the file of this name in the folder of ``path``.
+
+    >>> beside("trades/period=2024-01-31/data.parquet", HELD)
+    'trades/period=2024-01-31/_held.json'
+    """
+    return f"{path.rpartition('/')[0]}/{name}"
 
 
 def parse_data_path(path: str) -> tuple[Dataset, str] | None:
     """Return what ``data_path`` made ``path`` from; None for a path that it cannot have made."""
+    return _parse_path(path, DATA)
+
+
+def parse_part_path(path: str) -> tuple[Dataset, str] | None:
+    """Return which partition a file is of, or a record of one; None for any other path."""
+    return _parse_path(path, HELD if path.endswith(HELD) else DATA)
+
+
+def _parse_path(path: str, file: str) -> tuple[Dataset, str] | None:
     folder, _, name = path.rpartition(f"/{PERIOD}")
-    dataset, key = _parse_folder(folder), name.removesuffix(f"/{DATA}")
+    dataset, key = _parse_folder(folder), name.removesuffix(f"/{file}")
     if dataset is None or key == name:
         return None
     try:

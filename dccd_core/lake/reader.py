@@ -11,13 +11,15 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.layout import StreamKey, dataset_folder, parse_data_path
+from dccd_core.lake.layout import StreamKey, data_path, dataset_folder, parse_part_path
 from dccd_core.lake.live import segments
 from dccd_core.lake.live.coverage import SegmentCoverage, withdrawn
 from dccd_core.lake.live.runs import SortedRuns
 from dccd_core.lake.live.segments import SYMBOL
 from dccd_core.lake.live.shelf import Shelf
+from dccd_core.lake.partition.held import Bring
 from dccd_core.lake.partition.merge import Feed, merged
 from dccd_core.lake.partition.parquet import Reader, State
 from dccd_core.lake.store.folder import Store, writing
@@ -27,9 +29,21 @@ _IN_MEMORY: Final = 1 << 26
 """Bytes of live rows, packed, that are not put on disk while they are read: some two million trades."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is read: files, live rows, and ``fetch``, which has here what is held elsewhere, or raises."""
+
+    store: Store
+    live: Shelf
+    fetch: Bring
+
+
 def partitions(store: Store, dataset: Dataset, span: TimeRange | None = None) -> dict[str, str]:
-    """Return the paths of the partitions that are there and share time with ``span``, by key, in order."""
-    places = [(path, parse_data_path(path)) for path in store.find(dataset_folder(dataset))]
+    """Return the paths of the partitions that there are and that share time with ``span``, by key, in order.
+
+    Of those that are held elsewhere that of their record.
+    """
+    places = [(path, parse_part_path(path)) for path in store.marks(dataset_folder(dataset))]
     found = {place[1]: path for path, place in places if place and place[0] == dataset}
     return {
         key: path
@@ -80,7 +94,7 @@ def live_rows(live: Shelf) -> dict[Dataset, LiveRows]:
     return found
 
 
-def scan(store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None) -> pl.LazyFrame:
+def scan(source: Source, dataset: Dataset, span: TimeRange | None) -> pl.LazyFrame:
     """Return the stored rows within ``span``: those that are there when they are collected.
 
     Not Polars' own scan of many files: that one remembers footers, so it fails on a file that was replaced
@@ -90,11 +104,14 @@ def scan(store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None) ->
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        for path, found in _shown(store, live, dataset, span):
+        if limit is None:  # all at once: who needs a few rows may need one partition
+            paths = partitions(source.store, dataset, span)
+            source.fetch(dataset, [key for key, path in paths.items() if path != data_path(dataset, key)])
+        for path, found in _shown(source, dataset, span):
             rows = found if predicate is None else found.filter(predicate)
             rows = rows if columns is None else rows.select(columns)
             rows = rows if limit is None else rows.head(limit)
-            for batch in _collected(store, dataset, path, rows):
+            for batch in _collected(source.store, dataset, path, rows):
                 limit = None if limit is None else limit - batch.height
                 yield batch
             if limit == 0:
@@ -103,18 +120,18 @@ def scan(store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None) ->
     return register_io_source(batches, schema=dataset.data_type.table.schema)
 
 
-def portions(store: Store, live: Shelf, dataset: Dataset, span: TimeRange) -> Iterator[pl.DataFrame]:
+def portions(source: Source, dataset: Dataset, span: TimeRange) -> Iterator[pl.DataFrame]:
     """Yield the rows within ``span`` in order, a portion at a time; none of them is empty."""
-    for path, found in _shown(store, live, dataset, span):
-        yield from (rows for rows in _collected(store, dataset, path, found) if rows.height)
+    for path, found in _shown(source, dataset, span):
+        yield from (rows for rows in _collected(source.store, dataset, path, found) if rows.height)
 
 
 def _shown(
-    store: Store, live: Shelf, dataset: Dataset, span: TimeRange | None
+    source: Source, dataset: Dataset, span: TimeRange | None
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield the rows in order, those of a file with its path, without what was withdrawn."""
-    with _live_rows(live, dataset, span) as (runs, gone):  # before the partitions: see ``each_of``
-        for path, rows in _pieces(store, dataset, span, runs):
+    with _live_rows(source.live, dataset, span) as (runs, gone):  # before the partitions: see ``each_of``
+        for path, rows in _pieces(source, dataset, span, runs):
             yield path, rows.filter(~pl.any_horizontal(_inside(one) for one in gone)) if gone else rows
 
 
@@ -158,27 +175,51 @@ def _live_rows(
 
 
 def _pieces(
-    store: Store, dataset: Dataset, span: TimeRange | None, runs: SortedRuns
+    source: Source, dataset: Dataset, span: TimeRange | None, runs: SortedRuns
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield the rows in order, those of a file with its path."""
-    paths, live = partitions(store, dataset, span), {key for _, key in runs.parts()}
+    paths, live = partitions(source.store, dataset, span), {key for _, key in runs.parts()}
     for key in sorted({*paths, *live}):
-        path = paths.get(key)
-        if path and key in live:
-            yield from _beside(store, dataset, path, span, runs.feeds(dataset, key))
-        elif path:
-            yield path, _within(store.url(path), span)
-        else:
+        if key not in paths:
             yield from ((None, rows.lazy()) for rows in runs.rows(dataset, key))
+            continue
+        path = data_path(dataset, key)
+        if paths[key] != path:
+            source.fetch(dataset, [key])
+        stored = _stored(source, dataset, key, span)
+        if key in live:
+            yield from _beside(source.store, dataset, path, stored, runs.feeds(dataset, key))
+        else:
+            yield path, stored
+
+
+def _stored(source: Source, dataset: Dataset, key: str, span: TimeRange | None) -> pl.LazyFrame:
+    """Return what a partition's file has within ``span``; it may be taken away while it is looked for.
+
+    Raises:
+        LakeError: it is gone, and nobody says that it is held elsewhere; or it cannot be brought back.
+    """
+    url = source.store.url(data_path(dataset, key))
+    try:
+        return _within(url, span)
+    except FileNotFoundError:
+        source.fetch(dataset, [key])
+    try:
+        return _within(url, span)
+    except FileNotFoundError as e:
+        raise _went(url) from e
+
+
+def _went(url: str) -> LakeError:
+    return LakeError(f"{url}: went while it was read", hint="read it again")
 
 
 def _beside(
-    store: Store, dataset: Dataset, path: str, span: TimeRange | None, live: list[Feed]
+    store: Store, dataset: Dataset, path: str, rows: pl.LazyFrame, live: list[Feed]
 ) -> Iterator[tuple[str | None, pl.LazyFrame]]:
     """Yield a file's rows and live ones, united only where both may be: the file's older rows stay lazy."""
     first = min(begins for feed in live if (begins := feed.begins) is not None)
     cut = pl.lit(first - dataset.data_type.table.tolerance, dtype=TIME)
-    rows = _within(store.url(path), span)
     yield path, rows.filter(pl.col("ts") < cut)
     stored = Feed.of(_collected(store, dataset, path, rows.filter(pl.col("ts") >= cut)))
     yield from ((None, rows.lazy()) for rows in merged(dataset.data_type, stored, live))
@@ -204,7 +245,7 @@ def _collected(
 ) -> Iterator[pl.DataFrame]:
     try:
         yield from rows.collect_batches()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        if path:
-            verify(store, dataset, path)  # raises when it is the file's fault, and names it
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as e:
+        if path and verify(store, dataset, path) is None:  # raises when it is the file's fault, and names it
+            raise _went(store.url(path)) from e
         raise

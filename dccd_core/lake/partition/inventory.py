@@ -13,7 +13,16 @@ from typing import Final, NamedTuple
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import LakeError
-from dccd_core.lake.layout import StreamKey, dataset_folder, manifest_path, parse_data_path
+from dccd_core.lake.layout import (
+    DATA,
+    HELD,
+    StreamKey,
+    beside,
+    dataset_folder,
+    manifest_path,
+    parse_part_path,
+)
+from dccd_core.lake.partition.held import Held, parse_held
 from dccd_core.lake.partition.manifest import Entry, Manifest, decode, encode
 from dccd_core.lake.partition.parquet import State, state_from_tail
 from dccd_core.lake.store.folder import Store
@@ -27,8 +36,12 @@ _SETTLED_NS: Final = 3_000_000_000
 """What changed so shortly ago may change again and keep its mark: clocks of file systems tick up to 2 s."""
 
 
+_MOST_BYTES: Final = 1 << 26
+"""Of a record, which holds a ledger: more than any has."""
+
+
 class Part(NamedTuple):
-    """A partition's file as it was listed."""
+    """A partition's file as it was listed; where that is held elsewhere, its record."""
 
     key: str
     path: str
@@ -51,7 +64,7 @@ def listed(store: Store, datasets: Iterable[Dataset] | None = None) -> Listing:
     if datasets is None:
         found: Listing = {}
         for path, mark in chain.from_iterable(store.marks(data_type).items() for data_type in DataType):
-            if place := parse_data_path(path):
+            if place := parse_part_path(path):
                 found.setdefault(place[0], []).append(Part(place[1], path, mark))
         return found
     return {dataset: _of(store, dataset) for dataset in datasets}
@@ -59,7 +72,7 @@ def listed(store: Store, datasets: Iterable[Dataset] | None = None) -> Listing:
 
 def _of(store: Store, dataset: Dataset) -> list[Part]:
     marks = store.marks(dataset_folder(dataset)).items()
-    places = [(parse_data_path(path), path, mark) for path, mark in marks]
+    places = [(parse_part_path(path), path, mark) for path, mark in marks]
     return [Part(place[1], path, mark) for place, path, mark in places if place and place[0] == dataset]
 
 
@@ -94,8 +107,17 @@ class Inventory:
         return {dataset: _there(states) for dataset, states in found.items()}
 
     def state(self, path: str) -> State | None:
-        """Return what the footer of a file says; None when there is none."""
+        """Return what the footer of a file says, or its record; None when there is neither."""
         return self._footer(path).state
+
+    def held(self, path: str) -> Held | None:
+        """Return the record beside a file, or in its place; None when there is none.
+
+        Raises:
+            DamagedFile: it is not what was written.
+        """
+        found = self._store.ending(beside(path, HELD), _MOST_BYTES)
+        return self._parsed(path, found) if found else None
 
     def _remembered(
         self, dataset: Dataset, parts: Sequence[Part], store: str | None
@@ -104,7 +126,7 @@ class Inventory:
         known = self._entries(StreamKey.of(dataset), store).get(dataset.symbol.slug, {})
         found = [(part, known.get(part.key)) for part in parts]
         return {
-            part.key: entry.state(self._store.url(part.path)) if entry and entry.mark == part.mark else None
+            part.key: entry.state(self._file_url(part.path)) if entry and entry.mark == part.mark else None
             for part, entry in found
         }
 
@@ -145,6 +167,20 @@ class Inventory:
         return found
 
     def _footer(self, path: str) -> _Footer:
+        """Return what a file's end says, or its record; it may be taken away, or come back, meanwhile."""
+        file, record = beside(path, DATA), beside(path, HELD)
+        found = self._end_of(file)
+        if found.state is None and (ending := self._store.ending(record, _MOST_BYTES)):
+            return _Footer(self._parsed(file, ending).state, ending.mark, ending.changed)
+        return found if found.state else self._end_of(file)
+
+    def _parsed(self, path: str, ending: Ending) -> Held:
+        return parse_held(ending.tail, self._store.url(beside(path, HELD)), self._file_url(path))
+
+    def _file_url(self, path: str) -> str:
+        return self._store.url(beside(path, DATA))
+
+    def _end_of(self, path: str) -> _Footer:
         last = list[Ending]()
 
         def read(size: int) -> tuple[bytes, int] | None:

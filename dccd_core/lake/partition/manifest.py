@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import Us
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.partition.parquet import State
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """To be raised with every change of what ``Entry`` holds, or of how ``State`` is read from a footer."""
 
 
@@ -29,12 +29,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     content_hash: str
     owner: str
     ledger: msgspec.Raw
+    elsewhere: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, state: State, mark: str) -> "Entry":
         ledger = msgspec.Raw(state.ledger.to_json().encode())
         known = (state.rows, state.first, state.last, state.bytes, state.content_hash, state.owner)
-        return cls(mark, *known, ledger)
+        return cls(mark, *known, ledger, state.elsewhere)
 
     def state(self, path: str) -> State | None:
         """Return the state of the file at ``path``; None when this dccd does not know such a ledger."""
@@ -42,9 +43,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
             ledger = Ledger.from_json(bytes(self.ledger))
         except DamagedFile:
             return None
-        return State(
-            path, self.rows, self.first, self.last, self.bytes, self.content_hash, ledger, self.owner
-        )
+        known = (self.rows, self.first, self.last, self.bytes, self.content_hash, ledger, self.owner)
+        return State(path, *known, elsewhere=self.elsewhere)
 
 
 Manifest = dict[str, dict[str, Entry]]

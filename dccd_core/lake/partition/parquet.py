@@ -57,6 +57,8 @@ class State:
     """Whose rows they are, as ``Writer`` was told; empty in files from before that was written."""
     unfolded: int = 0
     """Rows of ticks that are in the tail and in no file yet. Of a file alone there are none."""
+    elsewhere: tuple[str, ...] = ()
+    """The remotes that hold the file, where it is not here; ``bytes`` is its size there."""
 
 
 def own(state: State | None, owner: str) -> State | None:

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from pathlib import PurePosixPath
@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
-from dccd_core.lake.layout import DATA, LOCKS
+from dccd_core.lake.layout import DATA, HELD, LOCKS, beside
 from dccd_core.lake.store.folder import Stored, letting_go, rewrite
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
@@ -29,6 +29,8 @@ _TOO_LATE: Final = (304, 409, 412)
 _NO_VERSION: Final = '"00000000000000000000000000000000"'
 _TRIED: Final = set[tuple[str, str]]()
 """Services and buckets that are known, in this process, to keep writers apart."""
+_REMOVES: Final = set[tuple[str, str]]()
+"""Those that are known to remove no object but the one that is meant."""
 ONE_WRITER: Final = "one_writer=true"
 _PATIENCE_S: Final = 600
 _EMPTY: Final = "InvalidRange"
@@ -61,10 +63,11 @@ class Bucket:
         return self
 
     def find(self, folder: str) -> list[str]:
-        return list(self.marks(folder))
+        return [path for path in self.marks(folder) if path.endswith(f"/{DATA}")]
 
     def marks(self, folder: str) -> dict[str, str]:
-        return {path: mark for path, mark in self._listed(folder) if path.endswith(f"/{DATA}")}
+        found = dict(self._listed(folder))
+        return {path: mark for path, mark in found.items() if _tells(path, found)}
 
     def named(self, folder: str, names: Sequence[str]) -> dict[str, str]:
         return {path: mark for path, mark in self._listed(folder) if path.rpartition("/")[2] in names}
@@ -89,9 +92,14 @@ class Bucket:
         except (ClientError, BotoCoreError) as e:
             raise self._refused(e, path) from e
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, over: Stored | None = None) -> bool:
+        key = self._prefix + path
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
+            if over is None or self._one_writer:
+                self._client.delete_object(Bucket=self._bucket, Key=key)
+                return True
+            self._try_removing()
+            return self._delete(key, over.version)
         except (ClientError, BotoCoreError) as e:
             raise self._refused(e, path) from e
 
@@ -115,6 +123,76 @@ class Bucket:
         other = copy(self)
         other._prefix = f"{self._prefix}{folder}/"
         return other
+
+    def links(self, path: str) -> int:  # noqa: ARG002 -- an object has one name
+        return 1
+
+    def hold(self, path: str, over: Stored, record_path: str, record: bytes) -> bool:
+        """Put the record first. It is our own for as long as nobody else puts one: then that one stays.
+
+        What was there is looked at before the object: a record that comes later is of a later object.
+        """
+        key = self._prefix + record_path
+        try:
+            if not self._one_writer:
+                self._try_removing()
+            before = self._version(record_path)
+            if self._version(path) != over.version:
+                return False
+            mine = self._put(key, record, before)
+            if mine is None:
+                return False
+            if self.remove(path, over):
+                return True
+            if self._version(path) is not None:
+                self.remove(record_path, Stored(over.file, mine))
+        except (ClientError, BotoCoreError) as e:
+            raise self._refused(e, path) from e
+        return False
+
+    def _version(self, path: str) -> str | None:
+        """Return what tells an object as it is now from others; None when there is none."""
+        try:
+            return self._client.head_object(Bucket=self._bucket, Key=self._prefix + path)["ETag"]
+        except ClientError as e:
+            if _code(e) in _ABSENT:
+                return None
+            raise
+
+    def _delete(self, key: str, version: str) -> bool:
+        """Remove an object of this version; False when it is another, or gone."""
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=key, IfMatch=version)
+        except ClientError as e:
+            if _code(e) in _LOST_RACE or _status(e) in _TOO_LATE:
+                return False
+            raise
+        return True
+
+    def _try_removing(self) -> None:
+        """Try on an object of its own that one is not removed in the place of another.
+
+        Raises:
+            LakeError: it is, or the service does not know how to.
+        """
+        place = (self._client.meta.endpoint_url, self._bucket)
+        if place in _REMOVES:
+            return
+        key = f"{self._prefix}{LOCKS.partition('/')[0]}/probe-{uuid4().hex}"
+        try:
+            version = self._client.put_object(Bucket=self._bucket, Key=key, Body=b"1")["ETag"]
+            kept = not self._delete(key, _NO_VERSION) and self._delete(key, version)
+        except ClientError:
+            kept = False
+        finally:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        if not kept:
+            raise LakeError(
+                f"s3://{self._bucket} at {place[0]} ignores If-Match when it deletes: rows that come"
+                " meanwhile could go with an object, so nothing is removed",
+                hint=f"use a service that honours it; where one machine writes, say so: ...?{ONE_WRITER}",
+            )
+        _REMOVES.add(place)
 
     def first(self, folder: str) -> str | None:
         prefix = f"{self._prefix}{folder}/"
@@ -269,6 +347,12 @@ class Bucket:
             f"{self.url(path)}: {error}",
             hint="check bucket, credentials and AWS_ENDPOINT_URL; what was stored before is untouched",
         )
+
+
+def _tells(path: str, found: Container[str]) -> bool:
+    """Tell whether it is a partition's file, or the record of one that is not there."""
+    is_record = path.endswith(f"/{HELD}")
+    return path.endswith(f"/{DATA}") or (is_record and beside(path, DATA) not in found)
 
 
 def _mark(etag: str | None, size: int | None) -> str:

@@ -48,7 +48,10 @@ class Store(Protocol):
         ...
 
     def marks(self, folder: str) -> dict[str, str]:
-        """Return what ``find`` does, each with a mark that changes with the file; "" where nothing tells."""
+        """Return what ``find`` does, each with a mark that changes with the file; "" where nothing tells.
+
+        Of a partition that is held elsewhere the path of its record is among them.
+        """
         ...
 
     def named(self, folder: str, names: Sequence[str]) -> dict[str, str]:
@@ -99,6 +102,24 @@ class Store(Protocol):
         """Put a draft in the place of ``path``, durably; False when ``over`` is no longer what is there."""
         ...
 
+    def hold(self, path: str, over: Stored, record_path: str, record: bytes) -> bool:
+        """Put a record in the place of a file, durably: at no moment there is neither.
+
+        The caller has ``locked`` it. False when ``over`` is no longer what is there: then nothing changes.
+        """
+        ...
+
+    def remove(self, path: str, over: Stored | None = None) -> bool:
+        """Remove a file, durably, where that is still ``over``; False when it was not there.
+
+        The caller has ``locked`` it.
+        """
+        ...
+
+    def links(self, path: str) -> int:
+        """Return how many names a file has: with more than one, removing one frees nothing."""
+        ...
+
 
 class Objects(Protocol):
     """A bucket, as far as segments need one."""
@@ -111,7 +132,7 @@ class Objects(Protocol):
         """Write an object that nobody else writes."""
         ...
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> object:
         """Remove an object; one that is gone is no error."""
         ...
 
@@ -182,7 +203,7 @@ class Folder:
         return f"{self._base}/{path}"
 
     def find(self, folder: str) -> list[str]:
-        return list(self.marks(folder))
+        return [path for path in self.marks(folder) if path.endswith(f"/{DATA}")]
 
     def marks(self, folder: str) -> dict[str, str]:
         self._refuse_no_folder()
@@ -324,11 +345,48 @@ class Folder:
         self._sync_folders(target)
         return True
 
+    def hold(self, path: str, over: Stored, record_path: str, record: bytes) -> bool:
+        target, beside = self._root / path, self._root / record_path
+        if not _is_still(target, over):
+            return False
+        draft = beside.with_name(f".{beside.name}.{uuid4().hex}.draft")
+        try:
+            with draft.open("xb") as file:
+                file.write(record)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(beside)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._sync_folders(beside)
+        return self.remove(path)
+
+    def remove(self, path: str, over: Stored | None = None) -> bool:
+        target = self._root / path
+        if not (target.exists() if over is None else _is_still(target, over)):
+            return False
+        target.unlink()
+        _sync_folder(target.parent)
+        with suppress(OSError):  # it is not empty
+            target.parent.rmdir()
+        return True
+
+    def links(self, path: str) -> int:
+        return (self._root / path).stat().st_nlink
+
     def _sync_folders(self, target: Path) -> None:
         for folder in target.parents:
             _sync_folder(folder)
             if folder == self._root:
                 break
+
+
+def _is_still(target: Path, over: Stored) -> bool:
+    """Tell whether a file is the one that was opened: files are replaced, never written into."""
+    try:
+        return os.path.samestat(target.stat(), os.fstat(over.file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _cut_torn_line(file: BinaryIO) -> None:

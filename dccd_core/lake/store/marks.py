@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dccd_core.lake.layout import DATA, PERIOD
+from dccd_core.lake.layout import DATA, HELD, PERIOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ def changed(status: os.stat_result) -> int:
 def marks(root: str, folder: str) -> Iterator[tuple[str, str]]:
     """Yield the path of each partition file below ``root``/``folder`` with its mark, in no order.
 
-    What a partition's own folder holds besides is not looked at. What goes meanwhile is not there.
+    Where a partition is held elsewhere, that of its record. What else its folder holds is not looked
+    at. What goes meanwhile is not there.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -53,11 +54,18 @@ def marks(root: str, folder: str) -> Iterator[tuple[str, str]]:
         path = f"{folder}/{name}"
         if is_folder and not name.startswith(PERIOD):
             yield from marks(root, path)
-        elif is_folder or name == DATA:
-            path = f"{path}/{DATA}" if is_folder else path
-            found = _mark_of(f"{root}/{path}")
-            if found is not None:
-                yield path, found
+        elif is_folder:
+            yield from _of_partition(root, path)
+        elif name == DATA and (found := _mark_of(f"{root}/{path}")) is not None:
+            yield path, found
+
+
+def _of_partition(root: str, folder: str) -> Iterator[tuple[str, str]]:
+    for name in (DATA, HELD, DATA):  # the file may come back while the record is looked for
+        path = f"{folder}/{name}"
+        if (found := _mark_of(f"{root}/{path}")) is not None:
+            yield path, found
+            return
 
 
 def named(root: str, folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:

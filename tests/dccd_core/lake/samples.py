@@ -1,6 +1,7 @@
 """Rows, ledgers and judges that the lake's tests, and the processes they start, share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 import polars as pl
 from hypothesis import settings
@@ -12,6 +13,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
+from dccd_core.lake.partition.held import Held, Place
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.partition.parquet import State
 from dccd_core.tables import RECEIVED, TIME, DataType
@@ -134,3 +136,32 @@ def store(
 
 def stored(lake: LakeStore, dataset: Dataset = TRADES, key: str = DAY) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=dataset.data_type.table.schema), *lake.chunks(dataset, key)])
+
+
+Bodies = Mapping[tuple[Dataset, str], bytes]
+"""What a remote holds: files by dataset and partition."""
+
+
+def take_away(lake: LakeStore, key: str = DAY, *, dataset: Dataset = TRADES, nonce: str = "") -> bytes:
+    """Leave a record of a partition that ``backup`` is said to hold; return its file."""
+    with lake.opened(dataset, key) as stored:
+        state = lake.state(dataset, key)
+        assert stored
+        assert state
+        body = stored.file.read()
+        held = Held(state, sha256(body).hexdigest(), (Place("backup", Us(1)),), Us(2), nonce)
+        assert lake.take_away(dataset, key, stored, held)
+    return body
+
+
+def bringing(lake: LakeStore, bodies: Bodies) -> list[str]:
+    """Let a lake bring back these files; return the keys of those that are, as it happens."""
+    brought = list[str]()
+
+    def bring(dataset: Dataset, keys: Sequence[str]) -> None:
+        for key in keys:
+            lake.put_back(dataset, key, lambda file, key=key: file.write(bodies[dataset, key]))
+            brought.append(key)
+
+    lake.bring = bring
+    return brought

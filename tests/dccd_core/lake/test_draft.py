@@ -5,10 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
-from dccd_core.lake.draft import CompletenessCheck
+from dccd_core.lake.draft import CompletenessCheck, PartitionDraft
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
+from dccd_core.lake.store.folder import Folder
 from tests.dccd_core.lake.samples import (
     DAY,
     SPAN,
@@ -16,9 +18,11 @@ from tests.dccd_core.lake.samples import (
     Witness,
     asked,
     at,
+    bringing,
     numbered,
     store,
     stored,
+    take_away,
     trades,
 )
 
@@ -111,3 +115,32 @@ def test_what_was_asked_for_before_stays_whatever_is_answered(lake: LakeStore) -
     store(lake, numbered([1, 2]))
     answer(lake, numbered([2]), 0, 4, judge=Witness())
     assert stored(lake)["trade_id"].to_list() == ["1", "2"]
+
+
+def test_what_goes_elsewhere_while_it_is_drafted_is_brought_back(tmp_path: Path) -> None:
+    lake = LakeStore(tmp_path)
+    store(lake, numbered([1]))
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered([2]))
+        bringing(lake, {(TRADES, DAY): take_away(lake)})
+        state = draft.commit([asked()], Witness)
+    assert state.rows == 2
+
+
+def test_a_draft_of_a_partition_that_nobody_holds_is_a_new_one(tmp_path: Path) -> None:
+    lake = LakeStore(tmp_path)
+    brought = bringing(lake, {})
+    assert store(lake, numbered([1])).rows == 1
+    assert brought == []
+
+
+def test_a_draft_that_knows_no_remotes_never_writes_beside_a_record(tmp_path: Path) -> None:
+    lake = LakeStore(tmp_path)
+    store(lake, numbered([1]))
+    take_away(lake)
+    folder = Folder(tmp_path)
+    with folder.scratch() as file:
+        draft = PartitionDraft(folder, TRADES, DAY, file, lambda: None)
+        with pytest.raises(LakeError, match="knows no remotes"):
+            draft.commit([asked()], Witness)
+    assert not Path(lake.path(TRADES, DAY)).exists()

@@ -6,10 +6,13 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import HOUR, Us
 from dccd_core.lake.layout import (
     StreamKey,
+    beside,
     data_path,
+    held_path,
     manifest_path,
     parse_data_path,
     parse_family,
+    parse_part_path,
     quarantine_path,
     segment_name,
     segment_start,
@@ -52,6 +55,15 @@ def test_a_partition_has_one_place_and_the_place_names_the_partition(
 )
 def test_other_paths_are_no_partitions(path: str) -> None:
     assert parse_data_path(path) is None
+
+
+def test_a_record_lies_beside_its_file_and_is_no_partition_file() -> None:
+    path = held_path(TRADES, DAY)
+    assert path == beside(data_path(TRADES, DAY), "_held.json")
+    assert path == "trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/_held.json"
+    assert (parse_data_path(path), parse_part_path(path)) == (None, (TRADES, DAY))
+    assert parse_part_path(data_path(TRADES, DAY)) == (TRADES, DAY)
+    assert parse_part_path(quarantine_path(TRADES, DAY)) is None
 
 
 def test_a_key_of_another_grain_is_refused() -> None:

@@ -28,7 +28,18 @@ from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
 from dccd_core.tables import DataType
-from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, Witness, asked, numbered, store, trades
+from tests.dccd_core.lake.samples import (
+    DAY,
+    SPAN,
+    TRADES,
+    Witness,
+    asked,
+    bringing,
+    numbered,
+    store,
+    take_away,
+    trades,
+)
 
 NS = 1_000_000_000
 NEXT = "2024-02-01"
@@ -269,7 +280,7 @@ def test_the_manifest_of_a_copy_says_nothing(lake: LakeStore, opened: Opened, tm
 DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
     "empty": lambda body: b"",
     "torn": lambda body: body[: len(body) // 2],
-    "another format": lambda body: body.replace(b'"format":1', b'"format":2'),
+    "another format": lambda body: body.replace(b'"format":2', b'"format":3'),
     "a number": lambda body: body.replace(b'"rows":', b'"rows":1'),
     "longer": lambda body: body + b" ",
     "noise": lambda body: os.urandom(1_000),
@@ -347,6 +358,54 @@ def test_of_many_partitions_it_is(lake: LakeStore, opened: Opened, monkeypatch: 
     assert opened.taken().count("2024-03-31") == 1  # by what is true
     assert manifest(lake).exists()
     assert not manifest(lake, StreamKey.of(KRAKEN)).exists()
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_goes_elsewhere_and_comes_back_is_seen_and_remembered(lake: LakeStore, opened: Opened) -> None:
+    again(lake).inventory()
+    body = take_away(lake)
+    bringing(lake, {(TRADES, DAY): body})
+    for elsewhere in (("backup",), ()):
+        found = again(lake).inventory()
+        assert found == truth(lake)
+        assert found[TRADES][DAY].elsewhere == elsewhere
+        opened.clear()
+        assert again(lake).inventory() == found
+        assert opened.taken() == []
+        lake.fetch(TRADES, [DAY])
+
+
+def test_a_file_that_goes_elsewhere_once_it_was_listed_is_told_by_its_record(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, bodies = Folder.ending, dict[str, bytes]()
+
+    def first_it_goes(folder: Folder, path: str, size: int) -> Ending | None:
+        if DAY in path and "BTC" in path and not bodies:
+            bodies[path] = b""
+            take_away(again(lake))
+        return ending(folder, path, size)
+
+    monkeypatch.setattr(Folder, "ending", first_it_goes)
+    assert lake.states(TRADES)[DAY].elsewhere == ("backup",)
+
+
+def test_a_file_that_comes_back_while_its_record_is_looked_for_is_told(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ending = lake.state(TRADES, DAY), Folder.ending
+    body = take_away(lake)
+    other = again(lake)
+    bringing(other, {(TRADES, DAY): body})
+
+    def first_it_comes_back(folder: Folder, path: str, size: int) -> Ending | None:
+        if path.endswith("_held.json"):
+            monkeypatch.setattr(Folder, "ending", ending)
+            other.fetch(TRADES, [DAY])
+        return ending(folder, path, size)
+
+    monkeypatch.setattr(Folder, "ending", first_it_comes_back)
+    assert lake.state(TRADES, DAY) == before
 
 
 @pytest.mark.usefixtures("eager")

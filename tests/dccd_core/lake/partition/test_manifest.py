@@ -61,7 +61,7 @@ def test_a_damaged_one_says_nothing_that_is_not_so(at: int, bit: int) -> None:
 @pytest.mark.parametrize(
     ("head", "body"),
     [
-        ({"format": 2}, None),
+        ({"format": 3}, None),
         ({"format": 0}, None),
         ({"format": "1"}, None),
         ({"store": None}, None),
@@ -75,7 +75,7 @@ def test_a_damaged_one_says_nothing_that_is_not_so(at: int, bit: int) -> None:
 def test_another_format_says_nothing(head: dict[str, object], body: bytes | None) -> None:
     known = encode(ENTRIES, "store").partition(b"\n")[2]
     body = known if body is None else body
-    first = {"format": 1, "store": "store", "crc32": crc32(body), **head}
+    first = {"format": 2, "store": "store", "crc32": crc32(body), **head}
     assert decode(msgspec.json.encode(first) + b"\n" + body, "store") == {}
 
 

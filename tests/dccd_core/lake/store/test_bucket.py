@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import boto3
@@ -20,7 +20,9 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import StreamKey, manifest_path
 from dccd_core.lake.partition import inventory
 from dccd_core.lake.partition.ledger import Answer, Ledger
+from dccd_core.lake.store import bucket as bucket_module
 from dccd_core.lake.store.bucket import Bucket
+from dccd_core.lake.store.folder import Stored
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.opening import open_store
@@ -31,12 +33,14 @@ from tests.dccd_core.lake.samples import (
     TRADES,
     Witness,
     asked,
+    bringing,
     live,
     many,
     numbered,
     record,
     store,
     stored,
+    take_away,
     trades,
 )
 
@@ -218,6 +222,80 @@ def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
             use()
 
 
+RECORD = KEY.replace("data.parquet", "_held.json")
+
+
+def test_what_is_taken_away_is_known_and_comes_back(lake: LakeStore) -> None:
+    before = store(lake, numbered(range(5)))
+    brought = bringing(lake, {(TRADES, DAY): take_away(lake)})
+    assert keys(lake) == [RECORD]
+    held = lake.state(TRADES, DAY)
+    assert held
+    assert (held.elsewhere, held.content_hash) == (("backup",), before.content_hash)
+    assert lake.states(TRADES) == {DAY: held}
+    assert (lake.datasets(), lake.keys(TRADES), lake.elsewhere(TRADES)) == ([TRADES], [DAY], [DAY])
+    assert_frame_equal(lake.scan(TRADES).collect(), numbered(range(5)))
+    assert (lake.state(TRADES, DAY), keys(lake), brought) == (before, [KEY], [DAY])
+    assert not lake.is_held_by_others(TRADES, DAY)
+
+
+def test_late_rows_are_united_with_what_is_elsewhere(lake: LakeStore) -> None:
+    store(lake, numbered([1]))
+    bringing(lake, {(TRADES, DAY): take_away(lake)})
+    assert store(lake, numbered([2])).rows == 2
+    assert keys(lake) == [KEY]
+
+
+def test_what_changed_while_it_is_taken_away_stays(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the record and the removal, too: no lock keeps writers out of a bucket."""
+    store(lake, numbered([1]))
+    removed = Bucket.remove
+
+    def first_somebody_writes(bucket: Bucket, path: str, over: Stored | None = None) -> bool:
+        monkeypatch.setattr(Bucket, "remove", removed)
+        store(lake, numbered([2]))
+        return removed(bucket, path, over)
+
+    monkeypatch.setattr(Bucket, "remove", first_somebody_writes)
+    with pytest.raises(AssertionError):
+        take_away(lake)
+    assert_frame_equal(stored(lake), numbered([1, 2]))
+    assert keys(lake) == [KEY]
+
+
+def test_what_is_taken_away_twice_at_once_has_a_record(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(lake, numbered([1]))
+    removed = Bucket.remove
+
+    def first_somebody_else_does(bucket: Bucket, path: str, over: Stored | None = None) -> bool:
+        monkeypatch.setattr(Bucket, "remove", removed)
+        take_away(lake, nonce="second")
+        return removed(bucket, path, over)
+
+    monkeypatch.setattr(Bucket, "remove", first_somebody_else_does)
+    with pytest.raises(AssertionError):
+        take_away(lake, nonce="first")
+    assert lake.held(TRADES, DAY)
+    assert keys(lake) == [RECORD]
+
+
+def test_a_record_of_what_was_taken_away_since_stays(lake: LakeStore) -> None:
+    store(lake, numbered([1]))
+    body = take_away(lake, nonce="first")
+
+    def slowly(file: BinaryIO) -> None:
+        lake.put_back(TRADES, DAY, lambda file: file.write(body))
+        take_away(lake, nonce="second")
+        file.write(body)
+
+    lake.put_back(TRADES, DAY, slowly)
+    held = lake.held(TRADES, DAY)
+    assert held
+    assert held.nonce == "second"
+
+
 class Wrapped:
     """A service that differs from S3 in how it treats a write's preconditions."""
 
@@ -227,6 +305,13 @@ class Wrapped:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+    def delete_object(self, **removed: Any) -> Any:
+        if self._kind in ("both", "delete"):
+            removed.pop("IfMatch", None)
+        if self._kind == "no delete" and "IfMatch" in removed:
+            raise ClientError({"Error": {"Code": "NotImplemented"}}, "DeleteObject")
+        return self._client.delete_object(**removed)
 
     def put_object(self, **put: Any) -> Any:
         if self._kind in ("both", "match"):
@@ -277,6 +362,28 @@ def test_h7_one_writer_is_allowed_where_it_is_said(lake: LakeStore, monkeypatch:
     assert careless.path(TRADES, DAY) == lake.path(TRADES, DAY)
     with pytest.raises(ConfigError, match="is no setting of a bucket"):
         LakeStore("s3://bucket/lake?two_writers=true")
+
+
+@pytest.mark.parametrize("kind", ["delete", "no delete"])
+def test_where_removing_knows_no_preconditions_nothing_is_taken_away(
+    lake: LakeStore, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(bucket_module, "_REMOVES", set[tuple[str, str]]())
+    careless = other_service(lake, kind, monkeypatch)
+    store(careless, numbered([1]))
+    for _ in range(2):
+        with pytest.raises(LakeError, match=r"ignores If-Match when it deletes.*\?one_writer=true"):
+            take_away(careless)
+    assert keys(lake) == [KEY]
+
+
+def test_one_writer_may_take_away_where_it_is_said(lake: LakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    careless = other_service(lake, "both", monkeypatch, "?one_writer=true")
+    store(careless, numbered([1]))
+    bringing(careless, {(TRADES, DAY): take_away(careless)})
+    assert keys(lake) == [RECORD]
+    assert_frame_equal(stored(careless), numbered([1]))
+    assert keys(lake) == [KEY]
 
 
 @pytest.mark.parametrize("kind", ["304", "409", "412"])

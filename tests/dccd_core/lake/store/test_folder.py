@@ -34,6 +34,59 @@ def text(store: Folder) -> bytes | None:
         return stored.file.read() if stored else None
 
 
+RECORD = "trades/period=2024-01-31/_held.json"
+
+
+def test_a_record_takes_the_place_of_a_file(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    rewrite(store, PATH, Append(b"one"))
+    with store.open(PATH) as over, store.locked(PATH):
+        assert over
+        assert store.hold(PATH, over, RECORD, b"record")
+    assert text(store) is None
+    assert (tmp_path / RECORD).read_bytes() == b"record"
+    assert (store.find("trades"), list(store.marks("trades"))) == ([], [RECORD])
+
+
+def test_a_file_that_was_replaced_stays_and_there_is_no_record(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    rewrite(store, PATH, Append(b"one"))
+    with store.open(PATH) as over:
+        assert over
+        rewrite(store, PATH, Append(b" two"))
+        with store.locked(PATH):
+            assert not store.hold(PATH, over, RECORD, b"record")
+            assert not store.remove(PATH, over)
+    assert text(store) == b"one two"
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_a_disk_that_takes_no_record_keeps_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Folder(tmp_path)
+    rewrite(store, PATH, Append(b"one"))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with store.open(PATH) as over:
+        assert over
+        with pytest.raises(OSError, match="No space"):
+            store.hold(PATH, over, RECORD, b"record")
+    assert text(store) == b"one"
+    assert [path.name for path in (tmp_path / PATH).parent.iterdir()] == ["data.parquet"]
+
+
+def test_a_file_is_removed_with_the_folder_that_it_leaves_empty(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    rewrite(store, PATH, Append(b"one"))
+    assert store.links(PATH) == 1
+    (tmp_path / "other").hardlink_to(tmp_path / PATH)
+    assert store.links(PATH) == 2
+    assert (store.remove(PATH), store.remove(PATH)) == (True, False)
+    assert not (tmp_path / PATH).parent.exists()
+
+
 def test_a_file_is_rewritten_from_what_is_there(tmp_path: Path) -> None:
     store = Folder(tmp_path)
     assert text(store) is None

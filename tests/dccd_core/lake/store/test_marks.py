@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dccd_core.lake.store import marks as marks_module
 from dccd_core.lake.store.folder import Folder
 from dccd_core.lake.store.marks import Ending, changed, mark, marks
 
@@ -84,6 +85,31 @@ def test_a_file_is_found_where_a_walk_finds_it(file: Path, tmp_path: Path) -> No
         "trades/month=2024-01/data.parquet",
     ]
     assert Folder(tmp_path).find("trades") == sorted(found)
+
+
+def test_where_there_is_no_file_its_record_is_found(file: Path, tmp_path: Path) -> None:
+    record = file.with_name("_held.json")
+    record.touch()
+    assert list(told(tmp_path)) == [PATH]
+    file.unlink()
+    assert list(told(tmp_path)) == [PATH.replace("data.parquet", "_held.json")]
+    assert Folder(tmp_path).find("trades") == []
+
+
+def test_a_file_that_comes_back_while_it_is_looked_for_is_found(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, body = marks_module._mark_of, file.read_bytes()  # pyright: ignore[reportPrivateUsage]
+    file.unlink()
+
+    def then_it_is_back(name: str) -> str | None:
+        found = looked(name)
+        if name.endswith("_held.json"):
+            file.write_bytes(body)
+        return found
+
+    monkeypatch.setattr(marks_module, "_mark_of", then_it_is_back)
+    assert list(told(tmp_path)) == [PATH]
 
 
 def test_a_link_to_what_is_not_there_is_listed_and_never_known(file: Path, tmp_path: Path) -> None:
