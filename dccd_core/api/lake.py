@@ -69,6 +69,7 @@ class Lake(LakeStore):
         /,
         *,
         span: str | int | None = None,
+        restore: bool = True,
     ) -> pl.LazyFrame:
         """Return the rows with ``start <= ts < end``, lazily; what a stream records is among them at once.
 
@@ -79,12 +80,18 @@ class Lake(LakeStore):
         are read; else they are made of the longest stored ones that divide it. Left out are bars of which
         not all of the time is proven, as the newest one until it is over; and, as in what they are made of,
         those in which nothing was traded.
+
+        ``restore``: partitions that were purged, and are held by remotes, are brought back once they are
+        needed, by the remotes of the configuration; a line is logged (``dccd``). With False it is an error
+        that names them.
         """
         wanted = range_of(start, end, SystemClock().now())
         found, length = (self._held(dataset), None) if span is None else self._bars(dataset, span)
         if wanted is not None:
             self._require(found, wanted)
-        return super().scan(found, wanted) if length is None else scan_longer(self, found, length, wanted)
+        if length is None:
+            return super().scan(found, wanted, restore=restore)
+        return scan_longer(self, found, length, wanted, restore=restore)
 
     def read(
         self,
@@ -94,9 +101,10 @@ class Lake(LakeStore):
         /,
         *,
         span: str | int | None = None,
+        restore: bool = True,
     ) -> pl.DataFrame:
         """Return the rows with ``start <= ts < end``, as ``scan`` does, in memory."""
-        return self.scan(dataset, start, end, span=span).collect()
+        return self.scan(dataset, start, end, span=span, restore=restore).collect()
 
     def coverage(
         self, dataset: Dataset | str, start: TimeRange | Moment | None = None, end: Moment | None = None, /

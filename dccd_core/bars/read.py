@@ -21,16 +21,18 @@ def longest_source(stored: Iterable[Dataset], dataset: Dataset, length: Length) 
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
-def scan_longer(lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None) -> pl.LazyFrame:
+def scan_longer(
+    lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None, *, restore: bool = True
+) -> pl.LazyFrame:
     """Return the long bars that open within ``wanted``, made of what is there when they are collected.
 
-    Only those of which the ledger proves all of the time.
+    Only those of which the ledger proves all of the time. ``restore``: see ``LakeStore.scan``.
     """
 
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        for rows in _made(lake, source, length, wanted):
+        for rows in _made(lake, source, length, wanted, restore=restore):
             found = rows if predicate is None else rows.filter(predicate)
             found = found if columns is None else found.select(columns)
             found = found if limit is None else found.head(limit)
@@ -43,14 +45,14 @@ def scan_longer(lake: LakeStore, source: Dataset, length: Length, wanted: TimeRa
 
 
 def _made(
-    lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None
+    lake: LakeStore, source: Dataset, length: Length, wanted: TimeRange | None, *, restore: bool
 ) -> Iterator[pl.DataFrame]:
     assert source.span is not None
     known = proven(state.ledger for state in lake.all_known(source).values())
     for run in whole_bars(known, length):
         part = _opening_in(run, wanted, length) if wanted else run
         for piece in pieces(part, source.span, length) if part else ():
-            yield longer(lake.scan(source, piece).collect(), length, [piece])
+            yield longer(lake.scan(source, piece, restore=restore).collect(), length, [piece])
 
 
 def _opening_in(run: TimeRange, wanted: TimeRange, length: Length) -> TimeRange | None:
