@@ -86,7 +86,7 @@ class Purge:
         remotes: who may hold copies.
         rules: what may go.
         now: this moment.
-        free: tells how many bytes are free where the lake is; None where nobody can say.
+        free: tells how many bytes are free where the lake is; None where there is always room.
         dry_run: everything is asked and nothing is done.
     """
 
@@ -122,10 +122,10 @@ class Purge:
 
     def _wanted(self) -> int | None:
         """Return how many bytes are to be freed; None: all that may be."""
-        free = self.free() if self.rules.keep_free is not None else None
-        if self.rules.keep_free is None or free is None:
+        if self.rules.keep_free is None:
             return None
-        return max(0, self.rules.keep_free - free)
+        free = self.free()
+        return 0 if free is None else max(0, self.rules.keep_free - free)  # a bucket has room
 
     def _here(self) -> Iterator[tuple[Dataset, str, State]]:
         """Yield the partitions whose files are here, those first that ended first."""

@@ -69,6 +69,8 @@ async def compare_parts(
     """Hold stored bars of each part against the venue's; where it has none of them, nothing is said."""
     bars: dict[Dataset, list[pl.DataFrame]] = {}
     for dataset, part in parts:
+        if lake.elsewhere(dataset, part):
+            continue  # it is not brought back to be compared
         rows = lake.scan(dataset, part).collect()
         if rows.height:
             bars.setdefault(dataset, []).append(rows)

@@ -97,7 +97,13 @@ def _gap(hole: Hole) -> str:
 
 
 def partition_view(lake: LakeStore, dataset: Dataset, key: str) -> dict[str, dg.MetadataValue]:
-    """Show what a partition holds: its prices as a small picture, its last rows as a table."""
+    """Show what a partition holds: its prices as a small picture, its last rows as a table.
+
+    Of one that is held elsewhere only where that is: nothing is brought back to be shown.
+    """
+    state = lake.state(dataset, key)
+    if state and state.elsewhere:
+        return {"held_elsewhere": dg.MetadataValue.text(", ".join(state.elsewhere))}
     return {
         "chart": dg.MetadataValue.md(price_chart(lake, dataset, key)),
         "last_rows": last_rows(lake, dataset, key),

@@ -77,6 +77,13 @@ def read_stores(instance: dg.DagsterInstance) -> dict[str, str]:
     return msgspec.json.decode(found, type=dict[str, str]) if found else {}
 
 
+def forget_held(instance: dg.DagsterInstance, dataset: Dataset, store: str | None) -> None:
+    """Remember nothing of a dataset that was removed on purpose."""
+    if store:
+        _write(instance, HELD, {dataset: []}, store)
+        _write(instance, FOUND, {dataset: {}}, store)
+
+
 def vanished(held: Iterable[str], stored: Iterable[str], keys: Sequence[str]) -> list[str]:
     """Return which of ``keys`` were ever ``held``, and are not ``stored`` any more.
 

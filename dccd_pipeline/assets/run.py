@@ -104,7 +104,8 @@ class Run:
         except DccdError as e:
             self.errors.append((dataset, "as stored", e))
             return
-        self.unread[dataset] = [] if wanted else list(self.states[dataset])
+        here = [key for key, state in self.states[dataset].items() if not state.elsewhere]
+        self.unread[dataset] = [] if wanted else here  # the others were read as they were taken away
         if wanted:
             self.wanted.append(dataset)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
@@ -42,6 +42,8 @@ class Holding:
     why: str = ""
     live_rows: int = 0
     """Of ``rows`` those that no partition holds yet."""
+    elsewhere: int = 0
+    """Of ``partitions`` those that only remotes hold; ``bytes`` are of the others."""
 
 
 def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | None = None) -> list[Holding]:
@@ -52,7 +54,7 @@ def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | Non
         states = known.get(dataset) or lake.all_known(dataset)
         time = wanted.get(dataset) if wanted else None
         one = holding(dataset, states, now, time) if states else _nothing(dataset)
-        found.append(_with_live(lake, one, live[dataset]) if dataset in live else one)
+        found.append(_with_live(lake, one, states, live[dataset]) if dataset in live else one)
     return found
 
 
@@ -78,9 +80,10 @@ def holding(
         coverage=_coverage(dataset, states, wanted or TimeRange(start, max(start, min(end, now)))),
         gaps=sum(len(state.ledger.gaps()) for state in states.values()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
-        bytes=sum(state.bytes for state in states.values()),
+        bytes=sum(state.bytes for state in states.values() if not state.elsewhere),
         why="; ".join(reasons[:2]) + more,
         live_rows=sum(state.unfolded for state in states.values()),
+        elsewhere=sum(bool(state.elsewhere) for state in states.values()),
     )
 
 
@@ -96,22 +99,19 @@ def _nothing(dataset: Dataset) -> Holding:
     return Holding(dataset, Condition.PENDING, 0, None, None, 0, None, 0, 0, 0, why)
 
 
-def _with_live(lake: LakeStore, one: Holding, live: LiveRows) -> Holding:
+def _with_live(lake: LakeStore, one: Holding, states: Mapping[str, State], live: LiveRows) -> Holding:
     """Count the rows of live segments too: each that is in a partition already counts once.
 
-    What was asked for is counted by the answers; what streams recorded has to be read for that.
+    What was asked for is counted by the answers; what streams recorded has to be read for that, with the
+    partitions that it may be in. Nothing is brought back for that.
     """
-    if live.asked:
-        first = live.first if one.first is None else min(one.first, live.first)
-        return replace(one, first=first, last=max(live.last, one.last or live.last))
-    stored = one.rows - one.live_rows
-    ts = pl.col("ts").cast(pl.Int64)
-    sums = (pl.len().alias("rows"), ts.min().alias("first"), ts.max().alias("last"))
-    found = lake.scan(one.dataset).select(sums).collect(engine="streaming").row(0, named=True)
-    return replace(
-        one,
-        rows=int(found["rows"]),
-        first=found["first"],
-        last=found["last"],
-        live_rows=int(found["rows"]) - stored,
-    )
+    first = live.first if one.first is None else min(one.first, live.first)
+    seen = replace(one, first=first, last=max(live.last, one.last or live.last))
+    grain = one.dataset.grain
+    keys = [partition_key(grain, at) for at in (live.first, live.last)]
+    span = TimeRange(partition_span(grain, keys[0]).start, partition_span(grain, keys[1]).end)
+    if live.asked or lake.elsewhere(one.dataset, span):
+        return seen
+    stored = sum(state.rows for key, state in states.items() if keys[0] <= key <= keys[1])
+    rows = lake.scan(one.dataset, span).select(pl.len()).collect(engine="streaming").item()
+    return replace(seen, rows=one.rows - one.live_rows + rows - stored, live_rows=rows - stored)

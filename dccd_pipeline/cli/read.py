@@ -11,7 +11,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, LakeError
-from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.domain.timespan import TimeRange, iso
 from dccd_core.lake.lake import LakeStore
 
 _WRITERS: Final[Mapping[str, Callable[[pl.LazyFrame, Path], object]]] = {
@@ -25,19 +25,21 @@ class NoRowsError(LakeError):
     """There are none in the time that was asked for."""
 
 
-def rows_of(lake: LakeStore, dataset: Dataset, wanted: TimeRange) -> pl.LazyFrame:
-    """Return the rows of ``wanted``.
+def rows_of(lake: LakeStore, dataset: Dataset, wanted: TimeRange, *, restore: bool = True) -> pl.LazyFrame:
+    """Return the rows of ``wanted``; what of them is held elsewhere only is brought back, all at once.
 
     Raises:
         ConfigError: the lake holds nothing of the dataset; with the nearest that it holds.
         NoRowsError: none in this time.
+        LakeError: something is held elsewhere, and cannot be brought back, or is not to be.
     """
     if not lake.holds(dataset):
         held = [str(one) for one in lake.datasets() if one.exchange == dataset.exchange]
         there = f"it holds {', '.join(held[:5])}" if held else "see dccd inventory"
         hint = f"{there}, or fill it with dccd backfill"
         raise ConfigError(f"the lake holds nothing of {dataset}", hint=hint)
-    rows = lake.scan(dataset, wanted)
+    rows = lake.scan(dataset, wanted, restore=restore)
+    lake.fetch(dataset, lake.elsewhere(dataset, wanted))
     if not rows.head(1).collect().height:
         raise NoRowsError(f"no rows of {dataset} in this time", hint=_extent(lake, dataset))
     return rows
@@ -66,9 +68,10 @@ def _newest_is_streamed(lake: LakeStore, dataset: Dataset) -> bool:
 
 
 def _extent(lake: LakeStore, dataset: Dataset) -> str:
-    ts = pl.col("ts").cast(pl.Int64)
-    first, last = lake.scan(dataset).select(ts.min().alias("a"), ts.max().alias("b")).collect().row(0)
-    return "it has none at all" if first is None else f"it has some from {iso(Us(first))} to {iso(Us(last))}"
+    states, live = lake.all_known(dataset).values(), lake.live_rows().get(dataset)
+    firsts = [state.first for state in states if state.first is not None] + ([live.first] if live else [])
+    lasts = [state.last for state in states if state.last is not None] + ([live.last] if live else [])
+    return f"it has some from {iso(min(firsts))} to {iso(max(lasts))}" if firsts else "it has none at all"
 
 
 def write_rows(rows: pl.LazyFrame, file: Path) -> None:

@@ -78,7 +78,7 @@ def inventory(held: Sequence[Holding], zone: str = "UTC") -> None:
             f"{one.rows:,}",
             minute(one.first, zone),
             minute(one.last, zone),
-            f"{one.partitions:,}",
+            f"{one.partitions:,}" + (f" ({one.elsewhere:,} elsewhere)" if one.elsewhere else ""),
             share(one.coverage),
             f"{one.gaps:,}",
             decimal(one.bytes),

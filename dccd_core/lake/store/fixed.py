@@ -65,6 +65,15 @@ class Fixed:
     def swap(self, file: BinaryIO, path: str, over: Stored | None) -> bool:  # noqa: ARG002 -- likewise
         raise self._refused(path)
 
+    def hold(self, path: str, over: Stored, record_path: str, record: bytes) -> bool:  # noqa: ARG002 -- likewise
+        raise self._refused(path)
+
+    def remove(self, path: str, over: Stored | None = None) -> bool:  # noqa: ARG002 -- likewise
+        raise self._refused(path)
+
+    def links(self, path: str) -> int:
+        return self._store.links(path)
+
     def _refused(self, path: str) -> LakeError:
         return LakeError(
             f"{self._store.url(path)}: the store is a pin, which never changes; nothing was stored",

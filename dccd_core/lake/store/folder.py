@@ -372,7 +372,10 @@ class Folder:
         return True
 
     def links(self, path: str) -> int:
-        return (self._root / path).stat().st_nlink
+        try:
+            return (self._root / path).stat().st_nlink
+        except FileNotFoundError:
+            return 0
 
     def _sync_folders(self, target: Path) -> None:
         for folder in target.parents:

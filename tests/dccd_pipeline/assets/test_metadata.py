@@ -15,8 +15,15 @@ from dccd_core.domain.timespan import HOUR, MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.tables import DataType
-from dccd_pipeline.assets.metadata import last_rows, partition_event, partition_metadata, price_chart
+from dccd_pipeline.assets.metadata import (
+    last_rows,
+    partition_event,
+    partition_metadata,
+    partition_view,
+    price_chart,
+)
 from dccd_pipeline.assets.spec import column_schema, uri_of
+from tests.dccd_core.lake.samples import take_away
 from tests.dccd_pipeline.held import BOOKS, MINUTES, TRADES, bars, hold, state, whole
 
 START = partition_span(MINUTES.grain, "2024-01").start
@@ -193,3 +200,11 @@ def test_of_nothing_no_row_is_shown(tmp_path: Path) -> None:
     told = last_rows(LakeStore(tmp_path), MINUTES, "2024-01")
     assert isinstance(told, dg.TableMetadataValue)
     assert list(told.records) == []
+
+
+def test_of_what_only_remotes_hold_it_is_said_where_it_is(tmp_path: Path) -> None:
+    """Nothing is brought back to be shown."""
+    lake = LakeStore(tmp_path)
+    hold(lake, MINUTES, "2024-01", bars(whole(MINUTES, "2024-01")))
+    take_away(lake, "2024-01", dataset=MINUTES)
+    assert said(partition_view(lake, MINUTES, "2024-01")) == {"held_elsewhere": "backup"}

@@ -14,6 +14,7 @@ from dccd_pipeline.assets.run import entry_partitions, read_within
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.tags import WITHIN
+from tests.dccd_core.lake.samples import take_away
 from tests.dccd_pipeline.held import HOURS, bars, hold, whole
 
 ETH = "binance/ohlc/ETH-USDT/1h"
@@ -72,3 +73,18 @@ def test_a_damaged_file_stops_its_dataset_and_not_the_neighbour(tmp_path: Path, 
         [error] = failures
         assert error is not None
         assert f"{HOURS} as stored: " in error.message
+
+
+def test_what_only_remotes_hold_is_proven_and_not_brought_back_to_be_checked(tmp_path: Path) -> None:
+    settings, lake = settings_of(tmp_path, start=date(2024, 1, 1)), LakeStore(tmp_path)
+    hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
+    take_away(lake, "2024", dataset=HOURS)
+    checks = [dg.AssetCheckKey(dg.AssetKey(HOURS.parts), name) for name in ("intact", "complete")]
+    job = dg.define_asset_job("checks_only", selection=dg.AssetSelection.checks(*checks))
+    definitions = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("checks_only").execute_in_process(instance=instance)
+    told = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    assert {name: one.passed for name, one in told.items()} == {"intact": True, "complete": True}
+    assert told["intact"].metadata["partitions_read"].value == 0
+    assert lake.elsewhere(HOURS) == ["2024"]

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import partition_span
@@ -7,6 +9,8 @@ from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_pipeline.cli.inventory import holding, holdings
+from tests.dccd_core.lake.samples import DAY as DAY_KEY
+from tests.dccd_core.lake.samples import live, numbered, record, store, take_away
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, bars, hold, state, whole
 
 NOW = parse_time("2026-01-01")
@@ -62,3 +66,29 @@ def test_all_that_a_lake_holds_is_listed_by_name(tmp_path: Path) -> None:
     assert first.condition is Condition.DEGRADED
     assert first.gaps == 1
     assert (second.dataset, second.rows, second.condition) == (MINUTES, 44_640, Condition.AVAILABLE)
+
+
+def test_what_only_remotes_hold_counts_but_takes_no_room_here(tmp_path: Path) -> None:
+    lake = LakeStore(tmp_path)
+    for key in ("2024-01", "2024-02"):
+        hold(lake, MINUTES, key, bars(whole(MINUTES, key)))
+    (before,) = holdings(lake, NOW)
+    size = lake.states(MINUTES)["2024-02"].bytes
+    take_away(lake, "2024-01", dataset=MINUTES)
+    (after,) = holdings(lake, NOW)
+    assert after == replace(before, bytes=size, elsewhere=1)
+
+
+def test_to_count_what_a_stream_records_nothing_is_brought_back(tmp_path: Path) -> None:
+    """What it recorded before that is counted with the partitions that it may be in, and with no others."""
+    lake = LakeStore(tmp_path)
+    store(lake, numbered(range(5)))
+    store(lake, numbered(range(5)).with_columns(pl.col("ts").dt.offset_by("-1d")), key="2024-01-30")
+    record(lake, live(numbered([3, 4, 5])))
+    (seen,) = holdings(lake, NOW)
+    assert (seen.rows, seen.live_rows) == (11, 1)
+    take_away(lake, "2024-01-30")
+    assert holdings(lake, NOW)[0].rows == 11
+    take_away(lake, DAY_KEY)
+    (seen,) = holdings(lake, NOW)
+    assert (seen.rows, seen.elsewhere) == (10, 2)

@@ -11,6 +11,8 @@ from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.ticks.due import find
+from tests.dccd_core.lake.samples import take_away
+from tests.dccd_pipeline.held import hold
 
 NOON = parse_time("2026-11-20T12:00:00")
 TRADES = {"symbols": ["BTC/USDT"], "data_type": "trades"}
@@ -66,3 +68,26 @@ def test_a_symbol_that_was_delisted_is_not_asked_for_afterwards(tick: Tick) -> N
     lives = {"binance": {"symbols": {"BTC/USDT": {"listed": "2026-02-01", "delisted": "2026-03-05"}}}}
     entry = {**TRADES, "exchange": "binance", "start": "2026-01-01"}
     assert tick(entry, exchanges=lives) == ("2026-02-01", "2026-03-05")
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_what_only_remotes_hold_is_neither_due_nor_gone(
+    instance: dg.DagsterInstance, tmp_path: Path, *, remembered: bool
+) -> None:
+    """With what Dagster's storage remembers and without it; what merely vanished is gone."""
+    lake = LakeStore(tmp_path)
+    entry = {**TRADES, "exchange": "binance", "start": "2026-11-17"}
+    (made,) = settings_of({"collect": [entry]}).collect
+    (dataset,) = made.datasets
+    days = ["2026-11-17", "2026-11-18", "2026-11-19"]
+    for day in days:
+        hold(lake, dataset, day, dataset.data_type.table.empty())
+    if remembered:
+        assert find(made, lake, instance, NOON).due[dataset] == ["2026-11-20"]
+    take_away(lake, days[0], dataset=dataset)
+    found = find(made, lake, instance, NOON)
+    assert (found.due[dataset], found.gone) == (["2026-11-20"], {})
+    Path(lake.path(dataset, days[1])).unlink()
+    found = find(made, lake, instance, NOON)
+    assert found.gone == {dataset: [days[1]]}
+    assert found.due[dataset] == ["2026-11-20"]
