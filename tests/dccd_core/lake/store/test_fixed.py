@@ -8,7 +8,7 @@ import pytest
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.lake.store.fixed import Fixed
-from dccd_core.lake.store.folder import Folder
+from dccd_core.lake.store.folder import Folder, Stored
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity, new_pin_identity, pin_of, usable
 
 PATH = "trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
@@ -31,6 +31,7 @@ def test_it_is_read_as_the_store_that_it_is(folder: Folder) -> None:
     assert fixed.tail(PATH, 3) == (b"789", 10)
     assert fixed.ending(PATH, 3) == folder.ending(PATH, 3)
     assert fixed.objects() is None
+    assert fixed.links(PATH) == 1
     with fixed.open(PATH) as stored:
         assert stored
         assert stored.file.read() == b"0123456789"
@@ -42,6 +43,8 @@ WRITES: dict[str, Callable[[Fixed], object]] = {
     "draft": lambda fixed: fixed.draft(PATH),
     "append": lambda fixed: fixed.append(PATH, b"line\n"),
     "swap": lambda fixed: fixed.swap(BytesIO(b""), PATH, None),
+    "hold": lambda fixed: fixed.hold(PATH, Stored(BytesIO()), PATH, b""),
+    "remove": lambda fixed: fixed.remove(PATH),
 }
 
 
