@@ -289,17 +289,17 @@ class Pins:
             ConfigError: there is none in this time.
             LakeError: some of them are held elsewhere only.
         """
+        listing = listed(self._lake.store, datasets)
         away = [
-            f"{dataset} {key}"
-            for dataset, states in self._lake.inventory(datasets).items()
-            for key, state in states.items()
-            if getattr(state, "elsewhere", ()) and _shares(dataset, key, wanted)
+            f"{dataset} {part.key}"
+            for dataset, parts in listing.items()
+            for part in parts
+            if part.path != data_path(dataset, part.key) and _shares(dataset, part.key, wanted)
         ]
         if away:
             more = f" and {len(away) - _NAMED} more" if len(away) > _NAMED else ""
             said = f"{', '.join(away[:_NAMED])}{more}: held elsewhere only, and a pin needs the files"
             raise LakeError(f"{said}; nothing is pinned", hint="bring them back first: dccd restore DATASET")
-        listing = listed(self._lake.store, datasets)
         marks = {
             part.path: part.mark
             for dataset, parts in listing.items()

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from dccd_core.keep.pins import Pin, Pins, held_by_pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.parquet import State
-from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, numbered, record, store
+from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, numbered, record, store, take_away
 
 NEXT = "2024-02-01"
 ETH = replace(TRADES, symbol=Symbol("ETH", "USDT"))
@@ -274,23 +274,8 @@ def test_a_partition_that_goes_meanwhile_is_an_error_and_no_pin(
     assert Pins(folder).names() == []
 
 
-@dataclass(frozen=True, slots=True)
-class Away(State):
-    elsewhere: tuple[str, ...] = ()
-
-
-def test_a_partition_that_is_held_elsewhere_only_is_named(
-    folder: LakeStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = LakeStore.inventory
-
-    def with_one_away(lake: LakeStore, datasets: list[Dataset]) -> dict[Dataset, dict[str, State]]:
-        found = real(lake, datasets)
-        one = found[TRADES][NEXT]
-        found[TRADES][NEXT] = Away(*(getattr(one, field.name) for field in fields(one)), elsewhere=("nas",))
-        return found
-
-    monkeypatch.setattr(LakeStore, "inventory", with_one_away)
+def test_a_partition_that_is_held_elsewhere_only_is_named(folder: LakeStore) -> None:
+    take_away(folder, NEXT)
     said = f"{TRADES} {NEXT}: held elsewhere only, and a pin needs the files; nothing is pinned"
     with pytest.raises(LakeError, match=f"{said} -> .*dccd restore"):
         make(folder)
