@@ -186,8 +186,9 @@ class Cleaner:
         if self.table.two_sided and rows.height:
             if quirk.own_clock:
                 self.counts.remarks.add(Remark.OWN_CLOCK)
-            rows = rows.unique(["ts", "side", "price"], keep="last", maintain_order=True)
-            rows = rows.with_columns(_levels())
+            told = rows.unique(["ts", "side", "price"], keep="last", maintain_order=True)
+            self.counts.repair(Repair.TWICE, rows.height - told.height)
+            rows = told.with_columns(_levels())
         return rows
 
     def _united(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -218,7 +219,7 @@ class Cleaner:
         span, data_type = self.dataset.span, self.dataset.data_type
         running = rows.clear()
         if span:
-            over = pl.col("ts").to_physical() + span <= self.modified
+            over = ~self._may_be_running(span)
             rows, running = rows.filter(over), rows.filter(~over)
         endpoint = get(self.dataset.exchange).endpoint(self.dataset.symbol.market_type, data_type)
         carried = endpoint is not None and endpoint.carries_open
@@ -231,6 +232,12 @@ class Cleaner:
         if "trade_id" in good.columns and good["trade_id"].null_count():
             self.counts.remarks.add(Remark.NO_ID)
         return good, [self._refused(running, Refusal.RUNNING), odd]
+
+    def _may_be_running(self, span: Us) -> pl.Expr:
+        """Whether a bar was not over when it was stored: only the newest of a file can be."""
+        opens = pl.col("ts").to_physical()
+        newest = (self.last or ZERO) - (span if self.quirk.closes else ZERO)
+        return (opens == newest) & (opens + span > self.modified)
 
     def _is_theirs(self, span: Us) -> pl.Expr:
         """Whether a bar off our grid is on that of an exchange whose day begins at another time."""

@@ -129,6 +129,8 @@ class _Look:
 
     def _at_exchange(self, folder: Path) -> None:
         for kind in _inside(folder):
+            if kind.name.startswith("."):
+                continue
             if not kind.is_dir() or kind.name not in tuple(DataType):
                 self._leave(kind, f"there is no data type {kind.name} here")
                 continue

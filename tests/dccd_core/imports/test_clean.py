@@ -86,6 +86,13 @@ def test_an_empty_level_of_a_book_is_refused_and_takes_no_place() -> None:
     assert one.counts.refused == {"amount is no positive number": 1}
 
 
+def test_a_level_that_stands_there_twice_is_counted() -> None:
+    given = picture(at("2024-01-31"), [99.0, 99.0], [101.0])
+    one = cleaner("okx/orderbook/BTC-USDT")
+    assert cleaned(one, given).height == 2
+    assert one.counts.repaired == {Repair.TWICE: 1}
+
+
 def test_a_bar_that_dccd_2_made_up_shows_over_the_edge_of_a_bucket() -> None:
     given = bars("2024-01-31T23:59", 1).with_columns(TS=pl.col("TS") // 10**9)
     copied = given.with_columns(TS=pl.col("TS") + 60)

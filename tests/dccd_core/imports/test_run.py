@@ -118,6 +118,13 @@ def test_d3_a_bar_that_was_not_over_is_not_taken(old: Old, lake: LakeStore) -> N
     assert opens(lake) == [at("2024-01-01"), at("2024-01-01T00:01Z")]
 
 
+def test_d3_a_file_with_the_time_of_a_copy_loses_no_more_than_its_newest_bar(
+    old: Old, lake: LakeStore
+) -> None:
+    old.put(FILE, bars("2024-01-01", 3), modified=at("1980-01-01"))
+    assert only(take(old, lake)).refused == {Refusal.RUNNING: 1}
+
+
 def test_d4_bars_by_their_close_are_moved_to_their_open(old: Old, lake: LakeStore) -> None:
     """The first of a year lies in the file of that year, and belongs to the year before."""
     old.put("bitmex/ohlc/BTC-USD/1m/2024.parquet", bars("2024-01-01", 3, volume=200.0, open=99.0))
