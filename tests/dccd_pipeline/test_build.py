@@ -77,8 +77,13 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "books_schedule": ("books_tick", "* * * * *", "UTC"),
         "prune_runs_schedule": ("prune_runs", "17 3 * * *", "UTC"),
     }
-    sensors = ["configuration", "run_failures", "run_recoveries", "silent_runs", "silent_streams", "streams"]
-    assert [sensor.name for sensor in repository().sensor_defs] == sensors
+    failures = ["run_failures", "run_recoveries", "silent_runs", "silent_streams"]
+    assert [sensor.name for sensor in repository().sensor_defs] == [
+        "alerts",
+        "configuration",
+        *failures,
+        "streams",
+    ]
 
 
 def test_only_what_somebody_configured_runs_by_itself() -> None:
