@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test slow check lint types arch bench
+.PHONY: help demo dev test slow check lint types arch bench wheel
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -13,9 +13,8 @@ help:            ## this list
 demo: .venv/.ready  ## collect from the simulated exchange in real Dagster runs, offline; then the inventory
 	@$(RUN)dccd demo
 
-dev: .venv/.ready   ## Dagster's UI, schedules and sensors on http://127.0.0.1:3000
-	@$(RUN)python -m dccd_pipeline.cli.instance
-	$(RUN)dagster dev -w workspace.yaml -h 127.0.0.1
+dev: .venv/.ready   ## dccd up: Dagster's UI, schedules and streams on http://127.0.0.1:3000; make dev ARGS="--port 3001"
+	$(RUN)dccd up --verbose $(ARGS)
 
 test: .venv/.ready  ## all tests, offline; one that hangs fails by name; make test ARGS="-k budget"
 	$(RUN)pytest --timeout 600 -n 3 --dist worksteal -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
@@ -37,6 +36,9 @@ arch: .venv/.lint   ## which layer may import which
 
 bench: .venv/.ready ## speed against a raw floor, dccd 3.8.1 and ccxt; make bench ARGS="--only klines"
 	$(RUN)python -m benchmarks $(ARGS)
+
+wheel: $(UV)        ## dist/dccd-*.whl, with which `pip install` gives all of it
+	$(UV) build --quiet --wheel --python $(PYTHON)
 
 # uv comes from pip into a folder of its own and makes the environment: no venv module, no system packages.
 $(UV):

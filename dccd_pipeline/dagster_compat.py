@@ -8,6 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
+# How Dagster's storage keeps that a schedule is on or off: by an origin, made here without a workspace.
+from dagster._core.definitions.run_request import InstigatorType
+
 # Types of what public functions take and return.
 from dagster._core.definitions.target import ExecutableDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -15,13 +18,16 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 # A launcher that can say whether a process still lives (runs/launcher.py).
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
 
 # A queue that tells the runs of a job's backfill their range (runs/coordinator.py).
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-
-# Whether somebody turned a schedule off (answer/around.py).
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 
 # Which states of a run are its last.
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
@@ -40,6 +46,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
     SCHEDULE_NAME_TAG,
 )
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # The terminal names its run before it starts it.
 from dagster._core.utils import make_new_run_id
@@ -68,9 +75,11 @@ __all__ = [
     "CheckRunHealthResult",
     "DefaultRunLauncher",
     "ExecutableDefinition",
+    "InstigatorState",
     "InstigatorStatus",
     "InstigatorType",
     "QueuedRunCoordinator",
+    "ScheduleInstigatorData",
     "SubmitRunContext",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
@@ -80,7 +89,11 @@ __all__ = [
     "make_new_run_id",
     "migration_heads",
     "run_files",
+    "schedule_origin",
 ]
+
+_REPOSITORY = "__repository__"
+"""What Dagster calls the one repository of Definitions."""
 
 
 def migration_heads() -> list[str]:
@@ -98,3 +111,9 @@ def run_files(instance: dg.DagsterInstance, run_id: str) -> list[Path]:
         return []
     database = storage.path_for_shard(run_id)
     return [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]
+
+
+def schedule_origin(module: str, name: str) -> RemoteInstigatorOrigin:
+    """Return as what Dagster knows a schedule of the Definitions in ``module``."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name=module), module)
+    return RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, _REPOSITORY), name)

@@ -5,6 +5,9 @@ Dashboards and scripts hold on to them (tests/promises/pinned.txt), and what is 
 
 from typing import Final
 
+LOCATION: Final = "dccd_pipeline.definitions"
+"""What the code location is called where nobody says otherwise; schedules on or off are kept by it."""
+
 # Of assets, jobs and runs
 EXCHANGE: Final = "dccd/exchange"
 DATA_TYPE: Final = "dccd/data_type"

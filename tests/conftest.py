@@ -1,9 +1,11 @@
 """What holds for every test."""
 
+import os
 import signal
 
 from hypothesis import settings
 
+os.environ["XDG_CONFIG_HOME"] = os.devnull  # a user's own configuration is none of a test's
 settings.register_profile("dccd", deadline=None, max_examples=50)  # a busy machine is no defect
 settings.load_profile("dccd")
 

@@ -18,6 +18,7 @@ from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.partition.ledger import Accepted
 
 DEFAULT_STORE: Final = "./data"
+_NAME: Final = "dccd.yaml"
 
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A variable of the environment, as a configuration names it."""
@@ -28,8 +29,20 @@ _CHECK: Final = "see dccd config check"
 
 
 def config_file() -> Path:
-    """Return where the configuration is, or would be: ``$DCCD_CONFIG``, else ``./dccd.yaml``."""
-    return Path(os.environ.get("DCCD_CONFIG") or "dccd.yaml")
+    """Return where the configuration is, or would be.
+
+    ``$DCCD_CONFIG``, else ``./dccd.yaml``, else ``$XDG_CONFIG_HOME/dccd/dccd.yaml`` where only that is there.
+    """
+    if named := os.environ.get("DCCD_CONFIG"):
+        return Path(named)
+    own = _user_folder() / "dccd" / _NAME
+    return own if own.exists() and not Path(_NAME).exists() else Path(_NAME)
+
+
+def _user_folder() -> Path:
+    """Return where a user's own configurations are; a relative one does not count, so says the standard."""
+    named = Path(os.environ.get("XDG_CONFIG_HOME") or "")
+    return named if named.is_absolute() else Path(os.path.expanduser("~/.config"))  # noqa: PTH111 -- never fails
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.assets.remaining import Report
 from dccd_pipeline.cli import render
-from dccd_pipeline.cli.options import told
+from dccd_pipeline.cli.options import configured, told
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.fields import read_symbol
 from dccd_pipeline.config.read import load_settings
@@ -42,7 +42,7 @@ def collect(words: tuple[str, ...], dry_run: bool, tell: int | None) -> None:
 
     Exit code 0 when all runs succeeded.
     """
-    settings = load_settings()
+    settings = load_settings() if tell is not None else configured()  # a part of another one says nothing
     chosen = chosen_entries(settings, words)
     exchanges = list(dict.fromkeys(entry.exchange for entry, _ in chosen))
     if len(exchanges) > 1 and not dry_run:

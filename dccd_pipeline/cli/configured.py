@@ -5,26 +5,34 @@ Belongs here: options in, exit code out. Does not: reading the file (config/).
 
 import asyncio
 import json
+from typing import Final
 
 import click
+import yaml
 
 from dccd_pipeline.cli.alerts import refuse_unknown
-from dccd_pipeline.cli.options import told
+from dccd_pipeline.cli.options import configured, lasting, told
 from dccd_pipeline.config.collect import is_unbounded
-from dccd_pipeline.config.read import json_schema, load_settings
+from dccd_pipeline.config.read import json_schema, typed_text
 from dccd_pipeline.config.settings import Settings, off_lines
+from dccd_pipeline.config.shown import shown
+
+_WIDTH: Final = 110
 
 
 @click.group()
 def config() -> None:
-    """The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the embedded defaults."""
+    """The file dccd.yaml: --config, else $DCCD_CONFIG, else ./dccd.yaml, else the user's own one.
+
+    The user's own one is $XDG_CONFIG_HOME/dccd/dccd.yaml. Where there is none, the embedded defaults count.
+    """
 
 
 @config.command()
 @told
 def check() -> None:
     """Check it; every mistake is one line that says where, what, and what to write instead."""
-    settings = load_settings()
+    settings = configured()
     if settings.alerts:
         refuse_unknown(settings.alerts)
     datasets = sum(len(entry.datasets) for entry in settings.collect)
@@ -46,6 +54,22 @@ def _costs(settings: Settings) -> list[str]:
     from dccd_pipeline.cli.backfill import venues_of  # noqa: PLC0415
 
     return asyncio.run(unbounded_costs(settings, venues_of(settings)))
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def show(as_json: bool) -> None:
+    """Print the effective one: what was left out is filled in. Secrets are not shown.
+
+    A value that the environment gives is shown by the name of its variable.
+    """
+    settings = lasting()
+    found = shown(settings, typed_text(settings))
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        click.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=_WIDTH), nl=False)
 
 
 @config.command()

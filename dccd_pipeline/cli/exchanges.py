@@ -12,9 +12,8 @@ from dccd_pipeline.cli import render
 from dccd_pipeline.cli.capability_table import exchange_table, matrix_markdown
 from dccd_pipeline.cli.doctor import examinable, examined
 from dccd_pipeline.cli.listing import listed_symbols
-from dccd_pipeline.cli.options import lasting, told
+from dccd_pipeline.cli.options import configured, lasting, told
 from dccd_pipeline.config.fields import named_exchange
-from dccd_pipeline.config.read import load_settings
 
 
 @click.command()
@@ -61,7 +60,7 @@ def doctor(names: tuple[str, ...], as_json: bool) -> None:
 
     Exit code 0 only when everything is well.
     """
-    settings = load_settings()
+    settings = configured()
     found = asyncio.run(examined(settings, names or examinable(settings)))
     if as_json:
         rows = [{"exchange": name, **asdict(one)} for name, findings in found.items() for one in findings]

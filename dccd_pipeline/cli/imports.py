@@ -17,9 +17,9 @@ from dccd_core.imports.report import DatasetReport, ImportReport
 from dccd_core.imports.run import import_store
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli import render
-from dccd_pipeline.cli.options import told
+from dccd_pipeline.cli.options import configured, told
 from dccd_pipeline.config.older import Translated, translate
-from dccd_pipeline.config.read import load_settings, read_config
+from dccd_pipeline.config.read import read_config
 
 
 @click.command("import")
@@ -35,7 +35,7 @@ def import_(path: Path, dry_run: bool, trust: tuple[str, ...], as_json: bool) ->
     over counts as proven: a backfill asks for it, and what the exchange answers takes its place.
     Exit code 0 only when all of the store is in the lake; what is not is named.
     """
-    settings = load_settings()
+    settings = configured()
     size = sum(file.size for one in open_old(path).datasets for file in one.files)
     with _progress() as bar:
         task, done = bar.add_task("", total=size), [0]

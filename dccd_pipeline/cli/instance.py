@@ -1,6 +1,5 @@
-"""Which Dagster instance the ``dccd`` command uses: ``DAGSTER_HOME``, else ``.dagster`` in this folder."""
+"""Which Dagster instance the ``dccd`` command uses: ``DAGSTER_HOME``, else ``.dagster`` by ``dccd.yaml``."""
 
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -11,10 +10,10 @@ import dagster as dg
 from filelock import FileLock
 
 from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.cli.home import LOCK, PATIENCE_S, home_for_all
+from dccd_pipeline.config.lastgood import dagster_home
 from dccd_pipeline.dagster_compat import migration_heads
 
-_LOCK: Final = "dccd.opening.lock"
-_PATIENCE_S: Final = 120
 _DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
 
@@ -28,8 +27,8 @@ def open_instance(home: Path | None = None) -> dg.DagsterInstance:
     """
     if home:
         home.mkdir(parents=True, exist_ok=True)
-    place = home or _home()
-    with FileLock(place / _LOCK, timeout=_PATIENCE_S):
+    place = home or home_for_all()
+    with FileLock(place / LOCK, timeout=PATIENCE_S):
         try:
             return _own(home) if home else dg.DagsterInstance.get()
         except Exception as e:
@@ -40,8 +39,7 @@ def open_instance(home: Path | None = None) -> dg.DagsterInstance:
 
 def existing_instance() -> dg.DagsterInstance:
     """Open the instance for somebody who only looks; where there is none, one that is forgotten again."""
-    home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / ".dagster")
-    return open_instance() if home.exists() else dg.DagsterInstance.ephemeral()
+    return open_instance() if dagster_home().exists() else dg.DagsterInstance.ephemeral()
 
 
 def _own(home: Path) -> dg.DagsterInstance:
@@ -50,22 +48,6 @@ def _own(home: Path) -> dg.DagsterInstance:
     if not config.exists():
         config.write_text("telemetry: {enabled: false}\n")
     return dg.DagsterInstance.from_config(str(home))
-
-
-def _home() -> Path:
-    if named := os.environ.get("DAGSTER_HOME"):
-        Path(named).mkdir(parents=True, exist_ok=True)
-        return Path(named)
-    home = Path.cwd() / ".dagster"
-    home.mkdir(exist_ok=True)
-    shared, own = Path.cwd() / "dagster.yaml", home / "dagster.yaml"
-    with FileLock(home / _LOCK, timeout=_PATIENCE_S):
-        if not own.exists() and shared.exists():
-            own.symlink_to(os.path.relpath(shared, home))
-        elif not own.exists():
-            own.write_text("telemetry: {enabled: false}\n")
-    os.environ["DAGSTER_HOME"] = str(home)
-    return home
 
 
 def _broken(home: Path) -> tuple[Path, dict[int, str]] | None:
@@ -89,5 +71,12 @@ def _mend(file: Path, versions: Mapping[int, str]) -> str:
     return f'end all programs that use it, then run: sqlite3 {file} "{order}"'
 
 
-if __name__ == "__main__":  # before Dagster's own programs open it, several at once
-    open_instance().dispose()
+def main() -> None:
+    """Open it before Dagster's own programs do, several at once."""
+    from dccd_pipeline.cli.options import told  # noqa: PLC0415 -- who opens an instance has it already
+
+    told(lambda: open_instance().dispose())()
+
+
+if __name__ == "__main__":
+    main()

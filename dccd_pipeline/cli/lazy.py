@@ -1,15 +1,19 @@
 """The ``dccd`` command: which commands there are, each imported when it is called.
 
-Belongs here: one line for each command. Does not: any command.
+Belongs here: one line for each command, and the option that all of them have. Does not: any command.
 """
 
+import os
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
 _MAIN: Final = "dccd_pipeline.cli.main"
 _VENUES: Final = "dccd_pipeline.cli.exchanges"
+_VARIABLE: Final = "DCCD_CONFIG"
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "alerts": (
@@ -26,7 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "config": (
         "dccd_pipeline.cli.configured",
         "config",
-        "The file dccd.yaml: $DCCD_CONFIG, else ./dccd.yaml, else the...",
+        "The file dccd.yaml: --config, else $DCCD_CONFIG, else ./dccd.yaml,...",
     ),
     "demo": (_MAIN, "demo", "Collect from every exchange of the sandbox in real Dagster runs,..."),
     "doctor": (_VENUES, "doctor", "Ask exchanges whether they still answer as dccd knows them: the..."),
@@ -41,6 +45,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "import_config",
         "Write the dccd.yaml that a configuration of dccd 2 or 3 means.",
     ),
+    "init": (
+        "dccd_pipeline.cli.init",
+        "init",
+        "Write a first, commented dccd.yaml; asks for what is not given.",
+    ),
     "inventory": (
         "dccd_pipeline.cli.stored",
         "inventory",
@@ -50,6 +59,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "dccd_pipeline.cli.pin",
         "pin",
         "Keep datasets, all or these, as they are now, for ever under a name.",
+    ),
+    "logs": (
+        "dccd_pipeline.cli.logs",
+        "logs",
+        "Print the last lines of dccd up, or of a run: by its id, or the...",
     ),
     "read": ("dccd_pipeline.cli.stored", "read", "Read stored rows: a table on the terminal, or a file."),
     "replay": (
@@ -62,15 +76,30 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "main",
         "Serve simulated exchanges on 127.0.0.1, REST and WebSocket; prints...",
     ),
+    "schedules": (
+        "dccd_pipeline.cli.schedules",
+        "schedules",
+        "List the schedules; or turn them on or off, all or the one of an...",
+    ),
     "status": (
         "dccd_pipeline.cli.status",
         "status",
         "Is the lake complete and right today? Exit code 0 only when all is...",
     ),
+    "stop": (
+        "dccd_pipeline.cli.stop",
+        "stop",
+        "End a run: by (the beginning of) its id, or all runs of a stream,...",
+    ),
     "stream": (
         "dccd_pipeline.cli.stream",
         "stream",
         "Record configured streams, all or NAMES, until Ctrl-C; or pause and...",
+    ),
+    "up": (
+        "dccd_pipeline.cli.up",
+        "up",
+        "Run all of it until Ctrl-C: the page, schedules and streams, from...",
     ),
     "symbols": (_VENUES, "symbols", "List what can be traded at an exchange: all, or what matches a..."),
     "verify": (
@@ -80,6 +109,42 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
 }
 """Where each command is, what it is called there, and the first sentence of its help."""
+
+
+def _use(context: click.Context, _parameter: click.Parameter, file: str | None) -> None:
+    """Have all that reads the configuration, in this process and those it starts, read ``file``."""
+    if file is None:
+        return
+    before, os.environ[_VARIABLE] = os.environ.get(_VARIABLE), os.path.abspath(file)  # noqa: PTH100 -- quick
+    context.find_root().call_on_close(partial(_restore, before))
+
+
+def _restore(before: str | None) -> None:
+    if before is None:
+        del os.environ[_VARIABLE]
+    else:
+        os.environ[_VARIABLE] = before
+
+
+CONFIG: Final[Callable[[Any], Any]] = click.option(
+    *("-c", "--config"),
+    metavar="FILE",
+    expose_value=False,
+    is_eager=True,
+    callback=_use,
+    help="The configuration; else $DCCD_CONFIG, ./dccd.yaml, $XDG_CONFIG_HOME/dccd/dccd.yaml.",
+)
+"""The option that every command has."""
+
+
+def _with_config(command: click.Command) -> click.Command:
+    """Give a command, or all that a group has, the option unless it is there."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _with_config(one)
+    elif not any("-c" in parameter.opts for parameter in command.params):
+        CONFIG(command)
+    return command
 
 
 class LazyGroup(click.Group):
@@ -92,7 +157,8 @@ class LazyGroup(click.Group):
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             module, attribute, _ = COMMANDS[cmd_name]
             self.add_command(getattr(import_module(module), attribute), cmd_name)
-        return super().get_command(ctx, cmd_name)
+        found = super().get_command(ctx, cmd_name)
+        return found and _with_config(found)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -100,6 +166,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@CONFIG
 @click.version_option(package_name="dccd")
 def main() -> None:
     """A crypto market-data lake that fills itself, keeps itself fresh and proves what it holds."""

@@ -22,9 +22,8 @@ from dccd_pipeline.cli import render
 from dccd_pipeline.cli.backfill import Order, Result, due_of, orders_of, pace, plan, run_order
 from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.cli.lazy import main
-from dccd_pipeline.cli.options import STOPPED, Moment, dataset_of, dataset_options, told
+from dccd_pipeline.cli.options import STOPPED, Moment, configured, dataset_of, dataset_options, told
 from dccd_pipeline.cli.stored import show_inventory
-from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings
 
 
@@ -54,7 +53,7 @@ def backfill(
     What is there is not asked for again. Without a start, from the one in the configuration.
     Exit code 0 only when all of it is complete.
     """
-    settings = load_settings()
+    settings = configured()
     if days and start is not None:
         raise ConfigError("--days and --start exclude each other", hint="keep one of the two")
     start = Us(SystemClock().now() - days * DAY) if days else start

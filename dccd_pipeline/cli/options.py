@@ -20,6 +20,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_pipeline.config.fields import named_exchange, read_symbol
 from dccd_pipeline.config.lastgood import Loaded, load_lasting
+from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.config.words import having, said_unknown
 from dccd_pipeline.runs.signals import hearing_signals
@@ -28,16 +29,36 @@ P = ParamSpec("P")
 R = TypeVar("R")
 STOPPED: Final = 130
 """What a shell says of a program that Ctrl-C ended."""
+REFUSED: Final = 2
+"""What was asked for cannot be done like this."""
+_SETTINGS: Final = "dccd.settings"
 _LATER: Final = "another program holds it, or it is away: try again in a moment"
 
 
 def told(action: Callable[P, R]) -> Callable[P, R]:
     """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
 
-    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer is no bug.
+    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer is no bug. In the end the
+    configuration and the store are named, unless JSON was asked for, or something that cannot be.
     """
+    heard = _heard(action)
 
     @wraps(action)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        silent = bool(kwargs.get("as_json"))
+        try:
+            return heard(*args, **kwargs)
+        except SystemExit as e:
+            silent = silent or e.code == REFUSED
+            raise
+        finally:
+            if not silent:
+                _say_where()
+
+    return run
+
+
+def _heard(action: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             with hearing_signals():
@@ -46,7 +67,7 @@ def told(action: Callable[P, R]) -> Callable[P, R]:
             sys.exit(STOPPED)
         except DccdError as e:
             click.echo(str(e), err=True)
-            sys.exit(2 if isinstance(e, ConfigError) else 1)
+            sys.exit(REFUSED if isinstance(e, ConfigError) else 1)
         except Exception as e:
             if "sqlalchemy" not in sys.modules or (said := _storage_said(e)) is None:
                 raise
@@ -112,11 +133,20 @@ def dataset_of(exchange: str, symbol: str, data_type: str, span: str | None) -> 
     )
 
 
+def configured() -> Settings:
+    """Return the settings for those who act on them.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    return _used(load_settings())
+
+
 def lasting() -> Settings:
     """Return the settings for those who only look: where the file cannot be used, the last good ones."""
     loaded = load_lasting()
     say_mistake(loaded)
-    return loaded.settings
+    return _used(loaded.settings)
 
 
 def say_mistake(loaded: Loaded) -> None:
@@ -126,7 +156,25 @@ def say_mistake(loaded: Loaded) -> None:
         click.echo("the last good configuration is used instead", err=True)
 
 
+def _used(settings: Settings) -> Settings:
+    """Note which settings a command goes by."""
+    if context := click.get_current_context(silent=True):
+        context.meta[_SETTINGS] = settings
+    return settings
+
+
 def say_where(settings: Settings) -> None:
-    """Say which configuration and which store this was about: in another folder it is another one."""
+    """Say which configuration and which store this is about: in another folder it is another one.
+
+    Who goes on for long says it at once; for others it is said in the end.
+    """
+    if context := click.get_current_context(silent=True):
+        context.meta.pop(_SETTINGS, None)
     there = "" if "://" in settings.store or Path(settings.store).exists() else ", which does not exist yet"
-    click.echo(f"configuration: {settings.source}; store: {settings.store}{there}", err=True)
+    click.secho(f"configuration: {settings.source}; store: {settings.store}{there}", err=True, dim=True)
+
+
+def _say_where() -> None:
+    context = click.get_current_context(silent=True)
+    if context and isinstance(settings := context.meta.get(_SETTINGS), Settings):
+        say_where(settings)

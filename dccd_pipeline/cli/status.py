@@ -18,7 +18,8 @@ from dccd_pipeline.build import stream_digests
 from dccd_pipeline.cli import status_table
 from dccd_pipeline.cli.instance import existing_instance
 from dccd_pipeline.cli.options import say_mistake, say_where, told
-from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.cli.running import newer_lines
+from dccd_pipeline.config.lastgood import dagster_home, load_lasting
 from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.streams.status import as_builtins
 
@@ -39,9 +40,11 @@ def status(as_json: bool, show_all: bool, watch: float | None) -> None:
         if watch:
             click.clear()
         if as_json:
-            click.echo(json.dumps(as_json_of(found, settings)))
+            click.echo(json.dumps({**as_json_of(found, settings), "newer": newer_lines(dagster_home())}))
         else:
             status_table.show(found, settings.timezone, show_all=show_all)
+            for line in newer_lines(dagster_home()):
+                click.echo(line)
             say_where(settings)
         if not watch:
             break

@@ -18,7 +18,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.inventory import holdings
-from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, say_where, told
+from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, told
 from dccd_pipeline.cli.read import recorded_elsewhere, rows_of, write_rows
 from dccd_pipeline.config.wanted import wanted_times
 
@@ -64,8 +64,6 @@ def inventory(as_json: bool) -> None:
     settings = lasting()
     wanted = wanted_times(settings, SystemClock().now())
     show_inventory(settings.lake(), settings.timezone, wanted, as_json=as_json)
-    if not as_json:
-        say_where(settings)
 
 
 def show_inventory(

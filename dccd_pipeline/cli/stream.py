@@ -14,7 +14,7 @@ import click
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.captures import Keeping, capture_options
 from dccd_pipeline.cli.keeper import chosen, end_with_keeper, record_all
-from dccd_pipeline.cli.options import told
+from dccd_pipeline.cli.options import configured, say_where, told
 from dccd_pipeline.config.read import load_settings
 
 P = ParamSpec("P")
@@ -50,6 +50,8 @@ def record(names: tuple[str, ...], here: bool, capture: Path | None, capture_lim
         end_with_keeper()
     settings = load_settings()
     wanted = chosen(settings, names)
+    if not here:
+        say_where(settings)
     keeping = Keeping.of(capture, capture_limit, wanted)
     if not here:
         sys.exit(record_all(wanted, keeping.options))
@@ -77,7 +79,7 @@ def pause_stream(name: str, symbol: str | None, data_type: str | None) -> None:
     from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415 -- it brings Dagster
     from dccd_pipeline.streams.pausing import meant, pause  # noqa: PLC0415
 
-    entry, part = meant(load_settings(), name, symbol, data_type)
+    entry, part = meant(configured(), name, symbol, data_type)
     with open_instance() as instance:
         click.echo(pause(instance, entry, part))
 
@@ -86,10 +88,11 @@ def pause_stream(name: str, symbol: str | None, data_type: str | None) -> None:
 @part_of_a_stream
 @told
 def resume_stream(name: str, symbol: str | None, data_type: str | None) -> None:
-    """Go on recording what was paused."""
+    """Go on recording what was paused; a stream that was stopped is started again by the daemon."""
     from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415 -- it brings Dagster
-    from dccd_pipeline.streams.pausing import meant, resume  # noqa: PLC0415
+    from dccd_pipeline.streams.pausing import go_on, meant  # noqa: PLC0415
 
-    entry, part = meant(load_settings(), name, symbol, data_type)
+    entry, part = meant(configured(), name, symbol, data_type)
     with open_instance() as instance:
-        click.echo(resume(instance, entry, part))
+        for line in go_on(instance, entry, part):
+            click.echo(line)

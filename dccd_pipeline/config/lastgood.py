@@ -29,8 +29,11 @@ class Loaded:
 
 
 def dagster_home() -> Path:
-    """Return the folder of the Dagster instance, whether it is there or not."""
-    return Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / ".dagster")
+    """Return the folder of the Dagster instance, whether it is there or not.
+
+    ``$DAGSTER_HOME``, else ``.dagster`` beside the configuration, else in this folder.
+    """
+    return Path(os.environ.get("DAGSTER_HOME") or config_file().absolute().parent / ".dagster")
 
 
 def load_lasting(home: Path | None = None) -> Loaded:

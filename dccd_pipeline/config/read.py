@@ -146,6 +146,14 @@ def json_schema() -> dict[str, Any]:
     return TypedSettings.model_json_schema()
 
 
+def typed_text(settings: Settings) -> object:
+    """Return the text that settings are from, by key, variables of the environment as they were typed."""
+    file = Path(settings.source)
+    if settings.source in ("", EMBEDDED) or not file.exists():
+        return None
+    return yaml.load(read_config(file), yaml.BaseLoader)  # noqa: S506 -- it makes texts only
+
+
 def read_config(file: Path) -> str:
     """Return the text of a configuration.
 

@@ -74,11 +74,29 @@ def born(pid: int) -> str:
     return f"{boot[:8]}-{told[1]}" if told else ""
 
 
+def members(group: int) -> list[int]:
+    """Return the processes of a process group that have not ended; where nobody tells, its number if any."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(group, 0)
+        except OSError:
+            return []
+        return [group]
+    pids = [int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit()]
+    told = ((pid, _fields(pid)) for pid in pids)
+    return [pid for pid, of in told if of and of[0] != _ZOMBIE and int(of[2]) == group]
+
+
 def stat(pid: int) -> tuple[str, int] | None:
     """Return a process's state, and its beginning in ticks of the machine; None if nobody tells."""
+    fields = _fields(pid)
+    return (fields[0], int(fields[19])) if fields else None
+
+
+def _fields(pid: int) -> list[str] | None:
+    """Return what the system tells of a process, from its state on: proc(5), /proc/[pid]/stat."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    state, *rest = text.rpartition(")")[2].split()  # the name before may hold anything
-    return state, int(rest[18])
+    return text.rpartition(")")[2].split()  # the name before may hold anything

@@ -6,6 +6,7 @@ Belongs here: what is meant, what is paused afterwards, and what is said. Does n
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Final
 
 import dagster as dg
 
@@ -14,6 +15,10 @@ from dccd_pipeline.config.fields import read_symbol
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.streams.orders import Part, read_paused, write_paused
+from dccd_pipeline.streams.sensor import latest_run
+from dccd_pipeline.tags import STOPPED
+
+RESUMED: Final = "a user resumed it"
 
 
 def meant(
@@ -65,6 +70,23 @@ def resume(instance: dg.DagsterInstance, entry: StreamEntry, part: Part) -> str:
     write_paused(instance, entry.name, after)
     left = f"; still paused: {', '.join(map(str, sorted(after)))}" if after else ""
     return f"{entry.name}: {part} goes on{left}"
+
+
+def go_on(instance: dg.DagsterInstance, entry: StreamEntry, part: Part) -> list[str]:
+    """Take back what keeps a part of a stream from being recorded: a pause, and of all of it a stop, too."""
+    revived = revive(instance, entry) if part == Part() else ""
+    paused = entry.name in read_paused(instance, [entry.name])
+    said = [resume(instance, entry, part)] if paused or not revived else []
+    return [*([revived] if revived else []), *said]
+
+
+def revive(instance: dg.DagsterInstance, entry: StreamEntry) -> str:
+    """Have the supervisor start a stream again that a user stopped; return what came of it, empty if none."""
+    last = latest_run(instance, entry.name)
+    if last is None or last.status is not dg.DagsterRunStatus.CANCELED or last.stopped_by_us:
+        return ""
+    instance.add_run_tags(last.id, {STOPPED: f"{last.id} {RESUMED}"})
+    return f"{entry.name}: was stopped by a user (run {last.id}) and goes on: the daemon starts it"
 
 
 def with_part(parts: Iterable[Part], part: Part) -> frozenset[Part]:

@@ -115,7 +115,7 @@ def _ended(name: str, last: Seen | None) -> StreamState:
     if last is None:
         return StreamState(name, "never started", said="never started")
     if last.status is _S.CANCELED and not last.stopped_by_us:
-        why = "launch its job to go on"
+        why = f"`dccd stream resume {name}` lets it go on"
         return StreamState(name, BY_A_USER, why, last.id, last.ended, said=BY_A_USER)
     state = "stopped" if last.status is _S.CANCELED else "failed"
     return StreamState(name, state, last.stopped_by_us or last.failure, last.id, last.ended, said=state)

@@ -200,7 +200,7 @@ class _Stream:
         if last is None:
             yield Start(self.name, "first start", "")
         elif last.status is _S.CANCELED and not last.stopped_by_us:
-            yield f"a user stopped it (run {last.id}): launch its job again to go on"
+            yield f"a user stopped it (run {last.id}): dccd stream resume {self.name} lets it go on"
         elif last.status is _S.CANCELED and not last.stopped_by_us.startswith(_STALE):
             yield Start(self.name, last.stopped_by_us, last.id)
         else:

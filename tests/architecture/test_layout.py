@@ -41,4 +41,4 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 
 def test_the_dagster_home_of_the_repository_uses_its_dagster_yaml() -> None:
-    assert (ROOT / ".dagster" / "dagster.yaml").resolve() == ROOT / "dagster.yaml"
+    assert (ROOT / ".dagster" / "dagster.yaml").resolve() == (ROOT / "dagster.yaml").resolve()

@@ -116,7 +116,9 @@ def test_the_command_says_by_its_exit_code_how_it_went(sandbox: RunningSandbox, 
 
     failed = project.dccd("backfill", "binance", "NOPE/USDT", "--data-type", "ohlc", "--span", "1h", *year)
     assert failed.returncode == 1
-    assert failed.stderr.splitlines() == ["1 of 1 datasets failed", UNLISTED]
+    *told, where = failed.stderr.splitlines()
+    assert told == ["1 of 1 datasets failed", UNLISTED]
+    assert where == f"configuration: {project.folder}/dccd.yaml; store: {project.folder}/data"
     assert "missing, 1 partition: binance/ohlc/NOPE-USDT/1h 2024" in failed.stdout
 
     start, end = parse_time("2024-03-01T05:00"), parse_time("2024-03-01T08:00")

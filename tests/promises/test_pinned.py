@@ -69,6 +69,8 @@ def test_pinned_names_are_what_they_were(tmp_path: Path) -> None:
 
 def commands(command: click.Command, *path: str) -> Iterator[str]:
     for parameter in command.params:
+        if path and parameter.name == "config":  # all have it: tests/dccd_pipeline/cli/test_lazy.py
+            continue
         yield " ".join(("command dccd", *path, *sorted(parameter.opts, key=len)[-1:]))
     if isinstance(command, click.Group):
         context = click.Context(command)

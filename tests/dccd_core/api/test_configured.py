@@ -22,6 +22,32 @@ def test_without_a_file_it_is_data_in_this_folder(tmp_path: Path) -> None:
     assert config_file() == Path("dccd.yaml")
 
 
+def test_the_user_s_own_counts_where_no_other_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "home" / "dccd" / "dccd.yaml"
+    own.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    assert config_file() == Path("dccd.yaml"), "it is not there"
+    own.write_text("store: ./lake\n")
+    assert config_file() == own
+    assert configured().store == str(own.parent / "lake")
+    (tmp_path / "dccd.yaml").write_text("")
+    assert config_file() == Path("dccd.yaml")
+    monkeypatch.setenv("DCCD_CONFIG", "named.yaml")
+    assert config_file() == Path("named.yaml")
+
+
+def test_without_a_folder_of_his_own_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".config" / "dccd" / "dccd.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named in ("", "relative"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", named)
+        assert config_file() == own
+
+
 def test_a_folder_counts_from_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text("store: ../lake\n")

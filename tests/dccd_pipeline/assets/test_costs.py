@@ -131,4 +131,4 @@ def test_what_is_traded_is_listed_and_remembered(project: Path, sandbox: Running
     assert sandbox.stats().count() == asked
     nothing = dccd("symbols", "binance", "ZZZ*")
     assert (nothing.exit_code, nothing.stdout) == (1, "")
-    assert nothing.stderr == "nothing at binance matches 'ZZZ*'\n"
+    assert nothing.stderr.startswith("nothing at binance matches 'ZZZ*'\nconfiguration: ")

@@ -22,6 +22,14 @@ def dccd(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
 
+def said(result: Result) -> str:
+    """Return what went to stderr before the line that names configuration and store."""
+    *before, where = result.stderr.splitlines(keepends=True)
+    assert where.startswith("configuration: ")
+    assert "; store: " in where
+    return "".join(before)
+
+
 def refused(*arguments: str) -> str:
     """Return the one line that says why not."""
     result = dccd(*arguments)

@@ -7,7 +7,7 @@ import pytest
 
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.cli.capability_table import matrix_markdown
-from tests.dccd_pipeline.cli.terminal import CONFIG, dccd, refused
+from tests.dccd_pipeline.cli.terminal import CONFIG, dccd, refused, said
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -42,4 +42,4 @@ def test_symbols_are_lines_or_json_and_none_is_an_error(project: Path, sandbox: 
     assert json.loads(dccd("symbols", "binance", "BTC/USDT:*", "--json").stdout) == ["BTC/USDT:USDT"]
     nothing = dccd("symbols", "binance", "NOTHING/*")
     assert (nothing.exit_code, nothing.stdout) == (1, "")
-    assert nothing.stderr == "nothing at binance matches 'NOTHING/*'\n"
+    assert said(nothing) == "nothing at binance matches 'NOTHING/*'\n"

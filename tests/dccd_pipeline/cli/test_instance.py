@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.cli.home import OURS
 from dccd_pipeline.cli.instance import open_instance
 
 
@@ -34,7 +35,7 @@ def test_without_a_home_the_instance_is_kept_beside_the_project(tmp_path: Path) 
 def test_without_a_dagster_yaml_nobody_is_told_either(tmp_path: Path) -> None:
     with open_instance() as instance:
         assert not instance.telemetry_enabled
-    assert not (tmp_path / ".dagster" / "dagster.yaml").is_symlink()
+    assert (tmp_path / ".dagster" / "dagster.yaml").resolve() == OURS
 
 
 def test_the_home_that_is_set_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

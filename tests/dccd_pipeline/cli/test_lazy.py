@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from dccd_core.lake.lake import LakeStore
 from dccd_core.quality.holes import NoCheck
@@ -79,6 +80,34 @@ def test_the_line_of_each_command_is_its_own(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert COMMANDS[name][2] == command.get_short_help_str(70)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_a_configuration(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert [one for one in leaves(command) if "-c" not in {o for p in one.params for o in p.opts}] == []
+
+
+def leaves(command: click.Command) -> list[click.Command]:
+    if isinstance(command, click.Group):
+        return [leaf for one in command.commands.values() for leaf in leaves(one)]
+    return [command]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_the_configuration_that_is_named_counts_for_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DCCD_CONFIG", "theirs.yaml")
+    for name in ("mine", "theirs"):
+        (tmp_path / f"{name}.yaml").write_text(f"store: ./{name}\n")
+    words = ["-c", "mine.yaml", "inventory"] if place == "before" else ["inventory", "--config", "mine.yaml"]
+    done = CliRunner().invoke(main, words)
+    assert done.stderr.startswith(f"configuration: {tmp_path}/mine.yaml; store: {tmp_path}/mine, ")
+    assert CliRunner().invoke(main, ["inventory"]).stderr.startswith("configuration: theirs.yaml; ")
+    assert "configuration" not in CliRunner().invoke(main, ["inventory", "--json"]).stderr
 
 
 def test_an_unknown_command_is_none() -> None:

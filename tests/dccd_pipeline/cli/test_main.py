@@ -16,7 +16,7 @@ from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.streams.heartbeat import beat_of, write_beat
 from dccd_pipeline.tags import STREAM
-from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused, said
 from tests.dccd_pipeline.held import HOURS, TRADES
 from tests.dccd_pipeline.streamed import health
 
@@ -86,7 +86,7 @@ def test_a_storage_that_is_locked_is_said_in_one_line(own_home: Path, command: t
             database.execute("BEGIN EXCLUSIVE")
         told = dccd(*command)
     assert told.exit_code == 1, told.output
-    [line] = told.stderr.strip().splitlines()
+    [line] = said(told).splitlines()
     assert "database is locked -> " in line
     assert isinstance(told.exception, SystemExit)
 

@@ -14,7 +14,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Answer, Asked, Source
 from dccd_pipeline.cli.read import NoRowsError, rows_of, write_rows
 from tests.dccd_core.lake import samples
-from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused, said
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, hold
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -101,14 +101,14 @@ def test_of_a_lake_in_a_bucket_another_machine_sees_ticks_and_hears_where_the_st
         by_stream = samples.live(samples.numbered(range(3, 8)))
         writer.append(by_stream, samples.notes(samples.at(8), [samples.began(3)]))
     assert "shape: (8, 6)" in dccd(*question).stdout
-    assert dccd(*question).stderr == ""
+    assert said(dccd(*question)) == ""
 
     monkeypatch.setenv("DCCD_STATE_DIR", str(project / "another machine"))
     assert "shape: (3, 6)" in dccd(*question).stdout
-    assert dccd(*question).stderr == ""  # nobody told it
-    said = f"{samples.TRADES} is streamed: its newest rows are seen only on the machine that records them"
+    assert said(dccd(*question)) == ""  # nobody told it
+    line = f"{samples.TRADES} is streamed: its newest rows are seen only on the machine that records them"
     (project / "dccd.yaml").write_text(config + STREAMS)
-    assert dccd(*question).stderr.startswith(said)
+    assert said(dccd(*question)).startswith(line)
     assert "shape: (3, 6)" in dccd(*question).stdout
 
     (project / "dccd.yaml").write_text(config)
@@ -116,4 +116,4 @@ def test_of_a_lake_in_a_bucket_another_machine_sees_ticks_and_hears_where_the_st
     with here.draft(samples.TRADES, samples.DAY) as draft:
         draft.append(samples.numbered([9]))
         draft.commit([streamed], samples.Witness)
-    assert dccd(*question).stderr.startswith(said)  # its newest partition says so
+    assert said(dccd(*question)).startswith(line)  # its newest partition says so

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dccd_core.lake.lake import LakeStore
-from tests.dccd_pipeline.cli.terminal import BTC_HOURS, dccd
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, dccd, said
 from tests.dccd_pipeline.held import HOURS, MINUTES
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -42,4 +42,4 @@ def test_a_damaged_file_is_an_error_of_the_data_not_of_the_question(lake: LakeSt
     result = dccd("read", *BTC_HOURS)
     assert result.exit_code == 1
     assert lake.path(HOURS, "2024") in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(said(result).splitlines()) == 1

@@ -7,7 +7,7 @@ import sys
 import pytest
 from msgspec.structs import replace
 
-from dccd_pipeline.runs.processes import Process, born, is_there, process_of
+from dccd_pipeline.runs.processes import Process, born, is_there, members, process_of
 from dccd_pipeline.tags import PROCESS
 
 
@@ -51,3 +51,18 @@ def test_a_run_says_which_process_it_is_in() -> None:
     assert process_of("run", {}) is None
     assert process_of("run", {PROCESS: "run"}) is None
     assert process_of("run", {PROCESS: "run here 7"}) == Process("here", 7)
+
+
+def test_the_members_of_a_group_are_those_that_have_not_ended() -> None:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=pipe, stdout=pipe, process_group=0)
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()
+    assert members(process.pid) == [process.pid]
+    process.stdin.close()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+    assert members(process.pid) == []
+    process.stdout.close()
+    process.wait()

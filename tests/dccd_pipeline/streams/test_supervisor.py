@@ -154,7 +154,7 @@ def test_other_datasets_are_a_change_of_the_same_run() -> None:
 def test_what_a_user_stopped_stays_stopped() -> None:
     actions, notes = decided(latest=seen(S.CANCELED))
     assert actions == []
-    assert notes == ["majors: a user stopped it (run run): launch its job again to go on"]
+    assert notes == ["majors: a user stopped it (run run): dccd stream resume majors lets it go on"]
 
 
 def test_what_we_stopped_starts_again_with_our_reason() -> None:
