@@ -41,7 +41,7 @@ def init(
     file, now = _target(), present()
     try:
         name = named_exchange(exchange or _asked("exchange", "binance", list(_open()))).name
-        kind = DataType(data_type or _asked("data type", DataType.OHLC.value, list(DataType)))
+        kind = DataType(data_type or _asked("data type", next(iter(DataType)).value, list(DataType)))
         words = symbols or _asked("symbols, with commas between them", _usual_symbol(name))
         bar = span or (_asked("length of a bar", "1m") if kind.table.takes_span else None)
         markets = [read_symbol(one) for one in words.replace(",", " ").split()]

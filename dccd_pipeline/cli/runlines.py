@@ -36,17 +36,18 @@ def run_lines(
     runs = named_runs(instance, settings, name, under_way=False)
     if not runs:
         raise ConfigError(f"nothing of {name} has run yet", hint="dccd status shows what has")
-    run_id, cursor = runs[0].run_id, None
+    run_id = runs[0].run_id
     last = instance.get_records_for_run(run_id, limit=max(1, count), ascending=False)
+    newest, cursor = (last.records[0].storage_id if last.records else -1), last.cursor
     for record in reversed(last.records[:count]):
         yield _line(record.event_log_entry)
-    cursor = instance.get_records_for_run(run_id, limit=1, ascending=False).cursor if follow else None
     while follow:
         run = instance.get_run_by_id(run_id)
         over = run is None or run.is_finished
         found = instance.get_records_for_run(run_id, cursor=cursor, limit=_PAGE)
         for record in found.records:
-            yield _line(record.event_log_entry)
+            if record.storage_id > newest:  # the cursor is that of the oldest one that was shown
+                yield _line(record.event_log_entry)
         cursor = found.cursor
         if over and not found.has_more:
             return

@@ -68,6 +68,8 @@ def turn(
 
 def _stored(instance: dg.DagsterInstance) -> Mapping[str, InstigatorState]:
     """Return what Dagster's storage holds of our schedules; of most of them, nothing."""
+    if instance.schedule_storage is None:  # it is forgotten again, and was never anybody's
+        return {}
     states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
     own = schedule_origin(LOCATION, "").repository_origin
     return {
@@ -82,7 +84,8 @@ def _state(
     instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, stored: InstigatorState | None, now: Us
 ) -> ScheduleState:
     origin, on = schedule_origin(LOCATION, schedule.name), _is_on(schedule, stored)
-    ticks = instance.get_ticks(origin.get_id(), _selector(schedule.name), limit=1)
+    kept = instance.schedule_storage is not None
+    ticks = instance.get_ticks(origin.get_id(), _selector(schedule.name), limit=1) if kept else ()
     last = Us(round(ticks[0].timestamp * SECOND)) if ticks else None
     outcome = ticks[0].status.value.lower() if ticks else ""
     zone = schedule.execution_timezone or "UTC"

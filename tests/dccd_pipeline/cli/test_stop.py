@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from dccd_pipeline.cli.instance import open_instance
+from dccd_pipeline.runs.processes import Process
 from dccd_pipeline.tags import STREAM
 from tests.dccd_pipeline.cli.terminal import dccd, refused
 
@@ -18,9 +19,13 @@ pytestmark = pytest.mark.usefixtures("own_home")
 def streaming() -> None: ...
 
 
-def begun(status: dg.DagsterRunStatus) -> str:
+def begun(*, dead: bool = False) -> str:
+    """Begin a run that nobody launched; ``dead``: its process is not there any more."""
     with open_instance() as instance:
-        return instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=status).run_id
+        run_id = instance.create_run_for_job(streaming, tags={STREAM: "majors"}, status=S.STARTED).run_id
+        if dead:
+            instance.add_run_tags(run_id, Process(Process.this().host, 2**22 + 1).tag(run_id))
+        return run_id
 
 
 def status_of(run_id: str) -> dg.DagsterRunStatus:
@@ -30,8 +35,8 @@ def status_of(run_id: str) -> dg.DagsterRunStatus:
         return run.status
 
 
-def test_a_run_that_waits_is_stopped_at_once(own_home: Path) -> None:
-    run_id = begun(S.QUEUED)
+def test_a_run_whose_process_is_gone_is_stopped_at_once(own_home: Path) -> None:
+    run_id = begun(dead=True)
     done = dccd("stop", "majors")
     assert (done.exit_code, done.stdout) == (0, f"stream_majors: run {run_id} is stopped\n")
     assert status_of(run_id) is S.CANCELED
@@ -43,7 +48,7 @@ def test_one_that_does_not_end_is_said_and_is_no_success(
     own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dccd_pipeline.cli.stop.PATIENCE_S", 0)
-    run_id = begun(S.STARTED)
+    run_id = begun()
     done = dccd("stop", "majors")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"stream_majors: run {run_id} is told to stop, and has not ended yet\n")
@@ -60,7 +65,7 @@ def test_where_nothing_runs_it_is_said_what_keeps_it_so(own_home: Path) -> None:
 
 
 def test_a_stream_that_was_stopped_goes_on_when_it_is_resumed(own_home: Path) -> None:
-    run_id = begun(S.QUEUED)
+    run_id = begun(dead=True)
     assert dccd("stop", "majors").exit_code == 0
     assert "stopped by a user" in dccd("status").stdout
     done = dccd("stream", "resume", "majors")

@@ -1,6 +1,7 @@
 """Schedules on and off, as Dagster itself would find them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -26,9 +27,14 @@ BOTH = [schedule("b", running=True), schedule("a", running=False)]
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as local:
+        yield local
+
+
+def test_an_instance_that_is_forgotten_again_keeps_none() -> None:
     with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+        assert [one.on for one in schedule_states(ephemeral, BOTH, NOW)] == [False, True]
 
 
 def on(instance: dg.DagsterInstance) -> dict[str, bool]:
