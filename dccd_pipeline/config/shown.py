@@ -32,7 +32,7 @@ def _plain(value: object, key: str = "") -> object:
     """Return builtins; ``key``: the one that the value stands at."""
     if isinstance(value, BaseModel):
         return {
-            name: _plain(getattr(value, name), name) if of.repr else HIDDEN
+            name: _plain(getattr(value, name), name) if of.repr or not getattr(value, name) else HIDDEN
             for name, of in type(value).model_fields.items()
             if getattr(value, name) not in (None, "")
         }
