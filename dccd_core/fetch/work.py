@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, ListingPeriod, partition_span
 from dccd_core.domain.errors import DccdError, PayloadError
@@ -61,6 +62,11 @@ Progress = Callable[[Dataset, str, int, Us], None]
 
 class Halted(DccdError):
     """Folding was stopped. What was to be folded is where it was."""
+
+
+def quiet_of(endpoint: Endpoint | None) -> Us:
+    """Return how long a run of absent bars must be to count as a hole."""
+    return _SHORT if endpoint is not None and endpoint.sparse else ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +297,7 @@ class Work:
         return [TimeRange(first, Us(last + bar)) for first, last in opens]
 
     def _quiet(self) -> Us:
-        return _SHORT if self.venue.endpoint(self.dataset).sparse else ZERO
+        return quiet_of(self.venue.endpoint(self.dataset))
 
     def judge(self) -> CompletenessCheck:
         refused = self.lake.quarantined(self.dataset, self.key)

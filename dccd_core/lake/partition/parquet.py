@@ -75,8 +75,8 @@ def own(state: State | None, owner: str) -> State | None:
     return state
 
 
-class _Summary(msgspec.Struct):
-    """``starts``: the time of each row group's first row."""
+class Summary(msgspec.Struct):
+    """What was written, as the footer says it. ``starts``: the time of each row group's first row."""
 
     rows: int
     starts: list[Us]
@@ -84,7 +84,7 @@ class _Summary(msgspec.Struct):
     content_hash: str
 
 
-_READ_SUMMARY: Final = msgspec.json.Decoder(_Summary)
+_READ_SUMMARY: Final = msgspec.json.Decoder(Summary)
 
 
 class Writer:
@@ -132,7 +132,7 @@ class Writer:
         """Write what is left, and the footer."""
         if self._left.height:
             self._put(self._left)
-        summary = _Summary(self._rows, self._starts, self._last, self._digest.hexdigest())
+        summary = Summary(self._rows, self._starts, self._last, self._digest.hexdigest())
         self._file.add_key_value_metadata(
             {
                 _LEDGER: ledger.to_json(),
@@ -220,19 +220,37 @@ def state_from_tail(read: Callable[[int], tuple[bytes, int] | None], name: str) 
 def _state(metadata: pq.FileMetaData, size: int, name: str) -> State:
     known = _summary(metadata, name)
     first = known.starts[0] if known.starts else None
-    try:
-        ledger = Ledger.from_json(_pair(metadata, _LEDGER, name))
-    except DamagedFile as e:
-        raise DamagedFile(f"{name}: {e.args[0]}", hint=e.hint) from e
+    ledger = read_ledger(metadata, name)
     owner = (metadata.metadata or {}).get(_OWNER.encode(), b"").decode(errors="replace")
     return State(name, known.rows, first, known.last, size, known.content_hash, ledger, owner)
 
 
-def _summary(metadata: pq.FileMetaData, name: str) -> _Summary:
+def read_ledger(metadata: pq.FileMetaData, name: str) -> Ledger:
+    """Return the ledger in a footer.
+
+    Raises:
+        DamagedFile: there is none, or it cannot be read.
+    """
     try:
-        known = _READ_SUMMARY.decode(_pair(metadata, _SUMMARY, name))
+        return Ledger.from_json(_pair(metadata, _LEDGER, name))
+    except DamagedFile as e:
+        raise DamagedFile(f"{name}: {e.args[0]}", hint=e.hint) from e
+
+
+def read_summary(metadata: pq.FileMetaData, name: str) -> Summary:
+    """Return what a footer says was written, whether it is there or not.
+
+    Raises:
+        DamagedFile: it says nothing, or what cannot be read.
+    """
+    try:
+        return _READ_SUMMARY.decode(_pair(metadata, _SUMMARY, name))
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise DamagedFile(f"{name}: its state cannot be read: {e}", hint=_RESTORE) from e
+
+
+def _summary(metadata: pq.FileMetaData, name: str) -> Summary:
+    known = read_summary(metadata, name)
     groups = -(-known.rows // GROUP)
     if (metadata.num_rows, metadata.num_row_groups, len(known.starts)) != (known.rows, groups, groups):
         raise DamagedFile(f"{name}: {metadata.num_rows} rows where {known.rows} were written", hint=_RESTORE)
