@@ -1,4 +1,4 @@
-"""Hold a partition against its own ledger: read every row again, and say what is not so and what to ask again.
+"""Hold a partition against its ledger: read every row again, say what is not so and what to ask again.
 
 Belongs here: what is wrong, and of which time. Does not: mending it (``Lake.mend``), asking again (fill.py).
 """
@@ -17,6 +17,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.work import quiet_of
 from dccd_core.lake.lake import CompletenessCheck, LakeStore
+from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.digest import Digest
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.partition.parquet import Summary
@@ -67,14 +68,16 @@ class Verified:
 
 def verify(lake: LakeStore, dataset: Dataset, key: str) -> Verified | None:
     """Read every row of a partition again; None when it has no file."""
-    with lake.open(dataset, key) as stored:
+    with lake.store.open(data_path(dataset, key)) as stored:
         if stored is None:
             return None
         whole, name = partition_span(dataset.grain, key), lake.path(dataset, key)
         try:
             wreck = Wreck(stored.file, dataset.data_type, name)
         except DamagedFile as e:
-            return Verified(dataset, key, 0, 0, (Harmed(dataset, key, Harm.UNREADABLE, (whole,), None, str(e)),))
+            return Verified(
+                dataset, key, 0, 0, (Harmed(dataset, key, Harm.UNREADABLE, (whole,), None, str(e)),)
+            )
         return _Reading(lake, dataset, key, wreck).result()
 
 
@@ -147,10 +150,14 @@ class _Reading:
             for part in hole.span.minus(explained)
         ]
         absent = summary.rows - self._audit.rows - sum(rows for _, rows in found)
-        return [*found, *self._ends(summary, absent)] if absent > 0 and isinstance(self._judge, IdCheck) else found
+        return (
+            [*found, *self._ends(summary, absent)]
+            if absent > 0 and isinstance(self._judge, IdCheck)
+            else found
+        )
 
     def _ends(self, summary: Summary, absent: int) -> list[tuple[TimeRange, int]]:
-        """Return where rows are absent before the first one and after the last one: no other id tells of them."""
+        """Return where rows are absent before the first one and after the last: no other id tells of them."""
         if self._first is None or self._last is None or summary.last is None:
             return [(self._whole, absent)]
         ends = [(summary.starts[0], Us(self._first + 1)), (self._last, Us(summary.last + 1))]

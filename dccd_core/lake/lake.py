@@ -16,6 +16,7 @@ from dccd_core.lake import away, reader
 from dccd_core.lake.draft import CompletenessCheck, PartitionDraft
 from dccd_core.lake.layout import (
     StreamKey,
+    damaged_path,
     data_path,
     dataset_folder,
     owner,
@@ -35,6 +36,7 @@ from dccd_core.lake.partition.held import Bring, Held
 from dccd_core.lake.partition.inventory import Inventory, listed
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import Reader, State, own
+from dccd_core.lake.partition.wreck import Mending, mend
 from dccd_core.lake.reader import LiveRows, Source
 from dccd_core.lake.store.folder import Store, Stored, writing
 from dccd_core.lake.store.identity import ensure_identity, identity, usable
@@ -275,6 +277,16 @@ class LakeStore:
                 self.fetch(dataset, [key])
                 stored = stack.enter_context(self._store.open(path))
             yield stored
+
+    def mend(self, dataset: Dataset, key: str, doubtful: Sequence[TimeRange], *, keep: bool) -> None:
+        """Write a damaged partition anew from what can be read of it, and claim nothing of the doubtful time.
+
+        Filling it asks for that time again. ``keep``: the file as it was stays beside it, as ``_damaged``.
+        """
+        path = data_path(dataset, key)
+        how = Mending(doubtful, damaged_path(dataset, key) if keep else None)
+        with writing(self._store.url(path)):
+            mend(self._store, path, dataset.data_type, owner(dataset, key), how)
 
     def holds(self, dataset: Dataset) -> bool:
         """Return whether there is anything to scan: a partition, or a live row."""

@@ -18,6 +18,7 @@ HELD: Final = "_held.json"
 """What stays of a partition whose file is held elsewhere only."""
 QUARANTINE: Final = "_quarantine.ndjson"
 WITHDRAWN: Final = "_withdrawn.ndjson"
+DAMAGED: Final = "_damaged"
 LOCKS: Final = ".dccd/locks"
 LIVE: Final = ".dccd/live"
 MANIFEST: Final = ".dccd/manifest"
@@ -126,6 +127,11 @@ def beside(path: str, name: str) -> str:
     'trades/period=2024-01-31/_held.json'
     """
     return f"{path.rpartition('/')[0]}/{name}"
+
+
+def damaged_path(dataset: Dataset, key: str) -> str:
+    """Return where a damaged file is kept as it was, when its partition is mended."""
+    return data_path(dataset, key).removesuffix(DATA) + DAMAGED
 
 
 def parse_data_path(path: str) -> tuple[Dataset, str] | None:

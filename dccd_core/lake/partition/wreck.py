@@ -1,6 +1,6 @@
 """What can be read of a partition's file that may not be what was written: rows, ledger, what is lost.
 
-Everybody else refuses such a file (parquet.py). This is for those who find out what is wrong with it, and mend it.
+Everybody else refuses such a file (parquet.py). This is for finding out what is wrong with it, and mending it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +45,7 @@ class Wreck:
         self.ledger, self.summary = self._ledger(), self._summary()
 
     def pieces(self) -> Iterator[pl.DataFrame | Lost]:
-        """Yield the rows as they lie in the file, a row group at a time, and in its place one that is lost."""
+        """Yield the rows as they lie in the file, a row group at a time; in its place one that is lost."""
         for n in range(self._file.metadata.num_row_groups):
             try:
                 yield self._group(n)
@@ -62,7 +62,11 @@ class Wreck:
     def _span(self, n: int) -> TimeRange | None:
         """Return the time of a row group's rows, by the footer that counts as many groups as there are."""
         summary = self.summary
-        if summary is None or len(summary.starts) != self._file.metadata.num_row_groups or summary.last is None:
+        if (
+            summary is None
+            or len(summary.starts) != self._file.metadata.num_row_groups
+            or summary.last is None
+        ):
             return None
         ends = [*summary.starts[1:], summary.last]
         return TimeRange(summary.starts[n], Us(ends[n] + 1))
