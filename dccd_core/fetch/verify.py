@@ -10,6 +10,7 @@ from enum import StrEnum
 import polars as pl
 
 from dccd_core.adapter.contract import Endpoint
+from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import TimeRange, Us, union
@@ -115,7 +116,13 @@ class _Reading:
         self._last = last if self._last is None else max(self._last, last)
 
     def _lost_groups(self) -> list[Harmed]:
-        return [self._harm(Harm.UNREADABLE, [one.span or self._whole], None, one.why) for one in self._lost]
+        spans = [self._to_whole_bars(one.span) if one.span else self._whole for one in self._lost]
+        lost = zip(spans, self._lost, strict=True)
+        return [self._harm(Harm.UNREADABLE, [span], None, one.why) for span, one in lost]
+
+    def _to_whole_bars(self, span: TimeRange) -> TimeRange:
+        bar = self._dataset.span
+        return TimeRange(span.start, Us(bar_open(Us(span.end - 1), bar) + bar)) if bar else span
 
     def _wrong(self) -> list[Harmed]:
         said = [text for texts in self._audit.findings.values() for text in texts]

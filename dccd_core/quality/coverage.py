@@ -83,6 +83,12 @@ def gaps(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> li
     return sorted(found, key=lambda gap: gap.span)
 
 
+def unexplained(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> list[Gap]:
+    """Return what is absent without a reason; what was never asked for since is not: it is behind."""
+    until = proven_until(states) or Us(0)
+    return [gap for gap in gaps(dataset, states, wanted) if gap.why != NEVER_ASKED or gap.span.start < until]
+
+
 def _unasked(states: Mapping[str, State], part: TimeRange) -> Iterator[Gap]:
     known = list[TimeRange]()
     for state in states.values():

@@ -10,7 +10,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import ACCEPTED, Accepted
-from dccd_core.quality.coverage import NEVER_ASKED, Gap, coverage, gaps, promises, proven_until
+from dccd_core.quality.coverage import NEVER_ASKED, Gap, coverage, promises, unexplained
 from dccd_pipeline.assets.freshness import Standing, standing
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.wanted import wanted_of
@@ -111,11 +111,9 @@ def _unexplained(dataset: Dataset, known: Known, wanted: TimeRange | None) -> li
     """Return what is absent without a reason; what was never asked for after what is proven is behind."""
     if wanted is None:
         return []
-    until, taken = proven_until(known.states) or Us(0), [one.span for one in known.accepted]
-    found = gaps(dataset, known.states, wanted)
-    return [
-        gap for gap in found if gap.why != NEVER_ASKED or (gap.span.start < until and gap.span.minus(taken))
-    ]
+    taken = [one.span for one in known.accepted]
+    found = unexplained(dataset, known.states, wanted)
+    return [gap for gap in found if gap.why != NEVER_ASKED or gap.span.minus(taken)]
 
 
 def _accepted_count(known: Known) -> int:

@@ -6,7 +6,7 @@ Belongs here: layout of output. Does not: finding anything out.
 import os
 import re
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Lock
@@ -229,6 +229,20 @@ def findings(found: "Mapping[str, Sequence[Finding]]") -> None:
         mark = "[green]ok  [/]" if one.ok else "[red]FAIL[/]"
         hint = f" -> {one.hint}" if one.hint and not one.ok else ""
         OUT.print(mark, escape(f"{name} {one.subject}: {one.said}{hint}"), soft_wrap=True)
+
+
+@contextmanager
+def counting(total: int, *, drawn: bool) -> Generator[Callable[[object], None]]:
+    """Draw a bar for so many things on a terminal; what is yielded is told of each that is done."""
+    count = TextColumn("{task.completed:,.0f} of {task.total:,.0f}")
+    columns = (count, BarColumn(bar_width=16), TextColumn("{task.description}"))
+    with Progress(*columns, console=ERR, disable=not (drawn and sys.stderr.isatty()), transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def tell(what: object) -> None:
+            bar.update(task, advance=1, description=str(what))
+
+        yield tell
 
 
 class _Bar:

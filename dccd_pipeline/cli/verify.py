@@ -1,39 +1,235 @@
 """``dccd verify``: what is stored is read again, and held against what it should be.
 
-Belongs here: options in, exit code out. Does not: finding out (dccd_core.keep.pins).
+Belongs here: options in, exit code out. Does not: finding out (answer/verifying.py, dccd_core.keep.pins).
 """
 
 import json
+import re
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
 
 import click
+from rich.filesize import decimal
 
-from dccd_core.domain.timespan import iso
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.timespan import DAY, iso, union
+from dccd_core.fetch.verify import Harm, Harmed, Verified
+from dccd_core.fetch.verify import verify as verify_partition
 from dccd_core.keep.pins import Pins, Verdict
+from dccd_core.lake.lake import LakeStore
+from dccd_core.net.clock import SystemClock
+from dccd_core.quality.coverage import Gap, unexplained, wanted_time
 from dccd_pipeline.cli import render
-from dccd_pipeline.cli.options import lasting, told
+from dccd_pipeline.cli.options import lasting, say_where, told
 from dccd_pipeline.cli.pin import as_builtins, said
+from dccd_pipeline.config.fields import named_exchange, read_symbol
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.wanted import wanted_times
+
+_SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+class Share(click.ParamType[float]):
+    """A share, like 5%."""
+
+    name = "share"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _SHARE.fullmatch(str(value))
+        if not match or not 0 < float(match[1]) <= 100:
+            self.fail(f"{value!r} is no share -> write 5%", param, ctx)
+        return float(match[1]) / 100
 
 
 @click.command()
-@click.option("--pin", "name", metavar="NAME", required=True, help="The pin to read again.")
+@click.argument("exchange", required=False)
+@click.argument("symbols", nargs=-1)
+@click.option("--sample", type=Share(), help="Read so much of it only, like 5%: others each day.")
+@click.option("--repair", is_flag=True, help="Ask for what is missing or wrong, and for nothing else.")
+@click.option("--pin", "name", metavar="NAME", help="Read this pin instead, and compare it with the lake.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
-def verify(name: str, as_json: bool) -> None:
-    """Prove that a pin is what it was, and say what changed in the lake since.
+def verify(
+    exchange: str | None,
+    symbols: tuple[str, ...],
+    sample: float | None,
+    repair: bool,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Prove the lake against its ledgers: read every row again, all, or of an exchange or some symbols.
 
-    Every row of the pin is read again. Exit code 0 when the pin is intact, whatever became of the lake; 1
-    when it is not.
+    Hashes, order, sense and completeness are recomputed; a round that is stopped goes on where it was. Exit
+    code 0 only when all is what it should be and has no gap. With --pin: 0 when the pin is intact.
     """
-    verdict = Pins(lasting().lake()).verify(name)
+    settings = lasting()
+    if name:
+        if exchange or sample or repair:
+            raise ConfigError("--pin is read whole and never changes", hint="leave the other words out")
+        sys.exit(_pin(settings, name, as_json=as_json))
+    lake = LakeStore(settings.store)
+    datasets = _chosen(lake, exchange, symbols)
+    found, verified = _read(lake, datasets, sample, drawn=not as_json)
+    gaps_of = _gaps(settings, datasets)
+    mended = _repair(settings, lake, found, gaps_of) if repair and (found or gaps_of) else []
+    if repair:
+        gaps_of = _gaps(settings, datasets)
+    left = [one for one in found if one not in mended]
+    if as_json:
+        click.echo(json.dumps(_told(verified, found, mended, gaps_of)))
+    else:
+        _show(verified, found, mended, gaps_of)
+        say_where(settings)
+    sys.exit(1 if left or gaps_of else 0)
+
+
+def _chosen(lake: LakeStore, exchange: str | None, symbols: Sequence[str]) -> list[Dataset]:
+    """Return the datasets that are meant.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    name = named_exchange(exchange).name if exchange else None
+    wanted = {read_symbol(symbol) for symbol in symbols}
+    found = [
+        one
+        for one in lake.datasets()
+        if name in (None, one.exchange) and (not wanted or one.symbol in wanted)
+    ]
+    if not found and exchange:
+        meant = " ".join((exchange, *symbols))
+        raise ConfigError(f"the lake holds nothing of {meant}", hint="see dccd inventory")
+    return found
+
+
+def _read(
+    lake: LakeStore, datasets: Sequence[Dataset], share: float | None, *, drawn: bool
+) -> tuple[list[Harmed], list[Verified]]:
+    from dccd_pipeline.answer.verifying import Rounds, parts_of, read_again, sample  # noqa: PLC0415
+
+    now, parts = SystemClock().now(), parts_of(lake, datasets)
+    parts = sample(parts, share, now // DAY) if share and parts else parts
+    rounds, verified = Rounds.of(lake), list[Verified]()
+    done = len(rounds.going(now).done)
+    if done and drawn:
+        click.echo(f"goes on where it was stopped: {done:,} partitions are read already", err=True)
+    with render.counting(len(parts), drawn=drawn) as tell:
+        verified += read_again(lake, parts, rounds, now, tell)
+    verified.sort(key=lambda one: (str(one.dataset), one.key))
+    return [harmed for one in verified for harmed in one.harmed], verified
+
+
+def _gaps(settings: Settings, datasets: Sequence[Dataset]) -> dict[Dataset, list[Gap]]:
+    """Return what is absent of each dataset without a reason, up to where it is proven."""
+    lake, now = settings.lake(), SystemClock().now()
+    wanted, found = wanted_times(settings, now), dict[Dataset, list[Gap]]()
+    for dataset in datasets:
+        try:
+            states = lake.all_known(dataset)
+        except DccdError:
+            continue  # it is among what is harmed
+        time = (wanted.get(dataset) or wanted_time(dataset, states, now)) if states else None
+        if time and (of := unexplained(dataset, states, time)):
+            found[dataset] = of
+    return found
+
+
+def _repair(
+    settings: Settings, lake: LakeStore, found: Sequence[Harmed], gaps_of: Mapping[Dataset, Sequence[Gap]]
+) -> list[Harmed]:
+    """Ask for what is wrong or missing, in recorded runs; return what is right by now."""
+    from dccd_pipeline.build import silent  # noqa: PLC0415 -- it brings Dagster
+    from dccd_pipeline.cli.backfill import orders_of, run_order  # noqa: PLC0415
+    from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415
+
+    spans = {dataset: [gap.span for gap in of] for dataset, of in gaps_of.items()}
+    for (dataset, key), some in groupby(found, key=lambda one: (one.dataset, one.key)):
+        harmed = list(some)
+        doubtful = union(span for one in harmed for span in one.spans)
+        lake.mend(dataset, key, doubtful, keep=any(one.harm is not Harm.MISSING for one in harmed))
+        spans.setdefault(dataset, []).extend(doubtful)
+    with open_instance() as instance:
+        for dataset, of in spans.items():
+            for part in union(of):
+                for order in orders_of(settings, [dataset], part.start, part.end):
+                    result = run_order(settings, order, instance, silent)
+                    if result.failure:
+                        click.echo(result.failure, err=True)
+    sound = {
+        (one.dataset, one.key)
+        for one in found
+        if (again := verify_partition(lake, one.dataset, one.key)) and not again.harmed
+    }
+    return [one for one in found if (one.dataset, one.key) in sound]
+
+
+def _show(
+    verified: Sequence[Verified],
+    found: Sequence[Harmed],
+    mended: Sequence[Harmed],
+    gaps_of: Mapping[Dataset, Sequence[Gap]],
+) -> None:
+    for one in found:
+        span = f" ({iso(one.spans[0].start)} to {iso(one.spans[-1].end)})" if one.spans else ""
+        click.echo(f"{'repaired' if one in mended else one.harm}: {one.dataset} {one.key}{span}: {one.said}")
+    for dataset, of in gaps_of.items():
+        for gap in of:
+            missing = "" if gap.missing is None else f", {gap.missing:,} rows"
+            click.echo(f"gap: {dataset} {iso(gap.span.start)} to {iso(gap.span.end)}{missing}: {gap.why}")
+    rows, size = sum(one.rows for one in verified), sum(one.bytes for one in verified)
+    read = f"{render.counted(len(verified), 'partition')} read again: {rows:,} rows, {decimal(size)}"
+    wrong = len({(one.dataset, one.key) for one in found if one not in mended})
+    gaps = sum(len(of) for of in gaps_of.values())
+    ill = [f"{wrong} not as written" if wrong else "", f"{gaps} with gaps" if gaps else ""]
+    said_ill = ", ".join(one for one in ill if one)
+    hint = " -> dccd verify --repair asks for it again" if said_ill else ""
+    click.echo(f"{read}; {said_ill or 'all are what their ledgers say, without a gap'}{hint}")
+
+
+def _told(
+    verified: Sequence[Verified],
+    found: Sequence[Harmed],
+    mended: Sequence[Harmed],
+    gaps_of: Mapping[Dataset, Sequence[Gap]],
+) -> dict[str, Any]:
+    """Return it as JSON has it; moments are integer microseconds."""
+    return {
+        "partitions": len(verified),
+        "rows": sum(one.rows for one in verified),
+        "bytes": sum(one.bytes for one in verified),
+        "harmed": [
+            {
+                "dataset": str(one.dataset),
+                "key": one.key,
+                "harm": one.harm,
+                "spans": [[span.start, span.end] for span in one.spans],
+                "rows": one.rows,
+                "said": one.said,
+                "repaired": one in mended,
+            }
+            for one in found
+        ],
+        "gaps": [
+            {"dataset": str(dataset), "start": gap.span.start, "end": gap.span.end, "why": gap.why}
+            for dataset, of in gaps_of.items()
+            for gap in of
+        ],
+    }
+
+
+def _pin(settings: Settings, name: str, *, as_json: bool) -> int:
+    verdict = Pins(settings.lake()).verify(name)
     if as_json:
         click.echo(json.dumps(_as_builtins(verdict)))
     else:
-        _show(verdict)
-    sys.exit(1 if verdict.damage else 0)
+        _show_pin(verdict)
+    return 1 if verdict.damage else 0
 
 
-def _show(verdict: Verdict) -> None:
+def _show_pin(verdict: Verdict) -> None:
     pin = verdict.pin
     click.echo(said(pin))
     for line in verdict.damage:

@@ -1,6 +1,6 @@
 """What can be read of a partition's file that may not be what was written: rows, ledger, what is lost.
 
-Everybody else refuses such a file (parquet.py). This is for finding out what is wrong with it, and mending it.
+Everybody else refuses such a file (parquet.py). This is to find out what is wrong with it, and to mend it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dccd_core.domain.timespan import parse_time
 from dccd_core.keep.pins import Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
-from tests.dccd_pipeline.cli.terminal import dccd, refused
+from dccd_core.testing.sandbox.process import RunningSandbox
+from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, dccd, refused
 from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -47,3 +49,58 @@ def test_a_damaged_pin_is_named_and_exits_1(lake: LakeStore) -> None:
 
 def test_a_pin_that_is_not_there_is_refused(lake: LakeStore) -> None:
     assert "has no pin one" in refused("verify", "--pin", "one")
+
+
+class TestLake:
+    """The lake itself, read again."""
+
+    def test_what_is_complete_is_proven(self, project: Path) -> None:
+        hold(LakeStore(project / "lake"), HOURS, "2024", bars(whole(HOURS, "2024")))
+        (project / "dccd.yaml").write_text("store: lake")
+        told = dccd("verify", "binance", "BTC/USDT")
+        assert told.exit_code == 0, told.output
+        assert told.stdout.startswith("1 partition read again: 8,784 rows, ")
+        assert "all are what their ledgers say, without a gap" in told.stdout
+
+    def test_gaps_and_damage_are_named(self, lake: LakeStore) -> None:
+        told = dccd("verify")
+        assert told.exit_code == 1
+        gap = "gap: binance/ohlc/BTC-USDT/1m 2024-01-01T01:40:00Z to 2024-01-01T01:50:00Z, 10 rows"
+        assert gap in told.stdout
+        Path(lake.path(HOURS, "2024")).write_bytes(b"nothing that could be read, but not short either")
+        found = json.loads(dccd("verify", "--json").stdout)
+        (harmed,) = found["harmed"]
+        assert (harmed["dataset"], harmed["key"], harmed["harm"]) == (str(HOURS), "2024", "unreadable")
+        assert harmed["spans"] == [[parse_time("2024-01-01"), parse_time("2025-01-01")]]
+
+    @pytest.mark.usefixtures("own_home")
+    def test_what_is_damaged_is_asked_for_again_and_kept(
+        self, project: Path, sandbox: RunningSandbox
+    ) -> None:
+        (project / "dccd.yaml").write_text(CONFIG % sandbox.rest_url("binance"))
+        span = ("--start", "2024-01-01", "--end", "2025-01-01")
+        assert dccd("backfill", *BTC_HOURS, *span).exit_code == 0
+        lake = LakeStore(project / "lake")
+        was = lake.states(HOURS)["2024"].content_hash
+        file = Path(lake.path(HOURS, "2024"))
+        file.write_bytes(file.read_bytes()[:-9])
+        assert dccd("verify").exit_code == 1
+        told = dccd("verify", "--repair")
+        assert told.exit_code == 0, told.output
+        assert told.stdout.startswith("repaired: binance/ohlc/BTC-USDT/1h 2024 ")
+        assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
+        assert (file.parent / "_damaged").exists()
+        assert dccd("verify").exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("verify", "--pin", "a", "--repair"), "--pin is read whole and never changes"),
+            (("verify", "okx"), "the lake holds nothing of okx"),
+            (("verify", "--sample", "lots"), "is no share -> write 5%"),
+        ],
+    )
+    def test_what_cannot_be_is_one_line(self, project: Path, words: tuple[str, ...], said: str) -> None:
+        result = dccd(*words)
+        assert result.exit_code == 2
+        assert said in result.stderr
