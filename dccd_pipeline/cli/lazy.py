@@ -105,7 +105,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "verify": (
         "dccd_pipeline.cli.verify",
         "verify",
-        "Prove the lake against its ledgers: read every row again, all, or of...",
+        "Prove the lake against its ledgers: read every row again, all, or...",
     ),
 }
 """Where each command is, what it is called there, and the first sentence of its help."""

@@ -57,7 +57,7 @@ class Wreck:
             table = self._file.read_row_group(n)
             table.validate(full=True)
             rows = pl.DataFrame(pl.from_arrow(table))
-            return rows.select(self._data_type.table.schema.names()).cast(dict(self._data_type.table.schema))
+            return rows.select(self._data_type.table.schema.names()).cast(self._data_type.table.schema)
 
     def _span(self, n: int) -> TimeRange | None:
         """Return the time of a row group's rows, by the footer that counts as many groups as there are."""

@@ -144,10 +144,10 @@ def test_values_that_were_changed_make_all_of_it_doubtful(filled: Filled) -> Non
     world, (dataset, key) = filled.world, PARTS[0]
     path = world.lake.path(dataset, key)
     table = pq.read_table(path, partitioning=None)
-    volume = table["volume"].to_numpy().copy()
+    volume = table["quote_volume"].to_numpy().copy()
     volume[7] = np.nextafter(volume[7], np.inf)
-    at = table.schema.get_field_index("volume")
-    pq.write_table(table.set_column(at, "volume", pa.array(volume)), path, row_group_size=1 << 17)
+    at = table.schema.get_field_index("quote_volume")
+    pq.write_table(table.set_column(at, "quote_volume", pa.array(volume)), path, row_group_size=1 << 17)
     found = verify(world.lake, dataset, key)
     assert found is not None
     (harmed,) = found.harmed
