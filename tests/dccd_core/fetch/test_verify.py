@@ -147,7 +147,7 @@ def test_values_that_were_changed_make_all_of_it_doubtful(filled: Filled) -> Non
     volume = table["quote_volume"].to_numpy().copy()
     volume[7] = np.nextafter(volume[7], np.inf)
     at = table.schema.get_field_index("quote_volume")
-    pq.write_table(table.set_column(at, "quote_volume", pa.array(volume)), path, row_group_size=1 << 17)
+    rewritten(path, table.set_column(at, "quote_volume", pa.array(volume)))
     found = verify(world.lake, dataset, key)
     assert found is not None
     (harmed,) = found.harmed
