@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 import click
 import msgspec
 
-from benchmarks import inventory, pin, report, start, stream, tick
+from benchmarks import inventory, pin, report, start, stream, sync, tick
 from benchmarks.cases import CASES, CORE, DAGSTER, FLOOR, OURS, TRADES, Case, Variant, peers
 from benchmarks.job import Job
 from benchmarks.measure import rows_in, run
@@ -27,7 +27,8 @@ _START: Final = "start"
 _INVENTORY: Final = "inventory"
 _TICK: Final = "tick"
 _PIN: Final = "pin"
-_OTHERS: Final = (_STREAM, _START, _INVENTORY, _TICK, _PIN)
+_SYNC: Final = "sync"
+_OTHERS: Final = (_STREAM, _START, _INVENTORY, _TICK, _PIN, _SYNC)
 
 
 class _Arguments(TypedDict):
@@ -172,7 +173,10 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.option("--url", help="Ask this server, up to before /api, instead of a sandbox.")
 @click.option("--rtt-ms", default=100.0, show_default=True, help="Latency of the sandbox.")
 @click.option(
-    "--only", default=",".join(_NAMES), callback=_chosen, help="klines,trades,stream,start,inventory,tick,pin"
+    "--only",
+    default=",".join(_NAMES),
+    callback=_chosen,
+    help="klines,trades,stream,start,inventory,tick,pin,sync",
 )
 @click.option(
     "--trades",
@@ -200,12 +204,14 @@ def main(**arguments: Unpack[_Arguments]) -> None:
         click.echo(f"{report.machine()}\n")
         rows = arguments["peer_rows"] or arguments["messages"]
         stream.report(arguments["messages"], arguments["peers_python"], rows, arguments["books"])
-    for name, tell in (
-        (_START, start.report),
-        (_INVENTORY, inventory.report),
-        (_TICK, tick.report),
-        (_PIN, pin.report),
-    ):
+    tables = {
+        _START: start.report,
+        _INVENTORY: inventory.report,
+        _TICK: tick.report,
+        _PIN: pin.report,
+        _SYNC: sync.report,
+    }
+    for name, tell in tables.items():
         if name in arguments["only"]:
             click.echo(f"median of {arguments['repeat']}; {report.machine()}\n")
             with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from dccd_pipeline.assets.jobs import entry_job
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
+from dccd_pipeline.keep.remote import remote_asset, remote_job, remote_schedule
 from dccd_pipeline.resources import AcceptedSpan, LakeResource, Venues
 from dccd_pipeline.runs.failures import configuration_sensor, failure_sensor, recovery_sensor
 from dccd_pipeline.runs.prune import prune_job, prune_schedule
@@ -44,17 +45,24 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *(collected(entry, settings.store) for entry in settings.collect),
             *map(collect_spec, settings.collect),
             *stream_specs(settings),
+            *map(remote_asset, settings.remotes),
         ],
         jobs=[
             *(entry_job(entry) for entry in settings.collect),
             *(tick_job(entry) for entry in settings.collect),
             *streams.values(),
+            *map(remote_job, settings.remotes),
             prune_job(settings.keep_runs),
         ],
         schedules=[
             *(
                 entry_schedule(entry, settings.timezone, running=settings.source != EMBEDDED)
                 for entry in settings.collect
+                if entry.scheduled
+            ),
+            *(
+                remote_schedule(entry, running=settings.source != EMBEDDED)
+                for entry in settings.remotes
                 if entry.scheduled
             ),
             prune_schedule(running=settings.source != EMBEDDED),
@@ -119,6 +127,10 @@ def default_resources(settings: Settings) -> dict[str, object]:
     return {
         "lake": LakeResource(
             url=settings.store,
+            s3_region=settings.s3.region,
+            s3_endpoint_url=settings.s3.endpoint_url,
+            s3_profile=settings.s3.profile,
+            s3_retries=settings.s3.retries,
             accepted=[
                 AcceptedSpan(dataset=name, start=start, end=end, why=why)
                 for name, start, end, why in settings.accepted_gaps()

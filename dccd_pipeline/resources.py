@@ -5,6 +5,7 @@ See https://docs.dagster.io/guides/build/external-resources
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Final, cast
 
 import dagster as dg
 from pydantic import Field
@@ -17,6 +18,12 @@ from dccd_core.net.http import DEFAULT_SHARE, open_transport
 from dccd_core.net.sockets import Connect, open_sockets
 from dccd_pipeline.config.accepted import by_dataset
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ATTEMPTS: Final = 5
+"""As dagster-aws has it."""
+
 
 class AcceptedSpan(dg.Config):
     """What is missing in a span of time (us) of a dataset, and taken as it is."""
@@ -28,14 +35,33 @@ class AcceptedSpan(dg.Config):
 
 
 class LakeResource(dg.ConfigurableResource[None]):
-    """Where the Parquet files live: a folder, or ``s3://bucket/prefix``."""
+    """Where the Parquet files live: a folder, or ``s3://bucket/prefix``.
+
+    The rest says how to reach buckets: see ``s3`` in ``dccd.yaml``.
+    """
 
     url: str
     accepted: list[AcceptedSpan] = Field(default_factory=list[AcceptedSpan])
+    s3_region: str | None = None
+    s3_endpoint_url: str | None = None
+    s3_profile: str | None = None
+    s3_retries: int | None = None
 
     def open(self) -> LakeStore:
         gaps = ((one.dataset, one.start, one.end, one.why) for one in self.accepted)
-        return LakeStore(self.url, accepted=by_dataset(gaps))
+        return LakeStore(self.url, accepted=by_dataset(gaps), s3=self.client)
+
+    def client(self) -> "S3Client":
+        """Return a new client of buckets, as dagster-aws makes it."""
+        from dagster_aws.s3 import S3Resource  # noqa: PLC0415 -- it takes long, and who has a folder needs none
+
+        made = S3Resource(
+            region_name=self.s3_region,
+            endpoint_url=self.s3_endpoint_url,
+            profile_name=self.s3_profile,
+            max_attempts=_ATTEMPTS if self.s3_retries is None else self.s3_retries + 1,
+        )
+        return cast("S3Client", made.get_client())
 
 
 class Venues(dg.ConfigurableResource[None]):

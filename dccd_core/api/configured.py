@@ -16,6 +16,7 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.partition.ledger import Accepted
+from dccd_core.lake.store.s3 import S3Keys
 
 DEFAULT_STORE: Final = "./data"
 _NAME: Final = "dccd.yaml"
@@ -72,6 +73,14 @@ class Configured:
         rest_url, ws_url = (_text(own, key, f"exchanges.{exchange}.{key}") for key in ("rest_url", "ws_url"))
         return Reach(rest_url, ws_url)
 
+    def s3(self) -> S3Keys:
+        """Return how to reach buckets.
+
+        Raises:
+            ConfigError: it is no such thing, or a variable of the environment is not set.
+        """
+        return s3_keys(_mapping(self.raw.get("s3"), "s3"))
+
     def accepted(self) -> dict[str, list[Accepted]]:
         """Return the known irregularities by the name of their dataset.
 
@@ -90,6 +99,25 @@ class Configured:
             span = TimeRange(parse_time(start), parse_time(end))
             found.setdefault(str(Dataset.parse(dataset)), []).append(Accepted(span, why))
         return found
+
+
+def s3_keys(raw: Mapping[str, object]) -> S3Keys:
+    """Return how to reach buckets, as ``s3:`` of a configuration says it.
+
+    Raises:
+        ConfigError: a key is unknown, or its value is no such thing.
+    """
+    if unknown := sorted(raw.keys() - {"region", "endpoint_url", "profile", "retries"}):
+        hint = "known here: region, endpoint_url, profile, retries"
+        raise ConfigError(f"s3.{unknown[0]}: unknown key", hint=hint)
+    typed = {key: None if value is None else str(value) for key, value in raw.items()}
+    region, endpoint_url, profile = (
+        _text(typed, key, f"s3.{key}") for key in ("region", "endpoint_url", "profile")
+    )
+    retries = _text(typed, "retries", "s3.retries")
+    if retries is not None and not retries.isdecimal():
+        raise ConfigError("s3.retries: should be a whole number", hint=_CHECK)
+    return S3Keys(region, endpoint_url, profile, None if retries is None else int(retries))
 
 
 def configured() -> Configured:

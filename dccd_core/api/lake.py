@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import polars as pl
 
 from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
-from dccd_core.api.configured import Configured, Reach, configured
+from dccd_core.api.configured import Configured, Reach, config_file, configured, s3_keys
 from dccd_core.bars.longer import Length, Months, parse_length, said_length
 from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_span
@@ -22,7 +22,10 @@ from dccd_core.quality import coverage
 from dccd_core.tables import TIME
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from dccd_core.api.work import Done, Filling
+    from dccd_core.lake.store.s3 import MakeClient
     from dccd_core.stream.api import StreamHealth
 
 T = TypeVar("T")
@@ -38,6 +41,8 @@ class Lake(LakeStore):
             as well.
         live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
         accepted: known irregularities by the name of their dataset, which count as explained.
+        s3: how to reach buckets, ``{"region": ..., "endpoint_url": ..., "profile": ..., "retries": ...}``;
+            without it as the configuration says under ``s3:``, if there is one.
 
     A dataset is given by its name, as ``dccd inventory`` prints it, or as a ``Dataset``. Time is half-open
     and UTC, given as a ``TimeRange`` or as two moments: ``"2024-01"``, ``"2024-01-31T12:00"``, ``"7d"``
@@ -52,10 +57,14 @@ class Lake(LakeStore):
         url: str | Path | None = None,
         live: Path | None = None,
         accepted: Mapping[str, Sequence[Accepted]] | None = None,
+        *,
+        s3: Mapping[str, object] | None = None,
     ) -> None:
         self._configured = configured() if url is None else Configured(str(url))
         gaps = self._configured.accepted() if accepted is None else accepted
-        super().__init__(self._configured.store if url is None else url, live, gaps)
+        super().__init__(
+            self._configured.store if url is None else url, live, gaps, s3=_client_maker(url, s3)
+        )
 
     def datasets(self) -> list[Dataset]:
         """Return what there is, sorted by name: ``str()`` of each is the name that is understood here."""
@@ -337,6 +346,18 @@ class Lake(LakeStore):
         whole = TimeRange(min(spans).start, Us(max(now, max(spans).end)))
         wanted = TimeRange(wanted.start or whole.start, min(wanted.end, whole.end))
         return found, states, wanted
+
+
+def _client_maker(url: str | Path | None, s3: Mapping[str, object] | None) -> "MakeClient":
+    """Return what makes the client of a bucket: what it goes by is looked up when it is needed."""
+
+    def make() -> "S3Client":
+        if s3 is not None:
+            return s3_keys(s3).client()
+        there = url is None or config_file().exists()
+        return (configured() if there else Configured("")).s3().client()
+
+    return make
 
 
 def _finished(work: Coroutine[object, object, T]) -> T:

@@ -57,6 +57,8 @@ class LastSync(msgspec.Struct, frozen=True):
     troubles: int = 0
     conflicts: tuple[Trouble, ...] = ()
     failed: tuple[Trouble, ...] = ()
+    history: tuple[tuple[Us, int], ...] = ()
+    """When there were how many bytes, the newest last."""
 
 
 class _Head(msgspec.Struct):

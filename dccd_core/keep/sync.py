@@ -33,6 +33,7 @@ _GIVE_UP: Final = 8
 """After so many failures one after another the rest waits: it is not the files."""
 _SAVED_EVERY: Final = 64
 _REMEMBERED: Final = 100
+_HISTORY: Final = 360
 _LOOK_S: Final = 0.5
 
 
@@ -139,17 +140,18 @@ def sync(
         copies = Copies(lake.store, remote.name)
         last = None if options.anew else copies.last()
         made = claim(remote, name, last)
-        if copies.last() is None or options.anew:
-            copies.remember(LastSync(made, now))
+        if last is None:
+            last = LastSync(made, now)
+            copies.remember(last)
         work = _Sync(lake.store, remote, copies, options, follow, Synced(remote.name, now))
         work.run()
-        copies.remember(_last(work.synced, made))
+        copies.remember(_last(work.synced, last))
         return work.synced
 
 
-def _last(synced: Synced, made: str) -> LastSync:
+def _last(synced: Synced, before: LastSync) -> LastSync:
     return LastSync(
-        made,
+        before.id,
         synced.at,
         synced.files,
         synced.bytes,
@@ -157,6 +159,7 @@ def _last(synced: Synced, made: str) -> LastSync:
         len(synced.conflicts) + len(synced.failed),
         tuple(synced.conflicts[:_REMEMBERED]),
         tuple(synced.failed[:_REMEMBERED]),
+        (*before.history, (synced.at, synced.bytes))[-_HISTORY:],
     )
 
 

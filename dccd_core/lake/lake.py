@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import polars as pl
 
@@ -43,6 +43,9 @@ from dccd_core.lake.store.identity import ensure_identity, identity, usable
 from dccd_core.lake.store.opening import live_folder, open_store
 from dccd_core.tables import DataType
 
+if TYPE_CHECKING:
+    from dccd_core.lake.store.s3 import MakeClient
+
 __all__ = ["CompletenessCheck", "LakeStore", "PartitionDraft", "State"]
 
 
@@ -50,10 +53,11 @@ class LakeStore:
     """The partitions and live segments of a store; ``Lake``, as users know it, is one that takes names.
 
     Args:
-        url: a folder, or ``s3://bucket/prefix`` (credentials and AWS_ENDPOINT_URL from the environment).
+        url: a folder, or ``s3://bucket/prefix`` (credentials from where boto3 finds them).
         live: the folder of live segments, on this machine; None for the one that belongs to ``url``.
         accepted: known irregularities by the name of their dataset; in every state that is given they count
             as explained. Nothing of them is written.
+        s3: makes the client of a bucket; without it, of what boto3 finds in the environment.
 
     A partition that is held elsewhere only is known like any other (``State.elsewhere``). When its rows are
     needed ``bring`` is called, which has its file here when it returns; without it that is a LakeError.
@@ -68,10 +72,12 @@ class LakeStore:
         url: str | Path,
         live: Path | None = None,
         accepted: Mapping[str, Sequence[Accepted]] | None = None,
+        *,
+        s3: "MakeClient | None" = None,
     ) -> None:
         self.url = str(url)
         self._accepted = accepted or {}
-        self._opened = open_store(url)
+        self._opened = open_store(url, s3)
         self._id: str | None = None
         self._live = live or live_folder(url)
         self._shelf = Shelf(self._live, self._opened.objects())

@@ -199,15 +199,15 @@ def _stored(source: Source, dataset: Dataset, key: str, span: TimeRange | None) 
     Raises:
         LakeError: it is gone, and nobody says that it is held elsewhere; or it cannot be brought back.
     """
-    url = source.store.url(data_path(dataset, key))
+    path = data_path(dataset, key)
     try:
-        return _within(url, span)
+        return _within(source.store, path, span)
     except FileNotFoundError:
         source.fetch(dataset, [key])
     try:
-        return _within(url, span)
+        return _within(source.store, path, span)
     except FileNotFoundError as e:
-        raise _went(url) from e
+        raise _went(source.store.url(path)) from e
 
 
 def _went(url: str) -> LakeError:
@@ -225,13 +225,14 @@ def _beside(
     yield from ((None, rows.lazy()) for rows in merged(dataset.data_type, stored, live))
 
 
-def _within(url: str, span: TimeRange | None) -> pl.LazyFrame:
+def _within(store: Store, path: str, span: TimeRange | None) -> pl.LazyFrame:
     """Return a file's rows within ``span``; a local one is opened here, and may be replaced from then on.
 
     Polars opens a path more than once, and would read one file by the footer of another.
     """
+    url, access = store.url(path), store.access()
     with nullcontext(url) if "://" in url else Path(url).open("rb") as source:
-        rows = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+        rows = pl.scan_parquet(source, glob=False, hive_partitioning=False, storage_options=access or None)
     return rows if span is None else rows.filter(_inside(span))
 
 

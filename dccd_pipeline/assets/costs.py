@@ -17,7 +17,6 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate_span
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
-from dccd_core.lake.lake import LakeStore
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_pipeline.assets.remaining import said_length
 from dccd_pipeline.config.capabilities import limits_of, present, weight_per_minute
@@ -80,7 +79,7 @@ def free_bytes(store: str) -> int | None:
 
 async def unbounded_costs(settings: Settings, venues: Venues) -> list[str]:
     """Say what the entries without a start cost, those of which nothing is stored; refuse what cannot fit."""
-    lines, lake = list[str](), LakeStore(settings.store)
+    lines, lake = list[str](), settings.lake()
     for entry in settings.collect:
         new = [d for d in entry.datasets if is_unbounded(entry) and not lake.keys(d)]
         for dataset in new:

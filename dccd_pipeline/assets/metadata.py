@@ -122,7 +122,12 @@ def price_chart(lake: LakeStore, dataset: Dataset, key: str) -> str:
         .collect(engine="streaming")[column]
         .to_list()
     )
-    return f"![{column}](data:image/png;base64,{base64.b64encode(_png(prices)).decode()})"
+    return picture(column, prices)
+
+
+def picture(name: str, values: Sequence[float]) -> str:
+    """Draw values one after another as a small PNG inside a Markdown image."""
+    return f"![{name}](data:image/png;base64,{base64.b64encode(_png(values)).decode()})"
 
 
 def last_rows(lake: LakeStore, dataset: Dataset, key: str) -> dg.MetadataValue:

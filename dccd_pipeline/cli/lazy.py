@@ -101,6 +101,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "up",
         "Run all of it until Ctrl-C: the page, schedules and streams, from...",
     ),
+    "sync": (
+        "dccd_pipeline.cli.sync",
+        "sync_command",
+        "Copy what is new in the lake to remotes now, all of them or NAMES,...",
+    ),
     "symbols": (_VENUES, "symbols", "List what can be traded at an exchange: all, or what matches a..."),
     "verify": (
         "dccd_pipeline.cli.verify",

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from dccd_core.api.configured import DEFAULT_STORE
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.config.accepted import AcceptedGap
 from dccd_pipeline.config.collect import TypedEntry
 from dccd_pipeline.config.fields import Strict
+from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.settings import ExchangeSettings, TypedSettings
 from dccd_pipeline.config.stream import StreamEntry
 
@@ -73,6 +75,9 @@ class Draft:
     collect: Sequence[Part[TypedEntry]]
     stream: Sequence[Part[StreamEntry]] = ()
     accepted: Sequence[Part[AcceptedGap]] = ()
+    remotes: Sequence[Part[RemoteEntry]] = ()
+    store: str = ""
+    """Empty where nothing can be gone by."""
 
 
 def whole_draft(typed: TypedSettings) -> Draft:
@@ -82,6 +87,8 @@ def whole_draft(typed: TypedSettings) -> Draft:
         [Part(("collect", at), entry) for at, entry in enumerate(typed.collect)],
         [Part(("stream", at), entry) for at, entry in enumerate(typed.stream)],
         [Part(("accepted", at), gap) for at, gap in enumerate(typed.accepted)],
+        [Part(("remotes", at), entry) for at, entry in enumerate(typed.remotes)],
+        typed.store,
     )
 
 
@@ -94,7 +101,14 @@ def sound_part(raw: object, unsound: Sequence[Place]) -> Draft:
         _parts("collect", _listed(file.get("collect")), TypedEntry, unsound),
         _parts("stream", _listed(file.get("stream")), StreamEntry, unsound),
         _parts("accepted", _listed(file.get("accepted")), AcceptedGap, unsound),
+        _parts("remotes", _listed(file.get("remotes")), RemoteEntry, unsound),
+        _store(file, unsound),
     )
+
+
+def _store(file: Mapping[Any, object], unsound: Sequence[Place]) -> str:
+    typed = file.get("store", DEFAULT_STORE)
+    return typed if isinstance(typed, str) and ("store",) not in unsound else ""
 
 
 def _mapping(raw: object) -> dict[Any, object]:

@@ -20,7 +20,9 @@ from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.collect_rules import COLLECT_RULES
 from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
+from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.rules import problems_of
+from dccd_pipeline.config.s3 import S3Settings
 from dccd_pipeline.config.settings import ExchangeSettings, Origin, Settings, TypedSettings
 from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.config.words import meant
@@ -38,6 +40,8 @@ _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
     "exchanges": ExchangeSettings,
     "alerts": Alerts,
     "accepted": AcceptedGap,
+    "remotes": RemoteEntry,
+    "s3": S3Settings,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {
     TypedSettings: ("archive",),

@@ -7,6 +7,7 @@ stream_rules.py), and keys and types (the models).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path, PurePath
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
@@ -83,6 +84,42 @@ def streams_have_names_of_their_own(config: Draft, _now: Us) -> Iterator[Problem
             yield part.problem(
                 ("name",), said, f"give one of the two another name, like {part.typed.name}_live"
             )
+
+
+def remotes_have_names_of_their_own(config: Draft, _now: Us) -> Iterator[Problem]:
+    named = [part for part in config.remotes if part.sound("name")]
+    yield from _same_names({part.place: part.typed.name for part in named})
+    collected = {part.typed.called: part.place for part in config.collect if _is_named(part)}
+    for part in named:
+        if part.typed.job in collected:
+            said = f"its job would be called like that of {said_place(collected[part.typed.job])}"
+            hint = f"give one of the two another name, like {part.typed.name}_copy"
+            yield part.problem(("name",), said, hint)
+
+
+def remotes_are_apart(config: Draft, _now: Us) -> Iterator[Problem]:
+    """A copy within the lake would be copied, too; and of two in one place each is the other's."""
+    known: dict[Place, PurePath] = {("store",): _spot(config.store)} if config.store else {}
+    for part in config.remotes:
+        if not part.sound("to"):
+            continue
+        spot = _spot(part.typed.to)
+        for place, other in known.items():
+            if spot == other or spot in other.parents or other in spot.parents:
+                is_there = "is" if spot == other else "is not apart from"
+                said = f"{part.typed.to} {is_there} the place of {said_place(place)}"
+                yield part.problem(("to",), said, "choose a place of its own")
+        known[part.place] = spot
+
+
+def _spot(place: str) -> PurePath:
+    """Return a place so that one that is in another begins with it."""
+    address = place.partition("?")[0]
+    if address.startswith("rclone:"):
+        return PurePath(address.replace(":", "/"))
+    return (
+        PurePath(address.replace("://", "/")) if "://" in address else Path(address).expanduser().absolute()
+    )
 
 
 def derived_bars_have_their_source(config: Draft, now: Us) -> Iterator[Problem]:
@@ -219,6 +256,8 @@ RULES: Final[tuple[Rule, ...]] = (
     entries_have_names_of_their_own,
     datasets_are_recorded_once,
     streams_have_names_of_their_own,
+    remotes_have_names_of_their_own,
+    remotes_are_apart,
     derived_bars_have_their_source,
     closed_exchanges_are_answered_for,
     symbols_lived_at_the_start,

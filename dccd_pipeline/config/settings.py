@@ -21,7 +21,9 @@ from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText, read_address
 from dccd_pipeline.config.origins import with_origins
+from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.runs import KeepRuns
+from dccd_pipeline.config.s3 import S3Settings
 from dccd_pipeline.config.stream import StreamEntry
 
 
@@ -93,6 +95,12 @@ class TypedSettings(Strict):
     alerts: Alerts | None = None
     """Where to say what goes wrong. Without it: only in Dagster."""
 
+    remotes: tuple[RemoteEntry, ...] = ()
+    """Where copies of the lake are kept, and how often they are brought up."""
+
+    s3: S3Settings = Field(default_factory=S3Settings)
+    """How to reach buckets: that of the store, and those of remotes."""
+
     accepted: tuple[AcceptedGap, ...] = ()
     """What is known to be missing, and taken as it is: it is shown, but fails nothing."""
 
@@ -119,6 +127,7 @@ class Settings(TypedSettings):
             "store": store_at(typed.store, origin.folder),
             "collect": tuple(with_origins(dict(enumerate(entries))).values()),
             "stream": tuple(one.completed() for one in typed.stream),
+            "remotes": tuple(one.placed(origin.folder) for one in typed.remotes),
         }
         made = cls.model_construct(set(typed.model_fields_set), **{**dict(typed), **meant})
         made._source = origin.source
@@ -131,7 +140,8 @@ class Settings(TypedSettings):
 
     def lake(self) -> LakeStore:
         """Open the store; what is accepted counts as explained there."""
-        return LakeStore(self.store, accepted=by_dataset(self.accepted_gaps()))
+        accepted = by_dataset(self.accepted_gaps())
+        return LakeStore(self.store, accepted=accepted, s3=self.s3.keys.client)
 
     def accepted_gaps(self) -> list[tuple[str, int, int, str]]:
         return [(gap.dataset, gap.span.start, gap.span.end, gap.why) for gap in self.accepted]
@@ -163,6 +173,12 @@ def off_lines(settings: Settings) -> list[str]:
     ]
     silent = [entry.name for entry in settings.stream if not entry.enabled]
     return [
+        *(
+            f"remote/{one.name}: off ({'enabled: false' if not one.enabled else 'every: never'}); "
+            f"`dccd sync {one.name}` brings it up"
+            for one in settings.remotes
+            if not one.scheduled
+        ),
         *(f"{name}: off ({why}); `dccd collect {name}` brings it up to date" for name, why in whys),
         *(f"{name}: off (enabled: false); `dccd stream {name}` records it" for name in silent),
     ]

@@ -19,6 +19,8 @@ OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     "store": ("path", "data", "folder", "directory", "output"),
     "collect": ("jobs", "collections"),
     "stream": ("streams", "live"),
+    "remotes": ("remote", "copies", "backups", "sync"),
+    "bandwidth": ("bwlimit", "rate_limit", "limit"),
 }
 """For each word of ours, data types aside, what other programs, and dccd 3, say."""
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import dagster as dg
 
-from dccd_pipeline.tags import EXCHANGE, STREAM
+from dccd_pipeline.tags import EXCHANGE, REMOTE, STREAM
 
 SILENT_S: Final = 3_600
 """Should a silent run live after all, two runs of one job cost requests, but no rows."""
@@ -27,6 +27,11 @@ def is_silent(record: dg.RunRecord, instance: dg.DagsterInstance, now: datetime)
     return now.timestamp() - last >= SILENT_S
 
 
+def _tells_how_far(run: dg.DagsterRun) -> bool:
+    """Tell whether a run is one that says something every few minutes."""
+    return (EXCHANGE in run.tags or REMOTE in run.tags) and STREAM not in run.tags
+
+
 @dg.sensor(
     name="silent_runs",
     minimum_interval_seconds=300,
@@ -38,7 +43,7 @@ def silent_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     instance, now = context.instance, datetime.now(UTC)
     records = instance.get_run_records(begun)
-    begun_ours = [r for r in records if EXCHANGE in r.dagster_run.tags and STREAM not in r.dagster_run.tags]
+    begun_ours = [record for record in records if _tells_how_far(record.dagster_run)]
     gone = [record.dagster_run for record in begun_ours if is_silent(record, instance, now)]
     for run in gone:
         said = f"silent for {SILENT_S // 60} minutes: its process is gone; what it stored before stays stored"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.remembered import read_held, said_gone, vanished
 from dccd_pipeline.config.settings import Settings
@@ -16,7 +15,7 @@ from dccd_pipeline.ticks.memory import read_memory, said_failing
 
 def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Name the partitions whose files vanished, a line for each dataset that has any."""
-    lake, lines = LakeStore(settings.store), list[str]()
+    lake, lines = settings.lake(), list[str]()
     store = lake.identity()
     for entry in settings.collect if store else ():
         keys = entry_partitions(entry).get_partition_keys()
@@ -28,7 +27,7 @@ def gone_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
 
 def failing_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Name the datasets that ticks failed to bring up to date, each with its cause and its next try."""
-    store = LakeStore(settings.store).identity()
+    store = settings.lake().identity()
     return list(_failing(settings, instance, store)) if store else []
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.errors import ConfigError, Unavailable
+from dccd_core.domain.errors import ConfigError, LakeError, Unavailable
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import MINUTE, Us
 from dccd_core.lake.lake import LakeStore
@@ -60,3 +60,16 @@ def test_sockets_are_opened_where_the_settings_say() -> None:
         asyncio.run(opened(Venues()))
     with pytest.raises(Unavailable, match="localhost cannot be reached"):
         asyncio.run(opened(Venues(ws_urls={"binance": "ws://localhost:1"})))
+
+
+def test_a_bucket_is_reached_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the client that dagster-aws makes."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    lake = LakeResource(
+        url="s3://bucket/lake", s3_region="eu-west-1", s3_endpoint_url="http://127.0.0.1:9", s3_retries=0
+    )
+    client = lake.client()
+    assert (client.meta.region_name, client.meta.endpoint_url) == ("eu-west-1", "http://127.0.0.1:9")
+    with pytest.raises(LakeError, match="Could not connect"):
+        lake.open().identity()

@@ -55,6 +55,7 @@ SETTINGS = {
             "data_types": ["trades", "orderbook"],
         }
     ],
+    "remotes": [{"name": "nas", "to": "copy"}],
 }
 
 

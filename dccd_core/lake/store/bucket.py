@@ -8,7 +8,7 @@ from collections.abc import Container, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from uuid import uuid4
 
 import boto3
@@ -22,6 +22,9 @@ from dccd_core.lake.store.folder import Stored, letting_go, rewrite
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 _ABSENT: Final = ("NoSuchKey", "404")
 _LOST_RACE: Final = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
 _TOO_LATE: Final = (304, 409, 412)
@@ -33,19 +36,20 @@ _REMOVES: Final = set[tuple[str, str]]()
 """Those that are known to remove no object but the one that is meant."""
 ONE_WRITER: Final = "one_writer=true"
 _PATIENCE_S: Final = 600
+_AMAZON: Final = ".amazonaws.com"
 _EMPTY: Final = "InvalidRange"
 _BLOCK: Final = 1 << 20
 
 
 class Bucket:
-    """``s3://bucket/prefix``. Endpoint, region and credentials come from the environment, as boto3 reads it.
+    """``s3://bucket/prefix``. Without a client, endpoint and region, too, come from where boto3 finds them.
 
     The service must honour ``If-Match`` and ``If-None-Match`` on PUT, or two writers would lose rows: that is
     tried on an object of its own before the first write. ``?one_writer=true`` at the end of the URL says that
     only this machine writes there, so locks of this machine do instead.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: "S3Client | None" = None) -> None:
         place, _, told = url.partition("?")
         if told not in ("", ONE_WRITER):
             raise ConfigError(
@@ -54,10 +58,26 @@ class Bucket:
         self._one_writer = bool(told)
         self._bucket, _, prefix = place.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/".lstrip("/")
-        self._client = boto3.client("s3")
+        self._client = client or boto3.client("s3")
 
     def url(self, path: str) -> str:
         return f"s3://{self._bucket}/{self._prefix}{path}"
+
+    def access(self) -> dict[str, str]:
+        """Return the client's own address and credentials, as they are now; some of them expire."""
+        signer = getattr(self._client, "_request_signer", None)
+        found = getattr(signer, "_credentials", None)
+        keys = found.get_frozen_credentials() if found else None
+        endpoint = self._client.meta.endpoint_url
+        told = {
+            "aws_region": self._client.meta.region_name,
+            "aws_endpoint_url": None if endpoint.endswith(_AMAZON) else endpoint,
+            "aws_allow_http": "true" if endpoint.startswith("http://") else None,
+            "aws_access_key_id": keys and keys.access_key,
+            "aws_secret_access_key": keys and keys.secret_key,
+            "aws_session_token": keys and keys.token,
+        }
+        return {name: value for name, value in told.items() if value}
 
     def objects(self) -> "Bucket":
         return self

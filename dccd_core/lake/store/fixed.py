@@ -23,6 +23,9 @@ class Fixed:
     def url(self, path: str) -> str:
         return self._store.url(path)
 
+    def access(self) -> dict[str, str]:
+        return self._store.access()
+
     def find(self, folder: str) -> list[str]:
         return self._store.find(folder)
 

@@ -43,6 +43,10 @@ class Store(Protocol):
 
     def url(self, path: str) -> str: ...
 
+    def access(self) -> dict[str, str]:
+        """Return what Polars needs to read a file by its ``url``."""
+        ...
+
     def find(self, folder: str) -> list[str]:
         """Return the paths of all partition files below ``folder``, sorted."""
         ...
@@ -201,6 +205,9 @@ class Folder:
 
     def url(self, path: str) -> str:
         return f"{self._base}/{path}"
+
+    def access(self) -> dict[str, str]:
+        return {}
 
     def find(self, folder: str) -> list[str]:
         return [path for path in self.marks(folder) if path.endswith(f"/{DATA}")]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.api.configured import Reach, config_file, configured
+from dccd_core.api.configured import Reach, config_file, configured, s3_keys
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.partition.ledger import Accepted
+from dccd_core.lake.store.s3 import S3Keys
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +128,22 @@ def test_what_cannot_be_gone_by_is_said_and_not_ignored(tmp_path: Path, text: st
     (tmp_path / "dccd.yaml").write_text(text)
     with pytest.raises(ConfigError, match=said):
         _ = configured().reach("binance"), configured().accepted()
+
+
+def test_buckets_are_reached_as_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configured().s3() == S3Keys()
+    monkeypatch.setenv("PLACE", "eu-west-1")
+    (tmp_path / "dccd.yaml").write_text("s3: {region: '${PLACE}', endpoint_url: http://h, retries: 3}\n")
+    assert configured().s3() == S3Keys("eu-west-1", "http://h", None, 3)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"regoin": "x"}, "s3.regoin: unknown key -> known here: region"),
+        ({"retries": "many"}, "whole number"),
+    ],
+)
+def test_what_is_no_key_of_buckets_is_said(raw: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        s3_keys(raw)

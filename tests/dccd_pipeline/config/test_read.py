@@ -47,8 +47,8 @@ REFUSALS = [
     ("colect: []", "colect: unknown key -> did you mean collect?"),
     (
         "zzz: []",
-        "zzz: unknown key -> known here: store, exchanges, collect, stream, alerts, accepted, keep_runs, "
-        "timezone",
+        "zzz: unknown key -> known here: store, exchanges, collect, stream, alerts, remotes, s3, "
+        "accepted, keep_runs, timezone",
     ),
     ("jobs: []", "jobs: unknown key -> did you mean collect?"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
@@ -320,7 +320,7 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
     with pytest.raises(SettingsError) as e:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
-        "known here: store, exchanges, collect, stream, alerts, accepted, keep_runs, timezone"
+        "known here: store, exchanges, collect, stream, alerts, remotes, s3, accepted, keep_runs, timezone"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))

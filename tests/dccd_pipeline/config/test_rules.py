@@ -65,6 +65,17 @@ TABLE: dict[str, tuple[dict[str, Any], Us, str]] = {
         "stream[0].name: its job would be called like that of collect[0]"
         " -> give one of the two another name, like majors_live",
     ),
+    "remotes_have_names_of_their_own": (
+        {"remotes": [{"name": "nas", "to": "/a"}, {"name": "nas", "to": "/b"}]},
+        OPEN,
+        "remotes[1].name: nas is already the name of remotes[0] -> give one of the two a name of its own, "
+        "like nas_2",
+    ),
+    "remotes_are_apart": (
+        {"store": "/data", "remotes": [{"name": "nas", "to": "/data/copy"}]},
+        OPEN,
+        "remotes[0].to: /data/copy is not apart from the place of store -> choose a place of its own",
+    ),
     "derived_bars_have_their_source": (
         {"collect": [DERIVED]},
         OPEN,

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
+from dccd_core.api.lake import Lake
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import Us
 from dccd_core.lake.lake import LakeStore
@@ -26,6 +27,7 @@ from dccd_core.lake.store.folder import Stored
 from dccd_core.lake.store.identity import IDENTITY, ensure_identity
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.opening import open_store
+from dccd_core.lake.store.s3 import S3Keys
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import (
     DAY,
@@ -521,3 +523,23 @@ def test_what_a_bucket_says_no_tag_of_is_never_remembered(
         bucket, lake = watched()
         lake.inventory()
         assert len(bucket.asked) == 2
+
+
+def test_what_lies_beside_partitions_is_found_by_its_name(lake: LakeStore) -> None:
+    store(lake, numbered([1]))
+    lake.quarantine(TRADES, DAY, numbered([2]).with_columns(reason=pl.lit("odd")))
+    path = KEY.removeprefix("some/lake/").replace("data.parquet", "_quarantine.ndjson")
+    assert list(lake.store.named("trades", ("_quarantine.ndjson",))) == [path]
+    assert lake.store.named("trades", ("_none",)) == {}
+
+
+def test_a_client_that_is_given_is_used(
+    lake: LakeStore, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the configuration's ``s3:`` makes it, where the environment knows another server or none."""
+    store(lake, numbered([1]))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    keys = {"endpoint_url": endpoint, "region": "us-east-1"}
+    assert Lake(lake.url, s3=keys).read(TRADES).height == 1
+    mine = LakeStore(lake.url, s3=S3Keys("us-east-1", endpoint).client)
+    assert mine.states(TRADES)[DAY].rows == 1

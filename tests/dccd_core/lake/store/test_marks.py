@@ -6,7 +6,7 @@ import pytest
 
 from dccd_core.lake.store import marks as marks_module
 from dccd_core.lake.store.folder import Folder
-from dccd_core.lake.store.marks import Ending, changed, mark, marks
+from dccd_core.lake.store.marks import Ending, changed, mark, marks, named
 
 PATH = "trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.parquet"
 
@@ -149,3 +149,13 @@ def test_two_files_within_one_tick_of_the_clock_are_told_apart() -> None:
         return os.stat_result((0o644, inode, 1, 1, 0, 0, 5, 0, 0, 0), times)
 
     assert mark(status(1)) == mark(status(1)) != mark(status(2))
+
+
+def test_files_beside_partitions_are_found_by_their_names(tmp_path: Path) -> None:
+    for name in ("a/period=1/x", "a/period=1/y", "a/b/period=2/x", "a/x", "period=3/x/x"):
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).write_text("")
+    found = dict(named(str(tmp_path), "all", ("x", "z")))
+    assert sorted(found) == ["all/a/b/period=2/x", "all/a/period=1/x", "all/period=3/x"]
+    assert found["all/a/period=1/x"] == mark((tmp_path / "all/a/period=1/x").stat())
+    assert dict(named(str(tmp_path), "none", ("x",))) == {}

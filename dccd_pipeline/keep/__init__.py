@@ -1,0 +1,1 @@
+"""Copies of the lake elsewhere, and room here, as assets, jobs and schedules."""
