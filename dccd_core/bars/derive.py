@@ -67,7 +67,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     wanted = due(span, held.ledger if held else None, span.end)
     if within:
         wanted = [part for one in wanted if (part := one.clip(within))]
-    known = union(part for day in _known(lake, trades, touched(span, bar)) for part in day)
+    known = union(part for day in known_trades(lake, trades, touched(span, bar)) for part in day)
     found = claims(span, wanted, known, bar, style.life, now)
     if not found.parts and not found.outside:
         return Filled(held)
@@ -76,7 +76,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     with lake.draft(dataset, key) as draft:
         for part in found.parts:
             opening = opening_in(part, bar)
-            bars = _bars(lake, trades, opening, bar, style, partial(progress, dataset, key, 0))
+            bars = built_bars(lake, trades, opening, bar, style, partial(progress, dataset, key, 0))
             progress(dataset, key, bars.height, part.end)
             draft.append(bars)
             asked.append(Asked(part, Source.DERIVED, now, 0, bars.height))
@@ -89,7 +89,7 @@ def derive(  # noqa: PLR0913 -- where to, which part of what, and whom to tell
     return Filled(state, 0, sum(one.rows for one in asked), audit=auditor.audit)
 
 
-def _known(lake: LakeStore, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
+def known_trades(lake: LakeStore, trades: Dataset, span: TimeRange) -> Iterator[list[TimeRange]]:
     """Yield, day by day, the time in which every trade is known."""
     tail = lake.tail(trades).read()
     for day in partition_keys(trades.grain, span):
@@ -104,8 +104,13 @@ def _before_first(bars: pl.DataFrame, part: TimeRange) -> TimeRange | None:
     return TimeRange(part.start, first) if first > part.start else None
 
 
-def _bars(
-    lake: LakeStore, trades: Dataset, span: TimeRange, bar: Us, style: Style, told: Callable[[Us], None]
+def built_bars(
+    lake: LakeStore,
+    trades: Dataset,
+    span: TimeRange,
+    bar: Us,
+    style: Style,
+    told: Callable[[Us], object] = lambda _: None,
 ) -> pl.DataFrame:
     """Build the bars of ``span``; ``told`` hears up to which moment trades were read, and may end it."""
     sums = Sums(bar)

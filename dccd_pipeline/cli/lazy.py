@@ -33,6 +33,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "The file dccd.yaml: --config, else $DCCD_CONFIG, else ./dccd.yaml,...",
     ),
     "demo": (_MAIN, "demo", "Collect from every exchange of the sandbox in real Dagster runs,..."),
+    "diff": (
+        "dccd_pipeline.cli.diff",
+        "diff",
+        "Show where two sources of a dataset differ: its bars and its...",
+    ),
     "doctor": (_VENUES, "doctor", "Ask exchanges whether they still answer as dccd knows them: the..."),
     "exchanges": (_VENUES, "exchanges", "What each exchange serves, or one of them: how far back, which..."),
     "import": (
