@@ -219,6 +219,12 @@ class Endpoint:
     contracts: bool = False
     closes: bool = False
 
+    @property
+    def ids_follow(self) -> bool:
+        """Whether the ids of its rows are consecutive, so that a missing one shows."""
+        paging = self.paging
+        return isinstance(paging, IdWindows) or (isinstance(paging, Cursor) and paging.consecutive)
+
 
 @dataclass(frozen=True, slots=True)
 class Markets:

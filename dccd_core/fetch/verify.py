@@ -148,11 +148,14 @@ class _Reading:
 
     def _missing(
         self, ledger: Ledger, summary: Summary, known: Sequence[TimeRange]
-    ) -> list[tuple[TimeRange, int]]:
-        """Return the runs of absent rows that no hole of the ledger tells of, each with its number."""
+    ) -> list[tuple[tuple[TimeRange, ...], int]]:
+        """Return the runs of absent rows that no hole of the ledger tells of, each with its number.
+
+        A run has several spans where it may be in any of them.
+        """
         explained = union([*(hole.span for hole in ledger.holes), *known])
         found = [
-            (part, _share(hole.missing, part, hole.span))
+            ((part,), _share(hole.missing, part, hole.span))
             for hole in self._judge.assess(ledger).holes
             for part in hole.span.minus(explained)
         ]
@@ -163,19 +166,19 @@ class _Reading:
             else found
         )
 
-    def _ends(self, summary: Summary, absent: int) -> list[tuple[TimeRange, int]]:
+    def _ends(self, summary: Summary, absent: int) -> list[tuple[tuple[TimeRange, ...], int]]:
         """Return where rows are absent before the first one and after the last: no other id tells of them."""
         if self._first is None or self._last is None or summary.last is None:
-            return [(self._whole, absent)]
+            return [((self._whole,), absent)]
         ends = [(summary.starts[0], Us(self._first + 1)), (self._last, Us(summary.last + 1))]
         far = [TimeRange(start, end) for start, end in ends if start + 1 < end]
-        first, *others = far or [TimeRange(start, end) for start, end in ends]  # of one moment: at either end
-        return [(first, absent), *((other, 0) for other in others)]
+        of_one_moment = [TimeRange(start, end) for start, end in ends]  # then it may have been at either end
+        return [(tuple(far or of_one_moment), absent)]
 
-    def _said_missing(self, missing: Sequence[tuple[TimeRange, int]]) -> list[Harmed]:
+    def _said_missing(self, missing: Sequence[tuple[tuple[TimeRange, ...], int]]) -> list[Harmed]:
         return [
-            self._harm(Harm.MISSING, [span], rows, f"{rows:,} rows are missing that were stored")
-            for span, rows in missing
+            self._harm(Harm.MISSING, spans, rows, f"{rows:,} rows are missing that were stored")
+            for spans, rows in missing
         ]
 
     def _harm(self, harm: Harm, spans: Sequence[TimeRange], rows: int | None, said: str) -> Harmed:

@@ -10,7 +10,6 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
-from dccd_core.adapter.contract import Cursor, IdWindows
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.errors import DamagedFile
@@ -194,8 +193,7 @@ class _Work:
         evidence = Evidence(self.taker.now, refused=lake.quarantined(dataset, key), quiet=quiet)
         if dataset.span:
             return BarCheck(dataset.span, evidence)
-        paging = endpoint.paging if endpoint else None
-        follow = isinstance(paging, IdWindows) or (isinstance(paging, Cursor) and paging.consecutive)
+        follow = endpoint is not None and endpoint.ids_follow
         return IdCheck(evidence) if follow and self.numbered else _TakenOver(None, before)
 
     def _look_at_ids(self, rows: pl.DataFrame) -> None:

@@ -26,7 +26,7 @@ from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import DAY, Us, iso
 from dccd_core.lake.layout import PIN, PINS
 from dccd_core.lake.live.segments import sync_folder
-from dccd_core.lake.store.folder import Folder, Objects, Store, Stored, rewrite, writing
+from dccd_core.lake.store.folder import Folder, PinnedObjects, Store, Stored, rewrite, writing
 from dccd_core.lake.store.identity import IDENTITY
 
 _AT_ONCE: Final = 16
@@ -218,7 +218,7 @@ _READ: Final = msgspec.json.Decoder(_Claim)
 class BucketViews:
     """Pins in a bucket: copies by the service itself, each of the very object that was listed."""
 
-    def __init__(self, store: Store, objects: Objects) -> None:
+    def __init__(self, store: Store, objects: PinnedObjects) -> None:
         self._store = store
         self._objects = objects
 
@@ -325,7 +325,9 @@ class BucketViews:
 class _Copies:
     """A view of copies that are no pin before ``dccd.json`` is among them."""
 
-    def __init__(self, objects: Objects, store: Store, folder: str, is_mine: Callable[[], bool]) -> None:
+    def __init__(
+        self, objects: PinnedObjects, store: Store, folder: str, is_mine: Callable[[], bool]
+    ) -> None:
         self.store = store
         self.kept = False
         self._objects = objects

@@ -17,7 +17,7 @@ SENSOR = {**LOCATION, "sensorName": "alerts"}
 JOB = {**LOCATION, "jobName": "binance_ohlc_1h_tick"}
 ASSET = {"path": ["binance", "ohlc", "BTC-USDT", "1h"]}
 RUN = "that of the run there is"
-MUTATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+MUTATIONS: Mapping[str, tuple[str, Any]] = {
     "launchRun(executionParams: $it)": ("ExecutionParams!", {"selector": JOB}),
     "launchPartitionBackfill(backfillParams: $it)": (
         "LaunchBackfillParams!",

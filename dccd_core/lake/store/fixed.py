@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
 from dccd_core.domain.errors import LakeError
-from dccd_core.lake.store.folder import Objects, Store, Stored
+from dccd_core.lake.store.folder import PinnedObjects, Store, Stored
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
 
@@ -47,7 +47,7 @@ class Fixed:
     def open(self, path: str) -> AbstractContextManager[Stored | None]:
         return self._store.open(path)
 
-    def objects(self) -> Objects | None:
+    def objects(self) -> PinnedObjects | None:
         return self._store.objects()
 
     def memo(self, path: str) -> AbstractContextManager[Memo | None]:  # noqa: ARG002 -- it keeps none

@@ -94,7 +94,7 @@ class Store(Protocol):
         """Add whole lines to a file, durably; in a bucket that writes all of it anew."""
         ...
 
-    def objects(self) -> "Objects | None":
+    def objects(self) -> "PinnedObjects | None":
         """Return what lies beside the partitions for all machines to see; None: there is one machine."""
         ...
 
@@ -141,6 +141,10 @@ class Objects(Protocol):
         ...
 
     def open(self, path: str) -> AbstractContextManager[Stored | None]: ...
+
+
+class PinnedObjects(Objects, Protocol):
+    """... and as far as pins do."""
 
     def copy(self, path: str, to: str, mark: str) -> bool:
         """Have the service copy an object that still has this mark; False when it is another, or gone."""
