@@ -4,7 +4,6 @@ A pin lies in ``{store}/pins/NAME`` and is itself a lake, so every engine reads 
 as they were when it was made, and ``pin.json``: what each of them was.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,14 +116,6 @@ def said_time(wanted: TimeRange | None) -> tuple[str | None, str | None]:
     return (iso(wanted.start) if wanted.start else None), (iso(wanted.end) if wanted.end < _OPEN else None)
 
 
-def held_by_pins(url: str) -> bool:
-    """Return whether the bytes of a file of the lake stay when it is removed, because a hard link has them.
-
-    Of a bucket they never do: pins are copies there.
-    """
-    return "://" not in url and os.stat(url).st_nlink > 1  # noqa: PTH116 -- as often as there are partitions
-
-
 class Pins:
     """The pins of a lake.
 
@@ -217,7 +208,7 @@ class Pins:
         store, found = self._views.store(name), 0
         for path in (path for _, path in _listed(store)):
             size = store.tail(path, 0)
-            found += size[1] if size and not held_by_pins(store.url(path)) else 0
+            found += size[1] if size and store.links(path) < 2 else 0
         return found
 
     def verify(self, name: str, seen: Callable[[Dataset, str], object] | None = None) -> Verdict:
@@ -322,22 +313,16 @@ class Pins:
         """Return what is otherwise in the lake, and which of its partitions are not in the pin."""
         listing = listed(self._lake.store, pin.datasets)
         states = Inventory(self._lake.store).states(listing, self._lake.identity())
-        told = self._lake.inventory(pin.datasets)
         tails = {dataset: self._lake.tail(dataset).read() for dataset in pin.datasets}
         changes = dict[Part, str]()
         for (dataset, key), file in pin.files.items():
-            known = told[dataset].get(key)
-            if known and getattr(known, "elsewhere", ()):
-                said = "" if known.content_hash == file.content_hash else ", with other rows"
-                changes[dataset, key] = f"the lake holds it elsewhere only{said}"
-                continue
             now = states[dataset].get(key)
             unfolded = tails[dataset].unfolded(dataset, key, now.ledger if now else None)
             if said := _difference(file, now, unfolded):
                 changes[dataset, key] = said
         new = [
             (dataset, key)
-            for dataset, known in told.items()
+            for dataset, known in states.items()
             for key in known
             if (dataset, key) not in pin.files and _shares(dataset, key, pin.wanted)
         ]
@@ -439,10 +424,12 @@ def _difference(file: PinnedFile, now: State | None, unfolded: int) -> str | Non
     if now is None:
         return "the lake has it no more"
     more = f", and {unfolded:,} rows in the tail" if unfolded else ""
-    if now.rows != file.rows:
-        return f"{file.rows:,} rows were pinned, the lake has {now.rows:,}{more}"
+    if now.elsewhere:
+        said = "" if now.content_hash == file.content_hash else ", with other rows"
+        return f"the lake holds it elsewhere only ({', '.join(now.elsewhere)}){said}{more}"
     if now.content_hash != file.content_hash:
-        return f"as many rows, {file.rows:,}, but others{more}"
+        said = f"{file.rows:,} rows were pinned, the lake has {now.rows:,}"
+        return f"{said if now.rows != file.rows else f'as many rows, {file.rows:,}, but others'}{more}"
     if more:
         return f"the same rows{more}"
     if now.ledger != Ledger.from_json(bytes(file.ledger)):

@@ -38,6 +38,7 @@ from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import Reader, State, own
 from dccd_core.lake.partition.wreck import Mending, mend
 from dccd_core.lake.reader import LiveRows, Source
+from dccd_core.lake.store.fixed import refuse_fixed
 from dccd_core.lake.store.folder import Store, Stored, writing
 from dccd_core.lake.store.identity import ensure_identity, identity, usable
 from dccd_core.lake.store.opening import live_folder, open_store
@@ -80,7 +81,7 @@ class LakeStore:
         self._opened = open_store(url, s3)
         self._id: str | None = None
         self._live = live or live_folder(url)
-        self._shelf = Shelf(self._live, self._opened.objects())
+        self._shelf = Shelf(self._live, self._opened.objects(), lambda: refuse_fixed(self._store))
         self._tails = dict[StreamKey, Tail]()
 
     @cached_property
@@ -316,6 +317,7 @@ class LakeStore:
 
     def segment(self, exchange: str, data_type: DataType, span: Us | None, at: Us) -> SegmentWriter:
         """Begin a live segment; ``at`` is this moment."""
+        refuse_fixed(self._store)
         return SegmentWriter(self._live, StreamKey(exchange, data_type, span), at)
 
     def segments(

@@ -1,7 +1,7 @@
 """Where segments lie: in a folder of this machine, and what ticks append of a lake in a bucket beside it."""
 
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
@@ -23,11 +23,15 @@ class Shelf:
     Args:
         root: the folder of those that streams write, and of the locks.
         bucket: where those lie that ticks append; None: in the same folder.
+        check: is called before something is appended; raises where nothing may be.
     """
 
-    def __init__(self, root: Path, bucket: Objects | None = None) -> None:
+    def __init__(
+        self, root: Path, bucket: Objects | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.root = root.absolute()
         self._bucket = bucket
+        self._check = check
 
     def find(self, family: StreamKey | None = None) -> list[Place]:
         """Return the segments of a family, or of all, those that were begun first before the others."""
@@ -79,6 +83,7 @@ class Shelf:
 
         On this machine each of its appends is there at once.
         """
+        self._check()
         with ExitStack() as stack:
             root = self.root
             if self._bucket:

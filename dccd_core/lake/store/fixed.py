@@ -10,6 +10,16 @@ from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
 
 
+def refuse_fixed(store: Store) -> None:
+    """Let nobody write beside a store what belongs into it.
+
+    Raises:
+        LakeError: it never changes.
+    """
+    if isinstance(store, Fixed):
+        store.append("", b"")
+
+
 class Fixed:
     """A pin: see ``Store`` for what its methods do.
 

@@ -23,7 +23,7 @@ from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import TimeRange, Us, parse_time
 from dccd_core.keep import views
-from dccd_core.keep.pins import Pin, Pins, held_by_pins
+from dccd_core.keep.pins import Pin, Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.parquet import State
@@ -200,6 +200,10 @@ def test_nothing_is_written_to_a_pin(lake: LakeStore) -> None:
     with pytest.raises(LakeError, match="the store is a pin, which never changes"):
         view.quarantine(TRADES, DAY, rows(range(1)).with_columns(reason=pl.lit("a test")))
     with pytest.raises(LakeError, match="the store is a pin, which never changes"):
+        view.segment("binance", TRADES.data_type, None, Us(1))
+    with pytest.raises(LakeError, match="the store is a pin, which never changes"):
+        view.tail(TRADES).append(rows(range(1)), {}, Us(1))
+    with pytest.raises(LakeError, match="the store is a pin, which never changes"):
         view.set_aside(TRADES, DAY, rows(range(1)).with_columns(reason=pl.lit("a test")))
     assert Pins(lake).verify("one").damage == []
     assert Pins(lake).find("one") == before
@@ -283,16 +287,26 @@ def test_a_partition_that_is_held_elsewhere_only_is_named(folder: LakeStore) -> 
     assert len(make(folder, wanted=early).files) == 2
 
 
+def test_what_is_taken_away_later_stays_in_the_pin(folder: LakeStore) -> None:
+    make(folder)
+    take_away(folder, NEXT)
+    verdict = Pins(folder).verify("one")
+    assert verdict.damage == []
+    assert verdict.changes == {(TRADES, NEXT): "the lake holds it elsewhere only (backup)"}
+    assert verdict.new == []
+    assert opened(folder).scan(TRADES).collect().height == 15
+
+
 def test_bytes_that_a_pin_holds_are_not_freed_with_the_file(folder: LakeStore) -> None:
     path = folder.path(TRADES, DAY)
-    assert not held_by_pins(path)
+    assert not folder.is_held_by_others(TRADES, DAY)
     make(folder, "one", TRADES)
-    assert held_by_pins(path)
-    assert not held_by_pins(folder.path(ETH, DAY))
+    assert folder.is_held_by_others(TRADES, DAY)
+    assert not folder.is_held_by_others(ETH, DAY)
     assert Pins(folder).own_bytes("one") == 0
     size = Path(path).stat().st_size
     store(folder, rows(range(8, 20)), at=2)
-    assert not held_by_pins(path)
+    assert not folder.is_held_by_others(TRADES, DAY)
     assert Pins(folder).own_bytes("one") == size
     assert Pins(folder).drop("one", NOW) == size
 
