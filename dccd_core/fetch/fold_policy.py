@@ -1,6 +1,6 @@
 """When it is worth to fold the tail of ticks into files: a whole file is written for it. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ class TailSize:
 
     ``partition``: its time. ``stored``: how many rows its file has, None where there is none. ``rows``:
     those of the tail. ``since``: when the oldest of them came. ``until``: up to when they were asked for.
+    ``replaces``: in the file is what was imported of the same time, and is not to be seen beside them.
     """
 
     partition: TimeRange
@@ -24,6 +25,7 @@ class TailSize:
     rows: int
     since: Us
     until: Us
+    replaces: bool = False
 
 
 def fold_due(parts: Iterable[TailSize], now: Us, every: Us | None = None) -> str:
@@ -41,15 +43,22 @@ def fold_due(parts: Iterable[TailSize], now: Us, every: Us | None = None) -> str
     if not sizes:
         return ""
     since, rows = min(size.since for size in sizes), sum(size.rows for size in sizes)
-    if any(size.stored is None for size in sizes):
-        return "there is no file yet"
-    if any(size.until >= size.partition.end or now >= size.partition.end + HOUR for size in sizes):
-        return "a partition has ended"
+    if why := next(_whys_at_once(sizes, now), ""):
+        return why
     if rows >= MOST_ROWS:
         return f"there are {rows:,} rows"
     if every is not None:
         return "its time has come" if now - since >= every else ""
     return _why_worth(sizes, since, rows, now)
+
+
+def _whys_at_once(sizes: list[TailSize], now: Us) -> Iterator[str]:
+    if any(size.stored is None for size in sizes):
+        yield "there is no file yet"
+    if any(size.replaces for size in sizes):
+        yield "what was imported makes way"
+    if any(size.until >= size.partition.end or now >= size.partition.end + HOUR for size in sizes):
+        yield "a partition has ended"
 
 
 def _why_worth(sizes: list[TailSize], since: Us, rows: int, now: Us) -> str:

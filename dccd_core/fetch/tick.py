@@ -126,6 +126,8 @@ class _Tick:
     states: dict[tuple[Dataset, str], State | None] = field(
         default_factory=dict[tuple[Dataset, str], State | None]
     )
+    replaces: set[tuple[Dataset, str]] = field(default_factory=set[tuple[Dataset, str]])
+    """The partitions whose files hold what was imported of time that is answered now."""
     news: list[tuple[Dataset, pl.DataFrame, Answer]] = field(
         default_factory=list[tuple[Dataset, pl.DataFrame, Answer]]
     )
@@ -206,6 +208,8 @@ class _Tick:
             failure = await work.gather(todo)
         finally:
             work.deliver()
+            if held.ledger.told_by(asked for answer in work.answers for asked in answer.asked):
+                self.replaces.add((due.dataset, due.key))
         if failure:
             raise failure
         return Filled(_learnt(held, work.answers), work.requests, work.rows)
@@ -287,5 +291,6 @@ def _sizes(done: _Tick, dataset: Dataset) -> list[TailSize]:
         state = done.states[place] if place in done.states else done.lake.state(*place)
         stored = state.rows if state and state.content_hash else None
         partition = partition_span(part.dataset.grain, part.key)
-        found.append(TailSize(partition, stored, part.rows, part.since, part.until))
+        replaces = place in done.replaces
+        found.append(TailSize(partition, stored, part.rows, part.since, part.until, replaces))
     return found

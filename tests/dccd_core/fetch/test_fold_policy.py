@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, parse_time
@@ -21,6 +23,7 @@ def size(
         ([size()], None, ""),
         ([size(), size(stored=None)], None, "there is no file yet"),
         ([size(until=MONTH.end)], None, "a partition has ended"),
+        ([size(), replace(size(), replaces=True)], DAY, "what was imported makes way"),
         ([size(1_000, age=Us(HOUR - 1))], None, ""),
         ([size(1_000, age=HOUR)], None, "an hour has passed, and 5 % of the rows are new"),
         ([size(999, age=HOUR)], None, ""),

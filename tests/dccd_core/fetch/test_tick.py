@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dccd_core.adapter.contract import Request, Response
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import DccdError, LakeError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, TimeRange, Us, parse_time
@@ -26,7 +26,8 @@ from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore, PartitionDraft, State
 from dccd_core.lake.live.coverage import Mark, Notes
 from dccd_core.lake.live.segments import SegmentWriter
-from dccd_core.lake.partition.ledger import Condition, Source
+from dccd_core.lake.partition.ledger import Condition, Ledger, Source
+from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from tests.dccd_core.fetch.world import BTC, TRADES, World, alike, bars, same, truth
@@ -191,6 +192,27 @@ def leave_out(world: World, *missing: Us) -> None:
 def gaps(state: State | None) -> list[tuple[Us, int, str | None]]:
     assert state
     return [(hole.span.start, len(hole.asked), hole.proof) for hole in state.ledger.holes]
+
+
+def test_what_was_imported_is_never_seen_beside_the_answer_of_its_time(tmp_path: Path) -> None:
+    """Trades without ids, as dccd 3 kept Kraken's, are told apart from none: they make way at once."""
+    world = World(tmp_path, now=at(5))
+    part = TimeRange(at(0), at(3))
+    nameless = truth(world.market, TRADES, part).with_columns(trade_id=pl.lit(None, pl.String))
+    with world.lake.draft(TRADES, DAY_KEY) as draft:
+        draft.yield_to_stored(fill_gaps=False)
+        draft.append(nameless)
+        draft.commit([], Imported)
+    assert rows(world, TRADES).height == nameless.height > 0
+    assert ticked(world, TRADES).why == "what was imported makes way"
+    assert same(rows(world, TRADES), expected(world, TRADES))
+
+
+class Imported(NoCheck):
+    """Knows all of the day as imported."""
+
+    def assess(self, ledger: Ledger) -> Ledger:
+        return ledger.take_over([partition_span(TRADES.grain, DAY_KEY)])
 
 
 def test_what_an_answer_lacks_is_known_and_asked_again_until_that_proves_it(tmp_path: Path) -> None:
