@@ -7,6 +7,7 @@ assets       datasets as assets: history, derived bars, checks, schedules
 streams      what keeps streams running, how they are, what their runs tell
 ticks        what schedules start: a tick of an entry
 alarms       what is looked at again and again, so that somebody is told when it is wrong
+metrics      what a monitor reads: numbers for Prometheus, and whether all is well
 build        all of it put together; definitions.py is what workspace.yaml names
 cli          the ``dccd`` command
 """

@@ -60,6 +60,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "inventory",
         "Every stored dataset: rows, first, last, partitions, coverage,...",
     ),
+    "metrics": (
+        "dccd_pipeline.cli.metrics",
+        "metrics",
+        "Serve /metrics for Prometheus and /healthz, until Ctrl-C.",
+    ),
     "pin": (
         "dccd_pipeline.cli.pin",
         "pin",
