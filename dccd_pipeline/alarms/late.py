@@ -21,8 +21,8 @@ _INTERVALS: Final = 2
 
 def dues(settings: Settings) -> dict[str, Us]:
     """Return how often which assets are to be materialised (us)."""
-    remotes = getattr(settings, "remotes", ())
-    return {f"remote/{one.name}": Us(one.every) for one in remotes if one.scheduled}
+    synced = [one for one in settings.remotes if one.scheduled]
+    return {f"remote/{one.name}": one.every for one in synced if isinstance(one.every, int)}
 
 
 def late(look: Look) -> Found:
@@ -32,8 +32,12 @@ def late(look: Look) -> Found:
         first, *_ = look.memory.setdefault(name, [look.now])
         last = _materialised(look.instance, dg.AssetKey(name.split("/")))
         waited = Us(look.now - max(first, last or 0))
-        well = "it has not ended well yet" if last is None else "it ended well last"
-        said = f"{name} is late: {well} {said_length(waited)} ago, wanted is every {said_length(every)}"
+        well = (
+            f"ended well last {said_length(waited)} ago"
+            if last
+            else f"has not ended well in {said_length(waited)}"
+        )
+        said = f"{name} is late: it {well}, wanted is every {said_length(every)}"
         found[name] = said if waited > _INTERVALS * every else ""
     return found
 

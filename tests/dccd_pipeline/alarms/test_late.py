@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import dagster as dg
 
@@ -16,28 +14,26 @@ from tests.dccd_pipeline.alarms.looked import settings
 NAME = "remote/backup"
 
 
-def looked(instance: dg.DagsterInstance) -> Look:
+def looked(instance: dg.DagsterInstance, folder: Path) -> Look:
     """Return a look at a remote that is to be synced every hour, at the time it is."""
-    backup = {"name": "backup", "every": int(HOUR), "scheduled": True}
-    by_hand = {"name": "by_hand", "every": "never", "scheduled": False}
-    remotes = [SimpleNamespace(**backup), SimpleNamespace(**by_hand)]
-    configured = cast("Any", SimpleNamespace(remotes=remotes))
-    return Look(configured, instance, SystemClock().now())
+    remotes = [
+        {"name": "backup", "to": str(folder / "backup"), "every": "1h"},
+        {"name": "by_hand", "to": str(folder / "by_hand"), "every": "never"},
+        {"name": "off", "to": str(folder / "off"), "enabled": False},
+    ]
+    return Look(settings(folder, remotes=remotes), instance, SystemClock().now())
 
 
 def after(look: Look, minutes: int) -> str | None:
     return late(replace(look, now=look.now + minutes * MINUTE))[NAME]
 
 
-def test_a_sync_that_has_not_ended_well_for_two_intervals_is_late() -> None:
+def test_a_sync_that_has_not_ended_well_for_two_intervals_is_late(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        look = looked(instance)
+        look = looked(instance, tmp_path)
         assert dues(look.settings) == {NAME: HOUR}
         assert [after(look, minutes) for minutes in (0, 60, 120)] == ["", "", ""]
-        assert (
-            after(look, 121)
-            == f"{NAME} is late: it has not ended well yet 2 h 1 min ago, wanted is every 1 h"
-        )
+        assert after(look, 121) == f"{NAME} is late: it has not ended well in 2 h 1 min, wanted is every 1 h"
         instance.report_runless_asset_event(dg.AssetMaterialization(NAME.split("/")))
         assert after(look, 121) != after(look, 0) == ""
         assert str(after(look, 150)).startswith(f"{NAME} is late: it ended well last 2 h ")
