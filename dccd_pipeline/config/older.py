@@ -176,7 +176,12 @@ class _Translation:
             entry |= self._when(place, job)
             if kind.table.takes_depth and job.get("depth"):  # type: ignore[union-attr] -- an entry is of one of ours
                 entry["depth"] = job["depth"]
-            self._each_symbol("collect", place, entry, job, self._starts(entry, job))
+            loose: list[Raw] = [{"depth": None}] if "depth" in entry else []
+            if "cron" in entry:
+                loose.append({"cron": None, "every": self._interval(job.get("every") or job.get("span"))})
+            starts = self._starts(entry, job)
+            ways = [{**start, **more} for more in ({}, *loose) for start in starts]
+            self._each_symbol("collect", place, entry, job, ways)
 
     def _stream(self, place: str, job: Raw, kinds: list[DataType | str]) -> None:
         for kind in kinds:
@@ -227,11 +232,11 @@ class _Translation:
         """Return what may be written of when to begin, what is meant first."""
         today, start = moment(self.now).date(), str(job.get("start", "last"))
         ways: list[Raw] = [{}, {"start": RECENT}]
-        if start == "origin":
+        table = DataType(entry["data_type"]).table
+        if start == "origin" or table.pictures:  # an order book shows the present, whatever is asked
             return ways
         if start == "last":
-            vast = DataType(entry["data_type"]).table.vast
-            first = today - timedelta(days=1 if vast else _FIRST)
+            first = today - timedelta(days=1 if table.vast else _FIRST)
             return [{"start": first}, *ways[::-1]]
         day = _day(start)
         return [{"start": day}, {"start": RECENT}, {}] if day else ways
@@ -239,19 +244,27 @@ class _Translation:
     def _each_symbol(self, section: str, place: str, entry: Raw, job: Raw, ways: list[Raw]) -> None:
         """Add an entry with all of its symbols that can be had, by the first way that goes."""
         good: dict[int, list[str]] = {}
-        for pair in map(str, _listed(job.get("pairs"))):
+        for pair in dict.fromkeys(map(str, _listed(job.get("pairs")))):
             try:
                 symbol = str(symbol_of(entry["exchange"], _slug(pair)))
             except ConfigError as e:
                 self._lose(f"{place}.pairs {pair}", str(e.args[0]))
                 continue
             whys = [self._refusal(section, {**entry, **way, "symbols": [symbol]}) for way in ways]
-            if None in whys:
-                good.setdefault(whys.index(None), []).append(symbol)
-            else:
+            if None not in whys:
                 self._lose(f"{place}.pairs {pair}", cast("str", whys[0]))
+                continue
+            good.setdefault(n := whys.index(None), []).append(symbol)
+            if n:
+                self._loosened(place, ways[n], cast("str", whys[0]))
         for n, symbols in good.items():
-            self._put(section, place, {**entry, **ways[n], "symbols": symbols}, job)
+            self._put(section, place, {**entry, **ways[n], "symbols": list(dict.fromkeys(symbols))}, job)
+
+    def _loosened(self, place: str, way: Raw, why: str) -> None:
+        """Say why not all of a job is meant as it was written, and what is written instead."""
+        key = why.partition(":")[0]
+        instead = f"{key}: {way[key]}" if way.get(key) else f"no {key}"
+        self.made.notes[f"{place}.{key}"] = f"{why}; {instead} is written"
 
     def _put(self, section: str, place: str, entry: Raw, job: Raw) -> None:
         first = [key for key in ("name", "exchange", "symbols") if key in entry]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dccd_core.domain.errors import ConfigError
-from dccd_core.domain.timespan import parse_time
+from dccd_core.domain.timespan import MINUTE, parse_time
 from dccd_pipeline.config.older import Translated, translate
 from dccd_pipeline.config.read import parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
@@ -96,6 +96,35 @@ def test_what_means_something_else_here_is_said() -> None:
     notes = translate(THREE, NOW).notes
     assert "never read '0 2 * * *'" in notes["jobs[1].cron"]
     assert "last is no day, so start: recent is written" in notes["jobs[3].start"]
+
+
+def test_what_is_asked_too_much_is_loosened_and_said() -> None:
+    made = translate(
+        """
+jobs:
+  - {exchange: binance, pairs: [BTC/USDT, BTC-USDT, BTC/USDT], data_type: trades, start: "2024-01-01"}
+  - {exchange: binance, pairs: [BTC/USDT], data_type: orderbook, every: 60, depth: 99999}
+  - {exchange: binance, pairs: [BTC/USDT], span: 60, start: origin, trigger_kind: cron, cron: no cron}
+  - {exchange: bybit, pairs: [BTC/USDT], data_type: trades, start: "2024-01-01", every: 300}
+""",
+        NOW,
+    )
+    trades, book, bars, recent = settings(made).collect
+    assert [len(one.symbols) for one in (trades, book, bars, recent)] == [1, 1, 1, 1]
+    assert bars.cron is None
+    assert {place: note.split(";")[-1].strip() for place, note in made.notes.items()} == {
+        "jobs[1].depth": "no depth is written",
+        "jobs[2].cron": "no cron is written",
+        "jobs[3].start": "start: recent is written",
+    }
+    assert not made.lost
+
+
+def test_remotes_are_kept_beside_the_old_copy() -> None:
+    made = translate("storage: {remotes: [{remote: 'nas:crypto/'}], sync_interval: 1000}", NOW)
+    (remote,) = settings(made).remotes
+    assert (remote.name, remote.to, remote.every) == ("nas_crypto", "rclone:nas:crypto/lake", 20 * MINUTE)
+    assert "the old copy stays as it is" in made.notes["storage.remotes[0]"]
 
 
 def test_a_configuration_of_dccd_2_means_the_same_here() -> None:
