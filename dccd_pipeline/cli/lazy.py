@@ -75,6 +75,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "logs",
         "Print the last lines of dccd up, or of a run: by its id, or the...",
     ),
+    "quarantine": (
+        "dccd_pipeline.cli.quarantine",
+        "quarantine",
+        "Show the rows that were refused, all or of a dataset, each with the...",
+    ),
     "read": ("dccd_pipeline.cli.stored", "read", "Read stored rows: a table on the terminal, or a file."),
     "replay": (
         "dccd_pipeline.cli.captures",
