@@ -104,6 +104,7 @@ def test_what_the_replay_does_otherwise_is_said(tmp_path: Path) -> None:
     assert "books5" in " ".join(again.first_differences)
 
 
+@pytest.mark.alone  # a process that is starved takes its pictures late: the replay takes them in time
 def test_a_capture_of_a_real_connection(tmp_path: Path) -> None:
     """Real sockets, the real clock; in the midst of it the connection breaks."""
     wanted = [Dataset("binance", symbol, *kind) for symbol in symbols("binance")[:2] for kind in KINDS_OF]
