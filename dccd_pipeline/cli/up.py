@@ -189,7 +189,7 @@ class Up:
         if self.settings.source == EMBEDDED:
             self._say("there is no dccd.yaml: nothing is collected by itself -> dccd init")
         if host not in _HERE:
-            self._say(f"{host}: whoever reaches it may run and delete things -> see docs/operations.md")
+            self._say(f"{host}: whoever reaches it may run and delete things -> see docs/access.md")
         try:
             self.services.start(CODE)
             while not self.stops:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from typing import IO, Any, Protocol
 
 import pytest
 
@@ -20,7 +20,7 @@ from dccd_pipeline.runs.processes import is_there, members
 from tests.e2e.project import NEVER, Project, Web, awaited, bars, free_port
 from tests.e2e.test_configuration import shown
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 STOPPED = 130
 STREAM = "stream: [{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}]"
 
@@ -48,8 +48,14 @@ class Running:
         return awaited(found)
 
 
+class Starts(Protocol):
+    """A folder in which programs of Python are started."""
+
+    def started(self, *arguments: str, **options: Any) -> subprocess.Popen[str]: ...
+
+
 @contextmanager
-def up(project: Project, *arguments: str) -> Generator[Running]:
+def up(project: Starts, *arguments: str) -> Generator[Running]:
     port = free_port()
     command = ("-m", "dccd_pipeline", "up", "--port", str(port), *arguments)
     pipe = subprocess.PIPE
@@ -108,7 +114,6 @@ def test_up_answers_and_a_stop_ends_all_of_it(tmp_path: Path) -> None:
     assert re.search(r"^daemon .*Instance is configured with the following daemons", log, re.MULTILINE)
 
 
-@pytest.mark.slow
 def test_a_saved_file_is_taken_over_and_a_broken_one_is_said(tmp_path: Path) -> None:
     """157d310: `make dev` went on with what it had loaded until somebody pressed Reload."""
     project = Project.make(tmp_path / "project", "http://127.0.0.1:9", bars("BTC/USDT", "2024-01-01", NEVER))
@@ -129,7 +134,6 @@ def test_a_saved_file_is_taken_over_and_a_broken_one_is_said(tmp_path: Path) -> 
         assert "is newer" not in project.dccd("status").stdout
 
 
-@pytest.mark.slow
 def test_kill_9_of_it_leaves_nothing_behind(sandbox: RunningSandbox, tmp_path: Path) -> None:
     project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), more=STREAM)
     home = project.folder / "home"

@@ -293,17 +293,19 @@ def test_d15_who_only_looks_makes_nothing_and_says_where_he_looked(
     monkeypatch.chdir(empty)
     monkeypatch.setenv("DAGSTER_HOME", "restored at the end")
     monkeypatch.delenv("DAGSTER_HOME")
-    for command in ("inventory", "status"):
+    for command, code in (("inventory", 0), ("status", 1)):  # nothing was ever collected here
         said = dccd(command)
-        assert said.exit_code == 0, said.output
+        assert said.exit_code == code, said.output
         assert list(empty.iterdir()) == []
         where = f"configuration: embedded defaults; store: {empty}/data, which does not exist yet\n"
         assert said.stderr == where
     assert list(empty.iterdir()) == []
 
 
-def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: LakeStore) -> None:
+def test_d12_every_degraded_says_why_and_coverage_is_proven_time(lake: LakeStore, project: Path) -> None:
     """0e899d4: a coverage of 1 beside ten missing bars, and no word why."""
+    year = (CONFIG % "http://127.0.0.1:9").replace("start: 2024-01-01", "start: 2024-01-01, end: 2025-01-01")
+    (project / "dccd.yaml").write_text(year)
     hours, minutes = json.loads(dccd("inventory", "--json").stdout)
     assert hours["coverage"] == 1
     assert minutes["coverage"] == pytest.approx(1 - 10 / 44_640)
