@@ -39,7 +39,8 @@ _MOST_HELD: Final = 500_000
 class Due:
     """A partition that may have news; ``within``: only what of it lies there.
 
-    ``depth``: how many levels a side of an order book; zero for what has a past.
+    ``depth``: how many levels a side of an order book; zero for what has a past. ``rests``: its gaps were
+    asked for lately, and are left alone; only what was never asked for is.
     """
 
     dataset: Dataset
@@ -47,6 +48,7 @@ class Due:
     life: ListingPeriod = UNKNOWN
     within: TimeRange | None = None
     depth: int = 0
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,8 @@ class _Tick:
         span = whole.clip(due.within) if due.within else whole
         if span is None:
             return Filled(held)
-        todo = self.venue.plan(due.dataset, span, held.ledger, self.now, due.life)
+        known = replace(held.ledger, holes=()) if due.rests else held.ledger
+        todo = self.venue.plan(due.dataset, span, known, self.now, due.life)
         if not todo.ask and not todo.after:
             return Filled(held)
         work = _TailWork(self.venue, self.lake, due.dataset, due.key, None, self.now, self.progress, due.life)

@@ -5,16 +5,21 @@ Belongs here: figures, and a line for each thing that is wrong. Does not: readin
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import ACCEPTED, Accepted
 from dccd_core.quality.coverage import NEVER_ASKED, Gap, coverage, promises, unexplained
+from dccd_core.quality.deadline import Deadline
+from dccd_pipeline.assets.deadlines import deadline_of
 from dccd_pipeline.assets.freshness import Standing, standing
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.wanted import wanted_of
 from dccd_pipeline.ticks.memory import Failing
+
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Known:
 
     ``gone``: partitions whose files vanished. ``failing``: how ticks fail at it. ``damage``: why it cannot be
     read; empty when it can. ``found``: what the checks found wrong with its rows, a line each. ``accepted``:
-    time that is taken as it is.
+    time that is taken as it is. ``streamed``: a stream records it, too.
     """
 
     states: Mapping[str, State]
@@ -32,6 +37,7 @@ class Known:
     damage: str = ""
     found: Sequence[str] = ()
     accepted: Sequence[Accepted] = ()
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class DatasetStatus:
     proven. ``behind``: how far that is from where its schedule should have brought it by now (us).
     ``coverage``: the proven share of ``wanted``; None where no moment is promised. ``gaps``, ``missing``,
     ``longest``: how often, how many rows (None: nobody can say), and how long at most (us) nobody can explain
-    what is absent. ``problems``: a line for each thing that is wrong, with what helps; empty: all is well.
+    what is absent. ``deadline``: until when what is missing can be had; None where it is there for ever.
+    ``problems``: a line for each thing that is wrong, with what helps; empty: all is well.
     """
 
     dataset: Dataset
@@ -60,6 +67,7 @@ class DatasetStatus:
     accepted: int
     error: str
     next_tick: Us | None
+    deadline: Deadline | None
     problems: tuple[str, ...]
 
     @property
@@ -75,6 +83,7 @@ def dataset_status(
     lacks = _unexplained(dataset, known, wanted)
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
     behind = _behind(stands)
+    deadline = deadline_of(entry, dataset, states, now, known.accepted, streamed=known.streamed)
     return DatasetStatus(
         dataset=dataset,
         entry=entry.name,
@@ -91,7 +100,11 @@ def dataset_status(
         accepted=_accepted_count(known),
         error=known.damage or (known.failing.cause if known.failing else ""),
         next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
-        problems=tuple(_problems(entry, dataset, known, stands, lacks)),
+        deadline=deadline,
+        problems=(
+            *_perishing(entry, dataset, deadline),
+            *_problems(entry, dataset, known, stands, _left(lacks, deadline)),
+        ),
     )
 
 
@@ -123,6 +136,24 @@ def _accepted_count(known: Known) -> int:
 
 def _behind(stands: Standing) -> Us:
     return Us(0) if stands.wanted is None or stands.since is None else Us(stands.wanted - stands.since)
+
+
+def _perishing(entry: Entry, dataset: Dataset, deadline: Deadline | None) -> Iterator[str]:
+    """Say what is lost, and what soon is."""
+    if deadline is None:
+        return
+    for gap in deadline.lost[:_NAMED]:
+        yield f"{dataset}: {deadline.said_lost(gap)} -> take it from elsewhere, or write it under `accepted:`"
+    if more := len(deadline.lost[_NAMED:]):
+        yield f"{dataset}: {more} more parts of it are lost"
+    if deadline.risk:
+        yield f"{dataset}: {deadline.risk} -> `dccd collect {entry.name}`"
+
+
+def _left(lacks: Sequence[Gap], deadline: Deadline | None) -> list[Gap]:
+    """Return the gaps that asking again may mend."""
+    lost = [gap.span for gap in deadline.lost] if deadline else []
+    return [gap for gap in lacks if gap.span.minus(lost)]
 
 
 def _problems(

@@ -5,7 +5,7 @@ Belongs here: reading lake and Dagster's storage once. Does not: judging (datase
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +16,7 @@ from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import Us, iso, moment
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import Clock
+from dccd_core.quality.deadline import Safety
 from dccd_pipeline.answer import around
 from dccd_pipeline.answer.dataset import DatasetStatus, Known, dataset_status
 from dccd_pipeline.assets.checks import BY_ROWS
@@ -35,6 +36,7 @@ from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
 from dccd_pipeline.ticks.memory import read_memory
+from dccd_pipeline.ticks.perishing import perishables
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
             else []
         ),
         *(line for one in datasets for line in one.problems),
+        *_recorded_perishing(settings, lake, now),
         *_other_store(settings, instance, store, datasets),
         *around.stopped_schedules(settings, instance),
         *around.stream_problems(streams, enabled),
@@ -148,6 +151,7 @@ def _of_entry(
     found = read_findings(instance, entry.datasets, store)
     accepted = by_dataset(settings.accepted_gaps())
     comes = around.next_tick(entry, now)
+    streamed = {dataset for one in settings.stream if one.enabled for dataset in one.datasets}
     for dataset in entry.datasets:
         states = read.states.get(dataset, {})
         stored = [key for key, state in states.items() if state.content_hash]
@@ -159,13 +163,14 @@ def _of_entry(
             damage=read.damage.get(dataset, ""),
             found=[said_gone(dataset, gone).removeprefix(f"{dataset}: ")] if gone else [],
             accepted=accepted.get(str(dataset), ()),
+            streamed=dataset in streamed,
         )
         checked = [*known.found, *_found_lines(found.get(dataset, {}))]
         yield dataset_status(entry, dataset, _with_found(known, checked), now, comes)
 
 
 def _with_found(known: Known, lines: Sequence[str]) -> Known:
-    return Known(known.states, known.gone, known.failing, known.damage, tuple(lines), known.accepted)
+    return replace(known, found=tuple(lines))
 
 
 def _found_lines(found: Findings) -> Iterator[str]:
@@ -174,6 +179,15 @@ def _found_lines(found: Findings) -> Iterator[str]:
         for promise, texts in promises.items():
             if promise in BY_ROWS or promise not in ("quarantine", "complete"):
                 yield f"{key} is not right ({promise}: {texts[0]}) -> `dccd verify` reads it again"
+
+
+def _recorded_perishing(settings: Settings, lake: LakeStore, now: Us) -> Iterator[str]:
+    """Say what is lost of what streams alone record, or about to be."""
+    accepted = by_dataset(settings.accepted_gaps())
+    for one in perishables(settings):
+        for dataset, known in one.deadlines(lake, now, accepted).items() if one.entry is None else ():
+            if known.safety is not Safety.SAFE and known.since is not None:
+                yield f"{dataset}: {known} -> see what `dccd logs {one.name}` says"
 
 
 def _other_store(

@@ -58,19 +58,24 @@ def wanted_until(entry: Entry, dataset: Dataset, now: Us) -> Us | None:
     Up to what was final two intervals ago; of bars that are built of others up to what those were built of by
     then. Without a schedule up to its end, once that is past; None where it has none.
     """
-    exchange = get(dataset.exchange)
-    ends = [at for at in (entry.life_of(dataset.symbol).bounds.ended, exchange.closed) if at is not None]
-    ends += [parse_time(str(entry.end))] if entry.end else []
-    end = min((bar_open(at, dataset.span) if dataset.span else at for at in ends), default=None)
+    end = last_moment(entry, dataset)
     if not entry.scheduled:
         return end if end is not None and end <= now else None
     tick = tick_before(entry, now)
-    until, source = settled(dataset, tick, exchange.finality_delay), entry.built_from(dataset)
+    until, source = settled(dataset, tick, get(dataset.exchange).finality_delay), entry.built_from(dataset)
     if source and (origin := entry.origins.get(dataset.symbol)):
         made_of = wanted_until(origin, source, tick)
         whole = bar_open(made_of, dataset.span) if made_of is not None and dataset.span else made_of
         until = until if whole is None else min(until, whole)
     return until if end is None else min(until, end)
+
+
+def last_moment(entry: Entry, dataset: Dataset) -> Us | None:
+    """Return up to when ``dataset`` is wanted at all; None: for ever."""
+    bounds, closed = entry.life_of(dataset.symbol).bounds, get(dataset.exchange).closed
+    ends = [at for at in (bounds.ended, closed) if at is not None]
+    ends += [parse_time(str(entry.end))] if entry.end else []
+    return min((bar_open(at, dataset.span) if dataset.span else at for at in ends), default=None)
 
 
 def tick_before(entry: Entry, now: Us) -> Us:

@@ -41,10 +41,13 @@ def _orders(chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: 
 def tick_orders(
     chosen: Chosen, lake: LakeStore, instance: dg.DagsterInstance, now: Us
 ) -> tuple[list[Order], list[Found]]:
-    """Return the ticks to run now, and what each found; of what is up to date there is none."""
+    """Return the ticks to run now, and what each found; of what is up to date there is none.
+
+    What others are built of is first, among equals what is lost soonest.
+    """
     orders, found = list[Order](), list[Found]()
-    for entry, datasets in chosen:
-        one = find(entry, lake, instance, now)
+    looked = [(entry, datasets, find(entry, lake, instance, now)) for entry, datasets in chosen]
+    for entry, datasets, one in sorted(looked, key=lambda each: (each[0].turn, each[2].nearest)):
         due = {dataset: keys for dataset in datasets if (keys := one.due.get(dataset))}
         wanted = sorted(key for keys in due.values() for key in keys)
         if wanted:

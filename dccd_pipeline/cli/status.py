@@ -78,4 +78,10 @@ def as_json_of(found: Answer, settings: Settings) -> dict[str, Any]:
 
 def _dataset(one: DatasetStatus) -> dict[str, Any]:
     told = {name: getattr(one, name) for name in one.__dataclass_fields__}
-    return {**told, "dataset": str(one.dataset), "wanted": msgspec.to_builtins(one.wanted), "well": one.well}
+    deadline = one.deadline and {
+        "state": one.deadline.safety,
+        "at": one.deadline.at,
+        "said": str(one.deadline),
+    }
+    named = {"dataset": str(one.dataset), "wanted": msgspec.to_builtins(one.wanted), "deadline": deadline}
+    return {**told, **named, "well": one.well}

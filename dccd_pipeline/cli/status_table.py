@@ -15,9 +15,9 @@ from dccd_pipeline.cli import render
 _MOST: Final = 40
 """Of more datasets only those are shown with which something is wrong."""
 _HEAD: Final = ("dataset", "wanted", "proven until", "behind", "coverage", "gaps", "rows", "next tick")
-_RARE: Final = ("quarantine", "accepted")
+_RARE: Final = ("quarantine", "accepted", "deadline")
 """Columns that are left out where nothing is in them."""
-_NUMBERS: Final = ("behind", "coverage", "rows", *_RARE)
+_NUMBERS: Final = ("behind", "coverage", "rows", "quarantine", "accepted")
 
 
 def show(found: Answer, zone: str, *, show_all: bool) -> None:
@@ -48,8 +48,8 @@ def _datasets(datasets: Sequence[DatasetStatus], zone: str, *, show_all: bool) -
     more = f"; {render.counted(left, 'dataset')} that are well are left out: --all" if left else ""
     if shown or left:
         title = f"{render.counted(len(datasets), 'dataset')}{of}{more}"
-        rare = [name for name in _RARE if any(_rare(one)[name] for one in shown)]
-        rows = [(*_cells(one, zone), *(f"{_rare(one)[name]:,}" for name in rare)) for one in shown]
+        rare = [name for name in _RARE if any(_rare(one, zone)[name] for one in shown)]
+        rows = [(*_cells(one, zone), *(_rare(one, zone)[name] or "-" for name in rare)) for one in shown]
         render.table(title, (*_HEAD, *rare), rows, _NUMBERS)
 
 
@@ -76,5 +76,8 @@ def _gaps(one: DatasetStatus) -> str:
     return f"{one.gaps:,} ({missing} rows, longest {said_length(one.longest)})"
 
 
-def _rare(one: DatasetStatus) -> dict[str, int]:
-    return {"quarantine": one.quarantined, "accepted": one.accepted}
+def _rare(one: DatasetStatus, zone: str) -> dict[str, str]:
+    """Return what is in the columns that may be left out; empty: nothing."""
+    counts = {"quarantine": one.quarantined, "accepted": one.accepted}
+    until = f"{one.deadline.safety}, {render.minute(one.deadline.at, zone)}" if one.deadline else ""
+    return {**{name: f"{count:,}" if count else "" for name, count in counts.items()}, "deadline": until}

@@ -70,7 +70,9 @@ class TickRun:
         self.came = Came(self.entry, found)
         self.telling = Telling(self.context, self.lake, self.came, self.clock)
         self.whole = now - self.memory.table_at >= TABLE_EVERY
-        self.left = {} if self.by_hand else self.memory.left(now)
+        hurry = {str(dataset) for dataset in found.at_risk}  # what is about to be lost is always tried
+        waits = {} if self.by_hand else self.memory.left(now)
+        self.left = {name: one for name, one in waits.items() if name not in hurry}
         chosen = set(self.datasets)
         jobs = [job for job in found.jobs() if job[0] in chosen and str(job[0]) not in self.left]
         states, within = found.states, self.entry.within
@@ -118,9 +120,17 @@ class TickRun:
 
     async def _ask(self, venue: Venue, jobs: list[Job]) -> None:
         entry = self.entry
+        lives, resting = entry.life_of, self.came.found.resting
         due = [
-            Due(dataset, key, entry.life_of(dataset.symbol).bounds, entry.within, entry.depth or 0)
-            for dataset, key in jobs
+            Due(
+                one,
+                key,
+                lives(one.symbol).bounds,
+                entry.within,
+                entry.depth or 0,
+                rests=(one, key) in resting,
+            )
+            for one, key in jobs
         ]
         folding = Folding(tuple(self.came.states), entry.fold_every)
         done = await tick(venue, self.lake, due, self.log.page, self._ended, folding)

@@ -7,12 +7,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dccd_core.domain.timespan import parse_time
+from dccd_core.domain.dataset import Dataset, partition_key, partition_keys, partition_span
+from dccd_core.domain.timespan import DAY, MINUTE, TimeRange, Us, parse_time
 from dccd_core.lake.lake import LakeStore
+from dccd_core.lake.partition.ledger import Asked, Source
+from dccd_core.quality.deadline import Deadline
+from dccd_core.quality.holes import NoCheck
+from dccd_pipeline.assets.progress import Progress, behind
 from dccd_pipeline.config.read import settings_of
-from dccd_pipeline.ticks.due import find
+from dccd_pipeline.ticks.due import find, hurried
 from tests.dccd_core.lake.samples import take_away
-from tests.dccd_pipeline.held import hold
+from tests.dccd_pipeline.held import bars as held_bars
+from tests.dccd_pipeline.held import hold, whole
 
 NOON = parse_time("2026-11-20T12:00:00")
 TRADES = {"symbols": ["BTC/USDT"], "data_type": "trades"}
@@ -91,3 +97,69 @@ def test_what_only_remotes_hold_is_neither_due_nor_gone(
     found = find(made, lake, instance, NOON)
     assert found.gone == {dataset: [days[1]]}
     assert found.due[dataset] == ["2026-11-20"]
+
+
+BEHIND = {"BTC-USDT": "2026-10-01", "BTC-USDT_USDT": "2026-09-01", "ETH-USDT": "2026-10-20"}
+
+
+def hold_days(lake: LakeStore, dataset: Dataset, last: str) -> None:
+    """Hold the days of trades from the first one that the venue shows up to ``last``."""
+    for key in partition_keys(dataset.grain, TimeRange(parse_time("2026-08-22"), parse_time(last))):
+        asked = Asked(partition_span(dataset.grain, key), Source.REST, NOON, 1, 1)
+        with lake.draft(dataset, key) as draft:
+            draft.commit([asked], NoCheck)
+
+
+def test_what_is_lost_soonest_is_asked_for_first(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    symbols = ["BTC/USDT", "BTC/USDT:USDT", "ETH/USDT"]
+    entry = settings_of(
+        {"collect": [{**TRADES, "exchange": "okx", "symbols": symbols, "start": "recent"}]}
+    ).collect[0]
+    lake = LakeStore(tmp_path)
+    for slug, last in BEHIND.items():
+        hold_days(lake, Dataset.parse(f"okx/trades/{slug}"), last)
+    found = find(entry, lake, instance, NOON)
+    jobs = [(dataset.symbol.slug, key) for dataset, key in found.jobs()]
+    assert jobs[0] == ("BTC-USDT_USDT", "2026-09-01")
+    assert jobs.index(("BTC-USDT", "2026-10-01")) < jobs.index(("ETH-USDT", "2026-10-20"))
+    assert jobs == sorted(jobs, key=lambda job: job[1])
+    assert found.nearest == parse_time("2026-09-01") + 90 * DAY
+    assert {dataset.symbol.slug for dataset in found.at_risk} == {"BTC-USDT_USDT"}
+
+
+def test_what_perishes_goes_before_what_stays(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """157d310: the trades of May first, those of the future that are gone tomorrow last."""
+    entry = {**TRADES, "exchange": "binance", "symbols": ["BTC/USDT", "BTC/USDT:USDT"], "start": "recent"}
+    made = settings_of({"collect": [entry]}).collect[0]
+    jobs = find(made, LakeStore(tmp_path), instance, NOON).jobs()
+    kinds = [dataset.symbol.market_type for dataset, _ in jobs]
+    assert kinds == sorted(kinds), "linear before spot"
+    assert kinds[0] == "linear"
+
+
+@pytest.mark.parametrize("risky", [True, False])
+def test_a_gap_does_not_wait_while_it_is_about_to_be_lost(*, risky: bool) -> None:
+    lost = NOON if risky else Us(NOON + 90 * DAY)
+    known = Deadline(NOON, Us(90 * DAY), exact=True, since=Us(lost - 90 * DAY), at=lost, due=True)
+    dataset = Dataset.parse("okx/trades/BTC-USDT")
+    key = partition_key(dataset.grain, Us(lost - 90 * DAY))
+    waits = Progress(frozenset(), {key: Us(NOON + DAY)})
+    assert behind(hurried(waits, dataset, known), [key], NOON) == ([key] if risky else [])
+    assert behind(hurried(waits, dataset, None), [key], NOON) == []
+
+
+def test_what_is_new_does_not_wait_for_a_gap_that_rests(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """157d310: an open partition with a fresh gap was left alone for a quarter of an hour."""
+    bars = {**TRADES, "exchange": "binance", "data_type": "ohlc", "span": "1m", "start": "2026-11-01"}
+    entry, lake = settings_of({"collect": [bars]}).collect[0], LakeStore(tmp_path)
+    [dataset] = entry.datasets
+    opens = [at for at in whole(dataset, "2026-11") if at < NOON and at != parse_time("2026-11-19")]
+    hold(lake, dataset, "2026-11", held_bars(opens), until=NOON, at=NOON)
+    early = find(entry, lake, instance, Us(NOON + MINUTE))
+    assert early.jobs() == [], "all that is final is there, and the gap may wait"
+    soon = find(entry, lake, instance, Us(NOON + 5 * MINUTE))
+    assert soon.jobs() == [(dataset, "2026-11")]
+    assert soon.resting == {(dataset, "2026-11")}
+    later = find(entry, lake, instance, Us(NOON + 16 * MINUTE))
+    assert later.jobs() == [(dataset, "2026-11")]
+    assert later.resting == set(), "by then the gap is asked for, too"
