@@ -113,7 +113,7 @@ def calls(kind: Kind) -> list[str]:
 def graphql() -> dict[str, GraphQL]:
     """Return the calls of the last part by what links call them."""
     parts = text().split("\n## The calls\n")[1].split("\n### ")[1:]
-    found = {}
+    found = dict[str, GraphQL]()
     for part in parts:
         title, _, rest = part.partition("\n")
         blocks = dict(_FENCED.findall(rest))

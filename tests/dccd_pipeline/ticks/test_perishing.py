@@ -54,7 +54,7 @@ def test_what_perishes_is_found_in_the_configuration(tmp_path: Path) -> None:
 
 def hold(lake: LakeStore, until: Us) -> None:
     """Store that all was asked for from the morning on, and nothing came."""
-    asked = Asked(TimeRange(at(-6), until), Source.REST, until, 1, 0)
+    asked = Asked(TimeRange(at(-12), until), Source.REST, until, 1, 0)
     with lake.draft(BARS, "2026-11") as draft:
         draft.commit([asked], NoCheck)
 
