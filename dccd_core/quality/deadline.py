@@ -44,7 +44,8 @@ class Deadline:
     ``shown``: for how long the venue shows a row; None: nobody can say yet. ``exact``: whether that is its
     word, and not an estimate by how fast rows came so far. ``since``: the first moment that is not proven and
     can still be had; ``at``: when it cannot be had any more; both are None when nothing is to come.
-    ``due``: whether anything of it is final by now. ``lost``: what cannot be had any more, in order.
+    ``due``: whether anything of it is final by now. ``lost``: what cannot be had any more, in order; what
+    lies before ``edge`` and was never collected is no loss, but cannot be had either.
     """
 
     now: Us
@@ -54,6 +55,7 @@ class Deadline:
     at: Us | None
     due: bool
     lost: tuple[Gap, ...] = ()
+    edge: Us = ZERO
 
     @property
     def risk_at(self) -> Us | None:
@@ -155,9 +157,9 @@ def deadline(  # noqa: PLR0913 -- of what, how long it is shown, what is wanted 
         _since(left, max(span.end, edge), over=over),
     )
     if since is None:
-        return Deadline(now, shown, exact, None, None, due=False, lost=lost)
+        return Deadline(now, shown, exact, None, None, due=False, lost=lost, edge=edge)
     at = now if shown is None else Us(since + shown)
-    return Deadline(now, shown, exact, since, at, bool(left), lost)
+    return Deadline(now, shown, exact, since, at, bool(left), lost, edge)
 
 
 def shown_for(reach: Reach, bar: Us | None, states: Mapping[str, State]) -> Us | None:

@@ -80,10 +80,11 @@ def dataset_status(
 ) -> DatasetStatus:
     """Say how a dataset of an entry is. ``next_tick``: when its schedule comes next; None: it has none."""
     states, wanted = known.states, wanted_of(entry, dataset, now)
-    lacks = _unexplained(dataset, known, wanted)
+    deadline = deadline_of(entry, dataset, states, now, known.accepted, streamed=known.streamed)
+    lacks = _ever_shown(_unexplained(dataset, known, wanted), deadline)
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
     behind = _behind(stands)
-    deadline = deadline_of(entry, dataset, states, now, known.accepted, streamed=known.streamed)
+    perishing = _perishing(entry, dataset, deadline)
     return DatasetStatus(
         dataset=dataset,
         entry=entry.name,
@@ -101,10 +102,7 @@ def dataset_status(
         error=known.damage or (known.failing.cause if known.failing else ""),
         next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
         deadline=deadline,
-        problems=(
-            *_perishing(entry, dataset, deadline),
-            *_problems(entry, dataset, known, stands, _left(lacks, deadline)),
-        ),
+        problems=(*perishing, *_problems(entry, dataset, known, stands, _left(lacks, deadline))),
     )
 
 
@@ -148,6 +146,14 @@ def _perishing(entry: Entry, dataset: Dataset, deadline: Deadline | None) -> Ite
         yield f"{dataset}: {more} more parts of it are lost"
     if deadline.risk:
         yield f"{dataset}: {deadline.risk} -> `dccd collect {entry.name}`"
+
+
+def _ever_shown(lacks: list[Gap], deadline: Deadline | None) -> list[Gap]:
+    """Return the gaps without those from before anybody could have collected them."""
+    if deadline is None:
+        return lacks
+    lost, before = [gap.span for gap in deadline.lost], TimeRange(Us(0), deadline.edge)
+    return [gap for gap in lacks if gap.span.minus([before]) or any(map(gap.span.clip, lost))]
 
 
 def _left(lacks: Sequence[Gap], deadline: Deadline | None) -> list[Gap]:

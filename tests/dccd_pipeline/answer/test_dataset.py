@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from dccd_core.domain.timespan import HOUR, TimeRange, parse_time
-from dccd_core.lake.partition.ledger import Accepted, Hole
-from dccd_pipeline.answer.dataset import Known, dataset_status
+from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time
+from dccd_core.lake.lake import State
+from dccd_core.lake.partition.ledger import Accepted, Asked, Hole, Ledger, Source
+from dccd_core.quality.deadline import Safety
+from dccd_pipeline.answer.dataset import DatasetStatus, Known, dataset_status
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.read import settings_of
 from tests.dccd_pipeline.held import BOOKS, HOURS, state
@@ -63,6 +66,40 @@ def test_rows_in_quarantine_are_a_problem() -> None:
     states = {"2024": state(HOURS, "2024", quarantined=3)}
     told = dataset_status(entry_of(end="2025-01-01"), HOURS, Known(states), NOW, None)
     assert told.problems == (f"{HOURS}: 3 rows in quarantine -> `dccd quarantine {HOURS}` shows them",)
+
+
+BARS = Dataset.parse("kraken/ohlc/BTC-USD/1m")
+"""Shown for twelve hours."""
+
+
+def perishing(*hours: tuple[int, int], now: int) -> DatasetStatus:
+    """Judge bars of which these hours of a day were asked for, at one of them."""
+    day = parse_time("2025-03-01")
+    ledger = Ledger()
+    for start, end in hours:
+        span = TimeRange(Us(day + start * HOUR), Us(day + end * HOUR))
+        ledger = ledger.add(Asked(span, Source.REST, span.end, 1, 60))
+    states = {"2025-03": State("", 60, None, None, 1, "hash", ledger)}
+    raw = {"exchange": "kraken", "symbols": ["BTC/USD"], "data_type": "ohlc", "span": "1m", "start": "recent"}
+    at = Us(day + now * HOUR)
+    return dataset_status(settings_of({"collect": [raw]}, now=at).collect[0], BARS, Known(states), at, None)
+
+
+def test_what_is_about_to_be_lost_says_until_when() -> None:
+    safe = perishing((0, 12), now=13)
+    assert safe.deadline
+    assert safe.deadline.safety is Safety.SAFE
+    told = perishing((0, 12), now=22)
+    said = "at risk: what came from 2025-03-01T12:00:00Z on can be had until 2025-03-02T00:00:00Z only, 2 h"
+    assert told.problems[0] == f"{BARS}: {said} from now -> `dccd collect kraken_ohlc_1m`"
+
+
+def test_what_is_lost_is_named_once_with_what_helps() -> None:
+    told = perishing((0, 12), (15, 40), now=40)
+    (said,) = told.problems
+    assert said.startswith(f"{BARS}: lost: 2025-03-01T12:00:00Z to 2025-03-01T15:00:00Z (3 h), gone between")
+    assert said.endswith("never asked for -> take it from elsewhere, or write it under `accepted:`")
+    assert told.gaps == 1
 
 
 def test_pictures_promise_no_moment() -> None:

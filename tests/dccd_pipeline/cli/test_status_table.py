@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
+from dccd_core.quality.deadline import Deadline
 from dccd_pipeline.answer.dataset import DatasetStatus
 from dccd_pipeline.answer.gather import Answer
 from dccd_pipeline.cli import status_table
@@ -29,6 +30,7 @@ WELL = DatasetStatus(
     accepted=0,
     error="",
     next_tick=Us(NOW + HOUR),
+    deadline=None,
     problems=(),
 )
 ILL = replace(
@@ -61,6 +63,13 @@ def test_columns_without_anything_are_left_out(capsys: pytest.CaptureFixture[str
     said = shown(WELL, capsys=capsys)
     assert "100.0%" in said
     assert "quarantine" not in said
+
+
+def test_until_when_what_perishes_can_be_had_is_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    until = Deadline(NOW, Us(12 * HOUR), exact=True, since=NOW, at=Us(NOW + 12 * HOUR), due=False)
+    said = shown(WELL, replace(WELL, deadline=until), capsys=capsys)
+    assert "safe, 2024-03-02 01:30" in said
+    assert "deadline" not in shown(WELL, capsys=capsys)
 
 
 def test_of_many_datasets_those_that_are_well_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
