@@ -31,15 +31,10 @@ NEWEST = Dataset.parse("bybit/trades/BTC-USDT_USDT")
 """The last 1,000 are shown."""
 DENSITY = {"binance": 400, "okx": 40, "bybit": 20_000, "kraken": 6_000}
 
+HOURS_AWAY = (1, 5, 10, 24, 3 * 24, 9 * 24, 28 * 24, 40 * 24)
 OUTAGES = [
-    Us(HOUR),
-    Us(5 * HOUR),
-    Us(10 * HOUR),
-    Us(DAY),
-    Us(3 * DAY),
-    Us(9 * DAY),
-    Us(28 * DAY),
-    Us(40 * DAY),
+    pytest.param(Us(hours * HOUR), id=f"{hours}h", marks=[] if hours == 10 else [pytest.mark.slow])
+    for hours in HOURS_AWAY
 ]
 
 
@@ -131,16 +126,19 @@ def life(folder: Path, dataset: Dataset, every: Us) -> Life:
 
 
 CASES = [
-    (MINUTES, Us(40 * MINUTE)),
-    (HOURS, Us(DAY)),
-    (DAILY, Us(80 * MINUTE)),
-    (QUARTERLY, Us(4 * DAY)),
-    (NEWEST, Us(4 * MINUTE)),
+    pytest.param(dataset, Us(minutes * MINUTE), id=str(dataset))
+    for dataset, minutes in (
+        (MINUTES, 40),
+        (HOURS, 24 * 60),
+        (DAILY, 80),
+        (QUARTERLY, 4 * 24 * 60),
+        (NEWEST, 4),
+    )
 ]
 
 
-@pytest.mark.parametrize("outage", OUTAGES, ids=lambda length: f"{length // HOUR}h")
-@pytest.mark.parametrize(("dataset", "every"), CASES, ids=lambda of: str(of))
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize(("dataset", "every"), CASES)
 def test_while_the_venue_is_away_every_loss_is_told_of_before_it_happens(
     tmp_path: Path, dataset: Dataset, every: Us, outage: Us
 ) -> None:
@@ -152,8 +150,8 @@ def test_while_the_venue_is_away_every_loss_is_told_of_before_it_happens(
     assert_told(one, gone)
 
 
-@pytest.mark.parametrize("outage", OUTAGES, ids=lambda length: f"{length // HOUR}h")
-@pytest.mark.parametrize(("dataset", "every"), CASES, ids=lambda of: str(of))
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize(("dataset", "every"), CASES)
 def test_what_was_lost_while_nobody_was_there_is_named_afterwards(
     tmp_path: Path, dataset: Dataset, every: Us, outage: Us
 ) -> None:
