@@ -12,6 +12,7 @@ from dccd_pipeline.alarms.disks import low_disks
 from dccd_pipeline.alarms.found import failed_checks, quarantined
 from dccd_pipeline.alarms.late import late
 from dccd_pipeline.alarms.look import Kind
+from dccd_pipeline.alarms.perishing import perishing
 
 KINDS: Final[Mapping[str, Kind]] = {
     "behind": Kind(behind),
@@ -19,4 +20,5 @@ KINDS: Final[Mapping[str, Kind]] = {
     "quarantine": Kind(quarantined),
     "disks": Kind(low_disks, every=Us(MINUTE)),
     "late": Kind(late),
+    "perishing": Kind(perishing, every=Us(MINUTE)),
 }

@@ -1,12 +1,11 @@
-"""What is about to be lost, or is: of all that is configured, told before it happens, named after.
+"""What of the configuration perishes, and until when what is missing of it can be had.
 
-Belongs here: what of the configuration perishes, and what is told of it. Does not: what a deadline is
-(dccd_core.quality.deadline), when it is looked at, and whom it is told.
+Belongs here: reading that in the lake. Does not: what a deadline is (dccd_core.quality.deadline), and who is
+told of it (alarms/perishing.py, answer/).
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError
@@ -18,8 +17,6 @@ from dccd_pipeline.assets.deadlines import deadline_of, perishes
 from dccd_pipeline.config.accepted import by_dataset
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import Settings
-
-_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,9 @@ class Perishable:
 
     @property
     def key(self) -> str:
-        """What it is remembered by."""
-        return f"{self.name}/{self.datasets[0].data_type}"
+        """What alerts call it."""
+        kind = "" if self.entry else f", {self.datasets[0].data_type}"
+        return f"deadlines of {self.name}{kind}"
 
     def deadlines(
         self, lake: LakeStore, now: Us, accepted: Mapping[str, Sequence[Accepted]]
@@ -75,47 +73,3 @@ def deadlines_of(settings: Settings, lake: LakeStore, now: Us) -> dict[Dataset, 
     for one in perishables(settings):
         found |= one.deadlines(lake, now, accepted)
     return found
-
-
-def perishing(settings: Settings, now: Us, memory: MutableMapping[str, list[int]]) -> dict[str, str]:
-    """Return what is at risk, by entry, empty where nothing is; and, once each, what was lost.
-
-    ``memory`` says, of each entry, before when nothing can be at risk, and up to when losses were told; it
-    is brought up to date.
-    """
-    accepted, lake, found = by_dataset(settings.accepted_gaps()), settings.lake(), dict[str, str]()
-    for one in perishables(settings):
-        if one.entry is not None and not one.entry.enabled:
-            continue
-        found[one.key] = ""
-        if memory.get(one.key, [0])[0] > now:
-            continue
-        known = one.deadlines(lake, now, accepted)
-        if lost := [text for dataset, each in known.items() for text in _news(dataset, each, memory)]:
-            found[f"{one.key} lost"] = _together(one.name, lost)
-        found[one.key] = _risk(one.name, known)
-        quiet = [at for each in known.values() if (at := each.risk_at) is not None]
-        memory[one.key] = [now if found[one.key] else min(quiet, default=now)]
-    return found
-
-
-def _risk(name: str, known: Mapping[Dataset, Deadline]) -> str:
-    """Say what is at risk, that first which is lost soonest; empty when nothing is."""
-    risky = [
-        (each.at or each.now, f"{dataset}: {each.risk}") for dataset, each in known.items() if each.at_risk
-    ]
-    return _together(name, [text for _, text in sorted(risky)]) if risky else ""
-
-
-def _news(dataset: Dataset, one: Deadline, memory: MutableMapping[str, list[int]]) -> Iterator[str]:
-    """Yield what was lost since that was told last; what is still being lost is told when that is over."""
-    for gap in one.lost:
-        told, going_on = memory.get(str(dataset), [0])[0], one.at_risk and gap.span.end == one.since
-        if gap.span.end > told and not going_on:
-            memory[str(dataset)] = [gap.span.end]
-            yield f"{dataset}: {one.said_lost(gap)}"
-
-
-def _together(name: str, lines: Sequence[str]) -> str:
-    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-    return f"{name}: {'; '.join(lines[:_NAMED])}{more}"
