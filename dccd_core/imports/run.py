@@ -16,7 +16,6 @@ from dccd_core.imports.take import Taker, aside_path
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition import quarantine
 from dccd_core.lake.store.folder import Folder, Store
-from dccd_core.lake.store.opening import open_store
 
 Progress = Callable[[str, int], object]
 """Told before each file: its name in the old store; and its bytes."""
@@ -47,7 +46,7 @@ def import_store(
     old = open_old(root)
     _refuse_unknown(old, trust)
     report = ImportReport(str(root), dry_run, left_out=old.left_out)
-    store = open_store(lake.url)
+    store = lake.store
     journal = Journal(store, root)
     with TemporaryDirectory() as folder:
         scratch = Folder(Path(folder)) if dry_run else store

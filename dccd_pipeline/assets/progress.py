@@ -11,6 +11,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import Condition, Ledger, condition
+from dccd_core.quality.coverage import IMPORTED
 
 _FIRST_RETRY: Final = Us(15 * MINUTE)
 
@@ -55,6 +56,8 @@ def why_not(dataset: Dataset, key: str, state: State) -> str:
         said.append(f"{len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'}, {missing:,} missing{of}")
     if ledger.quarantined:
         said.append(f"{ledger.quarantined:,} in quarantine")
+    if ledger.imported:
+        said.append(IMPORTED)
     covered = ledger.covered()
     if covered and not dataset.data_type.table.pictures:
         before = TimeRange(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)

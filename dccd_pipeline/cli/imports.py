@@ -85,8 +85,9 @@ def _show(report: ImportReport, store: str) -> None:
 
 def _lines(one: DatasetReport) -> list[str]:
     """Say what was peculiar to a dataset."""
-    said = [f"{one.dataset}: {count:,} rows repaired: {how}" for how, count in sorted(one.repaired.items())]
-    said += [f"{one.dataset}: {count:,} rows refused: {why}" for why, count in sorted(one.refused.items())]
+    told = [(count, f"repaired: {how}") for how, count in sorted(one.repaired.items())]
+    told += [(count, f"refused: {why}") for why, count in sorted(one.refused.items())]
+    said = [f"{one.dataset}: {render.counted(count, 'row')} {what}" for count, what in told]
     said += [f"{one.dataset}: note: {remark}" for remark in sorted(one.remarks)]
     said += [f"{one.dataset}: not taken: {why}" for why in sorted(one.damaged.values())]
     if one.aside:

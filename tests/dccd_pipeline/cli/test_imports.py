@@ -31,6 +31,7 @@ def test_an_import_says_what_was_taken_and_what_proves_it(project: Path, old: Ol
     assert "1 dataset taken" in result.stdout
     assert "1 dataset not proven yet -> dccd collect" in result.stdout
     told = json.loads(dccd("inventory", "--json").stdout)
+    assert [one["why"] for one in told] == ["2024-01: imported, never asked for"]
     assert [(one["dataset"], one["rows"], one["coverage"]) for one in told] == [
         ("binance/ohlc/BTC-USDT/1m", 60, 0.0)
     ]
