@@ -57,7 +57,7 @@ def alert_sensor(
             try:
                 found = kind.look(Look(settings, context.instance, now, looked.memories.setdefault(name, {})))
             except Exception as e:  # noqa: BLE001 -- one that cannot look holds back no other, and is said
-                troubles.append(f"whether anything is {name} could not be seen: {type(e).__name__}: {e}")
+                troubles.append(f"{name} could not be looked at: {type(e).__name__}: {e}")
                 continue
             lines += alarm.look(found, now)
             alarms.append(alarm)

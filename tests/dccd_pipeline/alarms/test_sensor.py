@@ -63,7 +63,7 @@ def test_one_that_cannot_look_is_said_and_holds_back_no_other(
             {"odd": Kind(breaks), "hot": Kind(lambda _: {"oven": "the oven is hot"})}, one, tmp_path, 1
         )
         assert one.texts == ["the oven is hot"]
-    assert said == ["whether anything is odd could not be seen: ZeroDivisionError: unforeseen"]
+    assert said == ["odd could not be looked at: ZeroDivisionError: unforeseen"]
     assert f"ERROR - {said[0]}" in capfd.readouterr().err
 
 
