@@ -15,6 +15,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.alarms.sensor import alert_sensor
+from dccd_pipeline.answer.reporting import report_job, report_schedule
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job
@@ -46,6 +47,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *map(collect_spec, settings.collect),
             *stream_specs(settings),
             *map(remote_asset, settings.remotes),
+            report_asset(stream_digests(settings)),
         ],
         jobs=[
             *(entry_job(entry) for entry in settings.collect),
@@ -53,6 +55,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *streams.values(),
             *map(remote_job, settings.remotes),
             prune_job(settings.keep_runs),
+            report_job(),
         ],
         schedules=[
             *(
@@ -66,6 +69,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
                 if entry.scheduled
             ),
             prune_schedule(running=settings.source != EMBEDDED),
+            report_schedule(running=settings.source != EMBEDDED),
         ],
         sensors=[
             failure_sensor(settings.alerts),

@@ -58,6 +58,10 @@ class Answer:
     unnamed: tuple[str, ...]
     gone: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
+    states: Mapping[Dataset, Mapping[str, State]] = field(
+        default_factory=dict[Dataset, Mapping[str, State]], repr=False
+    )
+    """Of each dataset that the lake holds, as file and tail say."""
 
     @property
     def well(self) -> bool:
@@ -118,6 +122,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         streams=tuple(streams),
         runs=tuple(runs),
         unnamed=tuple(_unnamed(settings, read.states)),
+        states=read.states,
         gone=tuple(gone),
         failing=tuple(line for one in datasets for line in one.problems if ": fails since " in line),
     )

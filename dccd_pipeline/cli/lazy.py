@@ -86,6 +86,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "replay",
         "Run captures of a stream again, offline, in this order, and print...",
     ),
+    "report": (
+        "dccd_pipeline.cli.report",
+        "report",
+        "Write a page that says whether the lake is complete and right: one...",
+    ),
     "sandbox": (
         "dccd_core.testing.sandbox.__main__",
         "main",
