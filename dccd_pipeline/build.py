@@ -15,7 +15,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.alarms.sensor import alert_sensor
-from dccd_pipeline.answer.reporting import report_job, report_schedule
+from dccd_pipeline.answer.reporting import report_asset, report_job, report_schedule
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job
@@ -40,6 +40,7 @@ from dccd_pipeline.ticks.schedules import entry_schedule
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     orders, recorded = stream_orders(settings), [entry for entry in settings.stream if entry.enabled]
     entries = {dataset: entry for entry in settings.collect for dataset in entry.datasets}
+    reports = bool(settings.collect or settings.stream)
     streams = {entry.name: stream_job(entry, orders[entry.name].digest, entries) for entry in settings.stream}
     return dg.Definitions(
         assets=[
@@ -47,7 +48,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *map(collect_spec, settings.collect),
             *stream_specs(settings),
             *map(remote_asset, settings.remotes),
-            report_asset(stream_digests(settings)),
+            *([report_asset(stream_digests(settings))] if reports else []),
         ],
         jobs=[
             *(entry_job(entry) for entry in settings.collect),
@@ -55,7 +56,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *streams.values(),
             *map(remote_job, settings.remotes),
             prune_job(settings.keep_runs),
-            report_job(),
+            *([report_job()] if reports else []),
         ],
         schedules=[
             *(
@@ -69,7 +70,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
                 if entry.scheduled
             ),
             prune_schedule(running=settings.source != EMBEDDED),
-            report_schedule(running=settings.source != EMBEDDED),
+            *([report_schedule(running=settings.source != EMBEDDED)] if reports else []),
         ],
         sensors=[
             failure_sensor(settings.alerts),

@@ -4,7 +4,7 @@ See https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from dccd_pipeline.answer.gather import Answer, answer
 from dccd_pipeline.answer.page import Drawn, page
 from dccd_pipeline.config.lastgood import dagster_home, load_lasting
 from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.dagster_compat import UnresolvedAssetJobDefinition
 
 CHARTS: Final = 12
 """So many datasets get a chart: each means to read rows of some months."""
@@ -63,7 +64,7 @@ def report_asset(digests: dict[str, str], clock: Clock | None = None) -> dg.Asse
         kinds={"html"},
         description="Whether the lake is complete and right, as a page to look at.",
     )
-    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         loaded = load_lasting()
         found = answer(loaded, context.instance, digests, clock)
         target = written(found, loaded.settings, dagster_home() / "dccd" / "report.html")
@@ -82,7 +83,7 @@ def report_asset(digests: dict[str, str], clock: Clock | None = None) -> dg.Asse
     return report
 
 
-def report_job() -> dg.UnresolvedAssetJobDefinition:
+def report_job() -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(JOB, dg.AssetSelection.assets(KEY), description="Makes the page of the lake.")
 
 
@@ -93,6 +94,7 @@ def report_schedule(*, running: bool) -> dg.ScheduleDefinition:
         name=SCHEDULE,
         job_name=JOB,
         cron_schedule=_DAILY,
+        execution_timezone="UTC",
         default_status=status,
         description="Makes the page of the lake each night.",
     )

@@ -38,7 +38,7 @@ def test_each_dataset_is_an_asset_with_its_partitions() -> None:
             sorted(check.name for check in graph.get_check_keys_for_assets({key})),
         )
         for key in graph.get_all_asset_keys()
-        if key.path[0] != "collect"
+        if key.path[0] not in ("collect", "lake")
     }
     of_rows = ["complete", "intact", "up_to_date"]
     of_bars = sorted([*of_rows, "equals_the_venue"])
@@ -55,7 +55,7 @@ def test_the_assets_of_an_entry_share_one_run() -> None:
     (op,) = {a.op.name for a in repository().assets_defs_by_key.values() if len(list(a.keys)) == 2}
     assert op == "fill_binance_ohlc_1m"
     for key, asset in repository().assets_defs_by_key.items():
-        if key.path[0] == "collect":
+        if key.path[0] in ("collect", "lake"):
             continue
         assert asset.backfill_policy == dg.BackfillPolicy.single_run()
         assert asset.can_subset
@@ -68,7 +68,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
     names = "binance_ohlc_1m", "binance_ohlc_1d", "binance_trades", "books"
     own = {name: {"dccd/exchange": "binance", "dccd/entry": name} for name in names}
     ticks = {f"{name}_tick": {**tags, "dccd/catch_up": "true"} for name, tags in own.items()}
-    assert {job.name: job.tags for job in jobs} == {**own, **ticks, "prune_runs": {}}
+    assert {job.name: job.tags for job in jobs} == {**own, **ticks, "prune_runs": {}, "lake_report": {}}
     schedules = repository().schedule_defs
     assert {s.name: (s.job_name, s.cron_schedule, s.execution_timezone) for s in schedules} == {
         "binance_ohlc_1m_schedule": ("binance_ohlc_1m_tick", "*/5 * * * *", "UTC"),
@@ -76,6 +76,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "binance_trades_schedule": ("binance_trades_tick", "0 * * * *", "UTC"),
         "books_schedule": ("books_tick", "* * * * *", "UTC"),
         "prune_runs_schedule": ("prune_runs", "17 3 * * *", "UTC"),
+        "lake_report_schedule": ("lake_report", "40 4 * * *", "UTC"),
     }
     failures = ["run_failures", "run_recoveries", "silent_runs", "silent_streams"]
     assert [sensor.name for sensor in repository().sensor_defs] == [

@@ -35,9 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_is_what_the_file_says_whenever_it_is_loaded(project: Path) -> None:
     project.write_text(CONFIG % "BTC/USDT")
-    assert keys() == {"binance/ohlc/BTC-USDT/1h", REPORT}
+    assert keys() == {"binance/ohlc/BTC-USDT/1h", REPORT, "lake/report"}
     project.write_text(CONFIG % "ETH/USDT")
-    assert keys() == {"binance/ohlc/ETH-USDT/1h", REPORT}
+    assert keys() == {"binance/ohlc/ETH-USDT/1h", REPORT, "lake/report"}
 
 
 def test_a_mistake_in_the_file_is_said_when_nothing_was_right_before(project: Path) -> None:

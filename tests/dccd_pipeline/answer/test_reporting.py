@@ -33,9 +33,10 @@ def test_the_asset_tells_the_verdict_and_where_the_page_is(
         (event,) = done.get_asset_materialization_events()
     told = {name: value.value for name, value in event.materialization.metadata.items()}
     assert event.asset_key == KEY
-    assert (told["verdict"], told["well"]) == ("not well: 1 of 2 datasets (1 never collected)", False)
+    assert str(told["verdict"]).startswith("not well: 1 of 2 datasets (1 never collected)")
+    assert told["well"] is False
     assert (told["datasets"], told["not_well"]) == (2, 1)
-    assert "never collected" in told["problems"]
+    assert "never collected" in str(told["problems"])
     text = Path(str(told["page"])).read_text()
     assert "coverage 100.0%" in text
     assert "last price, USDT" in text
