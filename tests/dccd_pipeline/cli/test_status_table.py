@@ -1,5 +1,6 @@
 """How the answer looks: what is well is left out where there is much."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
