@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -53,6 +54,11 @@ STORED_EVERY: Final = Us(3 * MINUTE)
 
 STOP_S: Final = 4.0
 """How long storing may go on once it was told to stop, in seconds: most of what a stop may take."""
+
+_STORING: Final = ThreadPoolExecutor(1, "storing")
+"""Into a folder one partition is stored after the other, by one thread: several at once are no sooner done,
+and every thread keeps the memory that it took, 50 MB of a year of bars. A bucket is waited for: there all at
+once."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -214,7 +220,8 @@ class Work:
         A thread cannot be cancelled: when this is, what it stores is waited for, ``STOP_S`` at most.
         """
         fresh, commit = self.asked[self.stored :], self._opened().commit
-        work = asyncio.ensure_future(asyncio.to_thread(commit, fresh, self._haltable))
+        pool = None if "://" in self.lake.url else _STORING
+        work = asyncio.get_running_loop().run_in_executor(pool, commit, fresh, self._haltable)
         cancelled = False
         while not work.done():
             try:
