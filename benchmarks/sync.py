@@ -1,5 +1,6 @@
 """What it costs to copy a lake: ``dccd sync`` to a folder and an S3 server, next to ``cp -r`` and rclone."""
 
+import logging
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ def report(folder: Path, repeat: int) -> Iterator[str]:
     yield ""
     yield "| to | by | CPU s | wall s | MB/s |"
     yield "|---|---|--:|--:|--:|"
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -13,10 +13,12 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Drawn
 
+from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.keep.copies import Copies
 from dccd_core.keep.remotes.remote import Outside, open_remote
 from dccd_core.keep.sync import Follow, Options, Progress, Synced, said_of, sync
+from dccd_core.keep.take import take as take_from
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli.options import STOPPED, told
 from dccd_pipeline.config.lastgood import dagster_home
@@ -33,11 +35,22 @@ _SHOWN = 20
 @click.option(
     "--replace", multiple=True, metavar="DATASET[/PARTITION]", help="What is right here, whatever is there."
 )
+@click.option(
+    "--take",
+    multiple=True,
+    metavar="DATASET/PARTITION",
+    help="What is right there: ours is united with it.",
+)
 @click.option("--anew", is_flag=True, help="Begin again where all of an earlier copy is gone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def sync_command(
-    names: tuple[str, ...], verify: bool, replace: tuple[str, ...], anew: bool, as_json: bool
+    names: tuple[str, ...],
+    verify: bool,
+    replace: tuple[str, ...],
+    take: tuple[str, ...],
+    anew: bool,
+    as_json: bool,
 ) -> None:
     """Copy what is new in the lake to remotes now, all of them or NAMES, and prove it there.
 
@@ -45,7 +58,10 @@ def sync_command(
     """
     settings = load_settings()
     entries, options = chosen(settings, names), Options(verify, frozenset(replace), anew)
-    results = [_synced(settings, entry, options, as_json=as_json) for entry in entries]
+    taken = [partition_of(one) for one in take]
+    if taken and len(entries) > 1:
+        raise ConfigError("--take is from one remote", hint="name it: dccd sync NAME --take ...")
+    results = [_synced(settings, entry, options, taken, as_json=as_json) for entry in entries]
     if as_json:
         click.echo(json.dumps([said for _, said in results]))
     sys.exit(max(code for code, _ in results))
@@ -69,14 +85,33 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[RemoteEntry]:
     return found
 
 
+def partition_of(name: str) -> tuple[Dataset, str]:
+    """Return the partition that is called so.
+
+    Raises:
+        ConfigError: there is no such name.
+    """
+    dataset, _, key = name.rpartition("/")
+    found = Dataset.parse(dataset)
+    partition_span(found.grain, key)
+    return found, key
+
+
 def _synced(
-    settings: Settings, entry: RemoteEntry, options: Options, *, as_json: bool
+    settings: Settings,
+    entry: RemoteEntry,
+    options: Options,
+    taken: Sequence[tuple[Dataset, str]],
+    *,
+    as_json: bool,
 ) -> tuple[int, dict[str, object]]:
     """Sync one remote; return the exit code, and what came of it as builtins."""
     clock, lake = SystemClock(), settings.lake()
     begun = clock.steady()
     try:
         remote = open_remote(entry.place, Outside(settings.s3.keys.client))
+        for dataset, key in taken:
+            take_from(lake, remote, dataset, key)
         with _Bar(entry.name) as bar:
             synced = sync(lake, remote, clock.now(), options, Follow(bar.tell))
     except LakeError as e:
@@ -116,8 +151,9 @@ def _show(entry: RemoteEntry, synced: Synced, seconds: float) -> None:
         click.echo(f"{synced.waiting:,} files wait for the next sync", err=True)
     if synced.conflicts:
         click.echo(
-            "what is there is kept -> bring back what is better there with `dccd restore DATASET`; "
-            f"where ours is right: `dccd sync {entry.name} --replace DATASET/PARTITION`",
+            "what is there is kept -> where that is right, "
+            f"`dccd sync {entry.name} --take DATASET/PARTITION` unites ours with it; "
+            f"where ours is right, `dccd sync {entry.name} --replace DATASET/PARTITION` puts it there",
             err=True,
         )
 

@@ -84,8 +84,8 @@ def hints(synced: Synced) -> list[str]:
     if not synced.conflicts:
         return []
     return [
-        "-> what is there is kept. Where that is the better one, bring it back: `dccd restore DATASET`; "
-        f"where ours is right: `dccd sync {synced.remote} --replace DATASET/PARTITION`"
+        f"-> what is there is kept. If that is right: `dccd sync {synced.remote} --take DATASET/PARTITION` "
+        "unites ours with it; where ours is right: the same with --replace"
     ]
 
 

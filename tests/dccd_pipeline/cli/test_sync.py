@@ -58,6 +58,16 @@ def test_a_conflict_is_named_and_code_1(lake: LakeStore) -> None:
     assert dccd("--replace", f"{TRADES}/{DAY}").exit_code == 0
 
 
+def test_what_is_right_there_is_taken(lake: LakeStore) -> None:
+    fill(lake, range(100))
+    dccd()
+    Path(lake.path(TRADES, DAY)).unlink()
+    fill(lake, range(9))
+    assert dccd("--take", str(TRADES)).exit_code == 2, "it names no partition"
+    assert dccd("--take", f"{TRADES}/{DAY}").exit_code == 0
+    assert lake.states(TRADES)[DAY].rows == 100
+
+
 def test_a_remote_that_does_not_answer_does_not_keep_others_from_it(lake: LakeStore, tmp_path: Path) -> None:
     filled(lake, 1)
     (tmp_path / "file").write_text("")

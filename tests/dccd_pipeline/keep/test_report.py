@@ -58,4 +58,4 @@ def test_what_is_in_the_way_is_named_and_the_copy_is_not_materialised() -> None:
     assert lines[0] == "nas: 1 conflicts, kept as they are there; 101 failed; 4 wait for the next sync"
     assert lines[1] == f"{NAME}/2024-01-31: it has 1000 rows, and there are 10 here"
     assert lines[-2] == "... and 2 more"
-    assert "dccd sync nas --replace" in lines[-1]
+    assert "dccd sync nas --take" in lines[-1]
