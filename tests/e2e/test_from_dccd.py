@@ -26,16 +26,16 @@ from tests.e2e import former
 from tests.e2e.former import Call, Kind, Row
 from tests.e2e.project import ROOT, Project, Web, awaited, daemon, ended, free_port, logged, webserver
 
-TO_COME: Final = ("dccd metrics", "purge")
-"""What others are building: how the calls begin that do not work yet. What works must not be here."""
+TO_COME: Final = ("purge",)
+"""What others are building: how the calls begin that may not work yet; these tests are skipped, by name."""
 
 LASTING: Final = {
     "dccd stream": "",
     "dccd stream majors": "",
     "dccd up --port 3000": "3000",
+    "dccd metrics --port 9109": "9109",
     "dagster-webserver -m dccd_pipeline.definitions": "3000",
     "dagster-webserver -m dccd_pipeline.definitions --read-only": "3000",
-    "dccd metrics": "",
 }
 """What goes on until somebody ends it, and the port that it answers at."""
 SECTIONS: Final = {
@@ -75,11 +75,13 @@ def parsed(line: str) -> click.Context:
 
 @pytest.mark.parametrize("line", [c for c in former.calls(Kind.COMMAND) if c.startswith("dccd ")])
 def test_commands_exist_with_these_options(line: str) -> None:
-    if to_come(line):
-        with pytest.raises(click.UsageError):
-            parsed(line)
-        return
-    assert parsed(line).command.callback is not None
+    try:
+        context = parsed(line)
+    except click.UsageError:
+        if to_come(line):
+            pytest.skip(f"{line} is still to come")
+        raise
+    assert context.command.callback is not None
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +139,12 @@ FRAGMENTS: Final = [(row, call) for row in ROWS for call in row.calls if call.ki
 @pytest.mark.parametrize(("row", "call"), FRAGMENTS, ids=lambda one: str(getattr(one, "text", one)))
 def test_keys_are_taken(row: Row, call: Call) -> None:
     whole = merged(row, call.text)
-    if to_come(call.text):
-        with pytest.raises(ValueError, match=r"unknown|extra|not"):
-            settings_of(whole)
-        return
-    assert settings_of(whole)
+    try:
+        assert settings_of(whole)
+    except ValueError:
+        if to_come(call.text):
+            pytest.skip(f"{call.text} is still to come")
+        raise
 
 
 @pytest.mark.parametrize("line", former.calls(Kind.PYTHON))
@@ -250,7 +253,8 @@ class There:
         if not port:
             return bool(self.alone.lake.recorded()) or None
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/server_info", timeout=5).is_success or None
+            path = "metrics" if "metrics" in str(process.args) else "server_info"
+            return httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=30).is_success or None
         except httpx.TransportError:
             return None
 
