@@ -28,7 +28,7 @@ _READY_S: Final = 2.0
 _RELOAD_S: Final = 300.0
 _RELOAD: Final = """
 mutation($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) {
-  __typename ... on UnauthorizedError { message } ... on PythonError { message }
+  __typename ... on Error { message }
   ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } } } }
 """
 
@@ -61,7 +61,7 @@ def _wrong(answer: Mapping[str, object]) -> str:
         told: object = cast("Sequence[object]", answer["errors"])[0]
     else:
         told = _within(_within(answer, "data"), "reloadRepositoryLocation")
-        told = _within(told, "locationOrLoadError") or told
+        told = _within(told, "locationOrLoadError") or told or {"message": "nothing was answered"}
     said = str(_within(told, "message") or "").strip()
     return said.splitlines()[-1] if said else ""
 

@@ -22,6 +22,8 @@ from tests.e2e.test_configuration import shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 STOPPED = 130
+PATIENCE_S = 1_200
+"""How long all of it may take to be there, four programs of Dagster's, however busy the machine is."""
 STREAM = "stream: [{name: majors, exchange: binance, symbols: [BTC/USDT], data_types: [trades]}]"
 
 
@@ -45,7 +47,7 @@ class Running:
             assert line or self.process.poll() is None, "\n".join(self.lines)
             return line
 
-        return awaited(found)
+        return awaited(found, PATIENCE_S)
 
 
 class Starts(Protocol):

@@ -177,6 +177,7 @@ def test_what_dagster_answers_is_understood(server: str, monkeypatch: pytest.Mon
     bad = {"locationOrLoadError": {"message": "Traceback\nValueError: no\n"}}
     assert answers(reloaded(bad)) == "ValueError: no"
     assert answers(reloaded({"message": "not allowed"})) == "not allowed"
+    assert answers({}) == "nothing was answered"
     assert answers({"errors": [{"message": "no such field"}]}) == "no such field"
 
 
