@@ -2,19 +2,11 @@
 
 from collections.abc import Iterable
 
-from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.keep.pins import Pin, Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
-
-
-class _Nobody:
-    """A way to no exchange: folding asks nothing."""
-
-    async def send(self, request: Request) -> Response:
-        raise NotImplementedError(request)
 
 
 def make_pin(lake: LakeStore, name: str, datasets: Iterable[Dataset], wanted: TimeRange | None) -> Pin:
@@ -26,10 +18,9 @@ def make_pin(lake: LakeStore, name: str, datasets: Iterable[Dataset], wanted: Ti
     clock = SystemClock()
 
     def fold(dataset: Dataset) -> None:
-        from dccd_core.exchanges import get  # noqa: PLC0415 -- mostly there is no tail
+        from dccd_core.api.unasked import unasked  # noqa: PLC0415 -- mostly there is no tail
         from dccd_core.fetch.fold import fold_dataset  # noqa: PLC0415
-        from dccd_core.fetch.venue import Venue  # noqa: PLC0415
 
-        fold_dataset(Venue(get(dataset.exchange), _Nobody(), clock), lake, dataset)
+        fold_dataset(unasked(dataset.exchange, clock), lake, dataset)
 
     return Pins(lake).make(name, datasets, wanted, fold, clock.now())

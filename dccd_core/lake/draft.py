@@ -125,7 +125,7 @@ class PartitionDraft:
                     break
                 self._make_ready()
         self._committed = True
-        return replace(state, ledger=state.ledger.accepting(self.accepted)) if self.accepted else state
+        return replace(state, ledger=state.ledger.accepting(self.accepted))
 
     def _make_ready(self) -> None:
         """Do what cannot be done while the partition is locked."""

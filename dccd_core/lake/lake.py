@@ -401,4 +401,6 @@ class LakeStore:
 
     def _told(self, dataset: Dataset, key: str, state: State | None) -> State | None:
         mine, accepted = own(state, owner(dataset, key)), self._accepted.get(str(dataset), ())
-        return replace(mine, ledger=mine.ledger.accepting(accepted)) if mine and accepted else mine
+        if mine and (accepted or mine.ledger.accepted):
+            return replace(mine, ledger=mine.ledger.accepting(accepted))
+        return mine

@@ -49,20 +49,34 @@ class Refused:
 @click.command()
 @click.argument("name", metavar="[DATASET]", required=False)
 @click.option("--retry", is_flag=True, help="Ask the exchange for these rows again, in recorded runs.")
+@click.option(
+    "--accept", "why", metavar="WHY", help="Take the absence of these rows as it is, for this reason."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
-def quarantine(name: str | None, retry: bool, as_json: bool) -> None:
+def quarantine(name: str | None, retry: bool, why: str | None, as_json: bool) -> None:
     """Show the rows that were refused, all or of a dataset, each with the reason.
 
-    DATASET is a name as `dccd inventory` prints it. Rows that `accepted` in dccd.yaml takes as they are, and
-    those that the exchange gave again as they should be, are shown and do not count. Exit code 0 when none
-    counts.
+    DATASET is a name as `dccd inventory` prints it. Rows whose absence is accepted, by `accepted` in
+    dccd.yaml or by --accept, and those that the exchange gave again as they should be, are shown and do not
+    count. Exit code 0 when none counts.
     """
+    if retry and why is not None:
+        raise ConfigError(
+            "--retry and --accept exclude each other", hint="ask again first, then accept the rest"
+        )
+    if why is not None and (name is None or not why.strip()):
+        raise ConfigError(
+            "--accept is for one dataset, and for a reason", hint="name both: DATASET --accept WHY"
+        )
     settings = lasting()
     lake = settings.lake()
     found = list(refused_in(lake, settings, _chosen(lake, name)))
     if retry and any(one.counts for one in found):
         _ask_again(settings, found)
+        found = list(refused_in(lake, settings, _chosen(lake, name)))
+    if why is not None:
+        _accept(lake, found, why.strip())
         found = list(refused_in(lake, settings, _chosen(lake, name)))
     if as_json:
         click.echo(json.dumps([_as_builtins(one) for one in found]))
@@ -80,7 +94,9 @@ def refused_in(lake: LakeStore, settings: Settings, datasets: Sequence[Dataset])
             if rows.height:
                 state = lake.known(dataset, key)
                 counts = state.ledger.quarantined if state else rows.height
-                yield Refused(dataset, key, _told_accepted(rows, accepted.get(str(dataset), ())), counts)
+                own = state.ledger.accepted if state else ()  # the configuration's reason comes first
+                told_why = _told_accepted(rows, [*accepted.get(str(dataset), ()), *own])
+                yield Refused(dataset, key, told_why, counts)
 
 
 def _chosen(lake: LakeStore, name: str | None) -> list[Dataset]:
@@ -117,6 +133,15 @@ def _told_accepted(rows: pl.DataFrame, accepted: Sequence[Accepted]) -> pl.DataF
     return rows.with_columns(accepted=pl.coalesce(*whys, pl.lit(None, pl.String)))
 
 
+def _accept(lake: LakeStore, found: Sequence[Refused], why: str) -> None:
+    from dccd_core.api.unasked import unasked  # noqa: PLC0415 -- who only looks needs no exchange
+    from dccd_core.fetch.accept import accept  # noqa: PLC0415
+
+    for one in found:
+        if one.counts:
+            accept(unasked(one.dataset.exchange, SystemClock()), lake, one.dataset, one.key, why)
+
+
 def _ask_again(settings: Settings, found: Sequence[Refused]) -> None:
     """Have the partitions filled whose rows count: a refused row leaves a gap, and gaps are asked for."""
     from dccd_pipeline.build import silent  # noqa: PLC0415 -- it brings Dagster
@@ -143,7 +168,7 @@ def _show(found: Sequence[Refused], settings: Settings) -> None:
     counts, rows = sum(one.counts for one in found), sum(one.rows.height for one in found)
     if counts:
         said = f"{render.counted(counts, 'row')} in quarantine, of {rows:,} that were refused"
-        hint = "dccd quarantine --retry asks again; `accepted` in dccd.yaml takes them as they are"
+        hint = "dccd quarantine [DATASET] --retry asks again; DATASET --accept WHY takes it as it is"
         click.echo(f"{said} -> {hint}")
     else:
         click.echo(

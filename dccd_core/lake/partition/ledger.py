@@ -129,6 +129,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     quarantined: int
     lost: tuple[Lost, ...] = ()
     imported: tuple[TimeRange, ...] | msgspec.UnsetType = msgspec.UNSET
+    accepted: tuple[Accepted, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 _READ: Final = msgspec.json.Decoder(_Stored)
@@ -144,6 +145,8 @@ class Ledger:
     """In order of time; none of it is covered, and no two share time."""
     imported: tuple[TimeRange, ...] = ()
     """In order of time: where rows were taken over from elsewhere that no answer has told of since."""
+    accepted: tuple[Accepted, ...] = ()
+    """What somebody takes as it is, by ``dccd quarantine --accept``: see ``accepting``."""
 
     @property
     def requests(self) -> int:
@@ -164,8 +167,11 @@ class Ledger:
     def accepting(self, accepted: Sequence[Accepted]) -> "Ledger":
         """Return the ledger in which the gaps that were accepted are explained, as such and by their reason.
 
-        Nothing of that is ever written down: what is accepted no longer is a gap again.
+        Those of the ledger itself count as well, where ``accepted`` says nothing of that time. Nothing of
+        it is written into holes: what is accepted no longer is a gap again.
         """
+        said = [one.span for one in accepted]
+        accepted = [*accepted, *(replace(one, span=p) for one in self.accepted for p in one.span.minus(said))]
         holes: list[Hole] = []
         for hole in self.holes:
             known = [part for one in accepted if (part := _accepted(hole, one))] if hole.proof is None else []
@@ -178,6 +184,13 @@ class Ledger:
             holes=tuple(sorted(holes, key=lambda hole: hole.span)),
             quarantined=max(0, self.quarantined - taken),
         )
+
+    def accept(self, spans: Iterable[TimeRange], why: str) -> "Ledger":
+        """Return the ledger that takes what is missing of these spans as it is; the last reason stays."""
+        new = union(spans)
+        kept = [replace(one, span=part) for one in self.accepted for part in one.span.minus(new)]
+        added = [Accepted(span, why) for span in new]
+        return replace(self, accepted=tuple(sorted([*kept, *added], key=lambda one: one.span)))
 
     def add(self, asked: Asked) -> "Ledger":
         """Return the ledger with ``asked`` in it, joined with what it touches of the same source."""
@@ -297,7 +310,8 @@ class Ledger:
 
     def to_json(self) -> str:
         imported = self.imported or msgspec.UNSET
-        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost, imported)
+        accepted = self.accepted or msgspec.UNSET
+        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost, imported, accepted)
         return msgspec.json.encode(held).decode()
 
     @classmethod
@@ -314,7 +328,7 @@ class Ledger:
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
             ) from e
         imported = read.imported or ()
-        return cls(read.asked, read.holes, read.quarantined, read.lost, imported)
+        return cls(read.asked, read.holes, read.quarantined, read.lost, imported, read.accepted or ())
 
 
 def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:

@@ -35,7 +35,10 @@ def test_rows_are_shown_with_their_reasons(lake: LakeStore) -> None:
         assert f"{HOURS} 2024: 1 count of 1: 1 x {WHY}" in result.stdout
         assert "2024-01-01T05:00:00Z" in result.stdout
         assert "high=0.5" in " ".join(result.stdout.split())
-        assert "1 row in quarantine, of 1 that were refused -> dccd quarantine --retry" in result.stdout
+        assert (
+            "1 row in quarantine, of 1 that were refused -> dccd quarantine [DATASET] --retry"
+            in result.stdout
+        )
     (told,) = json.loads(dccd("quarantine", "--json").stdout)
     assert (told["dataset"], told["partition"], told["counts"]) == (str(HOURS), "2024", 1)
     (row,) = told["rows"]
@@ -49,6 +52,23 @@ def test_what_the_configuration_accepts_is_shown_and_does_not_count(lake: LakeSt
     assert result.exit_code == 0, result.output
     assert "known" in result.stdout
     assert "nothing is in quarantine; refused before and settled by now: 1 row" in result.stdout
+    (told,) = json.loads(dccd("quarantine", "--json").stdout)
+    assert (told["counts"], told["rows"][0]["accepted"]) == (0, "known")
+
+
+def test_an_absence_is_accepted_by_name_and_the_configuration_wins(lake: LakeStore, project: Path) -> None:
+    assert "--accept is for one dataset, and for a reason" in refused("quarantine", "--accept", "known")
+    assert "--accept is for one dataset" in refused("quarantine", str(HOURS), "--accept", " ")
+    assert "exclude each other" in refused("quarantine", str(HOURS), "--accept", "a", "--retry")
+    result = dccd("quarantine", str(HOURS), "--accept", "the venue's outage")
+    assert result.exit_code == 0, result.output
+    assert "settled by now: 1 row" in result.stdout
+    (told,) = json.loads(dccd("quarantine", "--json").stdout)
+    assert (told["counts"], told["rows"][0]["accepted"]) == (0, "the venue's outage")
+    state = LakeStore(project / "lake").states(HOURS)["2024"]
+    assert [hole.proof for hole in state.ledger.holes] == ["accepted: the venue's outage"]
+    assert (state.ledger.gaps(), state.ledger.quarantined) == ((), 0)
+    (project / "dccd.yaml").write_text(CONFIG % "http://127.0.0.1:9" + ACCEPTED)
     (told,) = json.loads(dccd("quarantine", "--json").stdout)
     assert (told["counts"], told["rows"][0]["accepted"]) == (0, "known")
 

@@ -278,3 +278,16 @@ def test_a_ledger_that_knows_of_nothing_taken_over_says_nothing_of_it() -> None:
     assert "imported" not in Ledger().to_json()
     ledger = Ledger().take_over([TimeRange(Us(10), Us(20))])
     assert Ledger.from_json(ledger.to_json()) == ledger
+
+
+def test_what_a_ledger_accepts_is_written_down_and_what_is_said_elsewhere_wins() -> None:
+    ledger = Ledger((), (Hole(of(2, 4), 2), Hole(of(6, 7), 1, refused=1)), 1)
+    taken = Ledger.from_json(ledger.accept([of(2, 3), of(6, 7)], "here").to_json())
+    assert taken.holes == ledger.holes
+    here = taken.accepting([])
+    assert [hole.proof for hole in here.holes] == ["accepted: here", None, "accepted: here"]
+    assert here.quarantined == 0
+    there = taken.accepting([Accepted(of(0, 3), "there")])
+    assert [hole.proof for hole in there.holes] == ["accepted: there", None, "accepted: here"]
+    again = taken.accept([of(6, 9)], "again")
+    assert again.accepted == (Accepted(of(2, 3), "here"), Accepted(of(6, 9), "again"))
