@@ -22,8 +22,9 @@ from dccd_pipeline.assets.jobs import entry_job
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
+from dccd_pipeline.keep.purge import purge_job, purge_schedule
 from dccd_pipeline.keep.remote import remote_asset, remote_job, remote_schedule
-from dccd_pipeline.resources import AcceptedSpan, LakeResource, Venues
+from dccd_pipeline.resources import AcceptedSpan, LakeResource, RemotePlace, Venues
 from dccd_pipeline.runs.failures import configuration_sensor, failure_sensor, recovery_sensor
 from dccd_pipeline.runs.prune import prune_job, prune_schedule
 from dccd_pipeline.runs.silent import silent_runs
@@ -55,6 +56,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *(tick_job(entry) for entry in settings.collect),
             *streams.values(),
             *map(remote_job, settings.remotes),
+            *([purge_job(settings)] if settings.purge else []),
             prune_job(settings.keep_runs),
             *([report_job()] if reports else []),
         ],
@@ -69,6 +71,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
                 for entry in settings.remotes
                 if entry.scheduled
             ),
+            *([purge_schedule(running=settings.source != EMBEDDED)] if settings.purge else []),
             prune_schedule(running=settings.source != EMBEDDED),
             *([report_schedule(running=settings.source != EMBEDDED)] if reports else []),
         ],
@@ -136,6 +139,10 @@ def default_resources(settings: Settings) -> dict[str, object]:
             s3_endpoint_url=settings.s3.endpoint_url,
             s3_profile=settings.s3.profile,
             s3_retries=settings.s3.retries,
+            remotes=[
+                RemotePlace(name=one.name, to=one.to, bandwidth=one.bandwidth) for one in settings.remotes
+            ],
+            keep_free=(settings.purge and settings.purge.keep_free) or 0,
             accepted=[
                 AcceptedSpan(dataset=name, start=start, end=end, why=why)
                 for name, start, end, why in settings.accepted_gaps()

@@ -12,6 +12,8 @@ from pydantic import Field
 
 from dccd_core.exchanges import get
 from dccd_core.fetch.venue import Venue
+from dccd_core.keep.remotes.remote import Place
+from dccd_core.keep.restore import restorer
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
 from dccd_core.net.http import DEFAULT_SHARE, open_transport
@@ -34,6 +36,14 @@ class AcceptedSpan(dg.Config):
     why: str
 
 
+class RemotePlace(dg.Config):
+    """Where a remote is: see ``remotes`` in ``dccd.yaml``."""
+
+    name: str
+    to: str
+    bandwidth: int | None = None
+
+
 class LakeResource(dg.ConfigurableResource[None]):
     """Where the Parquet files live: a folder, or ``s3://bucket/prefix``.
 
@@ -46,10 +56,17 @@ class LakeResource(dg.ConfigurableResource[None]):
     s3_endpoint_url: str | None = None
     s3_profile: str | None = None
     s3_retries: int | None = None
+    remotes: list[RemotePlace] = Field(default_factory=list[RemotePlace])
+    keep_free: int = 0
+    """So many bytes are to stay free when something is brought back."""
 
     def open(self) -> LakeStore:
+        """Open the store; what remotes hold is brought back when its rows are needed."""
         gaps = ((one.dataset, one.start, one.end, one.why) for one in self.accepted)
-        return LakeStore(self.url, accepted=by_dataset(gaps), s3=self.client)
+        lake = LakeStore(self.url, accepted=by_dataset(gaps), s3=self.client)
+        places = [Place(one.name, one.to, one.bandwidth) for one in self.remotes]
+        lake.bring = restorer(lake, places, self.client, self.keep_free)
+        return lake
 
     def client(self) -> "S3Client":
         """Return a new client of buckets, as dagster-aws makes it."""

@@ -8,15 +8,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import read_size
 from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.store.s3 import S3Keys
+
+if TYPE_CHECKING:
+    from dccd_core.keep.remotes.remote import Place
 
 DEFAULT_STORE: Final = "./data"
 _NAME: Final = "dccd.yaml"
@@ -56,10 +60,11 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What the core takes from a configuration. ``raw``: the text of all of it, by key."""
+    """What the core takes from a configuration. ``raw``: the text of all of it; ``folder``: where it lies."""
 
     store: str
     raw: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)  # it may hold a secret
+    folder: Path = Path()
 
     def reach(self, exchange: str) -> Reach:
         """Return the servers to ask in an exchange's stead.
@@ -72,6 +77,32 @@ class Configured:
         )
         rest_url, ws_url = (_text(own, key, f"exchanges.{exchange}.{key}") for key in ("rest_url", "ws_url"))
         return Reach(rest_url, ws_url)
+
+    def remotes(self) -> "list[Place]":
+        """Return where copies of the store are.
+
+        Raises:
+            ConfigError: one is no such place.
+        """
+        from dccd_core.keep.remotes.remote import Place, kind_of  # noqa: PLC0415 -- who only reads needs none
+
+        found = list[Place]()
+        for at, one in enumerate(_listed(self.raw.get("remotes"))):
+            place = f"remotes[{at}]"
+            remote = _mapping(one, place)
+            name, to = (_needed(remote, key, place) for key in ("name", "to"))
+            is_folder = kind_of(to).module == "folder"
+            found.append(Place(name, store_at(to, self.folder) if is_folder else to))
+        return found
+
+    def keep_free(self) -> int:
+        """Return how many bytes are to stay free where the store is.
+
+        Raises:
+            ConfigError: it is no size.
+        """
+        purge = _mapping(self.raw.get("purge"), "purge")
+        return read_size(_text(purge, "keep_free", "purge.keep_free") or 0)
 
     def s3(self) -> S3Keys:
         """Return how to reach buckets.
@@ -88,9 +119,7 @@ class Configured:
             ConfigError: one is no such thing.
         """
         found: dict[str, list[Accepted]] = {}
-        raw = self.raw.get("accepted") or ()
-        gaps = cast("list[object]", raw) if isinstance(raw, list | tuple) else [raw]
-        for at, one in enumerate(gaps):
+        for at, one in enumerate(_listed(self.raw.get("accepted"))):
             place = f"accepted[{at}]"
             gap = _mapping(one, place)
             dataset, start, end, why = (
@@ -136,7 +165,8 @@ def configured() -> Configured:
         raise ConfigError(f"{file} cannot be read: {said}", hint=_CHECK) from e
     raw = _mapping(typed, "the file")
     store = _text(raw, "store", "store")
-    return Configured(store_at(DEFAULT_STORE if store is None else store, file.absolute().parent), raw)
+    folder = file.absolute().parent
+    return Configured(store_at(DEFAULT_STORE if store is None else store, folder), raw, folder)
 
 
 def store_at(store: str, folder: Path) -> str:
@@ -170,6 +200,10 @@ def with_variables(text: str) -> str:
         return found
 
     return VARIABLE.sub(value, text)
+
+
+def _listed(raw: object) -> list[object]:
+    return [] if not raw else list(cast("list[object]", raw)) if isinstance(raw, list | tuple) else [raw]
 
 
 def _mapping(raw: object, place: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from dccd_core.api.asked import Moment, dataset_of, range_of, unknown
 from dccd_core.api.configured import Configured, Reach, config_file, configured, s3_keys
+from dccd_core.api.elsewhere import bringing_back
 from dccd_core.bars.longer import Length, Months, parse_length, said_length
 from dccd_core.bars.read import longest_source, scan_longer
 from dccd_core.domain.dataset import Dataset, partition_span
@@ -62,9 +63,9 @@ class Lake(LakeStore):
     ) -> None:
         self._configured = configured() if url is None else Configured(str(url))
         gaps = self._configured.accepted() if accepted is None else accepted
-        super().__init__(
-            self._configured.store if url is None else url, live, gaps, s3=_client_maker(url, s3)
-        )
+        client = _client_maker(url, s3)
+        super().__init__(self._configured.store if url is None else url, live, gaps, s3=client)
+        self.bring = bringing_back(self, client)
 
     def datasets(self) -> list[Dataset]:
         """Return what there is, sorted by name: ``str()`` of each is the name that is understood here."""

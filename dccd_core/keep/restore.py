@@ -3,21 +3,27 @@
 Belongs here: which remote, and whether it is right. Does not: how a file is put in place (lake/away.py).
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.timespan import TimeRange
 from dccd_core.keep.original import sha256_of
-from dccd_core.keep.remotes.remote import Remote
+from dccd_core.keep.remotes.remote import Outside, Place, Remote, open_remotes
+from dccd_core.keep.room import free_bytes
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import data_path, owner
+from dccd_core.lake.layout import data_path, dataset_folder, owner, parse_data_path
 from dccd_core.lake.partition.held import Held
 from dccd_core.lake.partition.parquet import Reader, own
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 _NAMED: Final = 5
+_LOG: Final = logging.getLogger("dccd")
 
 
 def _no_limit() -> int | None:
@@ -51,8 +57,12 @@ class Restorer:
         Raises:
             LakeError: there is no room for all of them, or one cannot be had: it names the remotes, and why.
         """
+        self._bring_all(dataset, dict.fromkeys(keys, 0))
+
+    def _bring_all(self, dataset: Dataset, keys: Mapping[str, int]) -> None:
+        """Bring back partitions; each with its size, as far as no record says it."""
         records = {key: self._record(dataset, key) for key in keys}
-        size = sum(record.state.bytes for record in records.values() if record)
+        size = sum(record.state.bytes if record else keys[key] for key, record in records.items())
         self._require_room(dataset, len(keys), size)
         remotes = {remote.name: remote for remote in self.remotes()}
         self.tell(_said(dataset, list(keys), size, records))
@@ -62,12 +72,28 @@ class Restorer:
     def restore(self, dataset: Dataset, span: TimeRange | None = None) -> list[str]:
         """Bring back all of a dataset that shares time with ``span``; return the partitions.
 
-        Also those whose record is damaged.
+        Also those whose record is damaged, and those that are not here and have none: they merely vanished.
         """
-        keys = self.lake.elsewhere(dataset, span)
+        keys = dict.fromkeys(self.lake.elsewhere(dataset, span), 0) | self._vanished(dataset, span)
         if keys:
-            self(dataset, keys)
-        return keys
+            self._bring_all(dataset, dict(sorted(keys.items())))
+        return sorted(keys)
+
+    def _vanished(self, dataset: Dataset, span: TimeRange | None) -> dict[str, int]:
+        """Return the partitions that remotes hold and of which there is nothing here, with their sizes."""
+        here, found = set(self.lake.keys(dataset)), dict[str, int]()
+        for remote in self.remotes():
+            try:
+                there = remote.find(dataset_folder(dataset))
+            except LakeError as e:
+                self.tell(f"{remote.name}: {e}")
+                continue
+            for path, file in there.items():
+                place = parse_data_path(path)
+                if place and place[0] == dataset and place[1] not in here:
+                    found[place[1]] = max(file.size, found.get(place[1], 0))
+        spans = {key: partition_span(dataset.grain, key) for key in found}
+        return {key: size for key, size in found.items() if span is None or spans[key].clip(span)}
 
     def _record(self, dataset: Dataset, key: str) -> Held | None:
         try:
@@ -109,6 +135,23 @@ class Restorer:
             )
 
         self.lake.put_back(dataset, key, fill)
+
+
+def restorer(
+    lake: LakeStore,
+    places: Sequence[Place],
+    s3: "Callable[[], S3Client]",
+    keep_free: int = 0,
+    tell: Callable[[str], object] | None = None,
+) -> Restorer:
+    """Return what brings back what remotes at some places hold; without ``tell`` it is logged."""
+    return Restorer(
+        lake,
+        lambda: open_remotes(places, Outside(s3)),
+        keep_free,
+        lambda: free_bytes(lake.url),
+        tell or _LOG.warning,
+    )
 
 
 def _fetch(remote: Remote, path: str, file: BinaryIO) -> None:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from dccd_core.domain.sizes import said_size
 from dccd_pipeline.alarms.look import Found, Look
-from dccd_pipeline.config.sizes import said_size
 
 _ENOUGH: Final = 1.1
 """So much more must be free before a disk is well again, or it would be told at each file."""

@@ -4,8 +4,6 @@ Belongs here: estimates of whole histories, and the free disk. Does not: how the
 """
 
 import asyncio
-import shutil
-from pathlib import Path
 from typing import Final
 
 from rich.filesize import decimal
@@ -17,6 +15,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.estimate import Estimate, estimate_span
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.venue import Venue
+from dccd_core.keep.room import free_bytes
 from dccd_core.net.http import DEFAULT_SHARE
 from dccd_pipeline.assets.remaining import said_length
 from dccd_pipeline.config.capabilities import limits_of, present, weight_per_minute
@@ -65,16 +64,6 @@ def refuse_what_does_not_fit(dataset: Dataset, cost: Estimate, store: str) -> No
     if free is not None and cost.bytes > free:
         said = f"{dataset} needs about {decimal(cost.bytes)}, and {decimal(free)} are free in {store}"
         raise ConfigError(said, hint="write a start, the first day that you need")
-
-
-def free_bytes(store: str) -> int | None:
-    """Return how much fits into a store; None: nobody knows, as of a bucket."""
-    if "://" in store:
-        return None
-    place = Path(store).absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
 
 
 async def unbounded_costs(settings: Settings, venues: Venues) -> list[str]:

@@ -40,6 +40,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "doctor": (_VENUES, "doctor", "Ask exchanges whether they still answer as dccd knows them: the..."),
     "exchanges": (_VENUES, "exchanges", "What each exchange serves, or one of them: how far back, which..."),
+    "forget": (
+        "dccd_pipeline.cli.forget",
+        "forget_command",
+        "Remove all of DATASET from the lake: files, records of what remotes...",
+    ),
     "import": (
         "dccd_pipeline.cli.imports",
         "import_",
@@ -75,6 +80,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "logs",
         "Print the last lines of dccd up, or of a run: by its id, or the...",
     ),
+    "purge": (
+        "dccd_pipeline.cli.purge",
+        "purge_command",
+        "Take away here what remotes verifiably hold, by `purge` of...",
+    ),
     "quarantine": (
         "dccd_pipeline.cli.quarantine",
         "quarantine",
@@ -90,6 +100,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "dccd_pipeline.cli.report",
         "report",
         "Write a page that says whether the lake is complete and right: one...",
+    ),
+    "restore": (
+        "dccd_pipeline.cli.restore",
+        "restore_command",
+        "Bring back what remotes hold of DATASET, which is named as `dccd...",
     ),
     "sandbox": (
         "dccd_core.testing.sandbox.__main__",

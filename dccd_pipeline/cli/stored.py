@@ -31,6 +31,7 @@ _ALWAYS: Final = TimeRange(Us(0), Us(2**63 - 1))
 @dataset_options
 @click.option("--start", type=Moment(), help="First moment wanted, UTC.")
 @click.option("--end", type=Moment(), help="First moment not wanted any more, UTC.")
+@click.option("--no-restore", is_flag=True, help="Do not bring back what only remotes hold: name it.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A .csv, .parquet or .json file.")
 @told
 def read(
@@ -40,15 +41,20 @@ def read(
     span: str | None,
     start: Us | None,
     end: Us | None,
+    no_restore: bool,
     output: Path | None,
 ) -> None:
-    """Read stored rows: a table on the terminal, or a file. JSON is one object a line."""
+    """Read stored rows: a table on the terminal, or a file. JSON is one object a line.
+
+    What was purged and is needed is brought back first, and a line says so.
+    """
     dataset, settings = dataset_of(exchange, symbol, data_type, span), lasting()
     wanted = TimeRange(_ALWAYS.start if start is None else start, _ALWAYS.end if end is None else end)
-    lake, streamed = settings.lake(), any(dataset in entry.datasets for entry in settings.stream)
+    lake = settings.lake(lambda line: click.echo(line, err=True))
+    streamed = any(dataset in entry.datasets for entry in settings.stream)
     if said := recorded_elsewhere(lake, dataset, streamed=streamed):
         click.echo(said, err=True)
-    rows = rows_of(lake, dataset, wanted)
+    rows = rows_of(lake, dataset, wanted, restore=not no_restore)
     if output is None:
         with pl.Config(tbl_rows=20, tbl_cols=-1):
             click.echo(str(rows.collect(engine="streaming")))

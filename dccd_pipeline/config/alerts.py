@@ -9,8 +9,9 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import GIB
 from dccd_pipeline.config.fields import Strict, read_address
-from dccd_pipeline.config.sizes import GIB, Size
+from dccd_pipeline.config.sizes import Size
 
 _HOOK: Final = "https://example.org/hook"
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S+")

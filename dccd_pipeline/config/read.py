@@ -20,6 +20,7 @@ from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.collect_rules import COLLECT_RULES
 from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
+from dccd_pipeline.config.purge import Purge
 from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.rules import problems_of
 from dccd_pipeline.config.s3 import S3Settings
@@ -41,6 +42,7 @@ _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
     "alerts": Alerts,
     "accepted": AcceptedGap,
     "remotes": RemoteEntry,
+    "purge": Purge,
     "s3": S3Settings,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, PlainValidator
 
 from dccd_core.api.configured import store_at
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import read_size
 from dccd_core.domain.timespan import HOUR, Us
 from dccd_core.keep.remotes.remote import Place, kind_of
 from dccd_pipeline.config.cron import CRONS, parse_interval
 from dccd_pipeline.config.fields import EntryName, Strict
-from dccd_pipeline.config.sizes import read_size
 
 _NEVER: Final = "never"
 _SLOWEST: Final = 1_024

@@ -1,5 +1,6 @@
 """What a human typed in ``dccd.yaml``, and what is meant by it, as frozen models. How it is read: read.py."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from dccd_core.api.configured import DEFAULT_STORE, store_at
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import Us
+from dccd_core.keep.restore import Restorer, restorer
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.config.accepted import AcceptedGap, by_dataset
 from dccd_pipeline.config.alerts import Alerts
@@ -21,6 +23,7 @@ from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText, read_address
 from dccd_pipeline.config.origins import with_origins
+from dccd_pipeline.config.purge import Purge
 from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.config.s3 import S3Settings
@@ -101,6 +104,9 @@ class TypedSettings(Strict):
     s3: S3Settings = Field(default_factory=S3Settings)
     """How to reach buckets: that of the store, and those of remotes."""
 
+    purge: Purge | None = None
+    """What makes way here once remotes hold it. Without it nothing does."""
+
     accepted: tuple[AcceptedGap, ...] = ()
     """What is known to be missing, and taken as it is: it is shown, but fails nothing."""
 
@@ -138,10 +144,20 @@ class Settings(TypedSettings):
         """Where the settings were read: a path or ``embedded defaults``; empty when made in Python."""
         return self._source
 
-    def lake(self) -> LakeStore:
-        """Open the store; what is accepted counts as explained there."""
+    def lake(self, tell: Callable[[str], object] | None = None) -> LakeStore:
+        """Open the store; what is accepted counts as explained there.
+
+        What remotes hold is brought back when it is needed; ``tell`` is told so in a line, else the log.
+        """
         accepted = by_dataset(self.accepted_gaps())
-        return LakeStore(self.store, accepted=accepted, s3=self.s3.keys.client)
+        lake = LakeStore(self.store, accepted=accepted, s3=self.s3.keys.client)
+        lake.bring = self.restorer(lake, tell)
+        return lake
+
+    def restorer(self, lake: LakeStore, tell: Callable[[str], object] | None = None) -> Restorer:
+        """Return what brings back what these remotes hold of a lake, as long as it leaves ``keep_free``."""
+        places = [entry.place for entry in self.remotes]
+        return restorer(lake, places, self.s3.keys.client, (self.purge and self.purge.keep_free) or 0, tell)
 
     def accepted_gaps(self) -> list[tuple[str, int, int, str]]:
         return [(gap.dataset, gap.span.start, gap.span.end, gap.why) for gap in self.accepted]

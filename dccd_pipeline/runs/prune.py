@@ -18,7 +18,7 @@ from dccd_core.domain.timespan import SECOND
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.dagster_compat import FINISHED_STATUSES, run_files
-from dccd_pipeline.tags import CATCH_UP, EXCHANGE, REMOTE, STREAM
+from dccd_pipeline.tags import CATCH_UP, EXCHANGE, PURGE, REMOTE, STREAM
 
 PRUNE: Final = "prune_runs"
 _AT: Final = "17 3 * * *"
@@ -96,7 +96,7 @@ def _old(keep: KeepRuns, now: datetime) -> Iterator[dg.RunsFilter]:
 
 
 def _is_ours(run: dg.DagsterRun) -> bool:
-    return not run.tags.keys().isdisjoint((EXCHANGE, STREAM, REMOTE)) or run.job_name == PRUNE
+    return not run.tags.keys().isdisjoint((EXCHANGE, STREAM, REMOTE, PURGE)) or run.job_name == PRUNE
 
 
 def _is_needed(instance: dg.DagsterInstance, run_id: str, last: dict[_Key, str | None]) -> bool:

@@ -56,6 +56,7 @@ SETTINGS = {
         }
     ],
     "remotes": [{"name": "nas", "to": "copy"}],
+    "purge": {"older_than": "90d"},
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from dccd_core.api.configured import Reach, config_file, configured, s3_keys
 from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, parse_time
+from dccd_core.keep.remotes.remote import Place
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.store.s3 import S3Keys
 
@@ -147,3 +148,16 @@ def test_buckets_are_reached_as_the_file_says(tmp_path: Path, monkeypatch: pytes
 def test_what_is_no_key_of_buckets_is_said(raw: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         s3_keys(raw)
+
+
+def test_remotes_and_the_room_to_leave_are_told(tmp_path: Path) -> None:
+    (tmp_path / "dccd.yaml").write_text(
+        "remotes: [{name: nas, to: copy}, {name: far, to: 's3://bucket/copy'}]\npurge: {keep_free: 2GiB}\n"
+    )
+    known = configured()
+    assert known.remotes() == [Place("nas", str(tmp_path / "copy")), Place("far", "s3://bucket/copy")]
+    assert known.keep_free() == 2 << 30
+    (tmp_path / "dccd.yaml").write_text("remotes: [{name: nas}]\n")
+    assert configured().keep_free() == 0
+    with pytest.raises(ConfigError, match=r"remotes\[0\].to: missing"):
+        configured().remotes()

@@ -11,7 +11,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path, held_path
 from tests.dccd_core.keep.shelf import ShelfRemote
 from tests.dccd_core.keep.test_purge import DAYS, filled, purged, rows_of
-from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered, store
+from tests.dccd_core.lake.samples import BARS, DAY, SPAN, TRADES, numbered, store
 
 PATH = data_path(TRADES, DAY)
 
@@ -117,6 +117,21 @@ def test_a_damaged_record_is_mended_from_a_remote_whose_file_proves_itself(
     Lines().restorer(lake, backup).restore(TRADES, SPAN)
     assert lake.verify(TRADES, DAY)
     assert not record.exists()
+
+
+def test_what_merely_vanished_comes_back_from_a_remote_whose_file_proves_itself(
+    lake: LakeStore, backup: ShelfRemote
+) -> None:
+    restorer = Lines().restorer(lake, ShelfRemote("away", away=True), backup)
+    restorer.restore(TRADES)
+    before = lake.states(TRADES)
+    for key in DAYS[:2]:
+        Path(lake.path(TRADES, key)).unlink()
+    backup.files[data_path(BARS, "2024-01")] = b"another dataset"
+    assert restorer.restore(TRADES, SPAN) == DAYS[:1]
+    assert restorer.restore(TRADES) == DAYS[1:2]
+    assert lake.states(TRADES) == before
+    assert lake.datasets() == [TRADES]
 
 
 def test_what_another_dataset_holds_is_never_put_in_its_place(lake: LakeStore, backup: ShelfRemote) -> None:

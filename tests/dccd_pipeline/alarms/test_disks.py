@@ -5,8 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from dccd_core.domain.sizes import GIB
 from dccd_pipeline.alarms.kinds import KINDS
-from dccd_pipeline.config.sizes import GIB
 from tests.dccd_pipeline.alarms.looked import ALERTS, Looks, settings
 
 
