@@ -38,10 +38,10 @@ def test_a_read_brings_back_what_it_needs_and_says_so_in_a_line(lake: LakeStore)
     assert f"{NAME}: 2023: not here, but held by nas -> " in forbidden.stderr
     result = dccd(*READ, *span)
     assert (result.exit_code, "shape: (24, 8)" in result.stdout) == (0, True)
-    (line,) = result.stderr.splitlines()
+    (line,) = [one for one in result.stderr.splitlines() if "brings back" in one]
     assert line.startswith(f"{NAME}: brings back 2023 from nas: ")
     assert lake.elsewhere(HOURS) == ["2022"]
-    assert dccd(*READ, *span).stderr == ""
+    assert "brings back" not in dccd(*READ, *span).stderr
 
 
 def test_room_that_is_to_stay_free_is_not_used(lake: LakeStore, tmp_path: Path) -> None:
