@@ -12,13 +12,13 @@ import polars as pl
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, TimeRange, Us
 from dccd_core.lake.lake import LakeStore
-from dccd_core.tables import DataType
 
 if TYPE_CHECKING:
     from datetime import date
 
 DAYS: Final = 90
-_PRICE: Final = {DataType.OHLC: "close", DataType.TRADES: "price"}
+_PRICES: Final = ("close", "price")
+"""Columns that hold the last price, where a table has one."""
 
 
 def chart(lake: LakeStore, dataset: Dataset, until: Us) -> str:
@@ -26,13 +26,15 @@ def chart(lake: LakeStore, dataset: Dataset, until: Us) -> str:
 
     What only remotes hold is not brought back for it.
     """
-    if dataset.data_type not in _PRICE:
+    table = dataset.data_type.table
+    price = next((name for name in _PRICES if name in table.schema and not table.pictures), None)
+    if price is None:
         return ""
     span = TimeRange(Us(until - DAYS * DAY), until)
     if lake.elsewhere(dataset, span):
         return ""
-    price, day = pl.col(_PRICE[dataset.data_type]), pl.col("ts").dt.date().alias("day")
-    rows = lake.scan(dataset, span).group_by(day).agg(price.last().alias("price"), pl.len().alias("rows"))
+    day, last = pl.col("ts").dt.date().alias("day"), pl.col(price).last()
+    rows = lake.scan(dataset, span).group_by(day).agg(last.alias("price"), pl.len().alias("rows"))
     daily = rows.sort("day").collect(engine="streaming")
     if daily.height < 2:
         return ""

@@ -56,7 +56,7 @@ def _one(value: object, key: str) -> object:
 def _length(value: Us) -> str | int:
     """Write a length of time as it is read.
 
-    >>> _length(Us(100_000)), _length(DAY), _length(Us(0))
+    >>> _length(Us(100_000)), _length(Us(86_400 * SECOND)), _length(Us(0))
     ('100ms', '1d', 0)
     """
     if value % SECOND:

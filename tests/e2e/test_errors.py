@@ -118,7 +118,8 @@ def test_the_command_says_by_its_exit_code_how_it_went(sandbox: RunningSandbox, 
     assert failed.returncode == 1
     *told, where = failed.stderr.splitlines()
     assert told == ["1 of 1 datasets failed", UNLISTED]
-    assert where == f"configuration: {project.folder}/dccd.yaml; store: {project.folder}/data"
+    store = f"{project.folder}/data, which does not exist yet"
+    assert where == f"configuration: {project.folder}/dccd.yaml; store: {store}"
     assert "missing, 1 partition: binance/ohlc/NOPE-USDT/1h 2024" in failed.stdout
 
     start, end = parse_time("2024-03-01T05:00"), parse_time("2024-03-01T08:00")

@@ -97,7 +97,9 @@ def test_h8_a_signal_ends_a_backfill_and_the_next_one_asks_for_the_rest(
     code, said = left_by(process, number)
     assert sandbox.stats().count() - asked <= ON_THE_WAY
     assert code == 130
-    assert said.splitlines() == ["stopped; what was fetched is stored: run it again for the rest"]
+    stopped, where = said.splitlines()
+    assert stopped == "stopped; what was fetched is stored: run it again for the rest"
+    assert where.startswith("configuration: ")
     fetched, left = sandbox.stats().count("klines"), missing_pages(project)
     assert 0 < left < 12 * 45
     with project.instance() as instance:

@@ -86,7 +86,7 @@ def ran(instance: dg.DagsterInstance, folder: Path, act: Act) -> dg.DagsterRun:
 
 def status(*options: str) -> str:
     result = CliRunner().invoke(main, ["status", *options])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code in (0, 1), result.output  # whether all is well is not asked here
     return result.stdout
 
 

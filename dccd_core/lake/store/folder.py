@@ -107,17 +107,11 @@ class Store(Protocol):
         ...
 
     def hold(self, path: str, over: Stored, record_path: str, record: bytes) -> bool:
-        """Put a record in the place of a file, durably: at no moment there is neither.
-
-        The caller has ``locked`` it. False when ``over`` is no longer what is there: then nothing changes.
-        """
+        """Put a record in the place of a file that is ``locked``, durably; False when it is not ``over``."""
         ...
 
     def remove(self, path: str, over: Stored | None = None) -> bool:
-        """Remove a file, durably, where that is still ``over``; False when it was not there.
-
-        The caller has ``locked`` it.
-        """
+        """Remove a file that is ``locked``, durably, where it is still ``over``; False when it is not."""
         ...
 
     def links(self, path: str) -> int:
