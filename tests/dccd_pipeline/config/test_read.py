@@ -48,7 +48,7 @@ REFUSALS = [
     (
         "zzz: []",
         "zzz: unknown key -> known here: store, exchanges, collect, stream, alerts, remotes, s3, "
-        "accepted, keep_runs, timezone",
+        "purge, accepted, keep_runs, timezone",
     ),
     ("jobs: []", "jobs: unknown key -> did you mean collect?"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
@@ -320,7 +320,8 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
     with pytest.raises(SettingsError) as e:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
-        "known here: store, exchanges, collect, stream, alerts, remotes, s3, purge, accepted, keep_runs, timezone"
+        "known here: store, exchanges, collect, stream, alerts, remotes, s3, purge, "
+        "accepted, keep_runs, timezone"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))
