@@ -239,19 +239,24 @@ class There:
         command = [port if word == LASTING[line] else word for word in command]
         if line.startswith("dagster-webserver"):
             command += ["-h", "127.0.0.1", "-p", port]
+        before = self._segments()
         with logged(self.alone, "lasting") as log:
             process = self.alone.started(*command, stdout=log, stderr=log)
             try:
-                awaited(lambda: self._works(process, port))
+                awaited(lambda: self._works(process, port, before))
                 process.send_signal(signal.SIGINT)
                 assert process.wait(timeout=60) in (0, 130), line
             finally:
                 ended(process)
 
-    def _works(self, process: subprocess.Popen[str], port: str) -> bool | None:
+    def _segments(self) -> set[str]:
+        """Return what streams have written to: each recording begins a new one."""
+        return {str(one.path) for one in self.alone.lake.segments()}
+
+    def _works(self, process: subprocess.Popen[str], port: str, before: set[str]) -> bool | None:
         assert process.poll() is None, (self.alone.folder / "lasting.log").read_text()
         if not port:
-            return bool(self.alone.lake.recorded()) or None
+            return bool(self._segments() - before) or None
         try:
             path = "metrics" if "metrics" in str(process.args) else "server_info"
             return httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=30).is_success or None
