@@ -20,6 +20,7 @@ def heard(beat: Beat) -> int:
     return next(one.messages for one in beat.datasets if one.dataset == BTC)
 
 
+@pytest.mark.slow  # nearly a minute; its short forms are in promises/test_capture.py
 def test_a_capture_is_replayed(sandbox: RunningSandbox, tmp_path: Path) -> None:
     project, folder = streaming(sandbox, tmp_path), tmp_path / "kept"
     keep = ("-m", "dccd_pipeline", "stream", "majors", f"--capture={folder}")

@@ -51,11 +51,12 @@ def test_a_thousand_datasets_load_and_tick(instance: dg.DagsterInstance, tmp_pat
         print(f"{entries} entries of {size}: {took}")  # noqa: T201 -- a measurement
 
         reports = {dg.AssetKey(["collect", f"part{n}"]) for n in range(entries)}
+        reports.add(dg.AssetKey(["lake", "report"]))
         assert repository.asset_graph.get_all_asset_keys() == {*map(asset, DATASETS), *reports}
         assert {job.name for job in jobs} >= {
             f"part{n}{end}" for n in range(entries) for end in ("", "_tick")
         }
-        assert len(repository.schedule_defs) == entries + 1  # and the one of prune_runs
+        assert len(repository.schedule_defs) == entries + 2  # and those of prune_runs and the report
         assert told.run_requests
 
 

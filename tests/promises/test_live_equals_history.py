@@ -118,7 +118,9 @@ class Outcome:
         return sorted({Us(at) for at in (*own, *(one.at for one in self.struck if one.kind in deadly))})
 
 
-@pytest.mark.parametrize("exchange", OPEN)
+@pytest.mark.parametrize(
+    "exchange", [*OPEN[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in OPEN[2:])]
+)
 def test_trouble_leaves_no_trace(exchange: str, tmp_path: Path) -> None:
     random.seed(exchange)  # the recorder's own jitter
     one = run_virtually(lambda loop: recorded(exchange, tmp_path, loop))

@@ -66,7 +66,7 @@ def specs() -> list[dg.AssetSpec]:
 
 
 SPECS = specs()
-OF_DATASETS = [spec for spec in SPECS if spec.key.path[0] not in {"stream", "collect"}]
+OF_DATASETS = [spec for spec in SPECS if spec.key.path[0] not in {"stream", "collect", "lake"}]
 HELD = {Dataset.parse(spec.key.to_user_string()): spec for spec in OF_DATASETS}
 MADE = {dataset: spec for dataset, spec in HELD.items() if dataset.span == DERIVED}
 

@@ -41,6 +41,7 @@ def status(**known: Any) -> DatasetStatus:
         "accepted": 0,
         "error": "",
         "next_tick": None,
+        "deadline": None,
         "problems": (),
     }
     return DatasetStatus(**{**nothing, **known})
