@@ -322,7 +322,7 @@ class Folder:
         Raises:
             LakeError: it is.
         """
-        if self._root.is_dir() or not os.path.lexists(self._root):
+        if not os.path.lexists(self._root) or self._root.is_dir():  # somebody may make it in between
             return
         if self._root.exists():
             said, hint = "is a file, no folder", "set store to a folder"

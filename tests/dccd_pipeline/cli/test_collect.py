@@ -67,7 +67,9 @@ def test_the_process_that_starts_others_holds_no_dagster(own_home: Path) -> None
     package = own_home / "dccd_pipeline"  # what is started instead of ticks
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "__main__.py").write_text("import sys; print(*sys.argv[1:], flush=True)")
+    (package / "__main__.py").write_text(
+        "import os, sys; os.write(1, f'{\" \".join(sys.argv[1:])}\\n'.encode())"
+    )
     code = (
         "import sys; from dccd_pipeline.cli.lazy import main\n"
         "try: main(['collect'])\n"

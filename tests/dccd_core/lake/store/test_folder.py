@@ -186,6 +186,20 @@ USES: dict[str, Callable[[Folder], object]] = {
 }
 
 
+def test_a_store_that_another_thread_makes_meanwhile_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick that folded in two threads failed with "is a file, no folder"."""
+    root, there = tmp_path / "data", os.path.lexists
+
+    def made_meanwhile(path: Path) -> bool:
+        root.mkdir(exist_ok=True)
+        return there(path)
+
+    monkeypatch.setattr("os.path.lexists", made_meanwhile)
+    assert Folder(root).find("ohlc") == []
+
+
 @pytest.mark.parametrize("use", list(USES))
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_d13_a_store_that_is_a_dangling_link_or_a_file_is_said(tmp_path: Path, kind: str, use: str) -> None:
