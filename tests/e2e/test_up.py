@@ -137,7 +137,8 @@ def test_a_saved_file_is_taken_over_and_a_broken_one_is_said(tmp_path: Path) -> 
 
 
 def test_kill_9_of_it_leaves_nothing_behind(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), more=STREAM)
+    entry = bars("BTC/USDT", "2024-01-01", NEVER)
+    project = Project.make(tmp_path / "project", sandbox.rest_url("binance"), entry, more=STREAM)
     home = project.folder / "home"
     with up(project) as running:
         running.said("ready: ")
