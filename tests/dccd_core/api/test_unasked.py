@@ -15,5 +15,5 @@ def test_what_is_known_of_it_is_known_and_to_ask_it_is_a_defect() -> None:
     venue = unasked("binance", ManualClock(Us(5)))
     assert venue.endpoint(BARS)
     assert venue.clock.now() == 5
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(RuntimeError, match="binance /api/v3/klines: asked by somebody"):
         asyncio.run(venue.transport.send(Request("/api/v3/klines", {})))
