@@ -27,7 +27,8 @@ from dccd_pipeline.ticks.schedules import schedule_name
 
 _STALE: Final = 5 * MINUTE
 """A daemon gives a sign of life each half minute."""
-_LEAST_FREE: Final = 1 << 30
+LEAST_FREE: Final = 2 << 30
+"""Where no alert says otherwise: the default of ``alerts.low_disk``."""
 _WELL: Final = {Phase.RECORDING, Phase.DRAINING, Phase.PAUSED, "getting ready", "queued", "starting"}
 """States of a stream that need nobody."""
 
@@ -106,11 +107,11 @@ def shut_budgets(settings: Settings, exchanges: Collection[str], clock: Clock) -
     return found
 
 
-def full_disks(places: Mapping[str, Path]) -> Iterator[str]:
+def full_disks(places: Mapping[str, Path], limit: int = LEAST_FREE) -> Iterator[str]:
     """Name the disks with hardly any room left, by what is on them."""
     for what, place in places.items():
         there = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path("/"))
         disk = shutil.disk_usage(there)
-        if disk.free < _LEAST_FREE:
+        if disk.free < limit:
             used = 1 - disk.free / max(1, disk.total)
             yield f"the disk of {what} ({there}) is {used:.0%} full, {decimal(disk.free)} free -> free space"

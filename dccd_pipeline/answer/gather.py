@@ -106,7 +106,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *around.stream_problems(streams, enabled),
         *around.failed_jobs(runs, told),
         *around.shut_budgets(settings, exchanges, clock),
-        *around.full_disks(_places(settings)),
+        *around.full_disks(_places(settings), _least_free(settings)),
         *refusing_lines(settings.alerts, instance),
     ]
     notes = [*off_lines(settings), *_paused(streams)]
@@ -214,6 +214,11 @@ def _said_of(entry: Entry, datasets: Sequence[DatasetStatus]) -> bool:
 def _places(settings: Settings) -> dict[str, Path]:
     store = {} if "://" in settings.store else {"the store": Path(settings.store)}
     return {**store, "Dagster's storage": dagster_home()}
+
+
+def _least_free(settings: Settings) -> int:
+    """Return below how many free bytes a disk is nearly full: as alerts tell it, both say the same."""
+    return settings.alerts.low_disk if settings.alerts else around.LEAST_FREE
 
 
 def _paused(streams: Sequence[StreamState]) -> list[str]:

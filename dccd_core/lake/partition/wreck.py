@@ -121,7 +121,8 @@ def _rewritten(
         wreck: Wreck | None = Wreck(stored.file, data_type, url)
     except DamagedFile:
         wreck = None
-    frames = [piece for piece in wreck.pieces() if isinstance(piece, pl.DataFrame)] if wreck else []
+    pieces = wreck.pieces() if wreck else iter(())
+    frames = (piece for piece in pieces if isinstance(piece, pl.DataFrame))  # a group at a time is in memory
     with Writer(file, data_type, owner) as writer:
         for rows in _sound(frames, data_type):
             writer.write(rows)

@@ -19,7 +19,6 @@ def test_a_chart_says_what_its_axes_are(tmp_path: Path) -> None:
     assert picture.rstrip().endswith("</svg>")
     for said in (str(HOURS), "last price, USDT", "rows a day"):
         assert f"<!-- {said} -->" in picture
-    assert picture == chart(lake, HOURS, UNTIL) or len(picture) > 1_000
 
 
 def test_what_has_no_price_or_no_rows_has_no_chart(tmp_path: Path) -> None:
