@@ -1,17 +1,19 @@
 """How much of a dataset's time is proven, and what of it is not. Pure; one figure, one definition."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import TimeRange, Us, union
+from dccd_core.domain.timespan import DAY, TimeRange, Us, union
 from dccd_core.lake.partition.ledger import Source
 from dccd_core.lake.partition.parquet import State
 
 UNEXPLAINED: Final = "nobody can say why"
 NEVER_ASKED: Final = "never asked for"
 IMPORTED: Final = "imported, never asked for"
+DAYS: Final = 7
+"""So many days have a gap rate of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,51 @@ def proven_until(states: Mapping[str, State]) -> Us | None:
     return None
 
 
-def coverage(states: Mapping[str, State], wanted: TimeRange) -> float:
-    """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
-    holes = [hole.span for state in states.values() for hole in state.ledger.gaps()]
-    inside = (part for one in covered(states) if (part := one.clip(wanted)))
+def coverage(states: Mapping[str, State], wanted: TimeRange, accepted: Iterable[TimeRange] = ()) -> float:
+    """Return the proven share of ``wanted``: what was asked for, without the gaps in it.
+
+    ``accepted``: time that counts as proven though nobody asked for it.
+    """
+    holes, asked = [hole.span for state in states.values() for hole in state.ledger.gaps()], covered(states)
+    inside = (part for one in asked if (part := one.clip(wanted)))
+    taken = (part for one in union(accepted) if (span := one.clip(wanted)) for part in span.minus(asked))
     proven = sum(left.length for part in inside for left in part.minus(holes))
-    return min(1.0, proven / max(1, wanted.length))
+    return min(1.0, (proven + sum(part.length for part in taken)) / max(1, wanted.length))
+
+
+def gap_ppm(share: float) -> float:
+    """Return the gap rate of time of which this share is proven: millionths that are not.
+
+    >>> gap_ppm(0.99999)
+    10.0
+    """
+    return round((1 - share) * 1e6, 3)
+
+
+def gap_rate(
+    dataset: Dataset, states: Mapping[str, State], wanted: TimeRange, accepted: Iterable[TimeRange] = ()
+) -> float | None:
+    """Return the gap rate of ``wanted`` (ppm), None where no moment is promised or none is wanted.
+
+    ``accepted``: as for ``coverage``.
+    """
+    inside = since_recorded(states, wanted)
+    if not promises(dataset, states) or inside.start >= inside.end:
+        return None
+    return gap_ppm(coverage(states, inside, accepted))
+
+
+def daily_gap_rates(
+    dataset: Dataset, states: Mapping[str, State], wanted: TimeRange, accepted: Sequence[TimeRange] = ()
+) -> dict[Us, float]:
+    """Return the gap rates (ppm) of the newest whole days of ``wanted``, ``DAYS`` at most, by their start."""
+    end = wanted.end - wanted.end % DAY
+    days = (TimeRange(Us(at), Us(at + DAY)).clip(wanted) for at in range(end - DAYS * DAY, end, DAY))
+    near = {
+        key: one for key, one in states.items() if partition_span(dataset.grain, key).end > end - DAYS * DAY
+    }
+    rates = ((day, gap_rate(dataset, near, day, accepted)) for day in days if day)
+    return {Us(day.start - day.start % DAY): rate for day, rate in rates if rate is not None}
 
 
 def gaps(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> list[Gap]:

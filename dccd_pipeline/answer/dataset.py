@@ -4,14 +4,22 @@ Belongs here: figures, and a line for each thing that is wrong. Does not: readin
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, iso
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import ACCEPTED, Accepted
-from dccd_core.quality.coverage import NEVER_ASKED, Gap, coverage, promises, unexplained
+from dccd_core.quality.coverage import (
+    NEVER_ASKED,
+    Gap,
+    coverage,
+    daily_gap_rates,
+    gap_ppm,
+    promises,
+    unexplained,
+)
 from dccd_core.quality.deadline import Deadline
 from dccd_pipeline.assets.deadlines import deadline_of
 from dccd_pipeline.assets.freshness import Standing, standing
@@ -69,10 +77,17 @@ class DatasetStatus:
     next_tick: Us | None
     deadline: Deadline | None
     problems: tuple[str, ...]
+    gap_ppm_days: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How many millionths of each of the newest whole days are not proven, by ISO date."""
 
     @property
     def well(self) -> bool:
         return not self.problems
+
+    @property
+    def gap_ppm(self) -> float | None:
+        """How many millionths of the wanted time are not proven; None where none is promised."""
+        return None if self.coverage is None else gap_ppm(self.coverage)
 
 
 def dataset_status(
@@ -103,19 +118,20 @@ def dataset_status(
         next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
         deadline=deadline,
         problems=(*perishing, *_problems(entry, dataset, known, stands, _left(lacks, deadline))),
+        gap_ppm_days=_gap_days(dataset, known, wanted),
     )
 
 
 def _coverage(dataset: Dataset, known: Known, wanted: TimeRange | None) -> float | None:
     if wanted is None or not promises(dataset, known.states):
         return None
-    taken = sum(
-        part.length
-        for one in known.accepted
-        if (inside := one.span.clip(wanted))
-        for part in inside.minus([span for state in known.states.values() for span in state.ledger.covered()])
-    )
-    return min(1.0, coverage(known.states, wanted) + taken / max(1, wanted.length))
+    return coverage(known.states, wanted, [one.span for one in known.accepted])
+
+
+def _gap_days(dataset: Dataset, known: Known, wanted: TimeRange | None) -> dict[str, float]:
+    taken = [one.span for one in known.accepted]
+    rates = daily_gap_rates(dataset, known.states, wanted, taken) if wanted else {}
+    return {iso(day)[:10]: rate for day, rate in rates.items()}
 
 
 def _unexplained(dataset: Dataset, known: Known, wanted: TimeRange | None) -> list[Gap]:

@@ -15,9 +15,12 @@ import polars.selectors as cs
 from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.timespan import TimeRange, Us, iso
+from dccd_core.domain.timespan import ZERO, TimeRange, Us, iso
+from dccd_core.exchanges import get
+from dccd_core.fetch.planner import settled
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Hole
+from dccd_core.quality.coverage import gap_rate
 from dccd_pipeline.assets.progress import condition_of, is_complete
 from dccd_pipeline.assets.spec import column_schema, uri_of
 from dccd_pipeline.tags import COLUMN_SCHEMA, DATA_VERSION, PARTITION_ROW_COUNT, ROW_COUNT, URI
@@ -68,6 +71,7 @@ def partition_event(
     Observations are many: the columns, which the asset itself shows, would be most of each.
     """
     complete = is_complete(dataset, key, states[key], now, within)
+    rate = _gap_rate(dataset, key, states, now, within)
     event = dg.AssetMaterialization if complete else dg.AssetObservation
     told = partition_metadata(dataset, key, states, within)
     if not complete:
@@ -75,9 +79,19 @@ def partition_event(
     return event(
         dataset.parts,
         partition=key,
-        metadata={**told, **more},
+        metadata={**told, **more, **({} if rate is None else {"gap_ppm": dg.MetadataValue.float(rate)})},
         tags={DATA_VERSION: states[key].content_hash} if complete else None,
     )
+
+
+def _gap_rate(
+    dataset: Dataset, key: str, states: Mapping[str, State], now: Us, within: TimeRange | None
+) -> float | None:
+    """Return the gap rate (ppm) of what is wanted of a partition and can be final by now."""
+    whole = partition_span(dataset.grain, key)
+    part = whole.clip(TimeRange(ZERO, settled(dataset, now, get(dataset.exchange).finality_delay)))
+    part = part.clip(within) if part and within else part
+    return gap_rate(dataset, {key: states[key]}, part) if part else None
 
 
 def _holes(state: State) -> str:

@@ -84,4 +84,4 @@ def _dataset(one: DatasetStatus) -> dict[str, Any]:
         "said": str(one.deadline),
     }
     named = {"dataset": str(one.dataset), "wanted": msgspec.to_builtins(one.wanted), "deadline": deadline}
-    return {**told, **named, "well": one.well}
+    return {**told, **named, "gap_ppm": one.gap_ppm, "well": one.well}

@@ -54,18 +54,18 @@ def _of_datasets(datasets: Sequence[DatasetStatus], now: Us) -> Iterator[Metric]
     yield each(
         "gap_ppm",
         "Millionths of the wanted time that are not proven",
-        {n: gap_ppm(one) for n, one in by_name.items()},
+        {n: one.gap_ppm for n, one in by_name.items()},
+    )
+    yield each(
+        "gap_day_ppm",
+        "Millionths of the last whole day that are not proven",
+        {n: one.gap_ppm_days[max(one.gap_ppm_days)] for n, one in by_name.items() if one.gap_ppm_days},
     )
     yield each("gaps", "Gaps that nobody explained", {n: one.gaps for n, one in by_name.items()})
     yield each("rows", "Rows stored, tail included", {n: one.rows for n, one in by_name.items()})
     yield each("bytes", "Bytes of its files", {n: one.bytes for n, one in by_name.items()})
     yield each("quarantined_rows", "Rows in quarantine", {n: one.quarantined for n, one in by_name.items()})
     yield each("well", "1 when nothing is wrong with it", {n: one.well for n, one in by_name.items()})
-
-
-def gap_ppm(one: DatasetStatus) -> float | None:
-    """Return how many millionths of the wanted time are not proven; None where none is promised."""
-    return None if one.coverage is None else round((1 - one.coverage) * 1e6, 3)
 
 
 def _of_streams(streams: Sequence[StreamState], now: Us) -> Iterator[Metric]:

@@ -10,6 +10,8 @@ from dccd_core.quality.coverage import (
     UNEXPLAINED,
     Gap,
     coverage,
+    daily_gap_rates,
+    gap_rate,
     gaps,
     promises,
     proven_until,
@@ -99,3 +101,22 @@ def test_what_was_imported_is_not_proven_and_says_so() -> None:
         Gap(hours(6, 12), None, IMPORTED),
         Gap(hours(12, 24), None, NEVER_ASKED),
     ]
+
+
+def test_the_gap_rate_of_each_day_is_what_of_it_is_not_proven_in_millionths() -> None:
+    ledger = Ledger(holes=(Hole(hours(2, 5), 7), Hole(hours(30, 31), 7, proof="nothing was traded")))
+    states = {"2024-01-31": state(hours(0, 24), ledger=ledger), "2024-02-01": state(hours(24, 36))}
+    wanted = hours(0, 60)
+    days = daily_gap_rates(TRADES, states, wanted)
+    assert days == {START: 125_000.0, Us(START + DAY): 500_000.0}, "the third day is not over"
+    assert gap_rate(TRADES, states, wanted) == round((3 + 24) / 60 * 1e6, 3)
+    accepted = [hours(36, 48), hours(40, 50)]
+    assert daily_gap_rates(TRADES, states, wanted, accepted) == {START: 125_000.0, Us(START + DAY): 0.0}
+
+
+def test_only_the_newest_days_and_only_what_is_wanted_of_them_have_a_gap_rate() -> None:
+    states = {"2024-01-31": state(hours(6, 24))}
+    assert daily_gap_rates(TRADES, states, hours(6, 25)) == {START: 0.0}
+    assert len(daily_gap_rates(TRADES, states, hours(-24 * 30, 24))) == 7
+    assert gap_rate(TRADES, states, hours(6, 6)) is None
+    assert gap_rate(BOOK, {"2024-01-31": state(hours(0, 24))}, hours(0, 24)) is None

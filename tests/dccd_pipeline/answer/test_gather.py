@@ -169,6 +169,13 @@ def test_a_gap_is_named_and_accepted_time_is_none(world: World) -> None:
     assert (found.datasets[0].accepted, found.datasets[0].coverage) == (1, 1.0)
 
 
+def test_the_gap_rate_of_all_and_of_each_of_the_newest_days_is_told(world: World) -> None:
+    world.fill(skip=slice(59 * 24 + 1, 59 * 24 + 4))
+    (one,) = world.ask().datasets
+    assert one.gap_ppm_days == {f"2024-02-{day}": 0.0 for day in range(23, 29)} | {"2024-02-29": 125_000.0}
+    assert one.gap_ppm == round(3 / (60 * 24 + 12) * 1e6, 3)
+
+
 def test_a_vanished_file_is_named(world: World) -> None:
     world.config["collect"][0]["start"] = "2023-01-01"
     world.fill()

@@ -81,12 +81,28 @@ def test_dagster_is_told_of_a_complete_partition_in_full_and_of_an_open_one_brie
         "2024-02": state(MINUTES, "2024-02", until=Us(whole.end + HOUR)),
     }
     full = partition_event(MINUTES, "2024-01", states, {}, whole.end)
-    brief = partition_event(MINUTES, "2024-02", states, {}, whole.end)
+    brief = partition_event(MINUTES, "2024-02", states, {}, Us(whole.end + HOUR))
     assert isinstance(full, dg.AssetMaterialization)
-    assert full.metadata == partition_metadata(MINUTES, "2024-01", states)
+    rate = {"gap_ppm": dg.MetadataValue.float(0.0)}
+    assert full.metadata == partition_metadata(MINUTES, "2024-01", states) | rate
     assert full.tags == {"dagster/data_version": "hash of 2024-01"}
     assert isinstance(brief, dg.AssetObservation)
     assert set(full.metadata) - set(brief.metadata) == {"dagster/column_schema"}  # the asset itself has it
+
+
+def test_the_gap_rate_of_a_partition_is_a_number_that_is_plotted() -> None:
+    whole = partition_span(MINUTES.grain, "2024-01")
+    gap = Hole(TimeRange(START, Us(START + 31 * MINUTE)), 31, (START,))
+    states = {
+        "2024-01": state(MINUTES, "2024-01", gap),
+        "2024-02": state(MINUTES, "2024-02", until=whole.end),
+    }
+    closed = partition_event(MINUTES, "2024-01", states, {}, Us(whole.end + HOUR))
+    assert closed.metadata["gap_ppm"] == dg.MetadataValue.float(round(31 / (31 * 24 * 60) * 1e6, 3))
+    half = partition_event(MINUTES, "2024-02", states, {}, Us(whole.end + 2 * HOUR))
+    assert half.metadata["gap_ppm"] == dg.MetadataValue.float(1e6), "nothing of what can be had is proven"
+    book = {"2024-01-01": state(BOOKS, "2024-01-01")}
+    assert "gap_ppm" not in partition_event(BOOKS, "2024-01-01", book, {}, whole.end).metadata
 
 
 def test_of_many_holes_the_first_are_shown_and_the_rest_counted() -> None:

@@ -50,13 +50,22 @@ def status(**known: Any) -> DatasetStatus:
 def told() -> Answer:
     """Return an answer in which something is wrong."""
     beat = beat_of("run", "digest", NOW, health(StreamPlan("majors", (TRADES,)), Us(NOW - 5 * SECOND)))
+    days = {"2024-02-28": 9.0, "2024-02-29": 2.5}
     return Answer(
         at=NOW,
         verdict="not well",
         problems=("binance/ohlc/BTC-USDT/1m: behind",),
         notes=(),
         datasets=(
-            status(until=Us(NOW - HOUR), coverage=0.9999995, rows=7, bytes=456, gaps=2, quarantined=3),
+            status(
+                until=Us(NOW - HOUR),
+                coverage=0.9999995,
+                rows=7,
+                bytes=456,
+                gaps=2,
+                quarantined=3,
+                gap_ppm_days=days,
+            ),
             status(dataset=MINUTES, behind=Us(5 * MINUTE), problems=("it is behind",)),
         ),
         streams=(StreamState("majors", "recording", beat=beat), StreamState("minors", "failed")),
@@ -88,6 +97,7 @@ def test_what_the_answer_says_is_what_is_read() -> None:
         ("dccd_dataset_proven_until_age_seconds", dataset): 3_600,
         ("dccd_dataset_behind_seconds", minutes): 300,
         ("dccd_dataset_gap_ppm", dataset): 0.5,
+        ("dccd_dataset_gap_day_ppm", dataset): 2.5,
         ("dccd_dataset_gaps", dataset): 2,
         ("dccd_dataset_rows", dataset): 7,
         ("dccd_dataset_bytes", dataset): 456,
