@@ -6,6 +6,7 @@ runs in line. So a run is the same every time, and ten minutes of it take as lon
 
 import asyncio
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
@@ -24,12 +25,15 @@ class _Jump(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.passed = 0
+        self.stalls = deque[tuple[int, int]]()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             msg = "everybody waits, and nothing is ever due: with virtual time nothing comes from outside"
             raise RuntimeError(msg)
         self.passed += max(0, round(timeout * SECOND))
+        while self.stalls and self.stalls[0][0] <= self.passed:
+            self.passed = max(self.passed, self.stalls.popleft()[1])
         return []
 
 
@@ -45,6 +49,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def passed(self) -> Us:
         """How much time has passed."""
         return Us(self._jump.passed)
+
+    def stall(self, since: Us, until: Us) -> None:
+        """Let nothing run from ``since`` to ``until``, as ``passed`` counts: what is due then comes late.
+
+        Stalls are given in the order of their times, before they come.
+        """
+        self._jump.stalls.append((since, until))
 
     def time(self) -> float:
         return self._jump.passed / SECOND
@@ -96,6 +107,10 @@ class VirtualClock:
     def step(self, by: int) -> None:
         """Step the wall clock, forwards or back. Sleepers do not notice."""
         self._zero += by
+
+    def stall(self, since: Us, until: Us) -> None:
+        """Let nothing run from ``since`` to ``until``, steady time."""
+        self._loop.stall(since, until)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -15,7 +15,7 @@ from typing import Final
 
 from dccd_core.adapter.contract import Request, Response
 from dccd_core.domain.errors import DccdError, LakeError, Throttled
-from dccd_core.domain.timespan import Us
+from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import Clock
@@ -27,6 +27,9 @@ from dccd_core.stream.api import Listener, RecordStream, StreamPlan
 
 LIMIT: Final = 1 << 30
 _FLUSH_S: Final = 0.5
+_PROBE_S: Final = 0.02
+_LATE_S: Final = 0.005
+"""What is due comes this much late on a machine that has time."""
 
 
 class Capture:
@@ -36,7 +39,9 @@ class Capture:
         self._writer, self._clock, self._limit, self._listener = writer, clock, limit, listener
         self._connections, self._requests = count(1), count(1)
         self._over = self._ended = False
-        self._beating = asyncio.get_running_loop().call_later(_FLUSH_S, self._beat)
+        self._loop: Final = asyncio.get_running_loop()
+        self._beating = self._loop.call_later(_FLUSH_S, self._beat)
+        self._probing = self._loop.call_later(_PROBE_S, self._probe)
 
     def transport(self, inner: Transport) -> Transport:
         return _Transport(self, inner)
@@ -91,6 +96,7 @@ class Capture:
         if not self._ended:
             self.add(tape.Beat(*self.moment()))
         self._beating.cancel()
+        self._probing.cancel()
         if not self._over:
             self._guarded(self._writer.flush)
         self._over = True
@@ -108,7 +114,16 @@ class Capture:
                 "here; the recording goes on"
             )
         if not self._over:
-            self._beating = asyncio.get_running_loop().call_later(_FLUSH_S, self._beat)
+            self._beating = self._loop.call_later(_FLUSH_S, self._beat)
+
+    def _probe(self) -> None:
+        """Note it when we are called late: so the replay does late what the recording did late."""
+        late = self._loop.time() - self._probing.when()
+        if late > _LATE_S:
+            at, wall = self.moment()
+            self.add(tape.Stalled(at, wall, Us(at - round(late * SECOND))))
+        if not self._over:
+            self._probing = self._loop.call_later(_PROBE_S, self._probe)
 
     def _guarded(self, write: Callable[[], None]) -> None:
         try:

@@ -36,8 +36,8 @@ FLUSH_S: Final = 0.5
 """What came is on disk after this, and what writing takes."""
 _LOOK_S: Final = 0.1
 _NOTHING: Final = "nothing comes on it any more"
-StartBook: TypeAlias = Callable[[Wanted, str], Awaitable[BookChange]]
-"""Asks for the snapshot that a book begins with, given the name of its topic."""
+StartBook: TypeAlias = Callable[[Wanted, str], Awaitable[tuple[BookChange, Us]]]
+"""Asks for the snapshot that a book begins with, given the name of its topic; says when it came, too."""
 
 ShowBook: TypeAlias = Callable[[Wanted, str], Awaitable[Snapshot]]
 """Asks for the snapshot that a book is held against, given the name of its topic."""
@@ -362,8 +362,8 @@ class Connection:
 
     async def _start_book(self, name: str, wanted: Wanted) -> None:
         try:
-            start = await self._context.start_book(wanted, name)
-            self._intake.join(name, start, self._clock.now())
+            start, received = await self._context.start_book(wanted, name)
+            self._intake.join(name, start, received)
         except DccdError as e:
             self._context.listener.note(
                 f"{wanted.dataset}: no snapshot to begin the book with: {e}", wrong=True

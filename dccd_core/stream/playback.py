@@ -1,6 +1,7 @@
 """What a capture holds, given back at its times: connections, answers, and our clock as it was."""
 
 import asyncio
+from bisect import bisect_right
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -91,11 +92,12 @@ class Playback:
         self._by_url: defaultdict[str, deque[_Connection]] = defaultdict(deque)
         self._requests = dict[int, _Answer]()
         self._steps = list[tuple[Us, int]]()
+        self._stalls = list[tuple[Us, Us]]()
         self._zero: int | None = None
         self._last = Us(0)
         self._stopping: Us | None = None
         self._begun = clock.steady()
-        ahead = 0
+        ahead, moments = 0, list[Us]()
         for entry in entries:
             if self._zero is None:
                 self._zero, ahead = entry.at, entry.wall - entry.at
@@ -103,6 +105,10 @@ class Playback:
                 self._steps.append((entry.at, entry.wall - entry.at - ahead))
                 ahead = entry.wall - entry.at
             self._last = entry.at
+            if isinstance(entry, tape.Stalled):
+                seen = bisect_right(moments, entry.since)  # it ran again when the next thing was noted
+                self._stalls.append((entry.since, moments[seen] if seen < len(moments) else entry.at))
+            moments.append(entry.at)
             self._take(entry)
 
     @property
@@ -122,6 +128,11 @@ class Playback:
         loop = asyncio.get_running_loop()
         for at, by in self._steps:
             loop.call_at(self._moment_s(at), self._clock.step, by)
+
+    def stall(self) -> None:
+        """Let nothing run when our process did not: what it was late for is late again."""
+        for since, until in self._stalls:
+            self._clock.stall(Us(self._begun + self._since(since)), Us(self._begun + self._since(until)))
 
     def unasked(self) -> int:
         """Return how many of the requests were not made again."""
@@ -217,7 +228,7 @@ class Playback:
                 self._stopping = entry.at
             case tape.Ended():
                 self.ended = entry
-            case tape.Beat():
+            case tape.Beat() | tape.Stalled():
                 pass
             case _:
                 self._connections[entry.connection].take(entry)

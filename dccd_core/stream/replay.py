@@ -153,6 +153,7 @@ class _Replay:
         plans = [plan_of(planned.plan) for planned in playback.plans] or [plan_of(about.plan)]
         self._plans += plans
         playback.step_the_clock()
+        playback.stall()
         lake, stop = MortalLake(self._lake), asyncio.Event()
         venue = Venue(self._exchange, playback, self._clock)
         recording = asyncio.create_task(

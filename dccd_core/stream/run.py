@@ -9,7 +9,7 @@ from dccd_core.adapter.contract import Request, Response
 from dccd_core.adapter.live import BookChange, Channel, Precision, Topic, WebSocketApi
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, ExchangeError, Rejected, Where
-from dccd_core.domain.timespan import ZERO, TimeRange
+from dccd_core.domain.timespan import ZERO, TimeRange, Us
 from dccd_core.fetch.venue import Venue
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import Clock
@@ -66,11 +66,11 @@ async def run_stream(  # noqa: PLR0913, PLR0917 -- what, whence, whither, until 
             hint=f"check the symbols of the stream {plan.name}",
         )
 
-    async def start_book(one: Wanted, name: str) -> BookChange:
+    async def start_book(one: Wanted, name: str) -> tuple[BookChange, Us]:
         start = one.channel.start
         assert start is not None
         request: Request = start.request(one.topic)
-        return await venue.ask(one.dataset, request, lambda r: start.decode(r.body, name))
+        return await venue.ask(one.dataset, request, lambda r: (start.decode(r.body, name), r.received))
 
     async def show_book(one: Wanted, name: str) -> Snapshot:
         return await _shown(venue, one, name)

@@ -144,6 +144,12 @@ class Beat(_Entry, tag="b"):
     """It is still going on."""
 
 
+class Stalled(_Entry, tag="z"):
+    """Our process did not get to run from ``since`` on, steady time, until now: what was due came late."""
+
+    since: Us
+
+
 class Stopping(_Entry, tag="X"):
     """It was told to end."""
 
@@ -156,7 +162,7 @@ class Ended(_Entry, tag="x"):
 
 OfLink: TypeAlias = Opened | Refused | Frames | Alive | Sent | Over | Left
 """What happens on a connection that is being opened, or was."""
-Entry: TypeAlias = OfLink | Opening | Asked | Answered | Failed | Planned | Beat | Stopping | Ended
+Entry: TypeAlias = OfLink | Opening | Asked | Answered | Failed | Planned | Beat | Stalled | Stopping | Ended
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODER: Final = msgspec.msgpack.Decoder(list[Entry])
 

@@ -47,6 +47,27 @@ def test_what_is_due_between_two_microseconds_comes() -> None:
     assert run_virtually(main) < 10
 
 
+def test_nothing_runs_during_a_stall_and_all_that_was_due_right_after_it() -> None:
+    async def main(loop: VirtualLoop) -> list[tuple[str, int]]:
+        clock, seen = VirtualClock(loop, NOW), list[tuple[str, int]]()
+        clock.stall(Us(2 * SECOND), Us(5 * SECOND))
+        clock.stall(Us(5 * SECOND), Us(6 * SECOND))
+
+        async def wait(name: str, seconds: float) -> None:
+            await clock.sleep(seconds)
+            seen.append((name, clock.steady()))
+
+        await asyncio.gather(wait("before", 1.5), wait("in it", 3), wait("at its start", 2), wait("after", 7))
+        return seen
+
+    assert run_virtually(main) == [
+        ("before", 1.5 * SECOND),
+        ("at its start", 6 * SECOND),
+        ("in it", 6 * SECOND),
+        ("after", 7 * SECOND),
+    ]
+
+
 def test_a_step_of_the_wall_clock_changes_no_wait() -> None:
     async def main(loop: VirtualLoop) -> tuple[int, int]:
         clock = VirtualClock(loop, NOW)

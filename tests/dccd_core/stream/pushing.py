@@ -253,11 +253,11 @@ class Stage:
             windows=Windows(),
         )
 
-    async def start_book(self, one: Wanted, name: str) -> BookChange:
+    async def start_book(self, one: Wanted, name: str) -> tuple[BookChange, Us]:
         await self.clock.sleep(0.3)
         if self.unstarted:
             raise self.unstarted.pop(0)
-        return _decode_start(b"%d" % self.venue.second(), name)
+        return _decode_start(b"%d" % self.venue.second(), name), self.clock.now()
 
     async def show_book(self, one: Wanted, name: str) -> Snapshot:
         raise Unavailable("nobody shows books here")

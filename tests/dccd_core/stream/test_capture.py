@@ -174,6 +174,20 @@ def test_plans_are_kept_and_passed_on_and_so_is_the_end(tmp_path: Path) -> None:
     assert (about.exchange, about.plan, about.began) == ("binance", plain(PLAN), BEGAN)
 
 
+def test_it_is_kept_that_our_process_did_not_get_to_run(tmp_path: Path) -> None:
+    """On a machine that is starved; what is on time is not said."""
+
+    async def starve(venue: Venue, __: Connect, ___: asyncio.Queue[StreamPlan]) -> None:
+        assert isinstance(venue.clock, VirtualClock)
+        venue.clock.stall(at(0.5)[0], at(1.25)[0])
+        await venue.clock.sleep(0.6)
+        assert venue.clock.steady() == at(1.25)[0], "it slept longer than it meant to"
+        await venue.clock.sleep(0.6)
+        assert venue.clock.steady() == at(1.85)[0]
+
+    assert kept(tmp_path, starve)[1:-1] == [tape.Stalled(*at(1.25), at(0.5)[0])]
+
+
 def test_a_recording_that_breaks_has_no_end(tmp_path: Path) -> None:
     async def break_down(_: Venue, __: Connect, ___: asyncio.Queue[StreamPlan]) -> None:
         await asyncio.sleep(1)

@@ -231,6 +231,21 @@ def test_our_wall_clock_is_stepped_as_it_was(beats: list[tuple[int, float]]) -> 
     played(entries, run)
 
 
+def test_what_the_recorder_was_late_for_is_late_again() -> None:
+    """It ran again when the next thing was noted, which may be before our probe's turn came."""
+    stalled = [tape.Stalled(*at(3), at(2)[0]), tape.Sent(*at(5.5), 1, b""), tape.Stalled(*at(6), at(5)[0])]
+
+    async def sleep(playback: Playback, clock: VirtualClock) -> None:
+        playback.stall()
+        woken = list[float]()
+        for seconds in (1.9, 0.2, 1, 1.2, 1):
+            await clock.sleep(seconds)
+            woken.append(since(clock))
+        assert woken == pytest.approx([1.9, 3, 4, 5.5, 6.5], abs=1e-6)
+
+    played([tape.Opening(*at(0), 1, URL), *stalled], sleep)
+
+
 def test_plans_change_when_they_did() -> None:
     async def change(playback: Playback, clock: VirtualClock) -> None:
         plans = playback.changes(plan_of)

@@ -23,6 +23,7 @@ ENTRIES: list[tape.Entry] = [
     tape.Answered(*AT, 1, 200, {"date": "now"}, b"[]", Us(9)),
     tape.Failed(*AT, 2, "Unavailable", "503", "later"),
     tape.Beat(*AT),
+    tape.Stalled(*AT, Us(0)),
     tape.Stopping(*AT),
     tape.Ended(*AT, full=True),
 ]
