@@ -13,6 +13,8 @@ import msgspec
 import pyarrow.parquet as pq
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
+_AS_INSTALLED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Or each process compiles all that it imports, which users' do once."""
 
 
 class Usage(msgspec.Struct):
@@ -39,7 +41,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) ->
         done = subprocess.run(
             [sys.executable, str(_LAUNCH), took.name, *command],
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment} | _AS_INSTALLED,
             capture_output=True,
             text=True,
             check=False,

@@ -62,6 +62,7 @@ class Cleaner:
         period: of which time the file is, by its name.
         modified: when it was written last: what ended later was not over.
         now: this moment.
+        trusted: what can only be reckoned of them is reckoned.
     """
 
     dataset: Dataset
@@ -69,6 +70,7 @@ class Cleaner:
     period: TimeRange
     modified: Us
     now: Us
+    trusted: bool = False
     counts: Counts = field(default_factory=Counts)
     first: Us | None = None
     """The earliest time that it has seen, and the latest, as dccd 3 counts time."""
@@ -111,10 +113,11 @@ class Cleaner:
     def bucket(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return all rows of some time: good ones, in order and each once, and refused ones with reasons."""
         rows, changes = self._without_changes(rows)
+        rows, untold = self._without_untold(rows)
         rows = self._mended(rows).sort("ts", maintain_order=True)
         rows, twice = self._united(rows)
         rows, odd = self._judged(rows)
-        refused = [changes, *twice, *odd]
+        refused = [changes, untold, *twice, *odd]
         return rows, pl.concat([one.select(*self.table.schema, REASON) for one in refused])
 
     def _with_time(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -167,6 +170,13 @@ class Cleaner:
         return rows.filter(whole).drop(_PICTURE), self._refused(
             rows.filter(~whole).drop(_PICTURE), Refusal.CHANGE
         )
+
+    def _without_untold(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Part bars whose volume was told from those of which it could only be reckoned."""
+        if self.trusted or not self.quirk.contracts or self.dataset.span is None:
+            return rows, self._refused(rows.clear(), Refusal.CONTRACTS)
+        told = (pl.col("volume") == 0).fill_null(value=False)
+        return rows.filter(told), self._refused(rows.filter(~told), Refusal.CONTRACTS)
 
     def _mended(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Turn sides and amounts into what they mean here."""

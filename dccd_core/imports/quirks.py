@@ -43,6 +43,10 @@ class Refusal(StrEnum):
     HONG_KONG = "OKX's bars of this length are cut by Hong Kong's day, not by UTC's"
     CHANGE = "a change of the order book, not a picture of it"
     FILLED = "a copy of the bar before it, by which dccd 2 filled a hole"
+    CONTRACTS = (
+        "volume counts contracts, and dccd 3 did not keep what they were worth in the base: with --trust the "
+        "bars are taken, and it is reckoned with the middle of high and low"
+    )
 
 
 class Remark(StrEnum):

@@ -36,7 +36,7 @@ def import_store(
     """Take over all that is in the store of dccd 3 at ``root``; nothing is written there.
 
     Rows that the lake has stay as they are, and no time counts as covered by it, but for the datasets to
-    ``trust``, by their names here.
+    ``trust``, by their names here: what can only be reckoned is taken of them alone.
 
     Raises:
         ConfigError: there is no such store, it is the lake's own folder, or it has no dataset of these names.

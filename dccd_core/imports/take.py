@@ -52,7 +52,7 @@ class Taker:
     """Takes over files of one dataset.
 
     ``lake`` and ``store`` are one; without a ``lake`` rows are only looked at. ``trusted``: what is taken
-    over counts as covered, as if it had been asked for.
+    over counts as covered, as if it had been asked for, and what can only be reckoned of it is taken, too.
     """
 
     old: OldDataset
@@ -67,7 +67,8 @@ class Taker:
         Raises:
             LakeError: the lake refuses.
         """
-        cleaner = Cleaner(self.old.dataset, self.old.quirk, file.period, file.modified, self.now)
+        old, trusted = self.old, self.trusted
+        cleaner = Cleaner(old.dataset, old.quirk, file.period, file.modified, self.now, trusted)
         work = _Work(self, file, cleaner)
         result = FileResult(cleaner.counts)
         with writing(self.store.url(ASIDE)), self.store.scratch() as scratch:

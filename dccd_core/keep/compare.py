@@ -1,7 +1,8 @@
 """Whether a file here may take the place of one there: it must hold all that is there, and say so.
 
 Both footers are compared first: who has less rows or has asked for less time is less. Then the rows, as a
-lake unites them: what is there must add nothing to what is here, and change nothing in it.
+lake unites them: what is there must add nothing to what is here, and change nothing in it. Where an answer
+of the venue took the place of rows that were taken over from elsewhere, those are nobody's past.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import polars as pl
 
 from dccd_core.domain.timespan import TimeRange, iso, union
 from dccd_core.lake.partition.digest import Digest
-from dccd_core.lake.partition.merge import merged
+from dccd_core.lake.partition.merge import merged, outside
 from dccd_core.lake.partition.parquet import Reader, State
 from dccd_core.tables import DataType
 
@@ -23,7 +24,7 @@ def less(ours: State, theirs: State) -> str:
     """Say why ours is less than theirs, by what both footers say; empty when it is not."""
     if theirs.owner and ours.owner != theirs.owner:
         return f"it holds {theirs.owner}"
-    if theirs.rows > ours.rows:
+    if theirs.rows > ours.rows and not ours.ledger.replaces(theirs.ledger):
         return f"it has {theirs.rows} rows, and there are {ours.rows} here"
     covered = ours.ledger.covered()
     lacking = union(part for span in theirs.ledger.covered() for part in span.minus(covered))
@@ -38,7 +39,7 @@ def holds_all(
     Args:
         data_type: whose table the rows follow.
         ours: the file here.
-        theirs: what the footer there says, which has no more rows.
+        theirs: what the footer there says: see ``less``.
         fetch: brings the file there here; that is needed only where ours did not just grow at its end.
 
     Raises:
@@ -48,8 +49,8 @@ def holds_all(
         return True
     with fetch() as there:
         there.verify()
-        clashes = list[pl.DataFrame]()
-        union_of_both = merged(data_type, ours.feed(), [there.feed()], clashes)
+        clashes, gone = list[pl.DataFrame](), ours.state.ledger.replaces(theirs.ledger)
+        union_of_both = merged(data_type, ours.feed(), [outside(there.feed(), gone)], clashes)
         return _digest(data_type, union_of_both) == ours.state.content_hash and not clashes
 
 

@@ -72,7 +72,7 @@ def why_no_copy(remote: Remote, file: Original) -> str:
             return "what is there is the very file that is here"
         if found.size != file.size:
             return f"another file is there, of {found.size:,} bytes instead of {file.size:,}"
-        stored = remote.sha256(file.path)
+        stored = found.sha256 or remote.sha256(file.path)
     except LakeError as e:
         return str(e)
     if stored is None:

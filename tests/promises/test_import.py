@@ -136,7 +136,7 @@ def test_a_store_that_dccd_3_8_1_wrote_itself_has_equal_rows_here(dccd_3: Path, 
             str(end * NS - 1),
         ]
         subprocess.run(order, check=True, timeout=300)
-        report = import_store(old, lake, SystemClock().now())
+        report = import_store(old, lake, SystemClock().now(), trust=["bitmex/ohlc/BTC-USD_BTC/1m"])
         _same_as_the_truth(sandbox, lake, TimeRange(start, end))
     told = {one.dataset: one for one in report.datasets}
     print(report.to_builtins())  # noqa: T201 -- what the test is about

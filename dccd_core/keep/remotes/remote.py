@@ -7,7 +7,7 @@ every engine reads. Which kinds of places there are is one line each, in ``KINDS
 import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
@@ -26,11 +26,13 @@ BLOCK: Final = 1 << 20
 class Found:
     """A file as a remote shows it at this moment.
 
-    ``mark`` changes with the file: an ETag, or its size and times; "" where nothing tells.
+    ``mark`` changes with the file: an ETag, or its size and times; "" where nothing tells. ``sha256``: of
+    what is stored there, in hex, where the same answer says it, else "".
     """
 
     size: int
     mark: str
+    sha256: str = field(default="", compare=False)
 
 
 class Remote(Protocol):

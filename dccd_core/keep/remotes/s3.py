@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
+from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import boto3
@@ -13,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.keep.remotes.remote import BLOCK, Found, Outside, Pace, Place, absent, receiving
+from dccd_core.lake.store.identity import IDENTITY
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,6 +49,9 @@ class S3Remote:
         self._client = client
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/".lstrip("/")
+        self._trying = Lock()
+        self._refuses: bool | None = None
+        """Whether the service is known to refuse a write that comes too late."""
 
     def url(self, path: str) -> str:
         return f"s3://{self._bucket}/{self._prefix}{path}"
@@ -63,15 +68,14 @@ class S3Remote:
 
     def found(self, path: str) -> Found | None:
         head = self._head(path)
-        return head and Found(head["ContentLength"], _bare(head["ETag"]))
+        return head and Found(head["ContentLength"], _bare(head["ETag"]), _told(head))
 
     def sha256(self, path: str) -> str | None:
         head = self._head(path)
         if head is None:
             return None
-        told = head.get("ChecksumSHA256", "")
-        if told and "-" not in told + head["ETag"]:  # that of several parts is a hash of hashes
-            return base64.b64decode(told).hex()
+        if told := _told(head):
+            return told
         digest = hashlib.sha256()
         for block in self._blocks(path):
             digest.update(block)
@@ -96,7 +100,7 @@ class S3Remote:
             into.writelines(self._blocks(path))
 
     def write(self, path: str, file: BinaryIO, over: Found | None) -> bool:
-        if self.found(path) != over:  # some services know no conditions
+        if not (over is None and self._compares()) and self.found(path) != over:
             return False
         file.seek(0)
         first = _read(file, PART + 1)
@@ -104,6 +108,20 @@ class S3Remote:
             if len(first) <= PART:
                 return self._settled(partial(self._put, path, first), over)
             return self._in_parts(path, file, over)
+
+    def _compares(self) -> bool:
+        """Tell whether the service is known to put nothing in the place of what is there: not all do.
+
+        It is tried once, on ``dccd.json``, which gets its own words where the service does not.
+        """
+        with self._trying:
+            if self._refuses is None and (told := self.tail(IDENTITY, PART)):
+                try:
+                    self._put(IDENTITY, told[0], IfNoneMatch="*")
+                    self._refuses = False
+                except (ClientError, BotoCoreError) as e:
+                    self._refuses = isinstance(e, ClientError) and _status(e) in _TOO_LATE
+            return self._refuses or False
 
     def _put(self, path: str, body: bytes, **only: str) -> None:
         self._client.put_object(
@@ -237,6 +255,12 @@ def _read(file: BinaryIO, size: int) -> bytes:
     while len(whole) < size and (block := file.read(size - len(whole))):
         whole += block
     return whole
+
+
+def _told(head: "HeadObjectOutputTypeDef") -> str:
+    """Return the SHA-256 that a service says, in hex; that of several parts is a hash of hashes, and none."""
+    told = head.get("ChecksumSHA256", "")
+    return base64.b64decode(told).hex() if told and "-" not in told + head["ETag"] else ""
 
 
 def _bare(etag: str) -> str:

@@ -130,6 +130,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     lost: tuple[Lost, ...] = ()
     imported: tuple[TimeRange, ...] | msgspec.UnsetType = msgspec.UNSET
     accepted: tuple[Accepted, ...] | msgspec.UnsetType = msgspec.UNSET
+    replaced: tuple[TimeRange, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 _READ: Final = msgspec.json.Decoder(_Stored)
@@ -147,6 +148,8 @@ class Ledger:
     """In order of time: where rows were taken over from elsewhere that no answer has told of since."""
     accepted: tuple[Accepted, ...] = ()
     """What somebody takes as it is, by ``dccd quarantine --accept``: see ``accepting``."""
+    replaced: tuple[TimeRange, ...] = ()
+    """In order of time: where an answer took the place of rows that were taken over, and may be fewer."""
 
     @property
     def requests(self) -> int:
@@ -206,7 +209,8 @@ class Ledger:
         lost = tuple(Lost(part, reason) for part, reason in left)
         told = [asked.span] if asked.rows else []
         imported = tuple(part for one in self.imported for part in one.minus(told))
-        return replace(self, asked=asked_all, lost=lost, imported=imported)
+        replaced = tuple(union([*self.replaced, *self.told_by([asked])]))
+        return replace(self, asked=asked_all, lost=lost, imported=imported, replaced=replaced)
 
     def take_over(self, spans: Iterable[TimeRange]) -> "Ledger":
         """Return the ledger that knows of rows taken over from elsewhere: that proves nothing."""
@@ -218,7 +222,11 @@ class Ledger:
         An answer without any row takes none away: a venue may have forgotten what it once showed.
         """
         told = [asked.span for asked in answers if asked.rows]
-        return [part for one in self.imported for span in told if (part := one.clip(span))]
+        return _common(self.imported, told)
+
+    def replaces(self, other: "Ledger") -> list[TimeRange]:
+        """Return where answers that this ledger knows took the place of what was taken over in ``other``."""
+        return _common(other.imported, self.replaced)
 
     def knows(self, asked: Asked) -> bool:
         """Return whether all of it was asked of that source, and no earlier."""
@@ -311,7 +319,8 @@ class Ledger:
     def to_json(self) -> str:
         imported = self.imported or msgspec.UNSET
         accepted = self.accepted or msgspec.UNSET
-        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost, imported, accepted)
+        replaced = self.replaced or msgspec.UNSET
+        held = _Stored(2, self.asked, self.holes, self.quarantined, self.lost, imported, accepted, replaced)
         return msgspec.json.encode(held).decode()
 
     @classmethod
@@ -327,8 +336,12 @@ class Ledger:
             raise DamagedFile(
                 f"the ledger cannot be read: {e}", hint="update dccd; or restore the file and try again"
             ) from e
-        imported = read.imported or ()
-        return cls(read.asked, read.holes, read.quarantined, read.lost, imported, read.accepted or ())
+        imported, accepted, replaced = read.imported or (), read.accepted or (), read.replaced or ()
+        return cls(read.asked, read.holes, read.quarantined, read.lost, imported, accepted, replaced)
+
+
+def _common(some: Iterable[TimeRange], others: Sequence[TimeRange]) -> list[TimeRange]:
+    return [part for one in some for other in others if (part := one.clip(other))]
 
 
 def _accepted(hole: Hole, accepted: Accepted) -> Hole | None:

@@ -131,13 +131,31 @@ def test_d4_bars_by_their_close_are_moved_to_their_open(old: Old, lake: LakeStor
     """The first of a year lies in the file of that year, and belongs to the year before."""
     old.put("bitmex/ohlc/BTC-USD/1m/2024.parquet", bars("2024-01-01", 3, volume=200.0, open=99.0))
     dataset = Dataset.parse("bitmex/ohlc/BTC-USD_BTC/1m")
-    report = only(take(old, lake))
+    report = only(take(old, lake, [str(dataset)]))
     assert report.repaired == {Repair.CLOSE: 3, Repair.VOLUME: 3}
     assert opens(lake, dataset) == [Us(JANUARY.start + n * MINUTE) for n in (-1, 0, 1)]
     assert lake.keys(dataset) == ["2023-12", "2024-01"]
     found = rows(lake, dataset)
     assert found["quote_volume"].to_list() == [200.0] * 3
     assert found["volume"].to_list() == [200 / 100, 200 / 101, 200 / 102]
+
+
+def test_a_volume_that_could_only_be_reckoned_is_refused_unless_the_dataset_is_trusted(
+    old: Old, lake: LakeStore
+) -> None:
+    """It was reckoned for everybody, and stood there as if BitMEX had said it."""
+    given = bars("2024-01-01", 3, volume=200.0, open=99.0)
+    quiet = given.with_columns(volume=pl.Series([200.0, 0.0, 200.0]))
+    old.put("bitmex/ohlc/BTC-USD/1m/2024.parquet", quiet)
+    dataset = Dataset.parse("bitmex/ohlc/BTC-USD_BTC/1m")
+    report = take(old, lake)
+    one = only(report)
+    assert (one.taken, one.refused, report.whole) == (1, {Refusal.CONTRACTS: 2}, False)
+    assert rows(lake, dataset).select("volume", "quote_volume").rows() == [(0.0, 0.0)]
+    assert aside(lake, one)["volume"].to_list() == [200.0] * 2
+    trusted = take(old, lake, [str(dataset)])
+    assert (only(trusted).refused, trusted.whole) == ({}, True)
+    assert rows(lake, dataset)["quote_volume"].to_list() == [200.0, 0.0, 200.0]
 
 
 def test_d5_bars_of_hong_kongs_day_are_refused_by_name(old: Old, lake: LakeStore) -> None:

@@ -15,9 +15,11 @@ from dccd_core.keep.remotes.folder import FolderRemote
 from dccd_core.keep.sync import Follow, Options, Progress, Synced, said_of, sync
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import quarantine_path
+from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.store.identity import IDENTITY
+from dccd_core.quality.holes import NoCheck
 from tests.dccd_core.keep.scene import FILE, NOW, Through, body, days, equal, fill, filled, ours, put
-from tests.dccd_core.lake.samples import DAY, TRADES, numbered, record
+from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered, record
 
 LATER = Us(NOW + 3_600 * SECOND)
 
@@ -166,6 +168,51 @@ def test_another_past_is_not_replaced(lake: LakeStore, remote: Through, ids: ran
     (conflict,) = sync(lake, remote, NOW).conflicts
     assert conflict.why == "it has rows that are not here, or other values in them"
     assert body(remote, FILE) == before
+
+
+def import_rows(lake: LakeStore, count: int) -> None:
+    """Take rows over from elsewhere, as an import does: they prove nothing."""
+
+    class TakenOver(NoCheck):
+        def assess(self, ledger: Ledger) -> Ledger:
+            return ledger.take_over([SPAN] if not ledger.covered() else [])
+
+    with lake.draft(TRADES, DAY) as draft:
+        draft.append(numbered(range(count)))
+        draft.yield_to_stored(fill_gaps=False)
+        draft.commit([], TakenOver)
+
+
+def test_fewer_rows_of_the_venue_replace_what_was_imported_there_as_they_did_here(
+    lake: LakeStore, remote: Through
+) -> None:
+    """It was a conflict for ever: it has 100 rows, and there are 40 here."""
+    import_rows(lake, 100)
+    sync(lake, remote, NOW)
+    fill(lake, range(40))
+    assert counts(sync(lake, remote, LATER)) == (1, 0, 0, 0, 0)
+    assert equal(lake, remote, [FILE])
+
+
+def test_a_part_of_what_was_imported_that_nobody_answered_stays(lake: LakeStore, remote: Through) -> None:
+    import_rows(lake, 100)
+    sync(lake, remote, NOW)
+    fill(lake, range(3), until=50)
+    assert counts(sync(lake, remote, LATER)) == (1, 0, 0, 0, 0)
+    assert lake.state(TRADES, DAY).rows == 53  # pyright: ignore[reportOptionalMemberAccess]
+    assert equal(lake, remote, [FILE])
+
+
+def test_row_12_imported_rows_that_are_gone_here_are_not_replaced_by_a_shorter_answer(
+    lake: LakeStore, remote: Through
+) -> None:
+    """Nothing here has taken their place: they were lost, and the venue may have forgotten them."""
+    import_rows(lake, 100)
+    sync(lake, remote, NOW)
+    Path(lake.path(TRADES, DAY)).unlink()
+    fill(lake, range(40))
+    (conflict,) = sync(lake, remote, LATER).conflicts
+    assert conflict.why == "it has 100 rows, and there are 40 here"
 
 
 def test_other_values_are_another_past(lake: LakeStore, remote: Through) -> None:

@@ -1,8 +1,10 @@
 """Copies in a bucket, against moto's server on 127.0.0.1."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +17,11 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.keep.remotes import s3
 from dccd_core.keep.remotes.remote import Outside, Place, open_remote
 from dccd_core.keep.remotes.s3 import S3Remote
+from dccd_core.keep.sync import sync
+from dccd_core.lake.lake import LakeStore
+from dccd_core.lake.store.identity import IDENTITY
 from tests.dccd_core.keep.remotes.promises import FILE, RemotePromises, body, put
+from tests.dccd_core.keep.scene import NOW, filled
 
 BIG = bytes(range(256)) * 40
 
@@ -159,3 +165,40 @@ def test_a_limit_of_bytes_is_kept(client: Any, bucket: str) -> None:
     remote = open_remote(place, Outside(lambda: client, lambda limit: sent.append))
     assert put(remote, FILE, BIG)
     assert sum(sent) == len(BIG)
+
+
+def test_a_new_file_is_a_write_and_one_look_at_what_is_stored(
+    remote: S3Remote, client: Any, tmp_path: Path
+) -> None:
+    """It was three looks for each file: whether there is one, whether it is there now, and its hash."""
+    lake, asked = LakeStore(tmp_path / "lake"), Counter[str]()
+    filled(lake, 5)
+
+    def note(request: Any, **_: object) -> None:
+        asked[request.method] += "data.parquet" in request.url
+
+    client.meta.events.register("before-send.s3", note, unique_id="note")
+    try:
+        assert sync(lake, remote, NOW).well
+        assert dict(+asked) == {"PUT": 5, "HEAD": 5}
+    finally:
+        client.meta.events.unregister("before-send.s3", unique_id="note")
+
+
+def test_a_service_that_knows_no_conditions_is_asked_before_each_write(
+    remote: S3Remote, client: Any, bucket: str
+) -> None:
+    def without(params: dict[str, Any], **_: object) -> None:
+        params["headers"].pop("If-None-Match", None)
+
+    client.meta.events.register("before-call.s3.PutObject", without, unique_id="without")
+    try:
+        assert put(remote, IDENTITY, b"it")
+        assert put(remote, FILE, b"theirs")
+        assert not remote.write(FILE, BytesIO(b"ours"), None)
+    finally:
+        client.meta.events.unregister("before-call.s3.PutObject", unique_id="without")
+    assert (body(remote, FILE), body(remote, IDENTITY)) == (b"theirs", b"it")
+    other = S3Remote("cloud", client, bucket, "some/copy/")
+    assert not other.write(FILE, BytesIO(b"ours"), None)
+    assert body(other, FILE) == b"theirs"

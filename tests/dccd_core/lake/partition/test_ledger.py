@@ -271,7 +271,11 @@ def test_what_was_taken_over_proves_nothing_and_is_forgotten_where_rows_are_answ
     assert ledger.told_by([none]) == []
     assert ledger.told_by([none, some]) == [TimeRange(Us(12), Us(14))]
     assert ledger.add(none).imported == ledger.imported
-    assert ledger.add(some).imported == (TimeRange(Us(10), Us(12)), TimeRange(Us(14), Us(30)))
+    after = ledger.add(some)
+    assert after.imported == (TimeRange(Us(10), Us(12)), TimeRange(Us(14), Us(30)))
+    assert (after.replaced, ledger.add(none).replaced) == ((TimeRange(Us(12), Us(14)),), ())
+    assert (after.replaces(ledger), Ledger().replaces(ledger)) == ([TimeRange(Us(12), Us(14))], [])
+    assert Ledger.from_json(after.to_json()) == after
 
 
 def test_a_ledger_that_knows_of_nothing_taken_over_says_nothing_of_it() -> None:
