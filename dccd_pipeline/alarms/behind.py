@@ -72,7 +72,7 @@ def _said(look: Look, dataset: Dataset, at: Standing) -> str | None:
     """Say since when it is behind, if it has not moved on for a while; None while that is not known."""
     until = _NOTHING if at.until is None else int(at.until)
     before = look.memory.get(str(dataset))
-    if before is None or before[0] != until:
+    if before is None or before[0] != until or before[1] > look.now:
         look.memory[str(dataset)] = [until, look.now]
         return None if before is None else ""
     if look.now - before[1] < _STANDS_STILL:

@@ -29,8 +29,10 @@ def late(look: Look) -> Found:
     """Say of each asset that is due whether it is late."""
     found = dict[str, str | None]()
     for name, every in dues(look.settings).items():
-        first, *_ = look.memory.setdefault(name, [look.now])
+        first = min([look.now, *look.memory.get(name, ())])  # none of a clock that was ahead
+        look.memory[name] = [first]
         last = _materialised(look.instance, dg.AssetKey(name.split("/")))
+        last = last if last and last <= look.now else None
         waited = Us(look.now - max(first, last or 0))
         well = (
             f"ended well last {said_length(waited)} ago"

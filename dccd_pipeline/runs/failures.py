@@ -4,6 +4,9 @@ Belongs here: what is said, to whom. Does not: what went wrong (the run's own fa
 See https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
+from threading import Lock
+from typing import Final
+
 import dagster as dg
 
 from dccd_core.domain.timespan import SECOND, Us, iso
@@ -14,6 +17,9 @@ from dccd_pipeline.dagster_compat import FINISHED_STATUSES
 from dccd_pipeline.runs.alerts import Alarm, said_length
 from dccd_pipeline.runs.outbox import Outbox
 from dccd_pipeline.tags import FAILING
+
+_ONE_AT_A_TIME: Final = Lock()
+"""Both sensors write down what was told of jobs, and a process may run them side by side."""
 
 
 def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.SensorDefinition:
@@ -32,12 +38,13 @@ def failure_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.Sens
         context.log.error(text)
         if alerts is None:
             return
-        alarm, now = Alarm(context.instance), clock.now()
-        due = alarm.failed(job, "\n".join(text.splitlines()[1:]), now)
-        if due and _in_a_row(context, alerts.after_failures):
-            for refused in Outbox(context.instance, alerts).tell([text], now):
-                context.log.error(refused)
-            alarm.tell(job, "\n".join(text.splitlines()[1:]), now)
+        with _ONE_AT_A_TIME:
+            alarm, now = Alarm(context.instance), clock.now()
+            due = alarm.failed(job, "\n".join(text.splitlines()[1:]), now)
+            if due and _in_a_row(context, alerts.after_failures):
+                for refused in Outbox(context.instance, alerts).tell([text], now):
+                    context.log.error(refused)
+                alarm.tell(job, "\n".join(text.splitlines()[1:]), now)
 
     return run_failures
 
@@ -59,16 +66,17 @@ def recovery_sensor(alerts: Alerts | None, clock: Clock | None = None) -> dg.Sen
             return  # it left out what fails
         if alerts is None:
             return
-        alarm, now = Alarm(context.instance), clock.now()
-        if told := alarm.told_of(run.job_name):
-            times = "once" if told.failures == 1 else f"{told.failures} times"
-            since, length = iso(Us(told.since - told.since % SECOND)), said_length(Us(now - told.since))
-            well = f"{run.job_name} is well again (run {run.run_id}) after {length}"
-            for refused in Outbox(context.instance, alerts).tell(
-                [f"{well}; it failed {times} since {since}"], now
-            ):
-                context.log.error(refused)
-        alarm.well(run.job_name)
+        with _ONE_AT_A_TIME:
+            alarm, now = Alarm(context.instance), clock.now()
+            if told := alarm.told_of(run.job_name):
+                times = "once" if told.failures == 1 else f"{told.failures} times"
+                since, length = iso(Us(told.since - told.since % SECOND)), said_length(Us(now - told.since))
+                well = f"{run.job_name} is well again (run {run.run_id}) after {length}"
+                for refused in Outbox(context.instance, alerts).tell(
+                    [f"{well}; it failed {times} since {since}"], now
+                ):
+                    context.log.error(refused)
+            alarm.well(run.job_name)
 
     return run_recoveries
 

@@ -56,7 +56,7 @@ class Outbox:
                 for key in self._addresses:
                     _put(boxes.setdefault(key, Waiting()), news)
                 self._keep(boxes)
-            due = {key: box for key, box in boxes.items() if now >= box.retry_at}
+            due = {key: box for key, box in boxes.items() if not 0 < box.retry_at - now <= HOUR}
             if not due:
                 return []
             said = post_all({self._addresses[key][1]: _joined(box) for key, box in due.items()})

@@ -9,8 +9,9 @@ import logging
 import re
 import warnings
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from html import escape
 from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -94,14 +95,16 @@ def is_known(address: str) -> bool:
     """Tell whether an address can be sent to; to learn it of apprise's takes a second."""
     if is_web(address):
         return True
-    with _unheard():
+    with _unheard(), suppress(Exception):  # what services raise may hold secrets
         return _service(address) is not None
+    return False
 
 
 def _to_webhook(address: str, text: str) -> str:
+    """Post a text; what others say in it is nothing that Slack acts on, as ``<!channel>`` would be."""
     try:
         if _is_at(address, _SLACK):
-            answer = httpx.post(address, json={"text": text}, timeout=_ANSWER_S)
+            answer = httpx.post(address, json={"text": escape(text, quote=False)}, timeout=_ANSWER_S)
         else:
             answer = httpx.post(address, content=text.encode(), headers=_TEXT, timeout=_ANSWER_S)
     except httpx.TimeoutException:

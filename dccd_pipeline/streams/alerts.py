@@ -78,7 +78,7 @@ def judged(
     states: Sequence[StreamState], patience: Mapping[str, Us], heard: Heard, now: Us
 ) -> Iterator[tuple[str, str]]:
     """Yield what is to be said of which stream; ``heard`` is brought up to date."""
-    slept, heard.looked = now - heard.looked > _AWAY, now
+    slept, heard.looked = not 0 <= now - heard.looked <= _AWAY, now  # or the clock was ahead
     heard.streams = {name: one for name, one in heard.streams.items() if name in patience}
     for state in states:
         if state.name not in patience:
@@ -86,7 +86,7 @@ def judged(
         one = heard.streams.setdefault(state.name, Silence(now))
         if state.state in (Phase.PAUSED, BY_A_USER) or (slept and not one.told):
             one.brought, one.told = now, False
-        last = _last(state)
+        last, one.brought = _last(state), min(one.brought, now)
         before, one.brought = one.brought, max(one.brought, last)
         if one.told and one.brought > before:
             one.told = False

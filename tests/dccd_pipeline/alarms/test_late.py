@@ -39,6 +39,13 @@ def test_a_sync_that_has_not_ended_well_for_two_intervals_is_late(tmp_path: Path
         assert str(after(look, 150)).startswith(f"{NAME} is late: it ended well last 2 h ")
 
 
+def test_a_clock_that_was_ahead_makes_nothing_early(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        look = looked(instance, tmp_path)
+        assert [after(look, minutes) for minutes in (60 * 24 * 4_000, 0, 120)] == [""] * 3
+        assert str(after(look, 121)).startswith(f"{NAME} is late: ")
+
+
 def test_who_has_no_remotes_has_none_that_is_late(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert late(Look(settings(tmp_path), instance, SystemClock().now())) == {}

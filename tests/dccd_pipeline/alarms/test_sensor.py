@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import pytest
 
-from dccd_core.domain.timespan import MINUTE, Us
+from dccd_core.domain.errors import LakeError
+from dccd_core.domain.timespan import DAY, MINUTE, Us
 from dccd_core.net.clock import ManualClock
 from dccd_pipeline.alarms.look import Found, Kind, Look
-from dccd_pipeline.alarms.sensor import alert_sensor
+from dccd_pipeline.alarms.sensor import Looked, alert_sensor
 from tests.dccd_pipeline.alarms.looked import NOW, minutes, settings
 from tests.dccd_pipeline.hooks import Hook, hook
 
@@ -65,6 +67,36 @@ def test_one_that_cannot_look_is_said_and_holds_back_no_other(
         assert one.texts == ["the oven is hot"]
     assert said == ["odd could not be looked at: ZeroDivisionError: unforeseen"]
     assert f"ERROR - {said[0]}" in capfd.readouterr().err
+
+
+def test_who_cannot_look_for_a_while_is_told_too(tmp_path: Path) -> None:
+    """A store that vanishes takes with it all that would say so: it stood in a log only."""
+
+    def breaks(look: Look) -> Found:
+        if (look.now - NOW) // MINUTE in range(10, 90):
+            raise LakeError("the disk is gone", hint="mount it")
+        if (look.now - NOW) // MINUTE in range(95, 100):
+            raise ValueError("user:secret")
+        return {}
+
+    with hook() as one:
+        looks({"behind": Kind(breaks), "other": Kind(lambda _: {})}, one, tmp_path, 130)
+        assert one.texts == [
+            *["behind cannot be looked at: the disk is gone -> mount it"] * 2,
+            "looking at behind: well again after 1 h 5 min (it was told 2 times)",
+        ]
+
+
+def test_after_a_clock_was_ahead_kinds_look(tmp_path: Path) -> None:
+    seen, cursor = list[Us](), msgspec.json.encode(Looked({"hot": NOW + 1_000 * DAY})).decode()
+    with hook() as one, dg.DagsterInstance.ephemeral() as instance:
+        sensor = alert_sensor(
+            settings(tmp_path, alerts={"to": [one.url]}),
+            ManualClock(NOW),
+            {"hot": Kind(lambda look: seen.append(look.now) or {})},
+        )
+        sensor(dg.build_sensor_context(instance, cursor))
+    assert seen == [NOW]
 
 
 def test_what_was_not_taken_is_said_and_sent_again(tmp_path: Path) -> None:

@@ -47,6 +47,16 @@ def test_each_cause_is_told_at_once_and_then_at_most_once_an_hour(
         last[text] = now if due else last[text]
 
 
+def test_a_clock_that_was_ahead_silences_nothing(instance: dg.DagsterInstance) -> None:
+    """What was told in 2036, by a machine that had no time yet, was told for ten years."""
+    assert told(Alarm(instance), DOWN, NOW + 87_600 * HOUR)
+    assert told(Alarm(instance), DOWN, NOW)
+    assert not told(Alarm(instance), DOWN, NOW + MINUTE)
+    lasting = Alarm(instance, "disks")
+    assert lasting.look({"disk": "full"}, Us(NOW + 87_600 * HOUR)) == ["full"]
+    assert lasting.look({"disk": "full"}, NOW) == ["full"]
+
+
 def test_what_was_not_told_for_sure_is_tried_again(instance: dg.DagsterInstance) -> None:
     alarm = Alarm(instance)
     assert alarm.failed("majors", DOWN, NOW)

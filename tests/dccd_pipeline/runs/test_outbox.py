@@ -122,6 +122,14 @@ def test_who_refuses_for_hours_is_tried_hourly(instance: dg.DagsterInstance) -> 
     assert times[-1] * MINUTE == HOUR
 
 
+def test_what_waits_since_a_clock_was_ahead_is_sent(instance: dg.DagsterInstance) -> None:
+    with hook(500) as refusing:
+        alerts = Alerts(to=(refusing.url,))
+        assert Outbox(instance, alerts).tell(["it failed"], at(1_000_000))
+        assert Outbox(instance, alerts).tell([], NOW) == []
+        assert refusing.texts == ["it failed"]
+
+
 def test_many_lines_are_one_text() -> None:
     assert list(in_one([])) == []
     (text,) = in_one([f"line {n}" for n in range(25)])

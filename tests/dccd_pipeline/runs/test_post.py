@@ -37,9 +37,9 @@ def test_slack_s_webhook_gets_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(httpx, "post", answer)
     for url in ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack.com.example.org/x"):
-        assert post(url, "it failed") == ""
+        assert post(url, "<!channel> & it failed") == ""
     assert sent == [
-        ("https://hooks.slack.com/services/T/B/x", {"text": "it failed"}),
+        ("https://hooks.slack.com/services/T/B/x", {"text": "&lt;!channel&gt; &amp; it failed"}),
         ("https://hooks.slack.com.example.org/x", None),
     ]
 
@@ -64,6 +64,15 @@ def test_where_nobody_answers_there_is_no_connection(scheme: str) -> None:
 def test_what_apprise_does_not_know_is_said() -> None:
     assert post(f"slak://{SECRET}", "it failed") == "apprise does not know such an address"
     assert [is_known(one) for one in ("slak://x", "json://localhost", "https://h/x")] == [False, True, True]
+
+
+def test_an_address_at_which_apprise_breaks_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> bool:
+        raise ValueError("user:secret")
+
+    monkeypatch.setattr("apprise.Apprise.add", breaks)
+    assert not is_known("json://user:secret@127.0.0.1:9/x")
+    assert post("json://user:secret@127.0.0.1:9/x", "it failed") == "it could not be sent (ValueError)"
 
 
 def test_an_error_that_nobody_foresaw_is_told_by_its_kind_alone(monkeypatch: pytest.MonkeyPatch) -> None:

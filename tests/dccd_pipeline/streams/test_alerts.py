@@ -79,6 +79,15 @@ def test_after_a_pause_of_who_looks_streams_get_their_time() -> None:
     assert [at for at, _ in looked.said] == [71]
 
 
+def test_after_a_clock_was_ahead_silence_is_said() -> None:
+    looked = Looked()
+    looked.now = Us(NOW + 10_000 * HOUR)
+    looked.look(looked.state(Phase.RECORDING, looked.now, "recording"), 1)
+    looked.now = NOW
+    looked.look(looked.state(Phase.CONNECTING, NOW, "connecting"), 15)
+    assert [at for at, _ in looked.said] == [11]
+
+
 def test_what_left_the_configuration_is_forgotten() -> None:
     looked = Looked()
     looked.look(StreamState("minors", "failed", said="failed"), 60)
