@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,13 +157,26 @@ def awaited(found: Callable[[], T | None], seconds: float = HANGS_S) -> T:
 
 
 def ended(process: subprocess.Popen[str]) -> int:
-    """End a process that this test started, by force if it does not hear."""
+    """End a process that this test started; if it does not hear, by force, with all that it started."""
     process.terminate()
     try:
         return process.wait(timeout=60)
     except subprocess.TimeoutExpired:
-        process.kill()
+        for pid in [*descendants(process.pid), process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Return what a process started, and those in turn, as far as the system tells (Linux does)."""
+    found, parents = [pid], dict[int, int]()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    for parent in found:
+        found += [child for child, its in parents.items() if its == parent]
+    return found[1:]
 
 
 @dataclass(frozen=True, slots=True)
