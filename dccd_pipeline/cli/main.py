@@ -66,10 +66,15 @@ def backfill(
 
 
 def run_orders(
-    settings: Settings, orders: Sequence[Order], *, as_json: bool = False, tell: int | None = None
+    settings: Settings,
+    orders: Sequence[Order],
+    *,
+    as_json: bool = False,
+    tell: int | None = None,
+    at_least: int = 0,
 ) -> None:
-    """Run one order after the other, say what came of each, and exit."""
-    codes, size = [0], 0
+    """Run one order after the other, say what came of each, and exit: with ``at_least`` that code."""
+    codes, size = [at_least], 0
     due = {job: spans for order in orders for job, spans in due_of(settings, order).items()}
     with open_instance() as instance, render.FillProgress(due, tell=tell) as progress:
         for order in orders:

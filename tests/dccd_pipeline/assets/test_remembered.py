@@ -18,7 +18,7 @@ from dccd_pipeline.assets.remembered import (
 from dccd_pipeline.build import silent
 from dccd_pipeline.cli.backfill import backfill, run_order
 from dccd_pipeline.cli.collect import chosen_entries
-from dccd_pipeline.cli.collect_here import tick_orders
+from dccd_pipeline.cli.collect_here import look, tick_orders
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.ticks.status import gone_lines
@@ -50,7 +50,8 @@ def made(sandbox: RunningSandbox, store: Path) -> Settings:
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Do what a tick does; return the partitions that it asks for."""
-    orders, _ = tick_orders(chosen_entries(settings, ()), LakeStore(settings.store), instance, NOW)
+    looked = look(chosen_entries(settings, ()), LakeStore(settings.store), instance, NOW)
+    orders = [order for order, _ in tick_orders(looked, NOW)]
     for order in orders:
         assert run_order(settings, order, instance, silent).succeeded
     return [key for order in orders for key in order.keys]
