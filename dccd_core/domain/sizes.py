@@ -1,4 +1,4 @@
-"""Sizes as people write them: ``500MB``, ``2GiB``. Pure."""
+"""Sizes and counts as people write them: ``500MB``, ``2GiB``, ``1,200 rows``. Pure."""
 
 import re
 from typing import Final
@@ -44,3 +44,12 @@ def said_size(size: float) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size:.0f} B"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write a number of things; ``many``: where it is not ``one`` with an s.
+
+    >>> counted(1, "row"), counted(1_200, "row"), counted(2, "copy", "copies")
+    ('1 row', '1,200 rows', '2 copies')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import ZERO, Us, iso
 from dccd_core.keep.original import Original, copies_of
 from dccd_core.keep.remotes.remote import Remote
@@ -186,17 +187,8 @@ class Purge:
 def _wrong(dataset: Dataset, key: str, state: State) -> str:
     ledger = state.ledger
     if gaps := len(ledger.gaps()):
-        return counted(gaps, "unexplained gap", "unexplained gaps")
+        return counted(gaps, "unexplained gap")
     if ledger.quarantined:
         return f"{ledger.quarantined} rows in quarantine"
     until = ledger.covered_until(partition_span(dataset.grain, key))
     return f"asked for until {iso(until)} only"
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """Write a number of things.
-
-    >>> counted(1, "gap", "gaps"), counted(1_200, "gap", "gaps")
-    ('1 gap', '1,200 gaps')
-    """
-    return f"{count:,} {one if count == 1 else many}"

@@ -10,6 +10,7 @@ from typing import Final
 import click
 import yaml
 
+from dccd_core.domain.sizes import counted
 from dccd_pipeline.cli.alerts import refuse_unknown
 from dccd_pipeline.cli.options import configured, lasting, told
 from dccd_pipeline.config.collect import is_unbounded
@@ -36,12 +37,12 @@ def check() -> None:
     if settings.alerts:
         refuse_unknown(settings.alerts)
     datasets = sum(len(entry.datasets) for entry in settings.collect)
+    entries = counted(len(settings.collect), "entry", "entries")
     live = sum(len(entry.datasets) for entry in settings.stream)
-    click.echo(
-        f"{settings.source}: {len(settings.collect)} entries, {datasets} datasets, all can be collected"
-    )
+    click.echo(f"{settings.source}: {entries}, {counted(datasets, 'dataset')}, all can be collected")
     if settings.stream:
-        click.echo(f"{len(settings.stream)} streams, {live} datasets, all can be recorded")
+        streams = counted(len(settings.stream), "stream")
+        click.echo(f"{streams}, {counted(live, 'dataset')}, all can be recorded")
     for line in (*off_lines(settings), *_costs(settings)):
         click.echo(line)
 

@@ -12,6 +12,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import counted
 from dccd_core.imports.oldstore import open_old
 from dccd_core.imports.report import DatasetReport, ImportReport
 from dccd_core.imports.run import import_store
@@ -71,7 +72,7 @@ def _show(report: ImportReport, store: str) -> None:
         for one in report.datasets
     ]
     would = "would be taken" if report.dry else "taken"
-    render.table(f"{render.counted(len(rows), 'dataset')} {would} from {report.root}", head, rows, head[1:6])
+    render.table(f"{counted(len(rows), 'dataset')} {would} from {report.root}", head, rows, head[1:6])
     for one in report.datasets:
         for line in _lines(one):
             click.echo(line)
@@ -79,7 +80,7 @@ def _show(report: ImportReport, store: str) -> None:
         click.echo(f"{left.name}: {'ignored' if left.harmless else 'not taken'}: {left.why}")
     taken = [one.dataset for one in report.datasets if not one.trusted and one.taken + one.known]
     if taken and not report.dry:
-        said = f"in {store}; {render.counted(len(taken), 'dataset')} not proven yet"
+        said = f"in {store}; {counted(len(taken), 'dataset')} not proven yet"
         click.echo(f"{said} -> dccd collect or dccd backfill proves it")
 
 
@@ -87,7 +88,7 @@ def _lines(one: DatasetReport) -> list[str]:
     """Say what was peculiar to a dataset."""
     told = [(count, f"repaired: {how}") for how, count in sorted(one.repaired.items())]
     told += [(count, f"refused: {why}") for why, count in sorted(one.refused.items())]
-    said = [f"{one.dataset}: {render.counted(count, 'row')} {what}" for count, what in told]
+    said = [f"{one.dataset}: {counted(count, 'row')} {what}" for count, what in told]
     said += [f"{one.dataset}: note: {remark}" for remark in sorted(one.remarks)]
     said += [f"{one.dataset}: not taken: {why}" for why in sorted(one.damaged.values())]
     if one.aside:

@@ -13,6 +13,7 @@ from dccd_core.api.asked import range_of
 from dccd_core.api.pins import make_pin
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import Us, iso
 from dccd_core.keep.pins import Pin, Pins, said_time
 from dccd_core.net.clock import SystemClock
@@ -68,7 +69,7 @@ def pin(
 
 def said(pin: Pin) -> str:
     """Say in a line what a pin holds."""
-    what = f"{render.counted(len(pin.files), 'partition')} of {render.counted(len(pin.datasets), 'dataset')}"
+    what = f"{counted(len(pin.files), 'partition')} of {counted(len(pin.datasets), 'dataset')}"
     return f"{pin.name}: {what}, {pin.rows:,} rows, {decimal(pin.bytes)}, in {pin.url}"
 
 
@@ -123,4 +124,4 @@ def _table(found: Sequence[tuple[Pin, int]], damaged: Sequence[tuple[str, str]],
         for one, own in found
     ]
     rows += [(name, why, *("-" for _ in numbers), "-") for name, why in damaged]
-    render.table(render.counted(len(rows), "pin"), head, rows, numbers)
+    render.table(counted(len(rows), "pin"), head, rows, numbers)

@@ -16,6 +16,7 @@ import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import TimeRange, Us, iso, union
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import DATA, QUARANTINE, dataset_folder, parse_data_path
@@ -167,13 +168,11 @@ def _show(found: Sequence[Refused], settings: Settings) -> None:
         _draw(one, settings.timezone)
     counts, rows = sum(one.counts for one in found), sum(one.rows.height for one in found)
     if counts:
-        said = f"{render.counted(counts, 'row')} in quarantine, of {rows:,} that were refused"
+        said = f"{counted(counts, 'row')} in quarantine, of {rows:,} that were refused"
         hint = "dccd quarantine [DATASET] --retry asks again; DATASET --accept WHY takes it as it is"
         click.echo(f"{said} -> {hint}")
     else:
-        click.echo(
-            f"nothing is in quarantine; refused before and settled by now: {render.counted(rows, 'row')}"
-        )
+        click.echo(f"nothing is in quarantine; refused before and settled by now: {counted(rows, 'row')}")
     say_where(settings)
 
 

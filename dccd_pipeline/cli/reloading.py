@@ -14,6 +14,7 @@ from typing import Final, cast
 import msgspec
 
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.cli.running import Running, digest_of
@@ -138,7 +139,8 @@ class Reloading:
         self._settled = digest
         file, now = str(config_file().absolute()), self.clock.now()
         self._tell(msgspec.structs.replace(self.running, config=file, digest=digest, loaded=now, mistake=""))
-        counts = f"{len(settings.collect)} entries, {len(settings.stream)} streams"
+        entries = counted(len(settings.collect), "entry", "entries")
+        counts = f"{entries}, {counted(len(settings.stream), 'stream')}"
         self.say(f"{settings.source} was saved and is taken over: {counts}")
 
     def _tell(self, running: Running) -> None:

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from dccd_core.domain.dataset import Dataset
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import SECOND, ZERO, TimeRange, Us, moment, parse_time
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
@@ -128,15 +129,6 @@ def conditions(job: str, found: Mapping[tuple[Dataset, str], Condition]) -> None
             named = "" if condition is Condition.AVAILABLE else f": {', '.join([*keys[:_NAMED], *more])}"
             count = counted(len(keys), "partition")
             OUT.print(f"{job}: [{_COLOURS[condition]}]{condition}[/], {count}{named}")
-
-
-def counted(count: int, word: str) -> str:
-    """Write a number of things.
-
-    >>> counted(1, "partition"), counted(2_000, "partition")
-    ('1 partition', '2,000 partitions')
-    """
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def plan(found: "Estimate", partitions: int, weight_per_minute: float) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.markup import escape
 
+from dccd_core.domain.sizes import counted
 from dccd_pipeline.answer.dataset import DatasetStatus, said_length
 from dccd_pipeline.answer.gather import Answer
 from dccd_pipeline.cli import render
@@ -45,9 +46,9 @@ def _datasets(datasets: Sequence[DatasetStatus], zone: str, *, show_all: bool) -
     shown = datasets if show_all or len(datasets) <= _MOST else [one for one in datasets if not one.well]
     left = len(datasets) - len(shown)
     of = "" if zone == "UTC" else f", times of {zone}"
-    more = f"; {render.counted(left, 'dataset')} that are well are left out: --all" if left else ""
+    more = f"; {counted(left, 'dataset')} that are well are left out: --all" if left else ""
     if shown or left:
-        title = f"{render.counted(len(datasets), 'dataset')}{of}{more}"
+        title = f"{counted(len(datasets), 'dataset')}{of}{more}"
         rare = [name for name in _RARE if any(_rare(one, zone)[name] for one in shown)]
         rows = [(*_cells(one, zone), *(_rare(one, zone)[name] or "-" for name in rare)) for one in shown]
         render.table(title, (*_HEAD, *rare), rows, _NUMBERS)

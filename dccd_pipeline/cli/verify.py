@@ -15,6 +15,7 @@ from rich.filesize import decimal
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import DAY, iso, union
 from dccd_core.fetch.verify import Harm, Harmed, Verified
 from dccd_core.fetch.verify import verify as verify_partition
@@ -180,7 +181,7 @@ def _show(
             missing = "" if gap.missing is None else f", {gap.missing:,} rows"
             click.echo(f"gap: {dataset} {iso(gap.span.start)} to {iso(gap.span.end)}{missing}: {gap.why}")
     rows, size = sum(one.rows for one in verified), sum(one.bytes for one in verified)
-    read = f"{render.counted(len(verified), 'partition')} read again: {rows:,} rows, {decimal(size)}"
+    read = f"{counted(len(verified), 'partition')} read again: {rows:,} rows, {decimal(size)}"
     wrong = len({(one.dataset, one.key) for one in found if one not in mended})
     gaps = sum(len(of) for of in gaps_of.values())
     ill = [f"{wrong} not as written" if wrong else "", f"{gaps} with gaps" if gaps else ""]
@@ -240,9 +241,7 @@ def _show_pin(verdict: Verdict) -> None:
         click.echo(f"changed in the lake: {dataset} {key}: {what}")
     for dataset, key in verdict.new:
         click.echo(f"new in the lake: {dataset} {key}")
-    click.echo(
-        f"the lake still has {verdict.same:,} of {render.counted(len(pin.files), 'partition')} as pinned"
-    )
+    click.echo(f"the lake still has {verdict.same:,} of {counted(len(pin.files), 'partition')} as pinned")
 
 
 def _as_builtins(verdict: Verdict) -> dict[str, object]:

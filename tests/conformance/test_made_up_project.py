@@ -93,7 +93,7 @@ def test_it_may_be_configured_and_its_asset_describes_it(project: Project) -> No
     named = json.loads(said)["$defs"]
     assert "marks" in named["TypedEntry"]["properties"]["data_type"]["enum"]
     assert "marks" in named["StreamEntry"]["properties"]["data_types"]["items"]["enum"]
-    for config, words in ((COLLECT, "1 entries, 1 datasets"), (STREAM, "1 streams, 1 datasets")):
+    for config, words in ((COLLECT, "1 entry, 1 dataset"), (STREAM, "1 stream, 1 dataset")):
         code, said = project.dccd("config", "check", config=config)
         assert code == 0, said
         assert words in said

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("project")
 def test_a_sound_configuration_is_counted(project: Path) -> None:
     result = dccd("config", "check")
     assert result.exit_code == 0
-    assert result.stdout == "dccd.yaml: 1 entries, 2 datasets, all can be collected\n"
+    assert result.stdout == "dccd.yaml: 1 entry, 2 datasets, all can be collected\n"
 
 
 def test_each_mistake_in_the_configuration_is_a_line(project: Path) -> None:
@@ -39,4 +39,4 @@ def test_the_schema_is_one_that_the_configuration_passes(project: Path) -> None:
 
 
 def test_the_check_counts_streams(own_home: Path) -> None:
-    assert dccd("config", "check").stdout.splitlines()[-1] == "1 streams, 1 datasets, all can be recorded"
+    assert dccd("config", "check").stdout.splitlines()[-1] == "1 stream, 1 dataset, all can be recorded"

@@ -80,7 +80,7 @@ def test_an_old_configuration_becomes_one_that_passes(project: Path) -> None:
     assert written.stdout == ""
     assert (project / "new.yaml").read_text() == shown.stdout
     (project / "dccd.yaml").write_text(shown.stdout)
-    assert "1 entries, 1 datasets" in dccd("config", "check").stdout
+    assert "1 entry, 1 dataset" in dccd("config", "check").stdout
     assert "is there already" in refused("import-config", "config.yml", "-o", "new.yaml")
 
 

@@ -26,7 +26,7 @@ def test_what_is_given_is_written_and_can_be_used(empty: Path) -> None:
     done = dccd("init", *GIVEN, "--start", "2024-01-01")
     assert done.exit_code == 0, done.output
     assert done.stdout == "dccd.yaml is written; next: `dccd config check`, then `dccd up`\n"
-    assert dccd("config", "check").stdout == "dccd.yaml: 1 entries, 2 datasets, all can be collected\n"
+    assert dccd("config", "check").stdout == "dccd.yaml: 1 entry, 2 datasets, all can be collected\n"
     assert [one.name for one in empty.iterdir()] == ["dccd.yaml"]
 
 

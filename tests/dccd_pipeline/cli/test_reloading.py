@@ -69,7 +69,7 @@ def test_a_saved_file_is_loaded_once(watched: Watched) -> None:
     watched.save(MORE)
     watched.look()
     assert watched.urls == ["url"]
-    assert watched.said == ["dccd.yaml was saved and is taken over: 1 entries, 0 streams"]
+    assert watched.said == ["dccd.yaml was saved and is taken over: 1 entry, 0 streams"]
     assert watched.kept[-1].digest == digest_of(watched.file)
 
 
@@ -115,7 +115,7 @@ def test_what_could_not_be_loaded_is_tried_again_later(watched: Watched) -> None
     watched.wrong = ""
     watched.look(6)
     assert watched.urls == ["url", "url"]
-    assert watched.said[-1].endswith("1 entries, 0 streams")
+    assert watched.said[-1].endswith("1 entry, 0 streams")
 
 
 def test_one_that_vanished_is_said_and_one_that_appears_is_loaded(
