@@ -28,6 +28,12 @@ def test_every_test_file_stands_where_its_source_stands() -> None:
     assert [name(path) for path in sources if not path.exists()] == []
 
 
+def test_what_runs_alone_is_where_make_test_looks_for_it() -> None:
+    """Collecting all tests a second time, to find two of them, takes as long as they do."""
+    elsewhere = [path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "promises"]
+    assert [name(path) for path in elsewhere if "pytest.mark." + "alone" in path.read_text()] == []
+
+
 def test_the_three_files_to_read_first_are_named_and_short() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     for path in FIRST_READ:
