@@ -26,12 +26,10 @@ from tests.e2e import former
 from tests.e2e.former import Call, Kind, Row
 from tests.e2e.project import ROOT, Project, Web, awaited, daemon, ended, free_port, logged, webserver
 
-TO_COME: Final = ("purge",)
-"""What others are building: how the calls begin that may not work yet; these tests are skipped, by name."""
-
 LASTING: Final = {
     "dccd stream": "",
     "dccd stream majors": "",
+    "dccd up": "3000",
     "dccd up --port 3000": "3000",
     "dccd metrics --port 9109": "9109",
     "dagster-webserver -m dccd_pipeline.definitions": "3000",
@@ -45,10 +43,6 @@ SECTIONS: Final = {
 }
 """Whose keys the YAML of a part is; elsewhere those of the file."""
 ROWS: Final = former.rows()
-
-
-def to_come(call: str) -> bool:
-    return call.startswith(TO_COME)
 
 
 def test_every_row_says_what_does_it_now_or_why_nothing_does() -> None:
@@ -75,13 +69,7 @@ def parsed(line: str) -> click.Context:
 
 @pytest.mark.parametrize("line", [c for c in former.calls(Kind.COMMAND) if c.startswith("dccd ")])
 def test_commands_exist_with_these_options(line: str) -> None:
-    try:
-        context = parsed(line)
-    except click.UsageError:
-        if to_come(line):
-            pytest.skip(f"{line} is still to come")
-        raise
-    assert context.command.callback is not None
+    assert parsed(line).command.callback is not None
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +92,14 @@ def test_every_link_leads_somewhere() -> None:
     named = {former.anchor(line.strip("# ")) for line in former.text().splitlines() if line.startswith("#")}
     assert set(re.findall(r"\]\(#([^)]+)\)", former.text())) <= named
     files = set(re.findall(r"\]\(([a-z-]+\.md)\)", former.text()))
-    assert {one for one in files if not (ROOT / "docs" / one).exists()} <= set(TO_COME)
+    assert [one for one in sorted(files) if not (ROOT / "docs" / one).exists()] == []
     assert set(former.graphql()) - set(former.calls(Kind.GRAPHQL)) == {"how-a-run-is"}, "nobody is led to it"
 
 
 def merged(row: Row, fragment: str) -> dict[str, Any]:
     """Return a whole configuration with these keys in it, for the part of the document where they stand."""
     keys: dict[str, Any] = yaml.safe_load(fragment)
-    file = {name: part for name, part in former.configuration().items() if not to_come(name)}
+    file = former.configuration()
     of = SECTIONS.get(row.section)
     if of is None:
         return file | keys
@@ -138,13 +126,7 @@ FRAGMENTS: Final = [(row, call) for row in ROWS for call in row.calls if call.ki
 
 @pytest.mark.parametrize(("row", "call"), FRAGMENTS, ids=lambda one: str(getattr(one, "text", one)))
 def test_keys_are_taken(row: Row, call: Call) -> None:
-    whole = merged(row, call.text)
-    try:
-        assert settings_of(whole)
-    except ValueError:
-        if to_come(call.text):
-            pytest.skip(f"{call.text} is still to come")
-        raise
+    assert settings_of(merged(row, call.text))
 
 
 @pytest.mark.parametrize("line", former.calls(Kind.PYTHON))
@@ -227,16 +209,20 @@ class There:
         if line in LASTING:
             self._lasting(line, command)
             return
-        done = self.project.ran(*command)
-        codes = (
-            (0, 1) if line.startswith("dccd status") else (0,)
-        )  # it says how all is, and that may be badly
+        where = self.project
+        if line == "dccd logs":  # of a `dccd up`, so that ran there
+            self.run(Call(Kind.COMMAND, "dccd up"))
+            where = self.alone
+        done = where.ran(*command)
+        codes = (0, 1) if line.startswith("dccd status") else (0,)  # it says how all is: that may be badly
         assert done.returncode in codes, f"{line}: {done.stdout}{done.stderr}"
 
     def _lasting(self, line: str, command: list[str]) -> None:
         """Start it where no daemon does the same, wait until it works, and end it with Ctrl-C."""
         port = str(free_port()) if LASTING[line] else ""
         command = [port if word == LASTING[line] else word for word in command]
+        if line == "dccd up":  # where others listen, or it itself did a moment ago
+            command += ["--port", port]
         if line.startswith("dagster-webserver"):
             command += ["-h", "127.0.0.1", "-p", port]
         before = self._segments()
@@ -284,9 +270,8 @@ class There:
 def made(folder: Path, sandbox: RunningSandbox) -> Project:
     """Make a project of the document's dccd.yaml, with the sandbox in the exchange's place."""
     project = Project.make(folder, sandbox.rest_url("binance"))
-    file = {name: part for name, part in former.configuration().items() if not to_come(name)}
     reach = {"rest_url": sandbox.rest_url("binance"), "ws_url": sandbox.ws_url("binance")}
-    whole = {**file, "exchanges": {"binance": reach}}
+    whole = {**former.configuration(), "exchanges": {"binance": reach}}
     (project.folder / "dccd.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
     return project
 
@@ -307,5 +292,4 @@ def there(shared_sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_what_stands_there_works(row: Row, there: There) -> None:
     for call in row.calls:
-        if not to_come(call.text):
-            there.run(call)
+        there.run(call)
