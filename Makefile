@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test slow check lint types arch bench wheel
+.PHONY: help demo dev test slow check lint types arch docs bench wheel
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -23,7 +23,7 @@ test: .venv/.ready  ## all tests, offline; one that hangs fails by name; make te
 slow: .venv/.ready  ## the tests that take minutes: ten million trades, the real rate limit
 	$(RUN)pytest -m slow $(ARGS)
 
-check: lint types arch test  ## all that CI runs, cheapest first
+check: lint types arch docs test  ## all that CI runs, cheapest first
 
 lint: .venv/.lint   ## ruff: rules and format
 	$(RUN)ruff check . && $(RUN)ruff format --check .
@@ -33,6 +33,9 @@ types: .venv/.lint  ## pyright, strict
 
 arch: .venv/.lint   ## which layer may import which
 	$(RUN)lint-imports
+
+docs: .venv/.docs   ## the documentation as a site, links checked: dist/docs/index.html, for a browser without a server
+	@NO_MKDOCS_2_WARNING=1 $(RUN)python -m mkdocs build --strict --quiet && echo "$(CURDIR)/dist/docs/index.html"
 
 bench: .venv/.ready ## speed against a raw floor, dccd 3.8.1 and ccxt; make bench ARGS="--only klines"
 	$(RUN)python -m benchmarks $(ARGS)
@@ -50,4 +53,8 @@ $(UV):
 
 .venv/.lint: .venv/.ready
 	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test --group lint
+	@touch $@
+
+.venv/.docs: .venv/.ready
+	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test --group docs
 	@touch $@

@@ -4,23 +4,35 @@ Belongs here: what is shown. Does not: how a run is started (backfill.py).
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
-from dccd_core.domain.dataset import partition_key
+from dccd_core.domain.dataset import partition_key, partition_span
+from dccd_core.domain.timespan import moment
 from dccd_core.exchanges import NAMES
 from dccd_core.fetch.fill import Progress
+from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import running_sandbox
+from dccd_pipeline.answer.gather import Answer, answer
+from dccd_pipeline.answer.reporting import written
 from dccd_pipeline.cli.backfill import Order, Result, run_order
 from dccd_pipeline.config.capabilities import present
+from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.config.lastgood import Loaded
 from dccd_pipeline.config.read import settings_of
-from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.config.settings import Origin, Settings
 
 STORE: Final = "./data/demo"
 HOME: Final = f"{STORE}/.dagster"
 """Its own Dagster instance: what it collects is nobody's asset elsewhere."""
+PAGE: Final = f"{STORE}/report.html"
+"""What came of it, to look at."""
+_NOBODY: Final = "http://127.0.0.1"
+"""For whoever asks nobody any more."""
 # Listed on the afternoon of a month's last day: so a month of bars is built of one day of trades.
 NEWCOMER: Final = "MOSS/USD"
 _SOURCE: Final = next(one.table.built_from for one in DataType if one.table.built_from)
@@ -57,14 +69,33 @@ def demo(instance: dg.DagsterInstance, progress: Progress) -> Iterator[Result]:
             yield run_order(settings, Order(entry, entry.datasets, shown), instance, progress)
 
 
+def demo_page(instance: dg.DagsterInstance) -> tuple[Answer, Path]:
+    """Write the page that says how the lake of the demonstration is; return what it says, and where it is."""
+    settings = demo_settings(dict.fromkeys(NAMES, _NOBODY))
+    found = replace(answer(Loaded(settings), instance, {}, SystemClock()), notes=())  # they tell of schedules
+    return found, written(found, settings, Path(PAGE).absolute())
+
+
 def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
+    """Return what is shown as a configuration: no more is wanted of each dataset than what is collected."""
     collect = [
-        {"exchange": exchange, "symbols": symbols, "data_type": _data_type(more), **more}
+        {"exchange": exchange, "symbols": symbols, "data_type": _data_type(more), "every": "never", **more}
         for (exchange, *symbols), more, _ in SHOWN
     ]
     exchanges: dict[str, dict[str, Any]] = {name: {"rest_url": url} for name, url in rest_urls.items()}
     exchanges["kraken"]["symbols"] = {NEWCOMER: {"listed": "2019-09-30"}}
-    return settings_of({"store": STORE, "exchanges": exchanges, "collect": collect})
+    raw = {"store": STORE, "exchanges": exchanges, "collect": collect}
+    settings = settings_of(raw, Origin("dccd demo"))
+    ended = (_ended(entry, keys) for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True))
+    return settings.model_copy(update={"collect": tuple(ended)})
+
+
+def _ended(entry: Entry, keys: tuple[str, ...]) -> Entry:
+    """Return an entry that wants nothing after its last partition."""
+    if not keys:
+        return entry
+    end = moment(partition_span(entry.datasets[0].grain, keys[-1]).end).date()
+    return entry.model_copy(update={"end": end})
 
 
 def _data_type(more: Mapping[str, object]) -> str:

@@ -35,7 +35,7 @@ class StreamGroup(click.Group):
 def stream() -> None:
     """Record configured streams, all or NAMES, until Ctrl-C; or pause and resume one.
 
-    The daemon (dagster dev) does this by itself, and starts again what fails.
+    `dccd up` does this by itself, and starts again what fails.
     """
 
 

@@ -34,6 +34,9 @@ def test_the_demo_and_then_a_first_configuration_of_one_s_own(
     shown = project.dccd("demo")
     assert shown.returncode == 0, shown.stderr
     assert "binance/ohlc/BTC-USDT/1m" in shown.stdout
+    verdict, page = shown.stdout.splitlines()[-2:]
+    assert verdict.startswith("all is well: ")
+    assert "<html" in Path(page).read_text()
 
     own = yaml.safe_load(first_configuration())
     (entry,) = (one for one in own["collect"] if one["exchange"] == "binance")

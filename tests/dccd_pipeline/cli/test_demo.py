@@ -11,7 +11,7 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.tables import DataType
 from dccd_pipeline.build import silent
-from dccd_pipeline.cli.demo import STORE, demo, demo_settings
+from dccd_pipeline.cli.demo import STORE, demo, demo_page, demo_settings
 
 NOW = datetime.now(UTC)
 
@@ -45,6 +45,11 @@ def test_the_demo_collects_all_and_a_second_one_nothing_of_the_past(
         assert sum(state.rows for one in minutes for state in LakeStore(STORE).states(one).values()) == (
             2 * 91 * 1_440
         )
+
+        found, page = demo_page(instance)
+        assert found.problems == ()
+        assert found.verdict.startswith(f"all is well: {len(found.datasets)} datasets are complete")
+        assert found.verdict in page.read_text()
 
         written = files(tmp_path)
         assert all(result.succeeded for result in demo(instance, unexpected))
