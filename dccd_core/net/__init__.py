@@ -4,6 +4,7 @@ clock       the system's time, and a manual one for tests
 ratelimit   what all processes of a machine may spend at one exchange:
             sharedwindow, what was spent and what that allows now; sqlitefile, the small file they share;
             limiter, waits until it allows a request; the breaker
+line        the bytes of HTTP: a connection, under httpx
 http        one request at a time, paid for and judged
 handshake   how a WebSocket is opened, and what a refusal means
 websocket   one WebSocket connection: batches of messages, and typed errors
