@@ -69,7 +69,7 @@ class Table:
     columns are never null need not be said.
     """
     chart: str
-    """The column that is drawn."""
+    """The column that is drawn: a price, in the quote."""
     dictionaries: tuple[str, ...]
     """Columns whose values repeat, so that a dictionary makes them smaller. Measured."""
     bytes_per_row: int

@@ -1,4 +1,4 @@
-"""Pictures of prices and rows, as SVG. Matplotlib draws them, and is imported here only.
+"""Pictures of prices and rows, as SVG. Matplotlib draws them, imported when it does.
 
 See https://matplotlib.org/stable/api/index.html
 """

@@ -4,15 +4,11 @@ Belongs here: turning known facts into metadata values. Does not: finding facts 
 See https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
-import base64
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 import polars as pl
 import polars.selectors as cs
-from PIL import Image, ImageDraw
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import ZERO, TimeRange, Us, iso
@@ -21,11 +17,13 @@ from dccd_core.fetch.planner import settled
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Hole
 from dccd_core.quality.coverage import gap_rate
+from dccd_pipeline.assets.plots import picture
 from dccd_pipeline.assets.progress import condition_of, is_complete
 from dccd_pipeline.assets.spec import column_schema, uri_of
 from dccd_pipeline.tags import COLUMN_SCHEMA, DATA_VERSION, PARTITION_ROW_COUNT, ROW_COUNT, URI
 
-_WIDTH, _HEIGHT = 360, 72
+_POINTS = 360
+"""More of them than a picture has columns would not be seen."""
 _SHOWN_HOLES = 20
 _SHOWN_ROWS = 10
 
@@ -125,23 +123,17 @@ def partition_view(lake: LakeStore, dataset: Dataset, key: str) -> dict[str, dg.
 
 
 def price_chart(lake: LakeStore, dataset: Dataset, key: str) -> str:
-    """Draw the partition's prices as a small PNG inside a Markdown image."""
+    """Draw the partition's prices over time as a small PNG inside a Markdown image."""
     column = dataset.data_type.table.chart
     prices = (
         lake.scan(dataset, partition_span(dataset.grain, key))
-        .select(pl.col(column), slot=(pl.int_range(pl.len()) * _WIDTH) // pl.len())
+        .select("ts", column, slot=(pl.int_range(pl.len()) * _POINTS) // pl.len())
         .group_by("slot")
-        .agg(pl.col(column).last())
+        .agg(pl.col("ts", column).last())
         .sort("slot")
-        .collect(engine="streaming")[column]
-        .to_list()
+        .collect(engine="streaming")
     )
-    return picture(column, prices)
-
-
-def picture(name: str, values: Sequence[float]) -> str:
-    """Draw values one after another as a small PNG inside a Markdown image."""
-    return f"![{name}](data:image/png;base64,{base64.b64encode(_png(values)).decode()})"
+    return picture(column, f"{column}, {dataset.symbol.quote}", prices["ts"], prices[column])
 
 
 def last_rows(lake: LakeStore, dataset: Dataset, key: str) -> dg.MetadataValue:
@@ -164,19 +156,3 @@ def _ends(whole: TimeRange, state: State | None) -> Iterator[TimeRange]:
             yield TimeRange(Us(start), whole.end)
             back *= 16
     yield whole
-
-
-def _png(prices: Sequence[float]) -> bytes:
-    image = Image.new("P", (_WIDTH, _HEIGHT), 0)
-    image.putpalette([255, 255, 255, 79, 67, 221])
-    if len(prices) > 1:
-        low, high = min(prices), max(prices)
-        scale = (_HEIGHT - 5) / ((high - low) or 1)
-        step = (_WIDTH - 1) / (len(prices) - 1)
-        points = [(at * step, _HEIGHT - 3 - (price - low) * scale) for at, price in enumerate(prices)]
-        draw = ImageDraw.Draw(image)
-        for start, end in pairwise(points):
-            draw.line([start, end], fill=1, width=1)
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True, bits=1)
-    return file.getvalue()

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import dagster as dg
+import polars as pl
 
 from dccd_core.domain.timespan import iso
 from dccd_core.keep.copies import LastSync, Trouble
 from dccd_core.keep.sync import Line, Synced, said_of
-from dccd_pipeline.assets.metadata import picture
+from dccd_core.tables.table import TIME
+from dccd_pipeline.assets.plots import picture
 
 _SHOWN: Final = 100
 
@@ -54,7 +56,9 @@ def metadata(synced: Synced, last: LastSync | None) -> dict[str, dg.MetadataValu
         if troubles:
             told[name] = dg.MetadataValue.md(_listed(troubles))
     if last and len(last.history) > 1:
-        told["bytes_over_time"] = dg.MetadataValue.md(picture("bytes", [size for _, size in last.history]))
+        history = pl.DataFrame(last.history, {"at": TIME, "size": pl.Int64}, orient="row")
+        drawn = picture("bytes", "held there, MB", history["at"], history["size"] / 1e6)
+        told["bytes_over_time"] = dg.MetadataValue.md(drawn)
     return told
 
 

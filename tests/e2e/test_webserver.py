@@ -1,14 +1,11 @@
 """Through GraphQL, as the UI does it: a running webserver and a running daemon."""
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from PIL import Image
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us, iso, parse_time
@@ -17,7 +14,9 @@ from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_pipeline.assets.checks import INTACT, check_names
 from dccd_pipeline.assets.equal import CHECK
+from dccd_pipeline.assets.plots import SIZE
 from dccd_pipeline.build import build_definitions
+from tests.dccd_pipeline.drawn import png
 from tests.e2e.project import (
     BTC,
     BTC_HOURS,
@@ -159,7 +158,7 @@ def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl
         ]
         table = DataType.OHLC.table
         assert columns == [(name, name not in table.required) for name in table.schema]
-        assert picture(said["chart"]).size == (360, 72)
+        assert png(said["chart"]).size == SIZE
 
 
 def assert_checks_passed(asset: Any) -> None:
@@ -174,12 +173,6 @@ def assert_checks_passed(asset: Any) -> None:
 
 def shown(web: Web, dataset: Dataset) -> Any:
     return web.ask(ASSET, key={"path": dataset.parts})["assetNodeOrError"]
-
-
-def picture(markdown: str) -> Image.Image:
-    head, _, data = markdown.removesuffix(")").partition(";base64,")
-    assert head == "![close](data:image/png"
-    return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
 def pairs(tags: list[Mapping[str, str]]) -> dict[str, str]:
