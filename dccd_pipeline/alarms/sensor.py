@@ -5,6 +5,7 @@ See https://docs.dagster.io/guides/automate/sensors
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 import dagster as dg
@@ -56,7 +57,7 @@ def alert_sensor(
     def look(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if alerts is None:
             return dg.SkipReason("nobody is to be told: write alerts into dccd.yaml")
-        now, looked = clock.now(), _READ.decode(context.cursor) if context.cursor else Looked()
+        now, looked = clock.now(), _recalled(context.cursor)
         alarms, lines, troubles = list[Alarm](), list[str](), list[str]()
         blind = dict[str, str | None].fromkeys(kinds)
         for name, kind in _due(kinds, looked, now):
@@ -85,6 +86,13 @@ def alert_sensor(
         return dg.SkipReason("; ".join(said) or f"{len(lines)} alerts were told")
 
     return look
+
+
+def _recalled(cursor: str | None) -> Looked:
+    """Return what a cursor says; one of another version, or of somebody's hand, says nothing."""
+    with suppress(msgspec.DecodeError):
+        return _READ.decode(cursor or "{}")
+    return Looked()
 
 
 def _said_blind(looked: Looked, name: str, error: Exception, now: Us) -> str | None:

@@ -4,6 +4,7 @@ Belongs here: when a stream has been silent too long, and what is said of it. Do
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import dagster as dg
@@ -54,7 +55,7 @@ def silence_sensor(
         description="Says that a stream brings nothing for its silent_after, hourly, and when it does again.",
     )
     def silent_streams(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        heard = _READ.decode(context.cursor) if context.cursor else Heard()
+        heard = _recalled(context.cursor)
         states = stream_states(context.instance, dict.fromkeys(patience, ""), clock)
         lines = dict(judged(states, patience, heard, clock.now()))
         for line in lines.values():
@@ -72,6 +73,13 @@ def silence_sensor(
         )
 
     return silent_streams
+
+
+def _recalled(cursor: str | None) -> Heard:
+    """Return what a cursor says; one of another version, or of somebody's hand, says nothing."""
+    with suppress(msgspec.DecodeError):
+        return _READ.decode(cursor or "{}")
+    return Heard()
 
 
 def judged(

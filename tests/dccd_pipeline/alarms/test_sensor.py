@@ -87,8 +87,13 @@ def test_who_cannot_look_for_a_while_is_told_too(tmp_path: Path) -> None:
         ]
 
 
-def test_after_a_clock_was_ahead_kinds_look(tmp_path: Path) -> None:
-    seen, cursor = list[Us](), msgspec.json.encode(Looked({"hot": NOW + 1_000 * DAY})).decode()
+@pytest.mark.parametrize(
+    "cursor",
+    [msgspec.json.encode(Looked({"hot": NOW + 1_000 * DAY})).decode(), '{"at": 7}', "by hand"],
+    ids=["a clock was ahead", "of another version", "by hand"],
+)
+def test_whatever_is_remembered_kinds_look(tmp_path: Path, cursor: str) -> None:
+    seen = list[Us]()
     with hook() as one, dg.DagsterInstance.ephemeral() as instance:
         sensor = alert_sensor(
             settings(tmp_path, alerts={"to": [one.url]}),

@@ -101,7 +101,7 @@ def streaming() -> None: ...
 def sensed(
     instance: dg.DagsterInstance, folder: Path, alerts: Alerts, minutes: int, resets: int, back: int
 ) -> None:
-    """Look every minute at a stream that brings nothing until it is ``back``; the sensor is reset once."""
+    """Look every minute at a stream that brings nothing until it is ``back``; its cursor is set once."""
     clock = ManualClock(NOW)
     sensor = silence_sensor(settings_of(folder).stream, alerts, clock)
     status = dg.DagsterRunStatus.STARTED
@@ -114,7 +114,7 @@ def sensed(
         write_beat(instance, "majors", beat_of(run.run_id, "digest", clock.now(), told))
         context = dg.build_sensor_context(instance, cursor)
         sensor(context)
-        cursor = None if minute == resets else context.cursor  # as when the sensor is reset in the UI
+        cursor = "nothing" if minute == resets else context.cursor  # as when somebody sets it in the UI
 
 
 def test_the_sensor_posts_until_the_address_takes_it_and_no_more(tmp_path: Path) -> None:
