@@ -116,7 +116,6 @@ class Services:
                 _let_go(one.process)
                 one.process, one.retry_at = None, now + wait
                 self.say(f"{one.name}: ended by itself ({_said_code(code)}) -> started again in {wait:.0f} s")
-        self._groups = {group for group in self._groups if members(group)}
 
     def end(self, hurry: Callable[[], bool] = lambda: False) -> list[int]:
         """End all of them, and the runs they started; return the processes that had to be killed.
@@ -163,7 +162,8 @@ class Services:
             process_group=0,
         )
         one.began = time.monotonic()
-        self._groups.add(one.process.pid)
+        # what is left of those that ended; looking for it takes a walk through all processes of the machine
+        self._groups = {one.process.pid, *(group for group in self._groups if members(group))}
         assert one.process.stdout
         Thread(target=self._read, args=(one.name, one.process.stdout), daemon=True).start()
 
