@@ -12,13 +12,13 @@ import polars as pl
 from dccd_core.adapter.contract import Endpoint
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.errors import DamagedFile
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us, union
-from dccd_core.exchanges import get
+from dccd_core.exchanges import NAMES, get
 from dccd_core.fetch.paging import style_of
 from dccd_core.fetch.work import quiet_of
 from dccd_core.lake.lake import CompletenessCheck, LakeStore
-from dccd_core.lake.layout import data_path
+from dccd_core.lake.layout import data_path, owner
 from dccd_core.lake.partition.digest import Digest
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.lake.partition.parquet import Summary
@@ -32,7 +32,7 @@ class Harm(StrEnum):
 
     UNREADABLE: its file, or a part of it, cannot be read. MISSING: rows that were stored are not there any
     more. CHANGED: its rows are not those that were written, and nobody can say which. WRONG: rows cannot be
-    true, or are not in order.
+    true, are not in order, or are those of another partition.
     """
 
     UNREADABLE = "unreadable"
@@ -68,18 +68,26 @@ class Verified:
 
 
 def verify(lake: LakeStore, dataset: Dataset, key: str) -> Verified | None:
-    """Read every row of a partition again; None when it has no file."""
-    with lake.store.open(data_path(dataset, key)) as stored:
-        if stored is None:
-            return None
-        whole, name = partition_span(dataset.grain, key), lake.path(dataset, key)
-        try:
-            wreck = Wreck(stored.file, dataset.data_type, name)
-        except DamagedFile as e:
-            return Verified(
-                dataset, key, 0, 0, (Harmed(dataset, key, Harm.UNREADABLE, (whole,), None, str(e)),)
-            )
-        return _Reading(lake, dataset, key, wreck).result()
+    """Read every row of a partition again; None when it has no file.
+
+    What cannot be read for whatever reason, a broken disk or a permission, is unreadable, and no error.
+    """
+    try:
+        with lake.store.open(data_path(dataset, key)) as stored:
+            if stored is None:
+                return None
+            wreck = Wreck(stored.file, dataset.data_type, lake.path(dataset, key))
+            if wreck.owner not in ("", owner(dataset, key)):
+                return _refused(dataset, key, Harm.WRONG, f"it holds {wreck.owner}")
+            return _Reading(lake, dataset, key, wreck).result()
+    except LakeError as e:
+        return _refused(dataset, key, Harm.UNREADABLE, str(e))
+
+
+def _refused(dataset: Dataset, key: str, harm: Harm, said: str) -> Verified:
+    """Return a partition of which no row can be used."""
+    whole = partition_span(dataset.grain, key)
+    return Verified(dataset, key, 0, 0, (Harmed(dataset, key, harm, (whole,), None, said),))
 
 
 class _Reading:
@@ -88,7 +96,7 @@ class _Reading:
     def __init__(self, lake: LakeStore, dataset: Dataset, key: str, wreck: Wreck) -> None:
         self._dataset, self._key, self._wreck = dataset, key, wreck
         self._whole = partition_span(dataset.grain, key)
-        endpoint = get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
+        endpoint = _endpoint(dataset)
         self._audit = Audit(dataset, carried_open=endpoint is not None and endpoint.carries_open)
         self._judge = _judge(lake, dataset, key, endpoint)
         self._digest = Digest(dataset.data_type.table)
@@ -188,6 +196,13 @@ class _Reading:
 def _share(missing: int, part: TimeRange, whole: TimeRange) -> int:
     """Return how many of the rows missing in ``whole`` are missing in ``part``; of bars that is known."""
     return missing if part == whole else missing * part.length // whole.length
+
+
+def _endpoint(dataset: Dataset) -> Endpoint | None:
+    """Return who serves it; None where nobody does, or the folder is of an exchange that nobody knows."""
+    if dataset.exchange not in NAMES:
+        return None
+    return get(dataset.exchange).endpoint(dataset.symbol.market_type, dataset.data_type)
 
 
 def _judge(lake: LakeStore, dataset: Dataset, key: str, endpoint: Endpoint | None) -> CompletenessCheck:

@@ -17,6 +17,7 @@ from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import DAY, Us
 from dccd_core.fetch.verify import Verified, verify
 from dccd_core.lake.lake import LakeStore
+from dccd_core.lake.layout import data_path, dataset_folder
 
 _AT_ONCE: Final = 4
 _FRESH: Final = DAY
@@ -27,7 +28,7 @@ Part = tuple[Dataset, str]
 
 
 class Round(msgspec.Struct):
-    """A round under way. ``begun``: us. ``done``: what was read again and is right, by name."""
+    """A round under way. ``begun``: us. ``done``: the files that are right, as they were when read."""
 
     begun: int
     done: set[str] = set()
@@ -52,7 +53,7 @@ class Rounds:
             found = _ROUND.decode(self.file.read_bytes())
         except (OSError, msgspec.DecodeError):
             return Round(now)
-        return found if now - found.begun < _FRESH else Round(now)
+        return found if 0 <= now - found.begun < _FRESH else Round(now)  # a clock may have been ahead
 
     def keep(self, one: Round) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,15 +78,23 @@ def sample(parts: Sequence[Part], share: float, day: int) -> list[Part]:
     return chosen or list(parts[:1])
 
 
+def files_of(lake: LakeStore, parts: Sequence[Part]) -> dict[Part, str]:
+    """Return what tells the file of each partition, as it is now, from any other."""
+    folders = [dataset_folder(dataset) for dataset in dict.fromkeys(dataset for dataset, _ in parts)]
+    marks = {path: mark for folder in folders for path, mark in lake.store.marks(folder).items()}
+    return {part: f"{path} {marks.get(path, '')}" for part in parts if (path := data_path(*part))}
+
+
 def read_again(
     lake: LakeStore, parts: Sequence[Part], rounds: Rounds, now: Us, tell: Callable[[Part], object]
 ) -> Generator[Verified]:
     """Yield what became of each partition that is not done in this round, as they come.
 
-    What is right is noted, so that a round that is stopped goes on from there.
+    What is right is noted, so that a round that is stopped goes on from there; a file that has changed since
+    is read again.
     """
-    going = rounds.going(now)
-    left = [part for part in parts if _name(part) not in going.done]
+    going, files = rounds.going(now), files_of(lake, parts)
+    left = [part for part in parts if files[part] not in going.done]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         under_way = {pool.submit(verify, lake, *part): part for part in left}
         try:
@@ -95,7 +104,7 @@ def read_again(
                 if result is None:
                     continue
                 if not result.harmed:
-                    going.done.add(_name(part))
+                    going.done.add(files[part])
                 if count % _KEPT_EVERY == 0:
                     rounds.keep(going)
                 yield result
@@ -104,9 +113,8 @@ def read_again(
                 one.cancel()
             rounds.keep(going)
             raise
-    rounds.end()
-
-
-def _name(part: Part) -> str:
-    dataset, key = part
-    return f"{dataset}/{key}"
+    going.done.difference_update(files.values())
+    if going.done:  # of a round through more than these
+        rounds.keep(going)
+    else:
+        rounds.end()

@@ -6,7 +6,9 @@ Belongs here: options in, exit code out. Does not: finding out (answer/verifying
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
@@ -71,50 +73,72 @@ def verify(
         if exchange or sample or repair:
             raise ConfigError("--pin is read whole and never changes", hint="leave the other words out")
         sys.exit(_pin(settings, name, as_json=as_json))
-    lake = LakeStore(settings.store)
-    datasets = _chosen(lake, exchange, symbols)
+    lake, meant = LakeStore(settings.store), _meant(exchange, symbols)
+    datasets = [one for one in lake.datasets() if meant(one)]
+    absent = _absent(settings, lake, meant)
+    if exchange and not datasets and not absent:
+        words = " ".join((exchange, *symbols))
+        raise ConfigError(f"the lake holds nothing of {words}", hint="see dccd inventory")
     found, verified = _read(lake, datasets, sample, drawn=not as_json)
-    gaps_of = _gaps(settings, datasets)
+    gaps_of = _gaps(settings, datasets, meant)
     mended = _repair(settings, lake, found, gaps_of) if repair and (found or gaps_of) else []
     if repair:
-        gaps_of = _gaps(settings, datasets)
-    left = [one for one in found if one not in mended]
+        gaps_of, absent = _gaps(settings, datasets, meant), _absent(settings, lake, meant)
+    away = sum(len(lake.elsewhere(dataset)) for dataset in datasets)
+    seen = Seen(verified, found, mended, gaps_of, absent, away, empty=not datasets)
     if as_json:
-        click.echo(json.dumps(_told(verified, found, mended, gaps_of)))
+        click.echo(json.dumps(_told(seen)))
     else:
-        _show(verified, found, mended, gaps_of)
+        _show(seen)
         say_where(settings)
-    sys.exit(1 if left or gaps_of else 0)
+    sys.exit(0 if seen.well else 1)
 
 
-def _chosen(lake: LakeStore, exchange: str | None, symbols: Sequence[str]) -> list[Dataset]:
-    """Return the datasets that are meant.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of it. ``absent``: what is collected and was never stored, with the entry's name.
 
-    Raises:
-        ConfigError: there is none.
+    ``away``: so many partitions only remotes hold; they were not read. ``empty``: there is nothing to read.
     """
+
+    verified: Sequence[Verified]
+    found: Sequence[Harmed]
+    mended: Sequence[Harmed]
+    gaps_of: Mapping[Dataset, Sequence[Gap]]
+    absent: Mapping[Dataset, str]
+    away: int
+    empty: bool
+
+    @property
+    def left(self) -> list[Harmed]:
+        return [one for one in self.found if one not in self.mended]
+
+    @property
+    def well(self) -> bool:
+        return not (self.left or self.gaps_of or self.absent)
+
+
+def _meant(exchange: str | None, symbols: Sequence[str]) -> Callable[[Dataset], bool]:
     name = named_exchange(exchange).name if exchange else None
     wanted = {read_symbol(symbol) for symbol in symbols}
-    found = [
-        one
-        for one in lake.datasets()
-        if name in (None, one.exchange) and (not wanted or one.symbol in wanted)
-    ]
-    if not found and exchange:
-        meant = " ".join((exchange, *symbols))
-        raise ConfigError(f"the lake holds nothing of {meant}", hint="see dccd inventory")
-    return found
+    return lambda one: name in (None, one.exchange) and (not wanted or one.symbol in wanted)
+
+
+def _absent(settings: Settings, lake: LakeStore, meant: Callable[[Dataset], bool]) -> dict[Dataset, str]:
+    from dccd_pipeline.answer.absent import never_stored  # noqa: PLC0415 -- it brings Dagster
+
+    return never_stored(settings, lake, SystemClock().now(), meant)
 
 
 def _read(
     lake: LakeStore, datasets: Sequence[Dataset], share: float | None, *, drawn: bool
 ) -> tuple[list[Harmed], list[Verified]]:
-    from dccd_pipeline.answer.verifying import Rounds, parts_of, read_again, sample  # noqa: PLC0415
+    from dccd_pipeline.answer.verifying import Rounds, files_of, parts_of, read_again, sample  # noqa: PLC0415
 
     now, parts = SystemClock().now(), parts_of(lake, datasets)
     parts = sample(parts, share, now // DAY) if share and parts else parts
     rounds, verified = Rounds.of(lake), list[Verified]()
-    done = len(rounds.going(now).done)
+    done = len(rounds.going(now).done & {*files_of(lake, parts).values()})
     if done and drawn:
         click.echo(f"goes on where it was stopped: {done:,} partitions are read already", err=True)
     with render.counting(len(parts), drawn=drawn) as tell:
@@ -123,17 +147,25 @@ def _read(
     return [harmed for one in verified for harmed in one.harmed], verified
 
 
-def _gaps(settings: Settings, datasets: Sequence[Dataset]) -> dict[Dataset, list[Gap]]:
-    """Return what is absent of each dataset without a reason, up to where it is proven."""
+def _gaps(
+    settings: Settings, datasets: Sequence[Dataset], meant: Callable[[Dataset], bool]
+) -> dict[Dataset, list[Gap]]:
+    """Return what is absent without a reason, up to where each dataset is proven, and vanished files."""
+    from dccd_pipeline.answer.absent import vanished_keys, with_vanished  # noqa: PLC0415 -- it brings Dagster
+    from dccd_pipeline.cli.instance import existing_instance  # noqa: PLC0415
+
     lake, now = settings.lake(), SystemClock().now()
+    with existing_instance() as instance:
+        gone = vanished_keys(settings, instance, lake, now)
     wanted, found = wanted_times(settings, now), dict[Dataset, list[Gap]]()
-    for dataset in datasets:
+    for dataset in dict.fromkeys((*datasets, *filter(meant, gone))):
         try:
             states = lake.all_known(dataset)
         except DccdError:
             continue  # it is among what is harmed
         time = (wanted.get(dataset) or wanted_time(dataset, states, now)) if states else None
-        if time and (of := unexplained(dataset, states, time)):
+        lacks = unexplained(dataset, states, time) if time else []
+        if of := with_vanished(dataset, lacks, gone.get(dataset, ())):
             found[dataset] = of
     return found
 
@@ -141,7 +173,10 @@ def _gaps(settings: Settings, datasets: Sequence[Dataset]) -> dict[Dataset, list
 def _repair(
     settings: Settings, lake: LakeStore, found: Sequence[Harmed], gaps_of: Mapping[Dataset, Sequence[Gap]]
 ) -> list[Harmed]:
-    """Ask for what is wrong or missing, in recorded runs; return what is right by now."""
+    """Ask for what is wrong or missing, in recorded runs; return what is right by now.
+
+    What cannot be mended or asked for is said, and keeps nothing else from it.
+    """
     from dccd_pipeline.build import silent  # noqa: PLC0415 -- it brings Dagster
     from dccd_pipeline.cli.backfill import orders_of, run_order  # noqa: PLC0415
     from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415
@@ -150,11 +185,12 @@ def _repair(
     for (dataset, key), some in groupby(found, key=lambda one: (one.dataset, one.key)):
         harmed = list(some)
         doubtful = union(span for one in harmed for span in one.spans)
-        lake.mend(dataset, key, doubtful, keep=any(one.harm is not Harm.MISSING for one in harmed))
-        spans.setdefault(dataset, []).extend(doubtful)
+        with _said_of(dataset):
+            lake.mend(dataset, key, doubtful, keep=any(one.harm is not Harm.MISSING for one in harmed))
+            spans.setdefault(dataset, []).extend(doubtful)
     with open_instance() as instance:
-        for dataset, of in spans.items():
-            for part in union(of):
+        for dataset, part in [(one, part) for one, of in spans.items() for part in union(of)]:
+            with _said_of(dataset):
                 for order in orders_of(settings, [dataset], part.start, part.end):
                     result = run_order(settings, order, instance, silent)
                     if result.failure:
@@ -167,40 +203,49 @@ def _repair(
     return [one for one in found if (one.dataset, one.key) in sound]
 
 
-def _show(
-    verified: Sequence[Verified],
-    found: Sequence[Harmed],
-    mended: Sequence[Harmed],
-    gaps_of: Mapping[Dataset, Sequence[Gap]],
-) -> None:
-    for one in found:
+@contextmanager
+def _said_of(dataset: Dataset) -> Generator[None]:
+    """Say what cannot be done about a dataset, and go on."""
+    try:
+        yield
+    except DccdError as e:
+        click.echo(f"{dataset}: {e}", err=True)
+
+
+def _show(seen: Seen) -> None:
+    for one in seen.found:
         span = f" ({iso(one.spans[0].start)} to {iso(one.spans[-1].end)})" if one.spans else ""
-        click.echo(f"{'repaired' if one in mended else one.harm}: {one.dataset} {one.key}{span}: {one.said}")
-    for dataset, of in gaps_of.items():
+        how = "repaired" if one in seen.mended else one.harm
+        click.echo(f"{how}: {one.dataset} {one.key}{span}: {one.said}")
+    for dataset, of in seen.gaps_of.items():
         for gap in of:
             missing = "" if gap.missing is None else f", {gap.missing:,} rows"
             click.echo(f"gap: {dataset} {iso(gap.span.start)} to {iso(gap.span.end)}{missing}: {gap.why}")
-    rows, size = sum(one.rows for one in verified), sum(one.bytes for one in verified)
-    read = f"{counted(len(verified), 'partition')} read again: {rows:,} rows, {decimal(size)}"
-    wrong = len({(one.dataset, one.key) for one in found if one not in mended})
-    gaps = sum(len(of) for of in gaps_of.values())
+    for dataset, entry in seen.absent.items():
+        click.echo(f"absent: {dataset}: nothing of it is stored -> dccd collect {entry}")
+    rows, size = sum(one.rows for one in seen.verified), sum(one.bytes for one in seen.verified)
+    read = f"{counted(len(seen.verified), 'partition')} read again: {rows:,} rows, {decimal(size)}"
+    away = f" {counted(seen.away, 'partition')} that only remotes hold: not read." if seen.away else ""
+    click.echo(f"{read}; {_verdict(seen)}{away}")
+
+
+def _verdict(seen: Seen) -> str:
+    wrong = len({(one.dataset, one.key) for one in seen.left})
+    gaps = sum(len(of) for of in seen.gaps_of.values())
     ill = [f"{wrong} not as written" if wrong else "", f"{gaps} with gaps" if gaps else ""]
-    said_ill = ", ".join(one for one in ill if one)
-    hint = " -> dccd verify --repair asks for it again" if said_ill else ""
-    click.echo(f"{read}; {said_ill or 'all are what their ledgers say, without a gap'}{hint}")
+    if said := ", ".join(one for one in ill if one):
+        return f"{said} -> dccd verify --repair asks for it again"
+    if seen.absent:
+        return f"{counted(len(seen.absent), 'dataset')} of dccd.yaml not there at all"
+    return "the lake holds nothing yet" if seen.empty else "all are what their ledgers say, without a gap"
 
 
-def _told(
-    verified: Sequence[Verified],
-    found: Sequence[Harmed],
-    mended: Sequence[Harmed],
-    gaps_of: Mapping[Dataset, Sequence[Gap]],
-) -> dict[str, Any]:
+def _told(seen: Seen) -> dict[str, Any]:
     """Return it as JSON has it; moments are integer microseconds."""
     return {
-        "partitions": len(verified),
-        "rows": sum(one.rows for one in verified),
-        "bytes": sum(one.bytes for one in verified),
+        "partitions": len(seen.verified),
+        "rows": sum(one.rows for one in seen.verified),
+        "bytes": sum(one.bytes for one in seen.verified),
         "harmed": [
             {
                 "dataset": str(one.dataset),
@@ -209,15 +254,17 @@ def _told(
                 "spans": [[span.start, span.end] for span in one.spans],
                 "rows": one.rows,
                 "said": one.said,
-                "repaired": one in mended,
+                "repaired": one in seen.mended,
             }
-            for one in found
+            for one in seen.found
         ],
         "gaps": [
             {"dataset": str(dataset), "start": gap.span.start, "end": gap.span.end, "why": gap.why}
-            for dataset, of in gaps_of.items()
+            for dataset, of in seen.gaps_of.items()
             for gap in of
         ],
+        "absent": sorted(map(str, seen.absent)),
+        "elsewhere": seen.away,
     }
 
 

@@ -221,8 +221,13 @@ def _state(metadata: pq.FileMetaData, size: int, name: str) -> State:
     known = _summary(metadata, name)
     first = known.starts[0] if known.starts else None
     ledger = read_ledger(metadata, name)
-    owner = (metadata.metadata or {}).get(_OWNER.encode(), b"").decode(errors="replace")
+    owner = read_owner(metadata)
     return State(name, known.rows, first, known.last, size, known.content_hash, ledger, owner)
+
+
+def read_owner(metadata: pq.FileMetaData) -> str:
+    """Return which partition a footer says that the file is; empty where it says nothing."""
+    return (metadata.metadata or {}).get(_OWNER.encode(), b"").decode(errors="replace")
 
 
 def read_ledger(metadata: pq.FileMetaData, name: str) -> Ledger:

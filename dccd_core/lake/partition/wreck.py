@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.partition.ledger import Ledger
-from dccd_core.lake.partition.parquet import Summary, Writer, damage, read_ledger, read_summary
+from dccd_core.lake.partition.parquet import Summary, Writer, damage, read_ledger, read_owner, read_summary
 from dccd_core.lake.store.folder import Store, Stored, rewrite
 from dccd_core.tables import DataType
 
@@ -33,6 +33,8 @@ class Lost:
 class Wreck:
     """A file, open; ``ledger`` and ``summary`` are what its footer says, None where it does not.
 
+    ``owner``: which partition its footer says that it is; empty where it does not.
+
     Raises:
         DamagedFile: it is no Parquet file any more. ``name`` says which.
     """
@@ -42,6 +44,7 @@ class Wreck:
         with damage(name):
             self._file = pq.ParquetFile(file, page_checksum_verification=True)
         self.bytes = file.seek(0, SEEK_END)
+        self.owner = read_owner(self._file.metadata)
         self.ledger, self.summary = self._ledger(), self._summary()
 
     def pieces(self) -> Iterator[pl.DataFrame | Lost]:
@@ -121,6 +124,8 @@ def _rewritten(
         wreck: Wreck | None = Wreck(stored.file, data_type, url)
     except DamagedFile:
         wreck = None
+    if wreck and wreck.owner not in ("", owner):
+        wreck = None  # rows of another are none of ours
     pieces = wreck.pieces() if wreck else iter(())
     frames = (piece for piece in pieces if isinstance(piece, pl.DataFrame))  # a group at a time is in memory
     with Writer(file, data_type, owner) as writer:

@@ -184,3 +184,22 @@ def test_a_byte_that_flipped_loses_its_row_group_only(filled: Filled) -> None:
     assert {one.harm for one in found.harmed} == {Harm.UNREADABLE}
     repair(world, dataset, key, union(part for one in found.harmed for part in one.spans))
     assert world.stored(dataset, key).equals(world.truth(dataset, key))
+
+
+def test_r4_the_file_of_another_partition_is_wrong_and_none_of_its_rows_stay(filled: Filled) -> None:
+    """36c92f8: nothing was wrong with it, exit code 0; mended, its rows were kept as those of the other."""
+    lake = LakeStore(filled.copy())
+    dataset, key = PARTS[1]
+    other = Dataset.parse(str(dataset).replace("BTC", "ETH"))
+    strange = Path(lake.path(other, key))
+    strange.parent.mkdir(parents=True)
+    shutil.copyfile(lake.path(dataset, key), strange)
+    verified = verify(lake, other, key)
+    assert verified
+    (harmed,) = verified.harmed
+    assert (harmed.harm, harmed.said) == (Harm.WRONG, f"it holds {dataset}/{key}")
+    assert harmed.spans == (partition_span(other.grain, key),)
+    lake.mend(other, key, harmed.spans, keep=True)
+    state = lake.state(other, key)
+    assert state
+    assert (state.rows, state.ledger.covered()) == (0, [])

@@ -40,6 +40,40 @@ def test_a_round_that_was_stopped_goes_on_for_a_day(lake: LakeStore) -> None:
     assert len(list(read_again(lake, parts, Rounds.of(lake), Us(NOW + DAY), id))) == len(YEARS)
 
 
+def test_r2_what_was_changed_since_is_read_again_when_the_round_goes_on(lake: LakeStore) -> None:
+    """36c92f8: it counted as read, by its name, for a day: damage in the meantime went unseen."""
+    parts = parts_of(lake, [HOURS])
+    stopped = read_again(lake, parts, Rounds.of(lake), NOW, id)
+    done = [next(stopped).key for _ in range(len(parts) - 1)]
+    stopped.close()
+    file = Path(lake.path(HOURS, done[0]))
+    file.write_bytes(file.read_bytes()[:-9])
+    again = {one.key: bool(one.harmed) for one in read_again(lake, parts, Rounds.of(lake), NOW, id)}
+    assert again[done[0]]
+    assert len(again) < len(parts)
+
+
+def test_r2_a_round_through_a_part_ends_no_other(lake: LakeStore) -> None:
+    """36c92f8: `dccd verify binance` in between, and the whole round began anew."""
+    parts = parts_of(lake, [HOURS])
+    stopped = read_again(lake, parts, Rounds.of(lake), NOW, id)
+    done = {next(stopped).key for _ in range(4)}
+    stopped.close()
+    others = [part for part in parts if part[1] not in done]
+    assert len(list(read_again(lake, others[:1], Rounds.of(lake), NOW, id))) == 1
+    left = {one.key for one in read_again(lake, parts, Rounds.of(lake), NOW, id)}
+    assert not left & done
+
+
+def test_r2_a_round_that_a_clock_ahead_began_does_not_go_on_for_years(lake: LakeStore) -> None:
+    """36c92f8: until the clock got there, what it had read was never read again."""
+    parts = parts_of(lake, [HOURS])
+    stopped = read_again(lake, parts, Rounds.of(lake), Us(NOW + 1_000 * DAY), id)
+    next(stopped)
+    stopped.close()
+    assert len(list(read_again(lake, parts, Rounds.of(lake), NOW, id))) == len(YEARS)
+
+
 def test_what_is_wrong_is_read_again_when_the_round_goes_on(lake: LakeStore) -> None:
     Path(lake.path(HOURS, "2020")).write_bytes(b"nothing that could be read, but not short either")
     parts = parts_of(lake, [HOURS])

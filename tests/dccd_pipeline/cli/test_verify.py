@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import parse_time
 from dccd_core.keep.pins import Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.remembered import remember_held
+from dccd_pipeline.cli.instance import open_instance
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, dccd, refused
 from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
 
@@ -77,7 +80,7 @@ class TestLake:
     def test_what_is_damaged_is_asked_for_again_and_kept(
         self, project: Path, sandbox: RunningSandbox
     ) -> None:
-        (project / "dccd.yaml").write_text(CONFIG % sandbox.rest_url("binance"))
+        (project / "dccd.yaml").write_text((CONFIG % sandbox.rest_url("binance")).replace(", ETH/USDT", ""))
         span = ("--start", "2024-01-01", "--end", "2025-01-01")
         assert dccd("backfill", *BTC_HOURS, *span).exit_code == 0
         lake = LakeStore(project / "lake")
@@ -91,6 +94,66 @@ class TestLake:
         assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
         assert (file.parent / "_damaged").exists()
         assert dccd("verify").exit_code == 0
+
+    @pytest.mark.usefixtures("own_home")
+    def test_r2_what_is_not_there_is_never_what_its_ledger_says(self, project: Path) -> None:
+        """36c92f8: "0 partitions read again; all are what their ledgers say, without a gap", exit code 0."""
+        told = dccd("verify")
+        assert told.exit_code == 1
+        assert told.stdout.splitlines() == [
+            "absent: binance/ohlc/BTC-USDT/1h: nothing of it is stored -> dccd collect binance_ohlc_1h",
+            "absent: binance/ohlc/ETH-USDT/1h: nothing of it is stored -> dccd collect binance_ohlc_1h",
+            "0 partitions read again: 0 rows, 0 bytes; 2 datasets of dccd.yaml not there at all",
+        ]
+        hold(LakeStore(project / "lake"), HOURS, "2024", bars(whole(HOURS, "2024")))
+        told = json.loads(dccd("verify", "--json").stdout)
+        assert (told["absent"], told["harmed"]) == (["binance/ohlc/ETH-USDT/1h"], [])
+        assert dccd("verify", "binance", "BTC/USDT").exit_code == 0
+        assert dccd("verify", "binance", "ETH/USDT").exit_code == 1
+        (project / "dccd.yaml").write_text("store: other")
+        told = dccd("verify")
+        assert told.stdout == "0 partitions read again: 0 rows, 0 bytes; the lake holds nothing yet\n"
+
+    @pytest.mark.usefixtures("own_home")
+    def test_r2_a_file_that_vanished_is_named_even_where_nothing_follows_it(self, project: Path) -> None:
+        """36c92f8: what ended earlier for that, "all are what their ledgers say, without a gap"."""
+        (project / "dccd.yaml").write_text((CONFIG % "http://127.0.0.1:9").replace(", ETH/USDT", ""))
+        lake = LakeStore(project / "lake")
+        hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
+        assert dccd("verify").exit_code == 0
+        with open_instance() as instance:
+            remember_held(instance, lake.identity(), ["2024", "2025"], {HOURS: ["2024", "2025"]})
+        told = dccd("verify")
+        assert told.exit_code == 1
+        gap = f"gap: {HOURS} 2025-01-01T00:00:00Z to 2026-01-01T00:00:00Z: its file vanished"
+        assert gap in told.stdout.splitlines()
+
+    def test_r3_one_that_cannot_be_read_keeps_no_other_from_being_read(
+        self, lake: LakeStore, project: Path
+    ) -> None:
+        """36c92f8: "cannot read …: Is a directory", exit code 1, and nothing of any other."""
+        (project / "dccd.yaml").write_text("store: lake")
+        file = Path(lake.path(MINUTES, "2024-01"))
+        file.unlink()
+        file.mkdir()
+        for how in ((), ("--repair",)):
+            told = dccd("verify", *how)
+            assert told.exit_code == 1
+            assert told.stdout.startswith(f"unreadable: {MINUTES} 2024-01 (2024-01-01T00:00:00Z to ")
+            assert "2 partitions read again: 8,784 rows" in told.stdout
+
+    def test_r3_a_folder_of_an_exchange_that_nobody_knows_is_read_like_any_other(
+        self, lake: LakeStore, project: Path
+    ) -> None:
+        """36c92f8: "unknown exchange 'nowhere' -> known: …", exit code 2, and nothing was read."""
+        (project / "dccd.yaml").write_text("store: lake")
+        strange = Path(lake.path(Dataset.parse("nowhere/ohlc/BTC-USDT/1h"), "2024"))
+        strange.parent.mkdir(parents=True)
+        strange.write_bytes(Path(lake.path(HOURS, "2024")).read_bytes())
+        told = dccd("verify")
+        assert told.exit_code == 1
+        assert "wrong: nowhere/ohlc/BTC-USDT/1h 2024 (2024-01-01T00:00:00Z to " in told.stdout
+        assert "3 partitions read again" in told.stdout
 
     @pytest.mark.parametrize(
         ("words", "said"),
