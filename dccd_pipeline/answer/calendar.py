@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import DAY, TimeRange, Us, moment, union
 from dccd_core.lake.lake import State
 from dccd_core.lake.partition.ledger import ACCEPTED
-from dccd_core.quality.coverage import covered, gaps, promises, proven_until
+from dccd_core.quality.coverage import Gap, covered, gaps, promises, proven_until
 
 PROVEN: Final = "p"
 ELSEWHERE: Final = "e"
@@ -20,6 +20,7 @@ GAP: Final = "g"
 SKIPPED: Final = "n"
 BEHIND: Final = "b"
 ACCEPTED_GAP: Final = "a"
+PARTLY: Final = "h"
 NOTHING: Final = "."
 MEANING: Final[Mapping[str, str]] = {
     PROVEN: "proven",
@@ -27,24 +28,29 @@ MEANING: Final[Mapping[str, str]] = {
     ACCEPTED_GAP: "proven but for what was accepted",
     GAP: "a gap nobody can explain",
     SKIPPED: "never asked for",
+    PARTLY: "proven so far, the rest of the day is not there yet",
     BEHIND: "not there yet",
     NOTHING: "not wanted",
 }
 """What each letter says."""
 _MOST_NOTES: Final = 200
+_MOST_GAPS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The days of a dataset from ``first`` on, a letter each; ``notes``: what to say of some, by number.
 
-    ``rows``: how many each partition has, with its first day, in order.
+    ``rows``: how many each partition has, by its key, in order. ``gaps``: the newest of what is absent and
+    nobody can explain; ``left_out``: how many more there are.
     """
 
     first: date
     cells: str
     notes: Mapping[int, str]
-    rows: Sequence[tuple[str, int]]
+    rows: Mapping[str, int]
+    gaps: Sequence[Gap] = ()
+    left_out: int = 0
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -70,16 +76,20 @@ def calendar(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -
     cells[away > 0] = ELSEWHERE
     cells[taken > 0] = ACCEPTED_GAP
     cells[(asked < due) & (edges[:-1] < until)] = NOTHING if pictures else SKIPPED
-    cells[(asked < due) & (edges[1:] > until)] = BEHIND
+    late = (asked < due) & (edges[1:] > until)
+    cells[late] = BEHIND
+    cells[late & (asked > 0)] = PARTLY
     cells[missing > 0] = GAP
     cells[due == 0] = NOTHING
     notes: dict[int, str] = {}
-    for gap in lacks[:_MOST_NOTES]:
+    for gap in lacks[-_MOST_NOTES:]:
         day = (gap.span.start - start) // DAY
         notes[day] = f"{notes[day]}; " if day in notes else ""
         notes[day] += f"{gap.missing:,} missing: {gap.why}"
-    counts = [(key, state.rows + state.unfolded) for key, state in sorted(states.items())]
-    return Calendar(moment(start).date(), "".join(cells.tolist()), notes, counts)
+    counts = {key: state.rows + state.unfolded for key, state in sorted(states.items())}
+    shown = lacks[-_MOST_GAPS:]
+    first, letters = moment(start).date(), "".join(cells.tolist())
+    return Calendar(first, letters, notes, counts, shown, len(lacks) - len(shown))
 
 
 def _accepted(states: Mapping[str, State]) -> list[TimeRange]:

@@ -4,8 +4,9 @@ See https://matplotlib.org/stable/api/index.html
 """
 
 import io
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 DAYS: Final = 90
 _PRICES: Final = ("close", "price")
 """Columns that hold the last price, where a table has one."""
+_INK: Final = "#010203"
+"""Stands for the colour of the page's text, which is another one in the dark."""
+_INKED: Final = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_FEW: Final = 8
+"""Of fewer days each one is marked."""
 
 
 def chart(lake: LakeStore, dataset: Dataset, until: Us) -> str:
@@ -38,30 +44,43 @@ def chart(lake: LakeStore, dataset: Dataset, until: Us) -> str:
     daily = rows.sort("day").collect(engine="streaming")
     if daily.height < 2:
         return ""
+    daily = daily.upsample("day", every="1d")  # so no line leads over days without rows
     return _draw(str(dataset), dataset.symbol.quote, *(daily[name].to_list() for name in daily.columns))
 
 
 def _draw(
-    title: str, quote: str, days: "Sequence[date]", prices: Sequence[float], rows: Sequence[int]
+    title: str,
+    quote: str,
+    days: "Sequence[date]",
+    prices: Sequence[float | None],
+    rows: Sequence[int | None],
 ) -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 -- it takes long
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
+    import matplotlib as mpl  # noqa: PLC0415 -- it takes long
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import StrMethodFormatter  # noqa: PLC0415
 
-    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-    FigureCanvasSVG(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    above.plot(days, prices, linewidth=1.2, color="#2f7d9e")
-    above.set_title(title, fontsize=9)
-    above.set_ylabel(f"last price, {quote}", fontsize=8)
-    below.bar(days, rows, width=0.9, color="#8a97a8")
-    below.set_ylabel("rows a day", fontsize=8)
-    locator = AutoDateLocator()
-    below.xaxis.set_major_locator(locator)
-    below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    for axes in (above, below):
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(b=False)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    text, looks = io.StringIO(), dict.fromkeys(_INKED, _INK) | {"svg.fonttype": "none"}
+    with cast("Any", mpl).rc_context(looks):
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        FigureCanvasSVG(figure)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        lonely = "." if len(days) < _FEW or None in prices else ""
+        line = [math.nan if price is None else price for price in prices]
+        above.plot(days, line, linewidth=1.2, color="#2f8fb8", marker=lonely, markersize=4)
+        above.set_title(title, fontsize=9)
+        above.set_ylabel(f"last price, {quote}", fontsize=8)
+        below.bar(days, [count or 0 for count in rows], width=0.9, color="#8a97a8")
+        below.set_ylabel("rows a day", fontsize=8)
+        below.set_xlabel(f"{days[0]} to {days[-1]}", fontsize=8)
+        locator = DayLocator() if len(days) < _FEW else AutoDateLocator(maxticks=7)
+        below.xaxis.set_major_locator(locator)
+        below.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        for axes in (above, below):
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+            axes.tick_params(labelsize=7)
+            axes.spines[["top", "right"]].set_visible(b=False)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor")

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import DccdError
-from dccd_core.domain.timespan import Us, iso, moment
+from dccd_core.domain.timespan import DAY, Us, iso, moment
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import Clock
 from dccd_core.quality.deadline import Safety
@@ -37,6 +38,9 @@ from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
 from dccd_pipeline.ticks.memory import read_memory
 from dccd_pipeline.ticks.perishing import perishables
+
+_ENDED: Final = Us(2 * DAY)
+"""What has been wanted until then only has an end: how far it is proven says nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         (problems or notes).append(said)
     return Answer(
         at=now,
-        verdict=_verdict(datasets, streams, problems),
+        verdict=_verdict(datasets, streams, problems, now),
         problems=tuple(problems),
         notes=tuple(notes),
         datasets=tuple(datasets),
@@ -226,7 +230,7 @@ def _paused(streams: Sequence[StreamState]) -> list[str]:
 
 
 def _verdict(
-    datasets: Sequence[DatasetStatus], streams: Sequence[StreamState], problems: Sequence[str]
+    datasets: Sequence[DatasetStatus], streams: Sequence[StreamState], problems: Sequence[str], now: Us
 ) -> str:
     if not datasets and not streams and not problems:
         return "nothing is configured: dccd.yaml names no dataset"
@@ -234,7 +238,8 @@ def _verdict(
         f"; {len(streams)} {'stream records' if len(streams) == 1 else 'streams record'}" if streams else ""
     )
     if not problems:
-        until = min((one.until for one in datasets if one.until is not None), default=None)
+        going_on = [one for one in datasets if one.wanted and one.wanted.end > now - _ENDED]
+        until = min((one.until for one in going_on or datasets if one.until is not None), default=None)
         proven = f", proven at least until {iso(until)}" if until is not None else ""
         are = "dataset is" if len(datasets) == 1 else "datasets are"
         return f"all is well: {len(datasets):,} {are} complete{proven}{live}"

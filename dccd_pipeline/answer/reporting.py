@@ -3,17 +3,23 @@
 See https://docs.dagster.io/guides/build/assets/metadata-and-tags
 """
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
+from dccd_core.domain.dataset import Dataset
 from dccd_core.lake.lake import LakeStore
+from dccd_core.lake.partition.quarantine import REASON
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.answer.calendar import calendar
 from dccd_pipeline.answer.charts import chart
+from dccd_pipeline.answer.dataset import DatasetStatus
 from dccd_pipeline.answer.gather import Answer, answer
 from dccd_pipeline.answer.page import Drawn, page
+from dccd_pipeline.answer.uptime import Uptime, uptime
 from dccd_pipeline.config.lastgood import dagster_home, load_lasting
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.dagster_compat import UnresolvedAssetJobDefinition
@@ -25,6 +31,8 @@ JOB: Final = "lake_report"
 SCHEDULE: Final = f"{JOB}_schedule"
 _DAILY: Final = "40 4 * * *"
 _MOST_LINES: Final = 100
+_MOST_REFUSED: Final = 50
+"""Of so many datasets the reasons are read why rows are in quarantine."""
 
 
 def written(found: Answer, settings: Settings, target: Path, charts: int = CHARTS) -> Path:
@@ -35,13 +43,42 @@ def written(found: Answer, settings: Settings, target: Path, charts: int = CHART
         for one in found.datasets
         if one.wanted
     }
-    where = f"configuration: {settings.source}; store: {settings.store}"
-    text = page(found, Drawn(days, _charts(found, lake, charts), where))
+    of = f"configuration: {settings.source}; " if settings.source else ""
+    drawn = Drawn(
+        days,
+        _charts(found, lake, charts),
+        f"{of}store: {settings.store}",
+        uptimes={entry.name: list(_uptimes(found, lake, entry.datasets)) for entry in settings.stream},
+        refused={one.dataset: _reasons(found, lake, one.dataset) for one in _refused(found)},
+    )
+    text = page(found, drawn)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.draft")
     draft.write_text(text, "utf-8")
     draft.replace(target)
     return target
+
+
+def _uptimes(found: Answer, lake: LakeStore, datasets: Sequence[Dataset]) -> Iterator[Uptime]:
+    """Yield what was recorded of datasets; what has no file yet is in the tail alone."""
+    tail = lake.tail(datasets[0]).read()
+    for dataset in datasets:
+        states = found.states.get(dataset) or lake.all_known(dataset, tail)
+        if one := uptime(dataset, states, found.at):
+            yield one
+
+
+def _refused(found: Answer) -> list[DatasetStatus]:
+    return [one for one in found.datasets if one.quarantined][:_MOST_REFUSED]
+
+
+def _reasons(found: Answer, lake: LakeStore, dataset: Dataset) -> Counter[str]:
+    """Count why rows beside a dataset were refused; those that were settled since are among them."""
+    reasons = Counter[str]()
+    for key, state in found.states[dataset].items():
+        if state.ledger.quarantined:
+            reasons.update(lake.quarantined(dataset, key)[REASON].to_list())
+    return reasons
 
 
 def _charts(found: Answer, lake: LakeStore, most: int) -> dict[str, str]:

@@ -24,10 +24,11 @@ def test_each_day_says_what_is_known_of_it() -> None:
     holes = hole(1, 3), hole(3, 2, "accepted: known"), hole(5, 2, "nothing was traded")
     known = {"2024": state(HOURS, "2024", *holes, until=Us(YEAR.start + 8 * DAY + HOUR))}
     found = calendar(HOURS, known, TimeRange(Us(YEAR.start + HOUR), Us(YEAR.start + 11 * DAY)))
-    assert (found.first, found.cells) == (date(2024, 1, 1), "pgpappppbbb")
+    assert (found.first, found.cells) == (date(2024, 1, 1), "pgpapppphbb")
     assert found.notes == {1: "3 missing: nobody can say why"}
-    assert found.runs == [("p", 1), ("g", 1), ("p", 1), ("a", 1), ("p", 4), ("b", 3)]
-    assert found.rows == [("2024", 3)]
+    assert found.runs == [("p", 1), ("g", 1), ("p", 1), ("a", 1), ("p", 4), ("h", 1), ("b", 2)]
+    assert found.rows == {"2024": 3}
+    assert [(gap.missing, gap.why) for gap in found.gaps] == [(3, "nobody can say why")]
 
 
 def test_what_was_skipped_and_what_a_remote_holds_is_shown_as_such() -> None:
@@ -36,9 +37,16 @@ def test_what_was_skipped_and_what_a_remote_holds_is_shown_as_such() -> None:
     assert found.runs == [("p", 365), ("n", 365), ("e", 366)]
 
 
+def test_of_many_gaps_the_newest_are_told_and_the_others_counted() -> None:
+    known = {"2024": state(HOURS, "2024", *(hole(day, 3) for day in range(30)))}
+    found = calendar(HOURS, known, YEAR)
+    assert (len(found.gaps), found.left_out) == (20, 10)
+    assert found.gaps[-1].span == hole(29, 3).span
+
+
 def test_pictures_promise_no_moment() -> None:
     found = calendar(BOOKS, {}, TimeRange(YEAR.start, Us(YEAR.start + 2 * DAY)))
-    assert set(found.cells) <= {".", "b"}
+    assert set(found.cells) <= {".", "b", "h"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 800)), max_size=12))

@@ -1,5 +1,6 @@
 """Charts are drawn of what is here, with axes and units."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,20 @@ def test_a_chart_says_what_its_axes_are(tmp_path: Path) -> None:
     assert picture.startswith("<svg")
     assert picture.rstrip().endswith("</svg>")
     for said in (str(HOURS), "last price, USDT", "rows a day"):
-        assert f"<!-- {said} -->" in picture
+        assert f">{said}</text>" in picture
+    assert "2024-10-03 to 2024-12-31" in picture, "which year it is stands nowhere else"
+    assert "currentColor" in picture, "it is written on any background"
+    assert "#010203" not in picture
+
+
+def test_no_line_leads_over_days_without_rows(tmp_path: Path) -> None:
+    """36c92f8: a month without a row was a straight line between its neighbours."""
+    lake, hours = LakeStore(tmp_path), whole(HOURS, "2024")
+    hold(lake, HOURS, "2024", bars([*hours[-60 * 24 : -40 * 24], *hours[-10 * 24 :]]))
+    (line,) = re.findall(
+        r'<path d="([^"]*)" clip-path="[^"]*" style="fill: none; stroke: #2f8fb8', chart(lake, HOURS, UNTIL)
+    )
+    assert line.count("M") == 2
 
 
 def test_what_has_no_price_or_no_rows_has_no_chart(tmp_path: Path) -> None:

@@ -107,6 +107,17 @@ def only(found: Answer) -> str:
     return found.problems[0]
 
 
+def test_what_ended_long_ago_says_nothing_of_how_far_the_others_are_proven(world: World) -> None:
+    """36c92f8: "17 datasets are complete, proven at least until 2019-10-01" of what is up to date."""
+    until = parse_time("2024-02-01")
+    old = {"end": "2024-02-01", "symbols": ["ETH/USDT"], "name": "old"}
+    world.config["collect"].append(world.config["collect"][0] | old)
+    world.fill()
+    opens = [at for at in whole(ETH, "2024") if at < until]
+    hold(world.lake, ETH, "2024", bars(opens), until=until, at=NOW)
+    assert world.ask().verdict.endswith("2 datasets are complete, proven at least until 2024-03-01T12:00:00Z")
+
+
 def test_what_is_complete_is_well_and_says_until_when(world: World) -> None:
     world.fill()
     found = world.ask()
