@@ -28,7 +28,7 @@ def home_for_all() -> Path:
     if not named:
         with FileLock(home / LOCK, timeout=PATIENCE_S):
             furnish(home, home.parent / _NAME)
-        os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["DAGSTER_HOME"] = str(home)  # Dagster takes no relative one
     return home
 
 

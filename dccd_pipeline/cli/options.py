@@ -3,6 +3,7 @@
 Belongs here: reading arguments, exit codes. Does not: any command.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -32,13 +33,26 @@ STOPPED: Final = 130
 REFUSED: Final = 2
 """What was asked for cannot be done like this."""
 _SETTINGS: Final = "dccd.settings"
+_MAY: Final = "run it as the user who owns that, or let this one in"
+_REFUSALS: Final = {
+    errno.EACCES: _MAY,
+    errno.EPERM: _MAY,
+    errno.EROFS: "make it writable",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room: a quota is used up",
+    errno.EIO: "see to that disk",
+    errno.ENOTDIR: "see what is in its place: it should be a folder",
+    errno.EISDIR: "see what is in its place: it should be a file",
+}
+"""What an operating system refuses is no bug; what helps, by the number that it gives it."""
 _LATER: Final = "another program holds it, or it is away: try again in a moment"
 
 
 def told(action: Callable[P, R]) -> Callable[P, R]:
     """Print our own errors as their line and exit; any other error is a bug and keeps its trace.
 
-    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer is no bug. In the end the
+    Ctrl-C and SIGTERM are no errors; a database of Dagster's that does not answer, or a file that nobody may
+    use, is no bug. In the end the
     configuration and the store are named, unless JSON was asked for, or something that cannot be.
     """
     heard = _heard(action)
@@ -68,6 +82,11 @@ def _heard(action: Callable[P, R]) -> Callable[P, R]:
         except DccdError as e:
             click.echo(str(e), err=True)
             sys.exit(REFUSED if isinstance(e, ConfigError) else 1)
+        except OSError as e:
+            if e.errno not in _REFUSALS or e.filename is None:
+                raise
+            click.echo(f"cannot use {e.filename}: {e.strerror} -> {_REFUSALS[e.errno]}", err=True)
+            sys.exit(1)
         except Exception as e:
             if "sqlalchemy" not in sys.modules or (said := _storage_said(e)) is None:
                 raise

@@ -9,6 +9,7 @@ code locations, runs, and commands that only look (main.py).
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -33,7 +34,8 @@ def dagster_home() -> Path:
 
     ``$DAGSTER_HOME``, else ``.dagster`` beside the configuration, else in this folder.
     """
-    return Path(os.environ.get("DAGSTER_HOME") or config_file().absolute().parent / ".dagster")
+    named = os.environ.get("DAGSTER_HOME")
+    return Path(named).expanduser().absolute() if named else config_file().absolute().parent / ".dagster"
 
 
 def load_lasting(home: Path | None = None) -> Loaded:
@@ -47,7 +49,7 @@ def load_lasting(home: Path | None = None) -> Loaded:
     try:
         settings, mistake = load_settings(), _vanished(file, kept)
     except ConfigError as e:
-        if not kept.exists():
+        if not os.path.exists(kept):  # noqa: PTH110 -- no error where nobody may look
             raise
         settings, mistake = None, str(e)
     if settings is None or mistake:
@@ -65,7 +67,7 @@ def _kept(file: Path, home: Path) -> Path:
 
 def _vanished(file: Path, kept: Path) -> str:
     """Say what happened to a file that held something once, and holds nothing now."""
-    if not kept.exists():
+    if not os.path.exists(kept):  # noqa: PTH110 -- likewise
         return ""
     if not file.exists():
         return f"{file}: is gone"
@@ -74,11 +76,15 @@ def _vanished(file: Path, kept: Path) -> str:
 
 
 def _keep(kept: Path, text: str) -> None:
-    """Replace what is kept, whole or not at all. A home that is not there yet keeps nothing."""
-    if not kept.parents[2].exists() or (kept.exists() and read_config(kept) == text):
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    draft = kept.with_name(f".{kept.name}.{uuid4().hex}")
-    draft.touch(0o600)
-    draft.write_text(text, "utf-8")
-    draft.replace(kept)
+    """Replace what is kept, whole or not at all.
+
+    A home that is not there yet keeps nothing, nor does one where this user may not write: he looks only.
+    """
+    with suppress(OSError, ConfigError):
+        if not kept.parents[2].exists() or (kept.exists() and read_config(kept) == text):
+            return
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        draft = kept.with_name(f".{kept.name}.{uuid4().hex}")
+        draft.touch(0o600)
+        draft.write_text(text, "utf-8")
+        draft.replace(kept)

@@ -169,9 +169,11 @@ def read_config(file: Path) -> str:
     try:
         return file.read_text("utf-8-sig")
     except OSError as e:
-        raise SettingsError(f"{file}: {e.strerror}", source=str(file)) from e
+        said = f"{file}: {e.strerror} -> see to that file, or name another one with -c"
+        raise SettingsError(said, source=str(file)) from e
     except UnicodeDecodeError as e:
-        raise SettingsError(f"{file}: is not UTF-8 at byte {e.start}", source=str(file)) from e
+        said = f"{file}: is not UTF-8 at byte {e.start} -> save it as UTF-8"
+        raise SettingsError(said, source=str(file)) from e
 
 
 def _construct(text: str) -> object:

@@ -84,3 +84,11 @@ def test_a_home_that_is_named_is_not_furnished(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "shared"))
     assert home_for_all() == tmp_path / "shared"
     assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_r5_dagster_is_told_the_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """36c92f8: `$DAGSTER_HOME "home" must be an absolute path`, with a trace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "home")
+    assert home_for_all() == tmp_path / "home"
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "home")

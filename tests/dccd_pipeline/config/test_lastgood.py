@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.lastgood import dagster_home, load_lasting
 from dccd_pipeline.config.read import EMBEDDED, SettingsError
 
 GOOD = """
@@ -84,3 +84,21 @@ def test_without_a_home_nothing_is_kept_or_made(project: Path, monkeypatch: pyte
     monkeypatch.delenv("DAGSTER_HOME")
     load_lasting()
     assert not (project / ".dagster").exists()
+
+
+def test_r5_who_may_not_write_into_the_home_may_look(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """36c92f8: every command that only looks ended in the trace of an OSError for another user."""
+    (project / "home" / "dccd").write_text("no folder: nobody writes into it")
+    assert load_lasting().mistake == ""
+    monkeypatch.setenv("DAGSTER_HOME", str(project / "dccd.yaml"))
+    assert load_lasting().mistake == ""
+
+
+@pytest.mark.parametrize("named", ["home", "~/home"])
+def test_r5_a_home_that_is_named_from_here_or_by_a_tilde_is_that_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """36c92f8: the first ended in a trace of Dagster's, the second was looked for in a folder called ~."""
+    monkeypatch.setenv("HOME", str(project))
+    monkeypatch.setenv("DAGSTER_HOME", named)
+    assert dagster_home() == project / "home"

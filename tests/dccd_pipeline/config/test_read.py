@@ -391,13 +391,15 @@ def test_a_named_file_that_cannot_be_read_is_an_error(
     latin.write_bytes("store: caf\u00e9".encode("latin-1"))
     with pytest.raises(SettingsError) as e:
         load_settings(missing)
-    assert e.value.lines == (f"{missing}: No such file or directory",)
+    assert e.value.lines == (
+        f"{missing}: No such file or directory -> see to that file, or name another one with -c",
+    )
     monkeypatch.setenv("DCCD_CONFIG", str(missing))
     with pytest.raises(SettingsError, match="No such file"):
         load_settings()
     with pytest.raises(SettingsError) as e:
         load_settings(latin)
-    assert e.value.lines == (f"{latin}: is not UTF-8 at byte 10",)
+    assert e.value.lines == (f"{latin}: is not UTF-8 at byte 10 -> save it as UTF-8",)
 
 
 def test_the_schema_accepts_what_loads_and_refuses_what_does_not() -> None:
