@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from docs.hooks.dialect import for_site
 from docs.hooks.links import BROUGHT, linked, loaded_from_elsewhere, outside
 from docs.hooks.pages import pages
 
@@ -45,7 +46,7 @@ def on_files(files: Any, config: Any) -> Any:  # noqa: ANN401 -- mkdocs is in th
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:  # noqa: ANN401 -- as above
-    return linked(source(page.file.src_uri), markdown)
+    return for_site(linked(source(page.file.src_uri), markdown))
 
 
 def on_post_build(config: Any) -> None:  # noqa: ANN401 -- as above
