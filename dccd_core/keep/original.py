@@ -53,13 +53,23 @@ def copies_of(file: Original, remotes: Sequence[Remote], wanted: int) -> tuple[l
     for remote in remotes:
         if len(holders) == wanted:
             break
-        same = places.setdefault(remote.url(""), remote.name)
+        same = places.setdefault(_place(remote), remote.name)
         why = why_no_copy(remote, file) if same == remote.name else f"is the same place as {same}"
         if why:
             missing.append(f"{remote.name}: {why}")
         else:
             holders.append(remote.name)
     return holders, missing
+
+
+def _place(remote: Remote) -> str:
+    """Return what tells the place of a remote from any other: a folder may have several names."""
+    url = remote.url("")
+    try:
+        status = os.stat(url)  # noqa: PTH116 -- of what may be no path at all
+    except OSError:
+        return url
+    return f"{status.st_dev}-{status.st_ino}"
 
 
 def why_no_copy(remote: Remote, file: Original) -> str:

@@ -19,6 +19,7 @@ from dccd_core.lake.layout import data_path, owner
 from dccd_core.lake.partition.held import Held, Place
 from dccd_core.lake.partition.ledger import Condition, condition
 from dccd_core.lake.partition.parquet import Reader, own
+from dccd_core.lake.readable import readable
 from dccd_core.lake.store.folder import Stored
 
 ROOM: Final = "there is room enough"
@@ -129,8 +130,10 @@ class Purge:
         return 0 if free is None else max(0, self.rules.keep_free - free)  # a bucket has room
 
     def _here(self) -> Iterator[tuple[Dataset, str, State]]:
-        """Yield the partitions whose files are here, those first that ended first."""
-        held = self.lake.inventory()
+        """Yield the partitions whose files are here, those first that ended first; what is damaged stays."""
+        held, damaged = readable(self.lake.inventory, self.lake.datasets, self.lake.states)
+        for dataset in damaged:
+            held[dataset] = dict(self._sound(dataset))
         found = [
             (partition_span(dataset.grain, key).end, str(dataset), dataset, key, state)
             for dataset, states in held.items()
@@ -139,6 +142,17 @@ class Purge:
         ]
         for _, _, dataset, key, state in sorted(found, key=lambda one: one[:2]):
             yield dataset, key, state
+
+    def _sound(self, dataset: Dataset) -> Iterator[tuple[str, State]]:
+        """Yield the partitions of a dataset that can be read; of the others it is said why they stay."""
+        for key in self.lake.keys(dataset):
+            try:
+                state = self.lake.state(dataset, key)
+            except LakeError as e:
+                self.report.kept.append(Kept(dataset, key, str(e)))
+            else:
+                if state:
+                    yield key, state
 
     def _why_not(self, dataset: Dataset, key: str, state: State) -> str:
         """Say why a partition has to stay, whoever holds it; empty when nothing is against it."""

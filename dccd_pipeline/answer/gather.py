@@ -13,9 +13,10 @@ import dagster as dg
 
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_span
-from dccd_core.domain.errors import DccdError
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY, Us, iso, moment
 from dccd_core.lake.lake import LakeStore, State
+from dccd_core.lake.readable import readable
 from dccd_core.net.clock import Clock
 from dccd_core.quality.deadline import Safety
 from dccd_pipeline.answer import around
@@ -104,6 +105,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
             else []
         ),
         *(line for one in datasets for line in one.problems),
+        *(line for dataset, line in read.damage.items() if dataset not in {one.dataset for one in datasets}),
         *_recorded_perishing(settings, lake, now),
         *_other_store(settings, instance, store, datasets),
         *around.stopped_schedules(settings, instance),
@@ -134,20 +136,17 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
 
 def _read(lake: LakeStore, settings: Settings) -> _Lake:
     """Read all states at once; where one file is damaged, dataset by dataset."""
-    found = _Lake()
-    named = [dataset for entry in settings.collect for dataset in entry.datasets]
-    try:
-        found.states = lake.known_inventory()
-        left = [dataset for dataset in named if dataset not in found.states]
-    except DccdError:
-        left = sorted({*named, *lake.datasets()}, key=str)
+    named = {dataset: entry for entry in settings.collect for dataset in entry.datasets}
+    states, damaged = readable(lake.known_inventory, lake.datasets, lake.all_known)
+    found = _Lake(states)
+    left = [dataset for dataset in named if dataset not in {*states, *damaged}]
     tails = {entry.name: lake.tail(entry.datasets[0]).read() for entry in settings.collect} if left else {}
-    of = {dataset: entry.name for entry in settings.collect for dataset in entry.datasets}
     for dataset in left:
         try:
-            found.states[dataset] = lake.all_known(dataset, tails.get(of.get(dataset, "")))
-        except DccdError as e:
-            found.damage[dataset] = f"{dataset}: {e}"
+            found.states[dataset] = lake.all_known(dataset, tails[named[dataset].name])
+        except LakeError as e:
+            damaged[dataset] = e
+    found.damage = {dataset: f"{dataset}: {e}" for dataset, e in damaged.items()}
     return found
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from dccd_core.domain.dataset import Dataset, partition_key, partition_span
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
+from dccd_core.lake.readable import readable
 from dccd_core.lake.reader import LiveRows
 from dccd_core.quality.coverage import coverage, promises, since_recorded
 from dccd_pipeline.assets.progress import condition_of, why_not
@@ -44,18 +46,21 @@ class Holding:
     """Of ``rows`` those that no partition holds yet."""
     elsewhere: int = 0
     """Of ``partitions`` those that only remotes hold; ``bytes`` are of the others."""
+    damaged: bool = False
+    """Whether a file of it cannot be read: then nothing else of it is known."""
 
 
 def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | None = None) -> list[Holding]:
     """Sum up every dataset there is, sorted by name. ``wanted``: the time that is wanted of some."""
-    live, known = lake.live_rows(), lake.known_inventory()
-    found = list[Holding]()
-    for dataset in sorted({*known, *live}, key=str):
+    known, damaged = readable(lake.known_inventory, lake.datasets, lake.all_known)
+    live = lake.live_rows()
+    found = [_damaged(lake, dataset, error) for dataset, error in damaged.items()]
+    for dataset in {*known, *live} - {*damaged}:
         states = known.get(dataset) or lake.all_known(dataset)
         time = wanted.get(dataset) if wanted else None
         one = holding(dataset, states, now, time) if states else _nothing(dataset)
         found.append(_with_live(lake, one, states, live[dataset]) if dataset in live else one)
-    return found
+    return sorted(found, key=lambda one: str(one.dataset))
 
 
 def holding(
@@ -97,6 +102,12 @@ def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) 
 def _nothing(dataset: Dataset) -> Holding:
     why = "recorded, in no partition yet"
     return Holding(dataset, Condition.PENDING, 0, None, None, 0, None, 0, 0, 0, why)
+
+
+def _damaged(lake: LakeStore, dataset: Dataset, error: LakeError) -> Holding:
+    """Say of a dataset that it cannot be read, and why: nobody knows what there is of it."""
+    parts = len(lake.keys(dataset))
+    return Holding(dataset, Condition.MISSING, 0, None, None, parts, None, 0, 0, 0, str(error), damaged=True)
 
 
 def _with_live(lake: LakeStore, one: Holding, states: Mapping[str, State], live: LiveRows) -> Holding:

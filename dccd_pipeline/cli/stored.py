@@ -4,6 +4,7 @@ Belongs here: options in, exit code out. Does not: finding out (read.py, invento
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -66,18 +67,22 @@ def read(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def inventory(as_json: bool) -> None:
-    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes."""
+    """Every stored dataset: rows, first, last, partitions, coverage, gaps, bytes.
+
+    Exit code 1 when one of them cannot be read.
+    """
     settings = lasting()
     wanted = wanted_times(settings, SystemClock().now())
-    show_inventory(settings.lake(), settings.timezone, wanted, as_json=as_json)
+    sys.exit(0 if show_inventory(settings.lake(), settings.timezone, wanted, as_json=as_json) else 1)
 
 
 def show_inventory(
     lake: LakeStore, zone: str = "UTC", wanted: Mapping[Dataset, TimeRange] | None = None, *, as_json: bool
-) -> None:
-    """Print what a lake holds. ``wanted``: the time that is wanted of some datasets."""
+) -> bool:
+    """Print what a lake holds; tell whether all of it can be read. ``wanted``: the time wanted of some."""
     held = holdings(lake, SystemClock().now(), wanted)
     if as_json:
         click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))
     else:
         render.inventory(held, zone)
+    return not any(one.damaged for one in held)

@@ -244,6 +244,32 @@ def test_one_place_by_two_names_is_one_copy(lake: LakeStore, tmp_path: Path) -> 
     )
 
 
+def test_r6_one_folder_by_a_link_to_it_is_one_copy(lake: LakeStore, tmp_path: Path) -> None:
+    """36c92f8: two verified copies, and the file here went, with one left in all the world."""
+    one, other = FolderRemote("one", tmp_path / "remote"), FolderRemote("other", tmp_path / "link")
+    (tmp_path / "link").symlink_to(tmp_path / "remote")
+    for key in DAYS:
+        with lake.opened(TRADES, key) as stored:
+            assert stored
+            assert one.write(data_path(TRADES, key), stored.file, None)
+    assert why(purged(lake, one, other, rules=Rules(copies=2))) == (
+        "1 verified copy of 2: other: is the same place as one"
+    )
+
+
+def test_r7_what_is_damaged_stays_and_the_others_go(lake: LakeStore, backup: ShelfRemote) -> None:
+    """36c92f8: one damaged file in the lake, whosever, and the purge failed before it freed anything."""
+    other = Dataset.parse("nowhere/trades/BTC-USDT")
+    strange = Path(lake.path(other, DAY))
+    strange.parent.mkdir(parents=True)
+    for file in (strange, Path(lake.path(TRADES, DAYS[1]))):
+        file.write_bytes(b"nothing that could be read, but not short either")
+    report = purged(lake, backup)
+    assert [one.key for one in report.gone] == [DAYS[0], *DAYS[2:]]
+    assert [(one.dataset, one.key) for one in report.kept] == [(TRADES, DAYS[1]), (other, DAY)]
+    assert all("cannot be read" in one.why for one in report.kept)
+
+
 def test_a_file_is_no_copy_of_itself(lake: LakeStore, tmp_path: Path) -> None:
     """A remote that is the lake's own folder by another way."""
     (tmp_path / "link").symlink_to(lake.url)

@@ -209,6 +209,17 @@ def test_a_damaged_file_is_named_and_its_neighbours_are_judged(world: World) -> 
     assert [one.well for one in found.datasets] == [True, False]
 
 
+def test_r7_a_damaged_file_of_what_is_not_configured_is_named(world: World) -> None:
+    """36c92f8: "all is well", exit code 0, and neither a line of it nor one to paste."""
+    world.fill()
+    world.fill(ETH)
+    Path(world.lake.path(ETH, "2024")).write_bytes(b"no parquet at all, but long enough to have a footer")
+    found = world.ask()
+    assert only(found).startswith(f"{ETH}: ")
+    assert found.verdict == "not well: 1 thing around them"
+    assert [one.well for one in found.datasets] == [True]
+
+
 def test_what_the_checks_found_stays_said(world: World) -> None:
     world.fill()
     write_findings(

@@ -68,6 +68,18 @@ def test_all_that_a_lake_holds_is_listed_by_name(tmp_path: Path) -> None:
     assert (second.dataset, second.rows, second.condition) == (MINUTES, 44_640, Condition.AVAILABLE)
 
 
+def test_r7_what_cannot_be_read_is_a_line_among_the_others(tmp_path: Path) -> None:
+    """36c92f8: the whole inventory was one line about one file."""
+    lake = LakeStore(tmp_path)
+    hold(lake, MINUTES, "2024-01", bars(whole(MINUTES, "2024-01")))
+    hold(lake, HOURS, "2024", bars([]))
+    Path(lake.path(HOURS, "2024")).write_bytes(b"")
+    first, second = holdings(lake, NOW)
+    assert (first.dataset, first.condition, first.rows, first.damaged) == (HOURS, Condition.MISSING, 0, True)
+    assert "cannot be read" in first.why
+    assert (second.dataset, second.rows, second.damaged) == (MINUTES, 44_640, False)
+
+
 def test_what_only_remotes_hold_counts_but_takes_no_room_here(tmp_path: Path) -> None:
     lake = LakeStore(tmp_path)
     for key in ("2024-01", "2024-02"):

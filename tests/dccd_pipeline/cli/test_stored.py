@@ -25,6 +25,13 @@ def test_the_inventory_is_a_table_or_json(lake: LakeStore) -> None:
     assert (minutes["dataset"], minutes["condition"], minutes["gaps"]) == (str(MINUTES), "degraded", 1)
 
 
+def test_r7_a_damaged_dataset_is_listed_and_exits_1(lake: LakeStore) -> None:
+    Path(lake.path(HOURS, "2024")).write_bytes(b"")
+    result = dccd("inventory", "--json")
+    hours, minutes = json.loads(result.stdout)
+    assert (result.exit_code, hours["damaged"], minutes["rows"]) == (1, True, 44_630)
+
+
 def test_an_empty_lake_is_listed_too() -> None:
     assert "0 datasets" in dccd("inventory").stdout
     assert json.loads(dccd("inventory", "--json").stdout) == []
