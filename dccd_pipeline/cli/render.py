@@ -193,7 +193,8 @@ def runs(found: "Sequence[RunState]", now: Us, zone: str = "UTC") -> None:
         (*(run.job, run.status, minute(run.started, zone), _length(run, now), run.run_id), _said(run, zone))
         for run in found
     ]
-    table(f"The last {len(found)} runs{of}", ("job", "status", "started", "took", "run", "why"), cells)
+    last = "The last run" if len(found) == 1 else f"The last {len(found)} runs"
+    table(f"{last}{of}", ("job", "status", "started", "took", "run", "why"), cells)
 
 
 def _said(run: "RunState", zone: str) -> str:

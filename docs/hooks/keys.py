@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.sizes import GIB
 from dccd_core.domain.timespan import Us
 from dccd_pipeline.config.read import json_schema
-from docs.hooks.markdown import code, prose, table
+from docs.hooks.markdown import anchor, code, prose, table
 
 Schema = Mapping[str, Any]
 
@@ -20,6 +21,7 @@ editors. `${NAME}` is taken from the environment, anywhere in the file. Unknown 
 
 """
 _TOP: Final = "The file"
+_EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "dccd.yaml"
 _LONG: Final = 1_000_000
 """Numbers from here on are no counts: microseconds, or bytes."""
 
@@ -35,7 +37,8 @@ class Section:
 
 
 def keys_page() -> str:
-    return _HEAD + "\n".join(map(_said, sections()))
+    example = _EXAMPLE.read_text("utf-8")
+    return _HEAD + "\n".join(map(_said, sections())) + f"\n## An example\n\n```yaml\n{example}```\n"
 
 
 def sections() -> list[Section]:
@@ -90,7 +93,7 @@ def _takes(name: str, key: Schema, section: Section) -> str:
     """Show what one writes: examples, or where the keys of it stand."""
     if _model(key):
         below = name if section.where == _TOP else f"{section.where}.{name}"
-        return f"see {code(below + _inside(key))}"
+        return f"see [{code(below + _inside(key))}](#{anchor(below + _inside(key))})"
     if choices := key.get("enum") or key.get("items", {}).get("enum"):
         return ", ".join(map(code, choices))
     return ", ".join(code(_typed(one)) for one in key.get("examples", ()))

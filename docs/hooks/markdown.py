@@ -23,6 +23,15 @@ def code(value: object) -> str:
     return "" if value in (None, "") else f"`{value}`"
 
 
+def anchor(title: str) -> str:
+    """Return what a heading is linked to by.
+
+    >>> anchor("The file"), anchor("exchanges.NAME"), anchor("Where both sides differ?")
+    ('the-file', 'exchangesname', 'where-both-sides-differ')
+    """
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
+
+
 def prose(text: str | None) -> str:
     """Return what a docstring or a help text says, as Markdown.
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from docs.hooks.markdown import anchor
+
 ROOT: Final = Path(__file__).parents[2]
 ALL: Final = sorted(
     str(one.relative_to(ROOT))
@@ -48,5 +50,4 @@ def _commands(line: str) -> Iterator[list[str]]:
 def anchors(markdown: str) -> set[str]:
     """Return what the headings of a document are linked to by."""
     found = _HEADING.findall(_FENCED.sub("", markdown))
-    plain = (re.sub(r"[^\w\s-]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", one)) for one in found)
-    return {re.sub(r"[-\s]+", "-", one.strip().lower()) for one in plain}
+    return {anchor(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", one)) for one in found}
