@@ -13,6 +13,8 @@ from enum import StrEnum
 from io import SEEK_END
 from typing import BinaryIO, Final, cast
 
+import polars as pl
+
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DamagedFile, LakeError
 from dccd_core.domain.timespan import Us
@@ -20,7 +22,8 @@ from dccd_core.keep.compare import ANOTHER_PAST, has_all_lines, holds_all, less
 from dccd_core.keep.copies import Copy
 from dccd_core.keep.portion import Halted, Portion, whole_lines
 from dccd_core.keep.remotes.remote import Found, Remote
-from dccd_core.lake.layout import DATA, owner, parse_data_path
+from dccd_core.lake.layout import DATA, owner, parse_data_path, withdrawn_path
+from dccd_core.lake.partition import quarantine
 from dccd_core.lake.partition.parquet import Reader, State, own, state_from_tail
 from dccd_core.lake.store.folder import Store
 
@@ -153,7 +156,8 @@ class Transfer:
 
     def _rows_judged(self, ours: _Ours, reader: Reader, theirs: State, there: Found) -> tuple[Outcome, str]:
         assert ours.place
-        if why := less(reader.state, theirs):
+        aside = self._taken_back(*ours.place)
+        if why := less(reader.state, theirs, aside.height):
             return Outcome.CONFLICT, why
         if (theirs.content_hash, theirs.ledger, there.size) == (
             reader.state.content_hash,
@@ -162,9 +166,14 @@ class Transfer:
         ):
             return Outcome.MENDED, _DAMAGED
         data_type = ours.place[0].data_type
-        if holds_all(data_type, reader, theirs, lambda: self._fetched(ours)):
+        if holds_all(data_type, reader, theirs, lambda: self._fetched(ours), aside):
             return Outcome.COPIED, ""
         return Outcome.CONFLICT, ANOTHER_PAST
+
+    def _taken_back(self, dataset: Dataset, key: str) -> pl.DataFrame:
+        """Return the rows that were in the partition once, and are kept beside it."""
+        rows = quarantine.read(self.store, withdrawn_path(dataset, key), dataset.data_type)
+        return rows.drop(quarantine.REASON)
 
     def _lines_judged(self, ours: _Ours) -> tuple[Outcome, str]:
         with tempfile.TemporaryFile() as file:

@@ -9,17 +9,17 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.errors import LakeError
-from dccd_core.domain.timespan import SECOND, Us
+from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.keep.copies import Copies
 from dccd_core.keep.remotes.folder import FolderRemote
 from dccd_core.keep.sync import Follow, Options, Progress, Synced, said_of, sync
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import quarantine_path
-from dccd_core.lake.partition.ledger import Ledger
+from dccd_core.lake.layout import data_path, quarantine_path, withdrawn_path
+from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoCheck
 from tests.dccd_core.keep.scene import FILE, NOW, Through, body, days, equal, fill, filled, ours, put
-from tests.dccd_core.lake.samples import DAY, SPAN, TRADES, numbered, record
+from tests.dccd_core.lake.samples import BOOKS, DAY, SPAN, TRADES, at, numbered, record
 
 LATER = Us(NOW + 3_600 * SECOND)
 
@@ -213,6 +213,63 @@ def test_row_12_imported_rows_that_are_gone_here_are_not_replaced_by_a_shorter_a
     fill(lake, range(40))
     (conflict,) = sync(lake, remote, LATER).conflicts
     assert conflict.why == "it has 100 rows, and there are 40 here"
+
+
+def pictures(count: int) -> pl.DataFrame:
+    """One level a second of each side of a book, from the beginning of the day."""
+    rows = [
+        (SPAN.start + n * SECOND, side, 0, 9.5 + n, 1.25, None)
+        for n in range(count)
+        for side in ("bid", "ask")
+    ]
+    return pl.DataFrame(rows, BOOKS.data_type.table.schema, orient="row")
+
+
+def take_back(lake: LakeStore, start: int, end: int) -> TimeRange:
+    """Find that a book was wrong from one second to another: its rows are kept beside the partition."""
+    gone = TimeRange(at(start), at(end))
+
+    class Withdrawing(NoCheck):
+        def assess(self, ledger: Ledger) -> Ledger:
+            return ledger.withdraw([gone]).lose([(gone, "it had drifted")])
+
+    with lake.draft(BOOKS, DAY) as draft:
+        draft.take_back([(gone, "it had drifted")])
+        draft.commit([], Withdrawing)
+    return gone
+
+
+def recorded(lake: LakeStore, rows: pl.DataFrame, end: int) -> None:
+    with lake.draft(BOOKS, DAY) as draft:
+        draft.append(rows)
+        draft.commit([Asked(TimeRange(at(0), at(end)), Source.STREAM, Us(1), 0, rows.height)], NoCheck)
+
+
+def test_pictures_that_were_taken_back_here_go_there_too(lake: LakeStore, remote: Through) -> None:
+    """It was a conflict for ever, told hourly: it has 200 rows, and there are 140 here."""
+    recorded(lake, pictures(100), 100)
+    sync(lake, remote, NOW)
+    take_back(lake, 50, 80)
+    synced = sync(lake, remote, LATER)
+    assert (counts(synced), synced.well) == ((2, 0, 0, 0, 0), True)
+    assert equal(lake, remote, [data_path(BOOKS, DAY), withdrawn_path(BOOKS, DAY)])
+
+
+@pytest.mark.parametrize("lost", ["rows", "words"])
+def test_row_12_pictures_that_are_gone_and_not_kept_beside_stay_there(
+    lake: LakeStore, remote: Through, lost: str
+) -> None:
+    recorded(lake, pictures(100), 100)
+    sync(lake, remote, NOW)
+    before = body(remote, data_path(BOOKS, DAY))
+    if lost == "rows":
+        Path(lake.path(BOOKS, DAY)).unlink()
+        recorded(lake, pictures(90), 90)
+    take_back(lake, 50, 80)
+    if lost == "words":
+        Path(lake.url, withdrawn_path(BOOKS, DAY)).unlink()
+    assert len(sync(lake, remote, LATER).conflicts) == 1
+    assert body(remote, data_path(BOOKS, DAY)) == before
 
 
 def test_other_values_are_another_past(lake: LakeStore, remote: Through) -> None:
