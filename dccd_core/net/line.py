@@ -66,7 +66,11 @@ class Line(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._reading.set_result(None)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 -- httpcore's
-        """Return what came, some of it at least; nothing once the other side has hung up."""
+        """Return what came, nothing once the other side has hung up.
+
+        It may be more than ``max_bytes``: the parser takes any amount, and in parts a page costs a quarter more.
+        """
+        del max_bytes
         if not self._came and not self._over:
             self._reading = self._loop.create_future()
             try:
@@ -78,9 +82,9 @@ class Line(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 self._reading = None
         if not self._came and self._failure:
             raise httpcore.ReadError(str(self._failure)) from self._failure
-        some = bytes(self._came[:max_bytes])
-        del self._came[:max_bytes]
-        if self._paused and not self._came:
+        some = bytes(self._came)
+        self._came.clear()
+        if self._paused:
             self._paused = False
             self._transport.resume_reading()
         return some
