@@ -13,3 +13,9 @@ retry       try again while that can help
 
 What a request says and what an answer means is not known here: exchange files say so.
 """
+
+import sys
+
+# httpx brings a command of its own, and with it Pygments, Rich and click: a third of what its import takes,
+# and 8 MB. Nobody here runs that, and httpx goes without it where they are missing.
+sys.modules.setdefault("httpx._main", None)  # pyright: ignore[reportArgumentType] -- None: not to be found
