@@ -13,6 +13,8 @@ import msgspec
 import pyarrow.parquet as pq
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
+_COMPILED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Modules are compiled once, as where dccd is installed: else each start compiled all of them anew."""
 _AS_INSTALLED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 """Or each process compiles all that it imports, which users' do once."""
 
