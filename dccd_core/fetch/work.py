@@ -37,7 +37,7 @@ from dccd_core.quality.holes import (
 )
 from dccd_core.quality.sanity import split_valid
 
-_TOGETHER: Final = 16
+_TOGETHER: Final = 48
 """Pages that are checked and stored together: each step costs about the same for one page as for many."""
 
 _CONTEXT: Final = 8
