@@ -68,7 +68,7 @@ class Line(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 -- httpcore's
         """Return what came, nothing once the other side has hung up.
 
-        It may be more than ``max_bytes``: the parser takes any amount, and in parts a page costs a quarter more.
+        It may be more than ``max_bytes``: the parser takes any amount, and in parts a page costs more.
         """
         del max_bytes
         if not self._came and not self._over:
