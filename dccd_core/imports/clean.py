@@ -123,7 +123,7 @@ class Cleaner:
     def _with_time(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Put our time in the place of theirs, whatever its unit."""
         when, dtype = pl.col(_WHEN), rows.schema[_WHEN]
-        if dtype.is_temporal():
+        if isinstance(dtype, pl.Date | pl.Datetime):
             rows = rows.with_columns(when.cast(pl.Datetime("ns")).to_physical())
         elif not dtype.is_numeric():
             raise DamagedFile(f"{_WHEN} is {dtype}, no number")
@@ -275,8 +275,25 @@ def _in_our_columns(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     if lacking := [name for name in needed if name not in rows.columns]:
         raise DamagedFile(f"it has no column {', '.join(lacking)}")
     kept = [name for name in (_WHEN, _PICTURE) if name in rows.columns]
+    for name in rows.columns:
+        if name in (_PICTURE, *table.schema):
+            _refuse_odd(name, rows.schema[name])
     typed = [_typed(name, dtype, rows) for name, dtype in table.schema.items() if name != "ts"]
     return rows.select(*kept, *typed)
+
+
+def _refuse_odd(name: str, found: pl.DataType) -> None:
+    """Refuse a column that nobody can make numbers, words or a yes and no of.
+
+    Raises:
+        DamagedFile: it is one.
+    """
+    if name == _PICTURE:
+        odd = not isinstance(found, pl.Boolean | pl.Null)
+    else:
+        odd = found.is_nested() or found.is_temporal() or isinstance(found, pl.Binary | pl.Object)
+    if odd:
+        raise DamagedFile(f"its column {name} is {found}")
 
 
 def _known(rows: pl.DataFrame) -> dict[str, str]:

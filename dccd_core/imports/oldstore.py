@@ -219,7 +219,7 @@ def _period(name: str, *, yearly: bool) -> TimeRange | None:
         return None
     try:
         return partition_span(Grain.YEAR if yearly else Grain.DAY, stem)
-    except (ConfigError, OverflowError):
+    except (ConfigError, OverflowError, ValueError):  # also of the year after which there is none
         return None
 
 

@@ -76,9 +76,7 @@ class Taker:
             try:
                 work.read()
             except DamagedFile as e:
-                cleaner.counts.repaired.clear()
-                result.error = str(e.args[0])
-                return result
+                return FileResult(error=str(e.args[0]))  # what was read of it counts for nothing
             for key, starts in work.partitions():
                 offered, added = work.put(key, starts)
                 result.taken += added

@@ -4,19 +4,22 @@ Belongs here: asking, and writing the file. Does not: what stands in it (config/
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.symbol import Symbol
+from dccd_core.domain.timespan import Us
 from dccd_core.exchanges import NAMES, get
 from dccd_core.tables import DataType
 from dccd_pipeline.cli.options import Kind, told
 from dccd_pipeline.config.capabilities import closed_on, present
 from dccd_pipeline.config.fields import named_exchange, read_symbol
 from dccd_pipeline.config.read import config_file
-from dccd_pipeline.config.starter import Wanted, starter, usual_start
+from dccd_pipeline.config.starter import Wanted, has_past, starter, usual_start
 
 _NAMED: Final = {"spot": "BTC/USDT", "linear": "BTC/USDT:USDT", "inverse": "BTC/USD:BTC"}
 
@@ -45,8 +48,9 @@ def init(
         words = symbols or _asked("symbols, with commas between them", _usual_symbol(name))
         bar = span or (_asked("length of a bar", "1m") if kind.table.takes_span else None)
         markets = [read_symbol(one) for one in words.replace(",", " ").split()]
-        first = start or _asked("first day, recent, or all", usual_start(name, kind, markets, now))
+        first = start or _first_day(name, kind, markets, now)
     except click.Abort:
+        click.echo(err=True)  # the question stands there, without an answer
         raise ConfigError("nothing was written: an answer is missing", hint="see dccd init --help") from None
     wanted = Wanted(name, markets, kind.value, bar, "" if first == "all" else first, store)
     text = starter(wanted, file.absolute().parent, now)
@@ -80,6 +84,13 @@ def _named() -> Path:
 
 def _open() -> list[str]:
     return [name for name in NAMES if closed_on(get(name), present()) is None]
+
+
+def _first_day(exchange: str, kind: DataType, markets: Sequence[Symbol], now: Us) -> str:
+    """Ask since when; where there is no past to ask for, nothing is asked."""
+    if not has_past(exchange, kind, markets):
+        return "all"
+    return _asked("first day, recent, or all", usual_start(exchange, kind, markets, now))
 
 
 def _usual_symbol(exchange: str) -> str:

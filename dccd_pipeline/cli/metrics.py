@@ -6,6 +6,7 @@ Belongs here: options in, exit code out. Does not: what is told (metrics/).
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import click
 import dagster as dg
@@ -41,11 +42,32 @@ def metrics(port: int, host: str) -> None:
     says.
     """
     clock = SystemClock()
-    with listening(host, port) as here, existing_instance() as instance:
-        monitor = Monitor(lambda: _look(instance, clock), clock)
-        click.echo(f"http://{host}:{port}/metrics and http://{host}:{port}/healthz", err=True)
+    with listening(host, port) as here, Opened() as opened:
+        monitor = Monitor(lambda: _look(opened.instance(), clock), clock)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        click.echo(f"{url}/metrics and {url}/healthz", err=True)
         # not uvicorn.run: it takes Ctrl-C for itself
         uvicorn.Server(uvicorn.Config(application(monitor), log_level="warning")).run(sockets=[here])
+
+
+class Opened:
+    """The instance: until there is one, one that is forgotten again, for each look another."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._instance: dg.DagsterInstance | None = None
+
+    def __enter__(self) -> "Opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def instance(self) -> dg.DagsterInstance:
+        if self._instance is None or self._instance.is_ephemeral:
+            self._stack.close()
+            self._instance = self._stack.enter_context(existing_instance())
+        return self._instance
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -55,7 +77,7 @@ def listening(host: str, port: int) -> socket.socket:
         ConfigError: it cannot, as when another program does.
     """
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as e:
         said = os.strerror(e.errno) if e.errno else str(e)
         raise ConfigError(f"{host}:{port}: {said}", hint="give another --port") from e

@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from dccd_core.adapter.contract import NOW, Endpoint
 from dccd_core.domain.barspan import parse_bar_span
 from dccd_core.domain.symbol import Symbol
@@ -40,8 +42,7 @@ class Wanted:
     @property
     def kept(self) -> str:
         """The entry of ``collect``; empty where there is no past to ask for."""
-        endpoints = _served(self.exchange, self.data_type, self.symbols)
-        if endpoints and all(endpoint.reach == NOW for endpoint in endpoints):
+        if not has_past(self.exchange, self.data_type, self.symbols):
             return ""
         often = "5m" if self.span else "1h"
         start = [f"start: {self.start}"] if self.start else []
@@ -73,6 +74,12 @@ def _served(exchange: str, data_type: str, symbols: Sequence[Symbol]) -> list[En
     return list(served(get(exchange), DataType(data_type), Us(0), _kinds(symbols)).values())
 
 
+def has_past(exchange: str, data_type: str, symbols: Sequence[Symbol]) -> bool:
+    """Tell whether there is more to ask for than the present."""
+    endpoints = _served(exchange, data_type, symbols)
+    return not endpoints or any(endpoint.reach != NOW for endpoint in endpoints)
+
+
 def usual_start(exchange: str, data_type: str, symbols: Sequence[Symbol], now: Us) -> str:
     """Return the start to propose: a month ago, or ``recent`` where only the latest rows are shown."""
     if any(is_limited(one) for one in _served(exchange, data_type, symbols)):
@@ -92,12 +99,22 @@ def starter(wanted: Wanted, folder: Path, now: Us) -> str:
     kept, recorded = wanted.kept, wanted.recorded
     collect = f"{_COLLECT}\n{kept}" if kept else "collect: []"
     stream = f"{_STREAM}\n{recorded}" if recorded else ""
-    parts = {"store": wanted.store, "collect": collect, "stream": _as_example(stream) if kept else stream}
+    parts = {
+        "store": _plain(wanted.store),
+        "collect": collect,
+        "stream": _as_example(stream) if kept else stream,
+    }
     text = files("dccd_pipeline").joinpath("templates/dccd.yaml").read_text("utf-8")
     for name, part in parts.items():
         text = text.replace(f"@{name}@", part)
     parse_settings(text, Origin("dccd.yaml", folder), now)
     return text
+
+
+def _plain(text: str) -> str:
+    """Write a text as YAML reads it back, in quotes where it has to be."""
+    written: str = yaml.safe_dump(text, default_style=None, allow_unicode=True, width=float("inf"))
+    return written.removesuffix("\n").removesuffix("\n...")
 
 
 def _as_example(text: str) -> str:

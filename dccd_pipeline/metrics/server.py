@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.net.clock import Clock
 
@@ -62,11 +63,17 @@ def application(monitor: Monitor) -> Starlette:
     """Return who answers; looking takes a second, so it is done in threads."""
 
     def metrics(_: Request) -> Response:
-        text, _problems = monitor.found()
+        try:
+            text, _problems = monitor.found()
+        except DccdError as e:  # Prometheus says that it is down
+            return PlainTextResponse(f"{e}\n", 503)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     def healthz(_: Request) -> Response:
-        _metrics, problems = monitor.found()
+        try:
+            _metrics, problems = monitor.found()
+        except DccdError as e:
+            problems = (str(e),)
         return PlainTextResponse("\n".join(problems or ("all is well",)) + "\n", 503 if problems else 200)
 
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz)])

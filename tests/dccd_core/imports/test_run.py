@@ -472,3 +472,41 @@ def test_a_lake_in_the_old_store_is_refused(old: Old, place: str) -> None:
 
 def test_no_data_type_of_dccd_3_that_is_ours_is_forgotten() -> None:
     assert {"ohlc", "trades", "orderbook"} == set(DataType)
+
+
+ODD = {
+    "a list": {"open": pl.Series([[1.0]] * 9)},
+    "a struct": {"high": pl.Series([{"a": 1.0}] * 9)},
+    "bytes": {"volume": pl.Series([b"1"] * 9)},
+    "a length of time": {"TS": pl.Series([1] * 9).cast(pl.Duration)},
+    "a time of day": {"TS": pl.Series([1] * 9).cast(pl.Time)},
+    "a day where a price should be": {"close": pl.Series([1] * 9, dtype=pl.Int32).cast(pl.Date)},
+}
+
+
+@pytest.mark.parametrize("columns", ODD.values(), ids=ODD)
+def test_r8_a_column_that_is_no_number_is_named_and_keeps_no_other_file_from_it(
+    old: Old, lake: LakeStore, columns: dict[str, pl.Series]
+) -> None:
+    """36c92f8: a trace of polars', and the import ended there."""
+    old.put("binance/ohlc/AAA-USDT/1m/2024.parquet", bars("2024-01-01", 9).with_columns(**columns))
+    old.put(FILE, bars("2024-01-01", 9))
+    odd, sound = take(old, lake).datasets
+    ((name, column),) = columns.items()
+    said = f"TS is {column.dtype}, no number" if name == "TS" else f"its column {name} is {column.dtype}"
+    assert [*odd.damaged.values()] == [said]
+    assert (odd.taken, sound.taken) == (0, 9)
+
+
+def test_r8_a_picture_that_says_neither_yes_nor_no_is_named(old: Old, lake: LakeStore) -> None:
+    """36c92f8: `filter predicate must be of type Boolean`, with a trace."""
+    rows = picture(at("2024-01-01"), [1.0], [2.0]).with_columns(is_snapshot=pl.lit("yes"))
+    old.put("binance/orderbook/BTC-USDT/2024-01-01.parquet", rows)
+    assert [*only(take(old, lake)).damaged.values()] == ["its column is_snapshot is String"]
+
+
+def test_r8_a_file_of_the_last_year_there_is_is_no_file_of_a_year(old: Old, lake: LakeStore) -> None:
+    """36c92f8: `year 10000 is out of range`, with a trace."""
+    old.put("binance/ohlc/BTC-USDT/1m/9999.parquet", bars("2024-01-01", 9))
+    (left,) = take(old, lake).left_out
+    assert left.why == "is no file of a year ending in .parquet"

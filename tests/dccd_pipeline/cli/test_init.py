@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dccd_pipeline.cli.lazy import main
+from dccd_pipeline.config.read import parse_settings
+from dccd_pipeline.config.settings import Origin
 from tests.dccd_pipeline.cli.terminal import dccd, refused
 
 GIVEN = ("--exchange", "binance", "--symbols", "btc/usdt,ETH-USDT", "--data-type", "ohlc", "--span", "1m")
@@ -81,3 +83,27 @@ def test_a_user_s_own_file_elsewhere_is_not_in_the_way(empty: Path, monkeypatch:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(empty / "home"))
     assert dccd("init", *GIVEN, "--start", "2024-01-01").exit_code == 0
     assert (empty / "dccd.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "store", ["./my data #1", "it's: here", "- odd", "@home", "größer", "123", "a" * 200]
+)
+def test_r9_a_store_is_the_folder_that_was_named(empty: Path, store: str) -> None:
+    """36c92f8: the first was the folder "my data", the second "mapping values are not allowed"."""
+    assert dccd("init", *GIVEN, "--start", "2024-01-01", "--store", store).exit_code == 0
+    assert parse_settings((empty / "dccd.yaml").read_text(), Origin("", empty)).store == str(empty / store)
+
+
+def test_r9_of_what_has_no_past_no_first_day_is_asked_for(empty: Path) -> None:
+    """36c92f8: it asked for one, and wrote none."""
+    done = answered("", "--exchange", "binance", "--symbols", "BTC/USDT", "--data-type", "orderbook")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "data_types: [orderbook]" in (empty / "dccd.yaml").read_text()
+
+
+def test_r9_what_is_missing_is_said_on_a_line_of_its_own(empty: Path) -> None:
+    """36c92f8: behind the question."""
+    assert (
+        "nothing was written: an answer is missing -> see dccd init --help"
+        in answered("").stderr.splitlines()
+    )

@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dccd_core.domain.errors import ConfigError
+from dccd_pipeline.cli.instance import open_instance
+from dccd_pipeline.cli.metrics import Opened, listening
 from tests.dccd_pipeline.cli.terminal import dccd
 from tests.e2e.project import awaited, free_port
 
@@ -51,3 +54,23 @@ def test_a_port_that_is_taken_is_a_line(project: Path) -> None:
         result = dccd("metrics", "--port", str(port))
     assert result.exit_code == 2
     assert result.stderr == f"127.0.0.1:{port}: Address already in use -> give another --port\n"
+
+
+@pytest.mark.usefixtures("own_home")
+def test_r10_an_instance_that_comes_later_is_looked_at() -> None:
+    """36c92f8: whoever began before the first `dccd up` said for ever that no daemon runs."""
+    with Opened() as opened:
+        assert opened.instance().is_ephemeral
+        open_instance().dispose()
+        found = opened.instance()
+        assert not found.is_ephemeral
+        assert opened.instance() is found
+
+
+def test_r10_an_address_of_six_is_one_too() -> None:
+    """36c92f8: "Address family for hostname not supported"."""
+    try:
+        with listening("::1", 0) as here:
+            assert here.family is socket.AF_INET6
+    except ConfigError as e:
+        pytest.skip(f"this machine has none: {e}")

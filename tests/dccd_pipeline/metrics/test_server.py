@@ -9,6 +9,7 @@ import uvicorn
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import SECOND, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_pipeline.metrics.server import KEPT_S, Monitor, application
@@ -62,3 +63,15 @@ def test_what_is_wrong_is_no_success_and_what_is_well_is() -> None:
         client.get("/healthz")
         assert len(looks) == 3, "a clock that was stepped back keeps nothing"
         assert client.get("/other").status_code == 404
+
+
+def test_r10_a_lake_that_cannot_be_looked_at_is_not_well_and_says_why() -> None:
+    """36c92f8: "Internal Server Error", 500, for a store that is not mounted or a broken dccd.yaml."""
+
+    def look() -> tuple[list[Metric], list[str]]:
+        raise LakeError("the store /data is not there", hint="mount it")
+
+    with serving(Monitor(look, ManualClock(NOW))) as client:
+        for path in ("/healthz", "/metrics"):
+            said = client.get(path)
+            assert (said.status_code, said.text) == (503, "the store /data is not there -> mount it\n")
