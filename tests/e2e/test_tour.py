@@ -109,7 +109,7 @@ def test_the_tour_is_what_happens(walk: Walk) -> None:
         assert up
         up.send_signal(signal.SIGINT)
         assert up.wait(60) == STOPPED
-        for language, block in walk.blocks("howto/read-it.md"):
+        for language, block in (*walk.blocks("howto/read-it.md"), *walk.blocks("howto/keep-a-view.md")):
             walk.typed(language, block)
     said = "\n".join(walk.said)
     assert "never collected" in said
@@ -118,6 +118,7 @@ def test_the_tour_is_what_happens(walk: Walk) -> None:
     assert "it was noticed" in said
     assert said.count("all is well") >= 3
     assert "shape: (0, 4)" in said, "there are gaps"
+    assert "\n744\n" in said, "the bars of March"
     assert (walk.folder / "day.csv").read_text().count("\n") == 25
     assert "<html" in (walk.folder / "page.html").read_text()
 
