@@ -36,6 +36,8 @@ LASTING: Final = {
     "dagster-webserver -m dccd_pipeline.definitions --read-only": "3000",
 }
 """What goes on until somebody ends it, and the port that it answers at."""
+PATIENCE_S: Final = 1_200
+"""Four programs of Dagster's are started at once, on a machine that may be busy."""
 SECTIONS: Final = {
     "A job that backfills: an entry of collect": "collect",
     "A job that streams: an entry of stream": "stream",
@@ -229,9 +231,9 @@ class There:
         with logged(self.alone, "lasting") as log:
             process = self.alone.started(*command, stdout=log, stderr=log)
             try:
-                awaited(lambda: self._works(process, port, before))
+                awaited(lambda: self._works(process, port, before), PATIENCE_S)
                 process.send_signal(signal.SIGINT)
-                assert process.wait(timeout=60) in (0, 130), line
+                assert process.wait(timeout=PATIENCE_S) in (0, 130), line
             finally:
                 ended(process)
 
