@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs.hooks.links import loaded_from_elsewhere
 from docs.hooks.pages import pages
@@ -28,6 +29,15 @@ def test_pages_that_are_made_say_where_they_are_from() -> None:
     assert source("howto/free-disk.md") == "docs/howto/free-disk.md"
     files = [one.name for one in (ROOT / "docs" / "decisions").glob("0*.md")]
     assert [name for name in files if f"]({name})" not in decisions()] == []
+
+
+def test_each_page_has_its_place() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    named = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    written = {str(one.relative_to(ROOT / "docs")) for one in (ROOT / "docs").rglob("*.md")}
+    lacking = {one for one in (*written, *made()) if not one.startswith("decisions/0")} - named
+    assert lacking == set(), "write them under nav in mkdocs.yml"
+    assert named - written - {*made()} == set()
 
 
 def build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
