@@ -218,6 +218,15 @@ def daemon(project: Project) -> Generator[None]:
             ended(process)
 
 
+def end_runs(project: Project) -> None:
+    """End the runs that outlive their daemon, as streams do: all with this project in their environment."""
+    mine = f"DCCD_STATE_DIR={project.folder / 'state'}".encode()
+    for one in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if int(one.name) != os.getpid() and mine in (one / "environ").read_bytes().split(b"\0"):
+                os.kill(int(one.name), signal.SIGTERM)
+
+
 @contextmanager
 def logged(project: Project, name: str) -> Generator[Any]:
     with (project.folder / f"{name}.log").open("w") as log:

@@ -10,7 +10,7 @@ from dccd_core.testing.sandbox.faults import Fault, FaultKind
 from dccd_core.testing.sandbox.process import RunningSandbox
 from dccd_core.testing.sandbox.stream_faults import StreamFault, StreamFaultKind
 from tests.dccd_pipeline.hooks import Hook, hook
-from tests.e2e.project import Project, awaited, bars, daemon
+from tests.e2e.project import Project, awaited, bars, daemon, end_runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 STREAM = """
@@ -53,6 +53,7 @@ def test_a_daemon_tells_of_two_causes_once_each_and_when_they_are_over(
             well = heard(taking, "hours_tick is well again")
             brings = heard(taking, "stream majors brings data again")
             assert heard(refusing, "hours_tick is well again") == well
+        end_runs(project)
         assert [len(one) for one in (failed, silent, well, brings)] == [1] * 4
         assert about(taking, "hours_tick failed") == failed
         assert about(taking, "stream majors has brought nothing") == silent

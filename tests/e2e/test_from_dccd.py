@@ -24,7 +24,18 @@ from dccd_pipeline.cli.lazy import main
 from dccd_pipeline.config.read import settings_of
 from tests.e2e import former
 from tests.e2e.former import Call, Kind, Row
-from tests.e2e.project import ROOT, Project, Web, awaited, daemon, ended, free_port, logged, webserver
+from tests.e2e.project import (
+    ROOT,
+    Project,
+    Web,
+    awaited,
+    daemon,
+    end_runs,
+    ended,
+    free_port,
+    logged,
+    webserver,
+)
 
 LASTING: Final = {
     "dccd stream": "",
@@ -287,6 +298,7 @@ def there(shared_sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFacto
     assert done.returncode == 0, done.stderr
     with webserver(project) as web, daemon(project):
         yield There(project, alone, web)
+    end_runs(project)
 
 
 @pytest.mark.e2e
