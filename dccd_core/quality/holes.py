@@ -16,7 +16,7 @@ import polars as pl
 
 from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.timespan import MINUTE, ZERO, TimeRange, Us, union
-from dccd_core.lake.partition.ledger import Hole, Ledger
+from dccd_core.lake.partition.ledger import VENUE_OUTAGE, Hole, Ledger
 
 NO_TRADES: Final = "nothing was traded"
 BEFORE_LISTING: Final = "before the listing"
@@ -75,7 +75,11 @@ class BarCheck:
         opens = np.concatenate([np.empty(0, np.int64), *self._seen])
         # parts with different proofs are judged apart, or a proven hour would vanish in a longer hole
         borders = [span for span, _ in self._evidence.proven] + [h.span for h in ledger.holes if h.proof]
-        parts = [part for span in ledger.covered() for part in _cut(span, borders)]
+        away = _away(ledger.holes)
+        named = (
+            [piece for span in ledger.covered() for piece in _cut(span, away)] if away else ledger.covered()
+        )
+        parts = [part for span in named for part in _cut(span, borders)]
         runs = missing_bars(opens, self._bar, parts)
         found = [(span, missing) for span, missing in runs if span.length >= self._evidence.quiet]
         evidence = self._evidence
@@ -197,6 +201,11 @@ class NoCheck:
         return ledger
 
 
+def _away(holes: Sequence[Hole]) -> list[TimeRange]:
+    """Return when the venue is known to have been away."""
+    return [hole.span for hole in holes if hole.reason == VENUE_OUTAGE]
+
+
 def _told(span: TimeRange, others: Sequence[TimeRange]) -> bool:
     """Tell whether rows speak of the same hole; two that only share the row between them are two."""
     shared = [part for other in others if (part := span.clip(other))]
@@ -215,7 +224,9 @@ def judged(span: TimeRange, missing: int, ledger: Ledger, evidence: Evidence) ->
     again = bool(asked) and asked[-1] - asked[0] >= ASKED_AGAIN_AFTER
     if proof is None and again and not evidence.witness:
         proof = ASKED_AGAIN
-    return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof)
+    away = _away(known)
+    reason = VENUE_OUTAGE if away and not span.minus(away) else None
+    return Hole(span, missing, (asked[0], asked[-1]) if len(asked) > 1 else tuple(asked), proof, reason)
 
 
 def _refused(span: TimeRange, rows: pl.DataFrame) -> int:

@@ -97,15 +97,15 @@ def _holes(state: State) -> str:
     if not holes:
         return "none"
     lines = [
-        f"| {iso(hole.span.start)} | {iso(hole.span.end)} | {hole.missing} | {hole.proof or _gap(hole)} |"
+        f"| {iso(hole.span.start)} | {iso(hole.span.end)} | {hole.missing} | {_why(hole)} |"
         for hole in holes[:_SHOWN_HOLES]
     ]
     more = [f"\n{len(holes) - _SHOWN_HOLES} more in the ledger"] if len(holes) > _SHOWN_HOLES else []
     return "\n".join(["| from | to | missing | explained by |", "|---|---|---|---|", *lines, *more])
 
 
-def _gap(hole: Hole) -> str:
-    return f"**gap**: {hole.reason}" if hole.reason else "**gap**"
+def _why(hole: Hole) -> str:
+    return f"{hole.proof or '**gap**'}: {hole.reason}" if hole.reason else hole.proof or "**gap**"
 
 
 def partition_view(lake: LakeStore, dataset: Dataset, key: str) -> dict[str, dg.MetadataValue]:

@@ -14,6 +14,8 @@ from dccd_core.domain.timespan import TimeRange, Us, union
 ACCEPTED: Final = "accepted: "
 """How the proof of a hole begins that nobody can explain, but somebody has accepted."""
 NOT_RECORDED: Final = "nothing was recorded"
+VENUE_OUTAGE: Final = "venue outage"
+"""How a hole came about that all symbols of a venue have at once."""
 
 
 class Source(StrEnum):
