@@ -15,13 +15,16 @@ from dccd_core.lake.lake import LakeStore
 from dccd_core.net.sockets import Connect
 from dccd_core.stream.api import Listener, StreamPlan
 from dccd_pipeline.alarms.sensor import alert_sensor
+from dccd_pipeline.answer.reconciling import reconcile_job, reconcile_schedule
 from dccd_pipeline.answer.reporting import report_asset, report_job, report_schedule
+from dccd_pipeline.assets.agrees import agreement_checks
 from dccd_pipeline.assets.derived import derived_assets
 from dccd_pipeline.assets.history import history_assets
 from dccd_pipeline.assets.jobs import entry_job
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
+from dccd_pipeline.config.stream import StreamEntry
 from dccd_pipeline.keep.purge import purge_job, purge_schedule
 from dccd_pipeline.keep.remote import remote_asset, remote_job, remote_schedule
 from dccd_pipeline.resources import AcceptedSpan, LakeResource, RemotePlace, Venues
@@ -51,6 +54,14 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *map(remote_asset, settings.remotes),
             *([report_asset(stream_digests(settings))] if reports else []),
         ],
+        asset_checks=[
+            *(one for entry in settings.collect for one in agreement_checks(entry.name, entry.datasets)),
+            *(
+                one
+                for entry in settings.stream
+                for one in agreement_checks(f"stream_{entry.name}", recorded_by(entry, settings))
+            ),
+        ],
         jobs=[
             *(entry_job(entry) for entry in settings.collect),
             *(tick_job(entry) for entry in settings.collect),
@@ -58,7 +69,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             *map(remote_job, settings.remotes),
             *([purge_job(settings)] if settings.purge else []),
             prune_job(settings.keep_runs),
-            *([report_job()] if reports else []),
+            *([report_job(), reconcile_job(settings)] if reports else []),
         ],
         schedules=[
             *(
@@ -73,7 +84,11 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
             ),
             *([purge_schedule(running=settings.source != EMBEDDED)] if settings.purge else []),
             prune_schedule(running=settings.source != EMBEDDED),
-            *([report_schedule(running=settings.source != EMBEDDED)] if reports else []),
+            *(
+                [make(running=settings.source != EMBEDDED) for make in (report_schedule, reconcile_schedule)]
+                if reports
+                else []
+            ),
         ],
         sensors=[
             failure_sensor(settings.alerts),
@@ -95,10 +110,7 @@ def collected(entry: Entry, store: str) -> dg.AssetsDefinition:
 
 def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
     """Return the assets of streams, and those of what they record that no ``collect`` entry has."""
-    collected = {dataset for entry in settings.collect for dataset in entry.datasets}
-    only = {
-        dataset: entry for entry in settings.stream for dataset in entry.datasets if dataset not in collected
-    }
+    only = _only_recorded(settings)
     open_ended = [dataset for dataset, entry in only.items() if entry.start is None]
     held = first_days(settings.lake(), open_ended) if open_ended else {}
     today = datetime.now(UTC).date()
@@ -109,6 +121,18 @@ def stream_specs(settings: Settings) -> list[dg.AssetSpec]:
             for dataset, entry in only.items()
         ),
     ]
+
+
+def recorded_by(entry: StreamEntry, settings: Settings) -> list[Dataset]:
+    """Return what has an asset because of this stream: no ``collect`` entry has it."""
+    return [dataset for dataset, its in _only_recorded(settings).items() if its is entry]
+
+
+def _only_recorded(settings: Settings) -> dict[Dataset, StreamEntry]:
+    collected = {dataset for entry in settings.collect for dataset in entry.datasets}
+    return {
+        dataset: entry for entry in settings.stream for dataset in entry.datasets if dataset not in collected
+    }
 
 
 def stream_orders(settings: Settings) -> dict[str, Order]:

@@ -45,11 +45,15 @@ class Difference:
 
 @dataclass(slots=True)
 class Diff:
-    """``compared``: rows that at least one source has; ``differ`` of them; ``found``: the first of those."""
+    """``compared``: rows that at least one source has; ``differ`` of them; ``found``: the first of those.
+
+    ``parts``: the time that was compared.
+    """
 
     compared: int = 0
     differ: int = 0
     found: list[Difference] = field(default_factory=list[Difference])
+    parts: list[TimeRange] = field(default_factory=list[TimeRange], compare=False)
 
     def add(
         self, dataset: Dataset, ours: pl.DataFrame, theirs: pl.DataFrame, within: TimeRange | None = None
@@ -86,6 +90,7 @@ def against_trades(lake: LakeStore, dataset: Dataset, span: TimeRange | None = N
             diff.add(
                 dataset, lake.scan(dataset, piece).collect(), built_bars(lake, trades, piece, bar, style)
             )
+            diff.parts.append(piece)
     return diff
 
 
@@ -100,12 +105,24 @@ async def against_venue(venue: Venue, lake: LakeStore, dataset: Dataset, span: T
     part = span.clip(TimeRange(Us(0), final))
     if part is None:
         return diff
-    near = dataset.data_type.table.tolerance  # so far apart two sources may time one row
     for piece in part.split(Us(dataset.span * _PAGE) if dataset.span else HOUR):
-        theirs = [page.rows async for page in collect(venue, dataset, piece, FetchStats())]
-        wide = TimeRange(Us(piece.start - near), Us(piece.end + near))
-        diff.add(dataset, lake.scan(dataset, wide).collect(), pl.concat(theirs), piece)
+        await compare_piece(venue, lake, dataset, piece, diff, FetchStats())
     return diff
+
+
+async def compare_piece(
+    venue: Venue, lake: LakeStore, dataset: Dataset, piece: TimeRange, diff: Diff, stats: FetchStats
+) -> None:
+    """Hold a piece of time that is final against what the venue answers, all of it at once.
+
+    Raises:
+        DccdError: the venue cannot be asked.
+    """
+    near = dataset.data_type.table.tolerance  # so far apart two sources may time one row
+    theirs = [page.rows async for page in collect(venue, dataset, piece, stats)]
+    wide = TimeRange(Us(piece.start - near), Us(piece.end + near))
+    diff.add(dataset, lake.scan(dataset, wide).collect(), pl.concat(theirs), piece)
+    diff.parts.append(piece)
 
 
 def newest_hour(lake: LakeStore, dataset: Dataset, now: Us) -> TimeRange | None:

@@ -171,6 +171,10 @@ class LakeStore:
             draft.fetch = partial(self.fetch, dataset, [key])
             yield draft
 
+    def accepted(self, dataset: Dataset) -> Sequence[Accepted]:
+        """Return what is taken as it is of a dataset, as this store was told."""
+        return self._accepted.get(str(dataset), ())
+
     def identity(self) -> str | None:
         """Return the store's name, which its first write gave it; None: nobody has written to it."""
         self._id = self._id or identity(self._store)

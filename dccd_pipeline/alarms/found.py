@@ -14,6 +14,7 @@ from dccd_core.domain.timespan import DAY, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_core.quality.audit import CROSSED, FINAL, ORDER, QUARANTINE, SANITY, SCHEMA, said_quarantined
 from dccd_pipeline.alarms.look import Found, Look
+from dccd_pipeline.assets.agrees import AGREES
 from dccd_pipeline.assets.changed import failing_checks
 from dccd_pipeline.assets.checks import COMPLETE, INTACT, UP_TO_DATE, check_names
 from dccd_pipeline.assets.equal import CHECK
@@ -32,7 +33,9 @@ def failed_checks(look: Look) -> Found:
     by_asset = {dg.AssetKey(dataset.parts): dataset for dataset in look.datasets}
     failed = failing_checks(look.instance, by_asset)
     found: dict[str, str | None] = {
-        _subject(dataset, check): "" for dataset in look.datasets for check in (*check_names(dataset), CHECK)
+        _subject(dataset, check): ""
+        for dataset in look.datasets
+        for check in (*check_names(dataset), CHECK, AGREES)
     }
     reasons = read_findings(
         look.instance, [by_asset[asset] for asset in failed], look.settings.lake().identity()

@@ -36,7 +36,8 @@ class Known:
 
     ``gone``: partitions whose files vanished. ``failing``: how ticks fail at it. ``damage``: why it cannot be
     read; empty when it can. ``found``: what the checks found wrong with its rows, a line each. ``accepted``:
-    time that is taken as it is. ``streamed``: a stream records it, too.
+    time that is taken as it is. ``streamed``: a stream records it, too. ``differ``: so many rows are known
+    to differ from another source.
     """
 
     states: Mapping[str, State]
@@ -46,6 +47,7 @@ class Known:
     found: Sequence[str] = ()
     accepted: Sequence[Accepted] = ()
     streamed: bool = False
+    differ: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class DatasetStatus:
     problems: tuple[str, ...]
     gap_ppm_days: Mapping[str, float] = field(default_factory=dict[str, float])
     """How many millionths of each of the newest whole days are not proven, by ISO date."""
+
+    differ: int = 0
+    """So many rows are known to differ from what another source says."""
 
     @property
     def well(self) -> bool:
@@ -118,6 +123,7 @@ def dataset_status(
         next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
         deadline=deadline,
         problems=(*perishing, *_problems(entry, dataset, known, stands, _left(lacks, deadline))),
+        differ=known.differ,
         gap_ppm_days=_gap_days(dataset, known, wanted),
     )
 

@@ -11,6 +11,8 @@ from typing import Final
 
 import dagster as dg
 
+from dccd_core.bars.differences import Known as Difference
+from dccd_core.bars.differences import known_differences, said_differences
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
@@ -79,6 +81,8 @@ class _Lake:
 
     states: dict[Dataset, dict[str, State]] = field(default_factory=dict[Dataset, dict[str, State]])
     damage: dict[Dataset, str] = field(default_factory=dict[Dataset, str])
+    differ: dict[Dataset, list[Difference]] = field(default_factory=dict[Dataset, list[Difference]])
+    """What is known to differ from another source."""
 
 
 def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, str], clock: Clock) -> Answer:
@@ -107,6 +111,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *(line for one in datasets for line in one.problems),
         *(line for dataset, line in read.damage.items() if dataset not in {one.dataset for one in datasets}),
         *_recorded_perishing(settings, lake, now),
+        *_recorded_differ(settings, read),
         *_other_store(settings, instance, store, datasets),
         *around.stopped_schedules(settings, instance),
         *around.stream_problems(streams, enabled),
@@ -147,6 +152,8 @@ def _read(lake: LakeStore, settings: Settings) -> _Lake:
         except LakeError as e:
             damaged[dataset] = e
     found.damage = {dataset: f"{dataset}: {e}" for dataset, e in damaged.items()}
+    recorded = [dataset for entry in settings.stream for dataset in entry.datasets]
+    found.differ = known_differences(lake, sorted({*named, *recorded}, key=str))
     return found
 
 
@@ -172,8 +179,9 @@ def _of_entry(
             found=[said_gone(dataset, gone).removeprefix(f"{dataset}: ")] if gone else [],
             accepted=accepted.get(str(dataset), ()),
             streamed=dataset in streamed,
+            differ=len(read.differ.get(dataset, ())),
         )
-        checked = [*known.found, *_found_lines(found.get(dataset, {}))]
+        checked = [*known.found, *_found_lines(found.get(dataset, {})), *_differ_lines(dataset, read)]
         yield dataset_status(entry, dataset, _with_found(known, checked), now, comes)
 
 
@@ -187,6 +195,18 @@ def _found_lines(found: Findings) -> Iterator[str]:
         for promise, texts in promises.items():
             if promise in BY_ROWS or promise not in ("quarantine", "complete"):
                 yield f"{key} is not right ({promise}: {texts[0]}) -> `dccd verify` reads it again"
+
+
+def _differ_lines(dataset: Dataset, read: _Lake) -> Iterator[str]:
+    if known := read.differ.get(dataset):
+        yield f"{said_differences(known)} -> `dccd diff {dataset}` shows them"
+
+
+def _recorded_differ(settings: Settings, read: _Lake) -> Iterator[str]:
+    """Say what differs of what streams alone record."""
+    collected = {dataset for entry in settings.collect for dataset in entry.datasets}
+    for dataset in sorted(read.differ.keys() - collected, key=str):
+        yield from (f"{dataset}: {line}" for line in _differ_lines(dataset, read))
 
 
 def _recorded_perishing(settings: Settings, lake: LakeStore, now: Us) -> Iterator[str]:

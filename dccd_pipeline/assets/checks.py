@@ -31,6 +31,7 @@ from dccd_core.quality.audit import (
     said_quarantined,
 )
 from dccd_core.tables import Table
+from dccd_pipeline.assets.agrees import agreement
 from dccd_pipeline.assets.freshness import standing
 from dccd_pipeline.assets.remembered import Findings, read_findings, write_findings
 from dccd_pipeline.config.collect import Entry
@@ -103,7 +104,10 @@ def audited(lake: LakeStore, exchange: Exchange, dataset: Dataset, key: str, sta
 def judge(
     instance: dg.DagsterInstance, lake: LakeStore, entry: Entry, looked: Mapping[Dataset, Looked], now: Us
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield the result of every check of these datasets, and remember what was found; no row is read."""
+    """Yield the result of every check of these datasets, and remember what was found; no row is read.
+
+    That of ``agrees`` is among them, though it is no check of the entry's own op.
+    """
     store = lake.identity()
     before = read_findings(instance, looked, store)
     news = dict[Dataset, Findings]()
@@ -114,6 +118,7 @@ def judge(
             news[dataset] = found
         yield from _results(entry, dataset, known, found, now)
     write_findings(instance, news, store)
+    yield from agreement(lake, looked)
 
 
 def findings(known: Looked, before: Mapping[str, Before]) -> Findings:

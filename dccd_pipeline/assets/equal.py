@@ -11,6 +11,8 @@ import dagster as dg
 import polars as pl
 
 from dccd_core.bars.compare import beside, said, samples
+from dccd_core.bars.diff import Difference
+from dccd_core.bars.differences import note_differences
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import TimeRange, Us, iso, us
@@ -66,7 +68,10 @@ def due_samples(before: Mapping[Dataset, Mapping[str, State]], now: Us) -> list[
 async def compare_parts(
     venue: Venue, lake: LakeStore, parts: Iterable[tuple[Dataset, TimeRange]]
 ) -> list[dg.AssetCheckResult]:
-    """Hold stored bars of each part against the venue's; where it has none of them, nothing is said."""
+    """Hold stored bars of each part against the venue's; where it has none of them, nothing is said.
+
+    What differs is noted in the lake: see ``dccd_core.bars.differences``.
+    """
     bars: dict[Dataset, list[pl.DataFrame]] = {}
     for dataset, part in parts:
         if lake.elsewhere(dataset, part):
@@ -74,18 +79,28 @@ async def compare_parts(
         rows = lake.scan(dataset, part).collect()
         if rows.height:
             bars.setdefault(dataset, []).append(rows)
-    results = [await _compared(venue, dataset, found) for dataset, found in bars.items()]
+    results = [await _compared(venue, lake, dataset, found) for dataset, found in bars.items()]
     return [result for result in results if result]
 
 
-async def _compared(venue: Venue, dataset: Dataset, parts: list[pl.DataFrame]) -> dg.AssetCheckResult | None:
+async def _compared(
+    venue: Venue, lake: LakeStore, dataset: Dataset, parts: list[pl.DataFrame]
+) -> dg.AssetCheckResult | None:
     try:
         found = [await beside(venue, dataset, part) for part in parts]
     except DccdError as e:  # the bars stand on their own: that nobody can confirm them is no failure
         return result(dataset, f"could not be compared: {e}")
     both = sum(count for count, _ in found)
     differ = pl.concat([rows for _, rows in found])
+    rows = [Difference(us(row["ts"]), "", said(row)) for row in differ.iter_rows(named=True)]
+    spans = [_time_of(dataset, part) for part, (has, _) in zip(parts, found, strict=True) if has]
+    note_differences(lake, dataset, spans, venue.exchange.title, rows, venue.clock.now())
     return result(dataset, f"{both} bars compared, {differ.height} differ", differ) if both else None
+
+
+def _time_of(dataset: Dataset, bars: pl.DataFrame) -> TimeRange:
+    opens = bars["ts"].to_physical()
+    return TimeRange(Us(int(opens[0])), Us(int(opens[-1]) + (dataset.span or 1)))
 
 
 def result(dataset: Dataset, found: str, differ: pl.DataFrame | None = None) -> dg.AssetCheckResult:

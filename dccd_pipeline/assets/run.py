@@ -22,7 +22,8 @@ from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.live.tail import TailView
 from dccd_core.net.clock import SystemClock
 from dccd_core.quality.audit import Audit
-from dccd_pipeline.assets.changed import note_told
+from dccd_pipeline.assets.agrees import AGREES
+from dccd_pipeline.assets.changed import note_told, tell_checks
 from dccd_pipeline.assets.checks import BY_ROWS, Looked, audited, judge
 from dccd_pipeline.assets.failures import Failed, failure_of, hint_for
 from dccd_pipeline.assets.metadata import partition_event, partition_view
@@ -210,15 +211,21 @@ class Run:
 
     def checks(self) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of all checks that are selected: one that is left out would show as skipped."""
-        told, selected = list[dg.AssetCheckResult](), self.context.selected_asset_check_keys
+        told, others = list[dg.AssetCheckResult](), list[dg.AssetCheckResult]()
+        selected = self.context.selected_asset_check_keys
         tail = self.lake.tail(self.entry.datasets[0]).read()  # they differ in nothing but the symbol
         looked = {dataset: self._looked(dataset, tail) for dataset in self.unread} if selected else {}
         for result in judge(self.context.instance, self.lake, self.entry, looked, self.now):
-            if result.asset_key and dg.AssetCheckKey(result.asset_key, result.check_name or "") in selected:
+            if result.check_name == AGREES:
+                others.append(result)
+            elif result.asset_key and dg.AssetCheckKey(result.asset_key, result.check_name or "") in selected:
                 told.append(result)
                 yield result
         yield from self.more
         note_told(self.context.instance, [*told, *self.more])
+        filled = {dg.AssetKey(dataset.parts) for dataset, _ in self.done}  # of others nothing is new
+        others = [one for one in others if one.asset_key in filled]
+        tell_checks(self.context.op_execution_context, others, filled)
 
     def _looked(self, dataset: Dataset, tail: TailView) -> Looked:
         """Sum up what is known of a dataset; rows that nobody saw as they were written are read."""

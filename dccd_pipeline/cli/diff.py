@@ -6,14 +6,17 @@ Belongs here: options in, exit code out. Does not: comparing (dccd_core.bars.dif
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
 import click
+import msgspec
 
-from dccd_core.bars.diff import Diff, against_trades, against_venue, newest_hour
+from dccd_core.bars.diff import Diff, Difference, against_trades, against_venue, newest_hour
+from dccd_core.bars.differences import TRADES, Known, known_differences, note_differences
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.net.clock import SystemClock
@@ -35,21 +38,34 @@ _LAST: Final = Us(2**62)
 def diff(name: str, start: Us | None, end: Us | None, venue: bool, as_json: bool) -> None:
     """Show where two sources of a dataset differ: its bars and its trades, or what is stored and the venue.
 
-    DATASET is written as `dccd inventory` does. Nothing is changed. Exit code 0 when something could be
-    compared and all of it is alike.
+    DATASET is written as `dccd inventory` does. What was found before and is not settled is shown, too. No
+    row is changed. Exit code 0 when something could be compared, and all of it is alike.
     """
     dataset, settings = Dataset.parse(name), lasting()
     wanted = TimeRange(Us(start or 0), end or _LAST) if start or end else None
     found, against = (
         _against_venue(settings, dataset, wanted) if venue else _against_trades(settings, dataset, wanted)
     )
+    lake = settings.lake()
+    try:
+        source = get(dataset.exchange).title if venue else TRADES
+        note_differences(lake, dataset, found.parts, source, found.found, SystemClock().now())
+    except LakeError as e:  # whoever may only read the lake still sees it
+        click.echo(f"not remembered: {e}", err=True)
+    known = [one for one in known_differences(lake, [dataset]).get(dataset, ()) if _is_news(one, found)]
     if as_json:
         head = {"dataset": str(dataset), "against": against}
         rows = [asdict(one) for one in found.found]
-        click.echo(json.dumps({**head, "compared": found.compared, "differ": found.differ, "rows": rows}))
+        more = {"rows": rows, "known": msgspec.to_builtins(known)}
+        click.echo(json.dumps({**head, "compared": found.compared, "differ": found.differ, **more}))
     else:
-        _show(dataset, against, found)
-    sys.exit(0 if found.compared and not found.differ else 1)
+        _show(dataset, against, found, known)
+    sys.exit(0 if found.compared and not found.differ and not known else 1)
+
+
+def _is_news(known: Known, found: Diff) -> bool:
+    """Tell whether it was found before, and not again just now."""
+    return Difference(known.at, known.name, known.said) not in found.found
 
 
 def _against_trades(settings: Settings, dataset: Dataset, wanted: TimeRange | None) -> tuple[Diff, str]:
@@ -78,7 +94,11 @@ def _against_venue(settings: Settings, dataset: Dataset, wanted: TimeRange | Non
     return asyncio.run(ask()), get(dataset.exchange).title
 
 
-def _show(dataset: Dataset, against: str, found: Diff) -> None:
+def _show(dataset: Dataset, against: str, found: Diff, known: Sequence[Known]) -> None:
+    if known:
+        before = [(iso(one.at), one.name, one.said, one.against, iso(one.seen)) for one in known[:_SHOWN]]
+        heads = ("when", "row", "difference", "against", "found at")
+        render.table(f"{dataset}: {len(known):,} found before", heads, before)
     if not found.compared:
         click.echo(
             f"{dataset}: nothing of it can be compared with {against}: not both have a time that is proven"

@@ -5,6 +5,7 @@ Belongs here: options in, exit code out, what is printed and asked. Does not: re
 
 import click
 
+from dccd_core.bars.differences import forget_differences
 from dccd_core.domain.sizes import said_size
 from dccd_core.keep.forget import forget, what_there_is
 from dccd_pipeline.cli.options import told
@@ -39,6 +40,7 @@ def forget_command(name: str, yes: bool) -> None:
     if not yes and not click.confirm("remove it for good?"):
         raise click.Abort
     count = forget(lake, dataset)
+    forget_differences(lake, dataset)
     if dagster_home().exists():
         from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415 -- Dagster takes a second
         from dccd_pipeline.keep.forget import forget_in_dagster  # noqa: PLC0415

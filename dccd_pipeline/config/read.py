@@ -21,8 +21,10 @@ from dccd_pipeline.config.collect_rules import COLLECT_RULES
 from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
 from dccd_pipeline.config.purge import Purge
+from dccd_pipeline.config.reconcile import Reconcile
 from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.rules import problems_of
+from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.config.s3 import S3Settings
 from dccd_pipeline.config.settings import ExchangeSettings, Origin, Settings, TypedSettings
 from dccd_pipeline.config.stream import StreamEntry
@@ -43,6 +45,8 @@ _SECTIONS: Final[dict[str | int, type[BaseModel]]] = {
     "accepted": AcceptedGap,
     "remotes": RemoteEntry,
     "purge": Purge,
+    "keep_runs": KeepRuns,
+    "reconcile": Reconcile,
     "s3": S3Settings,
 }
 _LATER: Final[dict[type[BaseModel], tuple[str, ...]]] = {

@@ -24,6 +24,7 @@ from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.fields import ExchangeName, Strict, SymbolLife, SymbolText, read_address
 from dccd_pipeline.config.origins import with_origins
 from dccd_pipeline.config.purge import Purge
+from dccd_pipeline.config.reconcile import Reconcile
 from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.runs import KeepRuns
 from dccd_pipeline.config.s3 import S3Settings
@@ -112,6 +113,9 @@ class TypedSettings(Strict):
 
     keep_runs: KeepRuns = Field(default_factory=KeepRuns)
     """For how long Dagster's storage keeps what became of runs."""
+
+    reconcile: Reconcile = Field(default_factory=Reconcile)
+    """How much of what streams recorded is held against the exchange each day."""
 
     timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", examples=["Europe/Paris"])
     """Of cron, and of times that are printed. Data stay UTC."""

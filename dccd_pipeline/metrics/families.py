@@ -65,6 +65,11 @@ def _of_datasets(datasets: Sequence[DatasetStatus], now: Us) -> Iterator[Metric]
     yield each("rows", "Rows stored, tail included", {n: one.rows for n, one in by_name.items()})
     yield each("bytes", "Bytes of its files", {n: one.bytes for n, one in by_name.items()})
     yield each("quarantined_rows", "Rows in quarantine", {n: one.quarantined for n, one in by_name.items()})
+    yield each(
+        "differing_rows",
+        "Rows that another source tells otherwise",
+        {n: one.differ for n, one in by_name.items()},
+    )
     yield each("well", "1 when nothing is wrong with it", {n: one.well for n, one in by_name.items()})
 
 

@@ -20,6 +20,7 @@ from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import StreamHealth
+from dccd_pipeline.assets.agrees import agreement
 from dccd_pipeline.assets.changed import tell_checks
 from dccd_pipeline.assets.checks import Looked, judge
 from dccd_pipeline.assets.metadata import partition_event, partition_view
@@ -250,17 +251,20 @@ class Report:
         states = {**self.lake.states(dataset), key: state}
         event = partition_event(dataset, key, states, partition_view(self.lake, dataset, key), now)
         self._store(lambda: self.context.log_event(event))
-        if isinstance(event, dg.AssetMaterialization) and (entry := self.collected.get(dataset)):
-            self._store(lambda: self._tell_checks(entry, dataset, now))
+        if isinstance(event, dg.AssetMaterialization):
+            self._store(lambda: self._tell_checks(self.collected.get(dataset), dataset, now))
         self.context.log.info(
             "%s %s: %s, %d rows recorded, %d rows in all, %d gaps",
             *(dataset, key, condition, news.rows, state.rows, len(state.ledger.gaps())),
         )
 
-    def _tell_checks(self, entry: Entry, dataset: Dataset, now: Us) -> None:
+    def _tell_checks(self, entry: Entry | None, dataset: Dataset, now: Us) -> None:
         """Tell what the checks find anew: Dagster takes what it knows for that of the rows before."""
-        looked = {dataset: Looked(self.lake.all_known(dataset))}
-        found = judge(self.context.instance, self.lake, entry, looked, now)
+        if entry is None:  # nobody collects it: this is the only check that it has
+            found = agreement(self.lake, [dataset])
+        else:
+            looked = {dataset: Looked(self.lake.all_known(dataset))}
+            found = judge(self.context.instance, self.lake, entry, looked, now)
         tell_checks(self.context, found, {dg.AssetKey(dataset.parts)})
 
     def _observe(self, beat: Beat) -> None:

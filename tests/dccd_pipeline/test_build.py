@@ -40,14 +40,15 @@ def test_each_dataset_is_an_asset_with_its_partitions() -> None:
         for key in graph.get_all_asset_keys()
         if key.path[0] not in ("collect", "lake")
     }
-    of_rows = ["complete", "intact", "up_to_date"]
+    of_books = ["complete", "crossed", "intact", "up_to_date"]
+    of_rows = ["agrees", "complete", "intact", "up_to_date"]
     of_bars = sorted([*of_rows, "equals_the_venue"])
     assert found == {
         "binance/ohlc/BTC-USDT/1m": ("binance", "2024-01", of_bars),
         "binance/ohlc/ETH-BTC/1m": ("binance", "2024-01", of_bars),
         "binance/ohlc/BTC-USDT/1d": ("binance", "2024", of_bars),
         "binance/trades/BTC-USDT": ("binance", "2024-06-01", of_rows),
-        "binance/orderbook/BTC-USDT": ("binance", "2024-01-01", sorted([*of_rows, "crossed"])),
+        "binance/orderbook/BTC-USDT": ("binance", "2024-01-01", of_books),
     }
 
 
@@ -68,7 +69,8 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
     names = "binance_ohlc_1m", "binance_ohlc_1d", "binance_trades", "books"
     own = {name: {"dccd/exchange": "binance", "dccd/entry": name} for name in names}
     ticks = {f"{name}_tick": {**tags, "dccd/catch_up": "true"} for name, tags in own.items()}
-    assert {job.name: job.tags for job in jobs} == {**own, **ticks, "prune_runs": {}, "lake_report": {}}
+    of_the_lake: dict[str, dict[str, str]] = {name: {} for name in ("prune_runs", "lake_report", "reconcile")}
+    assert {job.name: job.tags for job in jobs} == {**own, **ticks, **of_the_lake}
     schedules = repository().schedule_defs
     assert {s.name: (s.job_name, s.cron_schedule, s.execution_timezone) for s in schedules} == {
         "binance_ohlc_1m_schedule": ("binance_ohlc_1m_tick", "*/5 * * * *", "UTC"),
@@ -77,6 +79,7 @@ def test_each_entry_has_a_job_and_a_schedule() -> None:
         "books_schedule": ("books_tick", "* * * * *", "UTC"),
         "prune_runs_schedule": ("prune_runs", "17 3 * * *", "UTC"),
         "lake_report_schedule": ("lake_report", "40 4 * * *", "UTC"),
+        "reconcile_schedule": ("reconcile", "10 4 * * *", "UTC"),
     }
     failures = ["run_failures", "run_recoveries", "silent_runs", "silent_streams"]
     assert [sensor.name for sensor in repository().sensor_defs] == [

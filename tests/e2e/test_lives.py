@@ -309,7 +309,7 @@ def closed(sandbox: RunningSandbox, tmp_path: Path) -> Settings:
 def test_of_an_exchange_that_closed_nothing_is_scheduled(closed: Settings) -> None:
     repository = build_definitions(closed).get_repository_def()
     scheduled = {schedule.name for schedule in repository.schedule_defs}
-    assert scheduled == {"prune_runs_schedule", "lake_report_schedule"}
+    assert scheduled == {"prune_runs_schedule", "lake_report_schedule", "reconcile_schedule"}
     assert {"bitmex_ohlc_1h", "bitmex_trades"} <= {job.name for job in repository.get_all_jobs()}
     for dataset, last in ((BITMEX_BARS, "2026"), (BITMEX_TRADES, "2026-09-23")):
         partitions = repository.asset_graph.get(dg.AssetKey(dataset.parts)).partitions_def

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import LIVE, PIN, PINS, StreamKey, data_path, quarantine_path
+from dccd_core.lake.layout import DIFFERENCES, LIVE, PIN, PINS, StreamKey, data_path, quarantine_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoCheck
@@ -99,6 +99,8 @@ def dagster() -> Iterator[str]:
             yield f"asset {spec.key.to_user_string()}"
             yield from (f"asset tag {tag}" for tag in spec.tags)
         yield from (f"asset check {check.name}" for check in getattr(asset, "check_specs", ()))
+    for checks in definitions.asset_checks or ():
+        yield from (f"asset check {check.name}" for check in getattr(checks, "check_specs", ()))
     repository = definitions.get_repository_def()
     for job in repository.get_all_jobs():
         yield f"job {job.name}"
@@ -119,6 +121,7 @@ def stored(folder: Path) -> Iterator[str]:
         dataset = Dataset.parse(name)
         yield f"path {data_path(dataset, key)}"
         yield f"path {quarantine_path(dataset, key)}"
+        yield f"path {DIFFERENCES}/{StreamKey(dataset.exchange, dataset.data_type, dataset.span).folder}.json"
         yield f"path {LIVE}/{StreamKey(dataset.exchange, dataset.data_type, dataset.span).folder}"
     yield f"path {PINS}/NAME/{PIN}"
     for data_type in DataType:

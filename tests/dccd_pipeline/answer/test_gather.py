@@ -10,8 +10,10 @@ import dagster as dg
 import pytest
 
 from dccd_core.adapter.contract import Request
+from dccd_core.bars.diff import Difference
+from dccd_core.bars.differences import note_differences
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, parse_time
+from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, TimeRange, Us, parse_time
 from dccd_core.exchanges import get
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import ManualClock
@@ -226,6 +228,42 @@ def test_what_the_checks_found_stays_said(world: World) -> None:
         world.instance, {HOURS: {"2024": {"order": ["row 7 is older than row 6"]}}}, world.lake.identity()
     )
     assert "2024 is not right (order: row 7 is older than row 6)" in only(world.ask())
+
+
+def test_rows_that_another_source_tells_otherwise_are_named_until_both_agree(world: World) -> None:
+    world.fill()
+    part = TimeRange(parse_time("2024-02-01"), parse_time("2024-02-02"))
+    differ = [Difference(Us(part.start + n * HOUR), "", "close was 1.0, is 2.0") for n in range(3)]
+    note_differences(world.lake, HOURS, [part], "Binance", differ, NOW)
+    found = world.ask()
+    assert only(found) == (
+        f"{HOURS}: 3 rows differ: 3 from Binance; the first 2024-02-01T00:00:00Z: close was 1.0, is 2.0"
+        f" -> `dccd diff {HOURS}` shows them"
+    )
+    assert found.datasets[0].differ == 3
+    world.config["accepted"] = [
+        {"dataset": str(HOURS), "start": "2024-02-01", "end": "2024-02-02", "why": "the venue's own mistake"}
+    ]
+    assert world.ask().well
+    del world.config["accepted"]
+    note_differences(world.lake, HOURS, [part], "Binance", [], NOW)
+    assert world.ask().well
+
+
+def test_what_differs_of_what_only_a_stream_records_is_named(world: World) -> None:
+    world.fill()
+    world.config["stream"] = [
+        {
+            "name": "m",
+            "exchange": "binance",
+            "symbols": ["BTC/USDT"],
+            "data_types": ["trades"],
+            "enabled": False,
+        }
+    ]
+    part = TimeRange(END, NOW)
+    note_differences(world.lake, TRADES, [part], "Binance", [Difference(END, "7", "missing here")], NOW)
+    assert only(world.ask()).startswith(f"{TRADES}: 1 row differs: 1 from Binance; the first ")
 
 
 def test_another_store_than_before_is_named(world: World) -> None:

@@ -89,13 +89,14 @@ def test_what_is_right_passes_every_check(lake: LakeStore) -> None:
     for key in ("2023", "2024"):
         hold(lake, HOURS, key, bars(whole(HOURS, key)))
     found = results(lake, "2023", "2024")
-    assert list(found) == NAMES
+    assert list(found) == [*NAMES, "agrees"]
     assert all(result.passed and result.asset_key == dg.AssetKey(HOURS.parts) for result in found.values())
     said = {name: {k: v.value for k, v in one.metadata.items()} for name, one in found.items()}
     assert said == {
         "intact": {**NOTHING, "failed": "nothing", "partitions_read": 2},
         "complete": NOTHING,
         "up_to_date": {**NOTHING, "proven_until": "2025-01-01T00:00:00Z"},
+        "agrees": {"differ": 0, "found": "nothing"},
     }
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from dccd_core.adapter.contract import Request, Response
+from dccd_core.bars.differences import known_differences
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, Us
 from dccd_core.exchanges import NAMES, get
@@ -51,6 +52,9 @@ def test_h13_a_revised_bar_is_reported_with_what_it_was_and_is(tmp_path: Path) -
     told = str(found.metadata["bars"].value)
     assert "close was " in told
     assert ", is " in told
+    known = known_differences(world.lake, [FIVE])[FIVE]
+    assert len(known) == int(str(found.metadata["found"].value).split(", ")[1].split(" ")[0])
+    assert all(one.against == "Binance" and " was " in one.said for one in known)
 
 
 def test_h13_nothing_is_asked_again_of_what_was_never_asked(tmp_path: Path) -> None:

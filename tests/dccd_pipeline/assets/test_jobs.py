@@ -36,6 +36,8 @@ def test_a_job_is_called_as_its_entry_and_runs_its_datasets(settings: Settings) 
             dg.AssetKey(dataset.parts) for dataset in entry.datasets
         }
         assert job.tags[EXCHANGE] == entry.exchange
+        ops = {node.name for node in job.nodes}
+        assert ops == {f"fill_{entry.name}"}, "the check agrees, an op of its own, would stop what is fetched"
 
 
 def test_its_runs_are_found_by_entry_and_exchange(settings: Settings) -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dccd_core.bars.diff import Difference
+from dccd_core.bars.differences import known_differences, note_differences
+from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.cli.main import main
 from tests.dccd_pipeline.cli.keeping import CONFIG, NAME, kept
@@ -25,10 +28,13 @@ def test_it_says_what_goes_and_asks(lake: LakeStore) -> None:
     assert no.stdout.startswith(f"{NAME}: 2 partitions, 2022 to 2023, 17,520 rows, ")
     assert "1 of them are held elsewhere only, by nas: that stays there" in no.stdout
     assert lake.keys(HOURS) == ["2022", "2023"]
+    part = TimeRange(parse_time("2022-01-01"), parse_time("2022-01-02"))
+    note_differences(lake, HOURS, [part], "Binance", [Difference(part.start, "", "missing here")], part.end)
     yes = CliRunner().invoke(main, ["forget", NAME], input="y\n")
     assert yes.exit_code == 0
     assert yes.stdout.endswith(f"{NAME}: 2 partitions are removed\n")
     assert lake.datasets() == []
+    assert known_differences(lake, [HOURS]) == {}
 
 
 def test_what_is_collected_comes_again_and_that_is_said(lake: LakeStore, tmp_path: Path) -> None:

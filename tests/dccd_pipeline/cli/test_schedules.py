@@ -14,7 +14,7 @@ def states() -> dict[str, bool]:
     return {one["name"]: one["on"] for one in json.loads(dccd("schedules", "--json").stdout)}
 
 
-OTHERS = {"lake_report_schedule": True, "prune_runs_schedule": True}
+OTHERS = {"lake_report_schedule": True, "prune_runs_schedule": True, "reconcile_schedule": True}
 """Those that there are whatever is configured."""
 
 

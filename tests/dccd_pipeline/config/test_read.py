@@ -48,12 +48,14 @@ REFUSALS = [
     (
         "zzz: []",
         "zzz: unknown key -> known here: store, exchanges, collect, stream, alerts, remotes, s3, "
-        "purge, accepted, keep_runs, timezone",
+        "purge, accepted, keep_runs, reconcile, timezone",
     ),
     ("jobs: []", "jobs: unknown key -> did you mean collect?"),
     (entry("evry: 5m"), "collect[0].evry: unknown key -> did you mean every?"),
     (entry("zzz: [X]"), f"collect[0].zzz: unknown key -> known here: {KEYS}"),
     ("exchanges: {binance: {budgt: 1}}", "exchanges.binance.budgt: unknown key -> did you mean budget?"),
+    ("keep_runs: {dayz: 3}", "keep_runs.dayz: unknown key -> did you mean days?"),
+    ("reconcile: {request: 3}", "reconcile.request: unknown key -> did you mean requests?"),
     (
         "alerts: {webhook_url: http://h, x: 1}",
         "alerts.x: unknown key -> known here: to, webhook_url, after_failures, low_disk",
@@ -321,7 +323,7 @@ def test_an_error_says_all_its_lines_and_travels_between_processes() -> None:
         parse_settings("a: 1\nb: 2", HERE)
     said = "a: unknown key -> {0}\nb: unknown key -> {0}".format(
         "known here: store, exchanges, collect, stream, alerts, remotes, s3, purge, "
-        "accepted, keep_runs, timezone"
+        "accepted, keep_runs, reconcile, timezone"
     )
     assert str(e.value) == said
     copy = pickle.loads(pickle.dumps(e.value))

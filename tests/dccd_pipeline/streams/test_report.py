@@ -140,11 +140,11 @@ def test_the_checks_of_what_is_materialised_are_told_anew(told: Told) -> None:
         state = hold(told.lake, TRADES, DAY, trades([(int(name), name, 1.0)]))
         return told.checks(told.run(lambda report: report.folded(TRADES, DAY, state, 1)))
 
-    assert fold("0") == []  # nothing collects it: it has no checks
+    assert fold("0") == ["agrees"]  # nothing collects it: it has no others
     entry = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "trades", "start": "2024-01-01"}
     (told.collected[TRADES],) = settings_of({"collect": [entry]}).collect
     for name in ("1", "2"):
-        assert fold(name) == ["complete", "intact", "up_to_date"]
+        assert fold(name) == ["agrees", "complete", "intact", "up_to_date"]
 
 
 def test_an_open_partition_tells_no_checks(told: Told) -> None:
