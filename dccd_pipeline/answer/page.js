@@ -80,8 +80,9 @@ function point(event) {
   const canvas = event.currentTarget, told = canvas.told, day = dayAt(canvas, event);
   if (day < 0) return say("", event);
   const on = new Date(told.start + day * DAY).toISOString().slice(0, 10);
-  const key = [10, 7, 4].map((length) => on.slice(0, length)).find((one) => one in told.rows);
-  const rows = key && told.rows[key].toLocaleString("en") + " rows" + (key === on ? "" : " in " + key);
+  const key = [7, 4].map((length) => on.slice(0, length)).find((one) => one in told.rows);
+  const count = told.daily ? told.daily[day] : key && told.rows[key];
+  const rows = count && count.toLocaleString("en") + " rows" + (key ? " in " + key : "");
   say([on + ": " + MEANING[told.cells[day]], told.notes[day], rows].filter(Boolean).join("; "), event);
 }
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -29,6 +30,7 @@ _OPEN_ILL: Final = 40
 _LINES: Final = 12
 """Of more lines than these the others are folded."""
 _SILENT: Final = 10
+_DAY: Final = len("2024-01-31")
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?(\.\d+)?Z")
 _CODE: Final = re.compile(r"`([^`]+)`")
 
@@ -198,7 +200,7 @@ def _dataset(one: DatasetStatus, drawn: Drawn) -> str:
 def _days(name: str, days: Calendar | None) -> str:
     if days is None:
         return ""
-    told = {"first": str(days.first), "runs": days.runs, "notes": days.notes, "rows": days.rows}
+    told = {"first": str(days.first), "runs": days.runs, "notes": days.notes, **_rows(days)}
     text = msgspec.json.encode(told).decode().replace("<", "\\u003c")
     counts = Counter(days.cells)
     of = ", ".join(f"{_counted(counts[x], 'day')} {MEANING[x]}" for x in MEANING if counts[x])
@@ -207,6 +209,17 @@ def _days(name: str, days: Calendar | None) -> str:
         f'<script type="application/json">{text}</script>'
         f'<canvas role="img" aria-label="{escape(label)}"></canvas>'
     )
+
+
+def _rows(days: Calendar) -> dict[str, object]:
+    """Return how many rows there are by partition; of those of a day only the numbers, one after another.
+
+    With their names those of a thousand datasets would be most of the page.
+    """
+    if len(next(iter(days.rows), "")) < _DAY:
+        return {"rows": days.rows}
+    keys = (str(days.first + timedelta(days=number)) for number in range(len(days.cells)))
+    return {"rows": {}, "daily": [days.rows.get(key, 0) for key in keys]}
 
 
 def _gaps(days: Calendar | None) -> str:

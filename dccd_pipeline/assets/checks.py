@@ -49,7 +49,7 @@ _BY_LEDGER: Final = (QUARANTINE, COMPLETE)
 _ASKS: Final[Mapping[str, str]] = {
     INTACT: "rows have the table's columns, are in order, each once, possible and final; none in quarantine",
     CROSSED: "the best bid of every picture is below its best ask",
-    COMPLETE: "no stored partition of the dataset has a gap that nobody explained",
+    COMPLETE: "something is stored as soon as it should be, and none of it has a gap that nobody explained",
     UP_TO_DATE: "it is proven up to where its schedule should have brought it by now, or up to its end",
 }
 _ONLY: Final[Mapping[str, Callable[[Table], bool]]] = {CROSSED: lambda table: table.two_sided}
@@ -166,8 +166,9 @@ def _results(
     yield _result(dataset, INTACT, told[INTACT], {"failed": ", ".join(broken) or "nothing", **read})
     if CROSSED in told:
         yield _result(dataset, CROSSED, told[CROSSED], {**read, **_pictures(known.audits)})
-    yield _result(dataset, COMPLETE, told[COMPLETE], {})
     now_at = standing(entry, dataset, known.states, now, known.error)
+    absent = [] if known.states or now_at.since is None else ["nothing of it is stored"]
+    yield _result(dataset, COMPLETE, told[COMPLETE] or absent, {})
     times = {"proven_until": now_at.until, "wanted_until": now_at.wanted}
     behind = [] if now_at.since is None else [f"behind since {iso(now_at.since)}: {now_at.why}"]
     more = {name: iso(at) for name, at in times.items() if at is not None}
@@ -193,12 +194,20 @@ def _result(
         check_name=check,
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN if check in _WARNS else dg.AssetCheckSeverity.ERROR,
+        description=_said(found),
         metadata={
             "problems": len(found),
             "found": dg.MetadataValue.md("\n".join(f"- {text}" for text in found[:_SHOWN]) or "nothing"),
             **more,
         },
     )
+
+
+def _said(found: Sequence[str]) -> str | None:
+    """Return what the UI shows of it at once; the whole list has to be opened."""
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else f"{found[0]}; and {len(found) - 1} more"
 
 
 def _pictures(audits: Mapping[str, Audit]) -> dict[str, int | str]:

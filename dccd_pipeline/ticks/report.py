@@ -32,10 +32,14 @@ def collect_spec(entry: Entry) -> dg.AssetSpec:
         collect_asset(entry.name),
         group_name="collect",
         description=(
-            f"How ticks of {entry.name} go, {len(entry.datasets)} datasets: materialised when all of them "
-            "are up to date, observed when some are not; those are named."
+            f"How ticks of {entry.name} go, {_counted(len(entry.datasets))}: materialised when all of them "
+            "are up to date and none has a gap that nobody explained, else observed; what is wrong is named."
         ),
     )
+
+
+def _counted(datasets: int) -> str:
+    return "1 dataset" if datasets == 1 else f"{datasets:,} datasets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def report(
     metadata |= {name: dg.MetadataValue.text(text) for name, text in words.items() if text}
     if shown:
         metadata["shown"] = dg.MetadataValue.table(list(_records(shown)))
-    well = all(one.well for one in rows)
+    well = all(one.well and not one.gaps for one in rows)
     event = dg.AssetMaterialization if well else dg.AssetObservation
     return event(collect_asset(entry.name), metadata=metadata)
 

@@ -15,7 +15,7 @@ from dccd_pipeline.answer.page import Drawn, page
 from dccd_pipeline.answer.uptime import FETCHED, Uptime
 from dccd_pipeline.streams.status import StreamState
 from tests.dccd_pipeline.answer.statuses import ILL, NOW, WELL
-from tests.dccd_pipeline.held import HOURS, state
+from tests.dccd_pipeline.held import HOURS, TRADES, state
 
 YEAR = TimeRange(parse_time("2024-01-01"), parse_time("2025-01-01"))
 
@@ -100,6 +100,15 @@ def test_a_group_with_very_much_that_is_wrong_is_folded_and_what_is_wrong_comes_
     assert text.count('<details class="group" open>') == 1
     names = re.findall(r'data-name="binance/([^"]*)"( data-well="1")?', text)
     assert names == [("ohlc/ZZ-USDT/1h", ""), ("ohlc/BTC-USDT/1h", ' data-well="1"')]
+
+
+def test_rows_of_partitions_of_a_day_are_numbers_one_after_another() -> None:
+    """36c92f8: a thousand datasets of trades over five years made a page of 40 MB."""
+    first, last = (state(TRADES, key) for key in ("2024-01-01", "2024-01-03"))
+    span = TimeRange(YEAR.start, Us(YEAR.start + 3 * DAY))
+    days = calendar(TRADES, {"2024-01-01": first, "2024-01-03": replace(last, rows=7)}, span)
+    text = page(answered(replace(WELL, dataset=TRADES)), Drawn({TRADES: days}, {}, ""))
+    assert '"rows":{},"daily":[3,0,7]' in text
 
 
 def test_gaps_and_refused_rows_are_told_with_their_reasons() -> None:

@@ -100,6 +100,35 @@ def test_what_is_right_passes_every_check(lake: LakeStore) -> None:
     }
 
 
+def test_what_is_wanted_and_not_there_at_all_is_not_complete(lake: LakeStore) -> None:
+    """36c92f8: of a symbol that the venue does not know `complete` was green, beside `0 partitions`."""
+    found = scheduled(lake, Looked({}, error="unknown symbol"), LONG_AFTER)
+    assert [name for name, one in found.items() if not one.passed] == ["complete", "up_to_date"]
+    assert found["complete"].description == "nothing of it is stored"
+    assert str(found["up_to_date"].description).endswith("unknown symbol")
+
+
+def scheduled(lake: LakeStore, looked: Looked, now: Us) -> dict[str, dg.AssetCheckResult]:
+    """Have a dataset judged that is to be collected every hour from 2024 on."""
+    raw = {"exchange": "binance", "symbols": ["BTC/USDT"], "data_type": "ohlc", "span": "1h"}
+    entry = entry_of({**raw, "start": "2024-01-01", "every": "1h"}, LONG_AFTER)
+    found = judge(Judge.instance, lake, entry, {HOURS: looked}, now)
+    return {str(result.check_name): result for result in found}
+
+
+def test_what_is_not_to_be_there_yet_is_not_incomplete(lake: LakeStore) -> None:
+    found = scheduled(lake, Looked({}), parse_time("2000-01-01"))
+    assert all(one.passed and one.description is None for one in found.values())
+
+
+def test_what_was_found_is_said_without_a_list_being_opened(lake: LakeStore) -> None:
+    opens = list(whole(HOURS, "2024"))
+    hold(lake, HOURS, "2023", bars(whole(HOURS, "2023")[:-1]))
+    hold(lake, HOURS, "2024", bars(opens[:5] + opens[6:]))
+    said = results(lake, "2023", "2024")["complete"].description
+    assert said == "2023: 1 gaps, 1 rows missing; and 1 more"
+
+
 def test_a_damaged_file_is_not_intact(lake: LakeStore) -> None:
     hold(lake, HOURS, "2023", bars(whole(HOURS, "2023")))
     state = hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))

@@ -74,6 +74,15 @@ def test_green_is_what_is_up_to_date_and_only_what_is_odd_has_a_row() -> None:
     assert len(rows(report(entry(span="1m"), [well, failing], Totals(), whole=True))) == 2
 
 
+def test_what_has_gaps_is_not_green_though_it_is_up_to_date() -> None:
+    """36c92f8: the catalog showed `collect/NAME` green while `dccd status` named a gap in it."""
+    gap = Hole(TimeRange(OPEN.start, Us(OPEN.start + MINUTE)), 1)
+    known = bars(Us(OPEN.start + 5 * HOUR), 1, "", gap)
+    told = report(entry(span="1m"), [known], Totals(), whole=False)
+    assert known.well
+    assert isinstance(told, dg.AssetObservation)
+
+
 def test_of_very_many_odd_ones_the_first_are_shown_and_the_rest_counted() -> None:
     failing = bars(Us(OPEN.start + HOUR), 0, "it is down")
     told = report(entry(span="1m"), [failing] * 130, Totals(), whole=False)
