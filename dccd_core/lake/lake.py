@@ -397,8 +397,10 @@ class LakeStore:
         return {key: state for key, state in states if state}
 
     def _united(self, dataset: Dataset, key: str, tail: TailView | None, file: State | None) -> State | None:
+        if tail is None:
+            return self._told(dataset, key, file)
         path, mine = self._store.url(data_path(dataset, key)), own(file, owner(dataset, key))
-        return self._told(dataset, key, tail.united(dataset, key, mine, path) if tail else mine)
+        return self._told(dataset, key, tail.united(dataset, key, mine, path))
 
     def _tail_of(self, family: StreamKey) -> Tail:
         return self._tails.setdefault(family, Tail(self._shelf, family))
