@@ -33,24 +33,31 @@ _WELL: Final = {Phase.RECORDING, Phase.DRAINING, Phase.PAUSED, "getting ready", 
 """States of a stream that need nobody."""
 
 
-def next_tick(entry: Entry, now: Us) -> Us | None:
-    """Return when the schedule of an entry comes next; None: it has none."""
-    if not entry.scheduled:
+def next_tick(entry: Entry, now: Us, off: Collection[str] = ()) -> Us | None:
+    """Return when the schedule of an entry comes next; None: it has none, or it is ``off``."""
+    if not entry.scheduled or schedule_name(entry) in off:
         return None
     return us(next(islice(cron_string_iterator(now / SECOND, entry.cron_schedule, entry.zone), 1)))
 
 
-def stopped_schedules(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """Name the schedules that somebody turned off."""
+def off_schedules(instance: dg.DagsterInstance) -> set[str]:
+    """Return the names of the schedules that somebody turned off."""
     if instance.schedule_storage is None:
-        return []  # nobody has made an instance yet
+        return set()  # nobody has made an instance yet
     states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
     on = {one.instigator_name for one in states if one.status is not InstigatorStatus.STOPPED}
-    off = {one.instigator_name for one in states} - on
+    return {one.instigator_name for one in states} - on
+
+
+def stopped_schedules(settings: Settings, off: Collection[str]) -> list[str]:
+    """Name what is configured to come by itself and does not, for its schedule is ``off``."""
+    meant = [(one.name, schedule_name(one), "enabled: false") for one in settings.collect if one.scheduled]
+    meant += [(one.job, f"{one.job}_schedule", "enabled: false") for one in settings.remotes if one.scheduled]
+    meant += [("purge", "purge_schedule", "take purge: out")] if settings.purge else []
     return [
-        f"{entry.name}: its schedule is stopped -> `dccd schedules on {entry.name}`, or enabled: false"
-        for entry in settings.collect
-        if entry.scheduled and schedule_name(entry) in off
+        f"{name}: its schedule is stopped -> `dccd schedules on {name}`, or {else_}"
+        for name, schedule, else_ in meant
+        if schedule in off
     ]
 
 

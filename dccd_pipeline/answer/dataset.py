@@ -5,7 +5,7 @@ Belongs here: figures, and a line for each thing that is wrong. Does not: readin
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, iso
@@ -105,6 +105,7 @@ def dataset_status(
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
     behind = _behind(stands)
     perishing = _perishing(entry, dataset, deadline)
+    mend = _Mend(entry, next_tick is not None)
     return DatasetStatus(
         dataset=dataset,
         entry=entry.name,
@@ -120,9 +121,9 @@ def dataset_status(
         quarantined=sum(state.ledger.quarantined for state in states.values()),
         accepted=_accepted_count(known),
         error=known.damage or (known.failing.cause if known.failing else ""),
-        next_tick=next_tick if known.failing is None else Us(max(next_tick or 0, known.failing.retry_at)),
+        next_tick=Us(max(next_tick, known.failing.retry_at)) if next_tick and known.failing else next_tick,
         deadline=deadline,
-        problems=(*perishing, *_problems(entry, dataset, known, stands, _left(lacks, deadline))),
+        problems=(*perishing, *_problems(dataset, known, stands, _left(lacks, deadline), mend)),
         differ=known.differ,
         gap_ppm_days=_gap_days(dataset, known, wanted),
     )
@@ -184,10 +185,17 @@ def _left(lacks: Sequence[Gap], deadline: Deadline | None) -> list[Gap]:
     return [gap for gap in lacks if gap.span.minus(lost)]
 
 
+class _Mend(NamedTuple):
+    """What brings a dataset up to date: a tick by hand, or its schedule where one comes."""
+
+    entry: Entry
+    comes: bool
+
+
 def _problems(
-    entry: Entry, dataset: Dataset, known: Known, stands: Standing, lacks: Sequence[Gap]
+    dataset: Dataset, known: Known, stands: Standing, lacks: Sequence[Gap], by: _Mend
 ) -> Iterator[str]:
-    mend = f"`dccd collect {entry.name}`"
+    mend = f"`dccd collect {by.entry.name}`"
     quarantined = sum(state.ledger.quarantined for state in known.states.values())
     if known.damage:
         yield known.damage
@@ -195,8 +203,8 @@ def _problems(
         one = known.failing
         said = f"fails since {iso(Us(one.since))}, {one.tries} times, next try at {iso(Us(one.retry_at))}"
         yield f"{dataset}: {said}: {one.cause}"
-    elif not known.states and entry.enabled:
-        yield f"{dataset}: never collected -> {mend}, or let its schedule run"
+    elif not known.states and by.entry.enabled:
+        yield f"{dataset}: never collected -> {mend}{', or let its schedule run' if by.comes else ''}"
     elif (behind := _behind(stands)) and not any(gap.span.start == stands.since for gap in lacks):
         yield f"{dataset}: behind by {said_length(behind)}: {stands.why} -> {mend}"
     if known.states and lacks:

@@ -23,6 +23,7 @@ from dccd_core.net.clock import Clock
 from dccd_core.quality.deadline import Safety
 from dccd_pipeline.answer import around
 from dccd_pipeline.answer.dataset import DatasetStatus, Known, dataset_status
+from dccd_pipeline.answer.remotes import remote_problems
 from dccd_pipeline.assets.checks import BY_ROWS
 from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.remembered import (
@@ -36,6 +37,7 @@ from dccd_pipeline.assets.remembered import (
 from dccd_pipeline.config.accepted import by_dataset
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.lastgood import Loaded, dagster_home
+from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
@@ -44,6 +46,9 @@ from dccd_pipeline.ticks.perishing import perishables
 
 _ENDED: Final = Us(2 * DAY)
 """What has been wanted until then only has an end: how far it is proven says nothing of the others."""
+
+
+_NO_FILE: Final = "there is no dccd.yaml: these are examples, nothing is collected by itself -> `dccd init`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +90,27 @@ class _Lake:
     """What is known to differ from another source."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known when an entry is looked at. ``comes``: when its schedule does, None: it does not."""
+
+    read: _Lake
+    store: str | None
+    now: Us
+    comes: Us | None
+
+
 def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, str], clock: Clock) -> Answer:
     """Look at all that is configured. ``digests``: of the streams that are to be recorded, by name."""
     settings, now = loaded.settings, clock.now()
     lake = settings.lake()
     store = lake.identity()
-    read = _read(lake, settings)
-    datasets = [
-        one for entry in settings.collect for one in _of_entry(entry, settings, instance, read, store, now)
-    ]
+    read, off = _read(lake, settings), around.off_schedules(instance)
+    by_itself = settings.source != EMBEDDED
+    datasets = list[DatasetStatus]()
+    for entry in settings.collect:
+        comes = around.next_tick(entry, now, off) if by_itself else None
+        datasets += _of_entry(entry, settings, instance, _Found(read, store, now, comes))
     streams, runs = stream_states(instance, digests, clock), run_states(instance)
     gone = [line for one in datasets for line in one.problems if ": gone: " in line]
     enabled = {entry.name for entry in settings.stream if entry.enabled}
@@ -103,6 +120,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
     }
     told |= {one.name for one in streams}
     problems = [
+        *([] if by_itself else [_NO_FILE]),
         *(
             [f"{loaded.mistake} -> mend it; the last good configuration is used instead"]
             if loaded.mistake
@@ -113,7 +131,8 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *_recorded_perishing(settings, lake, now),
         *_recorded_differ(settings, read),
         *_other_store(settings, instance, store, datasets),
-        *around.stopped_schedules(settings, instance),
+        *around.stopped_schedules(settings, off),
+        *remote_problems(settings, lake, now),
         *around.stream_problems(streams, enabled),
         *around.failed_jobs(runs, told),
         *around.shut_budgets(settings, exchanges, clock),
@@ -121,7 +140,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *refusing_lines(settings.alerts, instance),
     ]
     notes = [*off_lines(settings), *_paused(streams)]
-    scheduled = enabled or any(entry.scheduled for entry in settings.collect)
+    scheduled = enabled or (by_itself and any(entry.scheduled for entry in settings.collect))
     if scheduled and (said := around.no_daemon(instance, now)):
         (problems or notes).append(said)
     return Answer(
@@ -158,14 +177,14 @@ def _read(lake: LakeStore, settings: Settings) -> _Lake:
 
 
 def _of_entry(
-    entry: Entry, settings: Settings, instance: dg.DagsterInstance, read: _Lake, store: str | None, now: Us
+    entry: Entry, settings: Settings, instance: dg.DagsterInstance, of: "_Found"
 ) -> Iterator[DatasetStatus]:
+    read, store, now = of.read, of.store, of.now
     keys = entry_partitions(entry).get_partition_keys(current_time=moment(now))
     memory = read_memory(instance, store, entry.name)
     held = read_held(instance, entry.datasets, store, keys)
     found = read_findings(instance, entry.datasets, store)
     accepted = by_dataset(settings.accepted_gaps())
-    comes = around.next_tick(entry, now)
     streamed = {dataset for one in settings.stream if one.enabled for dataset in one.datasets}
     for dataset in entry.datasets:
         states = read.states.get(dataset, {})
@@ -182,7 +201,7 @@ def _of_entry(
             differ=len(read.differ.get(dataset, ())),
         )
         checked = [*known.found, *_found_lines(found.get(dataset, {})), *_differ_lines(dataset, read)]
-        yield dataset_status(entry, dataset, _with_found(known, checked), now, comes)
+        yield dataset_status(entry, dataset, _with_found(known, checked), now, of.comes)
 
 
 def _with_found(known: Known, lines: Sequence[str]) -> Known:

@@ -16,7 +16,7 @@ LEAST = 8
 
 def lines() -> Iterator[str]:
     """Yield what is fixed in each line with ``->`` that the answer is put together of, its longest part."""
-    for module in ("around", "dataset", "gather"):
+    for module in ("around", "dataset", "gather", "remotes"):
         tree = ast.parse((Path(answer.__file__).with_name(f"{module}.py")).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):

@@ -7,7 +7,13 @@ import pytest
 
 from dccd_core.domain.timespan import parse_time
 from dccd_core.stream.api import Phase
-from dccd_pipeline.answer.around import full_disks, next_tick, stopped_schedules, stream_problems
+from dccd_pipeline.answer.around import (
+    full_disks,
+    next_tick,
+    off_schedules,
+    stopped_schedules,
+    stream_problems,
+)
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.streams.status import StreamState
 
@@ -51,4 +57,23 @@ def test_a_place_that_is_not_there_yet_is_on_the_disk_of_its_folder(tmp_path: Pa
 
 def test_without_an_instance_no_schedule_is_stopped() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        assert stopped_schedules(settings_of({"collect": [BARS]}), instance) == []
+        assert off_schedules(instance) == set()
+
+
+def test_r11_every_schedule_that_is_meant_to_run_and_is_stopped_is_named() -> None:
+    """36c92f8: of those of remotes and of purge nothing was said, though no copy came any more."""
+    settings = settings_of(
+        {
+            "collect": [{**BARS, "name": "bars"}, {**BARS, "span": "1d", "name": "days", "enabled": False}],
+            "remotes": [
+                {"name": "nas", "to": "/mnt/nas"},
+                {"name": "usb", "to": "/mnt/usb", "every": "never"},
+            ],
+            "purge": {"older_than": "90d"},
+        }
+    )
+    off = {f"{name}_schedule" for name in ("bars", "days", "sync_nas", "sync_usb", "purge", "lake_report")}
+    said = stopped_schedules(settings, off)
+    assert [line.partition(":")[0] for line in said] == ["bars", "sync_nas", "purge"]
+    assert stopped_schedules(settings, ()) == []
+    assert next_tick(settings.collect[0], parse_time("2024-01-01"), off) is None

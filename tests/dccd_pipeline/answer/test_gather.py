@@ -287,6 +287,7 @@ def test_a_stopped_schedule_is_named(world: World) -> None:
     assert only(world.ask()) == (
         "bars: its schedule is stopped -> `dccd schedules on bars`, or enabled: false"
     )
+    assert [one.next_tick for one in world.ask().datasets] == [None]
     turn(world, InstigatorStatus.RUNNING)
     assert world.ask().well
 

@@ -57,3 +57,15 @@ def test_a_broken_configuration_is_a_problem_and_the_last_good_one_is_looked_at(
     told = dccd("status")
     assert told.exit_code == 1
     assert "the last good configuration is used instead" in told.stdout
+
+
+def test_r11_without_a_dccd_yaml_nothing_is_said_to_come_by_itself(project: Path) -> None:
+    """36c92f8: "or let its schedule run", with a next tick in five minutes; its schedules are off."""
+    (project / "dccd.yaml").unlink()
+    told = dccd("status")
+    assert told.exit_code == 1
+    first = "! there is no dccd.yaml: these are examples, nothing is collected by itself -> `dccd init`"
+    assert told.stdout.splitlines()[1] == first
+    assert "let its schedule run" not in told.stdout
+    assert "daemon" not in told.stdout
+    assert all(one["next_tick"] is None for one in json.loads(dccd("status", "--json").stdout)["datasets"])
