@@ -136,7 +136,10 @@ def truth(sandbox: RunningSandbox, dataset: Dataset, span: TimeRange) -> pl.Data
     return sandbox.market.truth_trades(dataset.exchange, dataset.symbol, span)
 
 
-@pytest.mark.parametrize("hostile", [False, True], ids=["as they come", "hostile"])
+@pytest.mark.parametrize(
+    "hostile",
+    [pytest.param(False, id="as they come", marks=pytest.mark.slow), pytest.param(True, id="hostile")],
+)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_partitions_equal_the_truth(
     case: Case, sandbox: RunningSandbox, project: Project, *, hostile: bool

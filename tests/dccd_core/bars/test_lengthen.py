@@ -102,7 +102,7 @@ def hours_of(stretches: list[tuple[str, int]]) -> list[str]:
     return (kinds + ["there"] * (4 * 168))[: 4 * 168]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(STRETCHES, st.sampled_from([Us(4 * HOUR), DAY, WEEK]), st.sampled_from(STYLES))
 def test_no_more_is_claimed_than_the_short_bars_prove(
     stretches: list[tuple[str, int]], bar: Us, style: Style
@@ -149,7 +149,7 @@ PIECES = st.lists(st.tuples(st.integers(0, 3 * 1440), st.integers(1, 2000)), min
 THREE = TimeRange(parse_time("2024-01-02"), parse_time("2024-01-05"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     TRADES,
     PIECES,
