@@ -14,12 +14,18 @@ import dagster as dg
 
 from dccd_core.bars.differences import Known, known_differences, said_differences
 from dccd_core.bars.reconcile import reconcile_with_trades
-from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.dataset import Dataset, Grain, partition_span
+from dccd_core.domain.errors import ConfigError
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.assets.changed import note_told
 from dccd_pipeline.assets.failures import plain_failures
+from dccd_pipeline.dagster_compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from dccd_pipeline.resources import LakeResource
 
 AGREES: Final = "agrees"
@@ -73,7 +79,7 @@ def agreement_checks(
         with plain_failures():
             keys = {one.asset_key for one in context.selected_asset_check_keys}
             chosen = [one for one in datasets if dg.AssetKey(one.parts) in keys]
-            spans = {one: _spans(context.op_execution_context, one) for one in chosen}
+            spans = dict.fromkeys(chosen, _spans(context.run.tags))
             results = list(_judged(lake.open(), spans, clock.now()))
             note_told(context.instance, results)
         yield from results
@@ -81,11 +87,25 @@ def agreement_checks(
     return [agree]
 
 
-def _spans(context: dg.OpExecutionContext, dataset: Dataset) -> list[TimeRange]:
-    """Return the time of the partitions of a run; all time when it has none."""
-    if context.has_partition_key or context.has_partition_key_range:
-        return [partition_span(dataset.grain, key) for key in context.partition_keys]
-    return [TimeRange(Us(0), Us(2**62))]
+def _spans(tags: Mapping[str, str]) -> list[TimeRange]:
+    """Return the time of the partitions that a run is for, whatever its calendar; else all time."""
+    name = tags.get(PARTITION_NAME_TAG)
+    first, last = (
+        tags.get(ASSET_PARTITION_RANGE_START_TAG, name),
+        tags.get(ASSET_PARTITION_RANGE_END_TAG, name),
+    )
+    start, end = (_time_of(key) if key else None for key in (first, last))
+    return [TimeRange(start.start, end.end) if start and end else TimeRange(Us(0), Us(2**62))]
+
+
+def _time_of(key: str) -> TimeRange | None:
+    """Return the time that a partition is called by: what depends on months may be cut into days."""
+    for grain in Grain:
+        try:
+            return partition_span(grain, key)
+        except ConfigError:
+            continue
+    return None
 
 
 def _judged(

@@ -56,7 +56,9 @@ def test_a_thousand_datasets_load_and_tick(instance: dg.DagsterInstance, tmp_pat
         assert {job.name for job in jobs} >= {
             f"part{n}{end}" for n in range(entries) for end in ("", "_tick")
         }
-        assert len(repository.schedule_defs) == entries + 2  # and those of prune_runs and the report
+        assert (
+            len(repository.schedule_defs) == entries + 3
+        )  # and those of prune_runs, the report and reconcile
         assert told.run_requests
 
 

@@ -12,6 +12,7 @@ from dccd_core.domain.timespan import HOUR, SECOND, TimeRange, Us, iso, parse_ti
 from dccd_core.net.clock import SystemClock
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.agrees import AGREES
 from dccd_pipeline.assets.checks import INTACT, check_names
 from dccd_pipeline.assets.equal import CHECK
 from dccd_pipeline.assets.plots import SIZE
@@ -163,7 +164,7 @@ def assert_partitions_describe_themselves(project: Project, asset: Any, year: pl
 
 def assert_checks_passed(asset: Any) -> None:
     checks = {check["name"]: check for check in asset["assetChecksOrError"]["checks"]}
-    assert set(checks) == {*check_names(BTC), CHECK}
+    assert set(checks) == {*check_names(BTC), CHECK, AGREES}
     compared = checks.pop(CHECK)["executionForLatestMaterialization"]
     assert compared is None or compared["status"] == "SKIPPED", "nothing is old enough"
     assert {c["executionForLatestMaterialization"]["status"] for c in checks.values()} == {"SUCCEEDED"}

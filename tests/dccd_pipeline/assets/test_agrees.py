@@ -67,14 +67,18 @@ def mine(folder: Path, *more: dg.AssetsDefinition) -> dg.Definitions:
     @dg.asset(deps=[trades], partitions_def=days)
     def flow() -> None: ...
 
+    @dg.asset(deps=[ASSET], partitions_def=days)
+    def daily() -> None: ...
+
     jobs = [
         dg.define_asset_job(f"{name}_job", dg.AssetSelection.assets(name) | dg.AssetSelection.checks(check))
         for name, check in (
             ("features", dg.AssetCheckKey(ASSET, AGREES)),
             ("flow", dg.AssetCheckKey(trades, AGREES)),
+            ("daily", dg.AssetCheckKey(ASSET, AGREES)),
         )
     ]
-    return dg.Definitions.merge(dccd, dg.Definitions(assets=[features, flow, *more], jobs=jobs))
+    return dg.Definitions.merge(dccd, dg.Definitions(assets=[features, flow, daily, *more], jobs=jobs))
 
 
 def run(folder: Path, instance: dg.DagsterInstance, job: str, key: str) -> dg.ExecuteInProcessResult:
@@ -140,6 +144,19 @@ def test_another_day_is_not_blocked(tmp_path: Path, market: Market, instance: dg
     assert (blocked.success, made(blocked) & {"flow"}) == (False, set())
     other = run(tmp_path, instance, "flow_job", "2024-05-30")
     assert (other.success, made(other) & {"flow"}) == (True, {"flow"})
+
+
+def test_days_of_a_month_and_runs_over_several_are_judged_by_their_own_time(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = LakeStore(tmp_path / "lake")
+    note_differences(lake, BARS, [PART], "Binance", [Difference(PART.start, "", "close is 1, there 2")], NOW)
+    told = {key: run(tmp_path, instance, "daily_job", key).success for key in ("2024-05-30", DAY)}
+    assert told == {"2024-05-30": True, DAY: False}
+    job, ends = mine(tmp_path).resolve_job_def("daily_job"), "dagster/asset_partition_range_"
+    for last, well in (("2024-05-30", True), (DAY, False)):
+        tags = {f"{ends}start": "2024-05-29", f"{ends}end": last}
+        assert job.execute_in_process(instance=instance, tags=tags, raise_on_error=False).success is well
 
 
 def test_the_job_of_the_entry_fetches_whatever_is_known(
