@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test slow check lint types arch docs bench wheel
+.PHONY: help demo dev test slow check lint types arch docs pictures bench wheel
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -36,6 +36,10 @@ arch: .venv/.lint   ## which layer may import which
 
 docs: .venv/.docs   ## the documentation as a site, links checked: dist/docs/index.html, for a browser without a server
 	@NO_MKDOCS_2_WARNING=1 $(RUN)python -m mkdocs build --strict --quiet && echo "$(CURDIR)/dist/docs/index.html"
+
+pictures: .venv/.ready  ## docs/pictures, of a dccd up on the simulated exchange; needs Debian's chromium
+	$(UV) sync --quiet --locked --inexact --python $(PYTHON) --group test --group pictures
+	DCCD_PICTURES=docs/pictures $(RUN)pytest -m slow tests/e2e/test_browser.py
 
 bench: .venv/.ready ## speed against a raw floor, dccd 3.8.1 and ccxt; make bench ARGS="--only klines"
 	$(RUN)python -m benchmarks $(ARGS)
