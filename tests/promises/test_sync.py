@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from dccd_core.domain.timespan import SECOND, Us
 from dccd_core.keep.remotes.folder import FolderRemote
@@ -26,6 +24,7 @@ from dccd_core.keep.remotes.rclone import RcloneRemote, program
 from dccd_core.keep.remotes.s3 import S3Remote
 from dccd_core.keep.sync import Synced, said_of, sync
 from dccd_core.lake.lake import LakeStore
+from tests.buckets import s3_client, s3_server
 from tests.dccd_core.keep.scene import NOW, Through, body, days, equal, fill, filled, ours, put
 from tests.dccd_core.lake.samples import TRADES
 
@@ -34,17 +33,8 @@ LATER = Us(NOW + 3_600 * SECOND)
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    server.stop()
+    with s3_server() as endpoint:
+        yield s3_client(endpoint)
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 
-import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError
@@ -23,6 +21,7 @@ from dccd_core.lake.store.opening import open_store
 from dccd_core.quality.coverage import IMPORTED, gaps, wanted_time
 from dccd_core.quality.holes import NoCheck
 from dccd_core.tables import TIME, DataType
+from tests.buckets import own_bucket, s3_server
 from tests.dccd_core.imports.old import NOW, NS, Old, at, bars, picture, trades
 
 MINUTES = Dataset.parse("binance/ohlc/BTC-USDT/1m")
@@ -444,23 +443,14 @@ def test_a_dry_run_stores_nothing(old: Old, lake: LakeStore) -> None:
 
 
 def test_a_lake_in_a_bucket_takes_over_just_as_well(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="lake")
     old.put(FILE, bars("2024-01-01", 3).with_columns(low=pl.Series([1.0, 500.0, 1.0])))
-    try:
-        lake = LakeStore("s3://lake/data")
+    with s3_server() as endpoint:
+        url = f"s3://{own_bucket(endpoint, monkeypatch)}/data"
+        lake = LakeStore(url)
         first, again = only(take(old, lake)), only(take(old, lake))
         assert (first.taken, again.taken, again.earlier, sum(again.refused.values())) == (2, 0, 1, 1)
         assert rows(lake).height == 2
-        assert first.aside == "s3://lake/data/.dccd/imports/refused/binance/ohlc/BTC-USDT-1m.ndjson"
-    finally:
-        server.stop()
+        assert first.aside == f"{url}/.dccd/imports/refused/binance/ohlc/BTC-USDT-1m.ndjson"
 
 
 @pytest.mark.parametrize("place", [".", "lake", ".."])

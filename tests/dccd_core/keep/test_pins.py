@@ -8,13 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import boto3
 import polars as pl
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from dccd_core.domain.dataset import Dataset, partition_span
@@ -27,6 +24,7 @@ from dccd_core.keep.pins import Pin, Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.parquet import State
+from tests.buckets import own_bucket, s3_server
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, numbered, record, store, take_away
 
 NEXT = "2024-02-01"
@@ -62,26 +60,14 @@ def opened(lake: LakeStore, name: str = "one") -> LakeStore:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LakeStore:
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "DCCD_STATE_DIR": str(tmp_path / "state"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    name = f"bucket-{uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return fill(LakeStore(f"s3://{name}/some/lake"))
+    monkeypatch.setenv("DCCD_STATE_DIR", str(tmp_path / "state"))
+    return fill(LakeStore(f"s3://{own_bucket(endpoint, monkeypatch)}/some/lake"))
 
 
 @pytest.fixture

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.timespan import HOUR, TimeRange, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Answer, Asked, Source
 from dccd_pipeline.cli.read import NoRowsError, rows_of, write_rows
+from tests.buckets import own_bucket, s3_server
 from tests.dccd_core.lake import samples
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, STREAMS, dccd, refused, said
 from tests.dccd_pipeline.held import HOURS, MINUTES, TRADES, hold
@@ -75,16 +74,8 @@ def test_a_place_that_takes_no_file_is_said(lake: LakeStore, project: Path) -> N
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a store in a bucket of its own."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="lake")
-    yield "s3://lake/data"
-    server.stop()
+    with s3_server() as endpoint:
+        yield f"s3://{own_bucket(endpoint, monkeypatch)}/data"
 
 
 def test_of_a_lake_in_a_bucket_another_machine_sees_ticks_and_hears_where_the_stream_is(

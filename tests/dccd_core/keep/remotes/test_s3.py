@@ -11,7 +11,6 @@ from uuid import uuid4
 import boto3
 import pytest
 from botocore.client import Config
-from moto.server import ThreadedMotoServer
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.keep.remotes import s3
@@ -20,6 +19,7 @@ from dccd_core.keep.remotes.s3 import S3Remote
 from dccd_core.keep.sync import sync
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.store.identity import IDENTITY
+from tests.buckets import s3_client, s3_server
 from tests.dccd_core.keep.remotes.promises import FILE, RemotePromises, body, put
 from tests.dccd_core.keep.scene import NOW, filled
 
@@ -28,18 +28,8 @@ BIG = bytes(range(256)) * 40
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"max_attempts": 1}),
-    )
-    server.stop()
+    with s3_server() as endpoint:
+        yield s3_client(endpoint)
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import boto3
 import polars as pl
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 from polars.testing import assert_frame_equal
 
 from dccd_core.api.lake import Lake
@@ -29,6 +27,7 @@ from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.opening import open_store
 from dccd_core.lake.store.s3 import S3Keys
 from dccd_core.tables import DataType
+from tests.buckets import own_bucket, s3_server
 from tests.dccd_core.lake.samples import (
     DAY,
     SPAN,
@@ -51,26 +50,14 @@ KEY = "some/lake/trades/exchange=binance/symbol=BTC-USDT/period=2024-01-31/data.
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> LakeStore:
     """A lake in a bucket of its own."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    return LakeStore(f"s3://{bucket}/some/lake/")
+    return LakeStore(f"s3://{own_bucket(endpoint, monkeypatch)}/some/lake/")
 
 
 def bucket_of(lake: LakeStore) -> str:
