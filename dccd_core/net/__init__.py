@@ -4,7 +4,6 @@ clock       the system's time, and a manual one for tests
 ratelimit   what all processes of a machine may spend at one exchange:
             sharedwindow, what was spent and what that allows now; sqlitefile, the small file they share;
             limiter, waits until it allows a request; the breaker
-line        the bytes of HTTP: a connection, under httpx
 http        one request at a time, paid for and judged
 handshake   how a WebSocket is opened, and what a refusal means
 websocket   one WebSocket connection: batches of messages, and typed errors
@@ -13,9 +12,3 @@ retry       try again while that can help
 
 What a request says and what an answer means is not known here: exchange files say so.
 """
-
-import sys
-
-# httpx brings a command of its own, and with it Pygments, Rich and click: a third of what its import takes,
-# and 8 MB. Nobody here runs that, and httpx goes without it where they are missing.
-sys.modules.setdefault("httpx._main", None)  # pyright: ignore[reportArgumentType] -- None: not to be found

@@ -18,7 +18,6 @@ from dccd_core.adapter.contract import Exchange, Request, Response
 from dccd_core.domain.errors import Banned, ConfigError, Rejected, Throttled, Unavailable
 from dccd_core.domain.timespan import SECOND, Us, moment
 from dccd_core.net.clock import Clock, SystemClock
-from dccd_core.net.line import open_client
 from dccd_core.net.ratelimit.limiter import RateLimiters
 from dccd_core.net.ratelimit.sharedwindow import Booking
 from dccd_core.net.tls import tls_trouble
@@ -30,6 +29,7 @@ _BAN_S: Final = 60.0
 """How long the breaker stays open when the venue does not say."""
 _TROUBLE: Final = "the network or the venue has trouble: run it again later"
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+_ONE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30.0)
 
 
 class Transport(Protocol):
@@ -203,7 +203,9 @@ async def open_transport(
     try:
         async with AsyncExitStack() as stack:
             clients = [
-                await stack.enter_async_context(open_client(trust, agent, _TIMEOUT))
+                await stack.enter_async_context(
+                    httpx.AsyncClient(limits=_ONE, timeout=_TIMEOUT, headers=agent, verify=trust)
+                )
                 for _ in range(max_in_flight)
             ]
             transport = HttpTransport(exchange, clients, budgets, clock, rest_url=rest_url)

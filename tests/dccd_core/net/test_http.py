@@ -1,8 +1,6 @@
 import asyncio
 import logging
 import ssl
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -380,9 +378,3 @@ def test_a_request_cancelled_at_any_moment_leaves_a_way_to_ask(
             return stuck
 
     assert asyncio.run(main()) == []
-
-
-def test_the_command_of_httpx_is_not_imported() -> None:
-    seen = "import sys, dccd_core.net.http; print({'rich', 'pygments', 'click'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
