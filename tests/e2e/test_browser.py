@@ -153,7 +153,7 @@ def see_page(project: Project, tmp_path: Path) -> None:
     assert told.returncode == 1, told.stdout
     with chromium(tmp_path / "pictures") as browser:
         browser.hidden = str(project.folder)
-        browser.open(file.as_uri(), "not well: ", "Invalid symbol", "recorded lately")
+        browser.open(file.as_uri(), "not well: ", "Invalid symbol")
         browser.picture("report")
         browser.page.get_by_role("img", name="calendar of binance/ohlc/ETH").scroll_into_view_if_needed()
         browser.page.wait_for_timeout(500)
