@@ -103,7 +103,7 @@ def test_a_group_with_very_much_that_is_wrong_is_folded_and_what_is_wrong_comes_
 
 
 def test_rows_of_partitions_of_a_day_are_numbers_one_after_another() -> None:
-    """36c92f8: a thousand datasets of trades over five years made a page of 40 MB."""
+    """Rows of trades of years, a day each, would be most of a page of a thousand datasets."""
     first, last = (state(TRADES, key) for key in ("2024-01-01", "2024-01-03"))
     span = TimeRange(YEAR.start, Us(YEAR.start + 3 * DAY))
     days = calendar(TRADES, {"2024-01-01": first, "2024-01-03": replace(last, rows=7)}, span)
