@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import dagster as dg
 import pytest
@@ -124,8 +125,9 @@ def test_a_broken_file_is_said_once_and_passed_over(watched: Watched) -> None:
 def test_it_looks_by_itself(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dccd_pipeline.cli.config_watch._LOOK_EVERY_S", 0.001)
     watched.beat()
+    heeded = Event()
+    watched.watch.say = lambda text: heeded.set() if "goes on as it is" in text else None
     with watched.watch.looking():
         watched.file.write_text(TEXT.replace("[BTC/USDT]", "[ETH/USDT]"))
-        while watched.ordered is None:
-            pass
+        assert heeded.wait(60)  # an instance in memory is locked for who asks it while another thread writes
     assert watched.ordered == ("ETH/USDT",)
