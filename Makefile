@@ -17,7 +17,7 @@ dev: .venv/.ready   ## dccd up: Dagster's UI, schedules and streams on http://12
 	$(RUN)dccd up --verbose $(ARGS)
 
 test: .venv/.ready  ## all tests, offline; one that hangs fails by name; make test ARGS="-k budget"
-	$(RUN)pytest --timeout 600 -n 3 --dist worksteal -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(RUN)pytest --timeout 600 -n 4 --dist worksteal -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
 	$(RUN)pytest --timeout 600 -m "alone and not slow" tests/promises $(ARGS) || [ $$? -eq 5 ]
 
 slow: .venv/.ready  ## the tests that take minutes: ten million trades, the real rate limit
