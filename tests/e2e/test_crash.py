@@ -89,4 +89,7 @@ def test_d1_six_commands_at_once_on_a_fresh_home_work(sandbox: RunningSandbox, t
             for one in six
         ]
         said = [command.communicate() for command in commands]
-        assert [command.returncode for command in commands] == [0] * 6, said
+        codes = [command.returncode for command in commands]
+        assert set(codes[:2]) <= {0, 1}, said  # the verdict of status: not all may be there yet
+        assert codes[2:] == [0] * 4, said
+        assert "Traceback" not in str(said), said

@@ -13,6 +13,7 @@ from tests.e2e.test_streams import STREAM, dagster_dev, recording, sign_of, stat
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 JOB = "binance_ohlc_1m"
+TICK = f"{JOB}_tick"
 
 
 def test_d6_streams_and_schedules_go_on_with_the_last_good_configuration(
@@ -51,11 +52,11 @@ def test_d6_streams_and_schedules_go_on_with_the_last_good_configuration(
 def runs_of(project: Project) -> set[str]:
     """Return the runs that ticks of the schedule started."""
     with project.instance() as instance:
-        return {run.run_id for run in instance.get_runs(dg.RunsFilter(job_name=JOB))}
+        return {run.run_id for run in instance.get_runs(dg.RunsFilter(job_name=TICK))}
 
 
 def ticked(project: Project, besides: set[str]) -> str | None:
     """Return a run of the schedule that succeeded."""
     with project.instance() as instance:
-        done = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.SUCCESS]))
+        done = instance.get_runs(dg.RunsFilter(job_name=TICK, statuses=[dg.DagsterRunStatus.SUCCESS]))
         return next((run.run_id for run in done if run.run_id not in besides), None)
