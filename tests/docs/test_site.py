@@ -86,7 +86,7 @@ def test_a_link_that_leads_nowhere_fails_the_build(link: str, said: str, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="it takes chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 def test_one_can_search_in_it_without_a_server(site: Path, tmp_path: Path) -> None:
     assert CHROMIUM
     where = (f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom")

@@ -233,21 +233,11 @@ def test_as_many_copies_as_are_wanted_are_asked_for(lake: LakeStore, backup: She
     assert purged(lake, backup, nas, third, rules=two).gone[0].remotes == ("nas", "third")
 
 
-def test_one_place_by_two_names_is_one_copy(lake: LakeStore, tmp_path: Path) -> None:
-    one, other = (FolderRemote(name, tmp_path / "remote") for name in ("one", "other"))
-    for key in DAYS:
-        with lake.opened(TRADES, key) as stored:
-            assert stored
-            assert one.write(data_path(TRADES, key), stored.file, None)
-    assert why(purged(lake, one, other, rules=Rules(copies=2))) == (
-        "1 verified copy of 2: other: is the same place as one"
-    )
-
-
-def test_r6_one_folder_by_a_link_to_it_is_one_copy(lake: LakeStore, tmp_path: Path) -> None:
-    """36c92f8: two verified copies, and the file here went, with one left in all the world."""
-    one, other = FolderRemote("one", tmp_path / "remote"), FolderRemote("other", tmp_path / "link")
+@pytest.mark.parametrize("place", ["remote", "link"], ids=["its-name", "a-link-to-it"])
+def test_r6_one_place_by_two_names_is_one_copy(lake: LakeStore, tmp_path: Path, place: str) -> None:
+    """36c92f8: by a link there were two verified copies, and the file here went, with one left."""
     (tmp_path / "link").symlink_to(tmp_path / "remote")
+    one, other = FolderRemote("one", tmp_path / "remote"), FolderRemote("other", tmp_path / place)
     for key in DAYS:
         with lake.opened(TRADES, key) as stored:
             assert stored
