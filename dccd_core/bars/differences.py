@@ -97,9 +97,10 @@ def note_differences(
 
 
 def forget_differences(lake: LakeStore, dataset: Dataset) -> None:
-    """Remember nothing of a dataset that was removed on purpose."""
+    """Remember nothing of a dataset that was removed on purpose, nor what was accepted of it."""
     always = [TimeRange(Us(0), Us(2**62))]
-    known = known_differences(lake, [dataset]).get(dataset, ())
+    with lake.store.open(_path(StreamKey.of(dataset))) as stored:
+        known = _read(stored).get(str(dataset.symbol), ())
     for against in sorted({one.against for one in known}):
         note_differences(lake, dataset, always, against, (), Us(0))
 

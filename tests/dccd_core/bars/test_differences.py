@@ -122,6 +122,14 @@ def test_a_removed_dataset_has_none_and_its_neighbour_keeps_its_own(lake: LakeSt
     assert known_differences(lake, [BTC, ETH]) == {ETH: [known(3)]}
 
 
+def test_what_was_accepted_is_forgotten_too(lake: LakeStore, tmp_path: Path) -> None:
+    """a156456: it stayed, and came back with the next rows of that dataset."""
+    always = TimeRange(START, Us(START + HOUR))
+    note_differences(lake, BTC, [always], VENUE, [wrong(1)], NOW)
+    forget_differences(LakeStore(tmp_path / "lake", accepted={str(BTC): [Accepted(always, "why")]}), BTC)
+    assert known_differences(lake, [BTC]) == {}
+
+
 def test_of_very_many_the_newest_are_kept(lake: LakeStore) -> None:
     always = TimeRange(START, Us(START + 2 * MOST * MINUTE))
     note_differences(lake, BTC, [always], VENUE, [wrong(n) for n in range(MOST)], NOW)
