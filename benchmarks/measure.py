@@ -15,8 +15,6 @@ import pyarrow.parquet as pq
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _COMPILED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 """Modules are compiled once, as where dccd is installed: else each start compiled all of them anew."""
-_AS_INSTALLED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
-"""Or each process compiles all that it imports, which users' do once."""
 
 
 class Usage(msgspec.Struct):
@@ -43,7 +41,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) ->
         done = subprocess.run(
             [sys.executable, str(_LAUNCH), took.name, *command],
             cwd=folder,
-            env={**os.environ, **environment} | _AS_INSTALLED,
+            env={**os.environ, **environment} | _COMPILED,
             capture_output=True,
             text=True,
             check=False,
