@@ -6,7 +6,7 @@ as they were when it was made, and ``pin.json``: what each of them was.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Final
@@ -181,7 +181,7 @@ class Pins:
                 left = self._again(missed) if missed else {}
                 if not left:
                     break
-            files = _files(view.store, marks)
+            files = _files(self._lake.store, view.store, marks)
             within = (wanted.start, wanted.end) if wanted else None
             manifest = _Manifest(_FORMAT, self._lake.identity(), now, within, tuple(files))
             view.keep(_readable(manifest), new_pin_identity(self._lake.identity() or ""))
@@ -351,15 +351,14 @@ def _listed(store: Store) -> Iterator[tuple[Part, str]]:
         yield from (((dataset, part.key), part.path) for part in parts)
 
 
-def _files(store: Store, marks: Mapping[str, str]) -> Iterator[PinnedFile]:
-    """Yield what a view holds, read from its own files.
+def _files(lake: Store, view: Store, marks: Mapping[str, str]) -> Iterator[PinnedFile]:
+    """Yield what a view of a lake holds, read from its own files.
 
     Raises:
-        LakeError: a file is not among them that was there when it was begun.
+        LakeError: a file is not among them that was there when it was begun, or is not what was written: it
+            is named by its place in the lake.
     """
-    listing = listed(store)
-    states = Inventory(store).states(listing, None)
-    held = {part.path: states[dataset].get(part.key) for dataset, parts in listing.items() for part in parts}
+    held = _states(lake, view)
     if lost := [path for path in marks if held.get(path) is None]:
         said = f"{lost[0]} was removed while it was to be pinned; nothing is pinned"
         raise LakeError(said, hint="pin again, when nothing removes partitions")
@@ -367,9 +366,42 @@ def _files(store: Store, marks: Mapping[str, str]) -> Iterator[PinnedFile]:
         place, state = parse_data_path(path), held[path]
         assert place is not None
         assert state is not None
-        own(state, owner(*place))
+        own(replace(state, path=lake.url(path)), owner(*place))
         ledger = msgspec.Raw(state.ledger.to_json().encode())
         yield PinnedFile(path, state.rows, state.first, state.last, state.bytes, state.content_hash, ledger)
+
+
+def _states(lake: Store, view: Store) -> dict[str, State | None]:
+    """Return what a view's files say, by path.
+
+    Raises:
+        DamagedFile: some are not what was written; all of them are named.
+    """
+    listing = listed(view)
+    try:
+        states = Inventory(view).states(listing, None)
+    except DamagedFile:
+        damaged = [
+            f"{dataset} {part.key}: {said}"
+            for dataset, parts in listing.items()
+            for part in parts
+            if (said := _damage_of(lake, view, part.path))
+        ]
+        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+        raise DamagedFile(
+            f"{'; '.join(damaged[:_NAMED])}{more}; nothing is pinned",
+            hint="mend it first: dccd verify --repair; or pin other datasets",
+        ) from None
+    return {part.path: states[dataset].get(part.key) for dataset, parts in listing.items() for part in parts}
+
+
+def _damage_of(lake: Store, view: Store, path: str) -> str:
+    """Say of a file of a view what is wrong with it, and where it is in the lake; empty if nothing is."""
+    try:
+        Inventory(view).state(path)
+    except DamagedFile as e:
+        return str(e.args[0]).replace(view.url(path), lake.url(path))
+    return ""
 
 
 def _readable(manifest: _Manifest) -> bytes:

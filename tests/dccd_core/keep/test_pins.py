@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 import pytest
@@ -24,6 +24,7 @@ from dccd_core.keep.pins import Pin, Pins
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.parquet import State
+from dccd_core.lake.store.folder import Stored, rewrite
 from tests.buckets import own_bucket, s3_server
 from tests.dccd_core.lake.samples import DAY, TRADES, Witness, asked, numbered, record, store, take_away
 
@@ -48,6 +49,15 @@ def fill(lake: LakeStore) -> LakeStore:
     store(lake, rows(range(5), NEXT), key=NEXT)
     store(lake, rows(range(7)), dataset=ETH)
     return lake
+
+
+def cut_short(lake: LakeStore, path: str) -> None:
+    def fill(file: BinaryIO, stored: Stored | None) -> tuple[None, bool]:
+        assert stored is not None
+        file.write(stored.file.read()[:-4])
+        return None, True
+
+    rewrite(lake.store, path, fill)
 
 
 def make(lake: LakeStore, name: str = "one", *datasets: Dataset, wanted: TimeRange | None = None) -> Pin:
@@ -317,6 +327,28 @@ def test_damage_to_a_pin_is_found_and_named(folder: LakeStore) -> None:
     assert damage[1] == f"{TRADES} {NEXT}: its file is gone from the pin"
     assert damage[2] == f"{ETH} {DAY}: its file is another one than was pinned"
     assert damage[3] == f"{ETH} {NEXT}: it was not pinned, and is there"
+
+
+def test_what_is_damaged_in_the_lake_is_named_as_it_is_there_all_of_it(lake: LakeStore) -> None:
+    places = [(TRADES, DAY), (ETH, DAY)]
+    for place in places:
+        cut_short(lake, data_path(*place))
+    with pytest.raises(DamagedFile) as caught:
+        make(lake)
+    said = str(caught.value)
+    for dataset, key in places:
+        assert f"{dataset} {key}: {lake.path(dataset, key)} cannot be read: " in said
+    assert "/pins/" not in said
+    assert said.endswith("; nothing is pinned -> mend it first: dccd verify --repair; or pin other datasets")
+    assert Pins(lake).names() == []
+
+
+def test_a_file_of_another_partition_is_named_by_its_place_in_the_lake(folder: LakeStore) -> None:
+    Path(folder.path(TRADES, DAY)).write_bytes(Path(folder.path(ETH, DAY)).read_bytes())
+    with pytest.raises(LakeError) as caught:
+        make(folder)
+    assert str(caught.value).startswith(f"{folder.path(TRADES, DAY)} holds ")
+    assert Pins(folder).names() == []
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{", b'{"format": 1}'])
