@@ -9,8 +9,6 @@ Belongs here: which are behind. Does not: how far one should be (assets/freshnes
 from collections.abc import Iterable
 from typing import Final
 
-import dagster as dg
-
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import DccdError
 from dccd_core.domain.timespan import MINUTE, Us, iso
@@ -18,7 +16,9 @@ from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.alarms.look import Found, Look
 from dccd_pipeline.assets.freshness import Standing, first_moment, standing, wanted_until
 from dccd_pipeline.config.collect import Entry
+from dccd_pipeline.runs.instigators import stopped
 from dccd_pipeline.ticks.memory import read_memory
+from dccd_pipeline.ticks.schedules import schedule_name
 
 _STANDS_STILL: Final = 15 * MINUTE
 _NOTHING: Final = -1
@@ -82,18 +82,11 @@ def _said(look: Look, dataset: Dataset, at: Standing) -> str | None:
 
 def _without_stopped(look: Look, found: dict[str, str | None]) -> Found:
     """Leave out what a user has stopped the schedule of."""
-    stopped = _stopped(look.instance)
+    off_now = stopped(look.instance)
     off = {
         str(dataset)
         for entry in look.settings.collect
-        if f"{entry.name}_schedule" in stopped
+        if schedule_name(entry) in off_now
         for dataset in entry.datasets
     }
     return {name: text for name, text in found.items() if name not in off}
-
-
-def _stopped(instance: dg.DagsterInstance) -> set[str]:
-    """Return the names of schedules and sensors that somebody stopped."""
-    if instance.schedule_storage is None:  # as that of one that is forgotten again
-        return set()
-    return {one.instigator_name for one in instance.all_instigator_state() if not one.is_running}

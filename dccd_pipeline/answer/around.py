@@ -19,7 +19,7 @@ from dccd_core.net.ratelimit.limiter import open_breakers
 from dccd_core.stream.api import Phase
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
-from dccd_pipeline.dagster_compat import SCHEDULER, InstigatorStatus, InstigatorType, cron_string_iterator
+from dccd_pipeline.dagster_compat import SCHEDULER, cron_string_iterator
 from dccd_pipeline.streams.sensor import seconds
 from dccd_pipeline.streams.states import said_of_dataset
 from dccd_pipeline.streams.status import RunState, StreamState
@@ -32,21 +32,29 @@ LEAST_FREE: Final = 2 << 30
 _WELL: Final = {Phase.RECORDING, Phase.DRAINING, Phase.PAUSED, "getting ready", "queued", "starting"}
 """States of a stream that need nobody."""
 
+_SCHEDULED: Final = {
+    "lake_report": "no page is made at night",
+    "prune_runs": "Dagster's storage grows",
+    "reconcile": "nothing that is stored is held against what others say of it",
+}
+"""What does not happen while which schedule is off, though all rows come."""
+_WATCHED: Final = {
+    "streams": "streams are neither started nor stopped",
+    "silent_runs": "a run whose process is gone holds back the next ones",
+    "alerts": "nobody is told what is wrong",
+    "run_failures": "nobody is told of runs that fail",
+    "run_recoveries": "nobody is told that a job is well again",
+    "silent_streams": "nobody is told of streams that bring nothing",
+    "configuration": "Dagster's page does not show mistakes in dccd.yaml",
+}
+"""What does not happen while which sensor is off."""
+
 
 def next_tick(entry: Entry, now: Us, off: Collection[str] = ()) -> Us | None:
     """Return when the schedule of an entry comes next; None: it has none, or it is ``off``."""
     if not entry.scheduled or schedule_name(entry) in off:
         return None
     return us(next(islice(cron_string_iterator(now / SECOND, entry.cron_schedule, entry.zone), 1)))
-
-
-def off_schedules(instance: dg.DagsterInstance) -> set[str]:
-    """Return the names of the schedules that somebody turned off."""
-    if instance.schedule_storage is None:
-        return set()  # nobody has made an instance yet
-    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-    on = {one.instigator_name for one in states if one.status is not InstigatorStatus.STOPPED}
-    return {one.instigator_name for one in states} - on
 
 
 def stopped_schedules(settings: Settings, off: Collection[str]) -> list[str]:
@@ -59,6 +67,21 @@ def stopped_schedules(settings: Settings, off: Collection[str]) -> list[str]:
         for name, schedule, else_ in meant
         if schedule in off
     ]
+
+
+def stopped_helpers(off: Collection[str]) -> list[str]:
+    """Name what is ``off`` and keeps no row away, with what does not happen meanwhile."""
+    schedules = [
+        f"{name}: its schedule is stopped, so {what} -> `dccd schedules on {name}`"
+        for name, what in _SCHEDULED.items()
+        if f"{name}_schedule" in off
+    ]
+    sensors = [
+        f"{name}: its sensor is stopped, so {what} -> turn it on under Automation of Dagster's page"
+        for name, what in _WATCHED.items()
+        if name in off
+    ]
+    return schedules + sensors
 
 
 def no_daemon(instance: dg.DagsterInstance, now: Us) -> str:

@@ -105,7 +105,7 @@ def dataset_status(
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
     behind = _behind(stands)
     perishing = _perishing(entry, dataset, deadline)
-    mend = _Mend(entry, next_tick is not None)
+    mend = _Mend(entry, next_tick)
     return DatasetStatus(
         dataset=dataset,
         entry=entry.name,
@@ -189,7 +189,7 @@ class _Mend(NamedTuple):
     """What brings a dataset up to date: a tick by hand, or its schedule where one comes."""
 
     entry: Entry
-    comes: bool
+    comes: Us | None
 
 
 def _problems(
@@ -204,7 +204,8 @@ def _problems(
         said = f"fails since {iso(Us(one.since))}, {one.tries} times, next try at {iso(Us(one.retry_at))}"
         yield f"{dataset}: {said}: {one.cause}"
     elif not known.states and by.entry.enabled:
-        yield f"{dataset}: never collected -> {mend}{', or let its schedule run' if by.comes else ''}"
+        comes = "" if by.comes is None else f", or let its schedule run at {iso(by.comes)}"
+        yield f"{dataset}: never collected -> {mend}{comes}"
     elif (behind := _behind(stands)) and not any(gap.span.start == stands.since for gap in lacks):
         yield f"{dataset}: behind by {said_length(behind)}: {stands.why} -> {mend}"
     if known.states and lacks:

@@ -39,6 +39,7 @@ from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.lastgood import Loaded, dagster_home
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import Settings, off_lines
+from dccd_pipeline.runs.instigators import stopped
 from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.streams.status import RunState, StreamState, run_states, stream_states
 from dccd_pipeline.ticks.memory import read_memory
@@ -105,7 +106,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
     settings, now = loaded.settings, clock.now()
     lake = settings.lake()
     store = lake.identity()
-    read, off = _read(lake, settings), around.off_schedules(instance)
+    read, off = _read(lake, settings), stopped(instance)
     by_itself = settings.source != EMBEDDED
     datasets = list[DatasetStatus]()
     for entry in settings.collect:
@@ -139,7 +140,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
         *around.full_disks(_places(settings), _least_free(settings)),
         *refusing_lines(settings.alerts, instance),
     ]
-    notes = [*off_lines(settings), *_paused(streams)]
+    notes = [*off_lines(settings), *around.stopped_helpers(off), *_paused(streams)]
     scheduled = enabled or (by_itself and any(entry.scheduled for entry in settings.collect))
     if scheduled and (said := around.no_daemon(instance, now)):
         (problems or notes).append(said)

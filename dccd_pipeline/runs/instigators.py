@@ -1,4 +1,4 @@
-"""Which schedules are on, and turning them on and off without a webserver.
+"""Which schedules are on, turning them on and off without a webserver, and what somebody stopped.
 
 Dagster keeps that by code location, repository and name, whatever process asks.
 
@@ -64,6 +64,15 @@ def turn(
             instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, status, data))
         turned.append(one.name)
     return turned
+
+
+def stopped(instance: dg.DagsterInstance) -> set[str]:
+    """Return the names of the schedules and sensors that somebody stopped."""
+    if instance.schedule_storage is None:  # nobody has made an instance yet, or it is forgotten again
+        return set()
+    states = instance.all_instigator_state()
+    on = {one.instigator_name for one in states if one.status is not InstigatorStatus.STOPPED}
+    return {one.instigator_name for one in states} - on
 
 
 def _stored(instance: dg.DagsterInstance) -> Mapping[str, InstigatorState]:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import parse_time
@@ -10,10 +9,11 @@ from dccd_core.stream.api import Phase
 from dccd_pipeline.answer.around import (
     full_disks,
     next_tick,
-    off_schedules,
+    stopped_helpers,
     stopped_schedules,
     stream_problems,
 )
+from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.streams.status import StreamState
 
@@ -55,11 +55,6 @@ def test_a_place_that_is_not_there_yet_is_on_the_disk_of_its_folder(tmp_path: Pa
     assert list(full_disks({"the store": tmp_path / "not" / "there"})) == []
 
 
-def test_without_an_instance_no_schedule_is_stopped() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert off_schedules(instance) == set()
-
-
 def test_r11_every_schedule_that_is_meant_to_run_and_is_stopped_is_named() -> None:
     """36c92f8: of those of remotes and of purge nothing was said, though no copy came any more."""
     settings = settings_of(
@@ -77,3 +72,29 @@ def test_r11_every_schedule_that_is_meant_to_run_and_is_stopped_is_named() -> No
     assert [line.partition(":")[0] for line in said] == ["bars", "sync_nas", "purge"]
     assert stopped_schedules(settings, ()) == []
     assert next_tick(settings.collect[0], parse_time("2024-01-01"), off) is None
+
+
+def test_whatever_can_be_stopped_is_named_once_it_is() -> None:
+    """`dccd schedules off` turned off lake_report, prune_runs and reconcile, and status did not say so."""
+    settings = settings_of(
+        {
+            "collect": [{**BARS, "name": "bars"}],
+            "stream": [
+                {"name": "live", "exchange": "binance", "symbols": ["BTC/USDT"], "data_types": ["trades"]}
+            ],
+            "remotes": [{"name": "nas", "to": "/mnt/nas"}],
+            "purge": {"older_than": "90d"},
+            "alerts": {"to": ["http://127.0.0.1:9/"]},
+        }
+    )
+    made = build_definitions(settings).get_repository_def()
+    names = [one.name for one in (*made.schedule_defs, *made.sensor_defs)]
+    for name in names:
+        said = [*stopped_schedules(settings, {name}), *stopped_helpers({name})]
+        assert [line.partition(":")[0] for line in said] == [name.removesuffix("_schedule")]
+    assert {"bars_schedule", "reconcile_schedule", "lake_report_schedule", "streams", "alerts"} <= {*names}
+    assert stopped_helpers(()) == []
+    assert stopped_helpers({"alerts"}) == [
+        "alerts: its sensor is stopped, so nobody is told what is wrong "
+        "-> turn it on under Automation of Dagster's page"
+    ]

@@ -88,7 +88,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         world = World(tmp_path, instance)
         monkeypatch.setattr(instance, "get_daemon_heartbeats", lambda: world.beats)
 
-        def schedules(instigator_type: object) -> list[SimpleNamespace]:
+        def schedules() -> list[SimpleNamespace]:
             return world.schedules
 
         monkeypatch.setattr(instance, "all_instigator_state", schedules)
@@ -136,7 +136,8 @@ def test_what_was_never_collected_is_named_and_well_once_it_is(world: World) -> 
     world.config["collect"][0]["symbols"].append("ETH/USDT")
     world.fill()
     said = only(world.ask())
-    assert said == "binance/ohlc/ETH-USDT/1h: never collected -> `dccd collect bars`, or let its schedule run"
+    helps = "`dccd collect bars`, or let its schedule run at 2024-03-01T13:00:00Z"
+    assert said == f"binance/ohlc/ETH-USDT/1h: never collected -> {helps}"
     assert world.ask().verdict == "not well: 1 of 2 datasets (1 never collected)"
     world.fill(ETH)
     assert world.ask().well
@@ -292,9 +293,19 @@ def test_a_stopped_schedule_is_named(world: World) -> None:
     assert world.ask().well
 
 
-def turn(world: World, status: InstigatorStatus) -> None:
-    """Turn the schedule on or off, as the UI does."""
-    world.schedules[:] = [SimpleNamespace(instigator_name="bars_schedule", status=status)]
+def turn(world: World, status: InstigatorStatus, name: str = "bars_schedule") -> None:
+    """Turn a schedule or a sensor on or off, as the UI does."""
+    world.schedules[:] = [SimpleNamespace(instigator_name=name, status=status)]
+
+
+def test_what_is_stopped_and_keeps_no_row_away_is_a_note(world: World) -> None:
+    world.fill()
+    turn(world, InstigatorStatus.STOPPED, "prune_runs_schedule")
+    found = world.ask()
+    assert found.well
+    assert found.notes == (
+        "prune_runs: its schedule is stopped, so Dagster's storage grows -> `dccd schedules on prune_runs`",
+    )
 
 
 def test_no_daemon_is_a_note_as_long_as_all_is_well(world: World) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import parse_time
-from dccd_pipeline.runs.instigators import schedule_states, turn
+from dccd_pipeline.runs.instigators import schedule_states, stopped, turn
 
 NOW = parse_time("2026-11-29T12:02:00")
 
@@ -34,6 +34,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 def test_an_instance_that_is_forgotten_again_keeps_none() -> None:
     with dg.DagsterInstance.ephemeral() as ephemeral:
+        assert stopped(ephemeral) == set()
         assert [one.on for one in schedule_states(ephemeral, BOTH, NOW)] == [False, True]
 
 
@@ -55,3 +56,13 @@ def test_what_is_turned_stays_so_and_is_said_once(instance: dg.DagsterInstance) 
     assert on(instance) == {"a": True, "b": True}
     assert turn(instance, BOTH[:1], NOW, on=False) == ["b"]
     assert on(instance) == {"a": True, "b": False}
+
+
+def test_what_somebody_stopped_is_known_by_name(instance: dg.DagsterInstance) -> None:
+    assert stopped(instance) == set()
+    turn(instance, BOTH, NOW, on=False)
+    assert stopped(instance) == {"b"}
+    turn(instance, BOTH, NOW, on=True)
+    assert stopped(instance) == set()
+    turn(instance, BOTH, NOW, on=False)
+    assert stopped(instance) == {"a", "b"}
