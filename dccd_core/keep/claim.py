@@ -25,21 +25,26 @@ class _Claim(msgspec.Struct):
 _READ: Final = msgspec.json.Decoder(_Claim)
 
 
-def claim(remote: Remote, store: str, last: LastSync | None) -> str:
+def claim(remote: Remote, store: str, last: LastSync | None, *, anew: bool = False) -> str:
     """Return the remote's own id; one that is empty becomes a copy of the store ``store`` from now on.
 
-    ``last``: what is known of an earlier sync.
+    ``last``: what is known of an earlier sync. ``anew``: it gets another id, as one that was copied from
+    another remote needs.
 
     Raises:
         LakeError: it is a copy of another store, or none; or all that was copied is gone.
         DamagedFile: what it says of itself cannot be read.
     """
     for _ in range(2):
-        if (found := _read(remote)) is not None:
-            return _accepted(remote, found, store)
-        _refuse_strange(remote, last)
+        over = remote.found(IDENTITY) if anew else None
+        if (found := _read(remote)) is None:
+            _refuse_strange(remote, last)
+        else:
+            known = _accepted(remote, found, store)
+            if not anew:
+                return known
         made = _Claim(FORMAT, str(uuid4()), store)
-        if remote.write(IDENTITY, BytesIO(msgspec.json.encode(made) + b"\n"), None):
+        if remote.write(IDENTITY, BytesIO(msgspec.json.encode(made) + b"\n"), over):
             return made.id
     raise LakeError(f"{remote.url(IDENTITY)} comes and goes", hint="see what else writes there")
 
@@ -73,7 +78,7 @@ def _accepted(remote: Remote, found: _Claim, store: str) -> str:
     if found.format != FORMAT:
         said = f"{remote.url('')} has format {found.format}, not {FORMAT}"
         raise LakeError(said, hint="use the version of dccd that made it, or an empty place")
-    if found.copy_of == store:
+    if found.copy_of and found.copy_of == store:
         return found.id
     if found.copy_of:
         raise LakeError(f"{remote.url('')} is a copy of another store, {found.copy_of}", hint=_ELSEWHERE)

@@ -12,7 +12,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import ZERO, Us, iso
-from dccd_core.keep.original import Original, copies_of
+from dccd_core.keep.original import Holders, Original
 from dccd_core.keep.remotes.remote import Remote
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.layout import data_path, owner
@@ -99,6 +99,7 @@ class Purge:
     free: Callable[[], int | None] = lambda: None
     dry_run: bool = False
     report: PurgeReport = field(default_factory=PurgeReport)
+    _holders: Holders = field(init=False)
 
     def run(self) -> PurgeReport:
         """Take away what may go and has to.
@@ -106,6 +107,7 @@ class Purge:
         Raises:
             LakeError: the lake cannot be read.
         """
+        self._holders = Holders(self.remotes, self.lake.identity() or "")
         wanted = self._wanted()
         for dataset, key, state in self._here():
             if wanted is not None and self.report.freed >= wanted:
@@ -175,7 +177,7 @@ class Purge:
             if stored is None:
                 return "went meanwhile"
             state, file = self._read(dataset, key, stored)
-            holders, missing = copies_of(file, self.remotes, self.rules.copies)
+            holders, missing = self._holders.copies_of(file, self.rules.copies)
             if len(holders) < self.rules.copies:
                 of = f"{counted(len(holders), 'verified copy', 'verified copies')} of {self.rules.copies}"
                 return f"{of}: {'; '.join(missing) or 'there are no more remotes'}"

@@ -42,7 +42,8 @@ class Options:
     """How a sync goes about it.
 
     ``verify``: everything there is read back. ``replace``: names of partitions or datasets that are right
-    here, whatever is there. ``anew``: that all of an earlier copy is gone is no mistake.
+    here, whatever is there. ``anew``: that all of an earlier copy is gone is no mistake, and one that is
+    there gets another id.
     """
 
     verify: bool = False
@@ -139,7 +140,7 @@ def sync(
     with _alone(lake.url, remote.name, follow):
         copies = Copies(lake.store, remote.name)
         last = None if options.anew else copies.last()
-        made = claim(remote, name, last)
+        made = claim(remote, name, last, anew=options.anew)
         if last is None:
             last = LastSync(made, now)
             copies.remember(last)

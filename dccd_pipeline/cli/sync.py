@@ -41,7 +41,7 @@ _SHOWN = 20
     metavar="DATASET/PARTITION",
     help="What is right there: ours is united with it.",
 )
-@click.option("--anew", is_flag=True, help="Begin again where all of an earlier copy is gone.")
+@click.option("--anew", is_flag=True, help="Begin again where an earlier copy is gone; a new id.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def sync_command(

@@ -1,5 +1,6 @@
 """A remote in memory, which can be away, lose, shorten or damage what it holds."""
 
+import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import BinaryIO
@@ -8,6 +9,7 @@ from dccd_core.domain.errors import LakeError
 from dccd_core.keep.remotes.remote import Found
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
+from dccd_core.lake.store.identity import FORMAT, IDENTITY
 
 
 @dataclass
@@ -21,11 +23,16 @@ class ShelfRemote:
 
     def copy_all(self, lake: LakeStore) -> None:
         """Take a copy of all that is in a lake, as a sync does."""
+        self.claim(lake)
         for dataset, states in lake.inventory().items():
             for key in states:
                 with lake.opened(dataset, key) as stored:
                     if stored:
                         self.files[data_path(dataset, key)] = stored.file.read()
+
+    def claim(self, lake: LakeStore) -> None:
+        told = {"format": FORMAT, "id": f"of {self.name}", "copy_of": lake.identity()}
+        self.files[IDENTITY] = json.dumps(told).encode()
 
     def url(self, path: str) -> str:
         return f"shelf://{self.name}/{path}"

@@ -1,8 +1,13 @@
+import json
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
-from dccd_core.keep.original import Original, copies_of, sha256_of, why_no_copy
+import pytest
+
+from dccd_core.domain.errors import LakeError
+from dccd_core.keep.original import Holders, Original, sha256_of, why_no_copy
+from dccd_core.lake.store.identity import IDENTITY
 from tests.dccd_core.keep.shelf import ShelfRemote
 
 BODY = bytes(range(256)) * 9_000
@@ -29,13 +34,21 @@ def test_a_copy_is_a_file_with_the_same_bytes(tmp_path: Path) -> None:
     assert why_no_copy(ShelfRemote(files={"file": BODY[1:]}), file) == said
     other = BODY[:-1] + b"x"
     assert "another SHA-256" in why_no_copy(ShelfRemote(files={"file": other}), file)
-    assert why_no_copy(ShelfRemote(away=True), file) == "backup does not answer -> see to it"
+    with pytest.raises(LakeError, match="backup does not answer -> see to it"):
+        why_no_copy(ShelfRemote(away=True), file)
+
+
+def shelf(name: str, files: dict[str, bytes]) -> ShelfRemote:
+    told = {"format": 2, "id": f"of {name}", "copy_of": "us"}
+    return ShelfRemote(name, {IDENTITY: json.dumps(told).encode(), **files})
 
 
 def test_no_more_are_asked_than_are_wanted(tmp_path: Path) -> None:
-    holding = [ShelfRemote(name, {"file": BODY}) for name in ("a", "b", "c")]
-    empty = ShelfRemote("empty")
+    holding = [shelf(name, {"file": BODY}) for name in ("a", "b", "c")]
     file = original(tmp_path)
-    assert copies_of(file, [empty, *holding], 2) == (["a", "b"], ["empty: not there"])
+    assert Holders([shelf("empty", {}), *holding], "us").copies_of(file, 2) == (
+        ["a", "b"],
+        ["empty: not there"],
+    )
     assert holding[2].asked == []
-    assert copies_of(file, holding, 4) == (["a", "b", "c"], [])
+    assert Holders(holding, "us").copies_of(file, 4) == (["a", "b", "c"], [])

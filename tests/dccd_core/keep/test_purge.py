@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -6,14 +7,17 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import Dataset, partition_keys, partition_span
+from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import DAY as ONE_DAY
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
 from dccd_core.keep.purge import ROOM, Purge, PurgeReport, Rules
 from dccd_core.keep.remotes.folder import FolderRemote
-from dccd_core.keep.remotes.remote import Remote
+from dccd_core.keep.remotes.remote import Found, Remote
+from dccd_core.keep.sync import Options, sync
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
 from dccd_core.lake.partition.ledger import Accepted, Answer, Asked, Hole, Ledger, Source
+from dccd_core.lake.store.identity import IDENTITY
 from tests.dccd_core.keep.shelf import ShelfRemote
 from tests.dccd_core.lake.samples import (
     BOOKS,
@@ -223,14 +227,18 @@ def test_pictures_promise_no_moment(tmp_path: Path) -> None:
 
 
 def test_as_many_copies_as_are_wanted_are_asked_for(lake: LakeStore, backup: ShelfRemote) -> None:
-    nas, third = ShelfRemote("nas", dict(backup.files)), ShelfRemote("third", dict(backup.files))
+    nas, third, empty = ShelfRemote("nas"), ShelfRemote("third"), ShelfRemote("empty")
+    nas.copy_all(lake)
+    third.copy_all(lake)
+    empty.claim(lake)
     two = Rules(copies=2)
     assert why(purged(lake, backup, rules=two)) == "1 verified copy of 2: there are no more remotes"
-    assert (
-        why(purged(lake, backup, ShelfRemote("empty"), rules=two)) == "1 verified copy of 2: empty: not there"
-    )
+    assert why(purged(lake, backup, empty, rules=two)) == "1 verified copy of 2: empty: not there"
     backup.away = True
     assert purged(lake, backup, nas, third, rules=two).gone[0].remotes == ("nas", "third")
+
+
+TWO = Rules(copies=2)
 
 
 @pytest.mark.parametrize("place", ["remote", "link"], ids=["its-name", "a-link-to-it"])
@@ -238,13 +246,86 @@ def test_r6_one_place_by_two_names_is_one_copy(lake: LakeStore, tmp_path: Path, 
     """36c92f8: by a link there were two verified copies, and the file here went, with one left."""
     (tmp_path / "link").symlink_to(tmp_path / "remote")
     one, other = FolderRemote("one", tmp_path / "remote"), FolderRemote("other", tmp_path / place)
-    for key in DAYS:
-        with lake.opened(TRADES, key) as stored:
-            assert stored
-            assert one.write(data_path(TRADES, key), stored.file, None)
-    assert why(purged(lake, one, other, rules=Rules(copies=2))) == (
-        "1 verified copy of 2: other: is the same place as one"
+    sync(lake, one, NOW)
+    assert why(purged(lake, one, other, rules=TWO)).startswith(
+        "1 verified copy of 2: other: is the same place as one, by its dccd.json: "
     )
+
+
+def test_one_place_by_two_ways_is_one_copy_until_it_is_said_to_be_another(
+    lake: LakeStore, backup: ShelfRemote
+) -> None:
+    """bd7e0af: a NAS that is mounted and known to rclone, too, was two copies."""
+    other = ShelfRemote("by-rclone", backup.files)
+    found = why(purged(lake, backup, other, rules=TWO))
+    assert found == (
+        "1 verified copy of 2: by-rclone: is the same place as backup, by its dccd.json: "
+        "where it is one of its own, `dccd sync by-rclone --anew` says so"
+    )
+    sync(lake, other, NOW, Options(anew=True))
+    assert why(purged(lake, backup, other, rules=TWO)) == found, "that did not make it another"
+    carried = ShelfRemote("carried", dict(backup.files))
+    sync(lake, carried, NOW, Options(anew=True))
+    assert purged(lake, backup, carried, rules=TWO).gone[0].remotes == ("backup", "carried")
+
+
+def test_links_to_one_file_are_one_copy(lake: LakeStore, tmp_path: Path) -> None:
+    """bd7e0af: of ``cp -al`` each folder counted, with one file on one disk in both."""
+    one, other = FolderRemote("one", tmp_path / "one"), FolderRemote("other", tmp_path / "other")
+    sync(lake, one, NOW)
+    (tmp_path / "other" / PATH).parent.mkdir(parents=True)
+    (tmp_path / "other" / PATH).hardlink_to(tmp_path / "one" / PATH)
+    (tmp_path / "other" / IDENTITY).write_bytes((tmp_path / "one" / IDENTITY).read_bytes())
+    sync(lake, other, NOW, Options(anew=True))
+    report = purged(lake, one, other, rules=TWO)
+    assert why(report) == "1 verified copy of 2: other: what is there is the very file that one holds"
+    assert lake.elsewhere(TRADES) == DAYS[1:]
+
+
+def test_a_link_to_a_file_here_is_no_copy(lake: LakeStore, tmp_path: Path) -> None:
+    remote = FolderRemote("nas", tmp_path / "nas")
+    sync(lake, remote, NOW)
+    (tmp_path / "nas" / PATH).unlink()
+    (tmp_path / "nas" / PATH).symlink_to(lake.path(TRADES, DAY))
+    assert "what is there is the very file that is here" in why(purged(lake, remote))
+    assert lake.elsewhere(TRADES) == DAYS[1:]
+
+
+def test_the_lake_by_another_way_is_no_copy_of_itself(lake: LakeStore, backup: ShelfRemote) -> None:
+    """bd7e0af: by rclone, or a mount, it had every file, byte for byte, and other marks: all of it went."""
+    backup.files[IDENTITY] = Path(lake.url, IDENTITY).read_bytes()
+    assert "shelf://backup/ is this store itself: no place for a copy" in why(purged(lake, backup))
+    assert lake.elsewhere(TRADES) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [(None, "is no copy of this store"), ({"copy_of": "them"}, "is a copy of another store, them")],
+)
+def test_only_a_copy_of_this_store_counts(
+    lake: LakeStore, backup: ShelfRemote, told: dict[str, str] | None, said: str
+) -> None:
+    del backup.files[IDENTITY]
+    if told:
+        backup.files[IDENTITY] = json.dumps({"format": 2, "id": "x", **told}).encode()
+    assert said in why(purged(lake, backup))
+    assert lake.elsewhere(TRADES) == []
+
+
+def test_a_remote_that_fails_again_and_again_is_left_alone(lake: LakeStore, backup: ShelfRemote) -> None:
+    """bd7e0af: one that hung was asked for each file: a purge of a thousand took days, and freed nothing."""
+    asked = list[str]()
+
+    class Hangs(ShelfRemote):
+        def found(self, path: str) -> Found | None:
+            asked.append(path)
+            raise LakeError("no answer in a minute", hint="see to it")
+
+    report = purged(lake, Hangs("backup", backup.files))
+    assert len(asked) == 3
+    assert why(report, DAYS[2]) == "0 verified copies of 1: backup: no answer in a minute -> see to it"
+    assert "left alone after 3 failures: no answer in a minute" in why(report, DAYS[3])
+    assert lake.elsewhere(TRADES) == []
 
 
 def test_r7_what_is_damaged_stays_and_the_others_go(lake: LakeStore, backup: ShelfRemote) -> None:
@@ -263,9 +344,7 @@ def test_r7_what_is_damaged_stays_and_the_others_go(lake: LakeStore, backup: She
 def test_a_file_is_no_copy_of_itself(lake: LakeStore, tmp_path: Path) -> None:
     """A remote that is the lake's own folder by another way."""
     (tmp_path / "link").symlink_to(lake.url)
-    assert "what is there is the very file that is here" in why(
-        purged(lake, FolderRemote("link", tmp_path / "link"))
-    )
+    assert "is this store itself" in why(purged(lake, FolderRemote("link", tmp_path / "link")))
     assert lake.elsewhere(TRADES) == []
 
 
