@@ -10,10 +10,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.keep.remotes.remote import BLOCK, Found, Outside, Pace, Place, absent, receiving
+from dccd_core.lake.store.answers import FAILURES, etag_of, listed
 from dccd_core.lake.store.identity import IDENTITY
 
 if TYPE_CHECKING:
@@ -61,14 +62,15 @@ class S3Remote:
         found, top = dict[str, Found](), len(self._prefix)
         with self._answering(folder):
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
-                for one in page.get("Contents", ()):
+                for one in listed(page):
                     size, etag = one.get("Size", 0), one.get("ETag", "")
                     found[one.get("Key", "")[top:]] = Found(size, _bare(etag))
         return dict(sorted(found.items()))
 
     def found(self, path: str) -> Found | None:
-        head = self._head(path)
-        return head and Found(head["ContentLength"], _bare(head["ETag"]), _told(head))
+        with self._answering(path):
+            head = self._head(path)
+            return head and Found(head["ContentLength"], _bare(etag_of(head)), _told(head))
 
     def sha256(self, path: str) -> str | None:
         head = self._head(path)
@@ -88,7 +90,7 @@ class S3Remote:
             )
             body = answer["Body"].read()
             return body, int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             if _code(e) == _EMPTY:
                 return b"", 0
             if _code(e) in _ABSENT:
@@ -119,7 +121,7 @@ class S3Remote:
                 try:
                     self._put(IDENTITY, told[0], IfNoneMatch="*")
                     self._refuses = False
-                except (ClientError, BotoCoreError) as e:
+                except FAILURES as e:
                     self._refuses = isinstance(e, ClientError) and _status(e) in _TOO_LATE
             return self._refuses or False
 
@@ -169,7 +171,7 @@ class S3Remote:
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=told,
             )
-            yield {"ETag": answer["ETag"], "PartNumber": number, "ChecksumSHA256": told}
+            yield {"ETag": etag_of(answer), "PartNumber": number, "ChecksumSHA256": told}
             number += 1
 
     def _sent(self, body: bytes) -> BinaryIO:
@@ -204,7 +206,7 @@ class S3Remote:
             yield from self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)[
                 "Body"
             ].iter_chunks(BLOCK)
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             if _code(e) in _ABSENT:
                 raise absent(self.url(path)) from e
             raise self._refused(e, path) from e
@@ -214,7 +216,7 @@ class S3Remote:
             return self._client.head_object(
                 Bucket=self._bucket, Key=self._prefix + path, ChecksumMode="ENABLED"
             )
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             if _code(e) in _ABSENT:
                 return None
             raise self._refused(e, path) from e
@@ -223,7 +225,7 @@ class S3Remote:
     def _answering(self, path: str) -> Generator[None]:
         try:
             yield
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, path) from e
 
     def _refused(self, error: Exception, path: str) -> LakeError:
@@ -260,7 +262,7 @@ def _read(file: BinaryIO, size: int) -> bytes:
 def _told(head: "HeadObjectOutputTypeDef") -> str:
     """Return the SHA-256 that a service says, in hex; that of several parts is a hash of hashes, and none."""
     told = head.get("ChecksumSHA256", "")
-    return base64.b64decode(told).hex() if told and "-" not in told + head["ETag"] else ""
+    return base64.b64decode(told).hex() if told and "-" not in told + head.get("ETag", "") else ""
 
 
 def _bare(etag: str) -> str:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from uuid import uuid4
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from filelock import FileLock
 
 from dccd_core.domain.errors import ConfigError, LakeError
 from dccd_core.domain.places import state_dir
 from dccd_core.lake.layout import DATA, HELD, LOCKS, beside
+from dccd_core.lake.store.answers import FAILURES, etag_of, listed
 from dccd_core.lake.store.folder import Stored, letting_go, rewrite
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.memo import Memo
@@ -100,16 +101,16 @@ class Bucket:
         found: list[tuple[str, str]] = []
         try:
             for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
-                items = page.get("Contents", ())
+                items = listed(page)
                 found += [(one.get("Key", ""), _mark(one.get("ETag"), one.get("Size"))) for one in items]
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, folder) from e
         return sorted((key.removeprefix(self._prefix), mark) for key, mark in found)
 
     def put(self, path: str, body: bytes) -> None:
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=body)
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, path) from e
 
     def remove(self, path: str, over: Stored | None = None) -> bool:
@@ -120,7 +121,7 @@ class Bucket:
                 return True
             self._try_removing()
             return self._delete(key, over.version)
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, path) from e
 
     def copy(self, path: str, to: str, mark: str) -> bool:
@@ -133,7 +134,7 @@ class Bucket:
                 )
             else:
                 self._client.copy_object(Bucket=bucket, Key=key, CopySource=source)
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             if _code(e) in _LOST_RACE or (isinstance(e, ClientError) and _status(e) in _TOO_LATE):
                 return False
             raise self._refused(e, path) from e
@@ -166,14 +167,14 @@ class Bucket:
                 return True
             if self._version(path) is not None:
                 self.remove(record_path, Stored(over.file, mine))
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, path) from e
         return False
 
     def _version(self, path: str) -> str | None:
         """Return what tells an object as it is now from others; None when there is none."""
         try:
-            return self._client.head_object(Bucket=self._bucket, Key=self._prefix + path)["ETag"]
+            return etag_of(self._client.head_object(Bucket=self._bucket, Key=self._prefix + path))
         except ClientError as e:
             if _code(e) in _ABSENT:
                 return None
@@ -200,7 +201,7 @@ class Bucket:
             return
         key = f"{self._prefix}{LOCKS.partition('/')[0]}/probe-{uuid4().hex}"
         try:
-            version = self._client.put_object(Bucket=self._bucket, Key=key, Body=b"1")["ETag"]
+            version = etag_of(self._client.put_object(Bucket=self._bucket, Key=key, Body=b"1"))
             kept = not self._delete(key, _NO_VERSION) and self._delete(key, version)
         except ClientError:
             kept = False
@@ -217,12 +218,10 @@ class Bucket:
     def first(self, folder: str) -> str | None:
         prefix = f"{self._prefix}{folder}/"
         try:
-            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
-        except (ClientError, BotoCoreError) as e:
+            page = listed(self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1))
+        except FAILURES as e:
             raise self._refused(e, folder) from e
-        period = [
-            item.get("Key", "").removeprefix(prefix).partition("/")[0] for item in page.get("Contents", ())
-        ]
+        period = [item.get("Key", "").removeprefix(prefix).partition("/")[0] for item in page]
         return f"{folder}/{period[0]}/{DATA}" if period else None
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
@@ -237,7 +236,7 @@ class Bucket:
             body = answer["Body"].read()
             whole = int(answer.get("ContentRange", f"/{len(body)}").rpartition("/")[2])
             return Ending(body, whole, _mark(answer.get("ETag"), whole))
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             if _code(e) == _EMPTY:
                 return Ending(b"", 0, "")
             return self._absent(e, path)
@@ -289,7 +288,7 @@ class Bucket:
                 return True
             self._try_preconditions()
             return self._put(key, file, over.version if over else None) is not None
-        except (ClientError, BotoCoreError) as e:
+        except FAILURES as e:
             raise self._refused(e, path) from e
 
     def _put(self, key: str, body: BinaryIO | bytes, over: str | None) -> str | None:
@@ -303,7 +302,7 @@ class Bucket:
             if _code(e) in _LOST_RACE or _status(e) in _TOO_LATE:
                 return None
             raise
-        return answer["ETag"]
+        return etag_of(answer)
 
     def _try_preconditions(self) -> None:
         """Try on an object of its own that a write which comes too late is refused.
@@ -338,7 +337,7 @@ class Bucket:
         """Open a memo; ETags are no times, so there is no moment that none of them has come to."""
 
         def write(body: bytes) -> None:
-            with suppress(ClientError, BotoCoreError):
+            with suppress(*FAILURES):
                 self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=body)
 
         yield Memo(sys.maxsize, write)
@@ -347,7 +346,8 @@ class Bucket:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
             file.writelines(answer["Body"].iter_chunks(_BLOCK))
-        except (ClientError, BotoCoreError) as e:
+            version = etag_of(answer)
+        except FAILURES as e:
             return self._absent(e, path)
         except OSError as e:
             raise LakeError(
@@ -355,9 +355,9 @@ class Bucket:
                 hint=f"free space on the disk of {tempfile.gettempdir()}",
             ) from e
         file.seek(0)
-        return Stored(file, answer["ETag"])
+        return Stored(file, version)
 
-    def _absent(self, error: ClientError | BotoCoreError, path: str) -> None:
+    def _absent(self, error: Exception, path: str) -> None:
         """Return None when there is no such object; every other answer is an error."""
         if _code(error) not in _ABSENT:
             raise self._refused(error, path) from error

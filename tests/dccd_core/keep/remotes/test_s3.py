@@ -13,13 +13,14 @@ import pytest
 from botocore.client import Config
 
 from dccd_core.domain.errors import LakeError
+from dccd_core.keep.claim import check, claim
 from dccd_core.keep.remotes import s3
 from dccd_core.keep.remotes.remote import Outside, Place, open_remote
 from dccd_core.keep.remotes.s3 import S3Remote
 from dccd_core.keep.sync import sync
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.store.identity import IDENTITY
-from tests.buckets import s3_client, s3_server
+from tests.buckets import STRANGERS, s3_client, s3_server, strange_server
 from tests.dccd_core.keep.remotes.promises import FILE, RemotePromises, body, put
 from tests.dccd_core.keep.scene import NOW, filled
 
@@ -147,6 +148,22 @@ def test_a_service_that_does_not_answer_is_one_clear_line() -> None:
     for act in acts:
         with pytest.raises(LakeError, match=r"Could not connect.* -> check bucket, credentials and s3:"):
             act()
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_speaks_no_s3_is_no_copy_and_no_defect_of_ours(name: str) -> None:
+    """bd7e0af: of an object without an ETag `KeyError`, of a redirect `RecursionError`: and purges ended."""
+    with strange_server(STRANGERS[name]) as address:
+        remote = S3Remote("cloud", s3_client(address), "bucket")
+        for act in (
+            lambda: remote.find("trades"),
+            lambda: remote.found(FILE),
+            lambda: remote.write(FILE, BytesIO(b"x"), None),
+            lambda: check(remote, "us"),
+            lambda: claim(remote, "us", None),
+        ):
+            with pytest.raises(LakeError, match="s3://bucket/"):
+                act()
 
 
 def test_a_limit_of_bytes_is_kept(client: Any, bucket: str) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,12 +23,12 @@ from dccd_core.lake.partition.ledger import Answer, Ledger
 from dccd_core.lake.store import bucket as bucket_module
 from dccd_core.lake.store.bucket import Bucket
 from dccd_core.lake.store.folder import Stored
-from dccd_core.lake.store.identity import IDENTITY, ensure_identity
+from dccd_core.lake.store.identity import IDENTITY, ensure_identity, identity
 from dccd_core.lake.store.marks import Ending
 from dccd_core.lake.store.opening import open_store
 from dccd_core.lake.store.s3 import S3Keys
 from dccd_core.tables import DataType
-from tests.buckets import own_bucket, s3_server
+from tests.buckets import STRANGERS, own_bucket, s3_client, s3_server, strange_server
 from tests.dccd_core.lake.samples import (
     DAY,
     SPAN,
@@ -209,6 +210,24 @@ def test_a_store_that_refuses_is_an_error_that_says_what_to_check() -> None:
     ):
         with pytest.raises(LakeError, match=r"no-such-bucket.*check bucket, credentials"):
             use()
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_speaks_no_s3_is_an_error_and_no_empty_lake(name: str) -> None:
+    """bd7e0af: a login page was an empty listing; of an object without an ETag came `KeyError`."""
+    with strange_server(STRANGERS[name]) as address:
+        bucket = Bucket("s3://bucket/lake", s3_client(address))
+        for use in (
+            lambda: bucket.find("trades"),
+            lambda: bucket.marks("trades"),
+            lambda: bucket.first("trades"),
+            lambda: bucket.open(KEY).__enter__(),
+            lambda: bucket.swap(BytesIO(b"x"), KEY, None),
+            lambda: bucket.hold(KEY, Stored(BytesIO(), "tag"), RECORD, b"{}"),
+            lambda: identity(bucket),
+        ):
+            with pytest.raises((LakeError, DamagedFile), match="s3://bucket"):
+                use()
 
 
 RECORD = KEY.replace("data.parquet", "_held.json")
