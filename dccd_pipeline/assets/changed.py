@@ -27,6 +27,7 @@ def changed_checks(
     instance: dg.DagsterInstance,
     results: Iterable[dg.AssetCheckResult],
     anew: Collection[dg.AssetKey] = (),
+    new_at_once: int | None = None,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield what is to be told: of results that passed, failed or found something else than the last time.
 
@@ -34,6 +35,8 @@ def changed_checks(
         instance: remembers what was told.
         results: of this run.
         anew: assets that this run materialises: Dagster takes what it knows for that of the one before.
+        new_at_once: how many results of checks that pass and that an update brought to assets which were
+            told of before; the others wait for the next runs. None: all.
     """
     judged = list(results)
     before = _read(instance, judged)
@@ -42,6 +45,10 @@ def changed_checks(
         for one in judged
         if _asset(one) in anew or before[_asset(one)].get(one.check_name or "") != _mark(one)
     ]
+    if new_at_once is not None:
+        can_wait = [one for one in news if _asset(one) not in anew and _is_new(one, before[_asset(one)])]
+        waiting = {*map(id, can_wait[new_at_once:])}
+        news = [one for one in news if id(one) not in waiting]
     for one in news:
         yield dg.AssetCheckEvaluation(
             asset_key=_asset(one),
@@ -58,9 +65,10 @@ def tell_checks(
     context: dg.OpExecutionContext,
     results: Iterable[dg.AssetCheckResult],
     anew: Collection[dg.AssetKey] = (),
+    new_at_once: int | None = None,
 ) -> None:
     """Tell Dagster, from an op, what is news: see ``changed_checks``."""
-    for evaluation in changed_checks(context.instance, results, anew):
+    for evaluation in changed_checks(context.instance, results, anew, new_at_once):
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- it takes them
 
 
@@ -99,6 +107,11 @@ def _read(instance: dg.DagsterInstance, results: Iterable[dg.AssetCheckResult]) 
     keys = {asset: _key(asset) for asset in map(_asset, results)}
     found = read_values(instance, keys.values())
     return {asset: _READ.decode(found.get(key, "{}")) for asset, key in keys.items()}
+
+
+def _is_new(result: dg.AssetCheckResult, before: _Marks) -> bool:
+    """Tell whether nothing is wrong by a check that was never told of an asset, though others were."""
+    return result.passed and bool(before) and (result.check_name or "") not in before
 
 
 def _mark(result: dg.AssetCheckResult) -> str:

@@ -28,6 +28,9 @@ from dccd_pipeline.ticks.report import Row, report, row_of
 
 _LINES: Final = 20
 """So many lines of one kind stand in a run's log; each is an event."""
+_NEW_CHECKS: Final = 30
+_NEW_CHECKS_PER: Final = 10
+"""So many results of checks that an update brought are told in a tick, and one more for so many datasets."""
 
 
 @dataclass(slots=True)
@@ -74,7 +77,8 @@ class Telling:
             for dataset, states in self.came.states.items()
         }
         found = judge(self.context.instance, self.lake, self.came.entry, looked, now)
-        tell_checks(self.context, [*found, *compared], self._made)
+        new_at_once = _NEW_CHECKS + len(looked) // _NEW_CHECKS_PER
+        tell_checks(self.context, [*found, *compared], self._made, new_at_once)
 
     def remind(self) -> None:
         """Tell of complete partitions that Dagster does not know: its storage may be a new one."""

@@ -7,7 +7,9 @@ import pytest
 
 from dccd_pipeline.assets.changed import changed_checks, note_told, tell_checks
 
-BTC, ETH = (dg.AssetKey(["binance", "ohlc", symbol, "1m"]) for symbol in ("BTC-USDT", "ETH-USDT"))
+BTC, ETH, SOL, ADA = (
+    dg.AssetKey(["binance", "ohlc", f"{base}-USDT", "1m"]) for base in ("BTC", "ETH", "SOL", "ADA")
+)
 
 
 @pytest.fixture
@@ -39,6 +41,22 @@ def test_what_is_as_it_was_is_not_told_again(instance: dg.DagsterInstance) -> No
     assert told(instance, one(BTC), one(ETH, "3 gaps")) == [(ETH, "complete", False)]
     assert told(instance, one(BTC, "1 gaps"), one(ETH)) == [(BTC, "complete", False), (ETH, "complete", True)]
     assert told(instance, one(BTC, "1 gaps"), one(ETH), one(ETH, check="intact")) == []
+
+
+def test_of_a_new_check_that_passes_so_many_are_told_at_once_of_what_is_known_already(
+    instance: dg.DagsterInstance,
+) -> None:
+    told(instance, one(BTC), one(ETH), one(SOL))
+    new = [one(BTC, check="new"), one(ETH, check="new"), one(SOL, "2 rows", check="new")]
+    first = list(changed_checks(instance, [*new, one(ADA), one(ADA, check="new")], new_at_once=1))
+    assert [(e.asset_key, e.check_name) for e in first] == [
+        (BTC, "new"),
+        (SOL, "new"),  # it fails: that does not wait
+        (ADA, "complete"),  # nothing was told of it yet
+        (ADA, "new"),
+    ]
+    assert [e.asset_key for e in changed_checks(instance, new, new_at_once=1)] == [ETH]
+    assert list(changed_checks(instance, new, new_at_once=1)) == []
 
 
 def test_what_a_run_told_anyway_is_no_news(instance: dg.DagsterInstance) -> None:

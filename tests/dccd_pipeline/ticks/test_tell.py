@@ -7,9 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dccd_core.domain.symbol import Symbol
 from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.net.clock import ManualClock
+from dccd_pipeline.assets.checks import check_names
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.ticks.came import Came, Change
 from dccd_pipeline.ticks.due import Found
@@ -44,7 +46,12 @@ class World:
 
     def told(self, act: Callable[[Telling], None]) -> tuple[list[str], list[str]]:
         """Return the partitions that were materialised, and those that were observed."""
+        events = self.run(act).all_events
+        green = [e.partition for e in events if e.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION]
+        seen = [e.partition for e in events if e.event_type is dg.DagsterEventType.ASSET_OBSERVATION]
+        return [str(one) for one in green], [str(one) for one in seen]
 
+    def run(self, act: Callable[[Telling], None]) -> dg.ExecuteInProcessResult:
         @dg.op
         def op(context: dg.OpExecutionContext) -> None:
             act(Telling(context, self.lake, self.came, ManualClock(AT)))
@@ -53,10 +60,7 @@ class World:
         def job() -> None:
             op()
 
-        events = job.execute_in_process(instance=self.instance).all_events
-        green = [e.partition for e in events if e.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION]
-        seen = [e.partition for e in events if e.event_type is dg.DagsterEventType.ASSET_OBSERVATION]
-        return [str(one) for one in green], [str(one) for one in seen]
+        return job.execute_in_process(instance=self.instance)
 
 
 @pytest.fixture
@@ -101,3 +105,33 @@ def test_of_open_partitions_a_new_file_and_another_condition_are_news(world: Wor
     assert told(more, replace(more, unfolded=5)) == ([], [])  # no file was written
     assert told(more, whole) == ([DAY], [])
     assert told(whole, replace(whole, content_hash="written again")) == ([DAY], [])
+
+
+def test_a_check_that_an_update_brings_is_told_a_few_datasets_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand datasets were a thousand events in the first tick after an update."""
+    symbols = [Symbol(f"S{n:03d}", "USDT") for n in range(100)]
+    datasets = [replace(TRADES, symbol=one) for one in symbols]
+    entry = ENTRY.model_copy(update={"symbols": tuple(symbols)})
+    world.came = Came(entry, Found({one: {DAY: replace(world.state, owner="")} for one in datasets}))
+
+    def told() -> list[dg.AssetCheckEvaluation]:
+        return list(world.run(lambda telling: telling.checks({}, (), AT)).get_asset_check_evaluations())
+
+    def nothing(*_: object) -> Iterator[dg.AssetCheckResult]:
+        return iter(())
+
+    with monkeypatch.context() as before:
+        before.setattr("dccd_pipeline.assets.checks.agreement", nothing)
+        names = check_names(TRADES)
+        assert sorted(one.check_name for one in told()) == sorted(names * 100)  # Dagster knew none of them
+        assert told() == []
+    told_of = list[dg.AssetKey]()
+    for _ in range(3):
+        found = told()
+        assert {one.check_name for one in found} == {"agrees"}
+        assert len(found) <= 40
+        told_of += [one.asset_key for one in found]
+    assert sorted(told_of) == sorted(dg.AssetKey(one.parts) for one in datasets)
+    assert told() == []
