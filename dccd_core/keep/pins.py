@@ -6,22 +6,21 @@ as they were when it was made, and ``pin.json``: what each of them was.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import ConfigError, DamagedFile, LakeError
 from dccd_core.domain.timespan import TimeRange, Us, iso, parse_time
+from dccd_core.keep.pinned import FORMAT, Manifest, PinnedFile, pinned_files, read_manifest, readable
 from dccd_core.keep.views import Views, taken, views_of
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import PIN, StreamKey, data_path, owner, parse_data_path
+from dccd_core.lake.layout import StreamKey, data_path, parse_data_path
 from dccd_core.lake.partition.inventory import Inventory, listed
 from dccd_core.lake.partition.ledger import Ledger
-from dccd_core.lake.partition.parquet import State, own
+from dccd_core.lake.partition.parquet import State
 from dccd_core.lake.reader import verify
 from dccd_core.lake.store.folder import Store
 from dccd_core.lake.store.identity import new_pin_identity, pin_of
@@ -30,34 +29,10 @@ Part = tuple[Dataset, str]
 Fold = Callable[[Dataset], object]
 """Brings all that the tail has of a dataset by now into its partitions."""
 
-_FORMAT: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ATTEMPTS: Final = 20
 _NAMED: Final = 3
 _OPEN: Final = parse_time("9999-01-01")
-
-
-class PinnedFile(msgspec.Struct, frozen=True):
-    """A partition as it was pinned. ``ledger``: as in its footer."""
-
-    path: str
-    rows: int
-    first: Us | None
-    last: Us | None
-    bytes: int
-    content_hash: str
-    ledger: msgspec.Raw
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    format: int
-    pin_of: str | None
-    made: Us
-    wanted: tuple[Us, Us] | None
-    files: tuple[PinnedFile, ...]
-
-
-_READ: Final = msgspec.json.Decoder(_Manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +114,7 @@ class Pins:
         """
         self._require(name)
         store = self._views.store(name)
-        return _pin(name, store, _read_manifest(store))
+        return _pin(name, store, read_manifest(store))
 
     def url(self, name: str) -> str:
         """Return where a pin is: a lake of its own.
@@ -181,10 +156,10 @@ class Pins:
                 left = self._again(missed) if missed else {}
                 if not left:
                     break
-            files = _files(self._lake.store, view.store, marks)
+            files = pinned_files(self._lake.store, view.store, marks)
             within = (wanted.start, wanted.end) if wanted else None
-            manifest = _Manifest(_FORMAT, self._lake.identity(), now, within, tuple(files))
-            view.keep(_readable(manifest), new_pin_identity(self._lake.identity() or ""))
+            manifest = Manifest(FORMAT, self._lake.identity(), now, within, tuple(files))
+            view.keep(readable(manifest), new_pin_identity(self._lake.identity() or ""))
         return self.find(name)
 
     def drop(self, name: str, now: Us) -> int:
@@ -351,80 +326,7 @@ def _listed(store: Store) -> Iterator[tuple[Part, str]]:
         yield from (((dataset, part.key), part.path) for part in parts)
 
 
-def _files(lake: Store, view: Store, marks: Mapping[str, str]) -> Iterator[PinnedFile]:
-    """Yield what a view of a lake holds, read from its own files.
-
-    Raises:
-        LakeError: a file is not among them that was there when it was begun, or is not what was written: it
-            is named by its place in the lake.
-    """
-    held = _states(lake, view)
-    if lost := [path for path in marks if held.get(path) is None]:
-        said = f"{lost[0]} was removed while it was to be pinned; nothing is pinned"
-        raise LakeError(said, hint="pin again, when nothing removes partitions")
-    for path in sorted(marks):
-        place, state = parse_data_path(path), held[path]
-        assert place is not None
-        assert state is not None
-        own(replace(state, path=lake.url(path)), owner(*place))
-        ledger = msgspec.Raw(state.ledger.to_json().encode())
-        yield PinnedFile(path, state.rows, state.first, state.last, state.bytes, state.content_hash, ledger)
-
-
-def _states(lake: Store, view: Store) -> dict[str, State | None]:
-    """Return what a view's files say, by path.
-
-    Raises:
-        DamagedFile: some are not what was written; all of them are named.
-    """
-    listing = listed(view)
-    try:
-        states = Inventory(view).states(listing, None)
-    except DamagedFile:
-        damaged = [
-            f"{dataset} {part.key}: {said}"
-            for dataset, parts in listing.items()
-            for part in parts
-            if (said := _damage_of(lake, view, part.path))
-        ]
-        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
-        raise DamagedFile(
-            f"{'; '.join(damaged[:_NAMED])}{more}; nothing is pinned",
-            hint="mend it first: dccd verify --repair; or pin other datasets",
-        ) from None
-    return {part.path: states[dataset].get(part.key) for dataset, parts in listing.items() for part in parts}
-
-
-def _damage_of(lake: Store, view: Store, path: str) -> str:
-    """Say of a file of a view what is wrong with it, and where it is in the lake; empty if nothing is."""
-    try:
-        Inventory(view).state(path)
-    except DamagedFile as e:
-        return str(e.args[0]).replace(view.url(path), lake.url(path))
-    return ""
-
-
-def _readable(manifest: _Manifest) -> bytes:
-    """Write a line for each file: people look at it, and compare two with diff."""
-    head, files = msgspec.json.encode(msgspec.structs.replace(manifest, files=())), manifest.files
-    lines = b",\n".join(msgspec.json.encode(file) for file in files)
-    return head.removesuffix(b"]}") + b"\n" + lines + b"\n]}\n"
-
-
-def _read_manifest(store: Store) -> _Manifest:
-    with store.open(PIN) as stored:
-        body = stored.file.read() if stored else b""
-    try:
-        manifest = _READ.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        said = f"{store.url(PIN)} is not what was written: {e}" if body else f"{store.url(PIN)} is gone"
-        raise DamagedFile(said, hint="its partitions can be read all the same; or drop the pin") from e
-    if manifest.format != _FORMAT:
-        raise LakeError(f"{store.url(PIN)} has format {manifest.format}, not {_FORMAT}", hint="update dccd")
-    return manifest
-
-
-def _pin(name: str, store: Store, manifest: _Manifest) -> Pin:
+def _pin(name: str, store: Store, manifest: Manifest) -> Pin:
     files = {place: file for file in manifest.files if (place := parse_data_path(file.path))}
     wanted = TimeRange(*manifest.wanted) if manifest.wanted else None
     return Pin(name, _url(store), manifest.pin_of, manifest.made, wanted, files)
