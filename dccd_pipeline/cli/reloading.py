@@ -3,13 +3,11 @@
 Belongs here: noticing, and telling the webserver. Does not: which configuration counts (config/lastgood.py).
 """
 
-import json
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
@@ -18,57 +16,13 @@ from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import SECOND, ZERO, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.cli.running import Running, digest_of
+from dccd_pipeline.cli.webserver import reload_code, said_next
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.read import config_file
 from dccd_pipeline.config.settings import Settings
-from dccd_pipeline.tags import LOCATION
 
 _EVERY: Final = Us(SECOND)
 _AGAIN: Final = Us(10 * SECOND)
-_READY_S: Final = 2.0
-_RELOAD_S: Final = 300.0
-_RELOAD: Final = """
-mutation($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) {
-  __typename ... on Error { message }
-  ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } } } }
-"""
-
-
-def is_ready(url: str) -> bool:
-    """Tell whether the page can be looked at."""
-    try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=_READY_S):  # noqa: S310 -- our own address
-            return True
-    except OSError:
-        return False
-
-
-def reload_code(url: str) -> str:
-    """Have Dagster load the code location anew; return what went wrong, empty if nothing did."""
-    body = json.dumps({"query": _RELOAD, "variables": {"location": LOCATION}}).encode()
-    request = urllib.request.Request(  # noqa: S310 -- our own address
-        f"{url}/graphql", body, {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_RELOAD_S) as answer:  # noqa: S310
-            return _wrong(json.load(answer))
-    except (OSError, ValueError) as e:
-        return f"the webserver does not answer: {e}"
-
-
-def _wrong(answer: Mapping[str, object]) -> str:
-    """Return what Dagster says is wrong: with the question, or with the code in it."""
-    if "errors" in answer:
-        told: object = cast("Sequence[object]", answer["errors"])[0]
-    else:
-        told = _within(_within(answer, "data"), "reloadRepositoryLocation")
-        told = _within(told, "locationOrLoadError") or told or {"message": "nothing was answered"}
-    said = str(_within(told, "message") or "").strip()
-    return said.splitlines()[-1] if said else ""
-
-
-def _within(told: object, key: str) -> object:
-    return cast("Mapping[str, object]", told).get(key) if isinstance(told, Mapping) else None
 
 
 @dataclass(slots=True)
@@ -85,6 +39,7 @@ class Reloading:
     keep: Callable[[Running], None]
     clock: Clock = field(default_factory=SystemClock)
     load: Callable[[str], str] = reload_code
+    next_ticks: Callable[[str, Settings], str] = said_next
     _looked: Us = ZERO
     _seen: str = ""
     _settled: str | None = None
@@ -129,8 +84,8 @@ class Reloading:
         said = f"{config_file()} was saved, but the last good configuration goes on, because of:"
         self.say("\n".join((said, *mistake.splitlines())))
 
-    def loaded(self, digest: str, settings: Settings, wrong: str) -> None:
-        """Note what came of loading."""
+    def loaded(self, digest: str, settings: Settings, wrong: str, ticks: str) -> None:
+        """Note what came of loading; ``ticks``: when they come now."""
         self._under_way = None
         if wrong:
             self._retry_at = Us(self.clock.steady() + _AGAIN)
@@ -142,6 +97,8 @@ class Reloading:
         entries = counted(len(settings.collect), "entry", "entries")
         counts = f"{entries}, {counted(len(settings.stream), 'stream')}"
         self.say(f"{settings.source} was saved and is taken over: {counts}")
+        if ticks:
+            self.say(ticks)
 
     def _tell(self, running: Running) -> None:
         self.running = running
@@ -155,15 +112,18 @@ class _Attempt:
     digest: str
     settings: Settings
     wrong: str | None = None
+    ticks: str = ""
 
     def begin(self, of: Reloading) -> None:
         def run() -> None:
-            self.wrong = of.load(of.url)
+            wrong = of.load(of.url)
+            self.ticks = "" if wrong else of.next_ticks(of.url, self.settings)
+            self.wrong = wrong
 
         Thread(target=run, name="reload", daemon=True).start()
 
     def done(self, of: Reloading) -> bool:
         if self.wrong is None:
             return False
-        of.loaded(self.digest, self.settings, self.wrong)
+        of.loaded(self.digest, self.settings, self.wrong, self.ticks)
         return True

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Final
 
@@ -28,7 +29,7 @@ from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli import render
 from dccd_pipeline.cli.home import furnish, home_for_all
 from dccd_pipeline.cli.options import STOPPED, lasting, say_where, told
-from dccd_pipeline.cli.reloading import Reloading, is_ready
+from dccd_pipeline.cli.reloading import Reloading
 from dccd_pipeline.cli.running import (
     Running,
     digest_of,
@@ -39,6 +40,7 @@ from dccd_pipeline.cli.running import (
     write_running,
 )
 from dccd_pipeline.cli.services import CODE, DAEMON, WEB, Services, answers, commands
+from dccd_pipeline.cli.webserver import is_ready, said_next
 from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.read import EMBEDDED, config_file
 from dccd_pipeline.config.settings import Settings
@@ -210,6 +212,12 @@ class Up:
         elif is_ready(self._running.url):
             self._ready = True
             self._say(f"ready: {self._running.url}")
+            Thread(target=self._say_next, name="next ticks", daemon=True).start()  # or a stop would wait
+
+    def _say_next(self) -> None:
+        line = said_next(self._running.url, self.settings)
+        if line and not self.stops:
+            self._say(line)
 
     def _keep(self, running: Running) -> None:
         self._running = running

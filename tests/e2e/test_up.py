@@ -132,6 +132,7 @@ def test_a_saved_file_is_taken_over_and_a_broken_one_is_said(tmp_path: Path) -> 
         assert "binance_ohlc_1m_schedule" in shown(web)
         file.write_text(good.replace("span: 1m", "span: 5m"))
         running.said("taken over: 1 entry, 0 streams")
+        running.said("next ticks: binance_ohlc_5m at ")
         assert "binance_ohlc_5m_schedule" in shown(web)
         assert "is newer" not in project.dccd("status").stdout
 

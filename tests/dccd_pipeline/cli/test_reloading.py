@@ -1,19 +1,17 @@
 """A saved dccd.yaml is taken over; a broken one is said, and what runs goes on."""
 
 import asyncio
-import http.server
-import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dccd_core.domain.timespan import parse_time
 from dccd_core.net.clock import ManualClock
-from dccd_pipeline.cli.reloading import Reloading, is_ready, reload_code
+from dccd_pipeline.cli.reloading import Reloading
 from dccd_pipeline.cli.running import Running, digest_of
 from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.runs.processes import Process
 
 GOOD = "collect: [{exchange: binance, symbols: [BTC/USDT], data_type: trades, start: 2024-01-01}]\n"
@@ -35,12 +33,15 @@ class Watched:
         self.clock = ManualClock(parse_time("2026-11-29"))
         running = Running(Process.this(), "url", str(self.file), digest_of(self.file), 0)
         self.one = Reloading(
-            "url", self.home, running, self.said.append, self.kept.append, self.clock, self._load
+            "url", self.home, running, self.said.append, self.kept.append, self.clock, self._load, self._next
         )
 
     def _load(self, url: str) -> str:
         self.urls.append(url)
         return self.wrong
+
+    def _next(self, _url: str, settings: Settings) -> str:
+        return f"next ticks: {settings.collect[0].name}"
 
     def save(self, text: str) -> None:
         self.file.write_text(text)
@@ -69,7 +70,8 @@ def test_a_saved_file_is_loaded_once(watched: Watched) -> None:
     watched.save(MORE)
     watched.look()
     assert watched.urls == ["url"]
-    assert watched.said == ["dccd.yaml was saved and is taken over: 1 entry, 0 streams"]
+    taken = "dccd.yaml was saved and is taken over: 1 entry, 0 streams"
+    assert watched.said == [taken, "next ticks: binance_trades"]
     assert watched.kept[-1].digest == digest_of(watched.file)
 
 
@@ -115,7 +117,7 @@ def test_what_could_not_be_loaded_is_tried_again_later(watched: Watched) -> None
     watched.wrong = ""
     watched.look(6)
     assert watched.urls == ["url", "url"]
-    assert watched.said[-1].endswith("1 entry, 0 streams")
+    assert watched.said[-2].endswith("1 entry, 0 streams")
 
 
 def test_one_that_vanished_is_said_and_one_that_appears_is_loaded(
@@ -131,57 +133,3 @@ def test_one_that_vanished_is_said_and_one_that_appears_is_loaded(
     watched.file.unlink()
     watched.look()
     assert watched.said[-1].endswith("dccd.yaml: is gone")
-
-
-class _Answers(http.server.BaseHTTPRequestHandler):
-    answer: object = None
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert asked["variables"] == {"location": "dccd_pipeline.definitions"}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(self.answer).encode())
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 -- its name
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as one:
-        thread = threading.Thread(target=one.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{one.server_port}"
-        one.shutdown()
-        thread.join()
-
-
-def test_what_dagster_answers_is_understood(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answers(told: object) -> str:
-        monkeypatch.setattr(_Answers, "answer", told)
-        return reload_code(server)
-
-    def reloaded(told: object) -> object:
-        return {"data": {"reloadRepositoryLocation": told}}
-
-    assert is_ready(server)
-    good = {
-        "__typename": "WorkspaceLocationEntry",
-        "locationOrLoadError": {"__typename": "RepositoryLocation"},
-    }
-    assert answers(reloaded(good)) == ""
-    bad = {"locationOrLoadError": {"message": "Traceback\nValueError: no\n"}}
-    assert answers(reloaded(bad)) == "ValueError: no"
-    assert answers(reloaded({"message": "not allowed"})) == "not allowed"
-    assert answers({}) == "nothing was answered"
-    assert answers({"errors": [{"message": "no such field"}]}) == "no such field"
-
-
-def test_a_server_that_is_not_there_is_said() -> None:
-    nowhere = "http://127.0.0.1:9"
-    assert not is_ready(nowhere)
-    assert reload_code(nowhere).startswith("the webserver does not answer: ")
