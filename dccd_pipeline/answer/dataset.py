@@ -21,6 +21,7 @@ from dccd_core.quality.coverage import (
     unexplained,
 )
 from dccd_core.quality.deadline import Deadline
+from dccd_pipeline.answer.absent import GONE, with_vanished
 from dccd_pipeline.assets.deadlines import deadline_of
 from dccd_pipeline.assets.freshness import Standing, standing
 from dccd_pipeline.config.collect import Entry
@@ -185,6 +186,11 @@ def _left(lacks: Sequence[Gap], deadline: Deadline | None) -> list[Gap]:
     return [gap for gap in lacks if gap.span.minus(lost)]
 
 
+def _without_vanished(dataset: Dataset, lacks: Sequence[Gap], gone: Sequence[str]) -> list[Gap]:
+    """Return the gaps that a tick asks for: it leaves alone what vanished, and that is told as such."""
+    return [gap for gap in with_vanished(dataset, lacks, gone) if gap.why != GONE]
+
+
 class _Mend(NamedTuple):
     """What brings a dataset up to date: a tick by hand, or its schedule where one comes."""
 
@@ -208,8 +214,8 @@ def _problems(
         yield f"{dataset}: never collected -> {mend}{comes}"
     elif (behind := _behind(stands)) and not any(gap.span.start == stands.since for gap in lacks):
         yield f"{dataset}: behind by {said_length(behind)}: {stands.why} -> {mend}"
-    if known.states and lacks:
-        first, more = lacks[0], f", and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+    if known.states and (asked_for := _without_vanished(dataset, lacks, known.gone)):
+        first, more = asked_for[0], f", and {len(asked_for) - 1} more" if len(asked_for) > 1 else ""
         span = f"{iso(first.span.start)} to {iso(first.span.end)}"
         yield f"{dataset}: a gap from {span} ({first.why}){more} -> {mend} asks again"
     if quarantined:

@@ -17,6 +17,7 @@ from dccd_core.bars.diff import Diff, Difference, against_trades, against_venue,
 from dccd_core.bars.differences import TRADES, Known, known_differences, note_differences
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, LakeError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import TimeRange, Us, iso
 from dccd_core.exchanges import get
 from dccd_core.net.clock import SystemClock
@@ -108,4 +109,4 @@ def _show(dataset: Dataset, against: str, found: Diff, known: Sequence[Known]) -
     if rows:
         render.table(f"{dataset} and {against}", ("when", "row", "difference"), rows)
     more = f", the first {_SHOWN} are shown" if found.differ > _SHOWN else ""
-    click.echo(f"{found.compared:,} rows compared with {against}, {found.differ:,} differ{more}")
+    click.echo(f"{counted(found.compared, 'row')} compared with {against}, {found.differ:,} differ{more}")

@@ -4,9 +4,10 @@ Belongs here: options in, exit code out, what is printed and asked. Does not: re
 """
 
 import click
+from rich.filesize import decimal
 
 from dccd_core.bars.differences import forget_differences
-from dccd_core.domain.sizes import said_size
+from dccd_core.domain.sizes import counted
 from dccd_core.keep.forget import forget, what_there_is
 from dccd_pipeline.cli.options import told
 from dccd_pipeline.cli.restore import held_dataset
@@ -27,10 +28,10 @@ def forget_command(name: str, yes: bool) -> None:
     lake = settings.lake()
     dataset = held_dataset(lake, name)
     held = what_there_is(lake, dataset)
-    click.echo(
-        f"{dataset}: {len(held.keys):,} partitions, {held.keys[0]} to {held.keys[-1]}, {held.rows:,} rows, "
-        f"{said_size(held.bytes)} here"
-    )
+    first, last = held.keys[0], held.keys[-1]
+    which = first if first == last else f"{first} to {last}"
+    what = f"{counted(len(held.keys), 'partition')}, {which}, {counted(held.rows, 'row')}"
+    click.echo(f"{dataset}: {what}, {decimal(held.bytes)} here")
     if held.elsewhere:
         remotes = ", ".join(held.remotes)
         click.echo(f"{held.elsewhere:,} of them are held elsewhere only, by {remotes}: that stays there")
@@ -47,4 +48,4 @@ def forget_command(name: str, yes: bool) -> None:
 
         with open_instance() as instance:
             forget_in_dagster(instance, dataset, lake.identity())
-    click.echo(f"{dataset}: {count:,} partitions are removed")
+    click.echo(f"{dataset}: {counted(count, 'partition')} removed")

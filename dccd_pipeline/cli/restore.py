@@ -7,6 +7,7 @@ import click
 
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.cli.options import Moment, told
@@ -31,7 +32,7 @@ def restore_command(name: str, start: Us | None, end: Us | None) -> None:
     wanted = TimeRange(Us(0) if start is None else start, Us(2**63 - 1) if end is None else end)
     keys = settings.restorer(lake, lambda line: click.echo(line, err=True)).restore(dataset, wanted)
     if keys:
-        click.echo(f"{dataset}: {len(keys):,} partitions are here again")
+        click.echo(f"{dataset}: {counted(len(keys), 'partition')} here again")
     else:
         held_dataset(lake, name)
         click.echo(f"{dataset}: nothing of that time is held elsewhere only")

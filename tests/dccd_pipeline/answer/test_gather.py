@@ -197,7 +197,8 @@ def test_a_vanished_file_is_named(world: World) -> None:
     remember_held(world.instance, world.lake.identity(), ["2023", "2024"], {HOURS: ["2023", "2024"]})
     assert world.ask().well
     Path(world.lake.path(HOURS, "2023")).unlink()
-    assert any(line.startswith(f"{HOURS}: gone: 2023") for line in world.ask().problems)
+    assert only(world.ask()).startswith(f"{HOURS}: gone: 2023")  # a tick asks for nothing of it
+    assert [one.gaps for one in world.ask().datasets] == [1]
     hold(world.lake, HOURS, "2023", bars(whole(HOURS, "2023")))
     assert world.ask().well
 

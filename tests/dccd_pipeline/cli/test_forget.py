@@ -32,7 +32,7 @@ def test_it_says_what_goes_and_asks(lake: LakeStore) -> None:
     note_differences(lake, HOURS, [part], "Binance", [Difference(part.start, "", "missing here")], part.end)
     yes = CliRunner().invoke(main, ["forget", NAME], input="y\n")
     assert yes.exit_code == 0
-    assert yes.stdout.endswith(f"{NAME}: 2 partitions are removed\n")
+    assert yes.stdout.endswith(f"{NAME}: 2 partitions removed\n")
     assert lake.datasets() == []
     assert known_differences(lake, [HOURS]) == {}
 

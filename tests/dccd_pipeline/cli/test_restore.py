@@ -21,10 +21,10 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LakeStore:
 
 def test_a_part_of_a_dataset_or_all_of_it_comes_back(lake: LakeStore) -> None:
     result = dccd("restore", NAME, "--start", "2023-06-01", "--end", "2023-07-01")
-    assert (result.exit_code, result.stdout) == (0, f"{NAME}: 1 partitions are here again\n")
+    assert (result.exit_code, result.stdout) == (0, f"{NAME}: 1 partition here again\n")
     assert result.stderr.startswith(f"{NAME}: brings back 2023 from nas: ")
     assert lake.elsewhere(HOURS) == ["2022"]
-    assert dccd("restore", NAME).stdout == f"{NAME}: 1 partitions are here again\n"
+    assert dccd("restore", NAME).stdout == f"{NAME}: 1 partition here again\n"
     assert dccd("restore", NAME).stdout == f"{NAME}: nothing of that time is held elsewhere only\n"
     assert refused("restore", "binance/ohlc/ETH-USDT/1h").startswith(
         "the lake holds nothing of binance/ohlc/ETH"
