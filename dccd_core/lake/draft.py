@@ -17,7 +17,6 @@ from dccd_core.lake.partition.merge import TWICE, Feed, merged, outside
 from dccd_core.lake.partition.parquet import Reader, State, Writer, own
 from dccd_core.lake.partition.spool import RowSpool
 from dccd_core.lake.store.folder import Store, Stored, rewrite, writing
-from dccd_core.tables import empty
 
 _MOST_ASIDE: Final = 100_000
 """Rows taken back that are kept beside one partition: some 20 MB."""
@@ -136,8 +135,7 @@ class PartitionDraft:
 
     def _put_aside(self) -> None:
         """Keep what the partition is not to hold: before it is judged, not while it is locked."""
-        if self._clashes:
-            rows = self._contradictions()
+        if (rows := self._contradictions()) is not None:
             quarantine.add(self._store, self._quarantine, rows)
             self._aside = rows.height
         if self._withdrawn:
@@ -146,8 +144,10 @@ class PartitionDraft:
             quarantine.add(self._store, self._withdrawn_path, rows.head(room))
             self.taken_back = rows.height
 
-    def _contradictions(self) -> pl.DataFrame:
-        rows = pl.concat([empty(self._data_type), *self._clashes]).unique(maintain_order=True)
+    def _contradictions(self) -> pl.DataFrame | None:
+        if not self._clashes:
+            return None
+        rows = pl.concat(self._clashes).unique(maintain_order=True)
         return rows.with_columns(pl.lit(TWICE).alias(quarantine.REASON))
 
     def _fill(
@@ -175,7 +175,8 @@ class PartitionDraft:
                     writer.write(kept)
                     judging.see(kept)
             gone = sum(rows.height for rows in self._withdrawn)
-            if self._contradictions().height > self._aside or gone > self.taken_back:
+            clashes = self._contradictions()
+            if (clashes is not None and clashes.height > self._aside) or gone > self.taken_back:
                 return None, False
             refused = quarantine.count(self._store, self._quarantine)
             ledger = judging.assess(replace(ledger, quarantined=refused))
@@ -215,8 +216,7 @@ class PartitionDraft:
         return told.filter(pl.col(quarantine.REASON).is_null()).drop(quarantine.REASON)
 
     def _refuse_strangers(self, rows: pl.DataFrame) -> None:
-        required = rows.select(self._data_type.table.required)
-        if required.null_count().sum_horizontal().item():
+        if any(rows[name].null_count() for name in self._data_type.table.required):
             raise LakeError(f"{self._url}: nulls in required columns", hint=_CALLER)
         times = rows["ts"].cast(pl.Int64)
         first, last = Us(int(times[0])), Us(int(times[-1]))

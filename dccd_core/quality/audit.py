@@ -14,7 +14,7 @@ from dccd_core.lake.lake import CompletenessCheck, State
 from dccd_core.lake.partition.ledger import Ledger
 from dccd_core.quality.crossed import CrossedPictures
 from dccd_core.quality.sanity import faults
-from dccd_core.tables import Table
+from dccd_core.tables import ascends
 
 SCHEMA: Final = "schema"
 ORDER: Final = "order"
@@ -61,7 +61,8 @@ class Audit:
     def _see_order(self, rows: pl.DataFrame) -> None:
         last = rows.clear() if self._last is None else self._last
         rows, table = pl.concat([last, rows]), self.dataset.data_type.table
-        if not rows.select(_ascends(table)).item():  # mostly they do, and that is quickly seen
+        by = [pl.col(name) for name in ("ts", *(name for name in table.key if name != "ts"))]
+        if not rows.select(ascends(by)).item():  # mostly they do, and that is quickly seen
             if not rows["ts"].is_sorted():
                 self._note(ORDER, "rows are not in the order of time")
             if twice := self._repeated(rows) - self._repeated(last):
@@ -98,15 +99,6 @@ class Audit:
 
 def said_quarantined(rows: int) -> str:
     return f"{rows} rows are in quarantine"
-
-
-def _ascends(table: Table) -> pl.Expr:
-    """Whether each row comes after the one before it, by time and key: then none stands there twice."""
-    after = pl.lit(value=False)
-    for name in reversed(("ts", *(name for name in table.key if name != "ts"))):
-        value = pl.col(name).to_physical()
-        after = (value > value.shift(1)) | ((value == value.shift(1)) & after)
-    return after.slice(1).fill_null(value=False).all()
 
 
 class Auditor:

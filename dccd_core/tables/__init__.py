@@ -5,9 +5,9 @@ from enum import StrEnum
 import polars as pl
 
 from dccd_core.tables import ohlc, orderbook, trades
-from dccd_core.tables.table import ARRIVAL, RECEIVED, TIME, Completeness, Grain, Table
+from dccd_core.tables.table import ARRIVAL, RECEIVED, TIME, Completeness, Grain, Table, ascends
 
-__all__ = ["ARRIVAL", "RECEIVED", "TIME", "Completeness", "DataType", "Grain", "Table", "empty"]
+__all__ = ["ARRIVAL", "RECEIVED", "TIME", "Completeness", "DataType", "Grain", "Table", "ascends", "empty"]
 
 
 class DataType(StrEnum):

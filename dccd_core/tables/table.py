@@ -141,6 +141,18 @@ def _contradictions(table: Table) -> Iterator[str]:
     yield from (f"{part} is empty" for part in ("key", "order") if not named[part])
 
 
+def ascends(by: Sequence[pl.Expr]) -> pl.Expr:
+    """Whether each row comes after the one before it, by the first of these that differs: no two are equal.
+
+    A null comes after nothing, and nothing after it.
+    """
+    after = pl.lit(value=False)
+    for of in reversed(by):
+        value = of.to_physical()
+        after = (value > value.shift(1)) | ((value == value.shift(1)) & after)
+    return after.slice(1).fill_null(value=False).all()
+
+
 def finite(name: str) -> pl.Expr:
     """Whether it is a number, and one that a market can have: no price or amount has 24 digits."""
     return pl.col(name).abs() < _HUGE

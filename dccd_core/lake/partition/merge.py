@@ -6,10 +6,11 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.tables import ARRIVAL, RECEIVED, DataType, Table
+from dccd_core.tables import ARRIVAL, RECEIVED, DataType, Table, ascends
 
 TWICE: Final = "came twice with different contents"
 _ENOUGH: Final = 100_000
@@ -99,7 +100,7 @@ def merged(
             continue
         edge = None if cut is None else Us(cut - table.tolerance)
         rows = _union(data_type, [source.rows() for source in sources], clashes)
-        ready = rows if edge is None else rows.filter(pl.col("ts").to_physical() < edge)
+        ready = rows if edge is None else rows.head(int(np.searchsorted(_times(rows), edge)))
         enough = _ENOUGH if ready.height else 2 * enough
         if ready.height:
             yield ready
@@ -148,7 +149,11 @@ class _Window:
 
 
 def first_ts(rows: pl.DataFrame) -> Us:
-    return Us(int(rows["ts"].to_physical()[0]))
+    return Us(int(_times(rows)[0]))
+
+
+def _times(rows: pl.DataFrame) -> np.ndarray:
+    return rows["ts"].cast(pl.Int64).to_numpy()
 
 
 def _kept(piece: Piece, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
@@ -173,25 +178,33 @@ def unite(
     key the last is taken; with ``clashes`` none is, where they differ: all go in there (see ``last_wins``).
     """
     table = data_type.table
-    if clashes is not None and not table.last_wins:
+    distinct = fresh.n_unique(table.key) == fresh.height
+    if stored.is_empty() and distinct and _in_order(table, fresh):
+        return fresh
+    if clashes is not None and not table.last_wins and not distinct:
         fresh = _agreed(table.key, fresh, clashes)
     old = stored.with_row_index(ARRIVAL)
     new = fresh.with_row_index(ARRIVAL, offset=stored.height)
     if table.nameless:
         named = pl.all_horizontal(pl.col(table.key).is_not_null())
         parts = [
-            _unite_by(table.key, old.filter(named), new.filter(named)),
+            _unite_by(table.key, old.filter(named), new.filter(named), distinct=distinct),
             _unite_counted(_told(table.schema.names()), old.filter(~named), new.filter(~named)),
         ]
     else:
-        parts = [_unite_by(table.key, old, new)]
+        parts = [_unite_by(table.key, old, new, distinct=distinct)]
     return pl.concat(parts).sort(table.order).drop(ARRIVAL)
+
+
+def _in_order(table: Table, rows: pl.DataFrame) -> bool:
+    """Tell whether rows are sorted already, and no two of them tie: as they mostly come."""
+    by = [of for of in table.order if of.meta.root_names() != [ARRIVAL]]
+    keys = rows.select(of.alias(str(n)) for n, of in enumerate(by))
+    return bool(keys.select(ascends([pl.col(name) for name in keys.columns])).item())
 
 
 def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame]) -> pl.DataFrame:
     """Take out the rows that share a key and differ; what repeats a row word for word stays for others."""
-    if rows.n_unique(key) == rows.height:
-        return rows
     differ = (rows.select(pl.struct(_told(rows.columns)).n_unique().over(key) > 1)).to_series()
     differ &= rows.select(pl.all_horizontal(pl.col(key).is_not_null())).to_series()
     if differ.any():
@@ -199,10 +212,10 @@ def _agreed(key: Sequence[str], rows: pl.DataFrame, clashes: list[pl.DataFrame])
     return rows.filter(~differ)
 
 
-def _unite_by(key: Sequence[str], old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+def _unite_by(key: Sequence[str], old: pl.DataFrame, new: pl.DataFrame, *, distinct: bool) -> pl.DataFrame:
     """Unite rows that ``key`` tells apart. A fresh row that was there before keeps its place."""
     timed = RECEIVED in new.columns
-    if new.n_unique(key) < new.height:
+    if not distinct and new.n_unique(key) < new.height:
         new = new.with_columns(pl.col(RECEIVED).min().over(key)) if timed else new
         new = new.unique(key, keep="last", maintain_order=True)
     if old.is_empty() or new.is_empty():

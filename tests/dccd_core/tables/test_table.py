@@ -1,7 +1,8 @@
+import polars as pl
 import pytest
 
 from dccd_core.domain.timespan import Us
-from dccd_core.tables import TIME, DataType, empty
+from dccd_core.tables import TIME, DataType, ascends, empty
 from dccd_core.tables.table import ARRIVAL
 
 
@@ -35,3 +36,24 @@ def test_a_data_type_is_called_as_its_table_is() -> None:
 
 def test_what_a_table_can_be_built_from_is_a_data_type() -> None:
     assert {name.table.built_from for name in DataType} <= {None, *DataType}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "whether"),
+    [
+        ([1, 1, 2], ["a", "b", "a"], True),
+        ([1, 1, 2], ["b", "a", "c"], False),
+        ([1, 2, 1], ["a", "b", "c"], False),
+        ([1, 1], ["a", "a"], False),
+        ([1, 1], ["a", None], False),
+        ([1, 2], [None, None], True),
+        ([None, 1], ["a", "b"], False),
+        ([1], [None], True),
+        ([], [], True),
+    ],
+)
+def test_rows_ascend_where_none_ties_with_another(
+    first: list[int | None], then: list[str | None], *, whether: bool
+) -> None:
+    rows = pl.DataFrame({"first": first, "then": then}, schema={"first": pl.Int64, "then": pl.String})
+    assert rows.select(ascends([pl.col("first"), pl.col("then")])).item() is whether
