@@ -22,7 +22,7 @@ from dccd_pipeline.config.settings import ExchangeSettings, Settings
 from dccd_pipeline.dagster_compat import SCHEDULER, cron_string_iterator
 from dccd_pipeline.streams.sensor import seconds
 from dccd_pipeline.streams.states import said_of_dataset
-from dccd_pipeline.streams.status import RunState, StreamState
+from dccd_pipeline.streams.status import BY_A_USER, RunState, StreamState
 from dccd_pipeline.ticks.schedules import schedule_name
 
 _STALE: Final = 5 * MINUTE
@@ -101,9 +101,13 @@ def stream_problems(streams: Sequence[StreamState], enabled: Collection[str]) ->
 
 
 def _stream(one: StreamState) -> list[str]:
-    why = f" ({one.why})" if one.why and one.run_id is None else ""
-    more = f"`dccd logs {one.name}` says more; `dccd stream {one.name}` records it here"
-    return [f"{one.name}: {one.said}{why} -> {more}"]
+    here = f"`dccd stream {one.name}` records it here"
+    if one.state == BY_A_USER:
+        return [f"{one.name}: {one.said} -> `dccd stream resume {one.name}` lets it go on"]
+    if one.run_id is None:
+        why = f" ({one.why})" if one.why else ""
+        return [f"{one.name}: {one.said}{why} -> `dccd up` starts it; {here}"]
+    return [f"{one.name}: {one.said} -> `dccd logs {one.name}` says more; {here}"]
 
 
 def _refused(one: StreamState) -> list[str]:

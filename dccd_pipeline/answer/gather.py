@@ -16,11 +16,13 @@ from dccd_core.bars.differences import known_differences, said_differences
 from dccd_core.domain.barspan import format_bar_span
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.errors import LakeError
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import DAY, Us, iso, moment
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.readable import readable
 from dccd_core.net.clock import Clock
 from dccd_core.quality.deadline import Safety
+from dccd_core.stream.api import Phase
 from dccd_pipeline.answer import around
 from dccd_pipeline.answer.dataset import DatasetStatus, Known, dataset_status
 from dccd_pipeline.answer.remotes import remote_problems
@@ -273,15 +275,12 @@ def _verdict(
 ) -> str:
     if not datasets and not streams and not problems:
         return "nothing is configured: dccd.yaml names no dataset"
-    live = (
-        f"; {len(streams)} {'stream records' if len(streams) == 1 else 'streams record'}" if streams else ""
-    )
     if not problems:
         going_on = [one for one in datasets if one.wanted and one.wanted.end > now - _ENDED]
         until = min((one.until for one in going_on or datasets if one.until is not None), default=None)
         proven = f", proven at least until {iso(until)}" if until is not None else ""
         are = "dataset is" if len(datasets) == 1 else "datasets are"
-        return f"all is well: {len(datasets):,} {are} complete{proven}{live}"
+        return f"all is well: {len(datasets):,} {are} complete{proven}{_said_live(streams)}"
     ill = [one for one in datasets if not one.well]
     kinds = Counter(_kind(one) for one in ill)
     said = [f"{count} {kind}" for kind, count in kinds.most_common()]
@@ -289,6 +288,15 @@ def _verdict(
     others = len(problems) - sum(len(one.problems) for one in ill)
     more = f"{others} {'thing' if others == 1 else 'things'} around them" if others else ""
     return "not well: " + " and ".join(part for part in (of, more) if part)
+
+
+def _said_live(streams: Sequence[StreamState]) -> str:
+    """Say how many streams record by now: one that gets ready or is paused does not."""
+    if not streams:
+        return ""
+    count = sum(one.state == Phase.RECORDING for one in streams)
+    which = counted(count, "stream") if count == len(streams) else f"{count} of {len(streams)} streams"
+    return f"; {which} record{'s' if count == 1 else ''}"
 
 
 def _kind(one: DatasetStatus) -> str:

@@ -25,7 +25,7 @@ def failure_of(errors: Sequence[Failed], among: int) -> dg.Failure:
     if len(errors) > _SHOWN:
         lines.append(f"... and {len(errors) - _SHOWN} more")
     return dg.Failure(
-        "\n".join([f"{len(errors)} of {among} datasets failed", *lines]),
+        "\n".join([f"{len({one for one, _, _ in errors})} of {among} datasets failed", *lines]),
         metadata={str(dataset): str(error) for dataset, _, error in errors[:_SHOWN]},
         allow_retries=any(error.retryable for _, _, error in errors),
     )

@@ -59,4 +59,10 @@ def _line(entry: dg.EventLogEntry) -> str:
     at = Us(round(entry.timestamp * SECOND))
     level = logging.getLevelName(entry.level) if isinstance(entry.level, int) else entry.level
     step = f"{entry.step_key}: " if entry.step_key else ""
-    return f"{iso(Us(at - at % SECOND))} {level:<8} {step}{entry.message}"
+    return f"{iso(Us(at - at % SECOND))} {level:<8} {step}{entry.message or _kind(entry)}"
+
+
+def _kind(entry: dg.EventLogEntry) -> str:
+    """Say what an event without words is, as Dagster calls it: ``run starting``."""
+    event = entry.dagster_event
+    return event.event_type.name.lower().replace("_", " ") if event else ""

@@ -10,6 +10,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_core.stream.api import Phase
@@ -68,9 +69,8 @@ def silence_sensor(
             alarm.keep()
         context.update_cursor(msgspec.json.encode(heard).decode())
         silent = [name for name, one in heard.streams.items() if one.told]
-        return dg.SkipReason(
-            f"silent: {', '.join(silent)}" if silent else f"{len(patience)} streams are heard of"
-        )
+        heard_of = f"{counted(len(patience), 'stream is', 'streams are')} heard of"
+        return dg.SkipReason(f"silent: {', '.join(silent)}" if silent else heard_of)
 
     return silent_streams
 

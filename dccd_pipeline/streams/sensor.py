@@ -12,6 +12,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import Us, us
 from dccd_core.net.clock import Clock, SystemClock
 from dccd_pipeline.dagster_compat import ExecutableDefinition
@@ -71,9 +72,10 @@ def stream_supervisor(
         ]
         for line in said if actions else ():  # what is logged is a file for each tick, and ticks are many
             context.log.info(line)
+        running = f"{counted(len(wanted), 'stream is', 'streams are')} running"
         return dg.SensorResult(
             run_requests=[_request(one, jobs[one.name].name) for one in starts],
-            skip_reason=None if starts else "; ".join(said) or f"{len(wanted)} streams are running",
+            skip_reason=None if starts else "; ".join(said) or running,
             cursor=msgspec.json.encode(memory).decode(),
         )
 

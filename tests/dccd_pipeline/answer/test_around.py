@@ -15,7 +15,7 @@ from dccd_pipeline.answer.around import (
 )
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import settings_of
-from dccd_pipeline.streams.status import StreamState
+from dccd_pipeline.streams.status import BY_A_USER, StreamState
 
 BARS = {
     "exchange": "binance",
@@ -31,6 +31,22 @@ def test_only_a_stream_that_records_or_is_on_its_way_is_well(phase: Phase) -> No
     state = StreamState("majors", phase.value, said=phase.value, run_id="a run")
     well = phase in (Phase.RECORDING, Phase.DRAINING, Phase.PAUSED)
     assert (stream_problems([state], {"majors"}) == []) is well
+
+
+@pytest.mark.parametrize(
+    ("state", "run_id", "helps"),
+    [
+        ("never started", None, "`dccd up` starts it; `dccd stream majors` records it here"),
+        (BY_A_USER, "a run", "`dccd stream resume majors` lets it go on"),
+        ("failed", "a run", "`dccd logs majors` says more; `dccd stream majors` records it here"),
+    ],
+)
+def test_what_is_said_of_a_stream_that_does_not_record_helps(
+    state: str, run_id: str | None, helps: str
+) -> None:
+    """One that a user stopped was to be recorded in a terminal, and one without a run had no log."""
+    one = StreamState("majors", state, said=state, run_id=run_id)
+    assert stream_problems([one], {"majors"}) == [f"majors: {state} -> {helps}"]
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,10 @@ def test_a_dead_stream_is_named(world: World) -> None:
     found = world.ask({"majors": "digest"})
     assert found.well, found.problems
     assert found.verdict.endswith("1 stream records")
+    starting = dg.DagsterRunStatus.STARTING
+    other = world.instance.create_run_for_job(streaming, tags={STREAM: "others"}, status=starting)
+    assert world.ask({"majors": "digest", "others": "digest"}).verdict.endswith("1 of 2 streams records")
+    world.instance.delete_run(other.run_id)
     world.clock.set(parse_time("2100-01-01T01:00"))
     beat(world, world.clock.now())
     assert only(world.ask({"majors": "digest"})).startswith("majors: hangs: no sign of life since 2100-01-01")

@@ -17,10 +17,11 @@ def test_each_dataset_is_named_with_its_partition_and_cause() -> None:
 
 
 def test_of_very_many_the_first_are_named() -> None:
+    """Of one dataset with two partitions it was said that 2 of 1 failed."""
     errors = [(HOURS, f"{n}", ExchangeError("it is down")) for n in range(1_000)]
-    lines = (failure_of(errors, 1_000).description or "").splitlines()
+    lines = (failure_of(errors, 3).description or "").splitlines()
     assert len(lines) == 52
-    assert lines[0] == "1000 of 1000 datasets failed"
+    assert lines[0] == "1 of 3 datasets failed"
     assert lines[-1] == "... and 950 more"
 
 

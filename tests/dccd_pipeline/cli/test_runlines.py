@@ -60,6 +60,15 @@ def test_one_that_goes_on_is_followed(instance: dg.DagsterInstance) -> None:
     assert len(list(lines)) == 1
 
 
+def test_an_event_without_words_is_called_by_what_it_is(instance: dg.DagsterInstance) -> None:
+    """Of each run the first two lines of `dccd logs` were empty."""
+    run = instance.create_run_for_job(speaking, tags={STREAM: "majors"})
+    event = dg.DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, run.job_name)
+    instance.report_dagster_event(event, run.run_id)
+    (line,) = run_lines(instance, SETTINGS, "majors", 1)
+    assert line.endswith(" INFO     run starting")
+
+
 def test_what_never_ran_is_said(instance: dg.DagsterInstance) -> None:
     with pytest.raises(ConfigError, match="nothing of majors has run yet"):
         next(run_lines(instance, SETTINGS, "majors", 200))

@@ -91,7 +91,7 @@ def test_a_tick_leaves_alone_what_records(instance: dg.DagsterInstance, tmp_path
     write_beat(instance, "majors", beat_of(run.run_id, digest, SystemClock().now(), None))
     result = tick(instance, tmp_path)
     assert not result.run_requests
-    assert reason(result) == "1 streams are running"
+    assert reason(result) == "1 stream is running"
 
 
 def test_a_tick_has_a_run_go_on_when_only_its_symbols_changed(
