@@ -31,6 +31,7 @@ _ATTEMPTS: Final = 2
 _CUT_OFF: Final = "its upload was cut off"
 _DAMAGED: Final = "it was damaged there"
 _LOST: Final = "it was gone there"
+_MEANWHILE: Final = "somebody else wrote it there meanwhile"
 
 
 class Outcome(StrEnum):
@@ -94,7 +95,10 @@ class Transfer:
             with self._opened(path) as ours:
                 if ours is None:
                     return Result(path, Outcome.GONE)
-                return self._brought(ours, there, known)
+                done = self._brought(ours, there, known)
+                if done.why == _MEANWHILE:  # or the listing was old, or not whole: the file itself is asked
+                    done = self._brought(ours, self.remote.found(path), known)
+                return done
         except Halted:
             return Result(path, Outcome.HALTED)
         except (LakeError, OSError) as e:
@@ -211,7 +215,7 @@ class Transfer:
         for _ in range(_ATTEMPTS):
             portion = cast("BinaryIO", Portion(ours.file, ours.size, self.halt, self.told))
             if not self.remote.write(ours.path, portion, over):
-                return Result(ours.path, Outcome.FAILED, "somebody else wrote it there meanwhile")
+                return Result(ours.path, Outcome.FAILED, _MEANWHILE)
             after = self.remote.found(ours.path)
             if after and after.size == ours.size and self._proven(ours.path, after) == ours.sha256:
                 return Result(ours.path, outcome, why, self._copy(ours, after))
