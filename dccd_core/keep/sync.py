@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from dccd_core.domain.places import state_dir
 from dccd_core.domain.timespan import Us
+from dccd_core.keep.aside import begun
 from dccd_core.keep.claim import claim
 from dccd_core.keep.copies import Copies, Copy, LastSync, Trouble
 from dccd_core.keep.portion import Halted
@@ -35,6 +36,8 @@ _SAVED_EVERY: Final = 64
 _REMEMBERED: Final = 100
 _HISTORY: Final = 360
 _LOOK_S: Final = 0.5
+_PATIENCE: Final = 10
+"""Who is told to stop waits so many looks for files on their way, then leaves them: their remote hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,26 +261,26 @@ class _Sync:
             self.options.replace,
             deep=self.options.verify,
         )
-        paths, running, unsaved = iter(todo), set[Future[Result]](), 0
+        paths, running, unsaved, stopping = iter(todo), set[Future[Result]](), 0, 0
         self._tell()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            try:
-                while True:
-                    while len(running) < AT_ONCE and not self._is_to_end() and (path := next(paths, None)):
-                        known = self.copies.get(path)
-                        running.add(pool.submit(transfer.run, path, theirs.get(path), known))
-                    if not running:
-                        break
-                    ready, running = wait(running, _LOOK_S, FIRST_COMPLETED)
-                    for one in ready:
-                        self._take(one.result())
-                    unsaved += len(ready)
-                    if unsaved >= max(_SAVED_EVERY, self.done // 8):
-                        self.copies.save()
-                        unsaved = 0
-            except BaseException:
-                self.ended.set()
-                raise
+        try:
+            while stopping < _PATIENCE:
+                while len(running) < AT_ONCE and not self._is_to_end() and (path := next(paths, None)):
+                    running.add(begun(transfer.run, path, theirs.get(path), self.copies.get(path)))
+                if not running:
+                    break
+                ready, running = wait(running, _LOOK_S, FIRST_COMPLETED)
+                for one in ready:
+                    self._take(one.result())
+                stopping += self._is_to_end() and self.in_a_row < _GIVE_UP and not ready
+                unsaved += len(ready)
+                if unsaved >= max(_SAVED_EVERY, self.done // 8):
+                    self.copies.save()
+                    unsaved = 0
+        except BaseException:
+            self.ended.set()
+            wait(running, _LOOK_S * _PATIENCE)
+            raise
 
     def _take(self, result: Result) -> None:
         if result.outcome is Outcome.HALTED:

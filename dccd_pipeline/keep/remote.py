@@ -12,6 +12,7 @@ from typing import Any, Final
 import dagster as dg
 
 from dccd_core.domain.timespan import MINUTE, ZERO, Us
+from dccd_core.keep.aside import begun
 from dccd_core.keep.copies import Copies
 from dccd_core.keep.remotes.remote import Outside, kind_of, open_remote
 from dccd_core.keep.sync import Follow, Progress, Synced, sync
@@ -27,6 +28,7 @@ from dccd_pipeline.runs.stops import ends_as_canceled, run_stoppable
 from dccd_pipeline.tags import REMOTE
 
 _A_WORD_EVERY: Final = MINUTE
+_PATIENCE_S: Final = 8.0
 
 
 def remote_asset(entry: RemoteEntry) -> dg.AssetsDefinition:
@@ -100,12 +102,12 @@ class SyncRun:
     _said: Us = ZERO
 
     async def run(self) -> None:
-        doing = asyncio.ensure_future(asyncio.to_thread(self._sync))
+        doing = asyncio.wrap_future(begun(self._sync))
         try:
             self.synced = await asyncio.shield(doing)
         except asyncio.CancelledError:
             self.halt.set()
-            await asyncio.wait([doing])
+            await asyncio.wait([doing], timeout=_PATIENCE_S)  # what hangs longer is left behind
             raise
 
     def _sync(self) -> Synced:

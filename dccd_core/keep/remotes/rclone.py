@@ -4,11 +4,14 @@ What the name of the remote stands for, and the secrets it takes, are in rclone'
 See https://rclone.org/docs/
 """
 
+import atexit
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -24,6 +27,14 @@ _ABSENT: Final = (3, 4)
 """Exit codes: no such folder, no such file."""
 _LOOK_S: Final = 0.25
 _QUIET: Final = ("--log-level", "ERROR", "--retries", "3", "--use-server-modtime")
+
+
+_PATIENCE: Final = {
+    "RCLONE_TIMEOUT": "1m",
+    "RCLONE_CONTIMEOUT": "20s",
+    "RCLONE_LOW_LEVEL_RETRIES": "3",
+}
+"""Unless the environment says otherwise: by its own defaults rclone waits up to hours for what hangs."""
 
 
 class _Listed(msgspec.Struct, rename="pascal"):
@@ -152,10 +163,12 @@ class RcloneRemote:
         return True
 
     def _run(self, *arguments: str) -> _Said:
-        done = subprocess.run(  # noqa: S603 -- our own arguments
-            [self._rclone, *arguments, *_QUIET], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        return _Said(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+        with tempfile.TemporaryFile() as told, self._started(arguments, told) as process:
+            assert process.stdout
+            out = process.stdout.read()
+            code = process.wait()
+            told.seek(0)
+            return _Said(code, out, told.read().decode(errors="replace"))
 
     @contextmanager
     def _started(self, arguments: Sequence[str], told: "BinaryIO") -> "Generator[subprocess.Popen[bytes]]":
@@ -165,11 +178,15 @@ class RcloneRemote:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=told,
+            env={**_PATIENCE, **os.environ},
         )
+        end = partial(_end, process)
+        atexit.register(end)  # what hangs is left behind at a stop, and would outlive this process
         with process:
             try:
                 yield process
             finally:
+                atexit.unregister(end)
                 if process.poll() is None:
                     process.kill()
 
@@ -189,6 +206,12 @@ def _is_whole(path: str) -> bool:
     """Tell files from what rclone has not finished, and from what is hidden."""
     name = path.rpartition("/")[2]
     return not name.endswith(".partial") and not name.startswith(".")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_LOOK_S)
 
 
 def _waited(process: "subprocess.Popen[bytes]") -> int | None:

@@ -3,18 +3,21 @@
 import json
 import os
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, current_thread, main_thread
+from typing import BinaryIO
 
 import polars as pl
 import pytest
 
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import SECOND, TimeRange, Us
+from dccd_core.keep import sync as sync_module
 from dccd_core.keep.copies import Copies
 from dccd_core.keep.remotes.folder import FolderRemote
+from dccd_core.keep.remotes.remote import Found, Remote
 from dccd_core.keep.sync import Follow, Options, Progress, Synced, said_of, sync
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.layout import data_path, quarantine_path, withdrawn_path
+from dccd_core.lake.layout import DATA, data_path, quarantine_path, withdrawn_path
 from dccd_core.lake.partition.ledger import Asked, Ledger, Source
 from dccd_core.lake.store.identity import IDENTITY
 from dccd_core.quality.holes import NoCheck
@@ -495,6 +498,47 @@ def test_who_is_told_to_stop_stops_and_the_next_sync_goes_on(lake: LakeStore, re
     again = sync(lake, remote, NOW)
     assert (again.well, again.files) == (True, 30)
     assert equal(lake, remote, paths)
+
+
+class Hangs(Through):
+    """It takes nothing, and says nothing, until it is let go."""
+
+    def __init__(self, to: Remote) -> None:
+        super().__init__(to)
+        self.begun, self.gone = Event(), Event()
+
+    def write(self, path: str, file: BinaryIO, over: Found | None) -> bool:
+        if path.endswith(DATA):
+            self.begun.set()
+            self.gone.wait(60)
+        return super().write(path, file, over)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["who-is-told", "who-is-interrupted"])
+def test_a_stop_does_not_wait_for_a_remote_that_hangs(
+    lake: LakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """6e38909: a stop waited for the remote, for minutes or for ever."""
+    monkeypatch.setattr(sync_module, "_LOOK_S", 0.01)
+    filled(lake, 6)
+    remote = Hangs(FolderRemote("nas", tmp_path / "copy"))
+
+    def halt() -> bool:
+        if not told and remote.begun.is_set() and current_thread() is main_thread():
+            raise KeyboardInterrupt
+        return remote.begun.is_set()
+
+    try:
+        if told:
+            synced = sync(lake, remote, NOW, follow=Follow(halt=halt))
+            assert (synced.halted, synced.files, synced.waiting) == (True, 0, 6)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                sync(lake, remote, NOW, follow=Follow(halt=halt))
+        assert not remote.gone.is_set(), "it hung until somebody let it go"
+    finally:
+        remote.gone.set()
+    assert sync(lake, FolderRemote("nas", tmp_path / "copy"), NOW).well
 
 
 def test_two_syncs_to_one_remote_at_once_do_not_disturb_each_other(lake: LakeStore, remote: Through) -> None:

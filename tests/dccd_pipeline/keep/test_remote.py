@@ -1,18 +1,24 @@
 """The asset of a remote: to materialise it is to sync; what is in the way fails its run, and is named."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 
 from dccd_core.domain.timespan import SECOND, Us
-from dccd_core.keep.remotes.remote import Outside
+from dccd_core.keep.remotes.folder import FolderRemote
+from dccd_core.keep.remotes.remote import Found, Outside
 from dccd_core.lake.lake import LakeStore
+from dccd_core.net.clock import Clock, ManualClock, SystemClock
 from dccd_pipeline.build import build_definitions
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Origin, Settings
-from dccd_pipeline.keep.remote import remote_schedule
+from dccd_pipeline.keep import remote as remote_module
+from dccd_pipeline.keep.remote import SyncRun, remote_schedule
 from tests.dccd_core.keep.scene import FILE, fill, filled
 from tests.dccd_core.lake.samples import DAY, TRADES
 
@@ -94,37 +100,67 @@ def test_only_what_is_on_has_a_schedule(tmp_path: Path) -> None:
     assert {"sync_a", "sync_b", "sync_c"} <= {one.name for one in definitions.get_all_jobs()}
 
 
+class Context:
+    def __init__(self) -> None:
+        self.said = list[str]()
+        self.log = self
+
+    def info(self, text: str, *values: object) -> None:
+        self.said.append(text % values)
+
+
+def sync_run(context: Context, settings: Settings, lake: LakeStore, clock: Clock) -> SyncRun:
+    return SyncRun(cast("Any", context), settings.remotes[0], lake, Outside(), clock)
+
+
 def test_it_says_now_and_then_how_far_it_is_and_a_stop_ends_it(settings: Settings, tmp_path: Path) -> None:
-    import asyncio  # noqa: PLC0415
-    from typing import Any, cast  # noqa: PLC0415
-
-    from dccd_core.net.clock import ManualClock  # noqa: PLC0415
-    from dccd_pipeline.keep.remote import SyncRun  # noqa: PLC0415
-
     class Ticking(ManualClock):
         def steady(self) -> Us:
             self.passed = getattr(self, "passed", 0) + 61 * SECOND
             return Us(self.passed)
 
-    class Context:
-        def __init__(self) -> None:
-            self.said = list[str]()
-            self.log = self
-
-        def info(self, text: str, *values: object) -> None:
-            self.said.append(text % values)
-
     lake = LakeStore(tmp_path / "lake")
     filled(lake, 3)
     context = Context()
-    run = SyncRun(cast("Any", context), settings.remotes[0], lake, Outside(), Ticking(Us(0)))
+    run = sync_run(context, settings, lake, Ticking(Us(0)))
     asyncio.run(run.run())
     assert run.synced
     assert run.synced.well
     assert context.said[0].startswith("0 of 3 files, 0 of ")
-    stopped = SyncRun(cast("Any", context), settings.remotes[0], lake, Outside(), Ticking(Us(0)))
+    stopped = sync_run(context, settings, lake, Ticking(Us(0)))
     stopped.halt.set()
     filled(lake, 5)
     asyncio.run(stopped.run())
     assert stopped.synced
     assert stopped.synced.halted
+
+
+def test_a_stop_does_not_wait_for_a_remote_that_hangs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6e38909: a run that was terminated went on until its remote answered."""
+    gone, begun = Event(), Event()
+
+    def find(_: FolderRemote, _folder: str) -> dict[str, Found]:
+        begun.set()
+        gone.wait(60)
+        return {}
+
+    monkeypatch.setattr(remote_module, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(FolderRemote, "find", find)
+    lake = LakeStore(tmp_path / "lake")
+    filled(lake, 1)
+    run = sync_run(Context(), settings, lake, SystemClock())
+
+    async def stopped() -> None:
+        doing = asyncio.ensure_future(run.run())
+        await asyncio.to_thread(begun.wait, 60)
+        doing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doing
+
+    try:
+        asyncio.run(stopped())
+        assert not gone.is_set()
+    finally:
+        gone.set()

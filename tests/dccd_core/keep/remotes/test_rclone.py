@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -99,6 +101,28 @@ def test_a_stop_ends_the_process(tmp_path: Path) -> None:
     pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_what_hangs_ends_with_the_process_that_asked(tmp_path: Path) -> None:
+    """6e38909: a stop waited for it, and rclone for hours, as it does unless it is told otherwise."""
+    program = script(
+        tmp_path, f"echo $RCLONE_TIMEOUT $RCLONE_CONTIMEOUT $$ > {tmp_path}/told; exec sleep 600"
+    )
+    text = f"""
+from pathlib import Path
+from time import sleep
+from dccd_core.keep.aside import begun
+from dccd_core.keep.remotes.rclone import RcloneRemote
+begun(RcloneRemote("nas", "nas:copy", {program!r}).find, "trades")
+while not (told := Path({str(tmp_path / "told")!r})).exists() or not told.read_text().endswith("\\n"):
+    sleep(0.01)
+"""
+    environment = {**os.environ, "RCLONE_CONTIMEOUT": "7s"}
+    subprocess.run([sys.executable, "-c", text], check=True, env=environment, timeout=60)
+    timeout, connecting, pid = (tmp_path / "told").read_text().split()
+    assert (timeout, connecting) == ("1m", "7s")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 def test_without_rclone_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
