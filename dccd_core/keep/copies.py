@@ -43,7 +43,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class LastSync(msgspec.Struct, frozen=True):
-    """How a remote was after its last sync, which began ``at``.
+    """How a remote was after its last sync, which began ``at``; 0: none has ended yet.
 
     ``id``: the remote's own. ``files`` and ``bytes``: what was proven to be there. ``waiting``: files that
     were not looked at any more. ``conflicts`` and ``failed``: the first of them; ``troubles``: how many.

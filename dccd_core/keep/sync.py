@@ -18,7 +18,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from dccd_core.domain.places import state_dir
-from dccd_core.domain.timespan import Us
+from dccd_core.domain.timespan import ZERO, Us
 from dccd_core.keep.aside import begun
 from dccd_core.keep.claim import claim
 from dccd_core.keep.copies import Copies, Copy, LastSync, Trouble
@@ -145,7 +145,7 @@ def sync(
         last = None if options.anew else copies.last()
         made = claim(remote, name, last, anew=options.anew)
         if last is None:
-            last = LastSync(made, now)
+            last = LastSync(made, ZERO)
             copies.remember(last)
         work = _Sync(lake.store, remote, copies, options, follow, Synced(remote.name, now))
         work.run()

@@ -6,7 +6,8 @@ Belongs here: a line for each thing that is wrong, with what helps. Does not: as
 from collections.abc import Iterator
 from typing import Final
 
-from dccd_core.domain.timespan import Us, iso
+from dccd_core.domain.sizes import counted
+from dccd_core.domain.timespan import MINUTE, Us, iso
 from dccd_core.keep.copies import Copies, LastSync
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.config.remotes import RemoteEntry
@@ -14,6 +15,8 @@ from dccd_pipeline.config.settings import Settings
 
 _INTERVALS: Final = 2
 """So many may pass, or still be under way, before a sync is late: as alerts have it."""
+_SKEW: Final = 5 * MINUTE
+"""So far apart the clocks of two machines may be that sync one lake."""
 
 
 def remote_problems(settings: Settings, lake: LakeStore, now: Us) -> Iterator[str]:
@@ -29,8 +32,10 @@ def remote_problems(settings: Settings, lake: LakeStore, now: Us) -> Iterator[st
 
 
 def _late(entry: RemoteEntry, last: LastSync | None, now: Us) -> str:
-    if last is None:
+    if last is None or not last.at:
         return "nothing was ever copied there"
+    if last.at > now + _SKEW:
+        return f"its last sync was at {iso(last.at)}, by a clock that was ahead: nobody knows what is there"
     late = isinstance(entry.every, int) and now - last.at > _INTERVALS * entry.every
     return f"late: what came since {iso(last.at)} was not copied there" if late else ""
 
@@ -43,3 +48,7 @@ def _wrong(entry: RemoteEntry, last: LastSync) -> Iterator[str]:
             where = f"{found[0].path}: {found[0].why}{more}"
             yield f"remote/{entry.name}: {what}: {where} -> `dccd sync {entry.name}` says what to do"
             return
+    if last.waiting:
+        files = counted(last.waiting, "file was", "files were")
+        said = f"{files} not copied: its last sync was stopped"
+        yield f"remote/{entry.name}: {said} -> `dccd sync {entry.name}`"

@@ -37,7 +37,7 @@ class FolderRemote:
             for name in names:
                 if name.startswith("."):
                     continue
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # what cannot be looked at is named when it is needed; others go on
                     found[f"{at}/{name}"[top:]] = _found(os.stat(f"{at}/{name}"))  # noqa: PTH116 -- of many files
         return dict(sorted(found.items()))
 
@@ -66,7 +66,11 @@ class FolderRemote:
             return digest.hexdigest()
 
     def tail(self, path: str, size: int) -> tuple[bytes, int] | None:
-        return self._folder.tail(path, size)
+        try:
+            return self._folder.tail(path, size)
+        except OSError as e:
+            e.filename = self.url(path)
+            raise _unreadable(e) from e
 
     def read(self, path: str, into: BinaryIO) -> None:
         with self._folder.open(path) as stored:

@@ -541,6 +541,23 @@ def test_a_stop_does_not_wait_for_a_remote_that_hangs(
     assert sync(lake, FolderRemote("nas", tmp_path / "copy"), NOW).well
 
 
+def test_a_first_sync_that_was_killed_was_none(
+    lake: LakeStore, remote: Through, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6e38909: it counted as one that had ended, and `dccd status` said "all is well"."""
+
+    def die(_: Copies, path: str) -> None:
+        raise KeyboardInterrupt
+
+    filled(lake, 2)
+    monkeypatch.setattr(Copies, "get", die)
+    with pytest.raises(KeyboardInterrupt):
+        sync(lake, remote, NOW)
+    last = Copies(lake.store, "nas").last()
+    assert last
+    assert (bool(last.id), last.at, last.files) == (True, 0, 0)
+
+
 def test_two_syncs_to_one_remote_at_once_do_not_disturb_each_other(lake: LakeStore, remote: Through) -> None:
     paths = filled(lake, 20)
     done = list[Synced]()
