@@ -14,7 +14,7 @@ import polars as pl
 
 from dccd_core.domain.timespan import TimeRange, iso, union
 from dccd_core.lake.partition.digest import Digest
-from dccd_core.lake.partition.ledger import Source
+from dccd_core.lake.partition.ledger import DAMAGED, Source
 from dccd_core.lake.partition.merge import Feed, merged, outside
 from dccd_core.lake.partition.parquet import Reader, State
 from dccd_core.tables import DataType
@@ -31,7 +31,8 @@ def less(ours: State, theirs: State, aside: int = 0) -> str:
         return f"it holds {theirs.owner}"
     if theirs.rows > ours.rows + aside and not ours.ledger.replaces(theirs.ledger):
         return f"it has {theirs.rows} rows, and there are {ours.rows} here"
-    covered, lost = ours.ledger.covered(), [one.span for one in ours.ledger.lost]
+    covered = ours.ledger.covered()
+    lost = [one.span for one in ours.ledger.lost if one.reason != DAMAGED]  # that is nobody's withdrawal
     claimed = [one.span.minus(lost if one.source is Source.STREAM else ()) for one in theirs.ledger.asked]
     lacking = union(part for spans in claimed for span in spans for part in span.minus(covered))
     return f"it covers {_said(lacking)}, which is not covered here" if lacking else ""

@@ -14,6 +14,8 @@ from dccd_core.domain.timespan import TimeRange, Us, union
 ACCEPTED: Final = "accepted: "
 """How the proof of a hole begins that nobody can explain, but somebody has accepted."""
 NOT_RECORDED: Final = "nothing was recorded"
+DAMAGED: Final = "its file was damaged, and nobody has asked for it again yet"
+"""Why time is not covered any more that was, until it is."""
 VENUE_OUTAGE: Final = "venue outage"
 """How a hole came about that all symbols of a venue have at once."""
 
@@ -118,7 +120,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Time in which a stream did not record, and why. It is no hole as long as nobody asked for it."""
+    """Time that is not covered, and why: a stream did not record. No hole as long as nobody asked for it.
+
+    Of ``DAMAGED`` time something was stored once.
+    """
 
     span: TimeRange
     reason: str

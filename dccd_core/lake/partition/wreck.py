@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import TimeRange, Us
-from dccd_core.lake.partition.ledger import Ledger
+from dccd_core.lake.partition.ledger import DAMAGED, Ledger
 from dccd_core.lake.partition.parquet import Summary, Writer, damage, read_ledger, read_owner, read_summary
 from dccd_core.lake.store.folder import Store, Stored, rewrite
 from dccd_core.tables import DataType
@@ -131,7 +131,7 @@ def _rewritten(
     with Writer(file, data_type, owner) as writer:
         for rows in _sound(frames, data_type):
             writer.write(rows)
-        writer.seal(without(wreck.ledger or Ledger(), how.doubtful) if wreck else Ledger())
+        writer.seal(without(wreck.ledger if wreck else None, how.doubtful))
     return None, True
 
 
@@ -147,8 +147,16 @@ def _sound(frames: Iterable[pl.DataFrame], data_type: DataType) -> Iterator[pl.D
             return
 
 
-def without(ledger: Ledger, doubtful: Sequence[TimeRange]) -> Ledger:
-    """Return a ledger that claims nothing of these spans, from whichever source."""
+def without(ledger: Ledger | None, doubtful: Sequence[TimeRange]) -> Ledger:
+    """Return a ledger that claims nothing of these spans, from whichever source, and says why.
+
+    So whoever comes next knows what is to be asked for again, if nobody gets to it now. None: nobody knows
+    what was claimed.
+    """
+    if ledger is None:
+        return Ledger().lose((span, DAMAGED) for span in doubtful)
     asked = [replace(one, span=part) for one in ledger.asked for part in one.span.minus(doubtful)]
     holes = [hole for hole in ledger.holes if hole.span.minus(doubtful)]
-    return replace(ledger, asked=tuple(asked), holes=tuple(holes))
+    claimed = [part for one in ledger.covered() for span in doubtful if (part := one.clip(span))]
+    left = replace(ledger, asked=tuple(asked), holes=tuple(holes))
+    return left.lose((part, DAMAGED) for part in claimed)

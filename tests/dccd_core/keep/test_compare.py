@@ -1,5 +1,6 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from io import BytesIO
 
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import SECOND
 from dccd_core.keep.compare import has_all_lines, holds_all, less
-from dccd_core.lake.partition.ledger import Asked, Ledger
+from dccd_core.lake.partition.ledger import DAMAGED, Asked, Ledger, Source
 from dccd_core.lake.partition.parquet import Reader, Writer
 from dccd_core.tables import DataType
 from tests.dccd_core.lake.samples import asked, many, numbered, trades
@@ -48,6 +49,15 @@ def test_less_rows_less_time_and_another_owner_are_less() -> None:
     )
     assert less(ours, written(numbered([1]), asked(0, 1), owner="kraken/x").state) == "it holds kraken/x"
     assert less(ours, written(numbered([1]), asked(0, 1), owner="").state) == ""
+
+
+def test_what_was_damaged_here_is_less() -> None:
+    """Its time is named as lost, as that of pictures is that were taken back: these were not."""
+    theirs = written(numbered([1]), replace(asked(0, 10 * SECOND), source=Source.STREAM)).state
+    for reason, said in ((DAMAGED, "it covers"), ("it drifted", "")):
+        ours = replace(theirs, ledger=Ledger().lose([(theirs.ledger.asked[0].span, reason)]))
+        assert less(ours, theirs).startswith(said)
+        assert bool(less(ours, theirs)) is bool(said)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 131_072, 131_073, 200_000])

@@ -54,6 +54,10 @@ def test_a_pin_that_is_not_there_is_refused(lake: LakeStore) -> None:
     assert "has no pin one" in refused("verify", "--pin", "one")
 
 
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 class TestLake:
     """The lake itself, read again."""
 
@@ -94,6 +98,29 @@ class TestLake:
         assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
         assert (file.parent / "_damaged").exists()
         assert dccd("verify").exit_code == 0
+
+    @pytest.mark.usefixtures("own_home")
+    def test_a_repair_that_was_killed_is_ended_by_the_next(
+        self, project: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """6e38909: a newest partition was written anew with nothing in it, the process died before it asked,
+        and "all are what their ledgers say, without a gap", exit code 0, for ever: the next repair, too."""
+        (project / "dccd.yaml").write_text((CONFIG % sandbox.rest_url("binance")).replace(", ETH/USDT", ""))
+        assert dccd("backfill", *BTC_HOURS, "--start", "2024-01-01", "--end", "2025-01-01").exit_code == 0
+        lake = LakeStore(project / "lake")
+        was = lake.states(HOURS)["2024"].content_hash
+        file = Path(lake.path(HOURS, "2024"))
+        file.write_bytes(b"nothing that could be read, but not short either")
+        with monkeypatch.context() as patched:
+            patched.setattr("dccd_pipeline.cli.backfill.run_order", killed)
+            assert dccd("verify", "--repair").exit_code == 130
+        told = dccd("verify")
+        assert told.exit_code == 1
+        gap = f"gap: {HOURS} 2024-01-01T00:00:00Z to 2025-01-01T00:00:00Z: its file was damaged, and nobody"
+        assert gap in told.stdout
+        assert "its file was damaged" in dccd("status").stdout
+        assert dccd("verify", "--repair").exit_code == 0
+        assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
 
     @pytest.mark.usefixtures("own_home")
     def test_r2_what_is_not_there_is_never_what_its_ledger_says(self, project: Path) -> None:

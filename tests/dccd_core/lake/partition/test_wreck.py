@@ -1,6 +1,7 @@
 """What can be read of a file that is not what was written; its use is tried in fetch/test_verify.py."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from dccd_core.domain.errors import DamagedFile
 from dccd_core.domain.timespan import HOUR, TimeRange, Us, parse_time
 from dccd_core.lake.lake import LakeStore
-from dccd_core.lake.partition.ledger import Asked, Hole, Ledger, Source
+from dccd_core.lake.partition.ledger import DAMAGED, Asked, Hole, Ledger, Source
+from dccd_core.lake.partition.ledger import Lost as LostTime
 from dccd_core.lake.partition.wreck import Lost, Wreck, without
 from dccd_core.tables import DataType
 from tests.dccd_pipeline.held import HOURS, bars, hold, whole
@@ -54,3 +56,11 @@ def test_holes_go_with_the_time_they_lie_in() -> None:
     found = without(Ledger((asked,), holes), [span(1, 4)])
     assert found.covered() == [span(0, 1), span(4, 10)]
     assert found.holes == holes[1:]
+
+
+def test_what_was_claimed_and_is_not_any_more_is_named_until_it_is_asked_for() -> None:
+    asked = Asked(span(0, 10), Source.REST, Us(0), 1, 8)
+    found = without(Ledger((asked,)), [span(8, 12)])
+    assert found.lost == (LostTime(span(8, 10), DAMAGED),), "what nobody asked for was not lost"
+    assert without(None, [span(8, 12)]).lost == (LostTime(span(8, 12), DAMAGED),)
+    assert found.add(replace(asked, span=span(8, 10))).lost == ()
