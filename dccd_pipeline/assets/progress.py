@@ -45,11 +45,15 @@ def condition_of(
     return condition(Ledger(asked, holes, ledger.quarantined), part)
 
 
-def why_not(dataset: Dataset, key: str, state: State) -> str:
-    """Say why a partition is not what it should be; empty when it is, or when it only is not over yet."""
+def why_not(dataset: Dataset, key: str, state: State, within: TimeRange | None = None) -> str:
+    """Say why a partition, or the part of it that lies ``within``, is not what it should be.
+
+    Empty when it is, or when it only is not over yet.
+    """
     ledger, whole = state.ledger, partition_span(dataset.grain, key)
+    whole = (whole.clip(within) if within else None) or whole
     said = list[str]()
-    if gaps := ledger.gaps():
+    if gaps := [gap for gap in ledger.gaps() if gap.span.clip(whole)]:
         missing = sum(gap.missing for gap in gaps)
         reasons = list(dict.fromkeys(gap.reason for gap in gaps if gap.reason))
         of = f" ({'; '.join(reasons[:2])})" if reasons else ""

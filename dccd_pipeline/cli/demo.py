@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from dccd_core.domain.dataset import partition_key, partition_span
-from dccd_core.domain.timespan import moment
+from dccd_core.domain.dataset import Dataset, partition_key, partition_span
+from dccd_core.domain.timespan import DAY, TimeRange, Us, moment
 from dccd_core.exchanges import NAMES
 from dccd_core.fetch.fill import Progress
 from dccd_core.net.clock import SystemClock
@@ -25,6 +25,7 @@ from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.lastgood import Loaded
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import Origin, Settings
+from dccd_pipeline.config.wanted import wanted_ever
 
 STORE: Final = "./data/demo"
 HOME: Final = f"{STORE}/.dagster"
@@ -35,6 +36,8 @@ _NOBODY: Final = "http://127.0.0.1"
 """For whoever asks nobody any more."""
 # Listed on the afternoon of a month's last day: so a month of bars is built of one day of trades.
 NEWCOMER: Final = "MOSS/USD"
+_SURELY_SHOWN: Final = 29 * DAY
+"""Of the reach of what is shown for a limited time, 720 hours."""
 _SOURCE: Final = next(one.table.built_from for one in DataType if one.table.built_from)
 _QUARTER: Final = ("2024-01", "2024-02", "2024-03")
 _DAYS: Final = ("2024-01-01", "2024-01-02", "2024-01-03")
@@ -66,7 +69,19 @@ def demo(instance: dg.DagsterInstance, progress: Progress) -> Iterator[Result]:
         settings = demo_settings({name: sandbox.rest_url(name) for name in NAMES})
         for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True):
             shown = keys or (partition_key(entry.datasets[0].grain, present()),)
-            yield run_order(settings, Order(entry, entry.datasets, shown), instance, progress)
+            within = None if keys else _within(settings, entry.datasets[0], shown[0])
+            yield run_order(settings, Order(entry, entry.datasets, shown, within), instance, progress)
+
+
+def _within(settings: Settings, dataset: Dataset, key: str) -> TimeRange | None:
+    """Return what is wanted of an open partition; None: all of it, or pictures, which promise no moment."""
+    part = partition_span(dataset.grain, key).clip(wanted_ever(settings)[dataset])
+    return None if dataset.data_type.table.pictures else part
+
+
+def demo_wanted() -> dict[Dataset, TimeRange]:
+    """Return what is wanted of each dataset that is shown."""
+    return wanted_ever(demo_settings(dict.fromkeys(NAMES, _NOBODY)))
 
 
 def demo_page(instance: dg.DagsterInstance) -> tuple[Answer, Path]:
@@ -86,14 +101,16 @@ def demo_settings(rest_urls: Mapping[str, str]) -> Settings:
     exchanges["kraken"]["symbols"] = {NEWCOMER: {"listed": "2019-09-30"}}
     raw = {"store": STORE, "exchanges": exchanges, "collect": collect}
     settings = settings_of(raw, Origin("dccd demo"))
-    ended = (_ended(entry, keys) for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True))
-    return settings.model_copy(update={"collect": tuple(ended)})
+    shown = (_whole(entry, keys) for entry, (_, _, keys) in zip(settings.collect, SHOWN, strict=True))
+    return settings.model_copy(update={"collect": tuple(shown)})
 
 
-def _ended(entry: Entry, keys: tuple[str, ...]) -> Entry:
-    """Return an entry that wants nothing after its last partition."""
+def _whole(entry: Entry, keys: tuple[str, ...]) -> Entry:
+    """Return an entry that wants nothing after its last partition, nor what is not shown any more."""
     if not keys:
-        return entry
+        grain, now = entry.datasets[0].grain, present()
+        since = max(Us(now - _SURELY_SHOWN), partition_span(grain, partition_key(grain, now)).start)
+        return entry.model_copy(update={"start": moment(since).date()})
     end = moment(partition_span(entry.datasets[0].grain, keys[-1]).end).date()
     return entry.model_copy(update={"end": end})
 

@@ -12,11 +12,12 @@ from dccd_core.domain.dataset import Dataset, partition_key, partition_span
 from dccd_core.domain.errors import LakeError
 from dccd_core.domain.timespan import TimeRange, Us
 from dccd_core.lake.lake import LakeStore, State
-from dccd_core.lake.partition.ledger import Condition
+from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_core.lake.readable import readable
 from dccd_core.lake.reader import LiveRows
 from dccd_core.quality.coverage import coverage, promises, since_recorded
 from dccd_pipeline.assets.progress import condition_of, why_not
+from dccd_pipeline.config.wanted import by_now
 
 _WORST_FIRST = (Condition.DEGRADED, Condition.MISSING, Condition.PENDING, Condition.AVAILABLE)
 
@@ -28,7 +29,7 @@ class Holding:
     ``coverage``: the time that is proven over the time that is wanted, at most 1; None where no moment is
     promised. Wanted is what the configuration says; of what it does not name all from the first partition
     on, of what only a stream brings from its first moment on, up to the end of the last partition.
-    ``why``: what is wrong with it, empty when nothing is.
+    ``condition``, ``gaps`` and ``why``, what is wrong with it (empty when nothing is), are of what is wanted.
     """
 
     dataset: Dataset
@@ -51,7 +52,7 @@ class Holding:
 
 
 def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | None = None) -> list[Holding]:
-    """Sum up every dataset there is, sorted by name. ``wanted``: the time that is wanted of some."""
+    """Sum up every dataset there is, sorted by name. ``wanted``: what is wanted of some, now or later."""
     known, damaged = readable(lake.known_inventory, lake.datasets, lake.all_known)
     live = lake.live_rows()
     found = [_damaged(lake, dataset, error) for dataset, error in damaged.items()]
@@ -66,11 +67,12 @@ def holdings(lake: LakeStore, now: Us, wanted: Mapping[Dataset, TimeRange] | Non
 def holding(
     dataset: Dataset, states: Mapping[str, State], now: Us, wanted: TimeRange | None = None
 ) -> Holding:
-    """Sum up a dataset. A partition that is absent between two others is missing."""
+    """Sum up a dataset: the part that is ``wanted``. A partition that is absent between two is missing."""
     spans = {key: partition_span(dataset.grain, key) for key in sorted(states)}
     start, end = min(span.start for span in spans.values()), max(span.end for span in spans.values())
-    conditions = {condition_of(dataset, key, state) for key, state in states.items()}
-    reasons = [f"{key}: {why}" for key in spans if (why := why_not(dataset, key, states[key]))]
+    judged = [key for key, span in spans.items() if wanted is None or span.clip(wanted)] or list(spans)
+    conditions = {condition_of(dataset, key, states[key], wanted) for key in judged}
+    reasons = [f"{key}: {why}" for key in judged if (why := why_not(dataset, key, states[key], wanted))]
     if sum(span.length for span in spans.values()) < end - start:
         conditions.add(Condition.MISSING)
         reasons.append("partitions between others are missing")
@@ -82,14 +84,22 @@ def holding(
         first=min((state.first for state in states.values() if state.first is not None), default=None),
         last=max((state.last for state in states.values() if state.last is not None), default=None),
         partitions=sum(bool(state.content_hash) for state in states.values()),
-        coverage=_coverage(dataset, states, wanted or TimeRange(start, max(start, min(end, now)))),
-        gaps=sum(len(state.ledger.gaps()) for state in states.values()),
+        coverage=_coverage(
+            dataset,
+            states,
+            (wanted and by_now(dataset, wanted, now)) or TimeRange(start, max(start, min(end, now))),
+        ),
+        gaps=sum(_is_in(wanted, gap) for state in states.values() for gap in state.ledger.gaps()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
         bytes=sum(state.bytes for state in states.values() if not state.elsewhere),
         why="; ".join(reasons[:2]) + more,
         live_rows=sum(state.unfolded for state in states.values()),
         elsewhere=sum(bool(state.elsewhere) for state in states.values()),
     )
+
+
+def _is_in(wanted: TimeRange | None, gap: Hole) -> bool:
+    return wanted is None or gap.span.clip(wanted) is not None
 
 
 def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> float | None:

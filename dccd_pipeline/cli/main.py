@@ -130,7 +130,7 @@ def demo() -> None:
 
     The last line is the path of a page that shows it, to be opened in a browser.
     """
-    from dccd_pipeline.cli.demo import HOME, STORE, demo_page  # noqa: PLC0415 -- it brings the sandbox
+    from dccd_pipeline.cli.demo import HOME, STORE, demo_page, demo_wanted  # noqa: PLC0415 -- it brings the sandbox
     from dccd_pipeline.cli.demo import demo as run_demo  # noqa: PLC0415
 
     succeeded = True
@@ -138,7 +138,7 @@ def demo() -> None:
         for result in run_demo(instance, silent):
             _show_result(result, as_json=False)
             succeeded = succeeded and result.succeeded
-        show_inventory(LakeStore(STORE), as_json=False)
+        show_inventory(LakeStore(STORE), wanted=demo_wanted(), as_json=False)
         found, page = demo_page(instance)
     click.echo(f"{found.verdict}\n{page}")
     sys.exit(0 if succeeded else 1)

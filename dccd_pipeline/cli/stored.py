@@ -21,7 +21,7 @@ from dccd_pipeline.cli import render
 from dccd_pipeline.cli.inventory import holdings
 from dccd_pipeline.cli.options import Moment, dataset_of, dataset_options, lasting, told
 from dccd_pipeline.cli.read import recorded_elsewhere, rows_of, write_rows
-from dccd_pipeline.config.wanted import wanted_times
+from dccd_pipeline.config.wanted import wanted_ever
 
 _ALWAYS: Final = TimeRange(Us(0), Us(2**63 - 1))
 
@@ -72,14 +72,14 @@ def inventory(as_json: bool) -> None:
     Exit code 1 when one of them cannot be read.
     """
     settings = lasting()
-    wanted = wanted_times(settings, SystemClock().now())
+    wanted = wanted_ever(settings)
     sys.exit(0 if show_inventory(settings.lake(), settings.timezone, wanted, as_json=as_json) else 1)
 
 
 def show_inventory(
     lake: LakeStore, zone: str = "UTC", wanted: Mapping[Dataset, TimeRange] | None = None, *, as_json: bool
 ) -> bool:
-    """Print what a lake holds; tell whether all of it can be read. ``wanted``: the time wanted of some."""
+    """Print what a lake holds; tell whether all of it can be read. ``wanted``: as ``holdings``."""
     held = holdings(lake, SystemClock().now(), wanted)
     if as_json:
         click.echo(json.dumps([asdict(one) | {"dataset": str(one.dataset)} for one in held]))

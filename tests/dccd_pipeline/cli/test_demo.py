@@ -5,13 +5,14 @@ import dagster as dg
 import pytest
 
 from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import MINUTE, Us
+from dccd_core.domain.timespan import MINUTE, SECOND, Us
 from dccd_core.exchanges import NAMES
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition
 from dccd_core.tables import DataType
 from dccd_pipeline.build import silent
-from dccd_pipeline.cli.demo import STORE, demo, demo_page, demo_settings
+from dccd_pipeline.cli.demo import STORE, demo, demo_page, demo_settings, demo_wanted
+from dccd_pipeline.cli.inventory import holdings
 
 NOW = datetime.now(UTC)
 
@@ -41,6 +42,9 @@ def test_the_demo_collects_all_and_a_second_one_nothing_of_the_past(
         assert {key: now for key, now in past.items() if now is not Condition.AVAILABLE} == {}
         assert {dataset.exchange for dataset, _ in past} == set(NAMES)
         assert {dataset.exchange for dataset, _ in found.keys() - past.keys()} == {"bybit", "kraken"}
+        assert Condition.DEGRADED not in found.values()
+        held = holdings(LakeStore(STORE), Us(round(NOW.timestamp() * SECOND)), demo_wanted())
+        assert [one.why for one in held if one.why] == []
         minutes = [d for d in LakeStore(STORE).datasets() if d.exchange == "binance" and d.span == MINUTE]
         assert sum(state.rows for one in minutes for state in LakeStore(STORE).states(one).values()) == (
             2 * 91 * 1_440

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from dccd_core.domain.dataset import partition_span
-from dccd_core.domain.timespan import DAY, HOUR, Us, parse_time
+from dccd_core.domain.timespan import DAY, HOUR, TimeRange, Us, parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_pipeline.cli.inventory import holding, holdings
@@ -54,6 +54,22 @@ def test_the_open_partition_is_measured_up_to_now() -> None:
     one = holding(MINUTES, half_asked, Us(start + 24 * HOUR))
     assert one.condition is Condition.PENDING
     assert one.coverage == 0.5
+
+
+def test_a_partition_is_judged_by_what_is_wanted_of_it() -> None:
+    """The newest bars of Kraken were `degraded` and all well: nobody can ask for those before."""
+    year, until = partition_span(HOURS.grain, "2024"), parse_time("2024-09-01")
+    since = parse_time("2024-03-01")
+    gap = Hole(partition_span(BOOKS.grain, "2024-02-03"), 24)
+    part = state(HOURS, "2024", gap)
+    asked = replace(part.ledger.asked[0], span=TimeRange(gap.span.start, until))
+    states = {"2024": replace(part, ledger=replace(part.ledger, asked=(asked,)))}
+    assert holding(HOURS, states, until).why == (
+        "2024: 1 gap, 24 missing, never asked for 2024-01-01T00:00:00Z to 2024-02-03T00:00:00Z"
+    )
+    for end, condition in ((until, Condition.AVAILABLE), (year.end, Condition.PENDING)):
+        one = holding(HOURS, states, until, TimeRange(since, end))
+        assert (one.condition, one.coverage, one.gaps, one.why) == (condition, 1.0, 0, "")
 
 
 def test_all_that_a_lake_holds_is_listed_by_name(tmp_path: Path) -> None:

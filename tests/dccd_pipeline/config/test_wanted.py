@@ -2,7 +2,7 @@ import pytest
 
 from dccd_core.domain.timespan import TimeRange, parse_time
 from dccd_pipeline.config.read import settings_of
-from dccd_pipeline.config.wanted import wanted_times
+from dccd_pipeline.config.wanted import wanted_ever, wanted_times
 from tests.dccd_pipeline.held import HOURS
 
 NOW = parse_time("2025-03-01T12:30")
@@ -25,6 +25,10 @@ def test_what_is_wanted_begins_with_start_or_listing_and_ends_with_what_is_final
     exchanges = {"binance": {"symbols": {"BTC/USDT": life}}}
     found = wanted_times(settings_of({"collect": [entry], "exchanges": exchanges}), NOW)
     assert found == {HOURS: TimeRange(parse_time(start), parse_time(end))}
+    (ever,) = wanted_ever(settings_of({"collect": [entry], "exchanges": exchanges})).values()
+    open_ended = end == "2025-03-01T12:00"
+    assert (ever.start, ever.end > NOW) == (parse_time(start), open_ended)
+    assert ever.end == parse_time(end) or open_ended
 
 
 def test_what_has_not_begun_is_not_wanted() -> None:
