@@ -129,6 +129,7 @@ def answer(loaded: Loaded, instance: dg.DagsterInstance, digests: Mapping[str, s
             if loaded.mistake
             else []
         ),
+        *([loaded.unkept] if loaded.unkept else []),
         *(line for one in datasets for line in one.problems),
         *(line for dataset, line in read.damage.items() if dataset not in {one.dataset for one in datasets}),
         *_recorded_perishing(settings, lake, now),

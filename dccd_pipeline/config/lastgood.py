@@ -7,26 +7,37 @@ Belongs here: which configuration counts. Does not: reading one (read.py), or wh
 code locations, runs, and commands that only look (main.py).
 """
 
+import errno
 import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 from dccd_core.domain.errors import ConfigError
-from dccd_pipeline.config.read import config_file, load_settings, parse_settings, read_config
+from dccd_pipeline.config.read import SettingsError, config_file, load_with_text, parse_settings, read_config
 from dccd_pipeline.config.settings import Origin, Settings
 
 _FOLDER = Path("dccd") / "configurations"
 
 
+_LOOKS_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+"""Of who may not write into the home nothing is kept: he looks only, and the services' own user keeps it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings that count. ``mistake``: why they are not those of the file now; empty when they are."""
+    """The settings that count. ``mistake``: why they are not those of the file now; empty when they are.
+
+    ``unkept``: why they could not be kept, as of a full disk: after a mistake those of an earlier time would
+    count. Empty when they were.
+    """
 
     settings: Settings
     mistake: str = ""
+    unkept: str = ""
 
 
 def dagster_home() -> Path:
@@ -47,17 +58,27 @@ def load_lasting(home: Path | None = None) -> Loaded:
     file, home = config_file(), home or dagster_home()
     kept = _kept(file, home)
     try:
-        settings, mistake = load_settings(), _vanished(file, kept)
+        settings, text = load_with_text()
+        mistake = _vanished(file, kept, text)
     except ConfigError as e:
         if not os.path.exists(kept):  # noqa: PTH110 -- no error where nobody may look
             raise
-        settings, mistake = None, str(e)
-    if settings is None or mistake:
-        origin = Origin(str(file), file.absolute().parent)
-        return Loaded(parse_settings(read_config(kept), origin), mistake)
-    if file.exists():
-        _keep(kept, read_config(file))
-    return Loaded(settings)
+        return Loaded(_last_good(file, kept, e), str(e))
+    if mistake:
+        return Loaded(_last_good(file, kept, SettingsError(mistake, source=str(file))), mistake)
+    return Loaded(settings, unkept=_keep(kept, text) if text is not None else "")
+
+
+def _last_good(file: Path, kept: Path, mistake: ConfigError) -> Settings:
+    """Return the settings that were kept.
+
+    Raises:
+        ConfigError: they cannot be used either, as of an earlier version; it is the mistake that is raised.
+    """
+    try:
+        return parse_settings(read_config(kept), Origin(str(file), file.absolute().parent))
+    except ConfigError:
+        raise mistake from None
 
 
 def _kept(file: Path, home: Path) -> Path:
@@ -65,26 +86,43 @@ def _kept(file: Path, home: Path) -> Path:
     return home / _FOLDER / f"{name}.yaml"
 
 
-def _vanished(file: Path, kept: Path) -> str:
+def _vanished(file: Path, kept: Path, text: str | None) -> str:
     """Say what happened to a file that held something once, and holds nothing now."""
     if not os.path.exists(kept):  # noqa: PTH110 -- likewise
         return ""
-    if not file.exists():
+    if text is None:
         return f"{file}: is gone"
-    lines = (line.partition("#")[0].strip() for line in read_config(file).splitlines())
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return "" if any(lines) else f"{file}: is empty"
 
 
-def _keep(kept: Path, text: str) -> None:
-    """Replace what is kept, whole or not at all.
-
-    A home that is not there yet keeps nothing, nor does one where this user may not write: he looks only.
-    """
-    with suppress(OSError, ConfigError):
-        if not kept.parents[2].exists() or (kept.exists() and read_config(kept) == text):
-            return
+def _keep(kept: Path, text: str) -> str:
+    """Replace what is kept, whole or not at all; say why it cannot be. No home: nothing is kept."""
+    draft = kept.with_name(f".{kept.name}.{uuid4().hex}")
+    try:
+        if not kept.parents[2].exists() or _holds(kept, text):
+            return ""
         kept.parent.mkdir(parents=True, exist_ok=True)
-        draft = kept.with_name(f".{kept.name}.{uuid4().hex}")
         draft.touch(0o600)
-        draft.write_text(text, "utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(kept)
+    except OSError as e:
+        with suppress(OSError):
+            draft.unlink()
+        if e.errno in _LOOKS_ONLY:
+            return ""
+        return (
+            f"the configuration cannot be kept in {kept.parent}: {e.strerror}; after a mistake in it, "
+            "an earlier one would count, or none -> free space there"
+        )
+    return ""
+
+
+def _holds(kept: Path, text: str) -> bool:
+    try:
+        return kept.exists() and read_config(kept) == text
+    except ConfigError:
+        return False

@@ -88,10 +88,20 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: the file cannot be read, is no YAML, or asks for something impossible.
     """
+    return load_with_text(path)[0]
+
+
+def load_with_text(path: Path | None = None) -> tuple[Settings, str | None]:
+    """Return besides what ``load_settings`` does the text that says so; None of the defaults.
+
+    Raises:
+        SettingsError: as ``load_settings``.
+    """
     file = path or config_file()
     if path or os.environ.get("DCCD_CONFIG") or file.exists():
-        return parse_settings(read_config(file), Origin(str(file), file.absolute().parent))
-    return embedded_settings()
+        text = read_config(file)
+        return parse_settings(text, Origin(str(file), file.absolute().parent)), text
+    return embedded_settings(), None
 
 
 def embedded_settings() -> Settings:

@@ -88,12 +88,14 @@ def configuration_sensor() -> dg.SensorDefinition:
         name="configuration",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Fails with the mistakes in dccd.yaml. Until they are mended the last good one counts.",
+        description="Fails with the mistakes in dccd.yaml: the last good one counts; or if none is kept.",
     )
     def configuration() -> dg.SkipReason:
         loaded = load_lasting()
         if loaded.mistake:
             raise dg.Failure(f"the last good configuration goes on, because of:\n{loaded.mistake}")
+        if loaded.unkept:
+            raise dg.Failure(loaded.unkept)
         return dg.SkipReason(f"{loaded.settings.source} can be used")
 
     return configuration

@@ -45,6 +45,7 @@ class World:
     instance: dg.DagsterInstance
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     mistake: str = ""
+    unkept: str = ""
     beats: dict[str, SimpleNamespace] = field(default_factory=dict[str, SimpleNamespace])
     schedules: list[SimpleNamespace] = field(default_factory=list[SimpleNamespace])
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
@@ -76,7 +77,7 @@ class World:
 
     def ask(self, digests: dict[str, str] | None = None) -> Answer:
         settings = settings_of(self.config)
-        return answer(Loaded(settings, self.mistake), self.instance, digests or {}, self.clock)
+        return answer(Loaded(settings, self.mistake, self.unkept), self.instance, digests or {}, self.clock)
 
 
 @pytest.fixture
@@ -398,6 +399,8 @@ def test_a_mistake_in_the_configuration_is_named(world: World) -> None:
     world.fill()
     world.mistake = "dccd.yaml:3: collect: unknown key"
     assert only(world.ask()).startswith("dccd.yaml:3: collect: unknown key -> mend it")
+    world.mistake, world.unkept = "", "the configuration cannot be kept"
+    assert only(world.ask()) == "the configuration cannot be kept"
 
 
 def test_what_is_held_and_not_configured_comes_with_its_line(world: World) -> None:

@@ -1,9 +1,12 @@
+import errno
 from pathlib import Path
 
 import pytest
 
+from dccd_pipeline.config import read
 from dccd_pipeline.config.lastgood import dagster_home, load_lasting
-from dccd_pipeline.config.read import EMBEDDED, SettingsError
+from dccd_pipeline.config.read import EMBEDDED, SettingsError, parse_settings
+from dccd_pipeline.config.settings import Origin, Settings
 
 GOOD = """
 store: ./lake
@@ -92,6 +95,63 @@ def test_r5_who_may_not_write_into_the_home_may_look(project: Path, monkeypatch:
     assert load_lasting().mistake == ""
     monkeypatch.setenv("DAGSTER_HOME", str(project / "dccd.yaml"))
     assert load_lasting().mistake == ""
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_cannot_be_kept_is_said_and_the_one_before_stays(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bdee002: nothing was said, so that a mistake weeks later brought back what counted before."""
+    good = load_lasting()
+    assert good.unkept == ""
+    (project / "dccd.yaml").write_text(GOOD.replace("./lake", "./other"))
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        loaded = load_lasting()
+    assert loaded.settings.store == str(project / "other")
+    assert loaded.mistake == ""
+    where = project / "home" / "dccd" / "configurations"
+    assert loaded.unkept == (
+        f"the configuration cannot be kept in {where}: No space left on device; after a mistake in it, "
+        "an earlier one would count, or none -> free space there"
+    )
+    assert len(list(where.iterdir())) == 1, "no draft is left behind"
+    assert load_lasting().unkept == ""
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"of: an earlier version"])
+def test_what_is_kept_and_of_no_use_is_replaced_and_is_no_mistake_of_the_file(
+    project: Path, left: bytes
+) -> None:
+    """bdee002: one that could not be read was never replaced, and its own mistakes were said of the file."""
+    good = load_lasting()
+    (kept,) = (project / "home" / "dccd").rglob("*.yaml")
+    kept.write_bytes(left)
+    (project / "dccd.yaml").write_text("collect: [{exchange: binanc}]")
+    if left:
+        with pytest.raises(SettingsError, match="did you mean 'binance'"):
+            load_lasting()
+    (project / "dccd.yaml").write_text(GOOD)
+    assert load_lasting() == good
+    assert kept.read_text() == GOOD
+
+
+def test_what_is_kept_is_what_was_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bdee002: it was read once more to be kept: what an editor wrote meanwhile counted as good."""
+
+    def parsed(text: str, origin: Origin) -> Settings:
+        (project / "dccd.yaml").write_text("half of a")
+        return parse_settings(text, origin)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(read, "parse_settings", parsed)
+        good = load_lasting()
+    lasting = load_lasting()
+    assert lasting.mistake
+    assert lasting.settings == good.settings
 
 
 @pytest.mark.parametrize("named", ["home", "~/home"])

@@ -7,7 +7,10 @@ import pytest
 from dccd_core.domain.timespan import HOUR, Us, parse_time
 from dccd_core.net.clock import ManualClock
 from dccd_pipeline.config.alerts import Alerts
-from dccd_pipeline.runs.failures import failure_sensor, failure_text, recovery_sensor
+from dccd_pipeline.config.lastgood import Loaded
+from dccd_pipeline.config.settings import Settings
+from dccd_pipeline.runs import failures
+from dccd_pipeline.runs.failures import configuration_sensor, failure_sensor, failure_text, recovery_sensor
 from dccd_pipeline.runs.outbox import refusing_lines
 from dccd_pipeline.tags import FAILING
 from tests.dccd_pipeline.hooks import Hook, hook
@@ -202,3 +205,20 @@ def test_without_an_address_it_is_only_logged(capfd: pytest.CaptureFixture[str])
         assert context
         assert failure_sensor(None)(context) is None
         assert failure_text(context) in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [
+        (Loaded(Settings(), "line 3"), "the last good configuration goes on, because of:\nline 3"),
+        (Loaded(Settings(), unkept="it cannot be kept: No space left"), "it cannot be kept: No space left"),
+    ],
+)
+def test_a_configuration_that_does_not_last_fails_its_sensor(
+    monkeypatch: pytest.MonkeyPatch, loaded: Loaded, said: str
+) -> None:
+    monkeypatch.setattr(failures, "load_lasting", lambda: loaded)
+    sensor, context = configuration_sensor(), dg.build_sensor_context()
+    with pytest.raises(dg.Failure) as failed:
+        sensor.evaluate_tick(context)
+    assert failed.value.description == said
