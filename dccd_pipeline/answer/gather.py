@@ -38,7 +38,8 @@ from dccd_pipeline.assets.remembered import (
 )
 from dccd_pipeline.config.accepted import by_dataset
 from dccd_pipeline.config.collect import Entry
-from dccd_pipeline.config.lastgood import Loaded, dagster_home
+from dccd_pipeline.config.kept import dagster_home
+from dccd_pipeline.config.lastgood import Loaded
 from dccd_pipeline.config.read import EMBEDDED
 from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.runs.instigators import stopped

@@ -20,7 +20,8 @@ from dccd_pipeline.answer.dataset import DatasetStatus
 from dccd_pipeline.answer.gather import Answer, answer
 from dccd_pipeline.answer.page import Drawn, page
 from dccd_pipeline.answer.uptime import Uptime, uptime
-from dccd_pipeline.config.lastgood import dagster_home, load_lasting
+from dccd_pipeline.config.kept import dagster_home
+from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.dagster_compat import UnresolvedAssetJobDefinition
 

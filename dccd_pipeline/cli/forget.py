@@ -11,7 +11,7 @@ from dccd_core.domain.sizes import counted
 from dccd_core.keep.forget import forget, what_there_is
 from dccd_pipeline.cli.options import told
 from dccd_pipeline.cli.restore import held_dataset
-from dccd_pipeline.config.lastgood import dagster_home
+from dccd_pipeline.config.kept import dagster_home
 from dccd_pipeline.config.read import load_settings
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from dccd_pipeline.config.lastgood import dagster_home
+from dccd_pipeline.config.kept import dagster_home
 
 OURS: Final = Path(__file__).parents[1] / "dagster.yaml"
 """The one that comes with dccd, and that the repository's own links to."""

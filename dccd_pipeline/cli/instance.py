@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.cli.home import LOCK, PATIENCE_S, home_for_all
-from dccd_pipeline.config.lastgood import dagster_home
+from dccd_pipeline.config.kept import dagster_home
 from dccd_pipeline.dagster_compat import migration_heads
 
 _DATABASES: Final = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")

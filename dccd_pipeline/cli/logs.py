@@ -13,7 +13,7 @@ import click
 from dccd_core.domain.errors import ConfigError
 from dccd_pipeline.cli.options import lasting, told
 from dccd_pipeline.cli.running import log_file
-from dccd_pipeline.config.lastgood import dagster_home
+from dccd_pipeline.config.kept import dagster_home
 
 _LINES: Final = 200
 _LOOK_S: Final = 0.5

@@ -19,7 +19,8 @@ from dccd_pipeline.cli import status_table
 from dccd_pipeline.cli.instance import existing_instance
 from dccd_pipeline.cli.options import say_mistake, say_where, told
 from dccd_pipeline.cli.running import newer_lines
-from dccd_pipeline.config.lastgood import dagster_home, load_lasting
+from dccd_pipeline.config.kept import dagster_home
+from dccd_pipeline.config.lastgood import load_lasting
 from dccd_pipeline.config.settings import Settings, off_lines
 from dccd_pipeline.streams.status import as_builtins
 

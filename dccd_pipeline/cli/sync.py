@@ -21,7 +21,7 @@ from dccd_core.keep.sync import Follow, Options, Progress, Synced, said_of, sync
 from dccd_core.keep.take import take as take_from
 from dccd_core.net.clock import SystemClock
 from dccd_pipeline.cli.options import STOPPED, told
-from dccd_pipeline.config.lastgood import dagster_home
+from dccd_pipeline.config.kept import dagster_home
 from dccd_pipeline.config.read import load_settings
 from dccd_pipeline.config.remotes import RemoteEntry
 from dccd_pipeline.config.settings import Settings

@@ -155,14 +155,26 @@ class TypedEntry(Strict):
         built_of_bars = short_span(self.derive_from) is not None
         return self.derive_from is not None, (built_of_bars and self.span) or ZERO
 
-    def first_day(self, now: Us) -> date:
-        """Return the day from which on it is wanted."""
+    def shown_since(self, now: Us) -> date | None:
+        """Return from which day on it is wanted where only the latest rows are; None where a day was written.
+
+        None, too, where all rows are shown.
+        """
         if isinstance(self.start, date):
-            return self.start
+            return None
         asked = self.asked(now)
         if self.start == RECENT or any(map(is_limited, asked.values())):
             return recent_day(get(self.exchange), asked, self.span, now)
-        return moment(get(self.exchange).since).date()
+        return None
+
+    def first_day(self, now: Us) -> date:
+        """Return the day from which on it is wanted: of what has ended since, as it was when it ended."""
+        if isinstance(self.start, date):
+            return self.start
+        day = self.shown_since(now)
+        if day and self.end and day >= self.end:
+            day = self.shown_since(parse_time(str(self.end)))
+        return day or moment(get(self.exchange).since).date()
 
 
 class Entry(TypedEntry):

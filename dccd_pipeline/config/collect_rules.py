@@ -242,8 +242,8 @@ def _ways_out(one: _Question, exchange: Exchange, kind: str, at: Us) -> Iterator
 def end_is_after_the_start(config: Draft, now: Us) -> Iterator[Problem]:
     for part in config.collect:
         start, end = part.typed.start, part.typed.end
-        if start == RECENT and part.sound("exchange", "data_type", "symbols", "span", "derive_from"):
-            start = part.typed.first_day(now)
+        if part.sound("exchange", "data_type", "symbols", "span", "derive_from"):
+            start = part.typed.shown_since(now) or start
         if part.sound("start", "end") and end and isinstance(start, date) and end <= start:
             hint = f"write a day after {start}: the end is the first day not wanted"
             yield part.problem(("end",), f"{end} is not after the start", hint)

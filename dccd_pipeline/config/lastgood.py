@@ -8,7 +8,6 @@ code locations, runs, and commands that only look (main.py).
 """
 
 import errno
-import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from dccd_core.api.configured import config_file
 from dccd_core.domain.errors import ConfigError
-from dccd_pipeline.config.read import SettingsError, config_file, load_with_text, parse_settings, read_config
+from dccd_pipeline.config.kept import dagster_home, kept_file, kept_since
+from dccd_pipeline.config.read import SettingsError, load_with_text, parse_settings, read_config
 from dccd_pipeline.config.settings import Origin, Settings
-
-_FOLDER = Path("dccd") / "configurations"
-
 
 _LOOKS_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 """Of who may not write into the home nothing is kept: he looks only, and the services' own user keeps it."""
@@ -40,15 +38,6 @@ class Loaded:
     unkept: str = ""
 
 
-def dagster_home() -> Path:
-    """Return the folder of the Dagster instance, whether it is there or not.
-
-    ``$DAGSTER_HOME``, else ``.dagster`` beside the configuration, else in this folder.
-    """
-    named = os.environ.get("DAGSTER_HOME")
-    return Path(named).expanduser().absolute() if named else config_file().absolute().parent / ".dagster"
-
-
 def load_lasting(home: Path | None = None) -> Loaded:
     """Load the configuration, and keep it; or, where it cannot be used, return the last one that could.
 
@@ -56,9 +45,9 @@ def load_lasting(home: Path | None = None) -> Loaded:
         SettingsError: it cannot be used, and there is no other.
     """
     file, home = config_file(), home or dagster_home()
-    kept = _kept(file, home)
+    kept = kept_file(file, home)
     try:
-        settings, text = load_with_text()
+        settings, text = load_with_text(home=home)
         mistake = _vanished(file, kept, text)
     except ConfigError as e:
         if not os.path.exists(kept):  # noqa: PTH110 -- no error where nobody may look
@@ -76,14 +65,11 @@ def _last_good(file: Path, kept: Path, mistake: ConfigError) -> Settings:
         ConfigError: they cannot be used either, as of an earlier version; it is the mistake that is raised.
     """
     try:
-        return parse_settings(read_config(kept), Origin(str(file), file.absolute().parent))
+        text = read_config(kept)
+        origin = Origin(str(file), file.absolute().parent)
+        return parse_settings(text, origin, judged=kept_since(kept, text))
     except ConfigError:
         raise mistake from None
-
-
-def _kept(file: Path, home: Path) -> Path:
-    name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
-    return home / _FOLDER / f"{name}.yaml"
 
 
 def _vanished(file: Path, kept: Path, text: str | None) -> str:
@@ -100,7 +86,7 @@ def _keep(kept: Path, text: str) -> str:
     """Replace what is kept, whole or not at all; say why it cannot be. No home: nothing is kept."""
     draft = kept.with_name(f".{kept.name}.{uuid4().hex}")
     try:
-        if not kept.parents[2].exists() or _holds(kept, text):
+        if not kept.parents[2].exists() or kept_since(kept, text) is not None:
             return ""
         kept.parent.mkdir(parents=True, exist_ok=True)
         draft.touch(0o600)
@@ -119,10 +105,3 @@ def _keep(kept: Path, text: str) -> str:
             "an earlier one would count, or none -> free space there"
         )
     return ""
-
-
-def _holds(kept: Path, text: str) -> bool:
-    try:
-        return kept.exists() and read_config(kept) == text
-    except ConfigError:
-        return False

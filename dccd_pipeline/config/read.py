@@ -20,6 +20,7 @@ from dccd_pipeline.config.collect import Entry, TypedEntry
 from dccd_pipeline.config.collect_rules import COLLECT_RULES
 from dccd_pipeline.config.draft import Draft, Part, Place, Problem, sound_part, whole_draft
 from dccd_pipeline.config.fields import SymbolLife
+from dccd_pipeline.config.kept import dagster_home, kept_file, kept_since
 from dccd_pipeline.config.purge import Purge
 from dccd_pipeline.config.reconcile import Reconcile
 from dccd_pipeline.config.remotes import RemoteEntry
@@ -91,8 +92,11 @@ def load_settings(path: Path | None = None) -> Settings:
     return load_with_text(path)[0]
 
 
-def load_with_text(path: Path | None = None) -> tuple[Settings, str | None]:
+def load_with_text(path: Path | None = None, home: Path | None = None) -> tuple[Settings, str | None]:
     """Return besides what ``load_settings`` does the text that says so; None of the defaults.
+
+    What was accepted once is judged by the time it was accepted at, as ``home`` remembers it, else the home
+    of Dagster: no day that passes makes a mistake of it.
 
     Raises:
         SettingsError: as ``load_settings``.
@@ -100,7 +104,8 @@ def load_with_text(path: Path | None = None) -> tuple[Settings, str | None]:
     file = path or config_file()
     if path or os.environ.get("DCCD_CONFIG") or file.exists():
         text = read_config(file)
-        return parse_settings(text, Origin(str(file), file.absolute().parent)), text
+        since = kept_since(kept_file(file, home or dagster_home()), text)
+        return parse_settings(text, Origin(str(file), file.absolute().parent), judged=since), text
     return embedded_settings(), None
 
 
@@ -110,14 +115,14 @@ def embedded_settings() -> Settings:
     return parse_settings(text, Origin(EMBEDDED, Path.cwd()))
 
 
-def parse_settings(text: str, origin: Origin, now: Us | None = None) -> Settings:
-    """Read YAML text; ``origin`` is where it came from, ``now`` the time it is.
+def parse_settings(text: str, origin: Origin, now: Us | None = None, judged: Us | None = None) -> Settings:
+    """Read YAML text; ``origin`` is where it came from, ``now`` the time it is; ``judged``: see settings_of.
 
     Raises:
         SettingsError: it is no YAML, or asks for something impossible.
     """
     try:
-        return settings_of(_construct(text), origin, now)
+        return settings_of(_construct(text), origin, now, judged)
     except yaml.YAMLError as e:
         raise SettingsError(_syntax(e, text), source=origin.source) from e
     except SettingsError:
@@ -126,20 +131,28 @@ def parse_settings(text: str, origin: Origin, now: Us | None = None) -> Settings
         raise SettingsError(f"the file: {e}", source=origin.source) from e
 
 
-def settings_of(raw: object, origin: Origin = Origin(), now: Us | None = None) -> Settings:  # noqa: B008 -- frozen
+def settings_of(
+    raw: object,
+    origin: Origin = Origin(),  # noqa: B008 -- frozen
+    now: Us | None = None,
+    judged: Us | None = None,
+) -> Settings:
     """Return the settings that builtins, as YAML gives them, mean.
+
+    ``judged``: the time at which they must not ask for anything impossible, at most ``now``, as without it.
 
     Raises:
         SettingsError: they ask for something impossible; it says all that is wrong with them.
     """
     now = present() if now is None else now
+    judged = now if judged is None else min(judged, now)
     try:
         typed = TypedSettings.model_validate(raw)
     except ValidationError as e:
         mistakes = e.errors(include_url=False)
-        found = [*_problems(mistakes), *problems_of(sound_part(raw, _unsound(mistakes)), now)]
+        found = [*_problems(mistakes), *problems_of(sound_part(raw, _unsound(mistakes)), judged)]
     else:
-        if not (found := problems_of(whole_draft(typed), now)):
+        if not (found := problems_of(whole_draft(typed), judged)):
             return Settings.of(typed, origin, now)
     lines = map(str, sorted(found, key=lambda problem: _rank(problem.where)))
     raise SettingsError("\n".join(lines), source=origin.source)

@@ -432,3 +432,13 @@ def test_how_long_rows_may_stay_in_the_tail(typed: object, every: int | None) ->
 )
 def test_a_length_that_is_none_is_refused_with_one_that_is(typed: object, said: str) -> None:
     assert refused(BARS | {"fold_every": typed}) == {"fold_every": said}
+
+
+@pytest.mark.parametrize("start", [{}, {"start": "recent"}])
+@pytest.mark.parametrize("now", ["2026-12-02", "2027-01-02", "2031-05-01"])
+def test_what_has_ended_began_before_it_ended(start: dict[str, str], now: str) -> None:
+    """bdee002: "2026-12-01 is not after the start" from the next year on; or, without a start, it was so."""
+    shown_shortly = {"exchange": "bybit", "symbols": ["BTC/USDT"], "data_type": "trades", "end": "2026-12-01"}
+    raw, judged = {"collect": [{**shown_shortly, **start}]}, parse_time("2026-12-01")
+    (entry,) = settings_of(raw, now=parse_time(now), judged=judged).collect
+    assert entry.start == date(2026, 1, 1)

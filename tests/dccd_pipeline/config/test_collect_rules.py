@@ -40,6 +40,7 @@ TABLE: dict[str, list[tuple[dict[str, Any], Us, str, str]]] = {
     "end_is_after_the_start": [
         ({**BITMEX, "start": "2024-01-02", "end": "2024-01-02"}, OPEN, "end", "2024-01-02 is not after"),
         ({**BARS, "start": "recent", "end": "2026-01-01"}, OPEN, "end", "2026-01-01 is not after"),
+        ({**BARS, "end": "2025-12-01"}, OPEN, "end", "2025-12-01 is not after"),
     ],
     "schedule_can_fire": [
         ({**BARS, "every": "1h", "cron": "0 2 * * *"}, OPEN, "cron", "cron and every exclude each other"),

@@ -1,11 +1,15 @@
 import errno
+import os
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from dccd_core.domain.timespan import Us
 from dccd_pipeline.config import read
-from dccd_pipeline.config.lastgood import dagster_home, load_lasting
-from dccd_pipeline.config.read import EMBEDDED, SettingsError, parse_settings
+from dccd_pipeline.config.kept import dagster_home, kept_file
+from dccd_pipeline.config.lastgood import load_lasting
+from dccd_pipeline.config.read import EMBEDDED, SettingsError, load_settings, parse_settings
 from dccd_pipeline.config.settings import Origin, Settings
 
 GOOD = """
@@ -142,9 +146,9 @@ def test_what_is_kept_and_of_no_use_is_replaced_and_is_no_mistake_of_the_file(
 def test_what_is_kept_is_what_was_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """bdee002: it was read once more to be kept: what an editor wrote meanwhile counted as good."""
 
-    def parsed(text: str, origin: Origin) -> Settings:
+    def parsed(text: str, origin: Origin, *, judged: Us | None) -> Settings:
         (project / "dccd.yaml").write_text("half of a")
-        return parse_settings(text, origin)
+        return parse_settings(text, origin, judged=judged)
 
     with monkeypatch.context() as patched:
         patched.setattr(read, "parse_settings", parsed)
@@ -152,6 +156,30 @@ def test_what_is_kept_is_what_was_read(project: Path, monkeypatch: pytest.Monkey
     lasting = load_lasting()
     assert lasting.mistake
     assert lasting.settings == good.settings
+
+
+def test_no_new_year_makes_a_mistake_of_what_was_accepted(project: Path) -> None:
+    """bdee002: since twelve hours into it each command and run refused the day that was the only one to write
+    in the year before, the last good configuration included: nothing was collected any more."""
+    year = datetime.now(UTC).year - 2
+    text = (
+        f"collect: [{{exchange: kraken, symbols: [BTC/USD], data_type: ohlc, span: 1m, start: {year}-01-01}}]"
+    )
+    (project / "dccd.yaml").write_text(text)
+    with pytest.raises(SettingsError, match="serves the last 720 rows"):
+        load_lasting()
+    kept = kept_file(project / "dccd.yaml", project / "home")
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text)
+    then = datetime(year, 7, 1, tzinfo=UTC).timestamp()
+    os.utime(kept, (then, then))
+    for loaded in (load_lasting().settings, load_settings()):
+        assert loaded.collect[0].start == date(year, 1, 1)
+    assert load_lasting().mistake == ""
+    assert kept.stat().st_mtime == then
+    (project / "dccd.yaml").write_text(f"{text}  # another text")
+    assert "serves the last 720 rows" in load_lasting().mistake
+    assert load_lasting().settings == loaded
 
 
 @pytest.mark.parametrize("named", ["home", "~/home"])
