@@ -299,7 +299,7 @@ def _meaning(response: Response, error: Error | None, said: str, text: str) -> D
     if response.status >= 500 or (error and error.code in _OVERLOADED):
         return Unavailable(text, hint=wire.TROUBLE)
     if error and error.code in _BAD_SYMBOL:
-        return UnknownSymbol(text, hint="Binance does not list this symbol; see `dccd exchanges binance`")
+        return UnknownSymbol(text, hint="Binance does not list this symbol; see `dccd symbols binance`")
     return Rejected(text, hint="Binance refused the request itself")
 
 

@@ -251,7 +251,7 @@ def _meaning(response: Response, code: int | str | None, said: str, text: str) -
     if response.status == 429 or code in _TOO_MANY:
         return Throttled(text, wait_s=wire.retry_after(response, _BLOCK_S), hint=wire.LIMITED)
     if (code, said) == (_INVALID, "symbol: invalid"):
-        return UnknownSymbol(text, hint="Bitfinex does not list this symbol; see `dccd exchanges bitfinex`")
+        return UnknownSymbol(text, hint="Bitfinex does not list this symbol; see `dccd symbols bitfinex`")
     if response.status == 403:
         return Banned(text, wait_s=wire.retry_after(response, _BLOCK_S), hint=wire.FIREWALL)
     if code in _OUT_OF_ORDER or (response.status >= 500 and code != _INVALID):

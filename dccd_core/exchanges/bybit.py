@@ -269,7 +269,7 @@ def _come_back(response: Response, code: int, text: str) -> DccdError | None:
 
 def _refusal(code: int, text: str) -> DccdError:
     if code == _BAD_SYMBOL or (code == _BAD_PARAMETER and _OF_SYMBOL.search(text)):
-        return UnknownSymbol(text, hint="Bybit does not list this symbol; see `dccd exchanges bybit`")
+        return UnknownSymbol(text, hint="Bybit does not list this symbol; see `dccd symbols bybit`")
     if code in _ABROAD:
         return Rejected(text, hint=wire.ABROAD)
     return Rejected(text, hint="Bybit refused the request itself")

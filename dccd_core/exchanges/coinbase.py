@@ -213,7 +213,7 @@ def _meaning(response: Response, message: str | None, text: str) -> DccdError:
     if response.status >= 500 or "internal server error" in lower:
         return Unavailable(text, hint=wire.TROUBLE)
     if message is not None and (response.status == 404 or lower == "notfound"):
-        return UnknownSymbol(text, hint="Coinbase does not list this symbol; see `dccd exchanges coinbase`")
+        return UnknownSymbol(text, hint="Coinbase does not list this symbol; see `dccd symbols coinbase`")
     return Rejected(text, hint="Coinbase refused the request itself")
 
 

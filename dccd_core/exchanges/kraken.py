@@ -300,7 +300,7 @@ def _meaning(response: Response, errors: str, text: str) -> DccdError:
     if status >= 500 or _TROUBLE.search(errors):
         return Unavailable(text, hint=f"{wire.TROUBLE}; see status.kraken.com")
     if _BAD_PAIR.search(errors):
-        return UnknownSymbol(text, hint="Kraken does not list this symbol; see `dccd exchanges kraken`")
+        return UnknownSymbol(text, hint="Kraken does not list this symbol; see `dccd symbols kraken`")
     return Rejected(text, hint="Kraken refused the request itself")
 
 

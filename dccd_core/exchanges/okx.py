@@ -280,7 +280,7 @@ def _meaning(response: Response, code: str, text: str) -> DccdError:
     if response.status in (403, 418):
         return Banned(text, wait_s=wire.retry_after(response, 60.0), hint=wire.FIREWALL)
     if code in _BAD_SYMBOL:
-        return UnknownSymbol(text, hint="OKX does not list this instrument; see `dccd exchanges okx`")
+        return UnknownSymbol(text, hint="OKX does not list this instrument; see `dccd symbols okx`")
     return Rejected(text, hint="OKX refused the request itself")
 
 

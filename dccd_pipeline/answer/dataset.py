@@ -26,7 +26,7 @@ from dccd_pipeline.assets.deadlines import deadline_of
 from dccd_pipeline.assets.freshness import Standing, standing
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.wanted import wanted_of
-from dccd_pipeline.ticks.memory import Failing
+from dccd_pipeline.ticks.memory import Failing, said_fails
 
 _NAMED: Final = 3
 
@@ -206,9 +206,7 @@ def _problems(
     if known.damage:
         yield known.damage
     elif known.failing:
-        one = known.failing
-        said = f"fails since {iso(Us(one.since))}, {one.tries} times, next try at {iso(Us(one.retry_at))}"
-        yield f"{dataset}: {said}: {one.cause}"
+        yield f"{dataset}: {said_fails(known.failing)}"
     elif not known.states and by.entry.enabled:
         comes = "" if by.comes is None else f", or let its schedule run at {iso(by.comes)}"
         yield f"{dataset}: never collected -> {mend}{comes}"

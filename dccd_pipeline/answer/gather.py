@@ -193,7 +193,9 @@ def _of_entry(
     streamed = {dataset for one in settings.stream if one.enabled for dataset in one.datasets}
     for dataset in entry.datasets:
         states = read.states.get(dataset, {})
-        stored = [key for key, state in states.items() if state.content_hash]
+        # Of a dataset with a damaged file no state is known, but which files there are.
+        in_files = [key for key, state in states.items() if state.content_hash]
+        stored = settings.lake().keys(dataset) if dataset in read.damage else in_files
         gone = vanished(held.get(dataset, ()), stored, keys)
         known = Known(
             states=states,

@@ -341,4 +341,4 @@ class SharedProgress(_Bar):
 def closing(progress: FillProgress, store: str, size: int) -> None:
     """Say in a line what the runs of a command brought."""
     rows, seconds = progress.remaining.rows, progress.seconds
-    OUT.print(f"{rows:,} rows, {decimal(size)} in {escape(store)}, {seconds:,.1f} s", soft_wrap=True)
+    OUT.print(f"{counted(rows, 'row')}, {decimal(size)} in {escape(store)}, {seconds:,.1f} s", soft_wrap=True)

@@ -215,8 +215,11 @@ def _said_of(dataset: Dataset) -> Generator[None]:
 def _show(seen: Seen) -> None:
     for one in seen.found:
         span = f" ({iso(one.spans[0].start)} to {iso(one.spans[-1].end)})" if one.spans else ""
-        how = "repaired" if one in seen.mended else one.harm
-        click.echo(f"{how}: {one.dataset} {one.key}{span}: {one.said}")
+        if one in seen.mended:
+            how, said = "repaired", one.said.partition(" -> ")[0]  # nothing is to be done any more
+        else:
+            how, said = one.harm, one.said
+        click.echo(f"{how}: {one.dataset} {one.key}{span}: {said}")
     for dataset, of in seen.gaps_of.items():
         for gap in of:
             missing = "" if gap.missing is None else f", {gap.missing:,} rows"

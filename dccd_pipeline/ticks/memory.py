@@ -12,6 +12,7 @@ from typing import Final
 import dagster as dg
 import msgspec
 
+from dccd_core.domain.sizes import counted
 from dccd_core.domain.timespan import HOUR, MINUTE, SECOND, Us, iso
 from dccd_pipeline.tags import TICKS
 
@@ -80,11 +81,13 @@ def write_memory(instance: dg.DagsterInstance, store: str | None, name: str, mem
 
 def said_failing(failing: Mapping[str, Failing]) -> list[str]:
     """Name the datasets that fail, each with its cause and when it is tried again."""
-    return [
-        f"{name}: fails since {iso(Us(one.since))}, {one.tries} times, "
-        f"next try at {iso(Us(one.retry_at))}: {one.cause}"
-        for name, one in sorted(failing.items())
-    ]
+    return [f"{name}: {said_fails(one)}" for name, one in sorted(failing.items())]
+
+
+def said_fails(one: Failing) -> str:
+    """Say since when and why a dataset fails, and when it is tried again."""
+    since, again = (iso(Us(at - at % SECOND)) for at in (one.since, one.retry_at))
+    return f"fails since {since}, {counted(one.tries, 'time')}, next try at {again}: {one.cause}"
 
 
 def _key(store: str | None, name: str) -> str:

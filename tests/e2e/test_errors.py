@@ -39,7 +39,7 @@ NOPE = Dataset("binance", Symbol("NOPE", "USDT"), DataType.OHLC, HOUR)
 ETH_HOURS = Dataset("binance", Symbol("ETH", "USDT"), DataType.OHLC, HOUR)
 UNLISTED = (
     "binance/ohlc/NOPE-USDT/1h 2024: [binance /api/v3/klines NOPE/USDT] HTTP 400: -1121 Invalid symbol."
-    " -> Binance does not list this symbol; see `dccd exchanges binance`"
+    " -> Binance does not list this symbol; see `dccd symbols binance`"
 )
 
 

@@ -208,7 +208,7 @@ def test_a_symbol_that_was_never_there_fails_by_name(desk: Desk, sandbox: Runnin
     sandbox.faults([GONE])
     result = desk.run("2024", "2024")
     assert not result.success
-    hint = "Binance does not list this symbol; see `dccd exchanges binance`"
+    hint = "Binance does not list this symbol; see `dccd symbols binance`"
     assert failure(result) == [
         "1 of 2 datasets failed",
         f"binance/ohlc/OLD-USDT/1h 2024: {SAID} -> {hint}",

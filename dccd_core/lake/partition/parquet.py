@@ -36,7 +36,7 @@ _UNREADABLE: Final = (
     UnicodeDecodeError,
     OSError,
 )
-_RESTORE: Final = "restore it from an archive, or delete it and fill the partition again"
+_RESTORE: Final = "`dccd verify --repair` asks for its rows anew; or restore it from a copy"
 
 # Measured. Times and ids: half the size of pyarrow's defaults, and as fast.
 _ENCODINGS: Final[Mapping[pl.DataType, str]] = {TIME: "DELTA_BINARY_PACKED", pl.String(): "DELTA_BYTE_ARRAY"}

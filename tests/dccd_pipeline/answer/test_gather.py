@@ -205,9 +205,15 @@ def test_a_vanished_file_is_named(world: World) -> None:
 
 
 def test_a_damaged_file_is_named_and_its_neighbours_are_judged(world: World) -> None:
+    """Of a dataset with one damaged file it was said that the files of all partitions had vanished."""
     world.config["collect"][0]["symbols"].append("ETH/USDT")
+    world.config["collect"][0]["start"] = "2023-01-01"
     world.fill()
     world.fill(ETH)
+    for dataset in (HOURS, ETH):
+        hold(world.lake, dataset, "2023", bars(whole(dataset, "2023")))
+    held = {HOURS: ["2023", "2024"], ETH: ["2023", "2024"]}
+    remember_held(world.instance, world.lake.identity(), ["2023", "2024"], held)
     Path(world.lake.path(ETH, "2024")).write_bytes(b"no parquet at all, but long enough to have a footer")
     found = world.ask()
     assert only(found).startswith(f"{ETH}: ")

@@ -95,6 +95,7 @@ class TestLake:
         told = dccd("verify", "--repair")
         assert told.exit_code == 0, told.output
         assert told.stdout.startswith("repaired: binance/ohlc/BTC-USDT/1h 2024 ")
+        assert "->" not in told.stdout  # nothing is to be done any more
         assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
         assert (file.parent / "_damaged").exists()
         assert dccd("verify").exit_code == 0

@@ -29,5 +29,5 @@ def test_what_fails_is_named_if_it_is_configured_and_of_this_store(tmp_path: Pat
         write_memory(instance, lake.identity(), "bars", Memory(failing))
         lines = failing_lines(settings, instance)
         assert gone_lines(settings, instance) == []
-    said = f"{HOURS}: fails since 2026-11-20T12:00:00Z, 1 times, next try at 2026-11-20T12:00:00Z: it is down"
+    said = f"{HOURS}: fails since 2026-11-20T12:00:00Z, 1 time, next try at 2026-11-20T12:00:00Z: it is down"
     assert lines == ([said] if stored else [])
