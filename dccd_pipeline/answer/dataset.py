@@ -106,7 +106,7 @@ def dataset_status(
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
     behind = _behind(stands)
     perishing = _perishing(entry, dataset, deadline)
-    mend = _Mend(entry, next_tick)
+    mend = _Mend(entry, next_tick, entry.is_out_of_reach(dataset, now))
     return DatasetStatus(
         dataset=dataset,
         entry=entry.name,
@@ -196,6 +196,7 @@ class _Mend(NamedTuple):
 
     entry: Entry
     comes: Us | None
+    out_of_reach: bool
 
 
 def _problems(
@@ -207,6 +208,9 @@ def _problems(
         yield known.damage
     elif known.failing:
         yield f"{dataset}: {said_fails(known.failing)}"
+    elif not known.states and by.out_of_reach:
+        said = f"never collected, and it cannot be: its last day, {by.entry.last_day}, is not shown any more"
+        yield f"{dataset}: {said} -> write another end, or take it out of the entry"
     elif not known.states and by.entry.enabled:
         comes = "" if by.comes is None else f", or let its schedule run at {iso(by.comes)}"
         yield f"{dataset}: never collected -> {mend}{comes}"

@@ -50,6 +50,8 @@ def deadline_of(
     """
     if not perishes(dataset) or (entry and entry.derive_from):
         return None  # what is built perishes with what it is built of
+    if entry and not states and entry.is_out_of_reach(dataset, now):
+        return None  # nobody ever had it, and nobody can
     exchange = get(dataset.exchange)
     endpoint = exchange.endpoint(dataset.symbol.market_type, dataset.data_type)
     assert endpoint is not None

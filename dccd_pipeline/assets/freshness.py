@@ -59,6 +59,8 @@ def wanted_until(entry: Entry, dataset: Dataset, now: Us) -> Us | None:
     then. Without a schedule up to its end, once that is past; None where it has none.
     """
     end = last_moment(entry, dataset)
+    if end is not None and entry.depth:
+        end = tick_before(entry, end)  # only ticks before it bring what is shown at their moment alone
     if not entry.scheduled:
         return end if end is not None and end <= now else None
     tick = tick_before(entry, now)

@@ -89,6 +89,11 @@ class Order:
     """As a tick does: leave alone what needs nothing now."""
 
     @property
+    def judged(self) -> TimeRange | None:
+        """What of its partitions is looked at: of a tick what the entry wants of them (None: all)."""
+        return self.entry.within if self.catch_up else self.within
+
+    @property
     def tags(self) -> dict[str, str]:
         if self.catch_up:
             return {}
@@ -246,7 +251,7 @@ def run_order(settings: Settings, order: Order, instance: dg.DagsterInstance, pr
     lake = settings.lake()
     states = {dataset: lake.all_known(dataset) for dataset in datasets}
     conditions = {
-        (d, key): condition_of(d, key, states[d].get(key), order.within)
+        (d, key): condition_of(d, key, states[d].get(key), order.judged)
         for d in datasets
         for key in order.keys
     }
@@ -265,7 +270,7 @@ def _is_whole(dataset: Dataset, key: str, state: State | None, order: Order, beg
     The venue's clock may be a little behind ours, so the last moments are left out.
     """
     whole = partition_span(dataset.grain, key)
-    asked = whole.clip(order.within) if order.within else whole
+    asked = whole.clip(order.judged) if order.judged else whole
     final = settled(dataset, Us(began - _SLACK), get(dataset.exchange).finality_delay)
     past = asked.clip(TimeRange(ZERO, final)) if asked else None
     return past is None or condition_of(dataset, key, state, past) is Condition.AVAILABLE
@@ -276,7 +281,7 @@ def due_of(settings: Settings, order: Order) -> dict[Job, list[TimeRange]]:
     lake, now = settings.lake(), present()
     states = {dataset: lake.all_known(dataset) for dataset in order.datasets}
     return {
-        (dataset, key): due_in(dataset, key, states[dataset].get(key), now, order.within)
+        (dataset, key): due_in(dataset, key, states[dataset].get(key), now, order.judged)
         for dataset in order.datasets
         for key in order.keys
     }

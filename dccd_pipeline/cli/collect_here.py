@@ -5,6 +5,7 @@ Belongs here: from chosen entries to orders, and what they come to. Does not: ho
 
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 import dagster as dg
@@ -13,15 +14,19 @@ from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import Us, moment
 from dccd_core.lake.lake import LakeStore
 from dccd_core.net.clock import SystemClock
+from dccd_pipeline.answer.dataset import Known, dataset_status
 from dccd_pipeline.assets.partitions import entry_partitions
 from dccd_pipeline.assets.remembered import said_gone
 from dccd_pipeline.cli.backfill import Order
 from dccd_pipeline.cli.collect import Chosen
 from dccd_pipeline.cli.instance import open_instance
 from dccd_pipeline.cli.main import run_orders, show_plan
+from dccd_pipeline.config.accepted import by_dataset
 from dccd_pipeline.config.collect import Entry
 from dccd_pipeline.config.settings import Settings
 from dccd_pipeline.ticks.due import Found, find
+
+_NAMED: Final = 3
 
 Looked = tuple[Entry, list[Dataset], Found]
 """An entry, its datasets that are chosen, and what there is of all of them."""
@@ -38,9 +43,12 @@ def collect_here(settings: Settings, chosen: Chosen, *, dry_run: bool, tell: int
     for line in wrong:
         click.echo(line, err=True)
     if not orders:
-        exchanges = dict.fromkeys(entry.exchange for entry, _ in chosen)
-        what = "everything else" if wrong else "everything"
-        click.echo(f"{', '.join(exchanges)}: {what} is up to date")
+        exchanges = ", ".join(dict.fromkeys(entry.exchange for entry, _ in chosen))
+        if lacking := not_up_to_date(settings, looked, now):
+            names = ", ".join(map(str, lacking[:_NAMED])) + (" and more" if len(lacking) > _NAMED else "")
+            click.echo(f"{exchanges}: nothing can be asked for now; `dccd status` says what lacks of {names}")
+        else:
+            click.echo(f"{exchanges}: {'everything else' if wrong else 'everything'} is up to date")
     elif dry_run:
         show_plan(settings, orders, as_json=False)
     else:
@@ -64,6 +72,23 @@ def left_alone(looked: Sequence[Looked], run: Sequence[Entry]) -> list[str]:
         if entry not in run:
             lines += [f"{one}: {error}" for one, error in found.damaged if one in datasets]
     return lines
+
+
+def not_up_to_date(settings: Settings, looked: Sequence[Looked], now: Us) -> list[Dataset]:
+    """Return what is chosen and lacks something; what vanished or cannot be read is said elsewhere."""
+    accepted = by_dataset(settings.accepted_gaps())
+    lacking = list[Dataset]()
+    for entry, datasets, found in looked:
+        for dataset in datasets:
+            states, gone = found.states.get(dataset), found.gone.get(dataset, ())
+            if states is None or gone:
+                continue
+            how = dataset_status(
+                entry, dataset, Known(states, accepted=accepted.get(str(dataset), ())), now, None
+            )
+            if how.gaps or how.behind or (how.wanted and not states):
+                lacking.append(dataset)
+    return lacking
 
 
 def tick_orders(looked: Sequence[Looked], now: Us) -> list[tuple[Order, Found]]:

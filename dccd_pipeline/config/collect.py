@@ -288,6 +288,16 @@ class Entry(TypedEntry):
         last = f"{life.delisted:{form}}" if life.delisted else None
         return [key for key in keys if first <= key and (last is None or key <= last)]
 
+    def is_out_of_reach(self, dataset: Dataset, now: Us) -> bool:
+        """Tell whether it has ended, and nothing of it can be asked for any more."""
+        ends = (self.last_day, self.life_of(dataset.symbol).delisted)
+        last = min((day for day in ends if day), default=None)
+        if last is None or self.derive_from:
+            return False  # what it is built of may be stored
+        end = parse_time(str(last + timedelta(days=1)))
+        source = self.source(dataset.symbol)
+        return end <= now and end <= askable_since(source, self.asked_for(dataset).span, now)
+
 
 def is_limited(endpoint: Endpoint) -> bool:
     """Tell whether it knows a part of the past only; the present alone is no matter of days."""

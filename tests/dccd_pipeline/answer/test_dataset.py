@@ -40,6 +40,27 @@ def test_what_has_not_begun_wants_nothing() -> None:
     assert (told.coverage, told.behind, told.wanted) == (None, 0, None)
 
 
+@pytest.mark.parametrize(
+    "name", ["binance/orderbook/BTC-USDT", "bybit/trades/BTC-USDT", "kraken/ohlc/BTC-USDT/1m"]
+)
+def test_what_has_ended_and_was_never_collected_is_not_promised(name: str) -> None:
+    """d446da6: "at risk", and "-> `dccd collect` ..., or let its schedule run": neither brings anything."""
+    dataset, now = Dataset.parse(name), parse_time("2026-11-29T22:00")
+    asks = {"exchange": dataset.exchange, "symbols": ["BTC/USDT"], "data_type": str(dataset.data_type)}
+    asks |= {"span": "1m"} if dataset.span else {}
+    asks |= {"start": "2026-01-01"} if dataset.data_type.table.pictures else {}
+    raw = {"collect": [{**asks, "end": "2026-11-10"}]}
+    (entry,) = settings_of(raw, now=now).collect
+    told = dataset_status(entry, dataset, Known({}), now, Us(now + HOUR))
+    (said,) = told.problems
+    assert said.startswith(
+        f"{name}: never collected, and it cannot be: its last day, 2026-11-09, is not shown"
+    )
+    assert told.deadline is None or told.deadline.safety is not Safety.AT_RISK
+    (said,) = dataset_status(entry, dataset, Known({}), parse_time("2026-11-09T22:00"), None).problems[-1:]
+    assert said == f"{name}: never collected -> `dccd collect {entry.name}`"
+
+
 def test_a_gap_at_the_end_is_told_once() -> None:
     states = {"2024": state(HOURS, "2024", hole("2024-12-31T21:00", "2025-01-01"))}
     told = dataset_status(entry_of(end="2025-01-01"), HOURS, Known(states), NOW, None)

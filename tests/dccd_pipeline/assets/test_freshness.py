@@ -98,6 +98,13 @@ def test_nothing_is_wanted_after_an_end() -> None:
     assert wanted(weeks, week, exchanges=gone) == at("2026-02-23"), "no week that trading ended in"
 
 
+def test_of_what_is_shown_at_its_moment_alone_an_end_wants_no_more_than_ticks_bring() -> None:
+    """d446da6: a book whose entry had ended was "behind by 3 min" for ever."""
+    book = {**TICKS, "data_type": "orderbook", "every": "5m", "end": "2026-11-20"}
+    assert wanted(BOOKS, book) == at("2026-11-19T23:50")
+    assert wanted(BOOKS, book, now=at("2026-11-19T12:00")) == at("2026-11-19T11:49:55")
+
+
 def test_of_an_exchange_that_has_closed_all_is_wanted_up_to_then() -> None:
     dataset = Dataset.parse("bitmex/ohlc/BTC-USD_BTC/1h")
     entry = {"exchange": "bitmex", "symbols": ["BTC/USD:BTC"], "data_type": "ohlc", "span": "1h"}

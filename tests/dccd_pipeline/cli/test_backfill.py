@@ -17,7 +17,7 @@ from dccd_core.net.http import DEFAULT_SHARE
 from dccd_core.tables import DataType
 from dccd_core.testing.sandbox.process import RunningSandbox, running_sandbox
 from dccd_pipeline.build import silent
-from dccd_pipeline.cli.backfill import backfill, keys_of, order_of, pace, plan
+from dccd_pipeline.cli.backfill import Order, backfill, keys_of, order_of, pace, plan
 from dccd_pipeline.config.read import settings_of
 from dccd_pipeline.config.settings import ExchangeSettings, Settings
 from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, TRADES
@@ -196,6 +196,17 @@ def test_it_runs_as_the_job_that_collects_the_dataset(settings: Settings, sandbo
         assert earlier.complete
         jobs = {instance.get_run_by_id(one.run_id).job_name for one in (done, earlier)}  # type: ignore[union-attr]
         assert jobs == {"majors", "binance_ohlc_1h"}
+
+
+def test_a_tick_is_judged_by_what_its_entry_wants() -> None:
+    """d446da6: of an entry that ends within a year all of it, and "pending"."""
+    raw = {**ENTRY, "start": "2024-01-01", "end": "2024-01-15"}
+    (entry,) = settings_of({"collect": [raw]}).collect
+    asked = TimeRange(parse_time("2024-01-02"), parse_time("2024-01-03"))
+    tick = Order(entry, entry.datasets, ("2024",), catch_up=True)
+    assert tick.judged == entry.within
+    assert Order(entry, entry.datasets, ("2024",)).judged is None, "whoever asks for all of it is told of all"
+    assert Order(entry, entry.datasets, ("2024",), asked).judged == asked
 
 
 def test_a_failure_is_told_in_its_own_words(settings: Settings) -> None:

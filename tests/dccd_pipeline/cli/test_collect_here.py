@@ -7,6 +7,7 @@ from dccd_core.domain.timespan import parse_time
 from dccd_core.lake.lake import LakeStore
 from dccd_pipeline.cli.collect import chosen_entries
 from dccd_pipeline.cli.collect_here import look, planned_orders, tick_orders
+from dccd_pipeline.config.capabilities import present
 from tests.dccd_pipeline.cli.terminal import dccd, said
 from tests.dccd_pipeline.cli.test_collect import SETTINGS
 from tests.dccd_pipeline.held import HOURS, bars, hold, whole
@@ -62,3 +63,16 @@ class TestNothingIsPassedOver:
         told = dccd("collect")
         assert told.exit_code == 1
         assert said(told).startswith(f"{HOURS}: gone: 2023, the files vanished; ticks leave them alone -> ")
+
+    def test_what_lacks_something_that_cannot_be_asked_for_now_is_not_up_to_date(
+        self, lake: LakeStore
+    ) -> None:
+        """d446da6: of a gap that waits for its next question, "binance: everything is up to date"."""
+        missing = whole(HOURS, "2024")[100:]
+        Path(lake.path(HOURS, "2024")).unlink()
+        hold(LakeStore(lake.url), HOURS, "2024", bars(missing), at=present())
+        told = dccd("collect")
+        assert (told.exit_code, told.stdout) == (
+            0,
+            f"binance: nothing can be asked for now; `dccd status` says what lacks of {HOURS}\n",
+        )
