@@ -52,7 +52,7 @@ def _late(look: Look, lake: LakeStore, entry: Entry, datasets: list[Dataset]) ->
     if not datasets:
         return {}
     tail, found = lake.tail(datasets[0]).read(), dict[str, str | None]()
-    failing = read_memory(look.instance, lake.identity(), entry.name).failing
+    failing = read_memory(look.instance, lake.identity(), entry.name).troubled
     for dataset in datasets:
         cause = failing[str(dataset)].cause if str(dataset) in failing else ""
         try:

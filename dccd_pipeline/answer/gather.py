@@ -200,7 +200,7 @@ def _of_entry(
         known = Known(
             states=states,
             gone=gone,
-            failing=memory.failing.get(str(dataset)),
+            failing=memory.troubled.get(str(dataset)),
             damage=read.damage.get(dataset, ""),
             found=[said_gone(dataset, gone).removeprefix(f"{dataset}: ")] if gone else [],
             accepted=accepted.get(str(dataset), ()),

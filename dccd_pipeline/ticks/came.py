@@ -58,6 +58,11 @@ class Came:
         """Return what failed, each with its cause."""
         return {str(dataset): str(error) for dataset, _, error in self.errors}
 
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Return what the exchange does not know any more, each with its words."""
+        return {str(one): str(error) for one, _, error in self.warned if isinstance(error, UnknownSymbol)}
+
     def take(self, outcome: Outcome) -> Change | None:
         """Take what came of one partition; None when nothing is stored of it, or it failed."""
         dataset, key, result = outcome.dataset, outcome.key, outcome.result

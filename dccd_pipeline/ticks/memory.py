@@ -39,10 +39,17 @@ class Memory(msgspec.Struct, frozen=True):
     table_at: int = 0
     gaps: dict[str, int] = {}
     """How many gaps each dataset had, of those that had any."""
+    unknown: dict[str, Failing] = {}
+    """What is stored, and the exchange does not know any more: no tick fails for that."""
+
+    @property
+    def troubled(self) -> dict[str, Failing]:
+        """What keeps any dataset from being brought up to date."""
+        return self.unknown | self.failing
 
     def left(self, now: Us) -> dict[str, Failing]:
         """Return the datasets that are not tried at this moment."""
-        return {name: one for name, one in self.failing.items() if now < one.retry_at - _EARLY}
+        return {name: one for name, one in self.troubled.items() if now < one.retry_at - _EARLY}
 
 
 _MEMORY: Final = msgspec.json.Decoder(Memory)

@@ -168,17 +168,19 @@ class TickRun:
         """Warn, report, and remember what the next tick has to know."""
         instance, store, memory = self.context.instance, self.lake.identity(), self.memory
         others = {str(one) for one in self.entry.datasets} - {str(one) for one in self.datasets}
-        failing = failing_by_now(memory.failing, self.came.failed, others | self.left.keys(), now)
+        untried = others | self.left.keys()
+        failing = failing_by_now(memory.failing, self.came.failed, untried, now)
+        unknown = failing_by_now(memory.unknown, self.came.unknown, untried, now)
         self.telling.trouble(self.left)
-        self.telling.checks(failing, self.compared, now)
+        self.telling.checks(unknown | failing, self.compared, now)
         if self.came.written:
             keys = entry_partitions(self.entry).get_partition_keys()
             find_gone(instance, store, keys, self.came.states)
         if self.whole:
             self.telling.remind()
-        gaps = self.telling.report(memory, failing, now, whole=self.whole)
-        told = Memory(failing, now if self.whole else memory.table_at, gaps)
+        gaps = self.telling.report(memory, unknown | failing, now, whole=self.whole)
+        told = Memory(failing, now if self.whole else memory.table_at, gaps, unknown)
         if told != memory:
             write_memory(instance, store, self.entry.name, told)
-        if self.left:
-            instance.add_run_tags(self.context.run_id, {FAILING: str(len(self.left))})
+        if failed := self.left.keys() & memory.failing.keys():
+            instance.add_run_tags(self.context.run_id, {FAILING: str(len(failed))})

@@ -34,5 +34,5 @@ def failing_lines(settings: Settings, instance: dg.DagsterInstance) -> list[str]
 def _failing(settings: Settings, instance: dg.DagsterInstance, store: str) -> Iterator[str]:
     for entry in settings.collect:
         known = {str(dataset) for dataset in entry.datasets}
-        failing = read_memory(instance, store, entry.name).failing
+        failing = read_memory(instance, store, entry.name).troubled
         yield from said_failing({name: one for name, one in failing.items() if name in known})

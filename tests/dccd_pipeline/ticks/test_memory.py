@@ -63,3 +63,10 @@ def test_it_is_said_with_cause_and_next_try() -> None:
     assert said_failing({NAME: failing}) == [
         f"{NAME}: fails since 2026-11-20T12:00:00Z, 2 times, next try at 2026-11-20T12:05:00Z: it is down"
     ]
+
+
+def test_what_the_exchange_does_not_know_any_more_waits_too_and_fails_nothing() -> None:
+    gone, down = (failed_again(failed_again(None, why, NOW), why, NOW) for why in ("unknown", "it is down"))
+    memory = Memory({"b": down}, unknown={"a": gone})
+    assert memory.troubled == memory.left(NOW) == {"a": gone, "b": down}
+    assert memory.failing == {"b": down}

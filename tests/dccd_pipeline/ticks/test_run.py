@@ -29,6 +29,13 @@ SYMBOLS = [f"{base}/USDT" for base in ("BTC", "ETH", "SOL", "XRP")]
 DATASETS = [Dataset("binance", Symbol.parse(one), DataType.OHLC, MINUTE) for one in SYMBOLS]
 NAME = "binance_ohlc_1m"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+UNKNOWN = Fault(
+    kind=FaultKind.STATUS,
+    status=400,
+    path="klines",
+    symbol="ETHUSDT",
+    body='{"code":-1121,"msg":"Invalid symbol."}',
+)
 DOWN = Fault(kind=FaultKind.STATUS, status=400, path="klines", symbol="ETHUSDT")
 
 
@@ -123,6 +130,35 @@ def test_events_are_few_however_many_datasets_there_are(
     assert 40 <= report["new_rows"] <= 200  # how long the first tick took is a matter of load
     assert report["requests"] == 4
     assert len(world.lake.segments()) == 1  # of all of them one file
+
+
+def test_a_symbol_that_the_exchange_renamed_fails_no_tick_and_is_named_and_asked_ever_more_rarely(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ae6bd10: "nobody asked since ...", though each tick asked, and was told: no such symbol."""
+    assert world.tick().success
+    world.sandbox.faults([UNKNOWN])
+    minutes, tried = 0, list[int]()
+    for _ in range(6):
+        minutes += 5
+        later(world, monkeypatch, minutes)
+        before = world.asked("ETHUSDT")
+        result = world.tick()
+        run = world.instance.get_run_by_id(result.run_id)
+        assert run
+        assert (result.success, FAILING in run.tags) == (True, False)
+        if world.asked("ETHUSDT") > before:
+            tried.append(minutes)
+    assert tried == [5, 10, 15, 25]
+    (line,) = failing_lines(world.settings, world.instance)
+    assert line.startswith(f"{DATASETS[1]}: fails since")
+    assert "Invalid symbol" in line
+    assert "it was delisted or renamed: set exchanges.binance.symbols.ETH/USDT" in line
+    assert [row["dataset"] for row in world.report()["rows"]] == [str(DATASETS[1])]
+
+    world.sandbox.faults([])
+    assert world.tick("ETH/USDT", scheduled=False).success
+    assert failing_lines(world.settings, world.instance) == []
 
 
 def test_a_failing_dataset_is_named_and_left_alone_for_longer_each_time(
