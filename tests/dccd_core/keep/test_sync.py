@@ -526,7 +526,7 @@ def test_a_stop_does_not_wait_for_a_remote_that_hangs(
     def halt() -> bool:
         if not told and remote.begun.is_set() and current_thread() is main_thread():
             raise KeyboardInterrupt
-        return remote.begun.is_set()
+        return told and remote.begun.is_set()
 
     try:
         if told:
