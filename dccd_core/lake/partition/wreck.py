@@ -3,10 +3,12 @@
 Everybody else refuses such a file (parquet.py). This is to find out what is wrong with it, and to mend it.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import SEEK_END
+from itertools import chain, count
 from typing import BinaryIO, Final
 
 import polars as pl
@@ -104,8 +106,24 @@ def mend(store: Store, path: str, data_type: DataType, owner: str, how: Mending)
     What was claimed of the doubtful time is not any more: whoever fills the partition asks for it again.
     """
     if how.aside:
-        rewrite(store, how.aside, partial(_copy, store, path))
+        rewrite(store, _own_name(store, path, how.aside), partial(_copy, store, path))
     rewrite(store, path, partial(_rewritten, store.url(path), data_type, owner, how))
+
+
+def _own_name(store: Store, path: str, aside: str) -> str:
+    """Return where to keep a file: not in the place of another one that was damaged before."""
+    ours = _sha256(store, path)
+    names = chain([aside], (f"{aside}_{n}" for n in count(2)))
+    return next(name for name in names if _sha256(store, name) in ("", ours))
+
+
+def _sha256(store: Store, path: str) -> str:
+    """Return the hash of a file; empty where there is none."""
+    with store.open(path) as stored:
+        digest = hashlib.sha256()
+        while stored and (block := stored.file.read(_COPIED_AT_ONCE)):
+            digest.update(block)
+        return digest.hexdigest() if stored else ""
 
 
 def _copy(store: Store, path: str, file: BinaryIO, _: Stored | None) -> tuple[None, bool]:

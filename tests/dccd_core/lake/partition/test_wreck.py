@@ -50,6 +50,18 @@ def test_a_mended_partition_claims_nothing_of_the_doubtful_time(tmp_path: Path) 
     assert state.ledger.covered() == [span(0, 5), TimeRange(span(8, 9).start, parse_time("2025-01-01"))]
 
 
+def test_what_was_damaged_before_is_kept_too(tmp_path: Path) -> None:
+    """f462502: a second mending put what it kept in the place of what the first one had kept."""
+    lake = LakeStore(f"{tmp_path}/lake")
+    hold(lake, HOURS, "2024", bars(whole(HOURS, "2024")))
+    file = Path(lake.path(HOURS, "2024"))
+    for wreck in (b"first", b"second", b"second", b"first"):
+        file.write_bytes(wreck)
+        lake.mend(HOURS, "2024", [span(5, 8)], keep=True)
+    kept = {one.name: one.read_bytes() for one in file.parent.glob("_damaged*")}
+    assert kept == {"_damaged": b"first", "_damaged_2": b"second"}
+
+
 def test_holes_go_with_the_time_they_lie_in() -> None:
     asked = Asked(span(0, 10), Source.REST, Us(0), 1, 8)
     holes = Hole(span(2, 3), 1), Hole(span(6, 9), 3, proof="nothing was traded")
