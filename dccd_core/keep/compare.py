@@ -32,7 +32,7 @@ def less(ours: State, theirs: State, aside: int = 0) -> str:
     if theirs.rows > ours.rows + aside and not ours.ledger.replaces(theirs.ledger):
         return f"it has {theirs.rows} rows, and there are {ours.rows} here"
     covered = ours.ledger.covered()
-    lost = [one.span for one in ours.ledger.lost if one.reason != DAMAGED]  # that is nobody's withdrawal
+    lost = [one.span for one in ours.ledger.lost if one.reason != DAMAGED]  # what was is not taken back
     claimed = [one.span.minus(lost if one.source is Source.STREAM else ()) for one in theirs.ledger.asked]
     lacking = union(part for spans in claimed for span in spans for part in span.minus(covered))
     return f"it covers {_said(lacking)}, which is not covered here" if lacking else ""

@@ -28,7 +28,8 @@ ROOM: Final = "there is room enough"
 def proven(dataset: Dataset, key: str, state: State) -> bool:
     """Tell whether a whole partition is there, and every hole in it explained or accepted."""
     if dataset.data_type.table.pictures:
-        return not state.ledger.gaps() and not state.ledger.quarantined
+        ledger = state.ledger
+        return not (ledger.gaps() or ledger.damaged() or ledger.quarantined)
     return condition(state.ledger, partition_span(dataset.grain, key)) is Condition.AVAILABLE
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import DAY, TimeRange, Us, union
-from dccd_core.lake.partition.ledger import Source
+from dccd_core.lake.partition.ledger import DAMAGED, Source
 from dccd_core.lake.partition.parquet import State
 
 UNEXPLAINED: Final = "nobody can say why"
@@ -121,6 +121,9 @@ def gaps(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> li
     ]
     if promises(dataset, states):
         found += [gap for part in wanted.minus(covered(states)) for gap in _unasked(states, part)]
+    else:
+        damaged = (span for state in states.values() for span in state.ledger.damaged())
+        found += [Gap(part, None, DAMAGED) for span in damaged if (part := span.clip(wanted))]
     return sorted(found, key=lambda gap: gap.span)
 
 

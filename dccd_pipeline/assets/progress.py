@@ -10,7 +10,7 @@ from typing import Final
 from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import MINUTE, TimeRange, Us, iso
 from dccd_core.lake.lake import State
-from dccd_core.lake.partition.ledger import Condition, Ledger, condition
+from dccd_core.lake.partition.ledger import DAMAGED, Condition, Ledger, condition
 from dccd_core.quality.coverage import IMPORTED
 
 _FIRST_RETRY: Final = Us(15 * MINUTE)
@@ -32,7 +32,8 @@ def condition_of(
     Snapshots promise no moment, so any are all there can be; but when a stream lost the book, that shows.
     """
     if dataset.data_type.table.pictures and state is not None:
-        return Condition.DEGRADED if state.ledger.gaps() else Condition.AVAILABLE
+        is_whole = not (state.ledger.gaps() or state.ledger.damaged())
+        return Condition.AVAILABLE if is_whole else Condition.DEGRADED
     whole = partition_span(dataset.grain, key)
     part = whole.clip(within) if within else whole
     ledger = state.ledger if state else None
@@ -62,6 +63,8 @@ def why_not(dataset: Dataset, key: str, state: State, within: TimeRange | None =
         said.append(f"{ledger.quarantined:,} in quarantine")
     if ledger.imported:
         said.append(IMPORTED)
+    if any(span.clip(whole) for span in ledger.damaged()):
+        said.append(DAMAGED)
     covered = ledger.covered()
     if covered and not dataset.data_type.table.pictures:
         before = TimeRange(whole.start, max(whole.start, min(whole.end, covered[-1].end))).minus(covered)

@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.errors import ConfigError, DccdError
 from dccd_core.domain.sizes import counted
-from dccd_core.domain.timespan import DAY, iso, union
+from dccd_core.domain.timespan import DAY, ZERO, TimeRange, iso, union
 from dccd_core.fetch.verify import Harm, Harmed, Verified
 from dccd_core.fetch.verify import verify as verify_partition
 from dccd_core.keep.pins import Pins, Verdict
@@ -181,12 +181,14 @@ def _repair(
     from dccd_pipeline.cli.backfill import orders_of, run_order  # noqa: PLC0415
     from dccd_pipeline.cli.instance import open_instance  # noqa: PLC0415
 
+    until_now = TimeRange(ZERO, SystemClock().now())  # nothing can be lost of what is still to come
     spans = {dataset: [gap.span for gap in of] for dataset, of in gaps_of.items()}
     for (dataset, key), some in groupby(found, key=lambda one: (one.dataset, one.key)):
         harmed = list(some)
         doubtful = union(span for one in harmed for span in one.spans)
         with _said_of(dataset):
-            lake.mend(dataset, key, doubtful, keep=any(one.harm is not Harm.MISSING for one in harmed))
+            past = [part for span in doubtful if (part := span.clip(until_now))]
+            lake.mend(dataset, key, past, keep=any(one.harm is not Harm.MISSING for one in harmed))
             spans.setdefault(dataset, []).extend(doubtful)
     with open_instance() as instance:
         for dataset, part in [(one, part) for one, of in spans.items() for part in union(of)]:

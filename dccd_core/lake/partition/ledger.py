@@ -14,7 +14,7 @@ from dccd_core.domain.timespan import TimeRange, Us, union
 ACCEPTED: Final = "accepted: "
 """How the proof of a hole begins that nobody can explain, but somebody has accepted."""
 NOT_RECORDED: Final = "nothing was recorded"
-DAMAGED: Final = "its file was damaged, and nobody has asked for it again yet"
+DAMAGED: Final = "its file was damaged, and what was in it has not come again"
 """Why time is not covered any more that was, until it is."""
 VENUE_OUTAGE: Final = "venue outage"
 """How a hole came about that all symbols of a venue have at once."""
@@ -170,6 +170,10 @@ class Ledger:
         """Return where the covered run that begins at ``span.start`` ends, at most ``span.end``."""
         run = (covered.end for covered in self.covered() if covered.start <= span.start < covered.end)
         return min(next(run, span.start), span.end)
+
+    def damaged(self) -> list[TimeRange]:
+        """Return the time of which something was stored once that is not there any more."""
+        return [one.span for one in self.lost if one.reason == DAMAGED]
 
     def gaps(self) -> tuple[Hole, ...]:
         return tuple(hole for hole in self.holes if hole.proof is None) if self.holes else ()

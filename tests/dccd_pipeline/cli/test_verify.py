@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from dccd_core.domain.dataset import Dataset
-from dccd_core.domain.timespan import parse_time
+from dccd_core.domain.dataset import Dataset, partition_span
+from dccd_core.domain.timespan import Us, parse_time
 from dccd_core.keep.pins import Pins
+from dccd_core.keep.purge import proven
 from dccd_core.lake.lake import LakeStore
 from dccd_core.lake.layout import data_path
+from dccd_core.lake.partition.ledger import Asked, Condition, Source
+from dccd_core.quality.holes import NoCheck
 from dccd_core.testing.sandbox.process import RunningSandbox
+from dccd_pipeline.assets.progress import condition_of
 from dccd_pipeline.assets.remembered import remember_held
 from dccd_pipeline.cli.instance import open_instance
 from tests.dccd_pipeline.cli.terminal import BTC_HOURS, CONFIG, dccd, refused
-from tests.dccd_pipeline.held import HOURS, MINUTES, bars, hold, whole
+from tests.dccd_pipeline.held import BOOKS, HOURS, MINUTES, bars, hold, whole
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -117,11 +121,32 @@ class TestLake:
             assert dccd("verify", "--repair").exit_code == 130
         told = dccd("verify")
         assert told.exit_code == 1
-        gap = f"gap: {HOURS} 2024-01-01T00:00:00Z to 2025-01-01T00:00:00Z: its file was damaged, and nobody"
+        gap = f"gap: {HOURS} 2024-01-01T00:00:00Z to 2025-01-01T00:00:00Z: its file was damaged, and what"
         assert gap in told.stdout
         assert "its file was damaged" in dccd("status").stdout
         assert dccd("verify", "--repair").exit_code == 0
         assert LakeStore(project / "lake").states(HOURS)["2024"].content_hash == was
+
+    @pytest.mark.usefixtures("own_home")
+    def test_pictures_that_were_damaged_are_not_repaired(self, project: Path) -> None:
+        """c0372de: "all are what their ledgers say, without a gap": but nobody can be asked for them."""
+        (project / "dccd.yaml").write_text("store: lake")
+        lake = LakeStore(project / "lake")
+        with lake.draft(BOOKS, "2024-01-31") as draft:
+            draft.commit(
+                [Asked(partition_span(BOOKS.grain, "2024-01-31"), Source.REST, Us(1), 1, 0)], NoCheck
+            )
+        assert dccd("verify").exit_code == 0
+        Path(lake.path(BOOKS, "2024-01-31")).write_bytes(b"nothing that could be read, but not short either")
+        for how in (("--repair",), ()):
+            told = dccd("verify", *how)
+            assert told.exit_code == 1
+            gap = f"gap: {BOOKS} 2024-01-31T00:00:00Z to 2024-02-01T00:00:00Z: its file was damaged"
+            assert gap in told.stdout
+        state = lake.state(BOOKS, "2024-01-31")
+        assert condition_of(BOOKS, "2024-01-31", state) is Condition.DEGRADED
+        assert state
+        assert not proven(BOOKS, "2024-01-31", state)
 
     @pytest.mark.usefixtures("own_home")
     def test_r2_what_is_not_there_is_never_what_its_ledger_says(self, project: Path) -> None:

@@ -75,4 +75,5 @@ def test_what_was_claimed_and_is_not_any_more_is_named_until_it_is_asked_for() -
     found = without(Ledger((asked,)), [span(8, 12)])
     assert found.lost == (LostTime(span(8, 10), DAMAGED),), "what nobody asked for was not lost"
     assert without(None, [span(8, 12)]).lost == (LostTime(span(8, 12), DAMAGED),)
+    assert found.lose([(span(20, 21), "it was down")]).damaged() == [span(8, 10)]
     assert found.add(replace(asked, span=span(8, 10))).lost == ()
