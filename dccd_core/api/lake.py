@@ -121,8 +121,8 @@ class Lake(LakeStore):
     ) -> float | None:
         """Return the share of the time that is proven, between 0 and 1: the figure of ``dccd inventory``.
 
-        Without a time: of all from the first partition on until now. None for pictures of an order book that
-        nobody streamed: they promise no moment.
+        Without a time: of all from the first partition on until now, without a beginning that nobody could
+        have collected. None for pictures of an order book that nobody streamed: they promise no moment.
         """
         found, states, wanted = self._judged(dataset, start, end)
         if not coverage.promises(found, states):

@@ -8,6 +8,7 @@ from dccd_core.domain.dataset import Dataset, partition_span
 from dccd_core.domain.timespan import DAY, TimeRange, Us, union
 from dccd_core.lake.partition.ledger import DAMAGED, Source
 from dccd_core.lake.partition.parquet import State
+from dccd_core.quality.reach import had_since, recorded_since
 
 UNEXPLAINED: Final = "nobody can say why"
 NEVER_ASKED: Final = "never asked for"
@@ -31,23 +32,28 @@ def promises(dataset: Dataset, states: Mapping[str, State]) -> bool:
     return not dataset.data_type.table.pictures or any(one.source is Source.STREAM for one in asked)
 
 
-def wanted_time(dataset: Dataset, states: Mapping[str, State], now: Us) -> TimeRange:
-    """Return what is wanted of partitions that are there: from the first one on until ``now``.
+def wanted_time(
+    dataset: Dataset, states: Mapping[str, State], now: Us, named: TimeRange | None = None
+) -> TimeRange:
+    """Return what is wanted of a dataset, without the beginning that nobody could have collected.
 
-    Of what only a stream brings, from its first moment on.
+    Args:
+        dataset: which one.
+        states: of all its partitions, or what was lost looks as if it had never been there.
+        now: this moment.
+        named: what a configuration wants of it by now; without that it is from the first partition on until
+            now, of what only a stream brings from its first moment on.
     """
+    if named is not None:
+        return _since(had_since(dataset, states, now), named)
     spans = [partition_span(dataset.grain, key) for key in states]
     start, end = min(span.start for span in spans), max(span.end for span in spans)
-    return since_recorded(states, TimeRange(start, max(start, min(end, now))))
+    first = max(recorded_since(states), had_since(dataset, states, now))
+    return _since(first, TimeRange(start, max(start, min(end, now))))
 
 
-def since_recorded(states: Mapping[str, State], whole: TimeRange) -> TimeRange:
-    """Return ``whole``; of what only a stream brings, from its first moment on."""
-    asked = [one for state in states.values() for one in state.ledger.asked]
-    if asked and all(one.source is Source.STREAM for one in asked):
-        first = max(whole.start, min(one.span.start for one in asked))
-        return TimeRange(min(first, whole.end), whole.end)
-    return whole
+def _since(first: Us, whole: TimeRange) -> TimeRange:
+    return TimeRange(min(max(first, whole.start), whole.end), whole.end)
 
 
 def covered(states: Mapping[str, State]) -> list[TimeRange]:
@@ -92,10 +98,9 @@ def gap_rate(
 
     ``accepted``: as for ``coverage``.
     """
-    inside = since_recorded(states, wanted)
-    if not promises(dataset, states) or inside.start >= inside.end:
+    if not promises(dataset, states) or wanted.start >= wanted.end:
         return None
-    return gap_ppm(coverage(states, inside, accepted))
+    return gap_ppm(coverage(states, wanted, accepted))
 
 
 def daily_gap_rates(

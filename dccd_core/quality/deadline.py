@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import Final
 
 from dccd_core.adapter.contract import FULL, NOW, Reach
-from dccd_core.domain.barspan import bar_open
 from dccd_core.domain.dataset import Dataset
 from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, ZERO, TimeRange, Us, iso
 from dccd_core.lake.partition.ledger import Accepted
 from dccd_core.lake.partition.parquet import State
-from dccd_core.quality.coverage import Gap, covered, gaps
+from dccd_core.quality.coverage import Gap, gaps
+from dccd_core.quality.reach import edge_of, is_exact, shown_for, shown_since
 
 RISK: Final = 4
 """What has less left than one part in so many of the time for which it is shown is at risk.
@@ -23,8 +23,6 @@ RISK: Final = 4
 Where that time is an estimate rows may come so many times as fast as on the busiest day: it is, too, when
 only one part of it has passed.
 """
-_JUDGED_BY: Final = 7
-"""So many of the newest partitions tell how fast rows come; the busiest of them counts."""
 _NAMED: Final = 3
 _UNITS: Final = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 
@@ -144,41 +142,18 @@ def deadline(  # noqa: PLR0913 -- of what, how long it is shown, what is wanted 
     """
     if reach in (FULL, NOW):
         return None
-    shown, exact = shown_for(reach, dataset.span, states), reach.rows is None or dataset.span is not None
-    edge = max(_edge(reach, dataset.span, now, shown), ZERO if exact else _passed(reach.rows or 0, states))
-    first = next((part.start for part in covered(states)), edge)  # what nobody collected then is no loss
-    start = max(wanted.start, min(first, edge) if exact else first)
+    shown, exact = shown_for(reach, dataset.span, states), is_exact(dataset, reach)
+    edge = edge_of(dataset, states, reach, now)
+    start = max(wanted.start, shown_since(dataset, states, reach, now))  # what nobody collected is no loss
     span = TimeRange(start, max(start, wanted.end))
     missing = [part for gap in gaps(dataset, states, span) for part in _without(gap, accepted)]
     lost = _joined(part for gap in missing if (part := _clipped(gap, TimeRange(ZERO, edge))))
     left = [part for gap in missing if (part := _clipped(gap, TimeRange(edge, max(edge, span.end))))]
-    exact, since = (
-        reach.rows is None or dataset.span is not None,
-        _since(left, max(span.end, edge), over=over),
-    )
+    since = _since(left, max(span.end, edge), over=over)
     if since is None:
         return Deadline(now, shown, exact, None, None, due=False, lost=lost, edge=edge)
     at = now if shown is None else Us(since + shown)
     return Deadline(now, shown, exact, since, at, bool(left), lost, edge)
-
-
-def shown_for(reach: Reach, bar: Us | None, states: Mapping[str, State]) -> Us | None:
-    """Return for how long a venue shows a row; None where that takes knowing how fast rows come.
-
-    Of a number of trades it is how long so many took on the busiest of the last days.
-    """
-    if reach.period is not None:
-        return reach.period
-    if reach.rows is None or bar is not None:
-        return None if reach.rows is None or bar is None else Us(reach.rows * bar)
-    rates = list[Us]()
-    for _, state in sorted(states.items())[-_JUDGED_BY:]:
-        rows, length = state.rows + state.unfolded, sum(part.length for part in state.ledger.covered())
-        if rows or (
-            length and not state.ledger.streamed()
-        ):  # what streams bring is counted when it is folded
-            rates.append(Us(length * reach.rows // max(1, rows)))
-    return min(rates, default=None)
 
 
 def said_length(length: Us) -> str:
@@ -195,25 +170,6 @@ def said_length(length: Us) -> str:
         elif said:
             break
     return " ".join(said[:2]) or "0 s"
-
-
-def _edge(reach: Reach, bar: Us | None, now: Us, shown: Us | None) -> Us:
-    """Return before which moment nothing can be had at ``now``."""
-    if shown is None:
-        return ZERO
-    at = Us(max(ZERO, now - shown))
-    return Us(bar_open(at, bar) + bar) if bar and reach.rows else at
-
-
-def _passed(rows: int, states: Mapping[str, State]) -> Us:
-    """Return before which moment nothing can be had, since so many rows came after it."""
-    came = 0
-    asked = [one for state in states.values() for one in state.ledger.asked]
-    for one in sorted(asked, key=lambda each: each.span, reverse=True):
-        came += one.rows
-        if came >= rows:
-            return one.span.start
-    return ZERO
 
 
 def _since(left: Sequence[Gap], settled: Us, *, over: bool) -> Us | None:

@@ -19,6 +19,7 @@ from dccd_core.quality.coverage import (
     gap_ppm,
     promises,
     unexplained,
+    wanted_time,
 )
 from dccd_core.quality.deadline import Deadline
 from dccd_pipeline.answer.absent import GONE, with_vanished
@@ -101,6 +102,7 @@ def dataset_status(
 ) -> DatasetStatus:
     """Say how a dataset of an entry is. ``next_tick``: when its schedule comes next; None: it has none."""
     states, wanted = known.states, wanted_of(entry, dataset, now)
+    had = wanted and wanted_time(dataset, states, now, wanted)
     deadline = deadline_of(entry, dataset, states, now, known.accepted, streamed=known.streamed)
     lacks = _ever_shown(_unexplained(dataset, known, wanted), deadline)
     stands = standing(entry, dataset, states, now, known.failing.cause if known.failing else "")
@@ -113,7 +115,7 @@ def dataset_status(
         wanted=wanted,
         until=stands.until,
         behind=behind,
-        coverage=_coverage(dataset, known, wanted),
+        coverage=_coverage(dataset, known, had),
         gaps=len(lacks),
         missing=None if any(gap.missing is None for gap in lacks) else sum(gap.missing or 0 for gap in lacks),
         longest=Us(max((gap.span.length for gap in lacks), default=0)),
@@ -126,7 +128,7 @@ def dataset_status(
         deadline=deadline,
         problems=(*perishing, *_problems(dataset, known, stands, _left(lacks, deadline), mend)),
         differ=known.differ,
-        gap_ppm_days=_gap_days(dataset, known, wanted),
+        gap_ppm_days=_gap_days(dataset, known, had),
     )
 
 

@@ -16,7 +16,7 @@ from dccd_core.exchanges import get
 from dccd_core.fetch.planner import settled
 from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Hole
-from dccd_core.quality.coverage import gap_rate
+from dccd_core.quality.coverage import gap_rate, wanted_time
 from dccd_pipeline.assets.plots import picture
 from dccd_pipeline.assets.progress import condition_of, is_complete
 from dccd_pipeline.assets.spec import column_schema, uri_of
@@ -89,6 +89,7 @@ def _gap_rate(
     whole = partition_span(dataset.grain, key)
     part = whole.clip(TimeRange(ZERO, settled(dataset, now, get(dataset.exchange).finality_delay)))
     part = part.clip(within) if part and within else part
+    part = part.clip(wanted_time(dataset, states, now)) if part else None
     return gap_rate(dataset, {key: states[key]}, part) if part else None
 
 

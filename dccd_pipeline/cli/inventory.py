@@ -15,7 +15,7 @@ from dccd_core.lake.lake import LakeStore, State
 from dccd_core.lake.partition.ledger import Condition, Hole
 from dccd_core.lake.readable import readable
 from dccd_core.lake.reader import LiveRows
-from dccd_core.quality.coverage import coverage, promises, since_recorded
+from dccd_core.quality.coverage import coverage, promises, wanted_time
 from dccd_pipeline.assets.progress import condition_of, why_not
 from dccd_pipeline.config.wanted import by_now
 
@@ -28,7 +28,8 @@ class Holding:
 
     ``coverage``: the time that is proven over the time that is wanted, at most 1; None where no moment is
     promised. Wanted is what the configuration says; of what it does not name all from the first partition
-    on, of what only a stream brings from its first moment on, up to the end of the last partition.
+    on, of what only a stream brings from its first moment on, up to the end of the last partition. What
+    nobody could have collected is not wanted.
     ``condition``, ``gaps`` and ``why``, what is wrong with it (empty when nothing is), are of what is wanted.
     """
 
@@ -87,7 +88,7 @@ def holding(
         coverage=_coverage(
             dataset,
             states,
-            (wanted and by_now(dataset, wanted, now)) or TimeRange(start, max(start, min(end, now))),
+            wanted_time(dataset, states, now, wanted and by_now(dataset, wanted, now)),
         ),
         gaps=sum(_is_in(wanted, gap) for state in states.values() for gap in state.ledger.gaps()),
         quarantined=sum(state.ledger.quarantined for state in states.values()),
@@ -104,9 +105,7 @@ def _is_in(wanted: TimeRange | None, gap: Hole) -> bool:
 
 def _coverage(dataset: Dataset, states: Mapping[str, State], wanted: TimeRange) -> float | None:
     """Return the proven share of ``wanted``: what was asked for, without the gaps in it."""
-    if not promises(dataset, states):
-        return None  # pictures promise no moment
-    return coverage(states, since_recorded(states, wanted))
+    return coverage(states, wanted) if promises(dataset, states) else None  # pictures promise no moment
 
 
 def _nothing(dataset: Dataset) -> Holding:

@@ -163,7 +163,7 @@ def _gaps(
             states = lake.all_known(dataset)
         except DccdError:
             continue  # it is among what is harmed
-        time = (wanted.get(dataset) or wanted_time(dataset, states, now)) if states else None
+        time = wanted_time(dataset, states, now, wanted.get(dataset)) if states else None
         lacks = unexplained(dataset, states, time) if time else []
         if of := with_vanished(dataset, lacks, gone.get(dataset, ())):
             found[dataset] = of

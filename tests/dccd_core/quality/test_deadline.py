@@ -10,7 +10,8 @@ from dccd_core.domain.timespan import DAY, HOUR, MINUTE, SECOND, TimeRange, Us, 
 from dccd_core.lake.partition.ledger import Accepted, Asked, Hole, Ledger, Lost, Source
 from dccd_core.lake.partition.parquet import State
 from dccd_core.quality.coverage import NEVER_ASKED, UNEXPLAINED, Gap
-from dccd_core.quality.deadline import Deadline, Safety, deadline, said_length, shown_for
+from dccd_core.quality.deadline import Deadline, Safety, deadline, said_length
+from dccd_core.quality.reach import shown_for
 
 BARS = Dataset.parse("kraken/ohlc/BTC-USD/1m")
 TRADES = Dataset.parse("okx/trades/BTC-USDT")

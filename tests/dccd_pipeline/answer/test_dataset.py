@@ -115,6 +115,15 @@ def test_what_is_about_to_be_lost_says_until_when() -> None:
     assert told.problems[0] == f"{BARS}: {said} from now -> `dccd collect kraken_ohlc_1m`"
 
 
+def test_what_nobody_could_have_collected_is_no_gap_and_what_is_lost_since_is_one() -> None:
+    whole = perishing((28, 40), now=40)
+    assert (whole.problems, whole.gaps, whole.gap_ppm_days) == ((), 0, {})
+    assert whole.coverage == pytest.approx(1, abs=5e-3)
+    lost = perishing((0, 12), (15, 40), now=40)
+    assert lost.coverage == pytest.approx(37 / 40, abs=1e-3)
+    assert lost.gap_ppm_days == {"2025-03-01": 125_000.0}
+
+
 def test_what_is_lost_is_named_once_with_what_helps() -> None:
     told = perishing((0, 12), (15, 40), now=40)
     (said,) = told.problems
